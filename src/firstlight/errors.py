@@ -1,0 +1,82 @@
+"""Every error that firstlight raises on purpose.
+
+::
+
+    FirstlightError
+    ├── DataError                 input that cannot be used, with its place
+    │   ├── MissingColumnError    a needed column is absent
+    │   ├── UnknownBandError      a passband that is none of ugrizy
+    │   └── UnknownClassError     a class name or survey code without a mapping
+    ├── SettingsError             a setting that does not exist or cannot hold
+    ├── FetchError                a data set that no source could provide
+    ├── BundleError               a model folder that is damaged or foreign
+    │   └── BundleVersionError    written by a newer firstlight
+    ├── LeakageError              an object, or a truth column, on both sides
+    ├── NotFittedError            a prediction asked of an unfitted model
+    └── MissingExtraError         an optional dependency is not installed
+
+Each message says what is wrong, where, and what to do about it.
+"""
+
+__all__ = [
+    "BundleError",
+    "BundleVersionError",
+    "DataError",
+    "FetchError",
+    "FirstlightError",
+    "LeakageError",
+    "MissingColumnError",
+    "MissingExtraError",
+    "NotFittedError",
+    "SettingsError",
+    "UnknownBandError",
+    "UnknownClassError",
+]
+
+
+class FirstlightError(Exception):
+    """Root of all errors raised on purpose by firstlight."""
+
+
+class DataError(FirstlightError, ValueError):
+    """Input that cannot be used; the message names the file, row or object."""
+
+
+class MissingColumnError(DataError):
+    """A needed column is absent from a table."""
+
+
+class UnknownBandError(DataError):
+    """A passband that is none of u, g, r, i, z, y."""
+
+
+class UnknownClassError(DataError):
+    """A class name or a survey's class code that has no place in the taxonomy."""
+
+
+class SettingsError(FirstlightError, ValueError):
+    """A setting that does not exist, or a value that it cannot take."""
+
+
+class FetchError(FirstlightError, OSError):
+    """A data set that none of its sources could provide."""
+
+
+class BundleError(FirstlightError, ValueError):
+    """A model folder that is damaged, incomplete or not ours."""
+
+
+class BundleVersionError(BundleError):
+    """A model folder written by a newer firstlight than this one."""
+
+
+class LeakageError(FirstlightError, ValueError):
+    """Information about the truth, or a copy of an object, on the wrong side of a split."""
+
+
+class NotFittedError(FirstlightError, RuntimeError):
+    """A prediction was asked of a model that was never fitted or loaded."""
+
+
+class MissingExtraError(FirstlightError, ImportError):
+    """An optional dependency is missing; the message names the extra to install."""

@@ -1,0 +1,92 @@
+"""Settings: TOML tables to frozen dataclasses, where an unknown key is an error.
+
+Each stage owns its dataclass; this module only fills them. There are no global settings.
+"""
+
+import types
+from collections.abc import Mapping
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from firstlight.errors import SettingsError
+
+__all__ = ["from_table", "to_table"]
+
+T = TypeVar("T")
+
+
+def from_table(kind: type[T], table: Mapping[str, Any], where: str = "") -> T:
+    """Build a frozen dataclass from a table, nested dataclasses included.
+
+    Parameters
+    ----------
+    kind : type
+        A dataclass whose fields are bool, int, float, str, Literal, tuples or dataclasses.
+    table : mapping
+        Values by field name, as read from TOML.
+    where : str
+        Name of the table, for messages.
+
+    Returns
+    -------
+    kind
+        The settings; fields that the table omits keep their defaults.
+
+    Raises
+    ------
+    SettingsError
+        If a key is unknown or a value has the wrong type.
+    """
+    name = where or kind.__name__
+    hints = get_type_hints(kind)
+    known = [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    unknown = sorted(set(table) - set(known))
+    if unknown:
+        raise SettingsError(f"unknown setting(s) {unknown} in [{name}]; known: {known}")
+    values = {key: _coerce(hints[key], value, f"{name}.{key}") for key, value in table.items()}
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise SettingsError(f"[{name}]: {error}") from error
+
+
+def to_table(settings: Any) -> dict[str, Any]:
+    """Plain nested dict of a settings dataclass, fit for TOML or JSON (None is left out)."""
+    return _plain(asdict(settings))
+
+
+def _plain(table: dict[str, Any]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            out[key] = _plain(value)
+        elif isinstance(value, tuple):
+            out[key] = list(value)
+        elif value is not None:
+            out[key] = value
+    return out
+
+
+def _coerce(hint: Any, value: Any, where: str) -> Any:
+    origin = get_origin(hint)
+    if is_dataclass(hint) and isinstance(hint, type):
+        if not isinstance(value, Mapping):
+            raise SettingsError(f"{where} = {value!r}: expected a table")
+        return from_table(hint, value, where)
+    if origin is Literal:
+        if value not in get_args(hint):
+            raise SettingsError(f"{where} = {value!r}: choose one of {list(get_args(hint))}")
+        return value
+    if origin in (Union, types.UnionType):
+        kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+        return None if value is None else _coerce(kinds[0], value, where)
+    if origin is tuple:
+        item = get_args(hint)[0]
+        if not isinstance(value, list | tuple):
+            raise SettingsError(f"{where} = {value!r}: expected a list")
+        return tuple(_coerce(item, part, where) for part in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and (not isinstance(value, hint) or (hint is int and isinstance(value, bool))):
+        raise SettingsError(f"{where} = {value!r}: expected {hint.__name__}")
+    return value

@@ -1,0 +1,156 @@
+"""The classes that firstlight knows, and how surveys' codes map onto them.
+
+Sixteen classes are those of the seed paper; the kilonova (KN) is ours. The coarse
+groups follow the ELAsTiCC broker taxonomy: what behaves alike on the sky.
+"""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstlight.errors import UnknownClassError
+
+__all__ = ["CLASSES", "COARSE", "GALACTIC", "PLASTICC", "PLASTICC_WEIGHT", "class_index", "from_plasticc"]
+
+#: All classes, in the order of every probability column.
+CLASSES = (
+    "AGN",
+    "CaRT",
+    "EB",
+    "ILOT",
+    "M-dwarf",
+    "Mira",
+    "PISN",
+    "RRL",
+    "SLSN-I",
+    "SNIa",
+    "SNII",
+    "SNIa-91bg",
+    "SNIax",
+    "SNIbc",
+    "TDE",
+    "muLens-Single",
+    "KN",
+)
+
+#: Classes that live in the Milky Way and have no host redshift.
+GALACTIC = frozenset({"EB", "M-dwarf", "Mira", "RRL", "muLens-Single"})
+
+#: Coarse group of each class.
+COARSE: Mapping[str, str] = MappingProxyType(
+    {
+        "AGN": "AGN",
+        "CaRT": "Long",
+        "EB": "Periodic",
+        "ILOT": "Long",
+        "M-dwarf": "Fast",
+        "Mira": "Periodic",
+        "PISN": "Long",
+        "RRL": "Periodic",
+        "SLSN-I": "Long",
+        "SNIa": "SN-like",
+        "SNII": "SN-like",
+        "SNIa-91bg": "SN-like",
+        "SNIax": "SN-like",
+        "SNIbc": "SN-like",
+        "TDE": "Long",
+        "muLens-Single": "Fast",
+        "KN": "Fast",
+    }
+)
+
+#: PLAsTiCC target codes (Kessler et al. 2019, arXiv:1903.11756). Binary and string
+#: microlensing occur in its test set alone and are outside our classes.
+PLASTICC: Mapping[int, str] = MappingProxyType(
+    {
+        6: "muLens-Single",
+        15: "TDE",
+        16: "EB",
+        42: "SNII",
+        52: "SNIax",
+        53: "Mira",
+        62: "SNIbc",
+        64: "KN",
+        65: "M-dwarf",
+        67: "SNIa-91bg",
+        88: "AGN",
+        90: "SNIa",
+        92: "RRL",
+        95: "SLSN-I",
+        991: "muLens-Binary",
+        992: "ILOT",
+        993: "CaRT",
+        994: "PISN",
+        995: "muLens-String",
+    }
+)
+
+#: Class weights of the PLAsTiCC challenge's log-loss: 2 for TDE and KN, 1 for all others
+#: of the training set's classes (Malz et al. 2019, arXiv:1809.11145; Boone 2019, section 2).
+PLASTICC_WEIGHT: Mapping[str, float] = MappingProxyType(
+    {name: (2.0 if name in ("TDE", "KN") else 1.0) for name in CLASSES}
+)
+
+_INDEX: Mapping[str, int] = MappingProxyType({name: index for index, name in enumerate(CLASSES)})
+
+
+def class_index(names: Iterable[str]) -> NDArray[np.int64]:
+    """Position of each class name in `CLASSES`.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Class names as in `CLASSES`.
+
+    Returns
+    -------
+    int64 array, shape (n_names,)
+        Column of each class in every probability table.
+
+    Raises
+    ------
+    UnknownClassError
+        If a name is not one of `CLASSES`.
+
+    Examples
+    --------
+    >>> class_index(["AGN", "KN"]).tolist()
+    [0, 16]
+    """
+    names = list(names)
+    unknown = sorted({str(name) for name in names if name not in _INDEX})
+    if unknown:
+        raise UnknownClassError(f"unknown class(es) {unknown}; known: {', '.join(CLASSES)}")
+    return np.array([_INDEX[name] for name in names], dtype=np.int64)
+
+
+def from_plasticc(codes: Iterable[int]) -> list[str]:
+    """Class names of PLAsTiCC target codes.
+
+    Parameters
+    ----------
+    codes : iterable of int
+        Values of PLAsTiCC's ``target`` or ``true_target`` column.
+
+    Returns
+    -------
+    list of str
+        Class names; ``muLens-Binary`` and ``muLens-String`` are not in `CLASSES`.
+
+    Raises
+    ------
+    UnknownClassError
+        If a code is not one of PLAsTiCC's.
+
+    Examples
+    --------
+    >>> from_plasticc([90, 64])
+    ['SNIa', 'KN']
+    """
+    codes = [int(code) for code in codes]
+    unknown = sorted({code for code in codes if code not in PLASTICC})
+    if unknown:
+        raise UnknownClassError(f"unknown PLAsTiCC class code(s) {unknown}; known: {sorted(PLASTICC)}")
+    return [PLASTICC[code] for code in codes]
