@@ -158,14 +158,14 @@ class LightCurves:
             return
         _store(self, "object_id", np.asarray(self.object_id, dtype=np.str_))
         _store(self, "offsets", np.asarray(self.offsets, dtype=np.int64))
-        if self.detected is None:
+        if self.detected is _ABSENT:
             snr = np.asarray(self.flux, np.float64) / np.asarray(self.flux_err, np.float64)
             _store(self, "detected", snr > DETECTION_SNR)
         for name, dtype in OBSERVATION_COLUMNS.items():
             _store(self, name, np.asarray(getattr(self, name), dtype=dtype))
         for name, dtype in OBJECT_COLUMNS.items():
             value = getattr(self, name)
-            if value is None:
+            if value is _ABSENT:
                 value = np.full(len(self.object_id), np.nan, dtype=dtype)
             _store(self, name, np.asarray(value, dtype=dtype))
         _check(self)
