@@ -1,0 +1,69 @@
+"""What every test may ask for: a small sample of real PLAsTiCC objects."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, settings
+from numpy.typing import NDArray
+
+from firstlight.bands import SNANA_ZERO_POINT, flux_to_njy
+from firstlight.lightcurves import LightCurves
+from firstlight.taxonomy import from_plasticc
+
+DATA = Path(__file__).parent / "data"
+
+_quiet = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("local", **_quiet)
+settings.register_profile("ci", derandomize=True, database=None, **_quiet)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+class SamplePaths(NamedTuple):
+    """Files of the sample, in the spelling of Kaggle."""
+
+    light_curves: Path
+    metadata: Path
+
+
+@pytest.fixture(scope="session")
+def sample_paths() -> SamplePaths:
+    """Paths of the sample's light curves and metadata."""
+    return SamplePaths(DATA / "plasticc_sample_lightcurves.csv.gz", DATA / "plasticc_sample_metadata.csv.gz")
+
+
+@pytest.fixture(scope="session")
+def sample(sample_paths: SamplePaths) -> LightCurves:
+    """202 real objects of all 14 PLAsTiCC training classes."""
+    rows = pd.read_csv(sample_paths.light_curves)
+    objects = pd.read_csv(sample_paths.metadata)
+    rows = rows.sort_values(["object_id", "mjd"], kind="stable")
+    objects = objects.sort_values("object_id")
+    counts = rows.groupby("object_id").size()
+    return LightCurves(
+        object_id=objects["object_id"].to_numpy().astype(str),
+        offsets=np.concatenate([[0], np.cumsum(counts)]),
+        mjd=rows["mjd"].to_numpy(),
+        band=rows["passband"].to_numpy(),
+        flux=flux_to_njy(rows["flux"].to_numpy(), SNANA_ZERO_POINT),
+        flux_err=flux_to_njy(rows["flux_err"].to_numpy(), SNANA_ZERO_POINT),
+        detected=rows["detected"].to_numpy() == 1,
+        ra=objects["ra"].to_numpy(),
+        dec=objects["decl"].to_numpy(),
+        ebv=objects["mwebv"].to_numpy(),
+        redshift=objects["hostgal_photoz"].to_numpy(),
+        redshift_err=objects["hostgal_photoz_err"].to_numpy(),
+        redshift_spec=objects["hostgal_specz"].to_numpy(),
+        dereddened=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def sample_labels(sample_paths: SamplePaths, sample: LightCurves) -> NDArray[np.str_]:
+    """Class of each object of `sample`, in its order."""
+    objects = pd.read_csv(sample_paths.metadata)
+    codes = dict(zip(objects["object_id"].astype(str), objects["target"], strict=True))
+    return np.array(from_plasticc(codes[str(name)] for name in sample.object_id))
