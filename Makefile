@@ -1,0 +1,60 @@
+# firstlight: `make run` does the main job, `make test` proves that it is done right.
+# Everything happens in .venv; nothing outside this folder but the data cache is touched.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+OUT    ?= runs/quick
+# One math thread a process: two pools on two cores are many times slower than one.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+export MKL_NUM_THREADS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check lint bench crossval-seed crossval-default bundle figures clean
+
+help: ## Show what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready ## Create .venv with the pinned dependencies
+
+# torch goes in first and alone, so that no other requirement can pull another build of it
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "firstlight needs Python 3.11 or newer; try make PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable '.[train,nested,stream,dev]'
+	touch $@
+
+run: setup ## Fetch PLAsTiCC, train the quick preset, score it on unseen objects, write the report
+	$(BIN)/firstlight fetch plasticc
+	$(BIN)/firstlight holdout --preset quick --out $(OUT)
+	@echo "Open $(OUT)/report.html"
+
+test: check ## Lint, types, import contracts and all tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: setup
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## Speed of each stage beside its peers -> benchmarks/results/*.json
+	for script in preprocessing features encoder classifiers classify; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+crossval-seed: setup ## Honest 5-fold cross-validation of the paper's design (about half an hour)
+	$(BIN)/firstlight crossval --preset seed --folds 5 --jobs 2 --out runs/crossval-seed
+	cp runs/crossval-seed/metrics.json docs/results/crossval-seed.json
+
+crossval-default: setup ## Honest 5-fold cross-validation of the default (about an hour)
+	$(BIN)/firstlight crossval --preset default --folds 5 --jobs 2 --out runs/crossval-default
+	cp runs/crossval-default/metrics.json docs/results/crossval-default.json
+
+bundle: setup ## Retrain the bundle that ships with the package
+	$(BIN)/firstlight train --data plasticc --preset default --out runs/default-bundle
+	rm -rf src/firstlight/models/default && cp -r runs/default-bundle src/firstlight/models/default
+
+clean: ## Remove what was built here (not the data cache)
+	rm -rf $(VENV) runs build dist .pytest_cache .mypy_cache .ruff_cache
