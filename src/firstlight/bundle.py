@@ -1,0 +1,396 @@
+"""A versioned model folder: manifest, checksums, format version.
+
+A bundle is a plain folder whose ``manifest.json`` lists every file with its size and
+sha256. This module knows nothing of what the files hold: those who write and read the
+contents pass a function that fills a folder, or take the folder once it is verified.
+Nothing in a bundle is ever executed.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from firstlight.errors import BundleError, BundleVersionError
+
+__all__ = [
+    "FORMAT_VERSION",
+    "FileRecord",
+    "Manifest",
+    "is_bundle",
+    "open_bundle",
+    "read_manifest",
+    "write_bundle",
+]
+
+FORMAT_VERSION = 1  # raise it when an older firstlight could misread a newer bundle
+MANIFEST_NAME = "manifest.json"
+
+_MARK = "firstlight_bundle"  # the manifest's key that tells a bundle from any other folder
+_FINGERPRINT_DIGITS = 12  # 48 bits: no collision among all bundles that a survey will ever run
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """Size and checksum of one file of a bundle.
+
+    Attributes
+    ----------
+    size : int
+        Length [byte].
+    sha256 : str
+        Checksum, 64 hexadecimal digits.
+    """
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a bundle says of itself.
+
+    Attributes
+    ----------
+    kind : str
+        What the bundle holds, such as ``pipeline``.
+    format_version : int
+        Layout of the manifest; see `FORMAT_VERSION`.
+    firstlight_version : str
+        Version of the package that wrote it.
+    created : str
+        Time of writing, ISO 8601, UTC.
+    info : mapping
+        Free-form description, plain JSON. It is not under a checksum: whatever changes
+        a prediction belongs in a file.
+    files : mapping of str to FileRecord
+        Every file by its path within the folder, with forward slashes.
+    """
+
+    kind: str
+    format_version: int
+    firstlight_version: str
+    created: str
+    info: Mapping[str, Any]
+    files: Mapping[str, FileRecord]
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits that follow from names and contents of the files alone.
+
+        Equal contents give equal fingerprints, whenever and wherever they were written,
+        so that outputs can name the model that made them.
+        """
+        digest = hashlib.sha256()
+        for name in sorted(self.files):
+            digest.update(f"{name}\0{self.files[name].sha256}\n".encode())
+        return digest.hexdigest()[:_FINGERPRINT_DIGITS]
+
+
+def write_bundle(
+    folder: str | Path,
+    *,
+    kind: str,
+    write: Callable[[Path], None],
+    info: Mapping[str, Any] | None = None,
+) -> Manifest:
+    """Write a bundle as a whole or not at all.
+
+    The files are made in a temporary folder beside `folder`, flushed to disk and moved
+    into place by renaming, so that no reader ever sees half a bundle. An older bundle of
+    that name is replaced only after the new one is complete.
+
+    Parameters
+    ----------
+    folder : path
+        Where the bundle shall be; parents are made.
+    kind : str
+        What it holds.
+    write : callable
+        Called once with an empty folder, which it fills with files (subfolders allowed).
+    info : mapping, optional
+        Free-form description, plain JSON.
+
+    Returns
+    -------
+    Manifest
+        As stored.
+
+    Raises
+    ------
+    BundleError
+        If `folder` exists and is not a bundle, if `write` leaves no file, a link or a file
+        named ``manifest.json``, or if `info` is not plain JSON. Nothing is changed then.
+    """
+    target = Path(folder).absolute()
+    target = target.resolve() if target.is_symlink() else target
+    _refuse_foreign(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = _beside(target, "partial")
+    partial.mkdir()
+    try:
+        write(partial)
+        manifest = Manifest(
+            kind=kind,
+            format_version=FORMAT_VERSION,
+            firstlight_version=version("firstlight"),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            info=_frozen(info or {}, target),
+            files=_describe(partial, target),
+        )
+        (partial / MANIFEST_NAME).write_text(_to_json(manifest), encoding="utf-8")
+        _flush(partial)
+        _refuse_foreign(target)  # `write` may have taken hours
+        _move_into_place(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return manifest
+
+
+def open_bundle(folder: str | Path, *, kind: str | None = None) -> Manifest:
+    """Verify every file of a bundle against its manifest.
+
+    Parameters
+    ----------
+    folder : path
+        A folder written by `write_bundle`.
+    kind : str, optional
+        What the caller can use; any other kind is refused.
+
+    Returns
+    -------
+    Manifest
+        Only if all files are there, unchanged, and no other file is.
+
+    Raises
+    ------
+    BundleVersionError
+        If a newer firstlight wrote it in a format unknown to this one.
+    BundleError
+        If it is not a bundle, of another kind, or if a file is missing, changed or was
+        added; the message names the file.
+    """
+    root = Path(folder)
+    manifest = read_manifest(root)
+    if kind is not None and manifest.kind != kind:
+        raise BundleError(f"{root}: a bundle of kind {manifest.kind!r}, but {kind!r} is needed here")
+    present = {name for name, _ in _files(root, root)} - {MANIFEST_NAME}
+    added = sorted(present - set(manifest.files))
+    if added:
+        raise BundleError(
+            f"{root}: file {added[0]!r} is not in the manifest; remove it, or fetch the bundle anew"
+        )
+    for name, record in manifest.files.items():
+        if name not in present:
+            raise BundleError(f"{root}: file {name!r} is missing; fetch or train the bundle anew")
+        if _record(root / name) != record:
+            raise BundleError(f"{root}: file {name!r} has changed (sha256 differs); fetch or train it anew")
+    return manifest
+
+
+def read_manifest(folder: str | Path) -> Manifest:
+    """Read a bundle's manifest without verifying the files.
+
+    Parameters
+    ----------
+    folder : path
+        A folder written by `write_bundle`.
+
+    Returns
+    -------
+    Manifest
+        As stored; its names are safe to join to `folder`.
+
+    Raises
+    ------
+    BundleVersionError
+        If its format is newer than `FORMAT_VERSION`.
+    BundleError
+        If `folder` is not a bundle or its manifest is damaged.
+    """
+    root = Path(folder)
+    table = _load_json(root)
+    found = table.get(_MARK)
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise BundleError(f"{root}: {MANIFEST_NAME} is not that of a firstlight bundle")
+    if found > FORMAT_VERSION:
+        raise BundleVersionError(
+            f"{root}: bundle format {found}, this firstlight reads up to {FORMAT_VERSION}; "
+            "upgrade with `pip install -U firstlight`"
+        )
+    try:
+        files = {_safe_name(name): _to_record(value) for name, value in table["files"].items()}
+        kind, written_by, created = (table[key] for key in ("kind", "firstlight_version", "created"))
+        info = dict(table["info"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(f"{root}: {MANIFEST_NAME} is damaged ({error}); fetch or train it anew") from error
+    return Manifest(
+        kind=str(kind),
+        format_version=found,
+        firstlight_version=str(written_by),
+        created=str(created),
+        info=info,
+        files=files,
+    )
+
+
+def is_bundle(folder: str | Path) -> bool:
+    """Whether a folder carries a manifest of ours, of any format; its files are not verified."""
+    try:
+        return _MARK in _load_json(Path(folder))
+    except BundleError:
+        return False
+
+
+# --- writing ------------------------------------------------------------------
+
+
+def _refuse_foreign(target: Path) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise BundleError(f"{target}: a file is in the way; choose another name for the bundle")
+    if any(target.iterdir()) and not is_bundle(target):
+        raise BundleError(f"{target}: holds files but no bundle, and is left as it is; choose another folder")
+
+
+def _beside(target: Path, role: str) -> Path:
+    # The same parent, hence the same file system, where renaming is atomic.
+    return target.parent / f".{target.name}.{uuid.uuid4().hex[:12]}.{role}"
+
+
+def _move_into_place(partial: Path, target: Path) -> None:
+    """Swap two folders; the old one comes back if the new one cannot take its place."""
+    old = _beside(target, "old")
+    had_old = target.exists()
+    if had_old:
+        os.rename(target, old)
+    try:
+        os.rename(partial, target)
+    except OSError:
+        if had_old and not target.exists():
+            os.rename(old, target)
+        raise
+    _flush_folder(target.parent)
+    if had_old:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _describe(partial: Path, target: Path) -> Mapping[str, FileRecord]:
+    files = {name: _record(path) for name, path in sorted(_files(partial, target))}
+    if MANIFEST_NAME in files:
+        raise BundleError(f"{target}: {MANIFEST_NAME} is the bundle's own; give that file another name")
+    if not files:
+        raise BundleError(f"{target}: nothing was written, so there is no bundle to keep")
+    for name in files:
+        try:
+            _safe_name(name)
+        except ValueError as error:
+            raise BundleError(f"{target}: {error}") from error
+    return files
+
+
+def _frozen(info: Mapping[str, Any], target: Path) -> Mapping[str, Any]:
+    """The same mapping as it will be read back, or an error."""
+    try:
+        return dict(json.loads(json.dumps(dict(info), allow_nan=False)))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BundleError(f"{target}: info must be plain JSON without NaN ({error})") from error
+
+
+def _to_json(manifest: Manifest) -> str:
+    table = {
+        _MARK: manifest.format_version,
+        "kind": manifest.kind,
+        "firstlight_version": manifest.firstlight_version,
+        "created": manifest.created,
+        "fingerprint": manifest.fingerprint,  # for people; readers compute it
+        "info": dict(manifest.info),
+        "files": {name: {"size": r.size, "sha256": r.sha256} for name, r in manifest.files.items()},
+    }
+    return json.dumps(table, indent=2, ensure_ascii=False) + "\n"
+
+
+def _flush(folder: Path) -> None:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with open(Path(parent) / name, "rb") as file:
+                os.fsync(file.fileno())
+        _flush_folder(Path(parent))
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name != "posix":  # elsewhere a folder cannot be opened, nor needs to be
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+# --- reading ------------------------------------------------------------------
+
+
+def _load_json(root: Path) -> dict[str, Any]:
+    path = root / MANIFEST_NAME
+    if not path.is_file():
+        raise BundleError(f"{root}: not a bundle ({MANIFEST_NAME} is not there){_left_over(root)}")
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise BundleError(
+            f"{path}: not readable as JSON ({error}); fetch or train the bundle anew"
+        ) from error
+    if not isinstance(table, dict):
+        raise BundleError(f"{path}: not the manifest of a firstlight bundle")
+    return table
+
+
+def _left_over(root: Path) -> str:
+    """A hint, should the machine have stopped between the two renames of a replacement."""
+    if root.exists() or not root.parent.is_dir():
+        return ""
+    beside = sorted(path.name for path in root.parent.iterdir())
+    old = [name for name in beside if name.startswith(f".{root.name}.") and name.endswith(".old")]
+    return f"; an interrupted replacement left {old[-1]!r} beside it, rename it back" if old else ""
+
+
+def _files(root: Path, shown: Path) -> Iterator[tuple[str, Path]]:
+    """Every regular file below a folder with its name within it; links are refused."""
+    for parent, folders, names in os.walk(root):
+        for name in (*folders, *names):
+            path = Path(parent) / name
+            if path.is_symlink() or not (path.is_dir() or path.is_file()):
+                raise BundleError(f"{shown}: {name!r} is no plain file; a bundle holds only files of its own")
+        for name in names:
+            path = Path(parent) / name
+            yield path.relative_to(root).as_posix(), path
+
+
+def _safe_name(name: str) -> str:
+    """The name itself, unless it could lead out of the folder on some system."""
+    inside = not any(part in ("", ".", "..") for part in name.split("/"))
+    if not inside or name == MANIFEST_NAME or not name.isprintable() or any(c in name for c in "\\:"):
+        raise ValueError(f"file name {name!r} is not allowed in a bundle")
+    return name
+
+
+def _to_record(value: Mapping[str, Any]) -> FileRecord:
+    size, sha256 = value["size"], value["sha256"]
+    if not isinstance(size, int) or not isinstance(sha256, str):
+        raise ValueError(f"size {size!r} or sha256 {sha256!r} has the wrong type")
+    return FileRecord(size, sha256)
+
+
+def _record(path: Path) -> FileRecord:
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        return FileRecord(os.fstat(file.fileno()).st_size, digest.hexdigest())
