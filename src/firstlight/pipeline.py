@@ -1,0 +1,572 @@
+"""`Pipeline`: light curves in, calibrated class probabilities out; fit, predict, save, load.
+
+It joins the stages and owns none of their science: preprocess -> encoder -> latents,
+beside features -> classifier -> calibration -> verdict. Everything learnt is learnt in
+`Pipeline.fit` from the objects it is given; `Pipeline.predict` has no state.
+"""
+
+import json
+import tomllib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib import resources
+from os import cpu_count
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstlight import __version__
+from firstlight.bundle import open_bundle, write_bundle
+from firstlight.classify import (
+    CLASSIFIERS,
+    AnomalyScorer,
+    Classifier,
+    ClassifierConfig,
+    PhaseCalibrator,
+    VerdictConfig,
+    load_classifier,
+    object_weights,
+    to_all_classes,
+    verdict,
+)
+from firstlight.errors import BundleError, DataError, NotFittedError, SettingsError
+from firstlight.evaluate import Predictions, hash_fraction
+from firstlight.features import FeatureConfig, Templates, extract
+from firstlight.lightcurves import LightCurves, RedshiftMode
+from firstlight.model import Encoder, EncoderConfig, train_encoder
+from firstlight.preprocess import PreprocessConfig, preprocess
+from firstlight.settings import from_table, to_table
+from firstlight.simulate import AugmentConfig, augment, truncate
+from firstlight.taxonomy import CLASSES
+
+__all__ = ["CopiesConfig", "Pipeline", "PipelineConfig", "load_preset", "preset_names"]
+
+Report = Callable[[str, float], None]
+Input = Literal["latent", "latent_scatter", "features"]
+
+BUNDLE_KIND = "firstlight-pipeline"
+CHUNK = 512  # objects a thread takes at a time: enough to amortise calls, few enough to balance
+MIN_OBJECTS_PER_CLASS = 3  # the paper drops classes with fewer
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopiesConfig:
+    """Which copies of each training object the classifier learns from.
+
+    All copies of an object stay on its side of every split and share its weight.
+
+    Attributes
+    ----------
+    truncations : int
+        Copies cut at random days since trigger.
+    augmented : int
+        Copies with points dropped, noise added and photo-z scattered.
+    hidden_redshift : float
+        Fraction of all copies whose redshift is hidden.
+    whole_weight : float
+        Weight of the whole curve beside a weight of 1 for each other copy.
+    validation_fraction : float
+        Fraction of the training objects kept for early stopping and calibration.
+    """
+
+    truncations: int = 4
+    augmented: int = 1
+    hidden_redshift: float = 0.25
+    whole_weight: float = 2.0
+    validation_fraction: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineConfig:
+    """All settings of a pipeline; each stage owns its part.
+
+    Attributes
+    ----------
+    name : str
+        Name of the preset.
+    inputs : tuple of {"latent", "latent_scatter", "features"}
+        What the classifier reads: latent means, their log-variances, light-curve features.
+    templates : bool
+        Whether the features include template fits (fitted on training objects).
+    """
+
+    name: str = "default"
+    inputs: tuple[Input, ...] = ("latent", "latent_scatter", "features")
+    templates: bool = True
+    preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    copies: CopiesConfig = field(default_factory=CopiesConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+    verdict: VerdictConfig = field(default_factory=VerdictConfig)
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that ship with firstlight."""
+    folder = resources.files("firstlight") / "presets"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_preset(name: str) -> PipelineConfig:
+    """Read a preset by name, or settings from a TOML file.
+
+    Parameters
+    ----------
+    name : str
+        One of `preset_names`, or the path of a TOML file.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such preset or file, the TOML is malformed or a key is unknown.
+    """
+    if name in preset_names():
+        text = (resources.files("firstlight") / "presets" / f"{name}.toml").read_text("utf-8")
+    elif Path(name).is_file():
+        text = Path(name).read_text("utf-8")
+    else:
+        raise SettingsError(f"no preset or file {name!r}; presets: {', '.join(preset_names())}")
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{name}: not valid TOML: {error}") from error
+    return from_table(PipelineConfig, {"name": Path(name).stem} | table, Path(name).stem)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Copies of objects as the classifier's rows."""
+
+    X: NDArray[np.float32]
+    labels: NDArray[np.str_]
+    object_id: NDArray[np.str_]
+    weight: NDArray[np.float64]
+    phase: NDArray[np.float64]
+    redshift: NDArray[np.float32]
+
+
+class Pipeline:
+    """Classify light curves: preprocessing, encoder, features, boosted trees, calibration.
+
+    Parameters
+    ----------
+    config : PipelineConfig, optional
+        Settings; by default those of the preset ``default``.
+
+    Examples
+    --------
+    >>> pipeline = Pipeline(load_preset("seed"))
+    >>> pipeline.config.inputs
+    ('latent',)
+    """
+
+    def __init__(self, config: PipelineConfig | None = None) -> None:
+        self.config = load_preset("default") if config is None else config
+        self.info: dict[str, Any] = {}
+        self.bundle_version = "unsaved"
+        self._encoder: Encoder | None = None
+        self._templates: Templates | None = None
+        self._classifier: Classifier | None = None
+        self._calibrator = PhaseCalibrator()
+        self._anomaly: AnomalyScorer | None = None
+        self._prior = np.zeros(len(CLASSES))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes that the pipeline was trained on, in taxonomy order."""
+        return self._fitted().classes
+
+    # --- fit -------------------------------------------------------------------
+
+    def fit(
+        self,
+        curves: LightCurves,
+        labels: NDArray[np.str_],
+        *,
+        redshift: RedshiftMode = "photo",
+        seed: int = 0,
+        jobs: int | None = None,
+        workdir: Path | None = None,
+        progress: Report | None = None,
+    ) -> Self:
+        """Train every stage on the given objects.
+
+        Parameters
+        ----------
+        curves : LightCurves
+            Training objects; a part of them, chosen by a hash of the name, is kept for
+            early stopping and calibration.
+        labels : str array, shape (n_objects,)
+            Class of each object; objects of classes that firstlight does not know, and of
+            classes with fewer than three objects, are left out and counted in `info`.
+        redshift : {"photo", "spec", "none"}
+            Which host redshift to train with.
+        seed : int
+            Seed of every random choice.
+        jobs : int, optional
+            Threads; by default one a core.
+        workdir : Path, optional
+            Where checkpoints go; a killed training resumes from them.
+        progress : callable, optional
+            Called with a stage's name and the fraction of it that is done.
+
+        Returns
+        -------
+        Pipeline
+            Itself.
+
+        Raises
+        ------
+        DataError
+            If lengths disagree or fewer than two classes remain.
+        """
+        report = progress or _silent
+        rng = np.random.default_rng(seed)
+        curves, labels, dropped = _usable(curves, np.asarray(labels, dtype=np.str_))
+        curves = preprocess(curves.with_redshift(redshift), self.config.preprocess)
+        held_out = _validation_mask(curves, labels, self.config.copies.validation_fraction)
+        training, validation = curves.take(~held_out), curves.take(held_out)
+        folder = None if workdir is None else workdir / "encoder"
+        self._encoder = train_encoder(training, validation, self.config.encoder, seed, folder, report)
+        if self._wants_templates:
+            report("templates", 0.0)
+            self._templates = Templates.fit(training, labels[~held_out], self.config.features, rng)
+            report("templates", 1.0)
+        rows = self._rows(training, labels[~held_out], rng, jobs, report, "training rows")
+        check = self._rows(validation, labels[held_out], rng, jobs, report, "validation rows")
+        self._fit_classifier(rows, check, seed, jobs, report)
+        self._prior = _prior(labels, self.classes)
+        self.info = _training_info(self.config, curves, labels, held_out, dropped, redshift, seed)
+        return self
+
+    @property
+    def _wants_templates(self) -> bool:
+        return self.config.templates and "features" in self.config.inputs
+
+    def _rows(
+        self,
+        curves: LightCurves,
+        labels: NDArray[np.str_],
+        rng: np.random.Generator,
+        jobs: int | None,
+        report: Report,
+        stage: str,
+    ) -> _Rows:
+        """Copies of every object, as the classifier sees them."""
+        config = self.config.copies
+        parts = [curves]
+        parts += [truncate(curves, rng, self.config.augment) for _ in range(config.truncations)]
+        parts += [augment(curves, rng, self.config.augment) for _ in range(config.augmented)]
+        weights = np.ones(len(parts))
+        weights[0] = config.whole_weight
+        copies = LightCurves.concatenate(parts, check=False)
+        hidden = rng.random(len(copies)) < config.hidden_redshift
+        hidden[: len(curves)] = False  # the whole curve is always shown with what is known
+        if config.hidden_redshift > 0.0:
+            unseen = curves.with_redshift("none")
+            copies = LightCurves.concatenate([_hide_redshift(copies, hidden), unseen], check=False)
+            weights = np.append(weights, 1.0)
+        n_copies = len(weights)
+        return _Rows(
+            X=self._design(copies, jobs, lambda done: report(stage, done)),
+            labels=np.tile(labels, n_copies),
+            object_id=copies.object_id,
+            weight=object_weights(copies.object_id, np.repeat(weights, len(curves))),
+            phase=_last_phase(copies),
+            redshift=copies.redshift,
+        )
+
+    def _fit_classifier(
+        self, rows: _Rows, check: _Rows, seed: int, jobs: int | None, report: Report
+    ) -> None:
+        classifier = CLASSIFIERS[self.config.classifier.kind](self.config.classifier)
+        self._classifier = classifier.fit(
+            rows.X,
+            rows.labels,
+            redshift=rows.redshift,
+            sample_weight=rows.weight,
+            groups=rows.object_id,
+            validation=(check.X, check.labels, check.redshift, check.weight),
+            seed=seed,
+            jobs=_jobs(jobs),
+            progress=report,
+        )
+        proba = self._classifier.predict_proba(check.X, redshift=check.redshift)
+        self._calibrator = PhaseCalibrator().fit(
+            proba, check.labels, self.classes, check.phase, groups=check.object_id
+        )
+        self._anomaly = AnomalyScorer().fit(rows.X, rows.labels, check.X, seed=seed)
+        report("calibration", 1.0)
+
+    # --- predict ----------------------------------------------------------------
+
+    def predict(
+        self, curves: LightCurves, *, jobs: int | None = None, progress: Report | None = None
+    ) -> Predictions:
+        """Classify every object from the observations given.
+
+        Parameters
+        ----------
+        curves : LightCurves
+            Objects, raw or dereddened as their source says. Their ``redshift`` column is
+            used where it is known.
+        jobs : int, optional
+            Threads; by default one a core.
+        progress : callable, optional
+            Called with a stage's name and the fraction of it that is done.
+
+        Returns
+        -------
+        Predictions
+            One row an object, in order: status, class, calibrated probabilities of all
+            classes of the taxonomy, anomaly score in [0, 1] (higher = stranger).
+
+        Raises
+        ------
+        NotFittedError
+            If the pipeline was neither fitted nor loaded.
+        """
+        classifier = self._fitted()
+        report = progress or _silent
+        ready = preprocess(curves, self.config.preprocess)
+        status, reason = verdict(ready, self.config.verdict)
+        phase = _last_phase(ready)
+
+        def classify(part: LightCurves) -> NDArray[np.float64]:
+            X = self._matrix(part)
+            proba = classifier.predict_proba(X, redshift=part.redshift)
+            proba = self._calibrator.transform(proba, _last_phase(part))
+            strange = np.zeros(len(part)) if self._anomaly is None else self._anomaly.score(X)
+            return np.column_stack([to_all_classes(proba, classifier.classes), strange])
+
+        table = _in_chunks(classify, ready, jobs, lambda done: report("classify", done))
+        proba, strange = table[:, :-1], table[:, -1]
+        unsure = status != "classified"
+        proba[unsure] = self._prior
+        label = np.where(unsure, "", np.array(CLASSES)[proba.argmax(axis=1)])
+        return Predictions(
+            object_id=curves.object_id,
+            status=status,
+            reason=reason,
+            label=label,
+            proba=proba,
+            anomaly=np.where(unsure, np.nan, strange),
+            n_obs=curves.n_obs,
+            phase=phase,
+        )
+
+    def latents(self, curves: LightCurves) -> NDArray[np.float32]:
+        """Latent means of every object, shape (n_objects, n_latents)."""
+        self._fitted()
+        assert self._encoder is not None
+        return self._encoder.encode(preprocess(curves, self.config.preprocess)).mean
+
+    def _design(
+        self, curves: LightCurves, jobs: int | None, report: Callable[[float], None]
+    ) -> NDArray[np.float32]:
+        """The classifier's input of preprocessed light curves, shape (n_objects, n_inputs)."""
+        return _in_chunks(self._matrix, curves, jobs, report)
+
+    def _matrix(self, curves: LightCurves) -> NDArray[np.float32]:
+        assert self._encoder is not None
+        parts = []
+        if {"latent", "latent_scatter"} & set(self.config.inputs):
+            latents = self._encoder.encode(curves)
+            parts += [latents.mean] if "latent" in self.config.inputs else []
+            parts += [latents.log_var] if "latent_scatter" in self.config.inputs else []
+        if "features" in self.config.inputs:
+            parts.append(extract(curves, self.config.features, self._templates).values)
+        return np.hstack(parts).astype(np.float32, copy=False)
+
+    def _fitted(self) -> Classifier:
+        if self._classifier is None:
+            raise NotFittedError("this pipeline is not trained; call fit, or Pipeline.load(bundle)")
+        return self._classifier
+
+    # --- save and load -----------------------------------------------------------
+
+    def save(self, folder: Path) -> None:
+        """Write the trained pipeline as a bundle: no pickle, every file with its sha256.
+
+        Raises
+        ------
+        NotFittedError
+            If there is nothing to save.
+        BundleError
+            If `folder` exists and is not a bundle.
+        """
+        self._fitted()
+        write_bundle(Path(folder), BUNDLE_KIND, self.info, self._write)
+
+    def _write(self, folder: Path) -> None:
+        assert self._encoder is not None
+        assert self._classifier is not None
+        state = {"config": to_table(self.config), "prior": self._prior.tolist()}
+        (folder / "pipeline.json").write_text(json.dumps(state, indent=1))
+        parts = {
+            "encoder": self._encoder,
+            "classifier": self._classifier,
+            "calibrator": self._calibrator,
+            "templates": self._templates,
+            "anomaly": self._anomaly,
+        }
+        for name, part in parts.items():
+            if part is not None:
+                (folder / name).mkdir()
+                part.save(folder / name)
+
+    @classmethod
+    def load(cls, folder: Path | None = None) -> Self:
+        """Read a bundle; its checksums are verified first.
+
+        Parameters
+        ----------
+        folder : Path, optional
+            A bundle folder; by default the one that ships with firstlight.
+
+        Raises
+        ------
+        BundleError
+            If the folder is not a bundle of ours, or damaged.
+        """
+        path = default_bundle() if folder is None else Path(folder)
+        manifest = open_bundle(path)
+        if manifest.kind != BUNDLE_KIND:
+            raise BundleError(f"{path}: holds a {manifest.kind!r}, not a {BUNDLE_KIND!r}")
+        state = json.loads((path / "pipeline.json").read_text())
+        pipeline = cls(from_table(PipelineConfig, state["config"]))
+        pipeline._encoder = Encoder.load(path / "encoder")
+        pipeline._classifier = load_classifier(pipeline.config.classifier.kind, path / "classifier")
+        pipeline._calibrator = PhaseCalibrator.load(path / "calibrator")
+        if (path / "templates").is_dir():
+            pipeline._templates = Templates.load(path / "templates")
+        if (path / "anomaly").is_dir():
+            pipeline._anomaly = AnomalyScorer.load(path / "anomaly")
+        pipeline._prior = np.array(state["prior"])
+        pipeline.info = manifest.info
+        pipeline.bundle_version = manifest.fingerprint
+        return pipeline
+
+
+def default_bundle() -> Path:
+    """Folder of the bundle that ships with firstlight.
+
+    Raises
+    ------
+    BundleError
+        If this installation carries none.
+    """
+    path = Path(str(resources.files("firstlight") / "models" / "default"))
+    if not path.is_dir():
+        raise BundleError(f"no shipped bundle in {path}; train one and name it with --bundle")
+    return path
+
+
+# --- private --------------------------------------------------------------------
+
+
+def _silent(stage: str, fraction: float) -> None:
+    """Report nothing."""
+
+
+def _jobs(jobs: int | None) -> int:
+    return jobs or cpu_count() or 1
+
+
+def _in_chunks(
+    function: Callable[[LightCurves], NDArray[Any]],
+    curves: LightCurves,
+    jobs: int | None,
+    report: Callable[[float], None],
+) -> NDArray[Any]:
+    """Apply a function to chunks of objects in threads; compiled code releases the GIL."""
+    starts = range(0, max(len(curves), 1), CHUNK)
+    parts = [curves.take(np.arange(s, min(s + CHUNK, len(curves)))) for s in starts]
+    results = []
+    with ThreadPoolExecutor(_jobs(jobs)) as pool:
+        for result in pool.map(function, parts):
+            results.append(result)
+            report(len(results) / len(parts))
+    return np.concatenate(results)
+
+
+def _last_phase(curves: LightCurves) -> NDArray[np.float64]:
+    """Days from trigger to the last observation; NaN without trigger or observations."""
+    last = np.full(len(curves), np.nan)
+    some = curves.n_obs > 0
+    last[some] = curves.mjd[curves.offsets[1:][some] - 1]
+    return last - curves.trigger_mjd
+
+
+def _usable(
+    curves: LightCurves, labels: NDArray[np.str_]
+) -> tuple[LightCurves, NDArray[np.str_], dict[str, int]]:
+    """Leave out classes that are unknown or too rare to learn, and say which."""
+    if len(curves) != len(labels):
+        raise DataError(f"{len(curves)} light curves but {len(labels)} labels")
+    names, counts = np.unique(labels, return_counts=True)
+    bad = {
+        str(name): int(n)
+        for name, n in zip(names, counts, strict=True)
+        if name not in CLASSES or n < MIN_OBJECTS_PER_CLASS
+    }
+    keep = ~np.isin(labels, list(bad))
+    if len(np.unique(labels[keep])) < 2:
+        raise DataError(
+            f"training needs two classes or more of at least {MIN_OBJECTS_PER_CLASS} objects; left out: {bad}"
+        )
+    return curves.take(keep), labels[keep], bad
+
+
+def _validation_mask(
+    curves: LightCurves, labels: NDArray[np.str_], fraction: float
+) -> NDArray[np.bool_]:
+    """Objects held out inside training: the lowest hashes of each class."""
+    held = np.zeros(len(curves), dtype=bool)
+    position = hash_fraction(curves.object_id, salt="validation")
+    for name in np.unique(labels):
+        of_class = np.flatnonzero(labels == name)
+        n_held = max(1, round(fraction * len(of_class)))
+        held[of_class[np.argsort(position[of_class], kind="stable")[:n_held]]] = True
+    return held
+
+
+def _hide_redshift(curves: LightCurves, hidden: NDArray[np.bool_]) -> LightCurves:
+    columns = {
+        name: np.where(hidden, np.float32(np.nan), getattr(curves, name))
+        for name in ("redshift", "redshift_err", "redshift_spec")
+    }
+    return curves._derive(**columns)
+
+
+def _prior(labels: NDArray[np.str_], classes: tuple[str, ...]) -> NDArray[np.float64]:
+    """Training frequency of every class of the taxonomy."""
+    counts = np.array([np.sum(labels == name) if name in classes else 0 for name in CLASSES], dtype=float)
+    return counts / counts.sum()
+
+
+def _training_info(
+    config: PipelineConfig,
+    curves: LightCurves,
+    labels: NDArray[np.str_],
+    held_out: NDArray[np.bool_],
+    dropped: dict[str, int],
+    redshift: RedshiftMode,
+    seed: int,
+) -> dict[str, Any]:
+    names, counts = np.unique(labels, return_counts=True)
+    return {
+        "preset": config.name,
+        "firstlight": __version__,
+        "redshift": redshift,
+        "seed": seed,
+        "n_objects": len(curves),
+        "n_validation": int(held_out.sum()),
+        "n_observations": int(curves.offsets[-1]),
+        "objects_per_class": {str(n): int(c) for n, c in zip(names, counts, strict=True)},
+        "left_out": dropped,
+    }
