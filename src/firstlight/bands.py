@@ -24,6 +24,7 @@ __all__ = [
     "band_index",
     "flux_to_njy",
     "magnitude",
+    "match_bands",
 ]
 
 BANDS = ("u", "g", "r", "i", "z", "y")
@@ -49,6 +50,8 @@ _ALIASES: Mapping[str, int] = MappingProxyType(
     }
     | {"Y": 5, "lsstY": 5, "lsst_Y": 5, "LSST_Y": 5}
 )
+
+_NUMBERED: Mapping[str, int] = MappingProxyType(dict(_ALIASES) | {str(i): i for i in range(N_BANDS)})
 
 
 def band_index(names: Iterable[str]) -> NDArray[np.int8]:
@@ -81,6 +84,27 @@ def band_index(names: Iterable[str]) -> NDArray[np.int8]:
             f"unknown band(s) {unknown}; known: {', '.join(BANDS)} (also as lsstg, LSST_g)"
         )
     return np.array([_ALIASES[name] for name in names], dtype=np.int8)
+
+
+def match_bands(names: Iterable[str]) -> NDArray[np.int8]:
+    """Translate band names or numbers to indices into `BANDS`, leniently.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Names as for `band_index`, or PLAsTiCC's passband numbers ``0`` to ``5``.
+
+    Returns
+    -------
+    int8 array, shape (n_names,)
+        Position of each band in ``ugrizy``; -1 where it is none of them.
+
+    Examples
+    --------
+    >>> match_bands(["g", "5", "lsstr", "J"]).tolist()
+    [1, 5, 2, -1]
+    """
+    return np.array([_NUMBERED.get(str(name).strip(), -1) for name in names], dtype=np.int8)
 
 
 def flux_to_njy(flux: ArrayLike, zero_point: ArrayLike) -> NDArray[np.float64]:

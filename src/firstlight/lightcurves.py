@@ -14,10 +14,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
+from firstlight import tables
 from firstlight.bands import BANDS, N_BANDS
 from firstlight.errors import DataError, MissingColumnError
+from firstlight.tables import OBJECT_COLUMNS, OBSERVATION_COLUMNS
 
-__all__ = ["DETECTION_SNR", "LightCurve", "LightCurves", "RedshiftMode"]
+__all__ = [
+    "DETECTION_SNR",
+    "OBJECT_COLUMNS",
+    "OBSERVATION_COLUMNS",
+    "LightCurve",
+    "LightCurves",
+    "RedshiftMode",
+]
 
 RedshiftMode = Literal["photo", "spec", "none"]
 
@@ -25,25 +34,6 @@ _ABSENT: Any = None  # stands for "not given" until __post_init__ fills the colu
 
 DETECTION_SNR = 5.0  # the difference-imaging threshold of LSST and PLAsTiCC
 SPEC_REDSHIFT_ERR = 1e-3  # a spectroscopic host redshift, peculiar velocity included
-
-#: Columns with one value an observation, and their storage types.
-OBSERVATION_COLUMNS: dict[str, Any] = {
-    "mjd": np.float64,
-    "band": np.int8,
-    "flux": np.float32,
-    "flux_err": np.float32,
-    "detected": np.bool_,
-}
-#: Columns with one value an object. This is the allow-list of law 2: nothing else of
-#: a survey's metadata gets in.
-OBJECT_COLUMNS: dict[str, Any] = {
-    "ra": np.float64,
-    "dec": np.float64,
-    "ebv": np.float32,
-    "redshift": np.float32,
-    "redshift_err": np.float32,
-    "redshift_spec": np.float32,
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -419,7 +409,97 @@ class LightCurves:
         metadata = {"dereddened": str(self.dereddened).lower(), "bands": "".join(BANDS)}
         return pa.table(columns).replace_schema_metadata(metadata)
 
+    # --- other libraries --------------------------------------------------------
+
+    @classmethod
+    def from_pandas(cls, rows: Any, objects: Any = None, *, dereddened: bool = False) -> Self:
+        """Read a long DataFrame: one row an observation.
+
+        Parameters
+        ----------
+        rows : pandas.DataFrame
+            Columns ``object_id``, ``mjd`` [MJD], ``band`` (names or 0 to 5), ``flux``,
+            ``flux_err`` [nJy] and, optionally, ``detected``; in any order of rows.
+        objects : pandas.DataFrame, optional
+            One row an object: ``object_id`` and any of ``ra``, ``dec``, ``ebv``,
+            ``redshift``, ``redshift_err``, ``redshift_spec``. It sets the order of the
+            objects; its other columns are not read (law 2).
+        dereddened : bool
+            Whether the fluxes are already corrected for Milky Way dust.
+
+        Raises
+        ------
+        MissingColumnError, UnknownBandError, DataError
+            If a column is absent, a band unknown, an object without a row in `objects`,
+            or a value breaks the rules of the constructor.
+        """
+        return cls(**tables.from_pandas(rows, objects), dereddened=dereddened)
+
+    def to_pandas(self) -> tuple[Any, Any]:
+        """Long DataFrame of the observations, and one with a row an object, as `from_pandas` reads them."""
+        return tables.to_pandas(self._columns())
+
+    @classmethod
+    def from_nested(cls, frame: Any, name: str = "lightcurve", *, dereddened: bool = False) -> Self:
+        """Read a nested-pandas ``NestedFrame``: one row an object, observations nested.
+
+        Parameters
+        ----------
+        frame : nested_pandas.NestedFrame
+            ``object_id`` as column or index, and the object columns of `from_pandas`.
+        name : str
+            The nested column, with the observation columns of `from_pandas`.
+        dereddened : bool
+            Whether the fluxes are already corrected for Milky Way dust.
+
+        Raises
+        ------
+        MissingColumnError, UnknownBandError, DataError
+            As for `from_pandas`.
+        """
+        return cls(**tables.from_nested(frame, name), dereddened=dereddened)
+
+    def to_nested(self, name: str = "lightcurve") -> Any:
+        """``NestedFrame`` as `from_nested` reads it, with bands as letters.
+
+        Raises
+        ------
+        MissingExtraError
+            If nested-pandas is not installed.
+        """
+        return tables.to_nested(self.to_arrow(), name)
+
+    @classmethod
+    def from_astropy(cls, curves: Sequence[Any], *, dereddened: bool = False) -> Self:
+        """Read sncosmo-style astropy tables, one an object.
+
+        Parameters
+        ----------
+        curves : sequence of astropy.table.Table
+            Columns ``time`` [MJD], ``band``, ``flux``, ``fluxerr``, ``zp`` [mag] and
+            ``zpsys`` in any of sncosmo's spellings. Each row's flux is converted by its
+            own zero point. Read from ``meta``: ``object_id`` (else the position),
+            ``redshift`` or ``z``, ``mwebv``, ``ra``, ``dec``.
+        dereddened : bool
+            Whether the fluxes are already corrected for Milky Way dust.
+
+        Raises
+        ------
+        MissingColumnError, UnknownBandError, DataError
+            If a column is absent, a band unknown, or ``zpsys`` is not ``ab``.
+        """
+        return cls(**tables.from_astropy(curves), dereddened=dereddened)
+
+    def to_astropy(self) -> list[Any]:
+        """sncosmo-style astropy tables, one an object, with ``zp`` 31.4 (nJy) and ``zpsys`` ``ab``."""
+        return tables.to_astropy(self._columns())
+
     # --- private --------------------------------------------------------------
+
+    def _columns(self) -> dict[str, Any]:
+        """All columns by name."""
+        names = ("object_id", "offsets", *OBSERVATION_COLUMNS, *OBJECT_COLUMNS)
+        return {name: getattr(self, name) for name in names}
 
     def _derive(self, **columns: Any) -> Self:
         """Replace columns whose validity follows from this object's."""
