@@ -1,0 +1,156 @@
+"""Guards of law 2: nothing of the truth, and no copy of a test object, where models learn.
+
+Each guard is silent or raises `LeakageError` with the culprits named.
+"""
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstlight.errors import LeakageError
+from firstlight.lightcurves import LightCurves
+
+__all__ = ["TRUTH_COLUMNS", "check_columns", "check_disjoint", "check_near_duplicates"]
+
+#: Names of columns that state the truth or follow from it (PLAsTiCC, SNANA and ours),
+#: in lower case; ``*`` stands for anything. ``distmod`` is computed from the true redshift's
+#: host in PLAsTiCC, ``libid_cadence`` and ``tflux_*`` belong to its simulation.
+TRUTH_COLUMNS = (
+    "class",
+    "distmod",
+    "label",
+    "labels",
+    "libid_cadence",
+    "sim_*",
+    "target",
+    "tflux_*",
+    "true_*",
+    "truth*",
+)
+SHARED_PART = 0.5  # of either curve's observations; unrelated curves share next to none
+MJD_STEP = 1e-5  # day; survives a trip through text, and no telescope is that quick
+MOST_NAMED = 5  # culprits in a message
+
+
+def check_disjoint(train_ids: Iterable[str], test_ids: Iterable[str]) -> None:
+    """Refuse a split with an object on both sides.
+
+    Parameters
+    ----------
+    train_ids, test_ids : iterables of str
+        Names of objects; repeats within one side are fine.
+
+    Raises
+    ------
+    LeakageError
+        Naming the objects on both sides.
+    """
+    both = sorted({str(name) for name in train_ids} & {str(name) for name in test_ids})
+    if both:
+        raise LeakageError(
+            f"{len(both)} object(s) to learn from and to test on: {_listed(both)}. "
+            "Split by object before making copies of any"
+        )
+
+
+def check_columns(names: Iterable[str]) -> None:
+    """Refuse features or metadata among which is a column of the truth.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Names of features or metadata columns; case does not matter.
+
+    Raises
+    ------
+    LeakageError
+        Naming the columns.
+    """
+    found = sorted(
+        str(name)
+        for name in names
+        if any(fnmatchcase(str(name).strip().lower(), pattern) for pattern in TRUTH_COLUMNS)
+    )
+    if found:
+        raise LeakageError(
+            f"column(s) {_listed(found)} state the truth and must not reach a model; drop them from its input"
+        )
+
+
+def check_near_duplicates(train: LightCurves, test: LightCurves, shared_part: float = SHARED_PART) -> None:
+    """Refuse a split with one light curve under two names, whole or in part.
+
+    Observations are compared by time, band and flux. A pair is caught if at least
+    `shared_part` of either curve is found on the other side, so copies that were cut
+    short, extended or thinned are caught, too; copies with new noise are not.
+
+    Parameters
+    ----------
+    train, test : LightCurves
+        The two sides, before any preprocessing.
+    shared_part : float
+        Share of a curve's observations that makes it a copy.
+
+    Raises
+    ------
+    LeakageError
+        Naming pairs of objects.
+    """
+    key_train, key_test = _observation_keys(train), _observation_keys(test)
+    pairs = {
+        (a, b)
+        for a, b in [
+            *_copies(key_train, train, key_test, test, shared_part),
+            *((a, b) for b, a in _copies(key_test, test, key_train, train, shared_part)),
+        ]
+    }
+    if pairs:
+        told = _listed([f"{a} (train) and {b} (test)" for a, b in sorted(pairs)])
+        raise LeakageError(
+            f"{len(pairs)} pair(s) of objects share their observations: {told}. Drop one of each pair"
+        )
+
+
+def _observation_keys(curves: LightCurves) -> NDArray[np.uint64]:
+    """64 mixed bits of the time, band and flux of every observation."""
+    time = np.round(curves.mjd / MJD_STEP).astype(np.int64).view(np.uint64)
+    # Adding zero turns -0.0 into 0.0, which must not count as another flux.
+    flux = (curves.flux + np.float32(0.0)).view(np.uint32).astype(np.uint64)
+    key = _mixed(time) ^ flux
+    return _mixed(_mixed(key) ^ curves.band.astype(np.uint64))
+
+
+def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The splitmix64 finaliser (Steele et al. 2014, doi:10.1145/2660193.2660195), modulo 2^64."""
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))
+
+
+def _copies(
+    key_a: NDArray[np.uint64], a: LightCurves, key_b: NDArray[np.uint64], b: LightCurves, shared_part: float
+) -> list[tuple[str, str]]:
+    """Objects of `a` whose observations are found in `b`, each with its most frequent owner there."""
+    if not len(key_a) or not len(key_b):
+        return []
+    order = np.argsort(key_b, kind="stable")
+    ranked = key_b[order]
+    where = np.minimum(np.searchsorted(ranked, key_a), len(ranked) - 1)
+    found = ranked[where] == key_a
+    owner_a = a.object_index
+    n_found = np.bincount(owner_a[found], minlength=len(a))
+    suspects = np.flatnonzero((n_found > 0) & (n_found >= shared_part * a.n_obs))
+    owner_b = b.object_index[order[where]]
+    pairs = []
+    for suspect in suspects:
+        window = slice(a.offsets[suspect], a.offsets[suspect + 1])
+        owners = owner_b[window][found[window]]
+        pairs.append((str(a.object_id[suspect]), str(b.object_id[np.bincount(owners).argmax()])))
+    return pairs
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(repr(name) if " " not in name else name for name in names[:MOST_NAMED]) + more
