@@ -204,7 +204,7 @@ def _by_phase(folds: Sequence[Scores], spread_of: Sequence[Scores]) -> dict[str,
     for phase in folds[0].get("by_phase", {}):
         table[phase] = {}
         for selection in SELECTIONS:
-            own = [fold["by_phase"][phase].get(selection) for fold in folds]
+            own = [fold.get("by_phase", {}).get(phase, {}).get(selection) for fold in folds]
             if not any(own):
                 continue
             counts = {key: sum(part[key] for part in own if part) for key in ("n", "n_not_classified")}

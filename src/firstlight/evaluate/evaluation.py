@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from firstlight.errors import DataError
 from firstlight.evaluate.crossval_result import summarise_folds
 from firstlight.evaluate.metrics import score
-from firstlight.evaluate.phases import Snapshot, skill_by_phase
+from firstlight.evaluate.phases import Snapshot, phase_name, skill_by_phase
 from firstlight.evaluate.predictions import Predictions
 from firstlight.taxonomy import CLASSES
 
@@ -26,6 +26,7 @@ N_RESAMPLES = 100  # a standard deviation good to 7 %
 N_RESAMPLES_BY_PHASE = 25  # nine phases and two selections each: good to 14 %
 MOST_RESAMPLED = 2_000_000  # objects scored in all; bounds the time on huge test sets
 FEWEST_RESAMPLES = 5
+WHOLE = phase_name(np.inf)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,6 +75,12 @@ class Evaluation:
         wrong += [f"by_phase[{name!r}]" for name, said in self.by_phase.items() if len(said.proba) != n]
         if wrong or not n:
             raise DataError(f"{n} object(s) to evaluate, but {', '.join(wrong) or 'nothing'} of that length")
+
+    @property
+    def snapshots(self) -> dict[str, Snapshot]:
+        """What was said at each phase, the whole light curve (``all``) last."""
+        early = {name: said for name, said in self.by_phase.items() if name != WHOLE}
+        return early | {WHOLE: Snapshot(self.proba, self.classified)}
 
     @classmethod
     def from_predictions(
@@ -179,7 +186,7 @@ def summarise(evaluation: Evaluation, *, protocol: str, seed: int = 0) -> dict[s
 def _scores(evaluation: Evaluation, index: NDArray[np.int64], *, phases: bool) -> dict[str, Any]:
     labels = evaluation.labels[index]
     scores = score(labels, evaluation.proba[index], evaluation.classes, evaluation.classified[index])
-    said = {name: part.take(index) for name, part in evaluation.by_phase.items()} if phases else {}
+    said = {name: part.take(index) for name, part in evaluation.snapshots.items()} if phases else {}
     return scores | {"by_phase": skill_by_phase(labels, said, evaluation.classes)}
 
 

@@ -1,4 +1,4 @@
-"""How good are the probabilities? Pure functions of truth and forecast.
+"""How good probabilities are: pure functions of truth and forecast.
 
 Every function takes ``labels`` (true classes), ``proba`` (one row an object, one column
 a class) and ``classes`` (the names of the columns). Conventions, which the report
@@ -379,8 +379,8 @@ def _aligned(
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise DataError(
-            f"row {row} is no probability distribution (sum {total[row]:.6g}, smallest {proba[row].min():.6g}); "
-            f"{int(bad.sum())} such row(s)"
+            f"row {row} is no probability distribution (sum {total[row]:.6g}, "
+            f"smallest {proba[row].min():.6g}); {int(bad.sum())} such row(s)"
         )
     return truth_index(labels, classes), proba / total[:, None]
 

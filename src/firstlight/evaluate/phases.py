@@ -1,4 +1,4 @@
-"""Skill against days since the trigger: how early does the classifier know?
+"""Skill against days since the trigger: how early the classifier knows.
 
 Whole light curves flatter a classifier that is meant for tonight's alerts, and the
 easy split between galactic and extragalactic flatters it again. So every score is

@@ -7,7 +7,7 @@ lines are for people (six significant digits), Parquet is exact.
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -33,6 +33,17 @@ NOT_CLASSIFIED = "not_classified"
 
 SUM_TOLERANCE = 1e-3  # six digits are good to 1e-5; a missing column is not
 _PROBA = "proba_"
+
+_COLUMNS: dict[str, Any] = {
+    "object_id": np.str_,
+    "status": np.str_,
+    "reason": np.str_,
+    "label": np.str_,
+    "proba": np.float64,
+    "anomaly": np.float64,
+    "n_obs": np.int64,
+    "phase": np.float64,
+}
 
 T = TypeVar("T")
 
@@ -80,15 +91,10 @@ class Predictions:
     classes: tuple[str, ...] = CLASSES
 
     def __post_init__(self) -> None:
-        kinds: dict[str, Any] = {"proba": np.float64, "anomaly": np.float64, "phase": np.float64}
-        for item in fields(self):
-            if item.name != "classes":
-                view = np.asarray(
-                    getattr(self, item.name),
-                    kinds.get(item.name, np.int64 if item.name == "n_obs" else np.str_),
-                ).view()
-                view.setflags(write=False)
-                object.__setattr__(self, item.name, view)
+        for name, dtype in _COLUMNS.items():
+            view = np.asarray(getattr(self, name), dtype).view()
+            view.setflags(write=False)
+            object.__setattr__(self, name, view)
         _check(self)
 
     def __len__(self) -> int:
@@ -103,7 +109,7 @@ class Predictions:
     def take(self, index: ArrayLike) -> Self:
         """Objects at the given positions, in that order, or those where a mask is true."""
         index = np.asarray(index)
-        values = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "classes"}
+        values = {name: getattr(self, name)[index] for name in _COLUMNS}
         return type(self)(**values, classes=self.classes)
 
     @classmethod
@@ -117,11 +123,7 @@ class Predictions:
         """
         if len({part.classes for part in parts}) != 1:
             raise DataError("predictions to join must be at least one and have the same classes")
-        values = {
-            f.name: np.concatenate([getattr(part, f.name) for part in parts])
-            for f in fields(cls)
-            if f.name != "classes"
-        }
+        values = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS}
         return cls(**values, classes=parts[0].classes)
 
     def to_pandas(self) -> pd.DataFrame:
@@ -328,12 +330,11 @@ def _numbers(table: pd.DataFrame, name: str, default: float) -> NDArray[np.float
 
 def _check(table: Predictions) -> None:
     n_objects = len(table.object_id)
-    for item in fields(table):
-        shape = (n_objects, len(table.classes)) if item.name == "proba" else (n_objects,)
-        if item.name != "classes" and getattr(table, item.name).shape != shape:
-            raise DataError(
-                f"column {item.name!r} has shape {getattr(table, item.name).shape}, expected {shape}"
-            )
+    for name in _COLUMNS:
+        shape = (n_objects, len(table.classes)) if name == "proba" else (n_objects,)
+        found = getattr(table, name).shape
+        if found != shape:
+            raise DataError(f"column {name!r} has shape {found}, expected {shape}")
     names, counts = np.unique(table.object_id, return_counts=True)
     if len(names) != n_objects:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Do the probabilities mean what they say? Reliability bins and calibration errors.
+"""Whether probabilities mean what they say: reliability bins and calibration errors.
 
 A forecast is calibrated if, of all objects given a probability of 0.8, eight in ten
 are what they were called. Bins are of equal width, closed on the right.

@@ -229,7 +229,7 @@ def _one_label_each(
     if torn.any():
         row = int(np.flatnonzero(torn)[0])
         raise DataError(
-            f"object {str(object_id[row])!r} is labelled {str(own_label[row_name[row]])!r} and {str(labels[row])!r}; "
-            "an object has one class"
+            f"object {str(object_id[row])!r} is labelled {str(own_label[row_name[row]])!r} "
+            f"and {str(labels[row])!r}; an object has one class"
         )
     return names, own_label, row_name
