@@ -1,0 +1,1 @@
+"""Light curves cleaned, calibrated and turned into model input; every step causal."""
