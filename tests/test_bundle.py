@@ -33,7 +33,7 @@ def fill(contents: dict[str, bytes]):
 
 
 def make(folder: Path, contents: dict[str, bytes] = CONTENTS, **info: object) -> Manifest:
-    return write_bundle(folder, kind="toy", write=fill(contents), info=info)
+    return write_bundle(folder, "toy", info, fill(contents))
 
 
 def edit_manifest(folder: Path, **changes: object) -> None:
@@ -265,7 +265,7 @@ def test_links_are_refused_in_reading_and_writing(tmp_path):
         (folder / "weights.bin").symlink_to(tmp_path / "elsewhere.bin")
 
     with pytest.raises(BundleError, match="no plain file"):
-        write_bundle(tmp_path / "other", kind="toy", write=link)
+        write_bundle(tmp_path / "other", "toy", {}, link)
     assert not (tmp_path / "other").exists()
 
 
@@ -280,7 +280,7 @@ def test_a_failed_write_leaves_the_old_bundle(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_bundle(tmp_path / "bundle", kind="toy", write=fail)
+        write_bundle(tmp_path / "bundle", "toy", {}, fail)
     assert open_bundle(tmp_path / "bundle") == first
     assert beside(tmp_path / "bundle") == []
 
@@ -340,7 +340,7 @@ def test_a_folder_filled_meanwhile_is_left_alone(tmp_path):
         (tmp_path / "bundle" / "note.txt").write_text("mine")
 
     with pytest.raises(BundleError, match="left as it is"):
-        write_bundle(tmp_path / "bundle", kind="toy", write=slow)
+        write_bundle(tmp_path / "bundle", "toy", {}, slow)
     assert (tmp_path / "bundle" / "note.txt").read_text() == "mine"
 
 

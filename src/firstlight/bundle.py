@@ -95,11 +95,7 @@ class Manifest:
 
 
 def write_bundle(
-    folder: str | Path,
-    *,
-    kind: str,
-    write: Callable[[Path], None],
-    info: Mapping[str, Any] | None = None,
+    folder: str | Path, kind: str, info: Mapping[str, Any], write: Callable[[Path], None]
 ) -> Manifest:
     """Write a bundle as a whole or not at all.
 
@@ -113,10 +109,10 @@ def write_bundle(
         Where the bundle shall be; parents are made.
     kind : str
         What it holds.
+    info : mapping
+        Free-form description, plain JSON; may be empty.
     write : callable
         Called once with an empty folder, which it fills with files (subfolders allowed).
-    info : mapping, optional
-        Free-form description, plain JSON.
 
     Returns
     -------
@@ -142,7 +138,7 @@ def write_bundle(
             format_version=FORMAT_VERSION,
             firstlight_version=version("firstlight"),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            info=_frozen(info or {}, target),
+            info=_frozen(info, target),
             files=_describe(partial, target),
         )
         (partial / MANIFEST_NAME).write_text(_to_json(manifest), encoding="utf-8")
