@@ -1,0 +1,381 @@
+"""`extract`: all features of many light curves in one pass an object.
+
+A `FeatureTable` has one row an object and one named column a feature, NaN where a
+feature is undefined. Everything read of an object is its history up to its last
+observation, so a truncated light curve gives what a stream would have had then.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from firstlight.bands import EFFECTIVE_WAVELENGTH
+from firstlight.errors import DataError
+from firstlight.features.gaussian import bin_nights, matern32, normalise, predict_grid, select
+from firstlight.features.registry import (
+    COLOUR_WINDOWS,
+    COLOURS,
+    EPOCHS,
+    LAGS,
+    REST_COLOURS,
+    REST_EPOCHS,
+    REST_WAVELENGTHS,
+    Feature,
+    gaussian_features,
+    metadata_features,
+    statistics_features,
+)
+from firstlight.features.statistics import write_statistics
+from firstlight.features.surface import (
+    MARGIN,
+    REST_RANGE,
+    read_epochs,
+    write_fit,
+    write_observer_frame,
+    write_rest_frame,
+)
+from firstlight.lightcurves import LightCurves
+
+__all__ = ["FeatureConfig", "FeatureTable", "extract", "features"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_LAGS = np.array(LAGS)
+_WINDOWS = np.array(COLOUR_WINDOWS)
+_PAIRS = np.array(COLOURS, dtype=np.int64)
+_REST_PAIRS = np.array(REST_COLOURS, dtype=np.int64)
+_EPOCHS = np.array(EPOCHS)
+_REST_EPOCHS = np.array(REST_EPOCHS)
+_REST_WAVELENGTHS = np.array(REST_WAVELENGTHS)
+_WAVELENGTHS = np.array(EFFECTIVE_WAVELENGTH)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureConfig:
+    """Settings of `extract`.
+
+    Attributes
+    ----------
+    window : tuple of float
+        First and last day, since the trigger, that the Gaussian process sees.
+    max_points : int
+        Most nightly points in the Gaussian process; nights are joined above it.
+    bin_width : float
+        Longest bin of the observations of one band [day].
+    time_scales : tuple of float
+        Grid of the kernel's time scale [day].
+    amplitudes : tuple of float
+        Grid of its amplitude over the object's flux scale.
+    wavelength_scale : float
+        Its length in wavelength [Angstrom].
+    grid_step : float
+        Spacing of the grid on which peaks, rises and falls are read [day].
+    """
+
+    window: tuple[float, ...] = (-100.0, 200.0)
+    max_points: int = 100
+    bin_width: float = 0.45
+    time_scales: tuple[float, ...] = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
+    amplitudes: tuple[float, ...] = (0.4, 1.2)
+    wavelength_scale: float = 6000.0
+    grid_step: float = 2.0
+
+    def __post_init__(self) -> None:
+        if len(self.window) != 2 or not self.window[0] < 0.0 < self.window[1]:
+            raise DataError(f"feature window {self.window}: give a time before and one after the trigger")
+        positive = (
+            *self.time_scales,
+            *self.amplitudes,
+            self.wavelength_scale,
+            self.grid_step,
+            self.bin_width,
+        )
+        if not self.time_scales or not self.amplitudes or min(positive) <= 0.0 or self.max_points < 1:
+            raise DataError(f"{self}: scales, amplitudes, widths and counts must be positive")
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureTable:
+    """Features of many objects.
+
+    Attributes
+    ----------
+    features : tuple of Feature
+        What each column is.
+    values : float32 array, shape (n_objects, n_features)
+        NaN where undefined.
+    """
+
+    features: tuple[Feature, ...]
+    values: NDArray[np.float32]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return tuple(feature.name for feature in self.features)
+
+    @cached_property
+    def needs_redshift(self) -> NDArray[np.bool_]:
+        """Which columns are NaN without a host redshift, shape (n_features,)."""
+        return np.array([feature.needs_redshift for feature in self.features], dtype=bool)
+
+    def __len__(self) -> int:
+        """Number of objects."""
+        return len(self.values)
+
+    def column(self, name: str) -> NDArray[np.float32]:
+        """Values of one feature, shape (n_objects,).
+
+        Raises
+        ------
+        DataError
+            If there is no such feature.
+        """
+        if name not in self.names:
+            raise DataError(f"no feature {name!r} among {len(self.names)}")
+        return self.values[:, self.names.index(name)]
+
+    def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Self:
+        """The given objects, in that order."""
+        return type(self)(self.features, self.values[index])
+
+    def hide_redshift(self, rows: NDArray[np.bool_] | None = None) -> Self:
+        """The table as if the host redshift of some objects were unknown.
+
+        Parameters
+        ----------
+        rows : bool array, shape (n_objects,), optional
+            Which objects; all by default.
+        """
+        hidden = np.ones(len(self), dtype=bool) if rows is None else np.asarray(rows, dtype=bool)
+        values = self.values.copy()
+        values[np.ix_(hidden, self.needs_redshift)] = np.nan
+        return type(self)(self.features, values)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Join tables with the same columns, row after row.
+
+        Raises
+        ------
+        DataError
+            If there is none, or columns differ.
+        """
+        if not parts or any(part.names != parts[0].names for part in parts):
+            raise DataError("feature tables to join must exist and have the same columns")
+        return cls(parts[0].features, np.concatenate([part.values for part in parts]))
+
+
+def features() -> tuple[Feature, ...]:
+    """What `extract` returns without templates, column by column."""
+    return metadata_features() + statistics_features() + gaussian_features()
+
+
+def extract(curves: LightCurves, config: FeatureConfig | None = None) -> FeatureTable:
+    """Compute all features of many objects.
+
+    Parameters
+    ----------
+    curves : LightCurves
+        Any number of objects with any number of observations.
+    config : FeatureConfig, optional
+        Settings of the Gaussian process.
+
+    Returns
+    -------
+    FeatureTable
+        One row an object, NaN where a feature is undefined.
+    """
+    config = config or FeatureConfig()
+    columns = features()
+    values = np.full((len(curves), len(columns)), np.nan, dtype=np.float32)
+    modulus, modulus_err = _distance(curves)
+    values[:, : len(metadata_features())] = _metadata(curves, modulus, modulus_err)
+    reference = _reference_mjd(curves)
+    step = config.grid_step
+    grid = np.arange(config.window[0], config.window[1] + 0.5 * step, step)
+    distance = np.abs(_WAVELENGTHS[:, None] - _WAVELENGTHS[None, :])
+    x = math.sqrt(3.0) * distance / config.wavelength_scale
+    _extract_all(
+        curves.offsets, curves.mjd, curves.band, curves.flux, curves.flux_err, curves.detected,
+        reference, np.asarray(curves.redshift, dtype=np.float64), modulus, grid, (1.0 + x) * np.exp(-x),
+        np.array(config.time_scales), np.array(config.amplitudes), config.wavelength_scale,
+        config.max_points, config.bin_width, len(metadata_features()), values,
+    )  # fmt: skip
+    return FeatureTable(columns, values)
+
+
+def _reference_mjd(curves: LightCurves) -> Floats:
+    """Trigger of each object; where there is none, the time of its highest S/N [MJD]."""
+    reference = curves.trigger_mjd
+    for i in np.flatnonzero(np.isnan(reference) & (curves.n_obs > 0)):
+        window = slice(curves.offsets[i], curves.offsets[i + 1])
+        reference[i] = curves.mjd[window][np.argmax(curves.flux[window] / curves.flux_err[window])]
+    return reference
+
+
+def _distance(curves: LightCurves) -> tuple[Floats, Floats]:
+    """Distance modulus and its error [mag], NaN for Milky Way objects and unknown redshifts."""
+    redshift = np.where(curves.redshift > 0.0, curves.redshift, np.nan).astype(np.float64)
+    err = np.where(np.isfinite(curves.redshift_err), curves.redshift_err, 0.0)
+    near = _distance_modulus(np.maximum(redshift - err, 1e-3))
+    return _distance_modulus(redshift), 0.5 * (_distance_modulus(redshift + err) - near)
+
+
+def _distance_modulus(redshift: Floats) -> Floats:
+    """Distance modulus of a flat universe, H0 = 70 km/s/Mpc, Omega_m = 0.3 [mag]."""
+    z = np.linspace(0.0, 6.0, 6001)
+    slope = 1.0 / np.sqrt(0.3 * (1.0 + z) ** 3 + 0.7)
+    steps = 0.5 * (slope[1:] + slope[:-1]) * (z[1] - z[0])
+    distance = (1.0 + z[1:]) * np.cumsum(steps) * 299_792.458 / 70.0  # Mpc
+    modulus = np.interp(redshift, z[1:], 5.0 * np.log10(distance) + 25.0)
+    return np.where(np.isnan(redshift), np.nan, np.where(redshift <= 1e-3, 30.0, modulus))
+
+
+def _metadata(curves: LightCurves, modulus: Floats, modulus_err: Floats) -> NDArray[np.float32]:
+    redshift = curves.redshift
+    galactic = np.where(np.isnan(redshift), np.nan, redshift == 0.0)
+    err = np.where(np.isnan(redshift), np.nan, curves.redshift_err)
+    latitude = np.abs(galactic_latitude(curves.ra, curves.dec))
+    columns = [redshift, err, err / (1.0 + redshift), galactic, modulus, modulus_err, curves.ebv, latitude]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def galactic_latitude(ra: Floats, dec: Floats) -> Floats:
+    """Galactic latitude of ICRS positions.
+
+    Parameters
+    ----------
+    ra, dec : float64 arrays, shape (n_objects,)
+        [degree]
+
+    Returns
+    -------
+    float64 array, shape (n_objects,)
+        b [degree]; NaN where the position is unknown.
+
+    Examples
+    --------
+    >>> round(float(galactic_latitude(np.array([192.85948]), np.array([27.12825]))[0]), 3)
+    90.0
+    """
+    pole_ra, pole_dec = np.radians(192.85948), np.radians(27.12825)  # north Galactic pole, J2000
+    ra, dec = np.radians(ra), np.radians(dec)
+    sine = np.sin(dec) * np.sin(pole_dec) + np.cos(dec) * np.cos(pole_dec) * np.cos(ra - pole_ra)
+    return np.degrees(np.arcsin(np.clip(sine, -1.0, 1.0)))
+
+
+@njit(cache=True, nogil=True)
+def _span(grid: Floats, first: float, last: float) -> tuple[int, int]:
+    """Grid points within the margin of the observations: the first and one past the last."""
+    low = int(np.searchsorted(grid, first - MARGIN))
+    high = int(np.searchsorted(grid, last + MARGIN))
+    return min(low, len(grid) - 2), max(high, 2)
+
+
+@njit(cache=True, nogil=True)
+def _combine(correlation: Floats, sums: Floats, out: Floats) -> None:
+    for w in range(len(correlation)):
+        out[w] = correlation[w, 0] * sums[0]
+        for b in range(1, 6):
+            out[w] += correlation[w, b] * sums[b]
+
+
+@njit(cache=True, nogil=True)
+def _gaussian_object(
+    points: Floats, n: int, scale: float, redshift: float, modulus: float, grid: Floats,
+    band_kernel: Floats, time_scales: Floats, amplitudes: Floats, wavelength_scale: float,
+    U: Floats, work: Floats, weights: Floats, out: Floats, k: int, detected_span: float,
+) -> int:  # fmt: skip
+    """Fit one object's process and write all that is read off it."""
+    alpha = np.empty(n)
+    choice = select(points, n, band_kernel, time_scales, amplitudes, U, alpha, weights)
+    k = write_fit(points, n, scale, choice, alpha, out, k)
+    sums = np.empty((6, len(grid)))
+    predict_grid(points, n, alpha, choice[0], choice[1] * choice[1], grid, sums)
+    mean = np.empty((6, len(grid)))
+    _combine(band_kernel, sums, mean)
+    light = mean[1] + mean[2] + mean[3] + mean[4]
+    last = points[0, n - 1]
+    span = _span(grid, points[0, 0], last)
+    peak = span[0] + int(np.argmax(light[span[0] : span[1]]))
+    believed = (points[0, 0] - MARGIN, last + MARGIN)
+    times = np.concatenate((np.zeros(1), grid[peak] + _EPOCHS))
+    at = np.empty((len(times), 6))
+    sd = np.empty((len(times), 6))
+    read_epochs(points, n, U, alpha, choice, times, band_kernel, believed, work, at, sd)
+    first_band = k + 11
+    k = write_observer_frame(grid, mean, light, span, last, at, sd, _EPOCHS, _PAIRS, scale, out, k)
+    if not redshift > 0.0:
+        return k
+    correlation = np.empty((4, 6))
+    for w in range(4):
+        wavelength = _REST_WAVELENGTHS[w] * (1.0 + redshift)
+        for b in range(6):
+            correlation[w, b] = matern32(wavelength - _WAVELENGTHS[b], wavelength_scale)
+        if wavelength < REST_RANGE[0] or wavelength > REST_RANGE[1]:
+            correlation[w] = np.nan
+    rest = np.empty((4, len(grid)))
+    _combine(correlation, sums, rest)
+    times = grid[peak] + (1.0 + redshift) * _REST_EPOCHS
+    at = np.empty((len(times), 4))
+    sd = np.empty((len(times), 4))
+    read_epochs(points, n, U, alpha, choice, times, correlation, believed, work, at, sd)
+    band_peaks = np.empty(6)
+    for b in range(6):
+        band_peaks[b] = out[first_band + 9 * b]
+    k = write_rest_frame(
+        grid, rest, light, span, peak, band_peaks, at, sd, _REST_EPOCHS, _REST_PAIRS, scale,
+        redshift, modulus, out, k,
+    )  # fmt: skip
+    out[k] = (last - grid[peak]) / (1.0 + redshift)
+    out[k + 1] = detected_span / (1.0 + redshift)
+    return k + 2
+
+
+@njit(cache=True, nogil=True)
+def _extract_all(
+    offsets: Ints, mjd: Floats, band: NDArray[np.int8], flux: NDArray[np.float32],
+    flux_err: NDArray[np.float32], detected: NDArray[np.bool_], reference: Floats, redshift: Floats,
+    modulus: Floats, grid: Floats, band_kernel: Floats, time_scales: Floats, amplitudes: Floats,
+    wavelength_scale: float, max_points: int, bin_width: float, start: int, values: NDArray[np.float32],
+) -> None:  # fmt: skip
+    n_features = values.shape[1]
+    longest = 1
+    for i in range(len(offsets) - 1):
+        longest = max(longest, offsets[i + 1] - offsets[i])
+    points = np.empty((4, longest))
+    U = np.empty((max_points, max_points))
+    weights = np.empty((max_points, max_points))
+    work = np.empty((max_points, 64))
+    out = np.empty(n_features)
+    for i in range(len(offsets) - 1):
+        low, high = offsets[i], offsets[i + 1]
+        if high == low:
+            values[i, start] = 0.0
+            continue
+        time = mjd[low:high] - reference[i]
+        bands = band[low:high].astype(np.int64)
+        f = flux[low:high].astype(np.float64)
+        e = flux_err[low:high].astype(np.float64)
+        out[:] = np.nan
+        k = write_statistics(time, bands, f, e, detected[low:high], _LAGS, _WINDOWS, _PAIRS, out, start)
+        width = bin_width
+        n = bin_nights(time, bands, f, e, grid[0], grid[-1], width, points)
+        while n > max_points:
+            width *= 1.5
+            n = bin_nights(time, bands, f, e, grid[0], grid[-1], width, points)
+        if n > 0:
+            scale = normalise(points, n)
+            _gaussian_object(
+                points, n, scale, redshift[i], modulus[i], grid, band_kernel, time_scales, amplitudes,
+                wavelength_scale, U, work, weights, out, k, out[start + 4],
+            )  # fmt: skip
+        values[i, start:] = out[start:]

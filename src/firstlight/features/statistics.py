@@ -1,0 +1,351 @@
+"""Statistics of the raw fluxes, compiled: no model, no smoothing, no redshift.
+
+Each kernel writes its features of one object from position ``k`` of ``out`` on, in the
+order of `firstlight.features.registry.statistics_features`, and returns the next position.
+Times are days since the trigger.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+__all__ = ["write_statistics"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+NIGHT_GAP = 0.45  # day; a longer gap between observations lies over a daytime
+SEASON_GAP = 60.0  # day; a longer gap lies over conjunction with the Sun
+BEFORE, AFTER = -40.0, 200.0  # day; outside, a transient of one outburst is quiet
+
+
+@njit(cache=True, nogil=True)
+def bounded(a: float, b: float, noise: float) -> float:
+    """Contrast (a - b) / (|a| + |b| + noise): a ratio that survives zero and negative fluxes."""
+    total = abs(a) + abs(b) + noise
+    return (a - b) / total if total > 0.0 else np.nan
+
+
+@njit(cache=True, nogil=True)
+def _detections(time: Floats, band: Ints, detected: Bools, out: Floats, k: int) -> int:
+    n = len(time)
+    n_detected = n_since = nights = seasons = 0
+    first = last = np.nan
+    bands_detected = bands_observed = 0
+    for i in range(n):
+        bands_observed |= 1 << band[i]
+        if n_detected > 0 or detected[i]:
+            n_since += 1
+        if not detected[i]:
+            continue
+        bands_detected |= 1 << band[i]
+        if n_detected == 0:
+            first = time[i]
+            nights = seasons = 1
+        else:
+            nights += time[i] - last > NIGHT_GAP
+            seasons += time[i] - last > SEASON_GAP
+        n_detected += 1
+        last = time[i]
+    out[k] = n
+    out[k + 1] = n_detected
+    out[k + 2] = n_detected / n
+    out[k + 3] = n_detected / n_since if n_since > 0 else np.nan
+    out[k + 4] = last - first
+    out[k + 5] = nights
+    out[k + 6] = seasons
+    count_detected = count_observed = 0
+    for b in range(6):
+        count_detected += (bands_detected >> b) & 1
+        count_observed += (bands_observed >> b) & 1
+    out[k + 7] = count_detected
+    out[k + 8] = count_observed
+    out[k + 9] = time[n - 1]
+    out[k + 10] = time[n - 1] - last
+    out[k + 11] = -time[0]
+    return k + 12
+
+
+@njit(cache=True, nogil=True)
+def _extremes(time: Floats, snr: Floats, detected: Bools, out: Floats, k: int) -> int:
+    n = len(time)
+    at = int(np.argmax(snr))
+    second = -1
+    for i in range(n):
+        if abs(time[i] - time[at]) > NIGHT_GAP and (second < 0 or snr[i] > snr[second]):
+            second = i
+    above_3 = above_10 = above_20 = below_3 = below_5 = 0
+    power = negative = 0.0
+    n_detected = near = around = 0
+    for i in range(n):
+        s = snr[i]
+        above_3 += s > 3.0
+        above_10 += s > 10.0
+        above_20 += s > 20.0
+        below_3 += s < -3.0
+        below_5 += s < -5.0
+        power += s * s
+        if s < 0.0:
+            negative += s * s
+        if detected[i]:
+            n_detected += 1
+            near += abs(time[i] - time[at]) <= 50.0
+            around += abs(time[i] - time[at]) <= 150.0
+    out[k] = snr[at]
+    out[k + 1] = snr[second] if second >= 0 else np.nan
+    out[k + 2] = np.min(snr)
+    out[k + 3] = time[at]
+    out[k + 4] = time[n - 1] - time[at]
+    out[k + 5] = abs(time[second] - time[at]) if second >= 0 else np.nan
+    out[k + 6] = above_3
+    out[k + 7] = above_10
+    out[k + 8] = above_20
+    out[k + 9] = below_3
+    out[k + 10] = below_5
+    out[k + 11] = negative / power if power > 0.0 else np.nan
+    out[k + 12] = near / n_detected if n_detected > 0 else np.nan
+    out[k + 13] = around / n_detected if n_detected > 0 else np.nan
+    return k + 14
+
+
+@njit(cache=True, nogil=True)
+def _outside(time: Floats, flux: Floats, snr: Floats, out: Floats, k: int) -> int:
+    """What is left before and after the outburst: nothing, for a supernova."""
+    highest = np.max(np.abs(flux))
+    for side in range(2):
+        n = 0
+        total = squares = power = 0.0
+        for i in range(len(time)):
+            if (side == 0 and time[i] < BEFORE) or (side == 1 and time[i] > AFTER):
+                n += 1
+                total += snr[i]
+                squares += snr[i] * snr[i]
+                power += flux[i] * flux[i]
+        out[k] = n
+        out[k + 1] = squares / n if n > 0 else np.nan
+        out[k + 2] = total / n if n > 0 else np.nan
+        out[k + 3] = math.sqrt(power / n) / highest if n > 0 and highest > 0.0 else np.nan
+        k += 4
+    return k
+
+
+@njit(cache=True, nogil=True)
+def _trend(time: Floats, snr: Floats, out: Floats, k: int) -> int:
+    n = len(time)
+    mean_time = np.mean(time)
+    mean_snr = np.mean(snr)
+    covariance = variance = 0.0
+    for i in range(n):
+        covariance += (time[i] - mean_time) * (snr[i] - mean_snr)
+        variance += (time[i] - mean_time) ** 2
+    if variance > 0.0:
+        out[k] = covariance / variance
+        out[k + 1] = covariance / math.sqrt(variance)
+    return k + 2
+
+
+@njit(cache=True, nogil=True)
+def _seasons(
+    time: Floats, band: Ints, flux: Floats, flux_err: Floats, means: Floats, out: Floats, k: int
+) -> int:
+    """Squared deviation of the seasons' mean fluxes from the band's mean, over its error."""
+    sums = np.zeros((6, 2))
+    total = 0.0
+    count = 0
+    for i in range(len(time) + 1):
+        if i == len(time) or (i > 0 and time[i] - time[i - 1] > SEASON_GAP):
+            for b in range(6):
+                if sums[b, 1] > 0.0:
+                    total += (sums[b, 0] / sums[b, 1] - means[b]) ** 2 * sums[b, 1]
+                    count += 1
+            sums[:] = 0.0
+        if i < len(time):
+            weight = 1.0 / flux_err[i] ** 2
+            sums[band[i], 0] += weight * flux[i]
+            sums[band[i], 1] += weight
+    out[k] = total / count if count > 0 else np.nan
+    return k + 1
+
+
+@njit(cache=True, nogil=True)
+def _structure(
+    time: Floats,
+    band: Ints,
+    flux: Floats,
+    flux_err: Floats,
+    variances: Floats,
+    lags: Floats,
+    out: Floats,
+    k: int,
+) -> int:
+    """Pooled structure function from each observation to the earlier ones of its band.
+
+    At most four pairs an observation and lag, so that the cost grows with n, not n^2.
+    """
+    n_lags = len(lags)
+    pairs = np.zeros(n_lags)
+    by_error = np.zeros(n_lags)
+    by_variance = np.zeros(n_lags)
+    previous = np.full(6, -1)
+    link = np.empty(len(time), dtype=np.int64)
+    for i in range(len(time)):
+        b = band[i]
+        link[i] = previous[b]
+        previous[b] = i
+        j = link[i]
+        lag = taken = 0
+        while j >= 0:
+            gap = time[i] - time[j]
+            while lag < n_lags and gap > lags[lag]:
+                lag += 1
+                taken = 0
+            if lag == n_lags:
+                break
+            if taken < 4:
+                square = (flux[i] - flux[j]) ** 2
+                pairs[lag] += 1.0
+                by_error[lag] += square / (flux_err[i] ** 2 + flux_err[j] ** 2)
+                by_variance[lag] += square / (2.0 * variances[b]) if variances[b] > 0.0 else 0.0
+                taken += 1
+            j = link[j]
+    for lag in range(n_lags):
+        if pairs[lag] > 0.0:
+            out[k + 2 * lag] = by_error[lag] / pairs[lag]
+            out[k + 2 * lag + 1] = by_variance[lag] / pairs[lag]
+    return k + 2 * n_lags
+
+
+@njit(cache=True, nogil=True)
+def _band(flux: Floats, flux_err: Floats, n_detected: int, out: Floats, k: int) -> tuple[float, float, float]:
+    """Write one band's statistics; return weighted mean, variance and intrinsic variance."""
+    n = len(flux)
+    weight = weighted = mean = noise = 0.0
+    snr_max, snr_min = -np.inf, np.inf
+    negative = 0
+    for i in range(n):
+        w = 1.0 / flux_err[i] ** 2
+        s = flux[i] / flux_err[i]
+        weight += w
+        weighted += w * flux[i]
+        mean += flux[i]
+        noise += flux_err[i] ** 2
+        snr_max, snr_min = max(snr_max, s), min(snr_min, s)
+        negative += s < -3.0
+    mean /= n
+    weighted /= weight
+    m2 = m3 = m4 = chi2 = steps = 0.0
+    for i in range(n):
+        d = flux[i] - mean
+        m2 += d * d
+        m3 += d * d * d
+        m4 += d * d * d * d
+        chi2 += ((flux[i] - weighted) / flux_err[i]) ** 2
+        if i > 0:
+            steps += (flux[i] - flux[i - 1]) ** 2
+    m2, m3, m4 = m2 / n, m3 / n, m4 / n
+    order = np.sort(flux)
+    median = order[n // 2]
+    sd = math.sqrt(m2)
+    out[k] = n
+    out[k + 1] = n_detected
+    out[k + 2], out[k + 3] = order[n - 1], order[0]
+    out[k + 4], out[k + 5] = snr_max, snr_min
+    out[k + 6], out[k + 7] = weighted, weighted * math.sqrt(weight)
+    out[k + 9] = np.sort(flux_err)[n // 2]
+    out[k + 14] = chi2 / n
+    out[k + 16] = negative / n
+    if n > 1 and m2 > 0.0:
+        out[k + 8] = sd
+        out[k + 10], out[k + 11] = m3 / (m2 * sd), m4 / (m2 * m2) - 3.0
+        out[k + 12] = np.sort(np.abs(order - median))[n // 2] / sd
+        out[k + 13] = (order[n - 1] - median) / (order[n - 1] - order[0])
+        out[k + 15] = steps / ((n - 1) * m2)
+    return weighted, m2, max(m2 - noise / n, 0.0)
+
+
+@njit(cache=True, nogil=True)
+def _observed_colours(
+    time: Floats, band: Ints, flux: Floats, flux_err: Floats, windows: Floats, at: float, out: Floats, k: int
+) -> int:
+    sums = np.zeros((len(windows), 6, 2))
+    for i in range(len(time)):
+        for w in range(len(windows)):
+            if windows[w, 0] <= time[i] - at <= windows[w, 1]:
+                weight = 1.0 / flux_err[i] ** 2
+                sums[w, band[i], 0] += weight * flux[i]
+                sums[w, band[i], 1] += weight
+    for w in range(len(windows)):
+        for b in range(5):
+            first, second = sums[w, b, 1], sums[w, b + 1, 1]
+            if first > 0.0 and second > 0.0:
+                noise = math.sqrt(1.0 / first + 1.0 / second)
+                out[k] = bounded(sums[w, b, 0] / first, sums[w, b + 1, 0] / second, noise)
+            k += 1
+    return k
+
+
+@njit(cache=True, nogil=True)
+def write_statistics(
+    time: Floats,
+    band: Ints,
+    flux: Floats,
+    flux_err: Floats,
+    detected: Bools,
+    lags: Floats,
+    windows: Floats,
+    pairs: Ints,
+    out: Floats,
+    k: int,
+) -> int:
+    """Write all raw statistics of one object.
+
+    Parameters
+    ----------
+    time : float64 array, shape (n_obs,)
+        Days since the trigger, ascending.
+    band : int64 array, shape (n_obs,)
+        Index into ugrizy.
+    flux, flux_err : float64 arrays, shape (n_obs,)
+        [nJy]
+    detected : bool array, shape (n_obs,)
+    lags, windows, pairs : arrays
+        `LAGS`, `COLOUR_WINDOWS`, `COLOURS` of the registry.
+    out : float64 array
+        Already NaN; features go to ``out[k:]``.
+
+    Returns
+    -------
+    int
+        The next free position.
+    """
+    start = k
+    snr = flux / flux_err
+    k = _detections(time, band, detected, out, k)
+    k = _extremes(time, snr, detected, out, k)
+    k = _outside(time, flux, snr, out, k)
+    k = _trend(time, snr, out, k)
+    bands_at = k + 1 + 2 * len(lags)  # season_chi2 and the structure function need the bands' moments
+    moments = np.full((6, 3), np.nan)
+    for b in range(6):
+        here = band == b
+        at = bands_at + 17 * b
+        if np.any(here):
+            n_detected = int(np.sum(detected[here]))
+            mean, variance, intrinsic = _band(flux[here], flux_err[here], n_detected, out, at)
+            moments[b, 0], moments[b, 1], moments[b, 2] = mean, variance, intrinsic
+        else:
+            out[at] = out[at + 1] = 0.0
+    k = _seasons(time, band, flux, flux_err, moments[:, 0], out, k)
+    k = _structure(time, band, flux, flux_err, moments[:, 1], lags, out, k)
+    for p in range(len(pairs)):
+        a, b = pairs[p]
+        first, second = bands_at + 17 * a, bands_at + 17 * b
+        if out[first] > 0.0 and out[second] > 0.0:
+            position = bands_at + 17 * 6 + 2 * p
+            out[position] = bounded(math.sqrt(moments[a, 2]), math.sqrt(moments[b, 2]), 0.0)
+            out[position + 1] = bounded(out[first + 2], out[second + 2], out[first + 9] + out[second + 9])
+    k = bands_at + 17 * 6 + 2 * len(pairs)
+    return _observed_colours(time, band, flux, flux_err, windows, out[start + 15], out, k)

@@ -1,0 +1,267 @@
+"""Features read off the Gaussian process: peaks, rises and falls, colours, absolute magnitudes.
+
+Each kernel writes its features of one object from position ``k`` of ``out`` on, in the
+order of `firstlight.features.registry.gaussian_features`, and returns the next position.
+Nothing is read further than `MARGIN` days from the observations, where the process
+only repeats its prior.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from firstlight.features.gaussian import predict_points
+from firstlight.features.statistics import bounded
+
+__all__ = ["read_epochs", "write_fit", "write_observer_frame", "write_rest_frame"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+MARGIN = 10.0  # day; how far beyond the observations the process is believed
+REST_RANGE = (3000.0, 11000.0)  # Angstrom; observed wavelengths at which it is believed
+
+
+@njit(cache=True, nogil=True)
+def _crossing(curve: Floats, grid: Floats, peak: int, level: float, step: int, low: int, high: int) -> float:
+    """Days from the peak to where the curve first falls below `level` of it; NaN if never seen."""
+    limit = level * curve[peak]
+    if not curve[peak] > 0.0:
+        return np.nan
+    m = peak
+    while low <= m + step < high:
+        if curve[m + step] < limit:
+            share = (curve[m] - limit) / (curve[m] - curve[m + step])
+            return abs(grid[m] + share * (grid[m + step] - grid[m]) - grid[peak])
+        m += step
+    return np.nan
+
+
+@njit(cache=True, nogil=True)
+def _rise_fall(
+    curve: Floats, grid: Floats, peak: int, low: int, high: int, scale: float, out: Floats, k: int
+) -> int:
+    for side in range(2):
+        step = -1 if side == 0 else 1
+        out[k] = _crossing(curve, grid, peak, 0.5, step, low, high) * scale
+        out[k + 1] = _crossing(curve, grid, peak, 0.2, step, low, high) * scale
+        k += 2
+    return k
+
+
+@njit(cache=True, nogil=True)
+def _peak(curve: Floats, low: int, high: int) -> int:
+    return low + int(np.argmax(curve[low:high]))
+
+
+@njit(cache=True, nogil=True)
+def write_fit(
+    points: Floats,
+    n: int,
+    scale: float,
+    choice: tuple[float, float, float],
+    alpha: Floats,
+    out: Floats,
+    k: int,
+) -> int:
+    """Write what was fitted and how well: the first eight Gaussian-process features."""
+    sums = np.zeros((6, 2))
+    chi2 = chi2_zero = chi2_constant = 0.0
+    for i in range(n):
+        b = int(points[1, i])
+        sums[b, 0] += points[2, i] / points[3, i]
+        sums[b, 1] += 1.0 / points[3, i]
+    for i in range(n):
+        b = int(points[1, i])
+        # f - mean = N K^-1 f, so that residuals need no prediction
+        chi2 += alpha[i] * alpha[i] * points[3, i]
+        chi2_zero += points[2, i] ** 2 / points[3, i]
+        chi2_constant += (points[2, i] - sums[b, 0] / sums[b, 1]) ** 2 / points[3, i]
+    out[k], out[k + 1] = n, scale
+    out[k + 2], out[k + 3], out[k + 4] = choice[0], choice[1], choice[2] / n
+    out[k + 5], out[k + 6], out[k + 7] = chi2 / n, chi2_zero / n, chi2_constant / n
+    return k + 8
+
+
+@njit(cache=True, nogil=True)
+def write_observer_frame(
+    grid: Floats,
+    mean: Floats,
+    light: Floats,
+    span: tuple[int, int],
+    last: float,
+    at_epoch: Floats,
+    sd_epoch: Floats,
+    epochs: Floats,
+    pairs: Ints,
+    scale: float,
+    out: Floats,
+    k: int,
+) -> int:
+    """Write the features of the surface in observed bands and days.
+
+    Parameters
+    ----------
+    grid : float64 array, shape (n_grid,)
+        Days since the trigger.
+    mean : float64 array, shape (6, n_grid)
+        Posterior mean over the flux scale.
+    light : float64 array, shape (n_grid,)
+        Its sum over griz.
+    span : tuple of int
+        First grid point that is believed, and one past the last.
+    last : float
+        Time of the last observation [day since trigger].
+    at_epoch, sd_epoch : float64 arrays, shape (n_epochs + 1, 6)
+        Posterior mean and error at the trigger and at `epochs` days from the peak; NaN
+        where not believed.
+    scale : float
+        Flux scale [nJy].
+    """
+    low, high = span
+    peak = _peak(light, low, high)
+    top = light[peak]
+    here = min(max(int(np.searchsorted(grid, last)), low + 1), high - 1)
+    trigger = min(max(int(np.searchsorted(grid, 0.0)), low + 1), high - 1)
+    size = abs(top) + 1e-9
+    step = grid[1] - grid[0]
+    out[k], out[k + 1], out[k + 2] = grid[peak], last - grid[peak], top * scale
+    out[k + 3] = np.min(light[low:high]) / size
+    out[k + 4] = light[here] / size
+    out[k + 5] = (light[here] - light[here - 1]) / step / size
+    out[k + 6] = (light[trigger] - light[trigger - 1]) / step / size
+    k = _rise_fall(light, grid, peak, low, high, 1.0, out, k + 7)
+    reference = 1 + int(np.searchsorted(epochs, 0.0))
+    for b in range(6):
+        own = _peak(mean[b], low, high)
+        out[k], out[k + 1] = mean[b, own] * scale, grid[own] - grid[peak]
+        out[k + 2] = at_epoch[reference, b] / (sd_epoch[reference, b] + 1e-9)
+        out[k + 3] = sd_epoch[reference, b]
+        out[k + 4] = np.min(mean[b, low:high])
+        k = _rise_fall(mean[b], grid, own, low, high, 1.0, out, k + 5)
+    for e in range(len(at_epoch)):
+        for p in range(len(pairs)):
+            a, b = pairs[p]
+            out[k] = bounded(at_epoch[e, a], at_epoch[e, b], sd_epoch[e, a] + sd_epoch[e, b])
+            k += 1
+    for e in range(1, len(at_epoch)):
+        if e != reference:
+            for b in range(6):
+                noise = sd_epoch[e, b] + sd_epoch[reference, b]
+                out[k] = bounded(at_epoch[e, b], at_epoch[reference, b], noise)
+                k += 1
+    return k
+
+
+@njit(cache=True, nogil=True)
+def write_rest_frame(
+    grid: Floats,
+    rest: Floats,
+    light: Floats,
+    span: tuple[int, int],
+    peak: int,
+    band_peaks: Floats,
+    at_epoch: Floats,
+    sd_epoch: Floats,
+    epochs: Floats,
+    pairs: Ints,
+    scale: float,
+    redshift: float,
+    distance_modulus: float,
+    out: Floats,
+    k: int,
+) -> int:
+    """Write the features at rest wavelengths and in rest-frame days.
+
+    Parameters
+    ----------
+    rest : float64 array, shape (4, n_grid)
+        Posterior mean at the rest wavelengths; NaN where not believed.
+    band_peaks : float64 array, shape (6,)
+        Peak of each band [nJy].
+    at_epoch, sd_epoch : float64 arrays, shape (n_epochs, 4)
+        Posterior mean and error at rest wavelengths and rest-frame `epochs`.
+
+    Notes
+    -----
+    Absolute magnitudes are those of max(flux, its error): a limit where nothing is seen.
+    """
+    reference = int(np.searchsorted(epochs, 0.0))
+    for e in range(len(epochs)):
+        for p in range(len(pairs)):
+            a, b = pairs[p]
+            out[k] = bounded(at_epoch[e, a], at_epoch[e, b], sd_epoch[e, a] + sd_epoch[e, b])
+            k += 1
+    for e in range(len(epochs)):
+        if e != reference:
+            for w in range(4):
+                noise = sd_epoch[e, w] + sd_epoch[reference, w]
+                out[k] = bounded(at_epoch[e, w], at_epoch[reference, w], noise)
+                k += 1
+    # a source's flux density per frequency falls with 1 + z beside the distance
+    offset = 31.4 - distance_modulus + 2.5 * math.log10(1.0 + redshift)
+    for w in range(4):
+        flux = max(at_epoch[reference, w], sd_epoch[reference, w]) * scale
+        out[k] = offset - 2.5 * math.log10(flux) if flux > 0.0 else np.nan
+        k += 1
+    for b in range(6):
+        out[k] = 31.4 - distance_modulus - 2.5 * math.log10(max(band_peaks[b], 1e-3))
+        k += 1
+    shrink = 1.0 / (1.0 + redshift)
+    low, high = span
+    k = _rise_fall(light, grid, peak, low, high, shrink, out, k)
+    for w in range(1, 3):
+        if np.isfinite(rest[w, low]):
+            own = _peak(rest[w], low, high)
+            _rise_fall(rest[w], grid, own, low, high, shrink, out, k)
+        k += 4
+    return k
+
+
+@njit(cache=True, nogil=True)
+def read_epochs(
+    points: Floats,
+    n: int,
+    U: Floats,
+    alpha: Floats,
+    choice: tuple[float, float, float],
+    times: Floats,
+    correlation: Floats,
+    believed: tuple[float, float],
+    work: Floats,
+    mean: Floats,
+    sd: Floats,
+) -> None:
+    """Posterior mean and error at every time and wavelength, NaN where not believed.
+
+    Parameters
+    ----------
+    times : float64 array, shape (n_times,)
+        [day since trigger]
+    correlation : float64 array, shape (n_wavelengths, 6)
+        Correlation of each wavelength with the six bands; NaN marks one not believed.
+    mean, sd : float64 arrays, shape (n_times, n_wavelengths)
+        Filled.
+    """
+    n_times, n_wavelengths = mean.shape
+    n_at = 0
+    at = np.empty(n_times * n_wavelengths)
+    rows = np.empty((n_times * n_wavelengths, 6))
+    where = np.empty(n_times * n_wavelengths, dtype=np.int64)
+    for e in range(n_times):
+        for w in range(n_wavelengths):
+            mean[e, w] = sd[e, w] = np.nan
+            if believed[0] <= times[e] <= believed[1] and np.isfinite(correlation[w, 0]):
+                at[n_at] = times[e]
+                rows[n_at] = correlation[w]
+                where[n_at] = e * n_wavelengths + w
+                n_at += 1
+    flat_mean = np.empty(n_at)
+    flat_sd = np.empty(n_at)
+    variance = choice[1] * choice[1]
+    predict_points(points, n, U, alpha, choice[0], variance, at[:n_at], rows[:n_at], work, flat_mean, flat_sd)
+    for m in range(n_at):
+        mean[where[m] // n_wavelengths, where[m] % n_wavelengths] = flat_mean[m]
+        sd[where[m] // n_wavelengths, where[m] % n_wavelengths] = flat_sd[m]

@@ -1,0 +1,180 @@
+"""Copies of light curves for training: cut short, thinned, noisier.
+
+A copy keeps the name of its object, so that all copies stay on one side of every split
+and can share one weight. Nothing here reads a label.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from firstlight.errors import SettingsError
+from firstlight.lightcurves import DETECTION_SNR, LightCurves
+
+__all__ = ["AugmentConfig", "augment", "detection_probability", "truncate"]
+
+_SNR_EDGES = np.array([-np.inf, *np.arange(-9.5, 10.0, 1.0), np.inf])  # bins of S/N, centred on integers
+_MIN_PER_BIN = 30  # observations below which a bin falls back to the survey's threshold
+_MIN_REDSHIFT = 0.003
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """Settings of `truncate` and `augment`.
+
+    Attributes
+    ----------
+    longest_phase : float
+        Truncations lie between 0 and this many days since trigger, log-uniformly in 1 + phase.
+    drop : float
+        Each copy loses a fraction of its observations between 0 and this.
+    stretch_chance : float
+        Fraction of copies that lose a whole stretch of time.
+    stretch : float
+        Longest such stretch [day].
+    noise : float
+        Scale of the growth of the flux errors: 1 + |normal(0, noise)|, one factor a copy.
+    redshift_scatter : float
+        Scatter of the host redshift over its error.
+    """
+
+    longest_phase: float = 400.0
+    drop: float = 0.3
+    stretch_chance: float = 0.3
+    stretch: float = 40.0
+    noise: float = 0.4
+    redshift_scatter: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not (0.0 <= self.drop < 1.0 and 0.0 <= self.stretch_chance <= 1.0):
+            raise SettingsError(f"{self}: drop must lie in [0, 1) and stretch_chance in [0, 1]")
+        if min(self.longest_phase, self.stretch, self.noise, self.redshift_scatter) < 0.0:
+            raise SettingsError(f"{self}: phases, stretches, noise and scatter cannot be negative")
+
+
+def truncate(
+    curves: LightCurves,
+    rng: np.random.Generator,
+    config: AugmentConfig | None = None,
+    phases: ArrayLike | None = None,
+) -> LightCurves:
+    """Cut every light curve at a random time since its trigger.
+
+    Phases are log-uniform in 1 + phase, from 0 to the object's own last observation (at
+    most `AugmentConfig.longest_phase`), so that the first days are as frequent as they
+    are hard. Objects that never triggered stay whole.
+
+    Parameters
+    ----------
+    curves : LightCurves
+    rng : numpy.random.Generator
+    config : AugmentConfig, optional
+    phases : float or float array, shape (n_objects,), optional
+        Days since trigger to cut at, instead of random ones.
+
+    Returns
+    -------
+    LightCurves
+        The same objects, in order, each with its first detection and what followed until
+        the cut.
+    """
+    config = config or AugmentConfig()
+    if phases is None:
+        some = curves.n_obs > 0
+        last = np.zeros(len(curves))
+        last[some] = curves.mjd[curves.offsets[1:][some] - 1] - curves.trigger_mjd[some]
+        last = np.clip(np.nan_to_num(last), 0.0, config.longest_phase)
+        phases = np.expm1(rng.random(len(curves)) * np.log1p(last))
+    return curves.upto_phase(phases)
+
+
+def augment(
+    curves: LightCurves, rng: np.random.Generator, config: AugmentConfig | None = None
+) -> LightCurves:
+    """Observe every object a little less often and a little worse.
+
+    Points and a stretch of time are dropped, errors grow and noise is added to match,
+    detections are drawn anew from the measured probability at the new S/N, and host
+    redshifts are scattered within their errors. An object that this would leave without
+    a detection keeps its original curve.
+
+    Parameters
+    ----------
+    curves : LightCurves
+    rng : numpy.random.Generator
+    config : AugmentConfig, optional
+
+    Returns
+    -------
+    LightCurves
+        The same objects, in order.
+    """
+    config = config or AugmentConfig()
+    noisy = _add_noise(curves, rng, config)
+    keep = _points_to_keep(curves, rng, config)
+    seen = np.bincount(curves.object_index[noisy.detected & keep], minlength=len(curves)) > 0
+    untouched = ~seen[curves.object_index]
+    noisy = noisy.with_columns(
+        flux=np.where(untouched, curves.flux, noisy.flux),
+        flux_err=np.where(untouched, curves.flux_err, noisy.flux_err),
+        detected=np.where(untouched, curves.detected, noisy.detected),
+    )
+    return noisy.keep(keep | untouched)
+
+
+def detection_probability(curves: LightCurves) -> NDArray[np.float64]:
+    """Measured fraction of detections in bins of S/N.
+
+    Parameters
+    ----------
+    curves : LightCurves
+        The more observations the better; bins with few use the survey's threshold.
+
+    Returns
+    -------
+    float64 array, shape (21,)
+        Fractions at S/N of -10 and below, -9, ..., 9, 10 and above.
+    """
+    bins = _snr_bin(curves.flux, curves.flux_err)
+    counts = np.bincount(bins, minlength=len(_SNR_EDGES) - 1)
+    detected = np.bincount(bins, weights=curves.detected, minlength=len(counts))
+    threshold = (np.arange(len(counts)) - len(counts) // 2 >= DETECTION_SNR).astype(np.float64)
+    return np.where(counts >= _MIN_PER_BIN, detected / np.maximum(counts, 1), threshold)
+
+
+def _snr_bin(flux: NDArray[np.float32], flux_err: NDArray[np.float32]) -> NDArray[np.int64]:
+    return np.searchsorted(_SNR_EDGES, flux.astype(np.float64) / flux_err, side="right") - 1
+
+
+def _add_noise(curves: LightCurves, rng: np.random.Generator, config: AugmentConfig) -> LightCurves:
+    factor = 1.0 + np.abs(rng.normal(0.0, config.noise, len(curves)))
+    growth = factor[curves.object_index]
+    flux_err = (curves.flux_err * growth).astype(np.float32)
+    extra = curves.flux_err * np.sqrt(growth**2 - 1.0)
+    flux = (curves.flux + extra * rng.normal(size=len(curves.mjd))).astype(np.float32)
+    before, after = _snr_bin(curves.flux, curves.flux_err), _snr_bin(flux, flux_err)
+    drawn = rng.random(len(flux)) < detection_probability(curves)[after]
+    # a survey's flag knows more than S/N, so it stands where the S/N hardly changed
+    detected = np.where(before == after, curves.detected, drawn)
+    redshift = curves.redshift.astype(np.float64)
+    moved = redshift + config.redshift_scatter * np.nan_to_num(curves.redshift_err) * rng.normal(
+        size=len(curves)
+    )
+    redshift = np.where(redshift > 0.0, np.maximum(moved, _MIN_REDSHIFT), redshift)
+    return curves.with_columns(
+        flux=flux, flux_err=flux_err, detected=detected, redshift=redshift.astype(np.float32)
+    )
+
+
+def _points_to_keep(
+    curves: LightCurves, rng: np.random.Generator, config: AugmentConfig
+) -> NDArray[np.bool_]:
+    owner = curves.object_index
+    chance = rng.uniform(0.0, config.drop, len(curves)) if config.drop > 0.0 else np.zeros(len(curves))
+    keep = rng.random(len(curves.mjd)) >= chance[owner]
+    length = rng.uniform(0.0, config.stretch, len(curves)) * (rng.random(len(curves)) < config.stretch_chance)
+    begin = rng.uniform(-config.stretch, 3.0 * config.stretch, len(curves))  # days since trigger
+    phase = curves.phase
+    in_stretch = (phase >= begin[owner]) & (phase < (begin + length)[owner])
+    return keep & ~in_stretch

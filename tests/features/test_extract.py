@@ -1,0 +1,199 @@
+"""Features of real and of awkward light curves."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firstlight.errors import DataError
+from firstlight.features import FeatureConfig, FeatureTable, extract, features
+from firstlight.features.extract import galactic_latitude
+from firstlight.lightcurves import LightCurves
+
+
+@pytest.fixture(scope="module")
+def table(sample: LightCurves) -> FeatureTable:
+    return extract(sample)
+
+
+def _supernova(redshift: float = 0.1, last: float = 120.0, peak: float = 20.0) -> LightCurves:
+    """A noiseless outburst of known shape: Gaussian rise of 10 days, exponential fall of 30."""
+    time = np.arange(-30.0, last, 3.0)
+    mjd, band = np.repeat(time, 6), np.tile(np.arange(6), len(time))
+    shape = np.where(mjd < peak, np.exp(-0.5 * ((mjd - peak) / 10.0) ** 2), np.exp(-(mjd - peak) / 30.0))
+    return LightCurves(
+        object_id=np.array(["sn"]),
+        offsets=np.array([0, len(mjd)]),
+        mjd=mjd + 60_000.0,
+        band=band,
+        flux=1000.0 * shape * (1.0 + 0.1 * band),
+        flux_err=np.full(len(mjd), 5.0),
+        redshift=np.array([redshift]),
+        redshift_err=np.array([0.01]),
+    )
+
+
+def test_every_feature_is_named_once_and_described() -> None:
+    names = [feature.name for feature in features()]
+    assert len(set(names)) == len(names)
+    assert all(feature.description and feature.unit for feature in features())
+
+
+def test_kernels_fill_every_column_of_some_object(table: FeatureTable) -> None:
+    empty = [name for name in table.names if np.isnan(table.column(name)).all()]
+    assert empty == []
+
+
+def test_values_are_finite_or_nan(table: FeatureTable) -> None:
+    assert table.values.dtype == np.float32
+    assert not np.isinf(table.values).any()
+
+
+def test_the_last_column_is_the_last_feature() -> None:
+    """A kernel that wrote one value too few or too many would shift this."""
+    table = extract(_supernova(redshift=0.5))
+    assert table.names[-1] == "rest_detected_span"
+    expected = table.column("detected_span")[0] / 1.5
+    assert table.column("rest_detected_span")[0] == pytest.approx(expected)
+    since = table.column("gp_since_peak")[0] / 1.5
+    assert table.column("rest_since_peak")[0] == pytest.approx(since)
+
+
+def test_hiding_the_redshift_equals_not_knowing_it(sample: LightCurves, table: FeatureTable) -> None:
+    unknown = extract(sample.with_redshift("none"))
+    np.testing.assert_array_equal(unknown.values, table.hide_redshift().values)
+    assert np.isnan(unknown.values[:, table.needs_redshift]).all()
+
+
+def test_only_redshift_features_change_with_redshift(sample: LightCurves, table: FeatureTable) -> None:
+    shifted = extract(sample.with_columns(redshift=sample.redshift * 1.1))
+    free = ~table.needs_redshift
+    np.testing.assert_array_equal(shifted.values[:, free], table.values[:, free])
+
+
+def test_the_future_does_not_reach_a_truncated_curve(sample: LightCurves) -> None:
+    """Changing what comes later must not change what was known at day 15."""
+    late = sample.phase > 15.0
+    changed = sample.with_columns(
+        flux=np.where(late, -3.0 * sample.flux, sample.flux), detected=sample.detected & ~late
+    )
+    a, b = extract(sample.upto_phase(15.0)), extract(changed.upto_phase(15.0))
+    np.testing.assert_array_equal(a.values, b.values)
+
+
+def test_objects_do_not_depend_on_their_neighbours(sample: LightCurves, table: FeatureTable) -> None:
+    order = np.random.default_rng(0).permutation(len(sample))[:40]
+    np.testing.assert_array_equal(extract(sample.take(order)).values, table.values[order])
+
+
+def test_time_and_position_on_the_sky_do_not_matter(sample: LightCurves, table: FeatureTable) -> None:
+    """No season and no field to memorise: only |b| may tell where an object is."""
+    moved = extract(sample.with_columns(mjd=sample.mjd + 1024.0, ra=np.full(len(sample), np.nan)))
+    keep = np.array([name != "latitude_abs" for name in table.names])
+    np.testing.assert_allclose(moved.values[:, keep], table.values[:, keep], rtol=2e-3, atol=2e-3)
+
+
+def test_peak_and_fall_of_a_known_outburst() -> None:
+    curves = _supernova()
+    table = extract(curves)
+    peak = 60_020.0 - curves.trigger_mjd[0]
+    assert table.column("gp_peak_phase")[0] == pytest.approx(peak, abs=2.5)
+    assert table.column("fall_half_all")[0] == pytest.approx(30.0 * np.log(2.0), abs=2.5)
+    assert table.column("fall_fifth_r")[0] == pytest.approx(30.0 * np.log(5.0), abs=2.5)
+    assert table.column("rise_half_i")[0] == pytest.approx(10.0 * np.sqrt(2 * np.log(2.0)), abs=5.0)
+    assert table.column("fall_half_rest_all")[0] == pytest.approx(
+        table.column("fall_half_all")[0] / 1.1, rel=1e-5
+    )
+    assert table.column("gp_peak_flux_r")[0] == pytest.approx(1200.0, rel=0.15)  # the process rounds the cusp
+
+
+def test_absolute_magnitude_of_a_known_flux() -> None:
+    table = extract(_supernova(redshift=0.1))
+    modulus = table.column("distance_modulus")[0]
+    expected = 31.4 - 2.5 * np.log10(table.column("gp_peak_flux_r")[0]) - modulus
+    assert table.column("absolute_r")[0] == pytest.approx(expected, abs=1e-3)
+    assert table.column("distance_modulus_err")[0] == pytest.approx(0.22, abs=0.05)
+
+
+def test_nothing_is_read_beyond_the_data() -> None:
+    early = extract(_supernova(last=22.0))
+    assert np.isnan(early.column("ratio_r_+30")[0])
+    assert np.isnan(early.column("fall_half_all")[0])
+    assert np.isfinite(early.column("ratio_r_-10")[0])
+
+
+def test_milky_way_objects_have_no_distance() -> None:
+    table = extract(_supernova(redshift=0.0))
+    assert table.column("galactic")[0] == 1.0
+    assert np.isnan(table.column("absolute_r")[0])
+    assert np.isnan(table.column("distance_modulus")[0])
+
+
+def test_no_objects_give_an_empty_table(sample: LightCurves) -> None:
+    assert extract(sample.take(np.arange(0))).values.shape == (0, len(features()))
+
+
+def test_an_object_without_observations_has_no_features(sample: LightCurves) -> None:
+    two = sample.take(np.arange(2))
+    none = two.keep(two.object_index == 1)
+    table = extract(none)
+    assert table.column("n_obs")[0] == 0.0
+    assert np.isnan(table.column("snr_max")[0])
+    np.testing.assert_array_equal(table.values[1], extract(two).values[1])
+
+
+@given(
+    n=st.integers(1, 12),
+    scale=st.sampled_from([1e-3, 1.0, 1e9]),
+    detected=st.booleans(),
+    bands=st.integers(1, 6),
+    seed=st.integers(0, 1000),
+)
+def test_awkward_curves_give_finite_or_nan(
+    n: int, scale: float, detected: bool, bands: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    curves = LightCurves(
+        object_id=np.array(["x"]),
+        offsets=np.array([0, n]),
+        mjd=np.sort(rng.choice([0.0, 0.01, 3.0, 400.0, 5000.0], n)),
+        band=rng.integers(0, bands, n),
+        flux=scale * rng.normal(size=n),
+        flux_err=scale * rng.uniform(0.01, 10.0, n),
+        detected=np.full(n, detected),
+        redshift=np.array([rng.choice([np.nan, 0.0, 1e-4, 0.3, 3.0])]),
+    )
+    values = extract(curves).values
+    assert not np.isinf(values).any()
+    assert values[0, features().index(next(f for f in features() if f.name == "n_obs"))] == n
+
+
+def test_many_points_are_joined_not_lost(sample: LightCurves) -> None:
+    few = extract(sample, FeatureConfig(max_points=20))
+    assert few.column("gp_n").max() <= 20
+    assert np.isfinite(few.column("gp_peak_flux")).all()
+
+
+def test_tables_join_and_take(table: FeatureTable) -> None:
+    joined = FeatureTable.concatenate([table.take(np.arange(3)), table.take(np.arange(3, len(table)))])
+    np.testing.assert_array_equal(joined.values, table.values)
+    with pytest.raises(DataError, match="no feature 'nonsense'"):
+        table.column("nonsense")
+    with pytest.raises(DataError, match="same columns"):
+        FeatureTable.concatenate([])
+
+
+@pytest.mark.parametrize("bad", [{"window": (5.0, 10.0)}, {"time_scales": ()}, {"max_points": 0}])
+def test_impossible_settings_are_refused(bad: dict[str, object]) -> None:
+    with pytest.raises(DataError):
+        FeatureConfig(**bad)  # type: ignore[arg-type]
+
+
+def test_latitude_agrees_with_astropy() -> None:
+    from astropy.coordinates import SkyCoord
+
+    ra, dec = np.array([0.0, 53.1, 349.4, np.nan]), np.array([-90.0, -28.1, -62.9, 0.0])
+    expected = SkyCoord(ra[:3], dec[:3], unit="deg").galactic.b.deg
+    actual = galactic_latitude(ra, dec)
+    np.testing.assert_allclose(actual[:3], expected, atol=1e-3)
+    assert np.isnan(actual[3])

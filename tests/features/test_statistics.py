@@ -1,0 +1,123 @@
+"""The raw statistics against slow and obvious calculations of the same."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from firstlight.features import FeatureTable, extract
+from firstlight.lightcurves import LightCurves
+
+
+@pytest.fixture(scope="module")
+def table(sample: LightCurves) -> FeatureTable:
+    return extract(sample)
+
+
+def _each(sample: LightCurves, function: object) -> NDArray[np.float64]:
+    return np.array([function(curve) for curve in sample], dtype=np.float64)  # type: ignore[operator]
+
+
+def test_counts_are_those_of_the_columns(sample: LightCurves, table: FeatureTable) -> None:
+    np.testing.assert_array_equal(table.column("n_obs"), sample.n_obs)
+    np.testing.assert_array_equal(table.column("n_detected"), _each(sample, lambda c: c.detected.sum()))
+    for b, band in enumerate("ugrizy"):
+        np.testing.assert_array_equal(
+            table.column(f"n_obs_{band}"), _each(sample, lambda c, b=b: (c.band == b).sum())
+        )
+
+
+def test_times_count_from_the_trigger(sample: LightCurves, table: FeatureTable) -> None:
+    last = sample.mjd[sample.offsets[1:] - 1]
+    np.testing.assert_allclose(table.column("phase"), last - sample.trigger_mjd, rtol=1e-5)
+    np.testing.assert_allclose(
+        table.column("history"), _each(sample, lambda c: c.trigger_mjd - c.mjd[0]), rtol=1e-5
+    )
+    span = _each(sample, lambda c: np.ptp(c.mjd[c.detected]))
+    np.testing.assert_allclose(table.column("detected_span"), span, rtol=1e-5, atol=1e-4)
+
+
+def test_moments_agree_with_scipy(sample: LightCurves, table: FeatureTable) -> None:
+    from scipy import stats
+
+    for b, band in ((1, "g"), (4, "z")):
+        flux = [c.flux[c.band == b].astype(np.float64) for c in sample]
+        for name, function in (("skew", stats.skew), ("kurtosis", stats.kurtosis), ("flux_std", np.std)):
+            expected = np.array([function(f) if len(f) > 1 else np.nan for f in flux])
+            np.testing.assert_allclose(table.column(f"{name}_{band}"), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_extremes_of_signal_to_noise(sample: LightCurves, table: FeatureTable) -> None:
+    snr = [c.flux.astype(np.float64) / c.flux_err for c in sample]
+    np.testing.assert_allclose(table.column("snr_max"), [s.max() for s in snr], rtol=1e-6)
+    np.testing.assert_allclose(table.column("snr_min"), [s.min() for s in snr], rtol=1e-6)
+    np.testing.assert_array_equal(table.column("n_above_10"), [(s > 10).sum() for s in snr])
+    np.testing.assert_array_equal(table.column("n_below_3"), [(s < -3).sum() for s in snr])
+    power = [(s[s < 0] ** 2).sum() / (s**2).sum() for s in snr]
+    np.testing.assert_allclose(table.column("negative_power"), power, rtol=1e-4, atol=1e-9)
+
+
+def test_excess_and_von_neumann_by_hand(sample: LightCurves, table: FeatureTable) -> None:
+    excess, ratio = [], []
+    for c in sample:
+        f, e = c.flux[c.band == 2].astype(np.float64), c.flux_err[c.band == 2].astype(np.float64)
+        mean = np.average(f, weights=e**-2) if len(f) else np.nan
+        excess.append(np.mean(((f - mean) / e) ** 2) if len(f) else np.nan)
+        ratio.append(np.mean(np.diff(f) ** 2) / np.var(f) if len(f) > 1 else np.nan)
+    np.testing.assert_allclose(table.column("excess_r"), excess, rtol=1e-4)
+    np.testing.assert_allclose(table.column("von_neumann_r"), ratio, rtol=1e-4)
+
+
+def test_what_lies_outside_the_outburst(sample: LightCurves, table: FeatureTable) -> None:
+    expected = []
+    for c in sample:
+        snr = (c.flux.astype(np.float64) / c.flux_err)[c.mjd - c.trigger_mjd > 200.0]
+        expected.append(np.mean(snr**2) if len(snr) else np.nan)
+    np.testing.assert_allclose(table.column("after_chi2"), expected, rtol=1e-4)
+
+
+def _curve(time: list[float], band: list[int], flux: list[float], err: float = 1.0) -> LightCurves:
+    return LightCurves(
+        object_id=np.array(["a"]),
+        offsets=np.array([0, len(time)]),
+        mjd=np.array(time),
+        band=np.array(band),
+        flux=np.array(flux),
+        flux_err=np.full(len(time), err),
+    )
+
+
+def test_structure_function_separates_nights_from_months() -> None:
+    """A star that jumps within a night and repeats itself after a month."""
+    curves = _curve([0.0, 0.1, 30.0, 30.1], [2, 2, 2, 2], [0.0, 20.0, 0.0, 20.0])
+    table = extract(curves)
+    assert table.column("structure_1.5")[0] == pytest.approx(200.0)
+    assert table.column("structure_60")[0] == pytest.approx(100.0)  # two of the four pairs differ
+    assert np.isnan(table.column("structure_20")[0])
+
+
+def test_seasons_and_nights_of_detections() -> None:
+    curves = _curve([0.0, 0.1, 1.0, 100.0], [1, 2, 1, 1], [10.0, 10.0, 10.0, 10.0])
+    table = extract(curves)
+    assert table.column("detected_nights")[0] == 3
+    assert table.column("detected_seasons")[0] == 2
+    assert table.column("detected_bands")[0] == 2
+
+
+def test_observed_colours_are_bounded_contrasts() -> None:
+    curves = _curve([0.0, 0.1], [1, 2], [10.0, 30.0])
+    table = extract(curves)
+    assert table.column("observed_gr_3")[0] == pytest.approx(-20.0 / (40.0 + np.sqrt(2.0)))
+    assert np.isnan(table.column("observed_ri_3")[0])
+    assert table.column("max_ratio_gr")[0] == pytest.approx(-20.0 / 42.0)
+
+
+def test_second_brightest_lies_in_another_night() -> None:
+    table = extract(_curve([0.0, 0.2, 5.0], [1, 2, 1], [30.0, 25.0, 8.0]))
+    assert table.column("snr_second")[0] == pytest.approx(8.0)
+    assert table.column("second_gap")[0] == pytest.approx(5.0)
+
+
+def test_scatter_between_seasons_shows_slow_variability() -> None:
+    steady = extract(_curve([0.0, 1.0, 200.0, 201.0], [2] * 4, [10.0, 11.0, 11.0, 10.0]))
+    slow = extract(_curve([0.0, 1.0, 200.0, 201.0], [2] * 4, [10.0, 11.0, 40.0, 41.0]))
+    assert slow.column("season_chi2")[0] > 100.0 * max(float(steady.column("season_chi2")[0]), 0.1)
