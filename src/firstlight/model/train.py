@@ -59,7 +59,7 @@ class _Run:
     optimizer: Any
     epoch: int = 0
     best_loss: float = float("inf")
-    best_epoch: int = -1
+    best_epoch: int = 0
     best: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -121,7 +121,7 @@ def train_encoder(
     if checkpoint is not None and checkpoint.exists():
         _resume(run, checkpoint, identity)
     held_out = list(_validation_batches(validation, config, seed))
-    while run.epoch < config.train.epochs and run.epoch - run.best_epoch <= config.train.patience:
+    while run.epoch < config.train.epochs and run.epoch - run.best_epoch < config.train.patience:
         row = _epoch(run, curves, config, seed, held_out)
         if checkpoint is not None:
             _save_checkpoint(run, checkpoint, identity)
