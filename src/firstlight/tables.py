@@ -122,6 +122,16 @@ class Rows:
             return self
         return self.select(np.lexsort((self.mjd, self.owner)))
 
+    def pruned(self) -> Self:
+        """The same observations without the names that own none."""
+        owns = np.zeros(len(self.names), dtype=bool)
+        owns[self.owner[self.owner >= 0]] = True
+        if owns.all():
+            return self
+        position = np.cumsum(owns) - 1
+        owner = np.where(self.owner >= 0, np.append(position, -1)[self.owner], -1)
+        return replace(self, names=self.names[owns], owner=owner)
+
     def columns(self) -> dict[str, Any]:
         """Keyword arguments of `LightCurves`, one object a name, in the order of `names`."""
         rows = self.ordered()
@@ -234,13 +244,13 @@ def rows_from_arrow(table: pa.Table) -> tuple[Rows, dict[str, Any]]:
     ----------
     table : pyarrow.Table
         One row an object: ``object_id`` and ``mjd``, ``band``, ``flux``, ``flux_err``
-        (``detected``) as list columns, or the same inside one struct or list of structs.
-        Bands are indices 0 to 5 or names.
+        (``detected``) as list columns, or the same inside one struct or list of structs;
+        or one row an observation. Bands are indices 0 to 5 or names.
 
     Returns
     -------
     Rows
-        The observations; `place` is the row of the object. Unknown bands are -1 and
+        The observations; `place` is the row of the table. Unknown bands are -1 and
         missing numbers NaN: nothing is judged here.
     dict of str to float64 array
         The columns of `OBJECT_COLUMNS` that the table has.
@@ -253,7 +263,9 @@ def rows_from_arrow(table: pa.Table) -> tuple[Rows, dict[str, Any]]:
         If the lists of an object differ in length.
     """
     table = _unnest(table).combine_chunks()
-    _require(table.column_names, ("object_id", *_NEEDED), "the nested table")
+    _require(table.column_names, ("object_id", *_NEEDED), "the table")
+    if not any(_is_list(table.schema.field(name).type) for name in _NEEDED):
+        return _rows_from_long(table)
     lists = {name: _one_chunk(table, name) for name in OBSERVATION_COLUMNS if name in table.column_names}
     not_lists = [name for name, column in lists.items() if not _is_list(column.type)]
     if not_lists:
@@ -279,6 +291,28 @@ def rows_from_arrow(table: pa.Table) -> tuple[Rows, dict[str, Any]]:
         name: _floats(_one_chunk(table, name)) for name in OBJECT_COLUMNS if name in table.column_names
     }
     return rows, objects
+
+
+def _rows_from_long(table: pa.Table) -> tuple[Rows, dict[str, Any]]:
+    """Long form of a table with one row an observation; an object's columns are its first row's."""
+    name = _one_chunk(table, "object_id")
+    code = name if pa.types.is_dictionary(name.type) else name.dictionary_encode()
+    owner = np.asarray(code.indices.fill_null(-1)).astype(np.int64)
+    detected = "detected" in table.column_names
+    rows = Rows(
+        names=names_of(code.dictionary),
+        owner=owner,
+        mjd=_floats(_one_chunk(table, "mjd")),
+        band=bands_from_arrow(_one_chunk(table, "band")),
+        flux=_floats(_one_chunk(table, "flux")),
+        flux_err=_floats(_one_chunk(table, "flux_err")),
+        detected=_floats(_one_chunk(table, "detected")) > 0 if detected else None,
+        place=np.arange(table.num_rows),
+    ).pruned()
+    owners, first = np.unique(rows.owner, return_index=True)
+    first = first[owners >= 0]
+    present = [name for name in OBJECT_COLUMNS if name in table.column_names]
+    return rows, {name: _floats(_one_chunk(table, name))[first] for name in present}
 
 
 def bands_from_arrow(values: Any) -> NDArray[np.int8]:

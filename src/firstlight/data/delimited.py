@@ -1,0 +1,273 @@
+"""CSV files as a stream of Arrow batches, whatever state they are in.
+
+Gzip is told by content. Lines with the wrong number of fields, values that are no
+numbers and a file that ends early do not stop the stream: they come back as `Damage` or
+as missing values, each with its line, and the reader decides what becomes of them.
+"""
+
+import io
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pcsv
+from numpy.typing import NDArray
+
+from firstlight.errors import DataError, MissingColumnError
+
+__all__ = ["GZIP_MAGIC", "Damage", "Delimited", "Kind", "choose", "read_header", "require", "texts"]
+
+GZIP_MAGIC = b"\x1f\x8b"
+_BLOCK = 1 << 24  # bytes of text to a batch: some 400,000 observations
+_GZIP = 31  # zlib's window bits for a gzip wrapper
+
+Kind = Literal["number", "text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A part of a file that holds no row.
+
+    Attributes
+    ----------
+    reason : str
+        What is wrong with it.
+    line : int or None
+        Its line (the header is line 1); None if the file itself ends early.
+    text : str
+        The beginning of the line.
+    """
+
+    reason: str
+    line: int | None
+    text: str = ""
+
+
+class _Text:
+    """The bytes of a plain or gzipped file, for Arrow to read; a damaged end is an end, and noted."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self.damage = ""
+        self._raw = raw
+        self._pending = raw.read(1 << 16)
+        self._inflate = zlib.decompressobj(_GZIP) if self._pending.startswith(GZIP_MAGIC) else None
+
+    @property
+    def closed(self) -> bool:
+        return self._raw.closed
+
+    def close(self) -> None:
+        self._raw.close()
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, n: int = -1) -> bytes:
+        """Up to `n` bytes; fewer only at the end."""
+        parts: list[bytes] = []
+        wanted = n
+        while wanted and (part := self._more(wanted)):
+            parts.append(part)
+            wanted -= len(part) if n >= 0 else 0
+        return b"".join(parts)
+
+    def _more(self, limit: int) -> bytes:
+        limit = limit if limit > 0 else _BLOCK
+        if self._inflate is None:
+            head, self._pending = self._pending[:limit], self._pending[limit:]
+            return head or self._raw.read(limit)
+        while not self.damage:
+            if self._inflate.eof and not self._next_member():
+                return b""
+            self._pending = self._pending or self._raw.read(1 << 20)
+            at_end = not self._pending
+            try:
+                out = self._inflate.decompress(self._pending, limit)
+            except zlib.error as error:
+                self.damage = f"the gzip data are damaged ({error})"
+                return b""
+            self._pending = self._inflate.unconsumed_tail
+            if out:
+                return out
+            if at_end and not self._inflate.eof:
+                self.damage = "the gzip data end early"
+        return b""
+
+    def _next_member(self) -> bool:
+        """Go on to the next of several concatenated gzip members, if there is one."""
+        rest = self._inflate.unused_data if self._inflate is not None else b""
+        rest = rest or self._raw.read(1 << 16)
+        if not rest.startswith(GZIP_MAGIC):
+            return False  # padding after the data is allowed
+        self._pending, self._inflate = rest, zlib.decompressobj(_GZIP)
+        return True
+
+
+@dataclass(slots=True)
+class Delimited:
+    """A CSV file to be read batch by batch.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Plain or gzipped.
+    columns : mapping of str to Kind
+        What to read of the header's names, as number or text; nothing else is parsed.
+    damage : list of Damage
+        What held no row, filled while `batches` runs.
+    """
+
+    path: Path
+    columns: Mapping[str, Kind]
+    damage: list[Damage] = field(default_factory=list)
+
+    def batches(self) -> Iterator[tuple[dict[str, Any], NDArray[np.int64]]]:
+        """Read the file in order.
+
+        Yields
+        ------
+        dict of str to float64 array or pyarrow.DictionaryArray
+            Columns by name: numbers with NaN where there is none, texts as dictionaries.
+        int64 array, shape (n_rows,)
+            Line of each row in the file; the header is line 1. Blank lines are not counted.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be opened or is not delimited text.
+        """
+        header = read_header(self.path)
+        done = 0
+        try:
+            for batch, lines in self._stream(header, "number"):
+                done += len(lines)
+                yield batch, lines
+        except pa.ArrowInvalid as error:
+            if "Empty CSV" in str(error):
+                return  # a header and nothing below it
+            if "conversion error" not in str(error):
+                raise DataError(f"{self.path}: not a readable CSV file ({error})") from error
+        else:
+            return
+        # Some value is no number. Read on with text that is cast leniently, at a third of the speed.
+        self.damage.clear()
+        skip = done
+        for batch, lines in self._stream(header, "text"):
+            start = min(skip, len(lines))
+            skip -= start
+            if start < len(lines):
+                yield {name: values[start:] for name, values in batch.items()}, lines[start:]
+
+    def _stream(
+        self, header: Sequence[str], numbers_as: Kind
+    ) -> Iterator[tuple[dict[str, Any], NDArray[np.int64]]]:
+        bad: list[Damage] = []
+
+        def set_aside(row: Any) -> str:
+            reason = f"the line has {row.actual_columns} fields, not {row.expected_columns}"
+            bad.append(Damage(reason, row.number, row.text[:80]))
+            return "skip"
+
+        text_type = pa.dictionary(pa.int32(), pa.string())
+        types = {
+            name: pa.float64() if kind == numbers_as == "number" else text_type
+            for name, kind in self.columns.items()
+        }
+        with _open(self.path) as raw:
+            text = _Text(raw)
+            reader = pcsv.open_csv(
+                pa.PythonFile(text, mode="r"),
+                read_options=pcsv.ReadOptions(
+                    use_threads=False, column_names=list(header), skip_rows=1, block_size=_BLOCK
+                ),
+                parse_options=pcsv.ParseOptions(invalid_row_handler=set_aside),
+                convert_options=pcsv.ConvertOptions(column_types=types, include_columns=list(types)),
+            )
+            seen = 0
+            for batch in reader:
+                lines = _line_numbers(seen, batch.num_rows, bad)
+                seen += batch.num_rows
+                if batch.num_rows:
+                    yield {name: self._values(batch.column(name), name) for name in self.columns}, lines
+            self.damage.extend(bad)
+            if text.damage:
+                self.damage.append(Damage(text.damage, None))
+
+    def _values(self, column: Any, name: str) -> Any:
+        if self.columns[name] == "text":
+            return column
+        if pa.types.is_dictionary(column.type):
+            return _numbers(column.dictionary)[column.indices.to_numpy()]
+        return column.to_numpy(zero_copy_only=False)
+
+
+def read_header(path: Path) -> list[str]:
+    """Column names of a plain or gzipped CSV file.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, is empty or is not text.
+    """
+    with _open(path) as raw:
+        text = _Text(raw)
+        head = text.read(1 << 16)
+    if not head:
+        raise DataError(f"{path}: the file is empty" + (f"; {text.damage}" if text.damage else ""))
+    try:
+        line = io.TextIOWrapper(io.BytesIO(head), encoding="utf-8-sig", newline=None).readline()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a text file") from error
+    return [name.strip().strip('"') for name in line.rstrip("\n").split(",")]
+
+
+def choose(header: Sequence[str], spellings: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Our names to the file's, for those that the file has in any of their spellings."""
+    found = {
+        name: next((spelling for spelling in known if spelling in header), None)
+        for name, known in spellings.items()
+    }
+    return {name: spelling for name, spelling in found.items() if spelling is not None}
+
+
+def require(found: Mapping[str, str], needed: Mapping[str, Sequence[str]], path: Path) -> None:
+    """Raise MissingColumnError, naming the file and what it has, unless all `needed` were found."""
+    missing = [" or ".join(needed[name]) for name in needed if name not in found]
+    if missing:
+        raise MissingColumnError(
+            f"{path}: column(s) {', '.join(missing)} missing; its columns are {', '.join(read_header(path))}"
+        )
+
+
+def texts(column: Any) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
+    """Distinct values of a text column, stripped, and the position of each row among them."""
+    values = [str(value or "").strip() for value in column.dictionary.to_pylist()]
+    return np.array(values, dtype=np.str_), column.indices.to_numpy().astype(np.int64)
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _numbers(values: Any) -> NDArray[np.float64]:
+    """Numbers of an Arrow array of texts; NaN where a text is none."""
+    trimmed = pc.utf8_trim_whitespace(values)
+    number = pc.match_substring_regex(trimmed, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
+    numeric = pc.if_else(number, pc.replace_substring_regex(trimmed, r"^\+", ""), None)
+    return numeric.cast(pa.float64()).to_numpy(zero_copy_only=False)
+
+
+def _line_numbers(seen: int, n_rows: int, bad: Sequence[Damage]) -> NDArray[np.int64]:
+    """Lines of the rows `seen` to ``seen + n_rows``, given the lines that held no row."""
+    rows = np.arange(seen, seen + n_rows, dtype=np.int64)
+    skipped = np.array([damage.line for damage in bad if damage.line is not None], dtype=np.int64)
+    # the k-th bad line stands after (line - 2 - k) good rows: the header is line 1
+    return rows + 2 + np.searchsorted(skipped - 2 - np.arange(len(skipped)), rows, side="right")

@@ -1,0 +1,430 @@
+"""PLAsTiCC into the local cache: from the first source that answers, checked, in our layout.
+
+Data: the PLAsTiCC team (2019), doi:10.5281/zenodo.2539456, CC-BY 4.0; arXiv:1810.00001.
+This is the only part of firstlight that touches the network.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from firstlight.data.atomic import replacing
+from firstlight.data.clean import Objects
+from firstlight.data.download import Advance, Retry, digest_of
+from firstlight.data.plasticc import iter_plasticc, read_metadata, read_plasticc
+from firstlight.data.reject import RejectLog
+from firstlight.data.sources import WHEEL, ZENODO, from_folder, from_wheel, from_zenodo
+from firstlight.data.store import iter_curves, read_curves, write_curves
+from firstlight.data.truth import Truth
+from firstlight.errors import DataError, FetchError
+from firstlight.lightcurves import LightCurves
+
+__all__ = ["ATTRIBUTION", "cache_folder", "fetch_plasticc", "fetch_plasticc_test", "load_plasticc"]
+
+ATTRIBUTION = """\
+PLAsTiCC, the Photometric LSST Astronomical Time-Series Classification Challenge.
+The PLAsTiCC team (2019), Unblinded Data for PLAsTiCC Classification Challenge, Zenodo,
+doi:10.5281/zenodo.2539456. Licence: CC-BY 4.0, https://creativecommons.org/licenses/by/4.0/
+Data note: arXiv:1810.00001. Models: Kessler et al. 2019, PASP 131, 094501,
+doi:10.1088/1538-3873/ab26f1. The values are unchanged but for their unit (nJy).
+"""
+N_OBJECTS = 7_848
+N_OBSERVATIONS = 1_421_705
+N_TEST_PARTS = 11
+
+_TRAIN = ("plasticc_train_lightcurves.csv", "plasticc_train_metadata.csv")
+_MANIFEST = "manifest.json"
+
+
+def cache_folder() -> Path:
+    """Where firstlight keeps data: ``$FIRSTLIGHT_CACHE``, else ``firstlight`` in the user's cache."""
+    named = os.environ.get("FIRSTLIGHT_CACHE")
+    if named:
+        return Path(named).expanduser()
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "firstlight"
+
+
+def fetch_plasticc(
+    destination: str | Path | None = None,
+    source: str | Path | None = None,
+    cache: str | Path | None = None,
+    progress: bool = True,
+    *,
+    base_url: str = ZENODO,
+    retry: Retry | None = None,
+) -> Path:
+    """Bring the PLAsTiCC training set: 7,848 objects, 1,421,705 observations, 14 classes.
+
+    Sources in order: `source`; what an earlier call left in `destination` or in the cache;
+    the PyPI wheel ``snmachine==2.0.0.post3`` (an archive here, never installed); Zenodo
+    record 2539456. If the user names a source, no other is asked: a mistyped folder should
+    not turn into a download.
+
+    Parameters
+    ----------
+    destination : path, optional
+        Folder to fill; by default ``plasticc`` in the cache.
+    source : path, optional
+        Folder with the two CSVs as Kaggle, Zenodo or the wheel name them (gzipped or not),
+        the wheel, a zip with them, or a folder that an earlier call filled.
+    cache : path, optional
+        Instead of `cache_folder`.
+    progress : bool
+        Whether to show progress and attribution on stderr.
+    base_url : str
+        Instead of Zenodo's address.
+    retry : Retry, optional
+        How persistently to download.
+
+    Returns
+    -------
+    pathlib.Path
+        Folder with ``curves.parquet``, ``truth.parquet``, ``ATTRIBUTION.txt`` and
+        ``manifest.json`` (checksums).
+
+    Raises
+    ------
+    FetchError
+        If no source answers; lists what each one said.
+    DataError
+        If the files of `source` cannot be read.
+    """
+    cache = cache_folder() if cache is None else Path(cache)
+    folder = cache / "plasticc" if destination is None else Path(destination)
+    work = cache / "downloads"
+    console = _Console(progress)
+    if source is not None:
+        origin = Path(source).expanduser()
+        if _is_whole(origin):
+            _copy(origin, folder)
+        else:
+            # a part of the set must not pass for the set from the cache
+            paths = from_folder(origin, _TRAIN, work)
+            _convert(paths, folder, str(origin), console, complete=destination is None)
+    elif not _is_whole(folder):
+        sources: list[tuple[str, Callable[[], list[Path]]]] = [
+            (f"PyPI ({WHEEL})", lambda: from_wheel(_TRAIN, work, console.meter)),
+            (
+                f"Zenodo ({base_url})",
+                lambda: from_zenodo(_TRAIN, work, console.meter, base_url=base_url, retry=retry),
+            ),
+        ]
+        if _is_whole(cache / "plasticc"):
+            _copy(cache / "plasticc", folder)
+        else:
+            _first_answer(sources, folder, console)
+    shutil.rmtree(work, ignore_errors=True)
+    console.say(ATTRIBUTION)
+    return folder
+
+
+def load_plasticc(source: str | Path | None = None) -> tuple[LightCurves, Truth]:
+    """Light curves and labels of the PLAsTiCC training set, fetched if need be.
+
+    Parameters
+    ----------
+    source : path, optional
+        As for `fetch_plasticc`, but read in place; nothing is written. By default the cache.
+
+    Returns
+    -------
+    LightCurves
+        In order of `object_id` as a number.
+    Truth
+        Their labels.
+
+    Raises
+    ------
+    FetchError, DataError
+        As for `fetch_plasticc`.
+    """
+    folder = cache_folder() / "plasticc" if source is None else Path(source).expanduser()
+    if not _is_whole(folder):
+        if source is not None:
+            with tempfile.TemporaryDirectory() as work:
+                light_curves, metadata = from_folder(folder, _TRAIN, Path(work))
+                return read_plasticc(light_curves, metadata), Truth.read(metadata)
+        fetch_plasticc()
+    return read_curves(folder / "curves.parquet"), Truth.read(folder / "truth.parquet")
+
+
+def fetch_plasticc_test(
+    destination: str | Path | None = None,
+    source: str | Path | None = None,
+    *,
+    base_url: str | Sequence[str] = ZENODO,
+    parts: Sequence[int] = tuple(range(1, N_TEST_PARTS + 1)),
+    cache: str | Path | None = None,
+    chunk_objects: int = 20_000,
+    progress: bool = True,
+    retry: Retry | None = None,
+) -> Path:
+    """Bring the PLAsTiCC test set: 3,492,890 objects in 11 files, converted one by one.
+
+    A part that an earlier, interrupted call finished is not fetched again, and memory stays
+    at that of the metadata and one chunk. What cannot be read is set aside in
+    ``rejects.jsonl``.
+
+    Parameters
+    ----------
+    destination : path, optional
+        Folder to fill; by default ``plasticc-test`` in the cache.
+    source : path, optional
+        Folder with Zenodo's files, gzipped or not; then nothing is downloaded.
+    base_url : str or sequence of str
+        Zenodo's address, or mirrors with its layout, asked in order.
+    parts : sequence of int
+        Which of the light-curve files, 1 to 11 (1 holds the deep-drilling fields).
+    cache : path, optional
+        Instead of `cache_folder`.
+    chunk_objects : int
+        Objects in memory at a time.
+    progress : bool
+        Whether to show progress and attribution on stderr.
+    retry : Retry, optional
+        How persistently to download.
+
+    Returns
+    -------
+    pathlib.Path
+        Folder with ``curves-01.parquet`` to ``curves-11.parquet`` (see `iter_curves`),
+        ``truth.parquet``, ``ATTRIBUTION.txt`` and ``manifest.json``.
+
+    Raises
+    ------
+    FetchError
+        If a file cannot be had; lists what each source said.
+    DataError
+        If a file is not what it should be.
+    """
+    unknown = sorted(set(parts) - set(range(1, N_TEST_PARTS + 1)))
+    if unknown:
+        raise DataError(f"parts {unknown} do not exist; the test set has 1 to {N_TEST_PARTS}")
+    cache = cache_folder() if cache is None else Path(cache)
+    job = _TestSet(
+        folder=cache / "plasticc-test" if destination is None else Path(destination),
+        source=None if source is None else Path(source),
+        mirrors=[base_url] if isinstance(base_url, str) else list(base_url),
+        chunk_objects=chunk_objects,
+        retry=retry,
+        console=_Console(progress),
+    )
+    job.run(parts)
+    return job.folder
+
+
+@dataclass(slots=True)
+class _TestSet:
+    """One conversion of the test set; each finished part is in the manifest."""
+
+    folder: Path
+    source: Path | None
+    mirrors: list[str]
+    chunk_objects: int
+    retry: Retry | None
+    console: "_Console"
+    rejects: RejectLog = field(default_factory=RejectLog)
+    manifest: dict[str, Any] = field(default_factory=dict)
+
+    def run(self, parts: Sequence[int]) -> None:
+        """Fetch and convert what is missing."""
+        self.manifest = _read_manifest(self.folder)
+        earlier = self.folder / "rejects.jsonl"
+        self.rejects = RejectLog.read(earlier) if earlier.exists() else RejectLog()
+        wanted = [number for number in sorted(set(parts)) if not self._has(_part(number))]
+        if wanted or not self._has("truth.parquet"):
+            _make(self.folder)
+            metadata = self._bring("plasticc_test_metadata.csv")
+            Truth.read(metadata).write(self.folder / "truth.parquet")
+            self._record("truth.parquet")
+            objects = read_metadata(metadata, self.rejects)
+            for number in wanted:
+                self._convert(number, objects)
+            self._report_unmet(objects, wanted)
+            self._discard(metadata)
+        if len(self.rejects):
+            self.rejects.write(self.folder / "rejects.jsonl")
+            self.console.say(f"{len(self.rejects):,} set aside, see {self.folder / 'rejects.jsonl'}")
+        _attribute(self.folder)
+        self.console.say(ATTRIBUTION)
+
+    def _convert(self, number: int, objects: Objects) -> None:
+        light_curves = self._bring(f"plasticc_test_lightcurves_{number:02d}.csv")
+        with self.console.meter(f"{_part(number)}: converting (objects)") as advance:
+            chunks = iter_plasticc(
+                light_curves, objects, chunk_objects=self.chunk_objects, rejects=self.rejects, partial=True
+            )
+            write_curves(_counted(chunks, advance), self.folder / _part(number))
+        self._record(_part(number))
+        self._discard(light_curves)
+
+    def _report_unmet(self, objects: Objects, converted: Sequence[int]) -> None:
+        """Once all parts are there, set aside the objects that none of them holds."""
+        every = range(1, N_TEST_PARTS + 1)
+        if not all(self._has(_part(number)) for number in every):
+            return
+        for number in sorted(set(every) - set(converted)):
+            for chunk in iter_curves(self.folder / _part(number)):
+                objects.met[objects.find(chunk.object_id)] = True
+        objects.report_unmet(self.rejects)
+
+    def _bring(self, name: str) -> Path:
+        work = self.folder / "downloads"
+        if self.source is not None:
+            return from_folder(self.source, [name], work)[0]
+        said = []
+        for base_url in self.mirrors:
+            try:
+                return from_zenodo([name], work, self.console.meter, base_url=base_url, retry=self.retry)[0]
+            except FetchError as error:
+                said.append(str(error))
+        raise FetchError(_no_answer(f"{name}.gz", said))
+
+    def _discard(self, path: Path) -> None:
+        """Delete a download that is converted; never a file of the user."""
+        if path.parent == self.folder / "downloads":
+            path.unlink(missing_ok=True)
+
+    def _has(self, name: str) -> bool:
+        path = self.folder / name
+        known = self.manifest.get("files", {}).get(name)
+        # hashing gigabytes at each start would cost more than it protects: the length must do
+        return bool(known) and path.is_file() and path.stat().st_size == known["size"]
+
+    def _record(self, name: str) -> None:
+        self.manifest.setdefault("files", {})[name] = _file_record(self.folder / name)
+        _write_manifest(self.folder, self.manifest)
+
+
+class _Console:
+    """Progress and words on stderr, or silence."""
+
+    def __init__(self, show: bool) -> None:
+        self._show = show
+
+    def say(self, text: str) -> None:
+        if self._show:
+            from rich.console import Console
+
+            Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def meter(self, title: str) -> Iterator[Advance]:
+        """Progress display of one file; yields what is to be told of its bytes."""
+        if not self._show:
+            yield lambda done, total: None
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task(title, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _first_answer(
+    sources: Sequence[tuple[str, Callable[[], list[Path]]]], folder: Path, console: _Console
+) -> None:
+    """Convert what the first source gives that can give it whole."""
+    said = []
+    for name, bring in sources:
+        try:
+            _convert(bring(), folder, name, console, complete=True)
+        except (FetchError, DataError) as error:
+            said.append(f"{name}: {error}")
+        else:
+            return
+    raise FetchError(_no_answer("The PLAsTiCC training set", said))
+
+
+def _no_answer(what: str, said: Sequence[str]) -> str:
+    lines = "".join(f"\n  - {line}" for line in said)
+    return f"{what} could not be fetched:{lines}\nDownload it elsewhere and name its folder as the source."
+
+
+def _convert(paths: Sequence[Path], folder: Path, origin: str, console: _Console, *, complete: bool) -> None:
+    """Write the two CSVs in our layout; the manifest comes last and makes them valid."""
+    light_curves, metadata = paths
+    curves, truth = read_plasticc(light_curves, metadata), Truth.read(metadata)
+    truth.labels_of(curves.object_id)  # every object has its label
+    whole = len(curves) == N_OBJECTS and int(curves.offsets[-1]) == N_OBSERVATIONS
+    found = f"{len(curves):,} objects, {curves.offsets[-1]:,} observations"
+    if complete and not whole:
+        raise FetchError(
+            f"{light_curves}: {found}; the training set has {N_OBJECTS:,} and {N_OBSERVATIONS:,}. "
+            "Give a destination to convert a part of it, or use firstlight.data.read"
+        )
+    if not whole:
+        console.say(f"Note: {found}: not the whole training set.")
+    _make(folder)
+    write_curves(curves, folder / "curves.parquet")
+    truth.write(folder / "truth.parquet")
+    _attribute(folder)
+    names = ("curves.parquet", "truth.parquet", "ATTRIBUTION.txt")
+    _write_manifest(folder, {"source": origin, "files": {n: _file_record(folder / n) for n in names}})
+
+
+def _copy(origin: Path, folder: Path) -> None:
+    if origin.resolve() == folder.resolve():
+        return
+    _make(folder)
+    for name in (*_read_manifest(origin)["files"], _MANIFEST):
+        with replacing(folder / name) as partial:
+            shutil.copyfile(origin / name, partial)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a folder holds what its manifest says, bit by bit."""
+    files = _read_manifest(folder).get("files", {})
+    return "curves.parquet" in files and all(
+        (folder / name).is_file() and _file_record(folder / name) == known for name, known in files.items()
+    )
+
+
+def _file_record(path: Path) -> dict[str, Any]:
+    return {"size": path.stat().st_size, "sha256": digest_of(path)}
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
+
+
+def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    with replacing(folder / _MANIFEST) as partial:
+        partial.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def _attribute(folder: Path) -> None:
+    with replacing(folder / "ATTRIBUTION.txt") as partial:
+        partial.write_text(ATTRIBUTION, encoding="utf-8")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FetchError(f"cannot make the folder {folder}: {error.strerror or error}") from error
+
+
+def _part(number: int) -> str:
+    return f"curves-{number:02d}.parquet"
+
+
+def _counted(chunks: Iterator[LightCurves], advance: Advance) -> Iterator[LightCurves]:
+    done = 0
+    for chunk in chunks:
+        yield chunk
+        done += len(chunk)
+        advance(done, None)

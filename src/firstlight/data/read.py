@@ -1,0 +1,123 @@
+"""One door for light curves in files: what a file is, is told by its content."""
+
+from pathlib import Path
+
+import numpy as np
+
+from firstlight.bands import SNANA_ZERO_POINT
+from firstlight.data.clean import refuse
+from firstlight.data.delimited import GZIP_MAGIC, read_header
+from firstlight.data.plasticc import is_plasticc, read_metadata, read_plasticc
+from firstlight.data.reject import RejectLog
+from firstlight.data.store import read_curves
+from firstlight.errors import DataError
+from firstlight.lightcurves import LightCurves
+
+__all__ = ["read"]
+
+_READABLE = "firstlight reads PLAsTiCC light-curve CSV (gzipped or not) and Parquet"
+#: Beginnings of files that people try, and what to do with them.
+_FOREIGN = {
+    b"PK\x03\x04": "a zip archive; unpack it first",
+    b"SIMPLE": "a FITS file; read it with astropy and use LightCurves.from_astropy",
+    b"\x89HDF": "an HDF5 file; read it with pandas and use LightCurves.from_pandas",
+    b"BZh": "bzip2 data; unpack it first",
+    b"\xfd7zXZ": "xz data; unpack it first",
+    b"\x28\xb5\x2f\xfd": "zstd data; unpack it first",
+}
+
+
+def read(
+    path: str | Path,
+    metadata: str | Path | None = None,
+    rejects: RejectLog | None = None,
+    zero_point: float | None = None,
+    dereddened: bool | None = None,
+) -> LightCurves:
+    """Read light curves from a file of any layout that firstlight knows.
+
+    Parameters
+    ----------
+    path : path
+        PLAsTiCC light-curve CSV, gzipped or not; Parquet as for `read_curves`; or a folder
+        with ``curves.parquet``, such as `fetch_plasticc` leaves.
+    metadata : path, optional
+        PLAsTiCC metadata CSV: position, E(B-V) and host redshifts by object.
+    rejects : RejectLog, optional
+        Takes bad rows and objects, each with its reason, while the rest goes through.
+    zero_point : float, optional
+        AB zero point of the fluxes [mag]; by default what the format implies: 27.5 for
+        PLAsTiCC, nJy (31.4) for Parquet.
+    dereddened : bool, optional
+        Whether the fluxes of others' Parquet are corrected for Milky Way dust. PLAsTiCC's
+        are; our Parquet says so itself.
+
+    Returns
+    -------
+    LightCurves
+        In the order of the file.
+
+    Raises
+    ------
+    MissingColumnError, UnknownBandError, DataError
+        If the file is none of these or cannot be read; without `rejects`, for the first bad
+        row or object.
+
+    Examples
+    --------
+    >>> from firstlight.data import RejectLog, read  # doctest: +SKIP
+    >>> log = RejectLog()  # doctest: +SKIP
+    >>> curves = read("training_set.csv.gz", "training_set_metadata.csv.gz", log)  # doctest: +SKIP
+    """
+    path = _file(Path(path))
+    magic = _beginning(path)
+    if magic.startswith(b"PAR1"):
+        curves = read_curves(path, rejects=rejects, zero_point=zero_point, dereddened=dereddened)
+        return curves if metadata is None else _describe(curves, Path(metadata), rejects)
+    for start, what in _FOREIGN.items():
+        if magic.startswith(start):
+            raise DataError(f"{path}: this is {what}. {_READABLE}")
+    if not magic.startswith(GZIP_MAGIC) and b"\0" in magic:
+        raise DataError(f"{path}: a binary file of unknown kind. {_READABLE}")
+    header = read_header(path)
+    if not is_plasticc(header):
+        raise DataError(
+            f"{path}: not a light-curve file (its header: {', '.join(header)[:200]}). {_READABLE}; "
+            "other tables go through LightCurves.from_pandas"
+        )
+    if dereddened is False:
+        raise DataError(f"{path}: PLAsTiCC's fluxes are corrected for Milky Way dust; leave dereddened out")
+    zero_point = SNANA_ZERO_POINT if zero_point is None else zero_point
+    return read_plasticc(path, metadata, zero_point=zero_point, rejects=rejects)
+
+
+def _file(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    inside = path / "curves.parquet"
+    if not inside.exists():
+        raise DataError(f"{path}: a folder without curves.parquet; name the light-curve file in it")
+    return inside
+
+
+def _beginning(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    if not head:
+        raise DataError(f"{path}: the file is empty")
+    return head
+
+
+def _describe(curves: LightCurves, metadata: Path, rejects: RejectLog | None) -> LightCurves:
+    """The same light curves with the object columns of a metadata file."""
+    objects = read_metadata(metadata, rejects)
+    where = objects.find(curves.object_id)
+    unknown = curves.object_id[where < 0]
+    reason = "the object is not in the metadata file"
+    refuse(reason, unknown, np.full(len(unknown), -1), str(metadata), rejects)
+    curves = curves.take(where >= 0)
+    where = where[where >= 0]
+    return curves.with_columns(**{name: column[where] for name, column in objects.columns.items()})

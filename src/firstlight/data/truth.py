@@ -1,0 +1,187 @@
+"""Labels, in a table of their own: the one place where the class of an object is read.
+
+Light curves and labels meet in the component that learns or scores, never in a file.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import ArrayLike, NDArray
+
+from firstlight.data.atomic import replacing
+from firstlight.data.delimited import Delimited, choose, read_header, require, texts
+from firstlight.errors import DataError, MissingColumnError, UnknownClassError
+from firstlight.tables import names_of
+from firstlight.taxonomy import CLASSES, PLASTICC, from_plasticc
+
+__all__ = ["Truth"]
+
+#: Spellings of the label column, the surest first: Zenodo's test set has both targets.
+_SPELLINGS = ("true_target", "target", "label", "class")
+_KNOWN = frozenset(CLASSES) | frozenset(PLASTICC.values())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """The class of each object.
+
+    Parameters
+    ----------
+    object_id : str array, shape (n_objects,)
+        Names, unique.
+    label : str array, shape (n_objects,)
+        Class names, of `firstlight.taxonomy.CLASSES` or PLAsTiCC's.
+
+    Raises
+    ------
+    DataError
+        If lengths differ or an object occurs twice.
+    UnknownClassError
+        If a class is unknown.
+
+    Examples
+    --------
+    >>> truth = Truth(["615", "713"], ["RRL", "AGN"])
+    >>> truth.labels_of(["713"]).tolist()
+    ['AGN']
+    """
+
+    object_id: NDArray[np.str_]
+    label: NDArray[np.str_]
+
+    def __post_init__(self) -> None:
+        for name in ("object_id", "label"):
+            value = np.asarray(getattr(self, name), dtype=np.str_).view()
+            value.setflags(write=False)
+            object.__setattr__(self, name, value)
+        if self.object_id.shape != self.label.shape or self.object_id.ndim != 1:
+            raise DataError(f"{len(self.object_id)} objects but {len(self.label)} labels")
+        unknown = sorted(set(np.unique(self.label).tolist()) - _KNOWN)
+        if unknown:
+            raise UnknownClassError(f"unknown class(es) {unknown}; known: {', '.join(sorted(_KNOWN))}")
+        names, counts = np.unique(self.object_id, return_counts=True)
+        if len(names) != len(self.object_id):
+            raise DataError(f"object {str(names[counts > 1][0])!r} has several labels; names are unique")
+
+    def __len__(self) -> int:
+        """Number of objects."""
+        return len(self.object_id)
+
+    def labels_of(self, object_ids: ArrayLike) -> NDArray[np.str_]:
+        """Labels of the given objects, in their order.
+
+        Parameters
+        ----------
+        object_ids : str array_like, shape (n,)
+            Names; a repeated name repeats its label.
+
+        Returns
+        -------
+        str array, shape (n,)
+            Class names.
+
+        Raises
+        ------
+        DataError
+            If an object has no label; names the first few.
+        """
+        wanted = np.asarray(object_ids, dtype=np.str_)
+        order = np.argsort(self.object_id)
+        names = np.append(self.object_id[order], "")  # a last place for what lies beyond all names
+        where = np.searchsorted(names[:-1], wanted)
+        missing = wanted[(names[where] != wanted) | (where == len(order))]
+        if len(missing):
+            shown = ", ".join(missing[:5].tolist()) + (", ..." if len(missing) > 5 else "")
+            raise DataError(f"{len(missing)} object(s) without a label: {shown}; the truth has {len(self)}")
+        return self.label[order][where]
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read labels from CSV (gzipped or not) or Parquet.
+
+        Parameters
+        ----------
+        path : path
+            ``object_id`` and one of ``true_target``, ``target``, ``label`` or ``class``, as
+            PLAsTiCC codes or class names: a PLAsTiCC metadata file, or what `write` wrote.
+
+        Raises
+        ------
+        MissingColumnError, UnknownClassError, DataError
+            If the file cannot be read, or a label is unknown; the message names the file.
+        """
+        path = Path(path)
+        object_id, label = _read_parquet(path) if _is_parquet(path) else _read_csv(path)
+        try:
+            return cls(object_id, _class_names(label))
+        except DataError as error:
+            raise type(error)(f"{path}: {error}") from error
+
+    def write(self, path: str | Path) -> None:
+        """Write ``object_id`` and ``label`` as CSV or zstd Parquet, by the name's ending.
+
+        Raises
+        ------
+        DataError
+            If the name ends in neither ``.csv`` nor ``.parquet``, or cannot be written.
+        """
+        path = Path(path)
+        columns = {"object_id": self.object_id.tolist(), "label": self.label.tolist()}
+        table = pa.table(columns, schema=pa.schema([(name, pa.string()) for name in columns]))
+        if path.suffix not in (".csv", ".parquet"):
+            raise DataError(f"{path}: labels are written as .csv or .parquet")
+        with replacing(path) as partial:
+            if path.suffix == ".csv":
+                table.to_pandas().to_csv(partial, index=False)
+            else:
+                pq.write_table(table, partial, compression="zstd")
+
+
+def _read_csv(path: Path) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+    found = choose(read_header(path), {"object_id": ("object_id",), "label": _SPELLINGS})
+    require(found, {"object_id": ("object_id",), "label": _SPELLINGS}, path)
+    source = Delimited(path, {name: "text" for name in found.values()})
+    columns: dict[str, list[Any]] = {name: [np.empty(0, np.str_)] for name in found}
+    for batch, _ in source.batches():
+        for name, part in columns.items():
+            values, index = texts(batch[found[name]])
+            part.append(values[index])
+    for damage in source.damage:
+        place = f"{path}, row {damage.line}" if damage.line else str(path)
+        raise DataError(f"{place}: {damage.reason}; labels must be whole, correct the file")
+    return np.concatenate(columns["object_id"]), np.concatenate(columns["label"])
+
+
+def _read_parquet(path: Path) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+    try:
+        names = pq.read_schema(path).names
+        label = next((name for name in _SPELLINGS if name in names), None)
+        if label is None or "object_id" not in names:
+            raise MissingColumnError(
+                f"{path}: needs object_id and {' or '.join(_SPELLINGS)}; its columns are {', '.join(names)}"
+            )
+        table = pq.read_table(path, columns=["object_id", label])
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: cannot be read as Parquet ({str(error).splitlines()[0]})") from error
+    return tuple(names_of(table[name].combine_chunks()) for name in ("object_id", label))  # type: ignore[return-value]
+
+
+def _is_parquet(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(4) == b"PAR1"
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _class_names(labels: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Class names of names or PLAsTiCC codes."""
+    distinct, index = np.unique(labels, return_inverse=True)
+    codes = [text.removesuffix(".0") for text in distinct.tolist()]
+    if distinct.size and all(code.isdecimal() for code in codes):
+        distinct = np.array(from_plasticc(int(code) for code in codes))
+    return distinct[index]
