@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 import firstlight
+from firstlight.data.atomic import replacing
 from firstlight.errors import DataError
-from firstlight.evaluate.atomic import replacing
 from firstlight.evaluate.metrics import CLASS_METRICS, METRICS
 from firstlight.evaluate.phases import SELECTIONS
 
-__all__ = ["check_summary", "read_summary", "summarise_folds", "write_summary"]
+__all__ = ["check_summary", "plain_summary", "read_summary", "summarise_folds", "write_summary"]
 
 Scores = Mapping[str, Any]
 
@@ -82,6 +82,11 @@ def summarise_folds(
     return summary
 
 
+def plain_summary(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The summary as its JSON is read back: NaN is None, floats keep six decimals."""
+    return {str(key): _plain(value) for key, value in summary.items()}
+
+
 def write_summary(summary: Mapping[str, Any], path: str | Path) -> None:
     """Write a summary as JSON, atomically; NaN becomes null, floats keep six decimals.
 
@@ -91,7 +96,7 @@ def write_summary(summary: Mapping[str, Any], path: str | Path) -> None:
         If the file cannot be written.
     """
     with replacing(path) as partial:
-        text = json.dumps(_plain(summary), indent=1, allow_nan=False, ensure_ascii=False)
+        text = json.dumps(plain_summary(summary), indent=1, allow_nan=False, ensure_ascii=False)
         partial.write_text(text + "\n", encoding="utf-8")
 
 

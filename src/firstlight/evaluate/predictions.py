@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from firstlight.data.atomic import replacing
 from firstlight.errors import DataError, MissingColumnError, UnknownClassError
-from firstlight.evaluate.atomic import replacing
 from firstlight.taxonomy import CLASSES
 
 __all__ = [

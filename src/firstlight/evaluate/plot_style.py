@@ -1,0 +1,175 @@
+"""How every figure looks: size of type, lines, and one colour and marker for each class.
+
+Figures are made without pyplot, so that nothing is shown, nothing stays in memory and
+threads may draw. Colours are Tol's muted and Okabe-Ito's sets, which people with any
+kind of colour vision can tell apart; where there are more classes than that, markers,
+labels or panels of their own carry the distinction, never colour alone.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, BinaryIO, ParamSpec
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+__all__ = [
+    "ACCENT",
+    "CLASS_COLOUR",
+    "CLASS_MARKER",
+    "FAINT",
+    "INK",
+    "MAIN",
+    "new_figure",
+    "panel_grid",
+    "save_figure",
+    "styled",
+]
+
+P = ParamSpec("P")
+
+MAIN = "#0072B2"  # Okabe & Ito's blue, vermillion, green and sky blue
+ACCENT = "#D55E00"
+THIRD = "#009E73"
+FOURTH = "#56B4E9"
+INK = "#222222"
+FAINT = "#BBBBBB"
+
+#: One colour a class: supernovae cold, the long-lived warm, the Milky Way's green to grey.
+CLASS_COLOUR: Mapping[str, str] = MappingProxyType(
+    {
+        "SNIa": "#0072B2",
+        "SNIa-91bg": "#56B4E9",
+        "SNIax": "#332288",
+        "SNIbc": "#AA4499",
+        "SNII": "#882255",
+        "SLSN-I": "#D55E00",
+        "TDE": "#E69F00",
+        "KN": "#CC3311",
+        "AGN": "#000000",
+        "CaRT": "#EE8866",
+        "ILOT": "#CC6677",
+        "PISN": "#DDCC77",
+        "EB": "#117733",
+        "RRL": "#44AA99",
+        "Mira": "#999933",
+        "M-dwarf": "#777777",
+        "muLens-Single": "#A5C400",
+    }
+)
+#: One marker a class; neighbours in colour differ in shape.
+CLASS_MARKER: Mapping[str, str] = MappingProxyType(
+    dict(
+        zip(
+            CLASS_COLOUR,
+            ("o", "s", "D", "^", "v", "P", "X", "*", "o", "D", "s", "^", "o", "s", "D", "^", "v"),
+            strict=True,
+        )
+    )
+)
+
+STYLE: Mapping[str, Any] = MappingProxyType(
+    {
+        "font.size": 9.0,
+        "axes.titlesize": 9.5,
+        "axes.labelsize": 9.0,
+        "xtick.labelsize": 8.0,
+        "ytick.labelsize": 8.0,
+        "legend.fontsize": 8.0,
+        "legend.frameon": False,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": "#555555",
+        "axes.linewidth": 0.7,
+        "axes.labelcolor": INK,
+        "text.color": INK,
+        "xtick.color": "#444444",
+        "ytick.color": "#444444",
+        "lines.linewidth": 1.5,
+        "lines.markersize": 4.5,
+        "grid.color": "#E2E2E2",
+        "axes.axisbelow": True,
+        "grid.linewidth": 0.6,
+        "figure.facecolor": "white",
+        "savefig.facecolor": "white",
+        "figure.dpi": 120.0,
+        "savefig.dpi": 150.0,
+        "pdf.fonttype": 42,  # text that editors can edit
+        "svg.hashsalt": "firstlight",  # same figure, same bytes
+    }
+)
+PAGE_WIDTH = 7.2  # inch; two columns of a journal
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Give a function that returns a figure the common style, and leave no trace of it."""
+
+    @wraps(draw)
+    def with_style(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with mpl.rc_context(dict(STYLE)):
+            return draw(*args, **kwargs)
+
+    return with_style
+
+
+def new_figure(height: float, width: float = PAGE_WIDTH) -> Figure:
+    """A figure of the given size [inch] that arranges itself and needs no display."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def panel_grid(
+    n_panels: int, n_columns: int, panel_height: float, *, sharex: bool = True, sharey: bool = True
+) -> tuple[Figure, list[Axes]]:
+    """A page-wide grid of equal panels; places that are left over stay empty.
+
+    Parameters
+    ----------
+    n_panels, n_columns : int
+        Panels in all, and side by side.
+    panel_height : float
+        Height of a row [inch].
+    sharex, sharey : bool
+        Whether panels share limits and only the outer ones carry tick labels.
+
+    Returns
+    -------
+    Figure
+        The page.
+    list of Axes
+        The `n_panels` panels, row by row.
+    """
+    n_rows = -(-n_panels // n_columns)
+    figure = new_figure(panel_height * n_rows + 0.4)
+    grid = figure.subplots(n_rows, n_columns, sharex=sharex, sharey=sharey, squeeze=False)
+    panels = list(grid.ravel())
+    for position, panel in enumerate(panels):
+        if position >= n_panels:
+            panel.set_axis_off()
+        elif position + n_columns >= n_panels:  # the lowest of its column
+            panel.xaxis.set_tick_params(labelbottom=True)
+    return figure, panels[:n_panels]
+
+
+def save_figure(figure: Figure, target: str | Path | BinaryIO, kind: str | None = None) -> None:
+    """Write a figure; the same figure gives the same bytes.
+
+    Parameters
+    ----------
+    figure : Figure
+        From one of the plot functions.
+    target : path or binary stream
+        Where to.
+    kind : {"png", "svg", "pdf"}, optional
+        Format; by default the suffix of `target`.
+    """
+    if kind is None:
+        kind = Path(str(target)).suffix.lower().removeprefix(".")
+    stamp = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    with mpl.rc_context(dict(STYLE)):
+        figure.savefig(target, format=kind, metadata=stamp.get(kind))
