@@ -149,8 +149,8 @@ class LightCurves:
         _store(self, "object_id", np.asarray(self.object_id, dtype=np.str_))
         _store(self, "offsets", np.asarray(self.offsets, dtype=np.int64))
         if self.detected is _ABSENT:
-            snr = np.asarray(self.flux, np.float64) / np.asarray(self.flux_err, np.float64)
-            _store(self, "detected", snr > DETECTION_SNR)
+            flux, flux_err = (np.asarray(x, np.float64) for x in (self.flux, self.flux_err))
+            _store(self, "detected", flux > DETECTION_SNR * flux_err)
         for name, dtype in OBSERVATION_COLUMNS.items():
             _store(self, name, np.asarray(getattr(self, name), dtype=dtype))
         for name, dtype in OBJECT_COLUMNS.items():
@@ -536,7 +536,8 @@ def _check(curves: LightCurves) -> None:
                 raise DataError(f"column {name!r}: {getattr(curves, name).shape}, expected ({length},)")
     unique, counts = np.unique(curves.object_id, return_counts=True)
     if len(unique) != n_objects:
-        raise DataError(f"object {unique[counts > 1][0]!r} occurs {counts.max()} times; names are unique")
+        name, times = str(unique[counts > 1][0]), int(counts[counts > 1][0])
+        raise DataError(f"object {name!r} occurs {times} times; names are unique")
     problems = (
         ("time is not finite", ~np.isfinite(curves.mjd)),
         ("flux is not finite", ~np.isfinite(curves.flux)),

@@ -1,0 +1,90 @@
+"""TOML tables to frozen dataclasses."""
+
+import tomllib
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firstlight.errors import SettingsError
+from firstlight.settings import from_table, to_table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inner:
+    rate: float = 0.1
+    kind: Literal["fast", "slow"] = "fast"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outer:
+    name: str = "x"
+    n: int = 3
+    on: bool = True
+    limit: float | None = None
+    sizes: tuple[int, ...] = (1, 2)
+    inner: Inner = field(default_factory=Inner)
+
+
+def test_omitted_fields_keep_their_defaults():
+    assert from_table(Outer, {}) == Outer()
+
+
+def test_nested_tables_fill_nested_dataclasses():
+    table = tomllib.loads('n = 4\nsizes = [5]\nlimit = 2\n[inner]\nkind = "slow"\nrate = 1\n')
+    settings = from_table(Outer, table)
+    assert settings == Outer(n=4, sizes=(5,), limit=2.0, inner=Inner(kind="slow", rate=1.0))
+    assert isinstance(settings.inner.rate, float)
+    assert isinstance(settings.limit, float)
+
+
+def test_an_unknown_key_is_an_error_that_names_the_known_ones():
+    with pytest.raises(
+        SettingsError, match=r"unknown setting\(s\) \['m'\] in \[Outer\]; known: \['name', 'n'"
+    ):
+        from_table(Outer, {"m": 1})
+
+
+def test_an_unknown_key_in_a_nested_table_names_the_table():
+    with pytest.raises(SettingsError, match=r"in \[top\.inner\]"):
+        from_table(Outer, {"inner": {"rat": 1.0}}, "top")
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"n": "4"}, "Outer.n = '4': expected int"),
+        ({"n": True}, "expected int"),
+        ({"n": 1.5}, "expected int"),
+        ({"name": 1}, "expected str"),
+        ({"on": 1}, "expected bool"),
+        ({"sizes": 3}, "expected a list"),
+        ({"sizes": ["a"]}, "expected int"),
+        ({"inner": 3}, "expected a table"),
+        ({"inner": {"kind": "medium"}}, r"choose one of \['fast', 'slow'\]"),
+        ({"inner": {"rate": "0.1"}}, "Outer.inner.rate = '0.1': expected float"),
+    ],
+)
+def test_a_wrong_type_is_an_error_with_its_place(table, message):
+    with pytest.raises(SettingsError, match=message):
+        from_table(Outer, table)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needy:
+    path: str
+
+
+def test_a_missing_needed_setting_is_an_error():
+    with pytest.raises(SettingsError, match="path"):
+        from_table(Needy, {})
+
+
+@given(
+    st.text(), st.integers(), st.booleans(), st.none() | st.floats(allow_nan=False), st.lists(st.integers())
+)
+def test_settings_survive_the_way_through_a_table(name, n, on, limit, sizes):
+    settings = Outer(name=name, n=n, on=on, limit=limit, sizes=tuple(sizes))
+    assert from_table(Outer, to_table(settings)) == settings

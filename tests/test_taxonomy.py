@@ -1,0 +1,63 @@
+"""Classes, groups and the codes of PLAsTiCC."""
+
+import pytest
+
+from firstlight.errors import UnknownClassError
+from firstlight.taxonomy import (
+    CLASSES,
+    COARSE,
+    GALACTIC,
+    PLASTICC,
+    PLASTICC_WEIGHT,
+    class_index,
+    from_plasticc,
+)
+
+SEED = "AGN CaRT EB ILOT M-dwarf Mira PISN RRL SLSN-I SNIa SNII SNIa-91bg SNIax SNIbc TDE muLens-Single"
+
+
+def test_the_seeds_sixteen_classes_come_first_and_the_kilonova_last():
+    assert " ".join(CLASSES) == SEED + " KN"
+
+
+def test_every_class_has_a_group_and_a_weight():
+    assert set(COARSE) == set(PLASTICC_WEIGHT) == set(CLASSES)
+
+
+def test_only_tde_and_kilonova_weigh_double():
+    assert {name for name, weight in PLASTICC_WEIGHT.items() if weight != 1.0} == {"TDE", "KN"}
+    assert PLASTICC_WEIGHT["KN"] == 2.0
+
+
+def test_galactic_classes_are_stars_and_lenses():
+    assert frozenset(CLASSES) >= GALACTIC
+    assert len(GALACTIC) == 5
+
+
+def test_the_codes_cover_all_classes_and_two_more():
+    assert set(PLASTICC.values()) - set(CLASSES) == {"muLens-Binary", "muLens-String"}
+    assert set(CLASSES) <= set(PLASTICC.values())
+
+
+def test_class_index_follows_the_order_of_classes():
+    assert class_index(CLASSES).tolist() == list(range(17))
+    assert class_index([]).tolist() == []
+
+
+def test_an_unknown_class_is_named_with_the_known_ones():
+    with pytest.raises(UnknownClassError, match=r"\['SN IIn'\].*SNIa"):
+        class_index(["AGN", "SN IIn"])
+
+
+def test_plasticc_codes_become_names():
+    assert from_plasticc([6, 991, 88]) == ["muLens-Single", "muLens-Binary", "AGN"]
+
+
+def test_an_unknown_code_is_named_with_the_known_ones():
+    with pytest.raises(UnknownClassError, match=r"\[7\].*90"):
+        from_plasticc([90, 7])
+
+
+def test_the_tables_cannot_be_changed():
+    with pytest.raises(TypeError):
+        PLASTICC[7] = "new"
