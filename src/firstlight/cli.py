@@ -79,7 +79,9 @@ def _root(
 def fetch(
     dataset: Annotated[
         Literal["plasticc", "plasticc-test"],
-        typer.Argument(help="plasticc: 7,848 labelled objects; plasticc-test: the 3.5 million of the test set."),
+        typer.Argument(
+            help="plasticc: 7,848 labelled objects; plasticc-test: the 3.5 million of the test set."
+        ),
     ],
     source: Annotated[
         Optional[Path],  # noqa: UP045
@@ -179,9 +181,7 @@ def classify(
     console.print(f"{n_classified:,} of {len(curves):,} objects classified: {out}")
 
 
-@app.command(
-    epilog="Example: firstlight evaluate classes.parquet --truth truth.parquet --out report"
-)
+@app.command(epilog="Example: firstlight evaluate classes.parquet --truth truth.parquet --out report")
 def evaluate(
     predictions: Annotated[Path, typer.Argument(help="What classify wrote.")],
     truth: Annotated[Path, typer.Option(help="Labels: object_id with target, label or class.")],
@@ -274,9 +274,23 @@ def info(
     ] = None,
 ) -> None:
     """Say what a bundle is: preset, classes, training set, files and their checksums."""
-    from firstlight.pipeline import describe_bundle
+    from rich.table import Table
 
-    typer.echo(describe_bundle(bundle))
+    from firstlight.bundle import open_bundle
+    from firstlight.pipeline import default_bundle
+
+    folder = bundle or default_bundle()
+    manifest = open_bundle(folder)
+    table = Table(show_header=False, box=None)
+    table.add_row("bundle", f"{folder} ({manifest.kind}, checksums verified)")
+    table.add_row("version", manifest.fingerprint)
+    table.add_row("made by", f"firstlight {manifest.firstlight_version}, {manifest.created}")
+    for name, value in manifest.info.items():
+        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if hasattr(value, "items") else str(value)
+        table.add_row(name.replace("_", " "), shown or "none")
+    for name, record in manifest.files.items():
+        table.add_row(name, f"{record.size:,} bytes, sha256 {record.sha256[:16]}")
+    Console().print(table)
 
 
 @app.command(epilog="Example: firstlight plot 615 --data plasticc --out 615.png")
@@ -301,15 +315,21 @@ def plot(
     ] = False,
 ) -> None:
     """Draw a light curve with its class probabilities, or the paper's Figure 1."""
-    from firstlight.pipeline import draw_figure_1, draw_object
+    import numpy as np
+
+    from firstlight.evaluate.plots_lightcurve import plot_figure_1, plot_light_curve
+    from firstlight.pipeline import Pipeline
 
     if figure_1:
         curves, labels = _labelled(data, metadata, truth, None)
-        figure, name = draw_figure_1(curves, labels), "figure-1"
+        figure, name = plot_figure_1(curves, labels), "figure-1"
     elif object_id is None:
         raise SettingsError("name an OBJECT to draw, or give --figure-1")
     else:
-        figure, name = draw_object(_read(data, metadata, None, None), object_id, bundle), object_id
+        curves = _read(data, metadata, None, None)
+        curve = curves.find(object_id)
+        said = Pipeline.load(bundle).predict(curves.take(np.flatnonzero(curves.object_id == object_id)))
+        figure, name = plot_light_curve(curve, title=said.describe(0)), object_id
     path = out or Path(f"{name}.png")
     figure.savefig(path)
     typer.echo(path)
@@ -390,7 +410,15 @@ def _print_scores(scores: dict[str, object], out: Path) -> None:
     table.add_column("metric")
     table.add_column("mean", justify="right")
     table.add_column("std", justify="right")
-    for name in ("accuracy", "macro_f1", "macro_auc", "log_loss", "flat_log_loss", "weighted_log_loss", "ece"):
+    for name in (
+        "accuracy",
+        "macro_f1",
+        "macro_auc",
+        "log_loss",
+        "flat_log_loss",
+        "weighted_log_loss",
+        "ece",
+    ):
         value = scores.get(name)
         if isinstance(value, dict):
             table.add_row(name, f"{value['mean']:.4f}", f"{value['std']:.4f}")

@@ -33,7 +33,7 @@ from firstlight.classify import (
     verdict,
 )
 from firstlight.errors import BundleError, DataError, NotFittedError, SettingsError
-from firstlight.evaluate import Predictions, hash_fraction
+from firstlight.evaluate import Predictions, validation_part
 from firstlight.features import FeatureConfig, Templates, extract
 from firstlight.lightcurves import LightCurves, RedshiftMode
 from firstlight.model import Encoder, EncoderConfig, train_encoder
@@ -42,7 +42,7 @@ from firstlight.settings import from_table, to_table
 from firstlight.simulate import AugmentConfig, augment, truncate
 from firstlight.taxonomy import CLASSES
 
-__all__ = ["CopiesConfig", "Pipeline", "PipelineConfig", "load_preset", "preset_names"]
+__all__ = ["CopiesConfig", "Pipeline", "PipelineConfig", "default_bundle", "load_preset", "preset_names"]
 
 Report = Callable[[str, float], None]
 Input = Literal["latent", "latent_scatter", "features"]
@@ -91,9 +91,12 @@ class PipelineConfig:
         What the classifier reads: latent means, their log-variances, light-curve features.
     templates : bool
         Whether the features include template fits (fitted on training objects).
+    warning : str
+        What a reader of its report must know, such as that this is a quick setting.
     """
 
     name: str = "default"
+    warning: str = ""
     inputs: tuple[Input, ...] = ("latent", "latent_scatter", "features")
     templates: bool = True
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
@@ -108,7 +111,9 @@ class PipelineConfig:
 def preset_names() -> list[str]:
     """Names of the presets that ship with firstlight."""
     folder = resources.files("firstlight") / "presets"
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return sorted(
+        entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")
+    )
 
 
 def load_preset(name: str) -> PipelineConfig:
@@ -180,6 +185,13 @@ class Pipeline:
         """Classes that the pipeline was trained on, in taxonomy order."""
         return self._fitted().classes
 
+    @property
+    def history(self) -> tuple[dict[str, float], ...]:
+        """The encoder's training, a row an epoch."""
+        self._fitted()
+        assert self._encoder is not None
+        return self._encoder.history
+
     # --- fit -------------------------------------------------------------------
 
     def fit(
@@ -189,6 +201,7 @@ class Pipeline:
         *,
         redshift: RedshiftMode = "photo",
         seed: int = 0,
+        held_out: NDArray[np.bool_] | None = None,
         jobs: int | None = None,
         workdir: Path | None = None,
         progress: Report | None = None,
@@ -198,8 +211,7 @@ class Pipeline:
         Parameters
         ----------
         curves : LightCurves
-            Training objects; a part of them, chosen by a hash of the name, is kept for
-            early stopping and calibration.
+            Training objects; a part of them is kept for early stopping and calibration.
         labels : str array, shape (n_objects,)
             Class of each object; objects of classes that firstlight does not know, and of
             classes with fewer than three objects, are left out and counted in `info`.
@@ -207,6 +219,9 @@ class Pipeline:
             Which host redshift to train with.
         seed : int
             Seed of every random choice.
+        held_out : bool array, shape (n_objects,), optional
+            Which objects to keep for early stopping and calibration; by default a part
+            of each class, chosen by a hash of the name.
         jobs : int, optional
             Threads; by default one a core.
         workdir : Path, optional
@@ -226,9 +241,12 @@ class Pipeline:
         """
         report = progress or _silent
         rng = np.random.default_rng(seed)
-        curves, labels, dropped = _usable(curves, np.asarray(labels, dtype=np.str_))
+        labels = np.asarray(labels, dtype=np.str_)
+        usable, dropped = _usable(curves, labels)
+        if held_out is None:
+            held_out = validation_part(curves.object_id, labels, self.config.copies.validation_fraction)
+        curves, labels, held_out = curves.take(usable), labels[usable], held_out[usable]
         curves = preprocess(curves.with_redshift(redshift), self.config.preprocess)
-        held_out = _validation_mask(curves, labels, self.config.copies.validation_fraction)
         training, validation = curves.take(~held_out), curves.take(held_out)
         folder = None if workdir is None else workdir / "encoder"
         self._encoder = train_encoder(training, validation, self.config.encoder, seed, folder, report)
@@ -280,9 +298,7 @@ class Pipeline:
             redshift=copies.redshift,
         )
 
-    def _fit_classifier(
-        self, rows: _Rows, check: _Rows, seed: int, jobs: int | None, report: Report
-    ) -> None:
+    def _fit_classifier(self, rows: _Rows, check: _Rows, seed: int, jobs: int | None, report: Report) -> None:
         classifier = CLASSIFIERS[self.config.classifier.kind](self.config.classifier)
         self._classifier = classifier.fit(
             rows.X,
@@ -290,7 +306,7 @@ class Pipeline:
             redshift=rows.redshift,
             sample_weight=rows.weight,
             groups=rows.object_id,
-            validation=(check.X, check.labels, check.redshift, check.weight),
+            validation=(check.X, check.labels, check.redshift, check.weight, check.object_id),
             seed=seed,
             jobs=_jobs(jobs),
             progress=report,
@@ -434,9 +450,7 @@ class Pipeline:
             If the folder is not a bundle of ours, or damaged.
         """
         path = default_bundle() if folder is None else Path(folder)
-        manifest = open_bundle(path)
-        if manifest.kind != BUNDLE_KIND:
-            raise BundleError(f"{path}: holds a {manifest.kind!r}, not a {BUNDLE_KIND!r}")
+        manifest = open_bundle(path, kind=BUNDLE_KIND)
         state = json.loads((path / "pipeline.json").read_text())
         pipeline = cls(from_table(PipelineConfig, state["config"]))
         pipeline._encoder = Encoder.load(path / "encoder")
@@ -447,7 +461,7 @@ class Pipeline:
         if (path / "anomaly").is_dir():
             pipeline._anomaly = AnomalyScorer.load(path / "anomaly")
         pipeline._prior = np.array(state["prior"])
-        pipeline.info = manifest.info
+        pipeline.info = dict(manifest.info)
         pipeline.bundle_version = manifest.fingerprint
         return pipeline
 
@@ -502,37 +516,22 @@ def _last_phase(curves: LightCurves) -> NDArray[np.float64]:
     return last - curves.trigger_mjd
 
 
-def _usable(
-    curves: LightCurves, labels: NDArray[np.str_]
-) -> tuple[LightCurves, NDArray[np.str_], dict[str, int]]:
+def _usable(curves: LightCurves, labels: NDArray[np.str_]) -> tuple[NDArray[np.bool_], dict[str, int]]:
     """Leave out classes that are unknown or too rare to learn, and say which."""
     if len(curves) != len(labels):
         raise DataError(f"{len(curves)} light curves but {len(labels)} labels")
     names, counts = np.unique(labels, return_counts=True)
-    bad = {
+    left_out = {
         str(name): int(n)
         for name, n in zip(names, counts, strict=True)
         if name not in CLASSES or n < MIN_OBJECTS_PER_CLASS
     }
-    keep = ~np.isin(labels, list(bad))
-    if len(np.unique(labels[keep])) < 2:
+    if len(names) - len(left_out) < 2:
         raise DataError(
-            f"training needs two classes or more of at least {MIN_OBJECTS_PER_CLASS} objects; left out: {bad}"
+            f"training needs two classes or more of at least {MIN_OBJECTS_PER_CLASS} objects; "
+            f"left out: {left_out}"
         )
-    return curves.take(keep), labels[keep], bad
-
-
-def _validation_mask(
-    curves: LightCurves, labels: NDArray[np.str_], fraction: float
-) -> NDArray[np.bool_]:
-    """Objects held out inside training: the lowest hashes of each class."""
-    held = np.zeros(len(curves), dtype=bool)
-    position = hash_fraction(curves.object_id, salt="validation")
-    for name in np.unique(labels):
-        of_class = np.flatnonzero(labels == name)
-        n_held = max(1, round(fraction * len(of_class)))
-        held[of_class[np.argsort(position[of_class], kind="stable")[:n_held]]] = True
-    return held
+    return ~np.isin(labels, list(left_out)), left_out
 
 
 def _hide_redshift(curves: LightCurves, hidden: NDArray[np.bool_]) -> LightCurves:
