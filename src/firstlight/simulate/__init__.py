@@ -1,5 +1,16 @@
-"""Light curves that were not observed: copies of real ones for training."""
+"""Light curves that were not observed: copies of real ones for training, and simulated transients."""
 
 from firstlight.simulate.augment import AugmentConfig, augment, truncate
+from firstlight.simulate.populations import POPULATIONS
+from firstlight.simulate.transients import SIMULATED_PREFIX, SimulateConfig, SimulatedSet, simulate
 
-__all__ = ["AugmentConfig", "augment", "truncate"]
+__all__ = [
+    "POPULATIONS",
+    "SIMULATED_PREFIX",
+    "AugmentConfig",
+    "SimulateConfig",
+    "SimulatedSet",
+    "augment",
+    "simulate",
+    "truncate",
+]

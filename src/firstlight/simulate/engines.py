@@ -1,0 +1,295 @@
+"""What powers a transient, and how its light gets out.
+
+Rows are objects and columns are times on one grid, so every function works on whole
+populations at once. All times are days since explosion, masses are solar, velocities
+km/s, luminosities erg/s and lengths cm.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstlight.simulate.spectrum import LIGHT_SPEED, SIGMA_SB
+
+__all__ = [
+    "DAY",
+    "SOLAR_MASS",
+    "diffuse",
+    "diffusion_time",
+    "escape_gamma_rays",
+    "interact",
+    "magnetar_heating",
+    "nickel_heating",
+    "photosphere_temperature",
+    "time_grid",
+]
+
+DAY = 86_400.0  # s
+SOLAR_MASS = 1.98847e33  # g
+KMS = 1e5  # cm/s
+AU = 1.495978707e13  # cm
+ARNETT_BETA = 13.7  # of a nearly constant density; Arnett 1982
+
+Array = NDArray[np.float64]
+
+
+def time_grid(last: float, n: int = 256) -> Array:
+    """Times from 0 to `last`, denser early, shape (n,) [day]."""
+    return last * np.linspace(0.0, 1.0, n) ** 2
+
+
+def nickel_heating(t: Array, nickel_mass: Array) -> Array:
+    """Heat from the decay of 56Ni and 56Co.
+
+    Parameters
+    ----------
+    t : float64 array, shape (n_times,)
+        Days since explosion.
+    nickel_mass : float64 array, shape (n_objects,)
+        Mass of 56Ni [solar mass].
+
+    Returns
+    -------
+    float64 array, shape (n_objects, n_times)
+        Heating [erg/s].
+
+    References
+    ----------
+    Nadyozhin 1994, ApJS 92, 527, doi:10.1086/192008.
+    """
+    return nickel_mass[:, None] * (6.45e43 * np.exp(-t / 8.8) + 1.45e43 * np.exp(-t / 111.3))
+
+
+def magnetar_heating(t: Array, period: Array, field: Array, star_mass: Array) -> Array:
+    """Heat from the spin-down of a magnetised neutron star.
+
+    Parameters
+    ----------
+    t : float64 array, shape (n_times,)
+        Days since explosion.
+    period : float64 array, shape (n_objects,)
+        Initial spin period [ms].
+    field : float64 array, shape (n_objects,)
+        Dipole field perpendicular to the spin [1e14 G].
+    star_mass : float64 array, shape (n_objects,)
+        Mass of the neutron star [solar mass].
+
+    Returns
+    -------
+    float64 array, shape (n_objects, n_times)
+        Heating [erg/s].
+
+    References
+    ----------
+    Kasen & Bildsten 2010, doi:10.1088/0004-637X/717/1/245; Nicholl et al. 2017,
+    doi:10.3847/1538-4357/aa9334, equations 2 and 3.
+    """
+    heavy = (star_mass / 1.4) ** 1.5
+    energy = 2.6e52 * heavy * period**-2
+    spin_down = 1.3e5 * heavy * period**2 * field**-2 / DAY
+    return (energy / (spin_down * DAY))[:, None] / (1.0 + t / spin_down[:, None]) ** 2
+
+
+def diffusion_time(ejecta_mass: Array, velocity: Array, opacity: Array) -> Array:
+    """Effective diffusion time sqrt(2 kappa M / (beta c v)) of Arnett (1982), shape (n_objects,) [day]."""
+    squared = 2.0 * opacity * ejecta_mass * SOLAR_MASS / (ARNETT_BETA * LIGHT_SPEED * velocity * KMS)
+    return np.sqrt(squared) / DAY
+
+
+def diffuse(t: Array, heating: Array, tau: Array) -> Array:
+    """Light that leaves homologously expanding ejecta heated from within.
+
+    Arnett's integral for a small progenitor obeys ``dL/dx = Q - L`` with
+    ``x = (t / tau)^2``. Each step is solved exactly for heating linear in x, which is
+    stable for any step, and shows Arnett's rule: L = Q where L peaks.
+
+    Parameters
+    ----------
+    t : float64 array, shape (n_times,)
+        Days since explosion, ascending from 0.
+    heating : float64 array, shape (n_objects, n_times)
+        Heating Q [erg/s].
+    tau : float64 array, shape (n_objects,)
+        Diffusion time [day].
+
+    Returns
+    -------
+    float64 array, shape (n_objects, n_times)
+        Luminosity L [erg/s], 0 at time 0.
+
+    References
+    ----------
+    Arnett 1982, ApJ 253, 785, doi:10.1086/159681; Chatzopoulos, Wheeler & Vinko 2012,
+    doi:10.1088/0004-637X/746/2/121, equation 3.
+    """
+    return _relax((t / tau[:, None]) ** 2, heating)
+
+
+def _relax(x: Array, source: Array) -> Array:
+    """Solve dL/dx = S - L from L = 0, for S piecewise linear in x; both (n_objects, n_times)."""
+    dx = np.diff(x, axis=1)
+    fade = np.exp(-dx)
+    # Weights of S at both ends of a step; their limit for a small step is the trapezium's.
+    small = dx < 1e-4
+    mean = np.where(small, 1.0 - 0.5 * dx, -np.expm1(-dx) / np.where(small, 1.0, dx))
+    gain = (mean - fade) * source[:, :-1] + (1.0 - mean) * source[:, 1:]
+    out = np.zeros_like(source)
+    for k in range(dx.shape[1]):
+        out[:, k + 1] = fade[:, k] * out[:, k] + gain[:, k]
+    return out
+
+
+def escape_gamma_rays(
+    t: Array, luminosity: Array, ejecta_mass: Array, velocity: Array, gamma_opacity: Array
+) -> Array:
+    """Luminosity left when high-energy photons leak out of thinning ejecta.
+
+    The factor is ``1 - exp(-A / t^2)`` with ``A = 3 kappa_gamma M / (4 pi v^2)``.
+
+    Parameters
+    ----------
+    t : float64 array, shape (n_times,)
+        Days since explosion.
+    luminosity : float64 array, shape (n_objects, n_times)
+        Luminosity with full trapping [erg/s].
+    ejecta_mass, velocity, gamma_opacity : float64 arrays, shape (n_objects,)
+        Mass [solar mass], velocity [km/s], opacity to gamma rays [cm^2/g].
+
+    Returns
+    -------
+    float64 array, shape (n_objects, n_times)
+        Luminosity [erg/s].
+
+    References
+    ----------
+    Wang et al. 2015, doi:10.1088/0004-637X/799/1/107; Nicholl et al. 2017, equation 5.
+    """
+    depth = 3.0 * gamma_opacity * ejecta_mass * SOLAR_MASS / (4.0 * np.pi * (velocity * KMS * DAY) ** 2)
+    return luminosity * -np.expm1(-depth[:, None] / np.maximum(t, 1e-6) ** 2)
+
+
+def photosphere_temperature(
+    t: Array, luminosity: Array, velocity: Array, floor: Array, radius: Array | float = 0.0
+) -> Array:
+    """Temperature of a photosphere that expands until it has cooled to a floor, then recedes.
+
+    Parameters
+    ----------
+    t : float64 array, shape (n_times,)
+        Days since explosion.
+    luminosity : float64 array, shape (n_objects, n_times)
+        Luminosity [erg/s].
+    velocity, floor : float64 arrays, shape (n_objects,)
+        Velocity of the photosphere [km/s], and the temperature at which it stays [K].
+    radius : float64 array, shape (n_objects,), or float
+        Radius at time 0 [cm].
+
+    Returns
+    -------
+    float64 array, shape (n_objects, n_times)
+        Temperature [K].
+
+    References
+    ----------
+    Nicholl et al. 2017, doi:10.3847/1538-4357/aa9334, equations 8 and 9.
+    """
+    start = np.broadcast_to(np.asarray(radius, np.float64), velocity.shape)
+    size = start[:, None] + (velocity * KMS)[:, None] * np.maximum(t, 1e-3) * DAY
+    free = (luminosity / (4.0 * np.pi * SIGMA_SB * size**2)) ** 0.25
+    return np.maximum(free, floor[:, None])
+
+
+def interact(
+    t: Array,
+    ejecta_mass: Array,
+    velocity: Array,
+    shell_mass: Array,
+    inner_radius: Array,
+    density: Array,
+    opacity: Array,
+    efficiency: Array,
+    slope: int,
+) -> tuple[Array, Array]:
+    """Light from ejecta that run into circumstellar matter.
+
+    Ejecta with density ~ r^-12 drive a forward shock into matter with density ~ r^-slope
+    and a reverse shock into themselves, on the self-similar path of Chevalier (1982),
+    each until it has swept its mass, and both until they have spent the energy that an
+    inelastic collision of shell and ejecta sets free. Their power leaks through the optically thick
+    part of the matter, whose photosphere stays where it is.
+
+    Parameters
+    ----------
+    t : float64 array, shape (n_times,)
+        Days since the ejecta meet the matter.
+    ejecta_mass, velocity : float64 arrays, shape (n_objects,)
+        Mass [solar mass] and characteristic velocity sqrt(10 E / 3 M) [km/s] of the ejecta.
+    shell_mass, inner_radius, density : float64 arrays, shape (n_objects,)
+        Mass [solar mass], inner radius [au], and density there [g/cm^3] of the matter.
+    opacity : float64 array, shape (n_objects,)
+        Opacity of the matter [cm^2/g].
+    efficiency : float64 array, shape (n_objects,)
+        Share of the shocks' power that is radiated.
+    slope : {0, 2}
+        0 for a shell of constant density, 2 for a steady wind.
+
+    Returns
+    -------
+    luminosity : float64 array, shape (n_objects, n_times)
+        Luminosity [erg/s].
+    radius : float64 array, shape (n_objects,)
+        Radius of the photosphere [cm].
+
+    References
+    ----------
+    Chevalier 1982, doi:10.1086/160126; Chatzopoulos, Wheeler & Vinko 2012,
+    doi:10.1088/0004-637X/746/2/121, equations 14 to 20; Villar et al. 2017,
+    doi:10.3847/1538-4357/aa8fcb, section 6.
+    """
+    n = 12.0
+    s = float(slope)
+    # Forward and reverse shock radius over that of the contact, and the constant A, for n = 12.
+    forward, reverse, scale = (1.121, 0.974, 0.19) if slope == 0 else (1.226, 0.987, 0.038)
+    mass, shell = ejecta_mass * SOLAR_MASS, shell_mass * SOLAR_MASS
+    inner = inner_radius * AU
+    energy = 0.3 * mass * (velocity * KMS) ** 2
+    g_n = (10.0 * (n - 5.0) * energy) ** ((n - 3.0) / 2.0) / (
+        4.0 * np.pi * n * (3.0 * (n - 3.0) * mass) ** ((n - 5.0) / 2.0)
+    )
+    q = density * inner**s
+    photosphere, thick = _shell_photosphere(shell, inner, density, opacity, slope)
+    path = (scale * g_n / q) ** (1.0 / (n - s))  # contact radius is path * t^grow
+    grow = (n - 3.0) / (n - s)
+    # Forward shock sweeps 4 pi q R^(3 - s) / (3 - s), the reverse what ejecta lie above it.
+    swept_forward = ((3.0 - s) * thick / (4.0 * np.pi * q)) ** (1.0 / (3.0 - s)) / forward
+    end_forward = (swept_forward / path) ** (1.0 / grow)
+    per_time = 4.0 * np.pi * g_n * (reverse * path) ** (3.0 - n) / (n - 3.0)
+    end_reverse = (mass / per_time) ** (1.0 / ((n - 3.0) * (1.0 - grow)))
+    power = (2.0 * n + 6.0 * s - n * s - 15.0) / (n - s)
+    fall = 2.0 * np.pi * (n - 3.0) ** 2 * (n - 5.0) / (n - s) ** 3
+    shock_forward = fall * q * (forward * path) ** (5.0 - s)
+    shock_reverse = 2.0 * np.pi * g_n * (reverse * path) ** (5.0 - n) * ((3.0 - s) / (n - s)) ** 3
+    seconds = np.maximum(t, 0.01)[None, :] * DAY
+    heating = seconds**power * (
+        shock_forward[:, None] * (seconds < end_forward[:, None])
+        + shock_reverse[:, None] * (seconds < end_reverse[:, None])
+    )
+    # The self-similar path does not know that ejecta run out; momentum does.
+    spent = np.cumsum(heating[:, 1:] * np.diff(seconds), axis=1)
+    heating[:, 1:] *= spent <= (energy * shell / (shell + mass))[:, None]
+    leak = opacity * thick / (ARNETT_BETA * LIGHT_SPEED * photosphere)
+    return _relax(t * DAY / leak[:, None], efficiency[:, None] * heating), photosphere
+
+
+def _shell_photosphere(
+    shell: Array, inner: Array, density: Array, opacity: Array, slope: int
+) -> tuple[Array, Array]:
+    """Radius of optical depth 2/3 and the mass below it, both (n_objects,)."""
+    depth = 2.0 / 3.0
+    if slope == 0:
+        outer = (inner**3 + 3.0 * shell / (4.0 * np.pi * density)) ** (1.0 / 3.0)
+        radius = np.maximum(outer - depth / (opacity * density), 1.001 * inner)
+        return radius, 4.0 * np.pi / 3.0 * density * (radius**3 - inner**3)
+    q = density * inner**2
+    outer = inner + shell / (4.0 * np.pi * q)
+    radius = np.maximum(1.0 / (1.0 / outer + depth / (opacity * q)), 1.001 * inner)
+    return radius, 4.0 * np.pi * q * (radius - inner)

@@ -1,0 +1,438 @@
+"""Light curves of simulated transients, as a real survey would have seen them.
+
+`simulate` joins the three parts: models of a class (`populations`), their light in
+LSST bands at a redshift (`spectrum`, `cosmology`), and the survey's epochs, noise and
+detections (`survey`). Simulated objects carry the prefix ``sim-`` for ever, and what is
+true of them stays in a table of its own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from firstlight.bands import AB_ZERO_POINT_NJY, EFFECTIVE_WAVELENGTH, N_BANDS
+from firstlight.errors import DataError, SettingsError
+from firstlight.lightcurves import LightCurves
+from firstlight.simulate.cosmology import draw_redshifts, luminosity_distance
+from firstlight.simulate.populations import Evolution, Population, draw_models, population
+from firstlight.simulate.spectrum import band_flux, flux_density
+from firstlight.simulate.survey import Survey, measure_survey, milky_way_dimming
+
+__all__ = ["SIMULATED_PREFIX", "SimulateConfig", "SimulatedSet", "simulate"]
+
+Array = NDArray[np.float64]
+
+SIMULATED_PREFIX = "sim-"
+SPEC_REDSHIFT_SCATTER = 0.0018  # rms of hostgal_specz - true_z over PLAsTiCC's training set
+MIN_SPEC_REDSHIFT = 0.005
+_LOOK_SNR = 1.5  # below it, and by a monochromatic estimate, an epoch has no part in a detection
+_MOST_PLACEMENTS = 64
+_LOOKS = np.array([0.4, 0.8, 1.1, 1.6, 2.5])  # of the time to peak
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulateConfig:
+    """How transients are placed and kept.
+
+    Attributes
+    ----------
+    min_detections : int
+        Detections that an object needs; PLAsTiCC's trigger asks for 2.
+    days_before, days_after : float
+        Peaks fall uniformly from so many days before the survey's first epoch to so many
+        after its last, as they do in PLAsTiCC.
+    host_av_scale : float
+        Scale of the exponential part of the host's A_V [mag].
+    host_av_narrow : float
+        Share of hosts in the narrow part, a half-normal of 0.1 mag (Wood-Vasey et al. 2007,
+        doi:10.1086/518642, section 4.1); 0 leaves the exponential alone.
+    host_av_max : float
+        Largest A_V [mag].
+    follow_up_mag : float or None
+        Peak magnitude in its best band of r, i and z to which half of the objects are kept,
+        as a spectroscopic campaign would; None keeps all.
+    follow_up_width : float
+        Width of that limit, a logistic curve [mag].
+    n_times : int
+        Points of the grid on which models evolve.
+    batch : int
+        Models drawn at a time.
+    max_draws : int
+        Events to place at most, for each object asked for, before giving up.
+    """
+
+    min_detections: int = 2
+    days_before: float = 60.0
+    days_after: float = 75.0
+    host_av_scale: float = 0.4
+    host_av_narrow: float = 1.0 / 3.0
+    host_av_max: float = 3.0
+    follow_up_mag: float | None = None
+    follow_up_width: float = 0.4
+    n_times: int = 256
+    batch: int = 1024
+    max_draws: int = 20_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SimulatedSet:
+    """Simulated light curves, with their labels and truth kept apart.
+
+    Attributes
+    ----------
+    curves : LightCurves
+        What the survey saw; every name starts with ``sim-``.
+    labels : str array, shape (n_objects,)
+        Classes, as in `firstlight.taxonomy.CLASSES`.
+    truth : pyarrow.Table
+        One row an object: ``object_id``, ``class``, ``redshift``, ``peak_mjd``, ``a_v`` [mag],
+        ``peak_abs_mag`` [LSST r at redshift 0], ``peak_app_mag`` [brightest of r, i, z at the
+        carrier's epochs], ``carrier`` (the real object whose epochs and noise it has), ``model``
+        (objects of one model are the same explosion placed elsewhere: keep them in one
+        fold), and the model's parameters.
+    """
+
+    curves: LightCurves
+    labels: NDArray[np.str_]
+    truth: pa.Table
+
+    def __len__(self) -> int:
+        """Number of objects."""
+        return len(self.curves)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Join simulated sets; parameters that a class lacks become null.
+
+        Raises
+        ------
+        DataError
+            If `parts` is empty or an object's name occurs twice.
+        """
+        return cls(
+            curves=LightCurves.concatenate([part.curves for part in parts]),
+            labels=np.concatenate([part.labels for part in parts]),
+            truth=pa.concat_tables([part.truth for part in parts], promote_options="default"),
+        )
+
+
+def simulate(
+    class_name: str,
+    n: int,
+    observed: LightCurves,
+    rng: np.random.Generator,
+    config: SimulateConfig | None = None,
+) -> SimulatedSet:
+    """Simulate transients of one class as the survey behind `observed` would see them.
+
+    Parameters
+    ----------
+    class_name : str
+        One of `firstlight.simulate.POPULATIONS`: CaRT, ILOT, PISN, SLSN-I or SNIa.
+    n : int
+        Number of objects that the survey detects.
+    observed : LightCurves
+        Real light curves with host redshifts; their labels are not needed.
+    rng : numpy.random.Generator
+        Source of randomness; the same state gives the same objects.
+    config : SimulateConfig, optional
+        Placement and selection.
+
+    Returns
+    -------
+    SimulatedSet
+        Exactly `n` objects.
+
+    Raises
+    ------
+    UnknownClassError
+        If the class cannot be simulated.
+    DataError
+        If `observed` has no host redshifts to learn from, or the survey hardly ever
+        detects the class.
+    SettingsError
+        If a setting cannot hold.
+    """
+    config = config or SimulateConfig()
+    _check(n, config)
+    population(class_name)
+    survey = measure_survey(observed)
+    parts: list[_Batch] = []
+    found, drawn, models, placements = 0, 0, 0, 1
+    while found < n:
+        if drawn > config.max_draws * max(n, config.batch):
+            raise DataError(
+                f"{class_name}: {drawn} events gave {found} of {n} objects with at least "
+                f"{config.min_detections} detections; the survey is too shallow for this class"
+            )
+        part = _simulate_batch(class_name, survey, rng, config, placements)
+        part.truth["model"] += models
+        models += config.batch
+        drawn += config.batch * placements
+        found += len(part.carrier)
+        parts.append(part)
+        # Rarely detected classes place each model often, so that most yield one object or none.
+        placements = int(np.clip(0.2 * drawn / max(found, 1), 1, _MOST_PLACEMENTS))
+    return _assemble(class_name, _join(parts, n), survey, rng)
+
+
+def _check(n: int, config: SimulateConfig) -> None:
+    if n < 0:
+        raise SettingsError(f"n = {n}: cannot simulate fewer than 0 objects")
+    for name in ("min_detections", "n_times", "batch", "max_draws"):
+        if getattr(config, name) < 1:
+            raise SettingsError(f"{name} = {getattr(config, name)}: must be at least 1")
+    if config.host_av_scale <= 0.0 or config.host_av_max <= 0.0 or config.follow_up_width <= 0.0:
+        raise SettingsError("host_av_scale, host_av_max and follow_up_width must be above 0")
+
+
+# --- one batch ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """Events before they are observed: which model, where, when, and on which carrier."""
+
+    kind: Population
+    survey: Survey
+    evolution: Evolution
+    model: NDArray[np.int64]  # row of `evolution`
+    carrier: NDArray[np.int64]
+    truth: dict[str, Array]
+
+    def take(self, keep: NDArray[np.bool_]) -> Self:
+        """The events where `keep` is true."""
+        truth = {name: value[keep] for name, value in self.truth.items()}
+        return replace(self, model=self.model[keep], carrier=self.carrier[keep], truth=truth)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Detected objects: per-object columns, and their observations one after the other."""
+
+    carrier: NDArray[np.int64]
+    truth: dict[str, Array]
+    n_obs: NDArray[np.int64]
+    row: NDArray[np.int64]  # observation of the survey's carriers
+    flux: Array
+    flux_err: Array
+    detected: NDArray[np.bool_]
+
+
+def _simulate_batch(
+    class_name: str,
+    survey: Survey,
+    rng: np.random.Generator,
+    config: SimulateConfig,
+    placements: int,
+) -> _Batch:
+    """Draw models, place each several times, and keep those that the survey detects."""
+    drawn, evolution = draw_models(class_name, config.batch, rng, config.n_times)
+    model = np.repeat(np.arange(len(drawn["peak_day"])), placements)
+    truth = {name: value[model] for name, value in drawn.items()} | {"model": model.astype(np.float64)}
+    truth |= _place(class_name, len(model), survey, rng, config)
+    carrier = rng.integers(0, len(survey.carriers), len(model))
+    scene = _Scene(population(class_name), survey, evolution, model, carrier, truth)
+    scene = scene.take(_best_snr(scene) > _LOOK_SNR)
+    scene = scene.take(_promising_epochs(scene) >= config.min_detections)
+    return _observe(scene, rng, config)
+
+
+def _place(
+    class_name: str, n: int, survey: Survey, rng: np.random.Generator, config: SimulateConfig
+) -> dict[str, Array]:
+    """Redshift, dust and time of n events."""
+    kind, mjd = population(class_name), survey.carriers.mjd
+    return {
+        "redshift": draw_redshifts(n, kind.rate, kind.redshift_limits, rng),
+        "a_v": _draw_host_av(n, config, rng),
+        "peak_mjd": rng.uniform(mjd.min() - config.days_before, mjd.max() + config.days_after, n),
+    }
+
+
+def _draw_host_av(n: int, config: SimulateConfig, rng: np.random.Generator) -> Array:
+    broad = rng.exponential(config.host_av_scale, n)
+    narrow = np.abs(rng.normal(0.0, 0.1, n))
+    a_v = np.where(rng.random(n) < config.host_av_narrow, narrow, broad)
+    return np.minimum(a_v, config.host_av_max)
+
+
+def _rows(
+    offsets: NDArray[np.int64], objects: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Observations of the given objects, and which of them each belongs to."""
+    counts = np.diff(offsets)[objects]
+    owner = np.repeat(np.arange(len(objects)), counts)
+    start = np.concatenate([[0], np.cumsum(counts)])[:-1]
+    return np.arange(counts.sum()) - start[owner] + offsets[:-1][objects][owner], owner
+
+
+def _best_snr(scene: _Scene) -> Array:
+    """Best S/N that each event could reach on its carrier's deepest epochs, about, shape (n_events,)."""
+    n, evolution = len(scene.carrier), scene.evolution
+    looks = np.clip(scene.truth["peak_day"], 1.0, None)[:, None] * _LOOKS
+    column = np.clip(np.searchsorted(evolution.t, looks), 1, len(evolution.t) - 1)
+    light = evolution.luminosity[scene.model[:, None], column]
+    warm = evolution.temperature[scene.model[:, None], column]  # (n_events, n_looks)
+    z, a_v = scene.truth["redshift"][:, None], scene.truth["a_v"][:, None]
+    distance, depth = luminosity_distance(z), _deepest(scene.survey)[scene.carrier]
+    best = np.zeros(n)
+    for band in (1, 2, 3, 4):  # u and y alone never decide: they are shallow
+        flux = flux_density(
+            light, warm, EFFECTIVE_WAVELENGTH[band], z, distance, a_v, uv_cutoff=scene.kind.uv_cutoff
+        )
+        best = np.maximum(best, flux.max(axis=1) / depth[:, band])
+    return best
+
+
+def _promising_epochs(scene: _Scene) -> NDArray[np.int64]:
+    """Observations of each event in which it might be detected, about, shape (n_events,)."""
+    row, owner = _rows(scene.survey.carriers.offsets, scene.carrier)
+    lit, light, warm = _light_at(scene, row, owner)
+    owner, row = owner[lit], row[lit]
+    z = scene.truth["redshift"]
+    flux = flux_density(
+        light,
+        warm,
+        EFFECTIVE_WAVELENGTH[scene.survey.carriers.band[row]],
+        z[owner],
+        luminosity_distance(z)[owner],
+        scene.truth["a_v"][owner],
+        uv_cutoff=scene.kind.uv_cutoff,
+    )
+    promising = flux > _LOOK_SNR * scene.survey.sky_err[row]
+    return np.bincount(owner[promising], minlength=len(scene.carrier))
+
+
+def _deepest(survey: Survey) -> Array:
+    """Least sky noise of each carrier in each band; infinite without epochs, shape (n, 6)."""
+    depth = np.full((len(survey.carriers), N_BANDS), np.inf)
+    np.minimum.at(depth, (survey.carriers.object_index, survey.carriers.band), survey.sky_err)
+    return depth
+
+
+def _light_at(
+    scene: _Scene, row: NDArray[np.int64], owner: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], Array, Array]:
+    """Which observations see the transient lit, and its luminosity and temperature at these."""
+    t, truth = scene.evolution.t, scene.truth
+    since_peak = scene.survey.carriers.mjd[row] - truth["peak_mjd"][owner]
+    day = since_peak / (1.0 + truth["redshift"][owner]) + truth["peak_day"][owner]
+    lit = np.flatnonzero((day > 0.0) & (day < t[-1]))
+    left = np.searchsorted(t, day[lit], side="right") - 1
+    share = (day[lit] - t[left]) / (t[left + 1] - t[left])
+    at = scene.model[owner[lit]]
+    light, warm = (
+        (1.0 - share) * values[at, left] + share * values[at, left + 1]
+        for values in (scene.evolution.luminosity, scene.evolution.temperature)
+    )
+    return lit, light, warm
+
+
+def _true_flux(scene: _Scene, row: NDArray[np.int64], owner: NDArray[np.int64]) -> Array:
+    """Flux without noise at the observations of each event, shape (n_obs,) [nJy]."""
+    lit, light, warm = _light_at(scene, row, owner)
+    band, z = scene.survey.carriers.band[row], scene.truth["redshift"]
+    flux = np.zeros(len(row))
+    flux[lit] = band_flux(
+        light,
+        warm,
+        band[lit],
+        z[owner[lit]],
+        luminosity_distance(z)[owner[lit]],
+        scene.truth["a_v"][owner[lit]],
+        uv_cutoff=scene.kind.uv_cutoff,
+    )
+    return flux * milky_way_dimming(scene.survey.carriers)[scene.carrier][owner, band]
+
+
+def _observe(scene: _Scene, rng: np.random.Generator, config: SimulateConfig) -> _Batch:
+    """Add noise, draw detections and follow-up, and keep what is left."""
+    survey, n = scene.survey, len(scene.carrier)
+    row, owner = _rows(survey.carriers.offsets, scene.carrier)
+    band = survey.carriers.band[row]
+    true_flux = _true_flux(scene, row, owner)
+    error = survey.error(true_flux, survey.sky_err[row], band)
+    flux = true_flux + error * rng.standard_normal(len(row))
+    detected = survey.detect(true_flux, flux, error, rng)
+    truth = scene.truth | {"peak_app_mag": _apparent_peak(true_flux, band, owner, n)}
+    kept = np.bincount(owner, detected, minlength=n) >= config.min_detections
+    if config.follow_up_mag is not None:
+        excess = (truth["peak_app_mag"] - config.follow_up_mag) / config.follow_up_width
+        kept &= rng.random(n) < 1.0 / (1.0 + np.exp(np.clip(excess, -50.0, 50.0)))
+    seen = kept[owner]
+    return _Batch(
+        carrier=scene.carrier[kept],
+        truth={name: value[kept] for name, value in truth.items()},
+        n_obs=np.bincount(owner, minlength=n)[kept],
+        row=row[seen],
+        flux=flux[seen],
+        flux_err=error[seen],
+        detected=detected[seen],
+    )
+
+
+def _apparent_peak(flux: Array, band: NDArray[np.int8], owner: NDArray[np.int64], n: int) -> Array:
+    """Brightest magnitude in r, i or z at the epochs; 99 where there is no light, shape (n,)."""
+    brightest = np.zeros(n)
+    red = (band >= 2) & (band <= 4)
+    np.maximum.at(brightest, owner[red], flux[red])
+    return np.where(brightest > 0.0, AB_ZERO_POINT_NJY - 2.5 * np.log10(np.maximum(brightest, 1e-30)), 99.0)
+
+
+# --- the set --------------------------------------------------------------------
+
+
+def _join(parts: list[_Batch], n: int) -> _Batch:
+    """The first n objects of all batches."""
+    if not parts:
+        empty = np.empty(0)
+        index = np.empty(0, np.int64)
+        return _Batch(index, {}, index, index, empty, empty, np.empty(0, np.bool_))
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("carrier", "n_obs", "row", "flux", "flux_err", "detected")
+    }
+    truth = {name: np.concatenate([part.truth[name] for part in parts])[:n] for name in parts[0].truth}
+    n_rows = int(joined["n_obs"][:n].sum())
+    for name in ("carrier", "n_obs"):
+        joined[name] = joined[name][:n]
+    for name in ("row", "flux", "flux_err", "detected"):
+        joined[name] = joined[name][:n_rows]
+    return _Batch(truth=truth, **joined)
+
+
+def _assemble(class_name: str, batch: _Batch, survey: Survey, rng: np.random.Generator) -> SimulatedSet:
+    """Light curves without truth, and truth without light curves."""
+    n = len(batch.carrier)
+    names = np.array([f"{SIMULATED_PREFIX}{class_name}-{i:06d}" for i in range(n)], dtype=np.str_)
+    z = batch.truth.get("redshift", np.empty(0))
+    photo, photo_err = survey.draw_host_redshifts(z, rng)
+    measured = np.maximum(z + rng.normal(0.0, SPEC_REDSHIFT_SCATTER, n), MIN_SPEC_REDSHIFT)
+    spec = np.where(rng.random(n) < survey.spec_fraction, measured, np.nan)
+    carriers = survey.carriers
+    curves = LightCurves(
+        object_id=names,
+        offsets=np.concatenate([[0], np.cumsum(batch.n_obs)]),
+        mjd=carriers.mjd[batch.row],
+        band=carriers.band[batch.row],
+        flux=batch.flux.astype(np.float32),
+        flux_err=batch.flux_err.astype(np.float32),
+        detected=batch.detected,
+        ra=carriers.ra[batch.carrier],
+        dec=carriers.dec[batch.carrier],
+        ebv=carriers.ebv[batch.carrier],
+        redshift=photo.astype(np.float32),
+        redshift_err=photo_err.astype(np.float32),
+        redshift_spec=spec.astype(np.float32),
+        dereddened=carriers.dereddened,
+    )
+    columns: dict[str, Any] = {"object_id": names.tolist(), "class": [class_name] * n}
+    columns |= {name: pa.array(value) for name, value in batch.truth.items()}
+    columns["model"] = pa.array(batch.truth.get("model", np.empty(0)).astype(np.int64))
+    columns["carrier"] = carriers.object_id[batch.carrier].tolist()
+    return SimulatedSet(curves, np.full(n, class_name), pa.table(columns))
