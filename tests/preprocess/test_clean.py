@@ -22,6 +22,7 @@ PHYSICAL = CleanConfig()
 
 
 def one(mjd, band, flux, flux_err=10.0, name="o") -> LightCurves:
+    """One object, detected at its first observation."""
     order = np.argsort(mjd, kind="stable")
     flux_err = np.broadcast_to(np.asarray(flux_err, dtype=float), (len(mjd),))
     return LightCurves(
@@ -31,6 +32,7 @@ def one(mjd, band, flux, flux_err=10.0, name="o") -> LightCurves:
         band=np.asarray(band)[order],
         flux=np.asarray(flux, dtype=float)[order],
         flux_err=flux_err[order],
+        detected=np.arange(len(mjd)) == 0,
         redshift=np.array([np.nan]),
     )
 
@@ -213,6 +215,23 @@ def test_an_impossible_error_condemns_no_neighbour():
     flux[60], flux_err[60] = 1e9, 1e-3
     keep = keep_mask(one(mjd, band, flux, flux_err), PHYSICAL)
     assert np.flatnonzero(~keep).tolist() == [60]
+
+
+def test_the_trigger_stays_whatever_it_looks_like():
+    mjd, band, flux = quiet(np.random.default_rng(10), nights=120, bands=(2,), night=3.0)
+    flux[60] -= 500.0
+    curves = one(mjd, band, flux)
+    assert not keep_mask(curves, PHYSICAL)[60]
+    first = curves.with_columns(detected=np.arange(120) >= 60)
+    assert keep_mask(first, PHYSICAL).all()
+    second = curves.with_columns(detected=np.isin(np.arange(120), [40, 60]))
+    assert np.flatnonzero(~keep_mask(second, PHYSICAL)).tolist() == [60]
+
+
+def test_physical_cleaning_never_moves_the_trigger(sample):
+    for days in (2.0, 30.0, np.inf):
+        early = sample.upto_phase(days)
+        np.testing.assert_array_equal(clean(early, PHYSICAL).trigger_mjd, early.trigger_mjd)
 
 
 def test_short_histories_are_left_alone():

@@ -60,8 +60,9 @@ class ClipConfig:
 class PhysicalConfig:
     """What no object in the sky can do.
 
-    An observation is *judged* if its band was observed before and after it. Its excess is
-    its flux less the line between those two neighbours. It is *alone* if the excess is
+    The trigger stays whatever it looks like, so that the time from which phases count never
+    changes. Any other observation is *judged* if its band was observed before and after it.
+    Its excess is its flux less the line between those two neighbours. It is *alone* if that is
     beyond `spike_sigma` errors, beyond `agreement` times the difference of the two
     neighbours, beyond `uniqueness` times the size of the object's usual large excesses,
     and no other band saw a significant excess of the same sign that night.
@@ -245,6 +246,7 @@ def keep_physical(curves: LightCurves, config: PhysicalConfig) -> NDArray[np.boo
         curves.band,
         curves.flux,
         curves.flux_err,
+        curves.detected,
         curves.offsets,
         (config.spike_sigma, config.agreement, config.uniqueness, config.min_judged),
         (config.night, config.support_sigma, config.doubters, config.doubt_fraction),
@@ -311,7 +313,7 @@ def _bounds(values, n, n_sigma, iterations):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _judge_objects(mjd, band, flux, flux_err, offsets, spike, night, dip, error, keep):  # type: ignore[no-untyped-def]
+def _judge_objects(mjd, band, flux, flux_err, detected, offsets, spike, night, dip, error, keep):  # type: ignore[no-untyped-def]
     longest = 0
     for i in range(len(offsets) - 1):
         longest = max(longest, offsets[i + 1] - offsets[i])
@@ -323,6 +325,9 @@ def _judge_objects(mjd, band, flux, flux_err, offsets, spike, night, dip, error,
         a, b = offsets[i], offsets[i + 1]
         here, f, e, kept = band[a:b], flux[a:b], flux_err[a:b], keep[a:b]
         _judge_errors(here, f, e, error[0], error[1], buffer, kept)
+        trigger = _first(detected[a:b])
+        if trigger >= 0:
+            kept[trigger] = True
         n_judged = _excesses(mjd[a:b], here, f, e, kept, excess, excess_err, disagreement)
         if n_judged < spike[3]:
             continue
@@ -333,10 +338,8 @@ def _judge_objects(mjd, band, flux, flux_err, offsets, spike, night, dip, error,
         may_dip = dips <= max(1.0, dip[1] * (b - a))
         for k in range(b - a):
             size = abs(excess[k])
-            if (
-                not size > excess_err[k] * max(spike[0], spike[2] * usual)
-                or size <= spike[1] * disagreement[k]
-            ):
+            large = size > excess_err[k] * max(spike[0], spike[2] * usual)
+            if k == trigger or not large or size <= spike[1] * disagreement[k]:
                 continue
             if excess[k] < 0.0 and not (may_dip and f[k] < -dip[0] * e[k]):
                 continue
@@ -345,6 +348,14 @@ def _judge_objects(mjd, band, flux, flux_err, offsets, spike, night, dip, error,
             )
             if not supported and (excess[k] < 0.0 or doubters >= night[2]):
                 kept[k] = False
+
+
+@njit(cache=True, nogil=True)
+def _first(flags):  # type: ignore[no-untyped-def]
+    for k in range(len(flags)):
+        if flags[k]:
+            return k
+    return -1
 
 
 @njit(cache=True, nogil=True)
