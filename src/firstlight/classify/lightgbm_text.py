@@ -1,0 +1,190 @@
+"""LightGBM's model text: shortened for storage, and read into a `Forest`.
+
+The text is LightGBM's own documented format, so a stored model opens in LightGBM too;
+reading it here spares inference the library. Only what firstlight trains is read:
+numerical splits, constant leaves.
+"""
+
+import warnings
+from collections import defaultdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstlight.classify.trees import MISSING_HIGH, MISSING_IS_ZERO, MISSING_LOW, Forest
+from firstlight.errors import BundleError
+
+__all__ = ["compact", "read_forest"]
+
+#: Lines of a tree that prediction needs; the others hold training statistics.
+_KEPT_LINES = (
+    "num_leaves",
+    "num_cat",
+    "split_feature",
+    "threshold",
+    "decision_type",
+    "left_child",
+    "right_child",
+    "leaf_value",
+    "is_linear",
+    "shrinkage",
+)
+_DEFAULT_LEFT = 2  # bit of decision_type
+_MISSING_SHIFT = 2  # bits 2 and 3 of decision_type: none, zero, NaN
+_MISSING_NONE, _MISSING_NAN = 0, 2
+
+
+def compact(text: str) -> str:
+    """Drop what prediction does not need, and shorten the numbers.
+
+    Thresholds become the float32 below them, which is exact for float32 rows; leaf
+    values keep nine digits, which is how they are used from then on: the stored text
+    *is* the model.
+
+    Parameters
+    ----------
+    text : str
+        As written by ``Booster.model_to_string``.
+
+    Returns
+    -------
+    str
+        Text that LightGBM reads, about a third as long.
+    """
+    header, *trees = text.split("\n\nTree=")
+    # LightGBM checks the sizes where they are given, and parses tree by tree where not.
+    lines = [line for line in header.split("\n") if not line.startswith(("tree_sizes=", "feature_infos="))]
+    n_features = _header_number(_lines_by_key(header), "max_feature_idx") + 1
+    lines.append("feature_infos=" + " ".join(["[-1:1]"] * n_features))
+    parts = ["\n".join(lines)]
+    for tree in trees:
+        kept = [tree.split("\n", 1)[0]]
+        for line in tree.split("\n")[1:]:
+            key, _, values = line.partition("=")
+            if key in _KEPT_LINES:
+                kept.append(f"{key}={_shorten(key, values)}")
+        parts.append("Tree=" + "\n".join(kept) + "\n")
+    return "\n\n".join(parts) + "\n\nend of trees\n"
+
+
+def read_forest(text: str) -> Forest:
+    """Read LightGBM's model text.
+
+    Parameters
+    ----------
+    text : str
+        Whole or compact model text.
+
+    Returns
+    -------
+    Forest
+        Equal to ``Booster.predict(..., raw_score=True)`` bit for bit on float32 rows.
+
+    Raises
+    ------
+    BundleError
+        If the text is not a LightGBM model, is damaged, or has categorical or linear trees.
+    """
+    if not text.startswith("tree\n"):
+        raise BundleError("this is not a LightGBM model text; it should begin with 'tree'")
+    lines = _lines_by_key(text)
+    if "average_output" in lines or set(lines["num_cat"] + lines["is_linear"]) - {"0"}:
+        raise BundleError("categorical, linear and averaged trees are not read; train with plain ones")
+    n_leaves = _numbers(lines, "num_leaves").astype(np.int64)
+    splits = {
+        name: _numbers(lines, name)
+        for name in ("split_feature", "threshold", "decision_type", "left_child", "right_child")
+    }
+    leaves = _numbers(lines, "leaf_value")
+    n_splits = n_leaves - 1
+    if {len(part) for part in splits.values()} != {n_splits.sum()} or len(leaves) != n_leaves.sum():
+        raise BundleError("damaged LightGBM model text: a tree has fewer splits or leaves than it says")
+    n_outputs = _header_number(lines, "num_tree_per_iteration")
+    return _join(n_leaves, n_outputs, _header_number(lines, "max_feature_idx") + 1, splits, leaves)
+
+
+def _join(
+    n_leaves: NDArray[np.int64],
+    n_outputs: int,
+    n_features: int,
+    splits: dict[str, NDArray[np.float64]],
+    leaves: NDArray[np.float64],
+) -> Forest:
+    """Merge splits and leaves, which LightGBM numbers apart, into one list of nodes a tree."""
+    n_splits = n_leaves - 1
+    n_nodes = n_leaves + n_splits
+    first = np.cumsum(n_nodes) - n_nodes
+    is_split = np.zeros(n_nodes.sum(), dtype=bool)
+    within = np.arange(len(is_split)) - np.repeat(first, n_nodes)
+    is_split[:] = within < np.repeat(n_splits, n_nodes)
+
+    def spread(values: NDArray[np.float64], fill: float) -> NDArray[np.float64]:
+        out = np.full(len(is_split), fill)
+        out[is_split] = values
+        return out
+
+    def child(name: str) -> NDArray[np.int64]:
+        # A leaf is stored as the bitwise complement of its number.
+        number = splits[name].astype(np.int64)
+        number = np.where(number < 0, np.repeat(n_splits, n_splits) + ~number, number)
+        if np.any((number < 0) | (number >= np.repeat(n_nodes, n_splits))):
+            raise BundleError(f"damaged LightGBM model text: {name} points outside its tree")
+        return spread(number.astype(np.float64), -1).astype(np.int64)
+
+    value = np.zeros(len(is_split))
+    value[~is_split] = leaves
+    decision = spread(splits["decision_type"], 0).astype(np.int64)
+    missing_type = (decision >> _MISSING_SHIFT) & 3
+    if np.any((missing_type != _MISSING_NONE) & (missing_type != _MISSING_NAN)):
+        raise BundleError("trees that treat zero as missing are not read; train with zero_as_missing off")
+    directed = np.where(decision & _DEFAULT_LEFT, MISSING_LOW, MISSING_HIGH)
+    return Forest.lay_out(
+        n_nodes=n_nodes,
+        feature=spread(splits["split_feature"], 0).astype(np.int64),
+        threshold=spread(splits["threshold"], 0.0),
+        left=child("left_child"),
+        right=child("right_child"),
+        value=value,
+        output=np.arange(len(n_leaves)) % n_outputs,
+        start=np.zeros(n_outputs),
+        n_features=n_features,
+        missing=np.where(missing_type == _MISSING_NAN, directed, MISSING_IS_ZERO),
+    )
+
+
+def _lines_by_key(text: str) -> dict[str, list[str]]:
+    """Right-hand sides of all ``key=value`` lines, tree after tree."""
+    lines: dict[str, list[str]] = defaultdict(list)
+    for line in text.split("\n"):
+        key, _, value = line.partition("=")
+        lines[key].append(value)
+    return lines
+
+
+def _numbers(lines: dict[str, list[str]], key: str) -> NDArray[np.float64]:
+    """All values of a key, tree after tree."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)  # older numpy's word for "not a number"
+        try:
+            return np.fromstring(" ".join(lines[key]), dtype=np.float64, sep=" ")
+        except (DeprecationWarning, ValueError) as error:
+            raise BundleError(f"damaged LightGBM model text: {key} holds what is no number") from error
+
+
+def _header_number(lines: dict[str, list[str]], key: str) -> int:
+    values = lines[key]
+    if not values or not values[0].isdigit():
+        raise BundleError(f"damaged LightGBM model text: no line {key!r}")
+    return int(values[0])
+
+
+def _shorten(key: str, values: str) -> str:
+    if key == "threshold":
+        exact = np.array(values.split(), dtype=np.float64)
+        with np.errstate(over="ignore"):
+            below = exact.astype(np.float32)
+        below = np.where(below > exact, np.nextafter(below, np.float32(-np.inf)), below)
+        return " ".join(str(number) for number in below)
+    if key == "leaf_value":
+        return " ".join(f"{float(number):.9g}" for number in values.split())
+    return values
