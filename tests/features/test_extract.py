@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstlight.errors import DataError
+from firstlight.errors import DataError, SettingsError
 from firstlight.features import FeatureConfig, FeatureTable, extract, features
-from firstlight.features.extract import galactic_latitude
 from firstlight.lightcurves import LightCurves
 
 
@@ -185,15 +184,5 @@ def test_tables_join_and_take(table: FeatureTable) -> None:
 
 @pytest.mark.parametrize("bad", [{"window": (5.0, 10.0)}, {"time_scales": ()}, {"max_points": 0}])
 def test_impossible_settings_are_refused(bad: dict[str, object]) -> None:
-    with pytest.raises(DataError):
+    with pytest.raises(SettingsError):
         FeatureConfig(**bad)  # type: ignore[arg-type]
-
-
-def test_latitude_agrees_with_astropy() -> None:
-    from astropy.coordinates import SkyCoord
-
-    ra, dec = np.array([0.0, 53.1, 349.4, np.nan]), np.array([-90.0, -28.1, -62.9, 0.0])
-    expected = SkyCoord(ra[:3], dec[:3], unit="deg").galactic.b.deg
-    actual = galactic_latitude(ra, dec)
-    np.testing.assert_allclose(actual[:3], expected, atol=1e-3)
-    assert np.isnan(actual[3])

@@ -3,7 +3,9 @@
 Compiled, one pass an object, every feature named (`Feature`) and NaN where undefined.
 """
 
-from firstlight.features.extract import FeatureConfig, FeatureTable, extract, features
+from firstlight.features.config import FeatureConfig, TemplateConfig
+from firstlight.features.extract import FeatureTable, extract, features
 from firstlight.features.registry import Feature
+from firstlight.features.templates import Templates
 
-__all__ = ["Feature", "FeatureConfig", "FeatureTable", "extract", "features"]
+__all__ = ["Feature", "FeatureConfig", "FeatureTable", "TemplateConfig", "Templates", "extract", "features"]

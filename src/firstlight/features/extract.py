@@ -5,7 +5,6 @@ feature is undefined. Everything read of an object is its history up to its last
 observation, so a truncated light curve gives what a stream would have had then.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +16,9 @@ from numpy.typing import NDArray
 
 from firstlight.bands import EFFECTIVE_WAVELENGTH
 from firstlight.errors import DataError
-from firstlight.features.gaussian import bin_nights, matern32, normalise, predict_grid, select
+from firstlight.features.config import FeatureConfig
+from firstlight.features.gaussian import bin_object, matern32, normalise, predict_grid, select
+from firstlight.features.metadata import distance, metadata, reference_mjd
 from firstlight.features.registry import (
     COLOUR_WINDOWS,
     COLOURS,
@@ -30,6 +31,7 @@ from firstlight.features.registry import (
     gaussian_features,
     metadata_features,
     statistics_features,
+    template_features,
 )
 from firstlight.features.statistics import write_statistics
 from firstlight.features.surface import (
@@ -40,9 +42,10 @@ from firstlight.features.surface import (
     write_observer_frame,
     write_rest_frame,
 )
+from firstlight.features.templates import Templates
 from firstlight.lightcurves import LightCurves
 
-__all__ = ["FeatureConfig", "FeatureTable", "extract", "features"]
+__all__ = ["FeatureTable", "extract", "features"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -55,50 +58,6 @@ _EPOCHS = np.array(EPOCHS)
 _REST_EPOCHS = np.array(REST_EPOCHS)
 _REST_WAVELENGTHS = np.array(REST_WAVELENGTHS)
 _WAVELENGTHS = np.array(EFFECTIVE_WAVELENGTH)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FeatureConfig:
-    """Settings of `extract`.
-
-    Attributes
-    ----------
-    window : tuple of float
-        First and last day, since the trigger, that the Gaussian process sees.
-    max_points : int
-        Most nightly points in the Gaussian process; nights are joined above it.
-    bin_width : float
-        Longest bin of the observations of one band [day].
-    time_scales : tuple of float
-        Grid of the kernel's time scale [day].
-    amplitudes : tuple of float
-        Grid of its amplitude over the object's flux scale.
-    wavelength_scale : float
-        Its length in wavelength [Angstrom].
-    grid_step : float
-        Spacing of the grid on which peaks, rises and falls are read [day].
-    """
-
-    window: tuple[float, ...] = (-100.0, 200.0)
-    max_points: int = 100
-    bin_width: float = 0.45
-    time_scales: tuple[float, ...] = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
-    amplitudes: tuple[float, ...] = (0.4, 1.2)
-    wavelength_scale: float = 6000.0
-    grid_step: float = 2.0
-
-    def __post_init__(self) -> None:
-        if len(self.window) != 2 or not self.window[0] < 0.0 < self.window[1]:
-            raise DataError(f"feature window {self.window}: give a time before and one after the trigger")
-        positive = (
-            *self.time_scales,
-            *self.amplitudes,
-            self.wavelength_scale,
-            self.grid_step,
-            self.bin_width,
-        )
-        if not self.time_scales or not self.amplitudes or min(positive) <= 0.0 or self.max_points < 1:
-            raise DataError(f"{self}: scales, amplitudes, widths and counts must be positive")
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,12 +132,15 @@ class FeatureTable:
         return cls(parts[0].features, np.concatenate([part.values for part in parts]))
 
 
-def features() -> tuple[Feature, ...]:
-    """What `extract` returns without templates, column by column."""
-    return metadata_features() + statistics_features() + gaussian_features()
+def features(templates: Templates | None = None) -> tuple[Feature, ...]:
+    """What `extract` returns, column by column."""
+    columns = metadata_features() + statistics_features() + gaussian_features()
+    return columns if templates is None else columns + template_features(templates.names)
 
 
-def extract(curves: LightCurves, config: FeatureConfig | None = None) -> FeatureTable:
+def extract(
+    curves: LightCurves, config: FeatureConfig | None = None, templates: Templates | None = None
+) -> FeatureTable:
     """Compute all features of many objects.
 
     Parameters
@@ -187,6 +149,8 @@ def extract(curves: LightCurves, config: FeatureConfig | None = None) -> Feature
         Any number of objects with any number of observations.
     config : FeatureConfig, optional
         Settings of the Gaussian process.
+    templates : Templates, optional
+        Templates to fit as well; their features follow the others.
 
     Returns
     -------
@@ -196,80 +160,20 @@ def extract(curves: LightCurves, config: FeatureConfig | None = None) -> Feature
     config = config or FeatureConfig()
     columns = features()
     values = np.full((len(curves), len(columns)), np.nan, dtype=np.float32)
-    modulus, modulus_err = _distance(curves)
-    values[:, : len(metadata_features())] = _metadata(curves, modulus, modulus_err)
-    reference = _reference_mjd(curves)
+    modulus, modulus_err = distance(curves)
+    values[:, : len(metadata_features())] = metadata(curves, modulus, modulus_err)
+    reference = reference_mjd(curves)
     step = config.grid_step
     grid = np.arange(config.window[0], config.window[1] + 0.5 * step, step)
-    distance = np.abs(_WAVELENGTHS[:, None] - _WAVELENGTHS[None, :])
-    x = math.sqrt(3.0) * distance / config.wavelength_scale
     _extract_all(
         curves.offsets, curves.mjd, curves.band, curves.flux, curves.flux_err, curves.detected,
-        reference, np.asarray(curves.redshift, dtype=np.float64), modulus, grid, (1.0 + x) * np.exp(-x),
+        reference, np.asarray(curves.redshift, dtype=np.float64), modulus, grid, config.band_kernel(),
         np.array(config.time_scales), np.array(config.amplitudes), config.wavelength_scale,
         config.max_points, config.bin_width, len(metadata_features()), values,
     )  # fmt: skip
-    return FeatureTable(columns, values)
-
-
-def _reference_mjd(curves: LightCurves) -> Floats:
-    """Trigger of each object; where there is none, the time of its highest S/N [MJD]."""
-    reference = curves.trigger_mjd
-    for i in np.flatnonzero(np.isnan(reference) & (curves.n_obs > 0)):
-        window = slice(curves.offsets[i], curves.offsets[i + 1])
-        reference[i] = curves.mjd[window][np.argmax(curves.flux[window] / curves.flux_err[window])]
-    return reference
-
-
-def _distance(curves: LightCurves) -> tuple[Floats, Floats]:
-    """Distance modulus and its error [mag], NaN for Milky Way objects and unknown redshifts."""
-    redshift = np.where(curves.redshift > 0.0, curves.redshift, np.nan).astype(np.float64)
-    err = np.where(np.isfinite(curves.redshift_err), curves.redshift_err, 0.0)
-    near = _distance_modulus(np.maximum(redshift - err, 1e-3))
-    return _distance_modulus(redshift), 0.5 * (_distance_modulus(redshift + err) - near)
-
-
-def _distance_modulus(redshift: Floats) -> Floats:
-    """Distance modulus of a flat universe, H0 = 70 km/s/Mpc, Omega_m = 0.3 [mag]."""
-    z = np.linspace(0.0, 6.0, 6001)
-    slope = 1.0 / np.sqrt(0.3 * (1.0 + z) ** 3 + 0.7)
-    steps = 0.5 * (slope[1:] + slope[:-1]) * (z[1] - z[0])
-    distance = (1.0 + z[1:]) * np.cumsum(steps) * 299_792.458 / 70.0  # Mpc
-    modulus = np.interp(redshift, z[1:], 5.0 * np.log10(distance) + 25.0)
-    return np.where(np.isnan(redshift), np.nan, np.where(redshift <= 1e-3, 30.0, modulus))
-
-
-def _metadata(curves: LightCurves, modulus: Floats, modulus_err: Floats) -> NDArray[np.float32]:
-    redshift = curves.redshift
-    galactic = np.where(np.isnan(redshift), np.nan, redshift == 0.0)
-    err = np.where(np.isnan(redshift), np.nan, curves.redshift_err)
-    latitude = np.abs(galactic_latitude(curves.ra, curves.dec))
-    columns = [redshift, err, err / (1.0 + redshift), galactic, modulus, modulus_err, curves.ebv, latitude]
-    return np.stack(columns, axis=1).astype(np.float32)
-
-
-def galactic_latitude(ra: Floats, dec: Floats) -> Floats:
-    """Galactic latitude of ICRS positions.
-
-    Parameters
-    ----------
-    ra, dec : float64 arrays, shape (n_objects,)
-        [degree]
-
-    Returns
-    -------
-    float64 array, shape (n_objects,)
-        b [degree]; NaN where the position is unknown.
-
-    Examples
-    --------
-    >>> round(float(galactic_latitude(np.array([192.85948]), np.array([27.12825]))[0]), 3)
-    90.0
-    """
-    pole_ra, pole_dec = np.radians(192.85948), np.radians(27.12825)  # north Galactic pole, J2000
-    ra, dec = np.radians(ra), np.radians(dec)
-    sine = np.sin(dec) * np.sin(pole_dec) + np.cos(dec) * np.cos(pole_dec) * np.cos(ra - pole_ra)
-    return np.degrees(np.arcsin(np.clip(sine, -1.0, 1.0)))
+    if templates is None:
+        return FeatureTable(columns, values)
+    return FeatureTable(features(templates), np.hstack([values, templates.match(curves, config)]))
 
 
 @njit(cache=True, nogil=True)
@@ -367,11 +271,20 @@ def _extract_all(
         e = flux_err[low:high].astype(np.float64)
         out[:] = np.nan
         k = write_statistics(time, bands, f, e, detected[low:high], _LAGS, _WINDOWS, _PAIRS, out, start)
-        width = bin_width
-        n = bin_nights(time, bands, f, e, grid[0], grid[-1], width, points)
-        while n > max_points:
-            width *= 1.5
-            n = bin_nights(time, bands, f, e, grid[0], grid[-1], width, points)
+        n = bin_object(
+            low,
+            high,
+            mjd,
+            band,
+            flux,
+            flux_err,
+            reference[i],
+            grid[0],
+            grid[-1],
+            bin_width,
+            max_points,
+            points,
+        )
         if n > 0:
             scale = normalise(points, n)
             _gaussian_object(

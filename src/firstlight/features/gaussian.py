@@ -20,7 +20,16 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["bin_nights", "factorise", "matern32", "normalise", "predict_grid", "predict_points", "select"]
+__all__ = [
+    "bin_nights",
+    "bin_object",
+    "factorise",
+    "matern32",
+    "normalise",
+    "predict_grid",
+    "predict_points",
+    "select",
+]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -88,6 +97,41 @@ def bin_nights(
     for k in range(n):
         out[2, k] /= out[3, k]
         out[3, k] = 1.0 / out[3, k]
+    return n
+
+
+@njit(cache=True, nogil=True)
+def bin_object(
+    start: int, stop: int, mjd: Floats, band: NDArray[np.int8], flux: NDArray[np.float32],
+    flux_err: NDArray[np.float32], reference: float, low: float, high: float, width: float,
+    max_points: int, out: Floats,
+) -> int:  # fmt: skip
+    """Average observations ``start:stop`` over nights, and longer while there are too many.
+
+    Parameters
+    ----------
+    mjd, band, flux, flux_err : arrays, shape (n_total,)
+        Columns of a `LightCurves`.
+    reference : float
+        Time from which phases count [MJD].
+    low, high, width, out
+        As for `bin_nights`.
+    max_points : int
+        Most bins.
+
+    Returns
+    -------
+    int
+        Number of bins.
+    """
+    time = mjd[start:stop] - reference
+    bands = band[start:stop].astype(np.int64)
+    f = flux[start:stop].astype(np.float64)
+    e = flux_err[start:stop].astype(np.float64)
+    n = bin_nights(time, bands, f, e, low, high, width, out)
+    while n > max_points:
+        width *= 1.5
+        n = bin_nights(time, bands, f, e, low, high, width, out)
     return n
 
 

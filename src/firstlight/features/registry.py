@@ -11,7 +11,14 @@ from typing import Literal
 
 from firstlight.bands import BANDS
 
-__all__ = ["Feature", "Stage", "gaussian_features", "metadata_features", "statistics_features"]
+__all__ = [
+    "Feature",
+    "Stage",
+    "gaussian_features",
+    "metadata_features",
+    "statistics_features",
+    "template_features",
+]
 
 Stage = Literal["metadata", "statistics", "gaussian", "template"]
 
@@ -267,3 +274,34 @@ def gaussian_features() -> tuple[Feature, ...]:
         yield from _gp_epoch_rows()
 
     return _features("gaussian", rows()) + _features("gaussian", _rest_rows(), True)
+
+
+def template_features(names: tuple[str, ...]) -> tuple[Feature, ...]:
+    """Features of the template fits, in kernel order: free of the host redshift, then with it.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Names of the templates.
+    """
+
+    def free() -> Iterator[tuple[str, str, str]]:
+        for name in names:
+            yield f"match_explained_{name}", "1", f"share of chi2 explained by {name}, any redshift"
+            yield f"match_evidence_{name}", "1", f"log-evidence of {name} below the best, any redshift"
+            yield f"match_redshift_{name}", "1", f"redshift at which {name} fits best"
+            yield f"match_absolute_{name}", "mag", f"absolute magnitude of {name} there"
+
+    def bound() -> Iterator[tuple[str, str, str]]:
+        for name in names:
+            where = f"of {name} at the host redshift"
+            yield f"template_explained_{name}", "1", f"share of chi2 explained, best fit {where}"
+            yield f"template_chi2_{name}", "1", f"chi2 per point over that of the best template, {where}"
+            yield f"template_evidence_{name}", "1", f"log-evidence below the best template, {where}"
+            yield f"template_redshift_{name}", "1", f"redshift of the best fit {where}"
+            yield f"template_stretch_{name}", "1", f"stretch of the best fit {where}"
+            yield f"template_colour_{name}", "1", f"colour term of the best fit {where}"
+            yield f"template_absolute_{name}", "mag", f"absolute magnitude of the best fit {where}"
+            yield f"template_phase_{name}", "day", f"peak minus trigger, rest frame, of the best fit {where}"
+
+    return _features("template", free()) + _features("template", bound(), True)

@@ -1,0 +1,66 @@
+"""Features of an object's metadata, and the time from which its phases count.
+
+Positions enter only as the distance from the Galactic plane, and times only as
+differences: a field or a season must not be something that a classifier can memorise.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstlight.lightcurves import LightCurves
+from firstlight.preprocess.calibrate import distance_modulus
+
+__all__ = ["distance", "galactic_latitude", "metadata", "reference_mjd"]
+
+Floats = NDArray[np.float64]
+
+
+def reference_mjd(curves: LightCurves) -> Floats:
+    """Trigger of each object; where there is none, the time of its highest S/N [MJD]."""
+    reference = curves.trigger_mjd
+    for i in np.flatnonzero(np.isnan(reference) & (curves.n_obs > 0)):
+        window = slice(curves.offsets[i], curves.offsets[i + 1])
+        reference[i] = curves.mjd[window][np.argmax(curves.flux[window] / curves.flux_err[window])]
+    return reference
+
+
+def distance(curves: LightCurves) -> tuple[Floats, Floats]:
+    """Distance modulus and its error [mag], NaN for Milky Way objects and unknown redshifts."""
+    redshift = np.where(curves.redshift > 0.0, curves.redshift, np.nan).astype(np.float64)
+    err = np.where(np.isfinite(curves.redshift_err), curves.redshift_err, 0.0)
+    near = distance_modulus(np.maximum(redshift - err, 1e-3))
+    return distance_modulus(redshift), 0.5 * (distance_modulus(redshift + err) - near)
+
+
+def metadata(curves: LightCurves, modulus: Floats, modulus_err: Floats) -> NDArray[np.float32]:
+    """Features of `firstlight.features.registry.metadata_features`, shape (n_objects, 8)."""
+    redshift = curves.redshift
+    galactic = np.where(np.isnan(redshift), np.nan, redshift == 0.0)
+    err = np.where(np.isnan(redshift), np.nan, curves.redshift_err)
+    latitude = np.abs(galactic_latitude(curves.ra, curves.dec))
+    columns = [redshift, err, err / (1.0 + redshift), galactic, modulus, modulus_err, curves.ebv, latitude]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def galactic_latitude(ra: Floats, dec: Floats) -> Floats:
+    """Galactic latitude of ICRS positions.
+
+    Parameters
+    ----------
+    ra, dec : float64 arrays, shape (n_objects,)
+        [degree]
+
+    Returns
+    -------
+    float64 array, shape (n_objects,)
+        b [degree]; NaN where the position is unknown.
+
+    Examples
+    --------
+    >>> round(float(galactic_latitude(np.array([192.85948]), np.array([27.12825]))[0]), 3)
+    90.0
+    """
+    pole_ra, pole_dec = np.radians(192.85948), np.radians(27.12825)  # north Galactic pole, J2000
+    ra, dec = np.radians(ra), np.radians(dec)
+    sine = np.sin(dec) * np.sin(pole_dec) + np.cos(dec) * np.cos(pole_dec) * np.cos(ra - pole_ra)
+    return np.degrees(np.arcsin(np.clip(sine, -1.0, 1.0)))

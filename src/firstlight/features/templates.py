@@ -1,0 +1,509 @@
+"""Supernova templates made from the training objects, and their fits to light curves.
+
+A template is the median rest-frame Gaussian-process surface of a class's bright
+training objects. `Templates.match` fits each to every object over redshift, time of
+peak, stretch, colour and amplitude. The fits themselves know no host redshift: they
+give the best chi2 at each redshift of a grid, and the host redshift enters afterwards
+as a prior on that grid. So an object without one is fitted with a flat prior, and
+hiding it changes only the columns that say so.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from firstlight.bands import EFFECTIVE_WAVELENGTH
+from firstlight.errors import BundleError, DataError
+from firstlight.features.config import FeatureConfig
+from firstlight.features.gaussian import bin_object, matern32, normalise, predict_grid, select
+from firstlight.features.metadata import reference_mjd
+from firstlight.features.registry import template_features
+from firstlight.lightcurves import LightCurves
+from firstlight.preprocess.calibrate import distance_modulus
+
+__all__ = ["Templates"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Singles = NDArray[np.float32]
+
+_WAVELENGTHS = np.array(EFFECTIVE_WAVELENGTH)
+_STRETCHES = np.array([1.0, 0.8, 1.25, 0.65, 1.5])  # the middle one first: it finds the peak
+_STRETCH_SD = 0.25  # of ln stretch
+_COLOUR_SD = 0.3  # of the colour term
+_FIRST_PEAK = -20.0  # rest-frame day; earliest trial peak since the trigger
+_N_PEAKS = 16  # trial peaks, one phase step apart
+_NOTHING_FOUND = 50.0  # chi2 penalty of a template that fits only with negative amplitude
+_HOPELESS = (8.0, 0.2)  # chi2 behind the best, absolute and relative, at which stretches are not tried
+_MODEL_FLOOR = 0.08  # of each flux: objects of one class differ by more than their errors
+_REFERENCE_WAVELENGTH = 5000.0  # Angstrom, rest; where templates and magnitudes are normalised
+_TILT_WAVELENGTH = 3000.0  # Angstrom; unit of the colour term
+
+
+@dataclass(frozen=True, eq=False)
+class Templates:
+    """Rest-frame templates and how luminous their classes are.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Class of each template.
+    surface : float32 array, shape (n_templates, n_phases, n_wavelengths)
+        Flux density per frequency over that at the peak near 5000 A.
+    phase : float64 array, shape (n_phases,)
+        Rest-frame days from peak.
+    wavelength : float64 array, shape (n_wavelengths,)
+        Rest wavelength [Angstrom].
+    magnitude, magnitude_sd : float64 arrays, shape (n_templates,)
+        Absolute AB magnitude at the peak near 5000 A and its scatter.
+    redshift : float64 array, shape (n_redshifts,)
+        Grid of redshifts for the fits.
+    """
+
+    names: tuple[str, ...]
+    surface: NDArray[np.float32]
+    phase: Floats
+    wavelength: Floats
+    magnitude: Floats
+    magnitude_sd: Floats
+    redshift: Floats
+
+    @classmethod
+    def fit(
+        cls,
+        curves: LightCurves,
+        labels: NDArray[np.str_],
+        config: FeatureConfig | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> Self:
+        """Make templates from labelled training objects with a known redshift.
+
+        Parameters
+        ----------
+        curves : LightCurves
+            Training objects only.
+        labels : str array, shape (n_objects,)
+            Their classes.
+        config : FeatureConfig, optional
+            Settings of the Gaussian process and, under ``templates``, of this.
+        rng : numpy.random.Generator, optional
+            Not used: nothing here is random.
+
+        Raises
+        ------
+        DataError
+            If lengths disagree.
+        """
+        config = config or FeatureConfig()
+        own = config.templates
+        labels = np.asarray(labels, dtype=np.str_)
+        if len(labels) != len(curves):
+            raise DataError(f"{len(curves)} light curves but {len(labels)} labels")
+        phase = np.arange(own.phase_range[0], own.phase_range[1] + 0.5 * own.phase_step, own.phase_step)
+        wavelength = np.arange(
+            own.wavelength_range[0], own.wavelength_range[1] + 0.5 * own.wavelength_step, own.wavelength_step
+        )
+        names, surfaces, members = [], [], []
+        for name in own.classes:
+            where = np.flatnonzero((labels == name) & (curves.redshift > 0.0))
+            stack, used = _surfaces(curves.take(where), config, phase, wavelength)
+            if len(used) >= 3:
+                names.append(name)
+                surfaces.append(_median_surface(stack, phase, wavelength))
+                members.append(where[used])
+        shape = (len(names), len(phase), len(wavelength))
+        templates = cls(
+            names=tuple(names),
+            surface=np.array(surfaces, dtype=np.float32).reshape(shape),
+            phase=phase,
+            wavelength=wavelength,
+            magnitude=np.full(len(names), -18.0),
+            magnitude_sd=np.full(len(names), 10.0),
+            redshift=np.array(own.redshifts),
+        )
+        return templates._with_magnitudes(curves, members, config)
+
+    def _with_magnitudes(self, curves: LightCurves, members: list[Ints], config: FeatureConfig) -> Self:
+        """The same templates with the luminosities that their own members show."""
+        magnitude, scatter = self.magnitude.copy(), self.magnitude_sd.copy()
+        columns = [feature.name for feature in template_features(self.names)]
+        for k, (name, where) in enumerate(zip(self.names, members, strict=True)):
+            fits = self.match(curves.take(where), config)
+            values = fits[:, columns.index(f"template_absolute_{name}")].astype(np.float64)
+            values = values[np.isfinite(values)]
+            if len(values) >= 3:
+                magnitude[k] = np.median(values)
+                scatter[k] = max(1.4826 * np.median(np.abs(values - magnitude[k])), 0.3)
+        return type(self)(**{**self.__dict__, "magnitude": magnitude, "magnitude_sd": scatter})
+
+    def match(self, curves: LightCurves, config: FeatureConfig | None = None) -> NDArray[np.float32]:
+        """Fit every template to every object.
+
+        Parameters
+        ----------
+        curves : LightCurves
+        config : FeatureConfig, optional
+            Window and binning of the observations.
+
+        Returns
+        -------
+        float32 array, shape (n_objects, n_features)
+            Columns as in `firstlight.features.registry.template_features`.
+        """
+        config = config or FeatureConfig()
+        values = np.full((len(curves), len(template_features(self.names))), np.nan, dtype=np.float32)
+        if not self.names or not len(curves):
+            return values
+        tables, tilts = self._tables()
+        _match_all(
+            curves.offsets, curves.mjd, curves.band, curves.flux, curves.flux_err,
+            reference_mjd(curves), curves.redshift.astype(np.float64), curves.redshift_err.astype(np.float64),
+            config.window[0], config.window[1], config.max_points, config.bin_width,
+            tables, tilts, self.phase, self.redshift, distance_modulus(self.redshift),
+            self.magnitude, self.magnitude_sd, values,
+        )  # fmt: skip
+        return values
+
+    def _tables(self) -> tuple[Singles, Floats]:
+        """Templates in each band and redshift, padded and reversed in time; bands' colour levers."""
+        rest = _WAVELENGTHS[None, :] / (1.0 + self.redshift[:, None])  # (redshift, band)
+        tilts = np.clip((rest - _REFERENCE_WAVELENGTH) / _TILT_WAVELENGTH, -1.0, 1.5)
+        position = np.interp(rest, self.wavelength, np.arange(len(self.wavelength)))
+        low = np.minimum(position.astype(np.int64), len(self.wavelength) - 2)
+        share = (position - low)[None, :, :, None]
+        by_wavelength = np.moveaxis(self.surface.astype(np.float64), 2, 0)  # (wavelength, template, phase)
+        first, second = np.moveaxis(by_wavelength[low], 2, 0), np.moveaxis(by_wavelength[low + 1], 2, 0)
+        rows = (1.0 - share) * first + share * second  # (template, redshift, band, phase)
+        pad = [(0, 0)] * 3 + [(_N_PEAKS + 1, _N_PEAKS + 1)]
+        return np.ascontiguousarray(np.pad(rows, pad)[..., ::-1], dtype=np.float32), tilts
+
+    def save(self, folder: Path) -> None:
+        """Write ``templates.safetensors`` and ``templates.json`` into a folder."""
+        arrays = {name: value for name, value in self.__dict__.items() if name != "names"}
+        save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, folder / "templates.safetensors")
+        (folder / "templates.json").write_text(json.dumps({"names": list(self.names)}))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        BundleError
+            If a file is missing or does not hold templates.
+        """
+        try:
+            names = json.loads((folder / "templates.json").read_text())["names"]
+            return cls(names=tuple(names), **load_file(folder / "templates.safetensors"))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BundleError(f"{folder}: no templates of ours ({error}); train the bundle anew") from error
+
+
+def _median_surface(stack: Floats, phase: Floats, wavelength: Floats) -> Floats:
+    """Median over objects, NaN cells filled from the nearest wavelength, then phase.
+
+    Cells that fewer than three objects cover count as not covered.
+    """
+    covered = np.isfinite(stack).sum(axis=0) >= 3
+    filled = np.where(covered[None], stack, 0.0)
+    surface = np.where(covered, np.nanmedian(np.where(np.isnan(filled), np.nan, filled), axis=0), np.nan)
+    for p in range(len(phase)):
+        good = np.isfinite(surface[p])
+        if good.any():
+            surface[p] = np.interp(wavelength, wavelength[good], surface[p, good])
+    known = np.isfinite(surface[:, 0])
+    if not known.any():
+        return np.zeros_like(surface)
+    for w in range(len(wavelength)):
+        # nothing before the first covered phase: a template must not emit before explosion
+        surface[:, w] = np.interp(phase, phase[known], surface[known, w], left=0.0)
+    return np.maximum(surface, 0.0)
+
+
+def _surfaces(
+    curves: LightCurves, config: FeatureConfig, phase: Floats, wavelength: Floats
+) -> tuple[Floats, Ints]:
+    """Normalised rest-frame surfaces of the bright objects, and which they are."""
+    own = config.templates
+    stack = np.full((len(curves), len(phase), len(wavelength)), np.nan)
+    snr = np.zeros(len(curves))
+    _surfaces_all(
+        curves.offsets, curves.mjd, curves.band, curves.flux, curves.flux_err, reference_mjd(curves),
+        curves.redshift.astype(np.float64), config.window[0], config.window[1], config.max_points,
+        config.bin_width, config.grid_step, config.band_kernel(), np.array(config.time_scales),
+        np.array(config.amplitudes), config.wavelength_scale, phase, wavelength, snr, stack,
+    )  # fmt: skip
+    spread = np.nan_to_num(curves.redshift_err / (1.0 + curves.redshift), nan=1.0)
+    usable = np.isfinite(stack).any(axis=(1, 2)) & (snr > own.peak_snr) & (spread < 0.05)
+    if usable.sum() < 8:  # rare classes: take what there is
+        usable = np.isfinite(stack).any(axis=(1, 2)) & (snr > 0.5 * own.peak_snr) & (spread < 0.15)
+    order = np.argsort(-snr * usable, kind="stable")[: min(own.per_class, int(usable.sum()))]
+    return stack[order], order.astype(np.int64)
+
+
+@njit(cache=True, nogil=True)
+def _surfaces_all(
+    offsets: Ints, mjd: Floats, band: NDArray[np.int8], flux: NDArray[np.float32],
+    flux_err: NDArray[np.float32], reference: Floats, redshift: Floats, low: float, high: float,
+    max_points: int, bin_width: float, step: float, band_kernel: Floats, time_scales: Floats,
+    amplitudes: Floats, wavelength_scale: float, phase: Floats, wavelength: Floats, snr: Floats,
+    stack: Floats,
+) -> None:  # fmt: skip
+    """Read every object's process at rest phases and wavelengths, over its peak near 5000 A."""
+    U = np.empty((max_points, max_points))
+    weights = np.empty((max_points, max_points))
+    alpha = np.empty(max_points)
+    grid = np.arange(low, high + 0.5 * step, step)
+    sums = np.empty((6, len(grid)))
+    rest_sums = np.empty((6, len(phase)))
+    for i in range(len(offsets) - 1):
+        stretch = 1.0 + redshift[i]
+        if offsets[i + 1] - offsets[i] < 8 or _REFERENCE_WAVELENGTH * stretch > 10_500.0:
+            continue
+        points = np.empty((4, offsets[i + 1] - offsets[i]))
+        n = bin_object(
+            offsets[i], offsets[i + 1], mjd, band, flux, flux_err, reference[i], low, high, bin_width,
+            max_points, points,
+        )  # fmt: skip
+        if n < 8:
+            continue
+        normalise(points, n)
+        choice = select(points, n, band_kernel, time_scales, amplitudes, U, alpha, weights)
+        variance = choice[1] * choice[1]
+        predict_grid(points, n, alpha, choice[0], variance, grid, sums)
+        light = np.zeros(len(grid))
+        for b in range(6):
+            light += matern32(_REFERENCE_WAVELENGTH * stretch - _WAVELENGTHS[b], wavelength_scale) * sums[b]
+        first = int(np.searchsorted(grid, points[0, 0]))
+        last = int(np.searchsorted(grid, points[0, n - 1]))
+        if last - first < 3:
+            continue
+        peak = first + int(np.argmax(light[first:last]))
+        if peak <= first + 1 or peak >= last - 2 or light[peak] <= 0.0:
+            continue  # the rise or the fall was not seen
+        noise = 0.0
+        for j in range(n):
+            noise += 1.0 / points[3, j]
+        snr[i] = light[peak] * math.sqrt(noise / n)
+        times = grid[peak] + stretch * phase
+        predict_grid(points, n, alpha, choice[0], variance, times, rest_sums)
+        for p in range(len(phase)):
+            if times[p] < points[0, 0] - 5.0 or times[p] > points[0, n - 1] + 5.0:
+                continue
+            for w in range(len(wavelength)):
+                observed = wavelength[w] * stretch
+                if 3300.0 <= observed <= 10_300.0:
+                    value = 0.0
+                    for b in range(6):
+                        value += matern32(observed - _WAVELENGTHS[b], wavelength_scale) * rest_sums[b, p]
+                    stack[i, p, w] = value / light[peak]
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _scan(
+    points: Floats,
+    n: int,
+    weight: Singles,
+    table: Singles,
+    tilt: Floats,
+    rate: float,
+    origin: float,
+    power: Singles,
+    overlap: Singles,
+    sums: Floats,
+) -> None:
+    """Sums of the linear fit at every trial peak time at once.
+
+    Trial peaks are one phase step apart, so that they share one interpolation weight and
+    lie side by side in the time-reversed, zero-padded `table`, shape (6, n_padded). The
+    inner loop is all of the cost: single precision, two sums a band.
+    """
+    n_trials = sums.shape[1]
+    n_padded = table.shape[1]
+    power[:] = np.float32(0.0)
+    overlap[:] = np.float32(0.0)
+    for i in range(n):
+        x = points[0, i] * rate - origin
+        j = math.floor(x)
+        start = n_padded - n_trials - 2 - j  # of the value at j for the first trial
+        if start < 1 or start + n_trials > n_padded:
+            continue
+        share = np.float32(x - j)
+        rest = np.float32(1.0) - share
+        b = int(points[1, i])
+        w = weight[i]
+        wf = np.float32(w * points[2, i])
+        row, p, q = table[b], power[b], overlap[b]
+        for m in range(n_trials):
+            value = rest * row[start + m] + share * row[start + m - 1]
+            p[m] += w * value * value
+            q[m] += wf * value
+    sums[:] = 0.0
+    for b in range(6):
+        u = tilt[b]
+        for m in range(n_trials):
+            sums[0, m] += power[b, m]
+            sums[1, m] += overlap[b, m]
+            sums[2, m] += u * power[b, m]
+            sums[3, m] += u * u * power[b, m]
+            sums[4, m] += u * overlap[b, m]
+
+
+@njit(cache=True, nogil=True)
+def _fit_cell(
+    points: Floats, n: int, weight: Singles, table: Singles, tilt: Floats, dilation: float,
+    first_phase: float, step: float, sums: Floats, stretches: Floats,
+    best: Floats,
+) -> None:  # fmt: skip
+    """Improve score, amplitude, colour, stretch and peak of one template at one redshift."""
+    n_trials = sums.shape[1]
+    power, overlap = np.empty((6, n_trials), np.float32), np.empty((6, n_trials), np.float32)
+    scores = np.empty(n_trials)
+    for stretch in stretches:
+        penalty = (math.log(stretch) / _STRETCH_SD) ** 2
+        rate = 1.0 / (dilation * stretch * step)
+        origin = (_FIRST_PEAK + first_phase) / step
+        _scan(points, n, weight, table, tilt, rate, origin, power, overlap, sums)
+        top = -1
+        for m in range(n_trials):
+            scores[m] = -penalty
+            if sums[0, m] > 0.0 and sums[1, m] > 0.0:
+                amplitude = sums[1, m] / sums[0, m]
+                ridge = 1.0 / (_COLOUR_SD * amplitude) ** 2
+                det = sums[0, m] * (sums[3, m] + ridge) - sums[2, m] ** 2
+                a = ((sums[3, m] + ridge) * sums[1, m] - sums[2, m] * sums[4, m]) / det
+                c = (sums[0, m] * sums[4, m] - sums[2, m] * sums[1, m]) / det
+                scores[m] = a * sums[1, m] + c * sums[4, m] - penalty
+                if a > 0.0 and scores[m] > best[0]:
+                    best[0], best[1], best[2], best[3] = scores[m], a, c / a, stretch
+                    top = m
+        if top >= 0:
+            shift = 0.0
+            if 0 < top < n_trials - 1:  # the vertex of a parabola through three trials
+                bend = scores[top - 1] - 2.0 * scores[top] + scores[top + 1]
+                if bend < 0.0:
+                    shift = 0.5 * (scores[top - 1] - scores[top + 1]) / bend
+                    best[0] -= 0.25 * (scores[top - 1] - scores[top + 1]) * shift
+            best[4] = (_FIRST_PEAK + (top + shift) * step) * stretch
+
+
+@njit(cache=True, nogil=True)
+def _marginalise(
+    cells: Floats, temper: float, absolute: Floats, prior: Floats, magnitude: Floats, magnitude_sd: Floats,
+    best: Ints, evidence: Floats,
+) -> None:  # fmt: skip
+    """Best redshift of every template, and its evidence over the whole grid below the strongest."""
+    n_templates, n_redshifts, _ = cells.shape
+    scores = np.empty(n_redshifts)
+    for k in range(n_templates):
+        for j in range(n_redshifts):
+            scores[j] = cells[k, j, 0] / temper - prior[j]
+            if np.isfinite(absolute[k, j]):
+                scores[j] -= ((absolute[k, j] - magnitude[k]) / magnitude_sd[k]) ** 2
+            else:
+                scores[j] -= _NOTHING_FOUND
+        best[k] = int(np.argmax(scores))
+        top = scores[best[k]]
+        evidence[k] = 0.5 * top + math.log(np.sum(np.exp(0.5 * (scores - top))) / n_redshifts)
+    strongest = np.max(evidence)
+    for k in range(n_templates):
+        evidence[k] -= strongest
+
+
+@njit(cache=True, nogil=True)
+def _write_matches(
+    cells: Floats, n: int, chi2_zero: float, scale: float, redshift: float, redshift_err: float,
+    grid: Floats, modulus: Floats, magnitude: Floats, magnitude_sd: Floats, out: NDArray[np.float32],
+) -> None:  # fmt: skip
+    """Write the fits, marginalised over redshift, without and with the host's as a prior."""
+    n_templates, n_redshifts, _ = cells.shape
+    absolute = np.full((n_templates, n_redshifts), np.nan)
+    for k in range(n_templates):
+        for j in range(n_redshifts):
+            flux = cells[k, j, 1] * scale
+            if flux > 0.0:
+                absolute[k, j] = 31.4 - 2.5 * math.log10(flux / (1.0 + grid[j])) - modulus[j]
+    # no template is exact: errors count as large as the best fit needs them to be
+    temper = max(1.0, (chi2_zero - np.max(cells[:, :, 0])) / n)
+    prior = np.zeros(n_redshifts)
+    evidence = np.empty(n_templates)
+    best = np.empty(n_templates, dtype=np.int64)
+    _marginalise(cells, temper, absolute, prior, magnitude, magnitude_sd, best, evidence)
+    for k in range(n_templates):
+        out[4 * k] = cells[k, best[k], 0] / chi2_zero
+        out[4 * k + 1] = evidence[k]
+        out[4 * k + 2] = grid[best[k]]
+        out[4 * k + 3] = absolute[k, best[k]]
+    if not redshift > 0.0:
+        return
+    for j in range(n_redshifts):
+        spacing = 0.5 * (grid[min(j + 1, n_redshifts - 1)] - grid[max(j - 1, 0)])
+        prior[j] = (grid[j] - redshift) ** 2 / (redshift_err**2 + (0.25 * spacing) ** 2)
+    _marginalise(cells, temper, absolute, prior, magnitude, magnitude_sd, best, evidence)
+    gain = 0.0
+    for k in range(n_templates):
+        gain = max(gain, cells[k, best[k], 0])
+    at = 4 * n_templates
+    for k in range(n_templates):
+        cell = cells[k, best[k]]
+        out[at], out[at + 1] = cell[0] / chi2_zero, (gain - cell[0]) / n
+        out[at + 2], out[at + 3] = evidence[k], grid[best[k]]
+        out[at + 4], out[at + 5] = cell[3], cell[2]
+        out[at + 6], out[at + 7] = absolute[k, best[k]], cell[4]
+        at += 8
+
+
+@njit(cache=True, nogil=True)
+def _match_all(
+    offsets: Ints, mjd: Floats, band: NDArray[np.int8], flux: NDArray[np.float32],
+    flux_err: NDArray[np.float32], reference: Floats, redshift: Floats, redshift_err: Floats, low: float,
+    high: float, max_points: int, bin_width: float, tables: Singles, tilts: Floats, phase: Floats,
+    grid: Floats, modulus: Floats, magnitude: Floats, magnitude_sd: Floats, values: NDArray[np.float32],
+) -> None:  # fmt: skip
+    n_templates, n_redshifts = tables.shape[0], tables.shape[1]
+    cells = np.empty((n_templates, n_redshifts, 5))
+    sums = np.empty((5, _N_PEAKS))
+    step = phase[1] - phase[0]
+    for i in range(len(offsets) - 1):
+        if offsets[i + 1] == offsets[i]:
+            continue
+        points = np.empty((4, offsets[i + 1] - offsets[i]))
+        n = bin_object(
+            offsets[i], offsets[i + 1], mjd, band, flux, flux_err, reference[i], low, high, bin_width,
+            max_points, points,
+        )  # fmt: skip
+        if n == 0:
+            continue
+        scale = normalise(points, n)
+        weight = np.empty(n, np.float32)
+        chi2_zero = 0.0
+        for j in range(n):
+            weight[j] = 1.0 / (points[3, j] + (_MODEL_FLOOR * points[2, j]) ** 2)
+            chi2_zero += points[2, j] ** 2 * weight[j]
+        cells[:] = 0.0
+        cells[:, :, 3] = 1.0
+        cells[:, :, 4] = np.nan
+        for part in range(2):
+            # first unstretched; the stretches only where that is not hopeless
+            stretches = _STRETCHES[:1] if part == 0 else _STRETCHES[1:]
+            gain = np.max(cells[:, :, 0])
+            least = gain - _HOPELESS[0] - _HOPELESS[1] * gain
+            for k in range(n_templates):
+                for j in range(n_redshifts):
+                    if cells[k, j, 0] >= least:
+                        _fit_cell(
+                            points, n, weight, tables[k, j], tilts[j], 1.0 + grid[j], phase[0], step, sums,
+                            stretches, cells[k, j],
+                        )  # fmt: skip
+        sigma = redshift_err[i] if redshift_err[i] > 0.0 else 0.0
+        _write_matches(
+            cells, n, max(chi2_zero, 1e-9), scale, redshift[i], sigma, grid, modulus, magnitude,
+            magnitude_sd, values[i],
+        )  # fmt: skip

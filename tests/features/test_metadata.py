@@ -1,0 +1,41 @@
+"""Metadata features: distance, Galactic latitude, the time from which phases count."""
+
+import numpy as np
+
+from firstlight.features.metadata import distance, galactic_latitude, metadata, reference_mjd
+from firstlight.features.registry import metadata_features
+from firstlight.lightcurves import LightCurves
+
+
+def test_latitude_agrees_with_astropy() -> None:
+    from astropy.coordinates import SkyCoord
+
+    ra, dec = np.array([0.0, 53.1, 349.4, np.nan]), np.array([-90.0, -28.1, -62.9, 0.0])
+    expected = SkyCoord(ra[:3], dec[:3], unit="deg").galactic.b.deg
+    actual = galactic_latitude(ra, dec)
+    np.testing.assert_allclose(actual[:3], expected, atol=1e-3)
+    assert np.isnan(actual[3])
+
+
+def test_phases_count_from_the_trigger_or_else_the_best_point(sample: LightCurves) -> None:
+    np.testing.assert_array_equal(reference_mjd(sample), sample.trigger_mjd)
+    blind = sample.take(np.arange(2)).with_columns(detected=np.zeros(int(sample.offsets[2]), dtype=bool))
+    expected = [c.mjd[np.argmax(c.flux / c.flux_err)] for c in blind]
+    np.testing.assert_allclose(reference_mjd(blind), expected)
+
+
+def test_distance_error_grows_with_redshift_error(sample: LightCurves) -> None:
+    wide = sample.with_columns(redshift_err=2.0 * sample.redshift_err)
+    modulus, err = distance(sample)
+    far = (sample.redshift > 0.1) & (sample.redshift_err > 0.0)
+    assert np.all(distance(wide)[1][far] > err[far])
+    assert np.all(np.isnan(modulus) == (sample.redshift == 0.0))
+
+
+def test_columns_are_those_of_the_registry(sample: LightCurves) -> None:
+    values = metadata(sample, *distance(sample))
+    names = [feature.name for feature in metadata_features()]
+    assert values.shape == (len(sample), len(names))
+    np.testing.assert_array_equal(values[:, names.index("redshift")], sample.redshift)
+    np.testing.assert_array_equal(values[:, names.index("ebv")], sample.ebv)
+    np.testing.assert_array_equal(values[:, names.index("galactic")], sample.redshift == 0.0)
