@@ -3,7 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from firstlight.errors import DataError, FirstlightError
@@ -46,4 +46,5 @@ def replacing(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # most often it has become the file
+            partial.unlink()

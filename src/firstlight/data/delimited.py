@@ -5,7 +5,6 @@ numbers and a file that ends early do not stop the stream: they come back as `Da
 as missing values, each with its line, and the reader decides what becomes of them.
 """
 
-import io
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ __all__ = ["GZIP_MAGIC", "Damage", "Delimited", "Kind", "choose", "read_header",
 
 GZIP_MAGIC = b"\x1f\x8b"
 _BLOCK = 1 << 24  # bytes of text to a batch: some 400,000 observations
+_PIECE = 1 << 16  # bytes of gzip at a time; a piece with an error in it is lost whole
 _GZIP = 31  # zlib's window bits for a gzip wrapper
 
 Kind = Literal["number", "text"]
@@ -54,7 +54,7 @@ class _Text:
     def __init__(self, raw: BinaryIO) -> None:
         self.damage = ""
         self._raw = raw
-        self._pending = raw.read(1 << 16)
+        self._pending = raw.read(_PIECE)
         self._inflate = zlib.decompressobj(_GZIP) if self._pending.startswith(GZIP_MAGIC) else None
 
     @property
@@ -84,7 +84,7 @@ class _Text:
         while not self.damage:
             if self._inflate.eof and not self._next_member():
                 return b""
-            self._pending = self._pending or self._raw.read(1 << 20)
+            self._pending = self._pending or self._raw.read(_PIECE)
             at_end = not self._pending
             try:
                 out = self._inflate.decompress(self._pending, limit)
@@ -101,7 +101,7 @@ class _Text:
     def _next_member(self) -> bool:
         """Go on to the next of several concatenated gzip members, if there is one."""
         rest = self._inflate.unused_data if self._inflate is not None else b""
-        rest = rest or self._raw.read(1 << 16)
+        rest = rest or self._raw.read(_PIECE)
         if not rest.startswith(GZIP_MAGIC):
             return False  # padding after the data is allowed
         self._pending, self._inflate = rest, zlib.decompressobj(_GZIP)
@@ -141,22 +141,25 @@ class Delimited:
         DataError
             If the file cannot be opened or is not delimited text.
         """
-        header = read_header(self.path)
-        done = 0
+        try:
+            yield from self._tolerant(read_header(self.path))
+        except pa.ArrowInvalid as error:
+            if "Empty CSV" not in str(error):  # a header and nothing below it has no rows, that is all
+                raise DataError(f"{self.path}: not a readable CSV file ({error})") from error
+
+    def _tolerant(self, header: Sequence[str]) -> Iterator[tuple[dict[str, Any], NDArray[np.int64]]]:
+        """Read on, from the first value that is no number, with text that is cast leniently."""
+        skip = 0
         try:
             for batch, lines in self._stream(header, "number"):
-                done += len(lines)
+                skip += len(lines)
                 yield batch, lines
         except pa.ArrowInvalid as error:
-            if "Empty CSV" in str(error):
-                return  # a header and nothing below it
             if "conversion error" not in str(error):
-                raise DataError(f"{self.path}: not a readable CSV file ({error})") from error
+                raise
         else:
             return
-        # Some value is no number. Read on with text that is cast leniently, at a third of the speed.
-        self.damage.clear()
-        skip = done
+        self.damage.clear()  # the second pass meets it again
         for batch, lines in self._stream(header, "text"):
             start = min(skip, len(lines))
             skip -= start
@@ -180,23 +183,25 @@ class Delimited:
         }
         with _open(self.path) as raw:
             text = _Text(raw)
-            reader = pcsv.open_csv(
-                pa.PythonFile(text, mode="r"),
-                read_options=pcsv.ReadOptions(
-                    use_threads=False, column_names=list(header), skip_rows=1, block_size=_BLOCK
-                ),
-                parse_options=pcsv.ParseOptions(invalid_row_handler=set_aside),
-                convert_options=pcsv.ConvertOptions(column_types=types, include_columns=list(types)),
-            )
             seen = 0
-            for batch in reader:
-                lines = _line_numbers(seen, batch.num_rows, bad)
-                seen += batch.num_rows
-                if batch.num_rows:
-                    yield {name: self._values(batch.column(name), name) for name in self.columns}, lines
-            self.damage.extend(bad)
-            if text.damage:
-                self.damage.append(Damage(text.damage, None))
+            try:
+                reader = pcsv.open_csv(
+                    pa.PythonFile(text, mode="r"),
+                    read_options=pcsv.ReadOptions(
+                        use_threads=False, column_names=list(header), skip_rows=1, block_size=_BLOCK
+                    ),
+                    parse_options=pcsv.ParseOptions(invalid_row_handler=set_aside),
+                    convert_options=pcsv.ConvertOptions(column_types=types, include_columns=list(types)),
+                )
+                for batch in reader:
+                    lines = _line_numbers(seen, batch.num_rows, bad)
+                    seen += batch.num_rows
+                    if batch.num_rows:
+                        yield {name: self._values(batch.column(name), name) for name in self.columns}, lines
+            finally:
+                self.damage += bad
+                if text.damage:
+                    self.damage.append(Damage(text.damage, None))
 
     def _values(self, column: Any, name: str) -> Any:
         if self.columns[name] == "text":
@@ -218,12 +223,12 @@ def read_header(path: Path) -> list[str]:
         text = _Text(raw)
         head = text.read(1 << 16)
     if not head:
-        raise DataError(f"{path}: the file is empty" + (f"; {text.damage}" if text.damage else ""))
+        raise DataError(f"{path}: {text.damage or 'the file is empty'}; fetch it again")
     try:
-        line = io.TextIOWrapper(io.BytesIO(head), encoding="utf-8-sig", newline=None).readline()
+        line = head.splitlines()[0].decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a text file") from error
-    return [name.strip().strip('"') for name in line.rstrip("\n").split(",")]
+    return [name.strip().strip('"') for name in line.split(",")]
 
 
 def choose(header: Sequence[str], spellings: Mapping[str, Sequence[str]]) -> dict[str, str]:

@@ -135,11 +135,9 @@ def fetch_text(url: str, *, retry: Retry | None = None) -> str:
     return answer[0]
 
 
-def digest_of(path: Path, kind: str = "sha256", *, skip_line: bool = False) -> str:
-    """Hexadecimal digest of a file, optionally without its first line (a CSV header)."""
+def digest_of(path: Path, kind: str = "sha256") -> str:
+    """Hexadecimal digest of a file."""
     with open(path, "rb") as file:
-        if skip_line:
-            file.readline()
         digest = hashlib.new(kind, usedforsecurity=False)
         while block := file.read(_BLOCK):
             digest.update(block)

@@ -62,12 +62,6 @@ def read(
     MissingColumnError, UnknownBandError, DataError
         If the file is none of these or cannot be read; without `rejects`, for the first bad
         row or object.
-
-    Examples
-    --------
-    >>> from firstlight.data import RejectLog, read  # doctest: +SKIP
-    >>> log = RejectLog()  # doctest: +SKIP
-    >>> curves = read("training_set.csv.gz", "training_set_metadata.csv.gz", log)  # doctest: +SKIP
     """
     path = _file(Path(path))
     magic = _beginning(path)

@@ -1,0 +1,170 @@
+"""CSV files in whatever state they are."""
+
+import gzip
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firstlight.data import delimited
+from firstlight.data.delimited import Damage, Delimited, choose, read_header, require, texts
+from firstlight.errors import DataError, MissingColumnError
+
+COLUMNS = {"name": "text", "x": "number"}
+
+
+def read(path, columns=COLUMNS):
+    """All rows of a file: names, numbers, lines, damage."""
+    source = Delimited(path, columns)
+    names, numbers, lines = [], [], []
+    for batch, batch_lines in source.batches():
+        values, index = texts(batch["name"])
+        names += values[index].tolist()
+        numbers += batch["x"].tolist()
+        lines += batch_lines.tolist()
+    return names, numbers, lines, source.damage
+
+
+@pytest.fixture(params=["plain", "gzip", "two members", "padded"])
+def write(request, tmp_path):
+    def write(text):
+        data = text.encode()
+        if request.param == "gzip":
+            data = gzip.compress(data)
+        if request.param == "two members":
+            data = gzip.compress(data[:20]) + gzip.compress(data[20:])
+        if request.param == "padded":
+            data = gzip.compress(data) + bytes(50)
+        path = tmp_path / "x.csv"
+        path.write_bytes(data)
+        return path
+
+    return write
+
+
+def test_rows_come_with_their_lines(write):
+    names, numbers, lines, damage = read(write("name,x\na,1.5\nb,-2e3\n c , 4\n"))
+    assert names == ["a", "b", "c"]
+    assert numbers == [1.5, -2000.0, 4.0]
+    assert lines == [2, 3, 4]
+    assert damage == []
+
+
+def test_other_columns_are_not_parsed(write):
+    assert read(write("secret,x,name\nq,1,a\n"))[:2] == (["a"], [1.0])
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n"])
+def test_line_ends_do_not_matter(write, end):
+    assert read(write("name,x\r\na,1\r\nb,2" + end))[1] == [1.0, 2.0]
+
+
+def test_a_byte_order_mark_and_spaces_in_the_header_do_not_matter(write):
+    path = write('\ufeffname, "x" \na,1\n')
+    assert read_header(path) == ["name", "x"]
+    assert read(path)[:2] == (["a"], [1.0])
+
+
+def test_lines_with_too_few_or_many_fields_are_damage(write):
+    names, _, lines, damage = read(write("name,x\na,1\nb\nc,3\nd,4,5\ne,6\nf"))
+    assert names == ["a", "c", "e"]
+    assert lines == [2, 4, 6]
+    assert [(d.line, d.text) for d in damage] == [(3, "b"), (5, "d,4,5"), (7, "f")]
+    assert damage[0].reason == "the line has 1 fields, not 2"
+
+
+def test_what_is_no_number_is_nan_and_its_neighbours_are_read(write):
+    names, numbers, lines, _ = read(write("name,x\na,1\nb,oops\nc,\nd,nan\ne,0x10\nf,+7.5\n"))
+    assert names == list("abcdef")
+    np.testing.assert_array_equal(numbers, [1.0, np.nan, np.nan, np.nan, np.nan, 7.5])
+    assert lines == [2, 3, 4, 5, 6, 7]
+
+
+def test_infinities_are_not_lost(write):
+    assert np.isinf(read(write("name,x\na,inf\n"))[1]).all()
+
+
+@pytest.mark.parametrize("bad", [0, 37, 199])
+def test_a_bad_number_in_a_late_block_repeats_no_row(write, monkeypatch, bad):
+    monkeypatch.setattr(delimited, "_BLOCK", 256)
+    rows = [f"n{i},{i}" if i != bad else f"n{i},oops" for i in range(200)]
+    rows.insert(100, "short")
+    names, numbers, lines, damage = read(write("\n".join(["name,x", *rows]) + "\n"))
+    assert names == [f"n{i}" for i in range(200)]
+    assert [i for i, value in enumerate(numbers) if np.isnan(value)] == [bad]
+    assert lines == [i + 2 + (i >= 100) for i in range(200)]
+    assert damage == [Damage("the line has 1 fields, not 2", 102, "short")]
+
+
+def test_a_header_alone_has_no_rows(write):
+    assert read(write("name,x\n")) == ([], [], [], [])
+
+
+@pytest.mark.parametrize("size", [12, 40, 200, 4000])
+def test_a_truncated_gzip_gives_what_it_has_and_says_so(tmp_path, size):
+    rng = np.random.default_rng(0)
+    text = "name,x\n" + "".join(f"n{i},{v}\n" for i, v in enumerate(rng.random(2000)))
+    path = tmp_path / "x.csv.gz"
+    path.write_bytes(gzip.compress(text.encode())[:size])
+    try:
+        names, numbers, _, damage = read(path)
+    except DataError as error:  # cut within the header of the file
+        assert "gzip data end early" in str(error)  # noqa: PT017
+        return
+    assert damage[-1] == Damage("the gzip data end early", None)
+    assert names == [f"n{i}" for i in range(len(names))]
+    np.testing.assert_array_equal(numbers[:-1], np.random.default_rng(0).random(2000)[: len(numbers) - 1])
+
+
+def test_a_corrupt_gzip_says_so(tmp_path):
+    rng = np.random.default_rng(0)
+    data = bytearray(gzip.compress(b"name,x\n" + b"".join(b"a,%.12f\n" % v for v in rng.random(30_000))))
+    data[-8] ^= 255  # its checksum
+    (tmp_path / "x.csv.gz").write_bytes(bytes(data))
+    names, *_, damage = read(tmp_path / "x.csv.gz")
+    assert "damaged" in damage[-1].reason
+    assert len(names) > 20_000
+
+
+def test_an_empty_or_binary_or_absent_file_is_a_data_error(tmp_path):
+    path = tmp_path / "x.csv"
+    with pytest.raises(DataError, match=r"cannot read .*No such file"):
+        read_header(path)
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match="is empty"):
+        read_header(path)
+    path.write_bytes(b"\xff\xfe\x00\x81" * 10)
+    with pytest.raises(DataError, match="not a text file"):
+        read_header(path)
+
+
+def test_text_that_is_not_delimited_as_said_is_a_data_error(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"name,x\n" + b"a\xff\xfe,1\n")
+    with pytest.raises(DataError, match="not a readable CSV"):
+        read(path)
+
+
+def test_columns_are_found_in_any_spelling():
+    found = choose(["id", "flt"], {"name": ("name", "id"), "band": ("band", "flt"), "flux": ("flux",)})
+    assert found == {"name": "id", "band": "flt"}
+
+
+def test_what_is_missing_is_named_with_file_and_what_is_there(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(MissingColumnError, match=r"x.csv: column\(s\) c or d missing; its columns are a, b"):
+        require({"one": "a"}, {"one": ("a",), "two": ("c", "d")}, path)
+
+
+@given(kinds=st.lists(st.sampled_from(["good", "bad", "short"]), max_size=60))
+def test_every_line_is_a_row_or_damage(kinds, tmp_path_factory):
+    path = tmp_path_factory.mktemp("csv") / "x.csv"
+    line = {"good": "a,1", "bad": "a,one", "short": "a"}
+    path.write_text("\n".join(["name,x", *(line[kind] for kind in kinds)]) + "\n")
+    _, numbers, lines, damage = read(path)
+    where = {kind: [i + 2 for i, k in enumerate(kinds) if k == kind] for kind in line}
+    assert [d.line for d in damage] == where["short"]
+    assert [n for n, v in zip(lines, numbers, strict=True) if np.isnan(v)] == where["bad"]
+    assert [n for n, v in zip(lines, numbers, strict=True) if v == 1.0] == where["good"]

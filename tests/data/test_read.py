@@ -1,0 +1,114 @@
+"""One door: the layout of a file is told by its content."""
+
+import gzip
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import firstlight.data
+from firstlight.data import RejectLog, read, write_curves
+from firstlight.errors import DataError, MissingColumnError
+from firstlight.lightcurves import OBJECT_COLUMNS, OBSERVATION_COLUMNS
+
+
+def assert_same(one, other):
+    for name in ("object_id", "offsets", *OBSERVATION_COLUMNS, *OBJECT_COLUMNS):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+
+
+def test_plasticc_files_are_read_whatever_they_are_called(sample, sample_paths, tmp_path):
+    assert_same(read(*sample_paths), sample)
+    plain = tmp_path / "no_ending"
+    plain.write_bytes(gzip.decompress(sample_paths.light_curves.read_bytes()))
+    assert_same(read(str(plain), str(sample_paths.metadata)), sample)
+
+
+def test_our_parquet_is_read_whatever_it_is_called(sample, tmp_path):
+    write_curves(sample, tmp_path / "curves.csv")
+    assert_same(read(tmp_path / "curves.csv"), sample)
+
+
+def test_a_folder_is_read_by_its_curves(sample, tmp_path):
+    with pytest.raises(DataError, match=r"a folder without curves.parquet"):
+        read(tmp_path)
+    write_curves(sample, tmp_path / "curves.parquet")
+    assert_same(read(tmp_path), sample)
+
+
+def test_the_zero_point_follows_the_format(csv):
+    assert read(csv()).flux[0] == pytest.approx(-544.8 * 36.3078, rel=1e-5)
+    assert read(csv("1,1.0,0,-544.8,100.0,1"), zero_point=31.4).flux[0] == pytest.approx(-544.8)
+
+
+def test_rejects_go_to_the_log(csv):
+    log = RejectLog()
+    read(csv("1,1.0,0,nan,1.0,1", "1,2.0,0,1.0,1.0,1"), None, log)
+    assert len(log) == 1
+
+
+def test_metadata_may_describe_a_parquet(sample, sample_paths, tmp_path):
+    bare = sample.with_redshift("none")
+    write_curves(bare, tmp_path / "x.parquet")
+    assert_same(read(tmp_path / "x.parquet", sample_paths.metadata), sample)
+
+
+def test_objects_of_a_parquet_without_metadata_are_set_aside(sample, sample_paths, tmp_path):
+    write_curves(sample, tmp_path / "x.parquet")
+    rows = pd.read_csv(sample_paths.metadata).iloc[5:]
+    rows.to_csv(tmp_path / "m.csv", index=False)
+    log = RejectLog()
+    assert len(read(tmp_path / "x.parquet", tmp_path / "m.csv", log)) == 197
+    assert log.summary() == {"the object is not in the metadata file": 5}
+    with pytest.raises(DataError, match=r"m.csv, object '\d+': the object is not in the metadata"):
+        read(tmp_path / "x.parquet", tmp_path / "m.csv")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "the file is empty"),
+        (b"SIMPLE  =                    T", "FITS file; read it with astropy"),
+        (b"\x89HDF\r\n\x1a\n", "HDF5"),
+        (b"BZh91AY", "bzip2"),
+        (b"\x00\x01\x02", "binary file of unknown kind"),
+        (b"hello world\n", "not a light-curve file"),
+        (b"object_id,ra,decl,mwebv,hostgal_photoz\n1,2,3,4,5\n", "not a light-curve file"),
+        (b"\x1f\x8b\x08\x00broken", "gzip data|damaged"),
+    ],
+)
+def test_other_files_are_refused_with_what_they_are(tmp_path, data, message):
+    path = tmp_path / "x"
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=message):
+        read(path)
+
+
+def test_an_archive_is_refused_with_what_to_do(tmp_path, sample_paths):
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.write(sample_paths.metadata)
+    with pytest.raises(DataError, match="zip archive; unpack it first"):
+        read(tmp_path / "x.zip")
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"cannot read .*No such file"):
+        read(tmp_path / "none.csv")
+
+
+def test_a_nearly_right_header_is_told_what_it_lacks(csv):
+    header = "object_id,mjd,band,flux,flux_err,detected"
+    with pytest.raises(MissingColumnError, match=r"column\(s\) passband missing"):
+        read(csv(header=header))
+
+
+def test_plasticc_is_dereddened_and_cannot_be_said_not_to_be(csv):
+    assert read(csv(), dereddened=True).dereddened
+    with pytest.raises(DataError, match="leave dereddened out"):
+        read(csv(), dereddened=False)
+
+
+def test_the_package_exports_what_it_says():
+    assert sorted(firstlight.data.__all__) == firstlight.data.__all__
+    assert all(hasattr(firstlight.data, name) for name in firstlight.data.__all__)
