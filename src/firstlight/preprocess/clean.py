@@ -6,7 +6,7 @@ the whole history again each time. No rule looks at another object.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numba import njit
@@ -25,6 +25,10 @@ __all__ = [
     "keep_mask",
     "keep_physical",
 ]
+
+Floats = NDArray[np.floating[Any]]
+Ints = NDArray[np.integer[Any]]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,7 +265,16 @@ def keep_physical(curves: LightCurves, config: PhysicalConfig) -> NDArray[np.boo
 
 
 @njit(cache=True, nogil=True)
-def _clip_objects(flux, band, offsets, groups, cut_sigma, clip_sigma, iterations, keep):  # type: ignore[no-untyped-def]
+def _clip_objects(
+    flux: Floats,
+    band: Ints,
+    offsets: Ints,
+    groups: int,
+    cut_sigma: float,
+    clip_sigma: float,
+    iterations: int,
+    keep: Flags,
+) -> None:
     longest = 0
     for i in range(len(offsets) - 1):
         longest = max(longest, offsets[i + 1] - offsets[i])
@@ -288,7 +301,7 @@ def _clip_objects(flux, band, offsets, groups, cut_sigma, clip_sigma, iterations
 
 
 @njit(cache=True, nogil=True)
-def _bounds(values, n, n_sigma, iterations):  # type: ignore[no-untyped-def]
+def _bounds(values: Floats, n: int, n_sigma: float, iterations: int) -> tuple[float, float]:
     """Bounds of a sigma clip about the mean; `values` is overwritten."""
     low, high = -np.inf, np.inf
     for _ in range(iterations):
@@ -313,7 +326,19 @@ def _bounds(values, n, n_sigma, iterations):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _judge_objects(mjd, band, flux, flux_err, detected, offsets, spike, night, dip, error, keep):  # type: ignore[no-untyped-def]
+def _judge_objects(
+    mjd: Floats,
+    band: Ints,
+    flux: Floats,
+    flux_err: Floats,
+    detected: Flags,
+    offsets: Ints,
+    spike: tuple[float, float, float, int],
+    night: tuple[float, float, int, float],
+    dip: tuple[float, float],
+    error: tuple[float, float],
+    keep: Flags,
+) -> None:
     longest = 0
     for i in range(len(offsets) - 1):
         longest = max(longest, offsets[i + 1] - offsets[i])
@@ -351,7 +376,7 @@ def _judge_objects(mjd, band, flux, flux_err, detected, offsets, spike, night, d
 
 
 @njit(cache=True, nogil=True)
-def _first(flags):  # type: ignore[no-untyped-def]
+def _first(flags: Flags) -> int:
     for k in range(len(flags)):
         if flags[k]:
             return k
@@ -359,7 +384,9 @@ def _first(flags):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _judge_errors(band, flux, flux_err, max_ratio, max_snr, buffer, keep):  # type: ignore[no-untyped-def]
+def _judge_errors(
+    band: Ints, flux: Floats, flux_err: Floats, max_ratio: float, max_snr: float, buffer: Floats, keep: Flags
+) -> None:
     """Reject impossible errors and uninformative ones."""
     for group in range(N_BANDS):
         n = 0
@@ -379,7 +406,16 @@ def _judge_errors(band, flux, flux_err, max_ratio, max_snr, buffer, keep):  # ty
 
 
 @njit(cache=True, nogil=True)
-def _excesses(mjd, band, flux, flux_err, keep, excess, excess_err, disagreement):  # type: ignore[no-untyped-def]
+def _excesses(
+    mjd: Floats,
+    band: Ints,
+    flux: Floats,
+    flux_err: Floats,
+    keep: Flags,
+    excess: Floats,
+    excess_err: Floats,
+    disagreement: Floats,
+) -> int:
     """Flux above the line between the neighbours in the same band; error inf where unjudged."""
     n_judged = 0
     for group in range(N_BANDS):
@@ -410,7 +446,7 @@ def _excesses(mjd, band, flux, flux_err, keep, excess, excess_err, disagreement)
 
 
 @njit(cache=True, nogil=True)
-def _upper_decile(excess, excess_err, n, buffer):  # type: ignore[no-untyped-def]
+def _upper_decile(excess: Floats, excess_err: Floats, n: int, buffer: Floats) -> float:
     """90th percentile of |excess| / error over the judged observations."""
     m = 0
     for k in range(n):
@@ -421,7 +457,7 @@ def _upper_decile(excess, excess_err, n, buffer):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True, nogil=True)
-def _select(values, n, rank):  # type: ignore[no-untyped-def]
+def _select(values: Floats, n: int, rank: int) -> float:
     """Value of a rank among the first n (Hoare's quickselect); `values` is reordered."""
     low, high = 0, n - 1
     while low < high:
@@ -446,7 +482,16 @@ def _select(values, n, rank):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _witnesses(k, mjd, band, excess, excess_err, night, support_sigma, doubt_fraction):  # type: ignore[no-untyped-def]
+def _witnesses(
+    k: int,
+    mjd: Floats,
+    band: Ints,
+    excess: Floats,
+    excess_err: Floats,
+    night: float,
+    support_sigma: float,
+    doubt_fraction: float,
+) -> tuple[bool, int]:
     """Whether another band saw it too that night, and how many saw that it was not there."""
     sign = 1.0 if excess[k] > 0.0 else -1.0
     supported = False
