@@ -22,7 +22,7 @@ from firstlight.errors import DataError, MissingColumnError
 __all__ = ["GZIP_MAGIC", "Damage", "Delimited", "Kind", "choose", "read_header", "require", "texts"]
 
 GZIP_MAGIC = b"\x1f\x8b"
-_BLOCK = 1 << 24  # bytes of text to a batch: some 400,000 observations
+_BLOCK = 1 << 21  # bytes of text to a batch; Arrow reads some 30 of them ahead
 _PIECE = 1 << 16  # bytes of gzip at a time; a piece with an error in it is lost whole
 _GZIP = 31  # zlib's window bits for a gzip wrapper
 
