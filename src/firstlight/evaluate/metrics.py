@@ -424,7 +424,7 @@ def _rates(confusion: NDArray[np.int64]) -> tuple[FloatArray, FloatArray, FloatA
 
 def _losses(truth: NDArray[np.int64], proba: FloatArray) -> FloatArray:
     own = proba[np.arange(len(truth)), truth]
-    return -np.log(np.clip(own, SMALLEST_PROBA, 1.0))
+    return 0.0 - np.log(np.clip(own, SMALLEST_PROBA, 1.0))  # so that certainty costs 0, not -0
 
 
 def _class_means(values: FloatArray, truth: NDArray[np.int64], n_classes: int) -> FloatArray:

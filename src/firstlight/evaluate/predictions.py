@@ -109,6 +109,7 @@ class Predictions:
     def take(self, index: ArrayLike) -> Self:
         """Objects at the given positions, in that order, or those where a mask is true."""
         index = np.asarray(index)
+        index = index if index.dtype == np.bool_ else index.astype(np.int64)
         values = {name: getattr(self, name)[index] for name in _COLUMNS}
         return type(self)(**values, classes=self.classes)
 

@@ -35,6 +35,7 @@ from firstlight.evaluate.plots import (
     roc_average,
     roc_per_class,
 )
+from firstlight.evaluate.plots_lightcurve import plot_light_curve
 from firstlight.evaluate.plots_model import (
     History,
     feature_importance,
@@ -44,11 +45,14 @@ from firstlight.evaluate.plots_model import (
     training_loss,
 )
 from firstlight.evaluate.printed import PRINTED, PRINTED_F1, PRINTED_LABEL
-from firstlight.lightcurves import LightCurves
+from firstlight.lightcurves import LightCurve, LightCurves
+from firstlight.taxonomy import GALACTIC
 
 __all__ = ["Picture", "ReportContent", "versions_in_use", "write_report"]
 
 N_EXAMPLES = 4  # right ones, and as many wrong ones
+TRANSIENT_WINDOW = (-60.0, 250.0)  # days since trigger; years of nothing would hide the event
+LASTING = GALACTIC | {"AGN"}  # classes whose light curve is shown whole
 DIGITS = {"macro_auc": 4, "micro_auc": 4, "auc": 4, "ece": 4, "classwise_ece": 4}
 #: Metrics of the headline table: key, name, what it is.
 HEADLINE = (
@@ -286,25 +290,33 @@ def _figures(content: ReportContent, record: Mapping[str, Any]) -> dict[str, str
 
 def _examples(content: ReportContent) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     """Captions and light curves of the surest right and wrong answers."""
-    if content.curves is None:
+    curves = content.curves
+    if curves is None:
         return [], []
-    position = {name: i for i, name in enumerate(content.curves.object_id.tolist())}
-    shown = []
-    for chosen in choose_examples(content.evaluation, N_EXAMPLES):
-        known = [example for example in chosen if example.object_id in position]
-        shown.append([_example(content.curves, position[item.object_id], item) for item in known])
-    return shown[0], shown[1]
+    drawable = np.flatnonzero(curves.n_obs > 0)
+    position = dict(zip(curves.object_id[drawable].tolist(), drawable.tolist(), strict=True))
+    right, wrong = (
+        [
+            _example(content.evaluation, curves[position[item.object_id]], item)
+            for item in chosen
+            if item.object_id in position
+        ]
+        for chosen in choose_examples(content.evaluation, N_EXAMPLES)
+    )
+    return right, wrong
 
 
-def _example(curves: LightCurves, position: int, item: Chosen) -> dict[str, str]:
-    from firstlight.evaluate.plots_lightcurve import plot_light_curve
-
+def _example(told: Evaluation, curve: LightCurve, item: Chosen) -> dict[str, str]:
     said = f"called {item.predicted} with probability {_probability(item.proba)}"
     if not item.is_right:
         said += f"; {item.true}, the truth, was given {_probability(item.proba_true)}"
-    title = f"{item.true}" if item.is_right else f"{item.true}, taken for {item.predicted}"
-    caption = f"Object {item.object_id}: {said}."
-    return {"image": _embed(plot_light_curve(curves[position])), "title": title, "caption": caption}
+    given = told.proba[item.position]
+    probabilities = {name: float(p) for name, p in zip(told.classes, given, strict=True) if p > 0.0}
+    passing = item.true not in LASTING and np.isfinite(curve.trigger_mjd)
+    window = TRANSIENT_WINDOW if passing else None
+    figure = plot_light_curve(curve, label=item.true, probabilities=probabilities, window=window)
+    title = item.true if item.is_right else f"{item.true}, taken for {item.predicted}"
+    return {"image": _embed(figure), "title": title, "caption": f"Object {item.object_id}: {said}."}
 
 
 def _embed(figure: Figure, kind: str = "svg") -> str:
