@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from firstlight import __version__
 from firstlight.errors import DataError, FirstlightError, SettingsError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from firstlight.data import RejectLog, Truth
     from firstlight.lightcurves import LightCurves
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "run"]
 
 Report = Callable[[str, float], None]
 
@@ -329,7 +330,10 @@ def plot(
         curves = _read(data, metadata, None, None)
         curve = curves.find(object_id)
         said = Pipeline.load(bundle).predict(curves.take(np.flatnonzero(curves.object_id == object_id)))
-        figure, name = plot_light_curve(curve, title=said.describe(0)), object_id
+        best = np.argsort(-said.proba[0])[:3]
+        shown = ", ".join(f"{said.classes[k]} {said.proba[0, k]:.2f}" for k in best)
+        title = f"{object_id}: {shown if said.is_classified[0] else 'not classified, ' + said.reason[0]}"
+        figure, name = plot_light_curve(curve, title=title), object_id
     path = out or Path(f"{name}.png")
     figure.savefig(path)
     typer.echo(path)
@@ -443,13 +447,32 @@ def _progress() -> Iterator[Report]:
         yield report
 
 
-def main() -> None:
-    """Run the command line and turn errors into one message and an honest exit code."""
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command and turn its errors into one message.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Words after ``firstlight``; by default those of the process.
+
+    Returns
+    -------
+    int
+        Exit code: 0 done, 1 a `FirstlightError`, 2 misspelt, 130 interrupted.
+    """
     try:
-        app()
+        app(arguments)
     except FirstlightError as error:
-        console.print(f"[bold red]error:[/bold red] {error}", highlight=False, soft_wrap=True)
-        sys.exit(1)
+        console.print(f"[bold red]error:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        return 1
     except KeyboardInterrupt:
         console.print("interrupted; the same command resumes where it stopped")
-        sys.exit(130)
+        return 130
+    except SystemExit as stop:  # how typer ends
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    return 0
+
+
+def main() -> None:
+    """Run the command line."""
+    sys.exit(run())

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from os import cpu_count
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,6 +140,12 @@ def load_preset(name: str) -> PipelineConfig:
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{name}: not valid TOML: {error}") from error
     return from_table(PipelineConfig, {"name": Path(name).stem} | table, Path(name).stem)
+
+
+class _Saves(Protocol):
+    """A trained part that writes itself into an existing folder."""
+
+    def save(self, folder: Path) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,7 +429,7 @@ class Pipeline:
         assert self._classifier is not None
         state = {"config": to_table(self.config), "prior": self._prior.tolist()}
         (folder / "pipeline.json").write_text(json.dumps(state, indent=1))
-        parts = {
+        parts: dict[str, _Saves | None] = {
             "encoder": self._encoder,
             "classifier": self._classifier,
             "calibrator": self._calibrator,
