@@ -32,12 +32,6 @@ def _supernova(redshift: float = 0.1, last: float = 120.0, peak: float = 20.0) -
     )
 
 
-def test_every_feature_is_named_once_and_described() -> None:
-    names = [feature.name for feature in features()]
-    assert len(set(names)) == len(names)
-    assert all(feature.description and feature.unit for feature in features())
-
-
 def test_kernels_fill_every_column_of_some_object(table: FeatureTable) -> None:
     empty = [name for name in table.names if np.isnan(table.column(name)).all()]
     assert empty == []

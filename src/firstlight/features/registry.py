@@ -4,7 +4,7 @@ Each stage (statistics, gaussian process, metadata, templates) has its list here
 its kernel beside it; a test checks that kernel and list agree in length and content.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -14,6 +14,7 @@ from firstlight.bands import BANDS
 __all__ = [
     "Feature",
     "Stage",
+    "document",
     "gaussian_features",
     "metadata_features",
     "statistics_features",
@@ -305,3 +306,30 @@ def template_features(names: tuple[str, ...]) -> tuple[Feature, ...]:
             yield f"template_phase_{name}", "day", f"peak minus trigger, rest frame, of the best fit {where}"
 
     return _features("template", free()) + _features("template", bound(), True)
+
+
+def document(features: Sequence[Feature]) -> str:
+    """Features as a Markdown table, grouped by stage.
+
+    Parameters
+    ----------
+    features : sequence of Feature
+        In column order.
+
+    Returns
+    -------
+    str
+        One section a stage, one row a feature.
+    """
+    lines: list[str] = []
+    stage = ""
+    for feature in features:
+        if feature.stage != stage:
+            stage = feature.stage
+            count = sum(other.stage == stage for other in features)
+            lines += ["", f"## {stage.capitalize()} ({count})", ""]
+            lines += ["| feature | unit | meaning | needs redshift |", "|---|---|---|---|"]
+        needs = "yes" if feature.needs_redshift else ""
+        meaning = feature.description.replace("|", "\\|")
+        lines.append(f"| `{feature.name}` | {feature.unit} | {meaning} | {needs} |")
+    return "\n".join(lines).strip() + "\n"

@@ -1,0 +1,207 @@
+"""Milliseconds an object of every stage of the features, beside scikit-learn's Gaussian process.
+
+Run ``python benchmarks/features.py [--source FOLDER | --data FILE]``; it writes
+``benchmarks/results/features.json``. Whole real light curves, one thread, medians of
+repeats by processor time, because other work on the machine lengthens the clock's.
+
+The peer is scikit-learn's `GaussianProcessRegressor` with the same kernel, nights, noise
+and grid of time scales and amplitudes, on a sample of the same objects: the choice by
+likelihood and the surface on the same grid of days and bands, nothing read off it.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+
+import firstlight
+from firstlight.bands import EFFECTIVE_WAVELENGTH
+from firstlight.data import load_plasticc
+from firstlight.features import FeatureConfig, Templates, extract
+from firstlight.features.gaussian import bin_object, normalise, predict_grid, select
+from firstlight.features.metadata import reference_mjd
+from firstlight.features.registry import COLOUR_WINDOWS, COLOURS, LAGS, statistics_features
+from firstlight.features.statistics import write_statistics
+from firstlight.lightcurves import LightCurves
+
+OUT = Path(__file__).parent / "results" / "features.json"
+N_OBJECTS, N_PEER, N_TEMPLATES, REPEATS = 1500, 20, 3000, 5
+CONFIG = FeatureConfig()
+GRID = np.arange(CONFIG.window[0], CONFIG.window[1] + 1.0, CONFIG.grid_step)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--source", type=Path, help="folder with the PLAsTiCC training set; default: cache")
+    parser.add_argument("--data", type=Path, help="nested Parquet of light curves instead; no templates then")
+    parser.add_argument("--out", type=Path, default=OUT)
+    args = parser.parse_args()
+    templates = None
+    if args.data:
+        curves = LightCurves.from_arrow(pq.read_table(args.data))
+    else:
+        curves, truth = load_plasticc(args.source)
+        some = curves.take(np.linspace(0, len(curves) - 1, N_TEMPLATES).astype(np.int64))
+        templates = Templates.fit(some, truth.labels_of(some.object_id))
+    # a stride, since the deep fields come first in PLAsTiCC
+    strided = np.linspace(0, len(curves) - 1, min(N_OBJECTS, len(curves))).astype(np.int64)
+    result = measure_all(curves.take(strided), templates)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+def measure_all(curves: LightCurves, templates: Templates | None) -> dict[str, Any]:
+    points = binned(curves)
+    stages: dict[str, Callable[[], Any]] = {
+        "statistics": lambda: statistics_only(curves),
+        "gaussian_process": lambda: [fit(*p) for p in points],
+        "all_but_templates": lambda: extract(curves, CONFIG),
+    }
+    if templates is not None:
+        stages["templates"] = lambda: templates.match(curves, CONFIG)
+    times = {name: milliseconds(stage, len(curves)) for name, stage in stages.items()}
+    times["read_off"] = round(times["all_but_templates"] - times["statistics"] - times["gaussian_process"], 4)
+    every = np.linspace(0, len(points) - 1, N_PEER).astype(int)
+    theirs = milliseconds(lambda: [peer(*points[i]) for i in every], N_PEER, 1)
+    ours = milliseconds(lambda: [fit(*points[i]) for i in every], N_PEER)
+    return {
+        "what": "processor milliseconds an object, one thread, whole curves; read_off is a difference",
+        "version": firstlight.__version__,
+        "machine": machine(),
+        "n_objects": len(curves),
+        "n_observations": int(curves.offsets[-1]),
+        "mean_points_in_gaussian_process": round(float(np.mean([n for _, n in points])), 1),
+        "milliseconds": times,
+        "peer": {
+            "what": f"scikit-learn GaussianProcessRegressor, same grid of 12 kernels, {N_PEER} objects",
+            "milliseconds": theirs,
+            "ours_on_the_same_objects": ours,
+            "times_faster": round(theirs / ours, 1),
+            "largest_difference_of_the_surface": difference(points, every),
+        },
+    }
+
+
+def milliseconds(stage: Callable[[], Any], n_objects: int, repeats: int = REPEATS) -> float:
+    """Median processor time an object, after one run to compile and warm up."""
+    stage()
+    times = []
+    for _ in range(repeats):
+        start = time.process_time()
+        stage()
+        times.append(time.process_time() - start)
+    return round(1e3 * statistics.median(times) / n_objects, 4)
+
+
+def machine() -> dict[str, Any]:
+    cpu = platform.processor()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), cpu)
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "load_before": round(os.getloadavg()[0], 2),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    } | {name: version(name) for name in ("numpy", "numba", "scikit-learn")}
+
+
+# --- ours -----------------------------------------------------------------------
+
+
+def binned(curves: LightCurves) -> list[tuple[NDArray[np.float64], int]]:
+    """Nightly points of every object, as the Gaussian process sees them."""
+    result = []
+    for i, reference in enumerate(reference_mjd(curves)):
+        start, stop = int(curves.offsets[i]), int(curves.offsets[i + 1])
+        points = np.empty((4, max(stop - start, 1)))
+        n = bin_object(
+            start, stop, curves.mjd, curves.band, curves.flux, curves.flux_err, reference,
+            CONFIG.window[0], CONFIG.window[1], CONFIG.bin_width, CONFIG.max_points, points,
+        )  # fmt: skip
+        normalise(points, n)
+        result.append((points, n))
+    return result
+
+
+def fit(points: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    """Choose the kernel and predict the surface, shape (6, n_grid)."""
+    U, weights, alpha = np.empty((n, n)), np.empty((n, n)), np.empty(n)
+    kernel = CONFIG.band_kernel()
+    scales, amplitudes = np.array(CONFIG.time_scales), np.array(CONFIG.amplitudes)
+    chosen = select(points, n, kernel, scales, amplitudes, U, alpha, weights)
+    sums = np.empty((6, len(GRID)))
+    predict_grid(points, n, alpha, chosen[0], chosen[1] ** 2, GRID, sums)
+    return kernel @ sums
+
+
+def statistics_only(curves: LightCurves) -> None:
+    out = np.empty(len(statistics_features()))
+    lags, windows = np.array(LAGS), np.array(COLOUR_WINDOWS)
+    pairs = np.array(COLOURS, dtype=np.int64)
+    for curve, reference in zip(curves, reference_mjd(curves), strict=True):
+        flux, err = curve.flux.astype(np.float64), curve.flux_err.astype(np.float64)
+        time_, band = curve.mjd - reference, curve.band.astype(np.int64)
+        write_statistics(time_, band, flux, err, curve.detected, lags, windows, pairs, out, 0)
+
+
+# --- peer -----------------------------------------------------------------------
+
+
+def peer(points: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    """The same choice and surface with scikit-learn, with our order of the search."""
+    amplitude = float(np.sqrt(CONFIG.amplitudes[0] * CONFIG.amplitudes[-1]))
+    models = [_sklearn(points, n, scale, amplitude) for scale in CONFIG.time_scales]
+    scale = CONFIG.time_scales[int(np.argmax([m.log_marginal_likelihood_value_ for m in models]))]
+    models = [_sklearn(points, n, scale, a) for a in CONFIG.amplitudes]
+    best = models[int(np.argmax([m.log_marginal_likelihood_value_ for m in models]))]
+    at = np.stack([np.tile(GRID / scale, 6), np.repeat(_wavelength(), len(GRID))], axis=1)
+    return best.predict(at).reshape(6, len(GRID))
+
+
+def _wavelength() -> NDArray[np.float64]:
+    return EFFECTIVE_WAVELENGTH / CONFIG.wavelength_scale
+
+
+class _Separable(Matern):
+    """Product of one-dimensional Matern kernels (scikit-learn has only the radial one)."""
+
+    def __call__(self, X: Any, Y: Any = None, eval_gradient: bool = False) -> Any:
+        Y = X if Y is None else Y
+        parts = [super(_Separable, self).__call__(X[:, [k]], Y[:, [k]]) for k in range(2)]
+        product = parts[0] * parts[1]
+        return (product, np.empty((*product.shape, 0))) if eval_gradient else product
+
+
+def _sklearn(points: NDArray[np.float64], n: int, scale: float, amplitude: float) -> GaussianProcessRegressor:
+    kernel = ConstantKernel(amplitude**2, "fixed") * _Separable(1.0, "fixed", nu=1.5)
+    model = GaussianProcessRegressor(kernel, alpha=points[3, :n], optimizer=None)
+    X = np.stack([points[0, :n] / scale, _wavelength()[points[1, :n].astype(int)]], axis=1)
+    return model.fit(X, points[2, :n])
+
+
+def difference(points: list[tuple[NDArray[np.float64], int]], some: NDArray[np.int64]) -> float:
+    """Largest difference between our surfaces and the peer's, over the flux scale."""
+    return float(f"{max(float(np.abs(fit(*points[i]) - peer(*points[i])).max()) for i in some):.1e}")
+
+
+if __name__ == "__main__":
+    main()
