@@ -1,7 +1,7 @@
 """Calibration of class probabilities on held-out objects, by days since trigger.
 
-Each log-probability is scaled (one inverse temperature for all classes) and, where that
-helps, shifted class by class ("vector scaling" with one scale). Both may drift smoothly
+Each log-probability is scaled (one inverse temperature for all classes) and, if asked
+for, shifted class by class ("vector scaling" with one scale). Both may drift smoothly
 with the phase, between knots in log time, so that early probabilities, which come from
 little data, are corrected apart from late ones. How much freedom the data bear is chosen
 by cross-validation over objects; with too few of them nothing is changed.
@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.classify.balance import object_weights
-from firstlight.classify.protocol import encode_labels
 from firstlight.classify.storage import read_state, write_state
 from firstlight.errors import BundleError, DataError
+from firstlight.taxonomy import class_index
 
 __all__ = ["CalibrationConfig", "PhaseCalibrator"]
 
@@ -53,7 +53,8 @@ class CalibrationConfig:
         Pull of neighbouring knots towards each other, in objects.
     shift_classes : bool
         Whether classes may be shifted. Shifts undo the class weights of training: they
-        serve the log-loss of the objects as frequent as they are, not rare classes.
+        serve common classes and cost rare ones (decision 0040). Without them the most
+        probable class stays what it was.
     """
 
     knots: tuple[float, ...] = (0.0, 2.0, 8.0, 32.0, 128.0)
@@ -61,7 +62,7 @@ class CalibrationConfig:
     folds: int = 5
     ridge: float = 2.0
     smoothness: float = 20.0
-    shift_classes: bool = True
+    shift_classes: bool = False
 
 
 class PhaseCalibrator:
@@ -125,6 +126,8 @@ class PhaseCalibrator:
         ------
         DataError
             If lengths disagree.
+        UnknownClassError
+            If a class is not in the taxonomy.
         """
         proba = np.asarray(proba, dtype=np.float64)
         labels = np.asarray(labels, dtype=np.str_)
@@ -136,7 +139,7 @@ class PhaseCalibrator:
                 f"{len(phase)} phases and {len(groups)} groups do not fit together"
             )
         known = np.isin(labels, list(classes))
-        encode_labels(labels[known])  # names that are no classes are an error
+        class_index(classes)  # a name that is no class is an error
         code = np.array([list(classes).index(name) for name in labels[known]], dtype=np.int64)
         _, owner = np.unique(groups[known], return_inverse=True)
         n_knots, n_objects = len(self.config.knots), int(owner.max(initial=-1)) + 1
@@ -331,7 +334,7 @@ def _cross_validate(rows: _Rows, fold: NDArray[np.int64], config: CalibrationCon
     n_objects = rows.weight.sum()
     n_knots, n_classes = rows.hats.shape[1], rows.log_proba.shape[1]
     nothing = rows.scores(np.zeros(n_knots), np.zeros((n_knots, n_classes)))
-    losses = {_IDENTITY: rows.loss(nothing) / n_objects}
+    losses = {_IDENTITY: float(rows.loss(nothing) / n_objects)}
     for name, freedom in _CANDIDATES.items():
         if freedom[1] and not config.shift_classes:
             continue
@@ -340,5 +343,5 @@ def _cross_validate(rows: _Rows, fold: NDArray[np.int64], config: CalibrationCon
             inside = fold == k
             held = rows.take(inside)
             total += held.loss(held.scores(*_fit(rows.take(~inside), freedom, config)))
-        losses[name] = total / n_objects
+        losses[name] = float(total / n_objects)
     return losses

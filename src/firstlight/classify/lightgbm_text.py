@@ -11,7 +11,7 @@ from collections import defaultdict
 import numpy as np
 from numpy.typing import NDArray
 
-from firstlight.classify.trees import MISSING_HIGH, MISSING_IS_ZERO, MISSING_LOW, Forest
+from firstlight.classify.trees import MISSING_HIGH, MISSING_IS_ZERO, MISSING_LOW, Forest, floor_float32
 from firstlight.errors import BundleError
 
 __all__ = ["compact", "read_forest"]
@@ -37,7 +37,7 @@ _MISSING_NONE, _MISSING_NAN = 0, 2
 def compact(text: str) -> str:
     """Drop what prediction does not need, and shorten the numbers.
 
-    Thresholds become the float32 below them, which is exact for float32 rows; leaf
+    Thresholds are rounded so that float32 rows fall on the same side; leaf
     values keep nine digits, which is how they are used from then on: the stored text
     *is* the model.
 
@@ -166,7 +166,7 @@ def _numbers(lines: dict[str, list[str]], key: str) -> NDArray[np.float64]:
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)  # older numpy's word for "not a number"
         try:
-            return np.fromstring(" ".join(lines[key]), dtype=np.float64, sep=" ")
+            return np.fromstring(" ".join(filter(None, lines[key])), dtype=np.float64, sep=" ")
         except (DeprecationWarning, ValueError) as error:
             raise BundleError(f"damaged LightGBM model text: {key} holds what is no number") from error
 
@@ -180,11 +180,17 @@ def _header_number(lines: dict[str, list[str]], key: str) -> int:
 
 def _shorten(key: str, values: str) -> str:
     if key == "threshold":
-        exact = np.array(values.split(), dtype=np.float64)
-        with np.errstate(over="ignore"):
-            below = exact.astype(np.float32)
-        below = np.where(below > exact, np.nextafter(below, np.float32(-np.inf)), below)
-        return " ".join(str(number) for number in below)
+        floats = floor_float32(np.array(values.split(), dtype=np.float64))
+        return " ".join(_decimal(number) for number in floats)
     if key == "leaf_value":
         return " ".join(f"{float(number):.9g}" for number in values.split())
     return values
+
+
+def _decimal(number: np.float32) -> str:
+    """Short decimal, at least the number and below the next float32: it splits the same rows."""
+    shortest = str(number)
+    if float(shortest) >= float(number):
+        return shortest
+    # One or two units of the ninth digit more; a float32 step is six of them or more.
+    return f"{float(number) + 1e-8 * abs(float(number)):.8e}"

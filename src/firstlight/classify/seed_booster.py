@@ -28,7 +28,7 @@ from firstlight.classify.trees import Forest, softmax
 
 __all__ = ["SeedBooster", "SeedBoosterConfig"]
 
-_LARGEST = float(np.finfo(np.float32).max)  # scikit-learn's trees take no infinity
+_LARGEST = 1e30  # scikit-learn takes no infinity, nor a float32 sum of all values that overflows
 _FLOOR = float(np.finfo(np.float64).eps)  # scikit-learn clips the prior here
 
 
@@ -128,8 +128,7 @@ class SeedBooster:
         watch = _StageWatch(self.config.patience, self.config.n_estimators, progress)
         if held is not None:
             held_code = np.array([classes.index(name) for name in held.labels])
-            held_weight = class_weights(held_code, self.config.class_weight_exponent, held.sample_weight)
-            watch.look_at(self._filled(held.X), held_code, held_weight)
+            watch.look_at(self._filled(held.X), held_code, np.asarray(held.sample_weight, np.float64))
         weight = class_weights(code, self.config.class_weight_exponent, weight)
         if self.config.oversample_exponent > 0.0:
             chosen = oversample(

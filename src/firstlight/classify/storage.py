@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,12 @@ def read_text(path: Path) -> str:
         If the file is missing or damaged.
     """
     try:
-        return gzip.decompress(path.read_bytes()).decode("utf-8")
-    except (OSError, EOFError, ValueError) as error:
+        text = gzip.decompress(path.read_bytes()).decode("utf-8")
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise BundleError(f"{path}: cannot be read ({error}); save the bundle anew") from error
+    if not text:
+        raise BundleError(f"{path}: empty; save the bundle anew")
+    return text
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

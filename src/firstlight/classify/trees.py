@@ -121,7 +121,7 @@ class Forest:
                 f"a tree of {n_nodes.max()} nodes over {len(columns)} columns does not fit; "
                 f"at most {_MAX_FIELD} of each: grow smaller trees"
             )
-        bits = np.where(inner, _ordered(_floor_float32(threshold)), np.iinfo(np.int32).max)
+        bits = np.where(inner, _ordered(floor_float32(threshold)), np.iinfo(np.int32).max)
         root = np.concatenate([[0], np.cumsum(n_nodes)[:-1]]).astype(np.int64)[: len(n_nodes)]
         nodes, values, depth = _breadth_first(
             root,
@@ -222,21 +222,24 @@ class Forest:
 
     def _check(self) -> None:
         """Raise BundleError unless every index stays within its bounds."""
-        n_nodes = np.diff(np.append(self.root, len(self.nodes)))
-        size = np.repeat(n_nodes, n_nodes) if (n_nodes > 0).all() else np.zeros(0, np.int64)
-        child = self.nodes & (_MAX_FIELD - 1)
-        own = np.arange(len(self.nodes)) - np.repeat(self.root, np.maximum(n_nodes, 0))
-        column = (self.nodes >> _FIELD_BITS) & (_MAX_FIELD - 1)
-        sound = (
-            len(size) == len(self.nodes) == len(self.value)
-            and len(self.depth) == len(self.output) == len(self.root)
-            and bool(np.all((child == own) | ((child > own) & (child + 1 < size))))
-            and bool(np.all(column < len(self.column_feature)))
-            and bool(np.all((self.column_feature >= 0) & (self.column_feature < self.n_features)))
+        n_total, n_trees = len(self.nodes), len(self.root)
+        n_nodes = np.diff(np.append(self.root, n_total))
+        whole = (
+            len(self.value) == n_total
+            and len(self.depth) == len(self.output) == n_trees
             and len(self.column_missing) == len(self.column_feature)
+            and bool(np.all(n_nodes > 0))
+            and (self.root[0] == 0 if n_trees else n_total == 0)
             and bool(np.all((self.output >= 0) & (self.output < self.n_outputs)))
+            and bool(np.all((self.column_feature >= 0) & (self.column_feature < self.n_features)))
         )
-        if not sound:
+        if whole:
+            own = np.arange(n_total) - np.repeat(self.root, n_nodes)
+            child = self.nodes & (_MAX_FIELD - 1)
+            column = (self.nodes >> _FIELD_BITS) & (_MAX_FIELD - 1)
+            inside = (child == own) | ((child > own) & (child + 1 < np.repeat(n_nodes, n_nodes)))
+            whole = bool(np.all(inside & (column < len(self.column_feature))))
+        if not whole:
             raise BundleError("forest with an index outside its bounds; the file is damaged, write it anew")
 
 
@@ -265,7 +268,7 @@ def softmax(raw: NDArray[np.float64]) -> NDArray[np.float64]:
     return out
 
 
-def _floor_float32(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
+def floor_float32(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
     """Largest float32 at most each threshold: float32 rows compare with it as with the original."""
     threshold = np.asarray(threshold, dtype=np.float64)
     with np.errstate(over="ignore"):
