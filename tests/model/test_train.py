@@ -132,7 +132,7 @@ def test_the_learning_rate_falls_to_a_hundredth(tiny_config):
 
 def test_each_group_of_targets_has_the_weight_it_is_given(sample, tiny_config):
     context = make_steps(sample, tiny_config.steps).context()
-    vae = replace(tiny_config.vae, band_weight=3.0, absolute_weight=0.0)
+    vae = replace(tiny_config.vae, scalar_weight=1.0, band_weight=3.0, absolute_weight=0.0)
     scale, groups = _target_scale(context, vae), _target_groups()
     assert scale.sum() == pytest.approx(1.0)
     assert scale[groups == "band"].sum() == pytest.approx(3.0 * scale[groups == "scalar"].sum(), rel=1e-5)

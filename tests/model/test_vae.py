@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from firstlight.model import TrainConfig, VaeConfig
-from firstlight.model.train import _batch
-from firstlight.model.vae import RnnVae
-from firstlight.preprocess.steps import N_CONTEXT, make_steps
+from firstlight.model.train import _batch, _make_targets
+from firstlight.model.vae import N_TARGETS, RnnVae
+from firstlight.preprocess.steps import make_steps
 
 SMALL = VaeConfig(hidden=8, width=16, head_width=16)
 
@@ -14,9 +14,9 @@ SMALL = VaeConfig(hidden=8, width=16, head_width=16)
 def make(config, tiny_config, sample, n=12):
     torch.manual_seed(0)
     model = RnnVae(config)
-    model.target_scale.fill_(1.0 / N_CONTEXT)
-    steps = make_steps(sample.take(range(n)), tiny_config.steps)
-    return model, _batch(steps, steps.context(), replace(tiny_config, vae=config))
+    model.target_scale.fill_(1.0 / N_TARGETS)
+    curves = sample.take(range(n))
+    return model, _batch(make_steps(curves, tiny_config.steps), _make_targets(curves, tiny_config))
 
 
 def test_shapes_follow_the_settings(tiny_config, sample):
@@ -25,7 +25,7 @@ def test_shapes_follow_the_settings(tiny_config, sample):
     mean, log_var = model.encode(batch.steps, batch.lengths, batch.context)
     assert mean.shape == log_var.shape == (12, 4)
     assert model.decode(mean, batch.steps, batch.context).shape == batch.flux.shape
-    assert model.reconstruct(mean).shape == (12, N_CONTEXT)
+    assert model.reconstruct(mean).shape == (12, N_TARGETS)
 
 
 def test_the_seed_has_two_layers_of_sixty_four_and_six_latents():

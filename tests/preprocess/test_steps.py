@@ -202,15 +202,6 @@ def test_absolute_peak_follows_the_distance_modulus():
     np.testing.assert_allclose(-entry(steps, "absolute_peak") - 19.0, expected, atol=0.02)
 
 
-def test_distance_modulus_agrees_with_astropy():
-    from astropy.cosmology import FlatLambdaCDM
-
-    from firstlight.preprocess.steps import _distance_modulus_table
-
-    z, modulus = _distance_modulus_table()
-    np.testing.assert_allclose(modulus, FlatLambdaCDM(70.0, 0.3).distmod(z).value, atol=2e-3)
-
-
 def test_target_weights_ask_only_for_what_was_seen():
     context = make_steps(curve([0, 8], [1000, 2000], redshift=0.0, redshift_err=0.0), CONFIG).context()
     weight = dict(zip(CONTEXT_NAMES, target_weights(context)[0], strict=True))

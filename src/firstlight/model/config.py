@@ -31,9 +31,10 @@ class VaeConfig:
         KL [nat] of each latent that costs nothing.
     curve_weight : float
         Weight of the reconstructed light curve.
-    scalar_weight, band_weight, window_weight, redshift_weight, absolute_weight : float
+    scalar_weight, band_weight, window_weight, shape_weight, redshift_weight, absolute_weight : float
         Weights of the head's groups: counts and spans, per-band moments, fluxes in
-        windows after trigger and peak, redshift and galactic flag, absolute magnitudes.
+        windows after trigger and peak, rest-frame shape, redshift and galactic flag,
+        absolute magnitudes. Only their ratios matter.
     flux_floor : float
         Model error of the reconstructed light curve, relative to the running peak.
     amplitude : {"fitted", "latent"}
@@ -46,15 +47,16 @@ class VaeConfig:
     latent: int = 6
     hidden: int = 64
     layers: int = 2
-    width: int = 128
-    head_width: int = 128
-    kl_weight: float = 0.005
+    width: int = 512
+    head_width: int = 256
+    kl_weight: float = 0.001
     kl_warmup: int = 5
     free_bits: float = 0.0
     curve_weight: float = 0.05
-    scalar_weight: float = 1.0
+    scalar_weight: float = 0.3
     band_weight: float = 1.0
-    window_weight: float = 1.0
+    window_weight: float = 4.0
+    shape_weight: float = 20.0
     redshift_weight: float = 1.0
     absolute_weight: float = 1.0
     flux_floor: float = 0.1

@@ -19,7 +19,7 @@ from firstlight.errors import BundleError, BundleVersionError, DataError
 from firstlight.lightcurves import LightCurve, LightCurves
 from firstlight.model.config import EncoderConfig
 from firstlight.preprocess import running
-from firstlight.preprocess.steps import Steps, make_context, make_steps, target_weights
+from firstlight.preprocess.steps import WINDOWS, WINDOWS_KNOWN, Steps, make_context, make_steps
 from firstlight.settings import from_table, to_table
 
 __all__ = ["Encoder", "EncoderState", "Latents"]
@@ -41,8 +41,8 @@ class Latents(NamedTuple):
     mean, log_var : float32 arrays, shape (n_objects, latent)
         Mean and log variance of the latent's posterior.
     recon_error : float32 array, shape (n_objects,)
-        Squared error of the summary that the head draws from the mean, in training
-        standard deviations squared; higher = stranger.
+        Mean squared error of the window fluxes that the head draws from the mean, weighted
+        by how well each is known, in training standard deviations squared; higher = stranger.
     """
 
     mean: Floats
@@ -149,9 +149,11 @@ class Encoder:
         mean = self._linear("mean", x)
         log_var = np.clip(self._linear("log_var", x), -12.0, 4.0)
         drawn = self._linear("head1", mean, relu=True)
-        drawn = self._linear("head3", self._linear("head2", drawn, relu=True))
-        weight = target_weights(context) * w["target_scale"]
-        error = (weight * (drawn - scaled) ** 2).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-6)
+        drawn = self._linear("head2", drawn, relu=True)
+        drawn = drawn @ w["head3.weight"][WINDOWS].T + w["head3.bias"][WINDOWS]
+        weight = context[:, WINDOWS_KNOWN]
+        error = (weight * (drawn - scaled[:, WINDOWS]) ** 2).sum(axis=1)
+        error /= np.maximum(weight.sum(axis=1), 1e-6)
         return Latents(mean, log_var, error.astype(np.float32))
 
     def _linear(self, name: str, x: Floats, *, relu: bool = False) -> Floats:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from firstlight.model.augment import augment
 from firstlight.model.config import EncoderConfig, TrainConfig, VaeConfig
 from firstlight.model.encode import Encoder
 from firstlight.preprocess import running
+from firstlight.preprocess.shape import N_SHAPE, rest_frame_shape
 from firstlight.preprocess.steps import CONTEXT_NAMES, Steps, make_steps, target_weights
 from firstlight.settings import to_table
 
@@ -115,14 +116,15 @@ def train_encoder(
         ) from error
     _check_sets(curves, validation)
     torch.manual_seed(seed)
-    run = _start(curves, config)
+    targets = _make_targets(curves, config)
+    run = _start(targets, config)
     checkpoint = None if folder is None else Path(folder) / CHECKPOINT_FILE
     identity = _identity(curves, validation, config, seed)
     if checkpoint is not None and checkpoint.exists():
         _resume(run, checkpoint, identity)
     held_out = list(_validation_batches(validation, config, seed))
     while run.epoch < config.train.epochs and run.epoch - run.best_epoch < config.train.patience:
-        row = _epoch(run, curves, config, seed, held_out)
+        row = _epoch(run, curves, targets, config, seed, held_out)
         if checkpoint is not None:
             _save_checkpoint(run, checkpoint, identity)
             _write_history(run.history, checkpoint.with_name(HISTORY_FILE))
@@ -164,14 +166,14 @@ def _check_sets(curves: LightCurves, validation: LightCurves) -> None:
 # --- one epoch ----------------------------------------------------------------
 
 
-def _start(curves: LightCurves, config: EncoderConfig) -> _Run:
+def _start(targets: "_Targets", config: EncoderConfig) -> _Run:
     """Fresh network and optimiser, scaled to the training set."""
     import torch
 
     from firstlight.model.vae import RnnVae
 
-    context = make_steps(curves, config.steps).context()
     model = RnnVae(config.vae)
+    context = targets.context
     std = context.std(axis=0)
     model.context_mean.copy_(torch.from_numpy(context.mean(axis=0)))
     # A constant entry (every redshift known) must not explode when it moves at last.
@@ -190,11 +192,12 @@ def _target_scale(context: NDArray[np.float32], config: VaeConfig) -> NDArray[np
         "scalar": config.scalar_weight,
         "band": config.band_weight,
         "window": config.window_weight,
+        "shape": config.shape_weight,
         "redshift": config.redshift_weight,
         "absolute": config.absolute_weight,
         "none": 0.0,
     }
-    varies = context.std(axis=0) > 1e-3
+    varies = np.concatenate([context.std(axis=0) > 1e-3, np.ones(N_SHAPE, dtype=bool)])
     scale = np.zeros(len(groups), dtype=np.float32)
     for name, value in weight.items():
         members = (groups == name) & varies
@@ -204,7 +207,7 @@ def _target_scale(context: NDArray[np.float32], config: VaeConfig) -> NDArray[np
 
 
 def _target_groups() -> NDArray[np.str_]:
-    """Group of every entry of the context."""
+    """Group of every target: the entries of the context, then those of the shape."""
     n_scalars = running.SUMMARY_NAMES.index("share_u")
     n_bands = running.SUMMARY_NAMES.index("trigger0_u")
     groups = np.full(len(CONTEXT_NAMES), "absolute", dtype="U8")
@@ -216,11 +219,16 @@ def _target_groups() -> NDArray[np.str_]:
             groups[i] = "none"
         elif name in ("galactic", "log_redshift"):
             groups[i] = "redshift"
-    return groups
+    return np.concatenate([groups, np.full(N_SHAPE, "shape", dtype="U8")])
 
 
 def _epoch(
-    run: _Run, curves: LightCurves, config: EncoderConfig, seed: int, held_out: "list[Batch]"
+    run: _Run,
+    curves: LightCurves,
+    targets: "_Targets",
+    config: EncoderConfig,
+    seed: int,
+    held_out: "list[Batch]",
 ) -> dict[str, float]:
     """Train one epoch, validate, note what was best; return the row of the history."""
     import torch
@@ -235,7 +243,7 @@ def _epoch(
     kl_scale = min(1.0, (run.epoch + 1) / max(config.vae.kl_warmup, 1))
     run.model.train()
     loss_sum, n_seen = 0.0, 0
-    for batch in _training_batches(curves, config, rng):
+    for batch in _training_batches(curves, targets, config, rng):
         noise = torch.randn(len(batch.lengths), config.vae.latent, generator=generator)
         loss = run.model.losses(batch, kl_scale, noise).total
         run.optimizer.zero_grad()
@@ -284,35 +292,48 @@ def _validate(model: "RnnVae", held_out: "list[Batch]") -> dict[str, float]:
 # --- batches ------------------------------------------------------------------
 
 
+class _Targets(NamedTuple):
+    """What the head must draw: of the whole curve, however little of it the encoder is shown."""
+
+    context: NDArray[np.float32]  # (n_objects, N_CONTEXT)
+    shape: NDArray[np.float32]  # (n_objects, N_SHAPE)
+    known: NDArray[np.float32]  # (n_objects, N_CONTEXT + N_SHAPE)
+
+    def take(self, index: NDArray[np.int64]) -> "_Targets":
+        """Targets of the objects at the given positions."""
+        return _Targets(self.context[index], self.shape[index], self.known[index])
+
+
+def _make_targets(curves: LightCurves, config: EncoderConfig) -> _Targets:
+    context = make_steps(curves, config.steps).context()
+    shape, known = rest_frame_shape(curves)
+    return _Targets(context, shape, np.concatenate([target_weights(context), known], axis=1))
+
+
 def _training_batches(
-    curves: LightCurves, config: EncoderConfig, rng: np.random.Generator
+    curves: LightCurves, targets: _Targets, config: EncoderConfig, rng: np.random.Generator
 ) -> "Iterator[Batch]":
     """Augmented objects in random batches of similar length."""
-    shown = augment(curves, config.train, rng)
-    steps = make_steps(shown, config.steps)
-    # The head answers with the redshift even where the encoder is not told.
-    target = Steps(
-        steps.values, steps.offsets, steps.summary, curves.redshift, curves.redshift_err, steps.flux_scale
-    ).context()
+    steps = make_steps(augment(curves, config.train, rng), config.steps)
     order = np.argsort(steps.n_steps + rng.uniform(0.0, 4.0, len(steps)), kind="stable")
     groups = [order[i : i + config.train.batch] for i in range(0, len(order), config.train.batch)]
     for k in rng.permutation(len(groups)):
-        yield _batch(steps.take(groups[k]), target[groups[k]], config)
+        yield _batch(steps.take(groups[k]), targets.take(groups[k]))
 
 
 def _validation_batches(validation: LightCurves, config: EncoderConfig, seed: int) -> "Iterator[Batch]":
     """Each validation object whole, and once more as augmented by the seed."""
     rng = np.random.default_rng([seed, 2**31])
+    targets = _make_targets(validation, config)
     for shown in (validation, augment(validation, config.train, rng)):
         steps = make_steps(shown, config.steps)
-        target = steps.context()
         order = np.argsort(steps.n_steps, kind="stable")
         for i in range(0, len(order), 256):
             chosen = order[i : i + 256]
-            yield _batch(steps.take(chosen), target[chosen], config)
+            yield _batch(steps.take(chosen), targets.take(chosen))
 
 
-def _batch(steps: Steps, target: NDArray[np.float32], config: EncoderConfig) -> "Batch":
+def _batch(steps: Steps, targets: _Targets) -> "Batch":
     """Pad, and recover the flux of every bin from its channels."""
     import torch
 
@@ -332,13 +353,13 @@ def _batch(steps: Steps, target: NDArray[np.float32], config: EncoderConfig) -> 
         padded,
         np.maximum(steps.n_steps, 1),
         steps.context(),
-        target,
-        target_weights(target),
+        *targets,
         relative,
         np.where(observed > 0.0, error / peak, 1.0),
         observed,
     )
-    return Batch(*(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays))
+    # Order of the fields: steps, lengths, context, target, shape, known, flux, flux_err, observed.
+    return Batch(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays))
 
 
 # --- checkpoint and history ----------------------------------------------------

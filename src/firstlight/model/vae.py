@@ -3,9 +3,11 @@
 A unidirectional GRU reads the time bins of a light curve; two fully connected layers
 join its last state with the running summary and the redshift and give mean and log
 variance of the latent. A second GRU draws the light curve again from the latent, and a
-head draws the summary again: what the decoder must reconstruct is what the latent
-learns. No label enters. Kingma & Welling (2013, arXiv:1312.6114); Villar et al. (2020,
-doi:10.3847/1538-4357/abc6fd). Only training imports this module.
+head draws the summary and the rest-frame shape of the whole curve: what the decoder must
+reconstruct is what the latent reconstruct is what the latent learns. No label enters.
+
+Kingma & Welling (2013, arXiv:1312.6114); Villar et al. (2020, doi:10.3847/1538-4357/abc6fd).
+Only training imports this module.
 """
 
 from typing import NamedTuple
@@ -16,9 +18,12 @@ from torch import Tensor, nn
 from firstlight.bands import N_BANDS
 from firstlight.model.config import VaeConfig
 from firstlight.preprocess.running import CHANNELS_PER_BAND, N_CHANNELS
+from firstlight.preprocess.shape import N_SHAPE
 from firstlight.preprocess.steps import N_CONTEXT
 
-__all__ = ["Batch", "Losses", "RnnVae"]
+__all__ = ["N_TARGETS", "Batch", "Losses", "RnnVae"]
+
+N_TARGETS = N_CONTEXT + N_SHAPE
 
 _BIN_CHANNELS = slice(CHANNELS_PER_BAND * N_BANDS, CHANNELS_PER_BAND * N_BANDS + 4)  # time alone
 _REDSHIFT_COLUMNS = slice(N_CONTEXT - 11, N_CONTEXT - 7)
@@ -31,8 +36,9 @@ class Batch(NamedTuple):
     steps: Tensor  # (batch, time, N_CHANNELS)
     lengths: Tensor  # (batch,) int64
     context: Tensor  # (batch, N_CONTEXT), what the encoder is told
-    target: Tensor  # (batch, N_CONTEXT), what the head must say
-    target_weight: Tensor  # (batch, N_CONTEXT), 0 to 1
+    target: Tensor  # (batch, N_CONTEXT), what the head must say of the whole curve
+    shape: Tensor  # (batch, N_SHAPE), and what rest-frame shape it must draw
+    known: Tensor  # (batch, N_TARGETS), 0 to 1, how far each of both is knowledge
     flux: Tensor  # (batch, time, N_BANDS), over the object's peak
     flux_err: Tensor  # (batch, time, N_BANDS)
     observed: Tensor  # (batch, time, N_BANDS), 0 or 1
@@ -66,7 +72,7 @@ class RnnVae(nn.Module):
         self.config = config
         self.register_buffer("context_mean", torch.zeros(N_CONTEXT))
         self.register_buffer("context_std", torch.ones(N_CONTEXT))
-        self.register_buffer("target_scale", torch.ones(N_CONTEXT))
+        self.register_buffer("target_scale", torch.ones(N_TARGETS))
         self.encoder = nn.GRU(N_CHANNELS, config.hidden, config.layers, batch_first=True)
         self.fc1 = nn.Linear(config.hidden + N_CONTEXT, config.width)
         self.fc2 = nn.Linear(config.width, config.width)
@@ -78,7 +84,7 @@ class RnnVae(nn.Module):
         self.flux2 = nn.Linear(config.hidden, N_BANDS)
         self.head1 = nn.Linear(config.latent, config.head_width)
         self.head2 = nn.Linear(config.head_width, config.head_width)
-        self.head3 = nn.Linear(config.head_width, N_CONTEXT)
+        self.head3 = nn.Linear(config.head_width, N_TARGETS)
 
     def scale(self, context: Tensor) -> Tensor:
         """Context in standard deviations of the training set, clipped."""
@@ -104,7 +110,7 @@ class RnnVae(nn.Module):
         return self.flux2(torch.relu(self.flux1(states)))
 
     def reconstruct(self, latent: Tensor) -> Tensor:
-        """Scaled context as the head draws it, (batch, N_CONTEXT)."""
+        """Scaled context and shape as the head draws them, (batch, N_TARGETS)."""
         return self.head3(torch.relu(self.head2(torch.relu(self.head1(latent)))))
 
     def losses(self, batch: Batch, kl_scale: float = 1.0, noise: Tensor | None = None) -> Losses:
@@ -123,9 +129,9 @@ class RnnVae(nn.Module):
         mean, log_var = self.encode(batch.steps, batch.lengths, batch.context)
         latent = mean if noise is None else mean + noise * torch.exp(0.5 * log_var)
         kl = 0.5 * (mean**2 + log_var.exp() - 1.0 - log_var).mean(dim=0)  # (latent,)
-        head_error = (self.reconstruct(latent) - self.scale(batch.target)) ** 2
-        weight = batch.target_weight * self.target_scale
-        head = (weight * head_error).sum(dim=1).mean()
+        goal = torch.cat([self.scale(batch.target), batch.shape], dim=1)
+        head_error = (self.reconstruct(latent) - goal) ** 2
+        head = (batch.known * self.target_scale * head_error).sum(dim=1).mean()
         if config.curve_weight > 0.0:
             curve, chi2 = self._curve_errors(latent, batch)
         else:

@@ -7,20 +7,23 @@ curve cut at time t are those that a stream would know at t.
 """
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Self
 
 import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
 from firstlight.errors import SettingsError
 from firstlight.lightcurves import LightCurves
 from firstlight.preprocess import running
+from firstlight.preprocess.calibrate import distance_modulus
 
 __all__ = [
     "CONTEXT_NAMES",
     "N_CONTEXT",
+    "WINDOWS",
+    "WINDOWS_KNOWN",
     "Steps",
     "StepsConfig",
     "make_context",
@@ -35,14 +38,18 @@ REDSHIFT_NAMES = (
     "log_redshift",
     "log_redshift_err",
     "absolute_peak",
-    *(f"absolute_{band}" for band in "ugrizy"),
+    *(f"absolute_{band}" for band in BANDS),
 )
 #: Name of each entry of an object's context vector.
 CONTEXT_NAMES = running.SUMMARY_NAMES + REDSHIFT_NAMES
 N_CONTEXT = len(CONTEXT_NAMES)
 
+#: Columns of the window fluxes in a context, and of how well each is known.
+WINDOWS = slice(running.SUMMARY_NAMES.index("trigger0_u"), running.SUMMARY_NAMES.index("trigger0_u_known"))
+WINDOWS_KNOWN = slice(WINDOWS.stop, running.N_SUMMARY)
+
 _PEAK_COLUMN = running.SUMMARY_NAMES.index("peak")
-_HIGH_COLUMNS = np.array([running.SUMMARY_NAMES.index(f"high_{band}") for band in "ugrizy"])
+_HIGH_COLUMNS = np.array([running.SUMMARY_NAMES.index(f"high_{band}") for band in BANDS])
 _FAINT_FLUX = 0.1  # in units of the flux scale; a band that never rose counts as this bright
 
 
@@ -245,21 +252,9 @@ def make_context(
     block[:, 3] = np.where(outside, np.log(np.clip(z_err, 0.0, 10.0) + 0.01) - np.log(0.01), 0.0)
     bright = np.column_stack([summary[:, _PEAK_COLUMN], summary[:, _HIGH_COLUMNS]]).astype(np.float64)
     flux = flux_scale * np.maximum(np.sinh(bright), _FAINT_FLUX)
-    modulus = np.interp(z, *_distance_modulus_table())
-    absolute = 31.4 - 2.5 * np.log10(flux) - modulus[:, None]
+    absolute = AB_ZERO_POINT_NJY - 2.5 * np.log10(flux) - distance_modulus(z)[:, None]
     block[:, 4:] = np.where(outside[:, None], np.clip(-(absolute + 19.0), -12.0, 8.0), 0.0)
     return np.concatenate([summary, block], axis=1)
-
-
-@cache
-def _distance_modulus_table() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Redshift and distance modulus [mag] of a flat universe, H0 = 70 km/s/Mpc, Omega_m = 0.3."""
-    z = np.concatenate([[1e-3], np.geomspace(2e-3, 8.0, 400)])
-    fine = np.linspace(0.0, 8.0, 20001)
-    rate = 1.0 / np.sqrt(0.3 * (1.0 + fine) ** 3 + 0.7)
-    comoving = np.concatenate([[0.0], np.cumsum(0.5 * (rate[1:] + rate[:-1]) * np.diff(fine))])
-    mpc = 299792.458 / 70.0 * np.interp(z, fine, comoving) * (1.0 + z)
-    return z, 5.0 * np.log10(mpc) + 25.0
 
 
 def target_weights(context: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -269,11 +264,9 @@ def target_weights(context: NDArray[np.float32]) -> NDArray[np.float32]:
     redshift says nothing, and the ``_known`` entries themselves are no target.
     """
     weights = np.ones_like(context)
-    n_windows = (running.N_TRIGGER + running.N_PEAK) * 6
-    known = slice(running.N_SUMMARY - n_windows, running.N_SUMMARY)
-    weights[:, running.N_SUMMARY - 2 * n_windows : running.N_SUMMARY - n_windows] = context[:, known]
-    weights[:, known] = 0.0
-    for band in "ugrizy":
+    weights[:, WINDOWS] = context[:, WINDOWS_KNOWN]
+    weights[:, WINDOWS_KNOWN] = 0.0
+    for band in BANDS:
         share = running.SUMMARY_NAMES.index(f"share_{band}")
         weights[:, share : share + running._N_BAND_OUT] = (context[:, share] > 0.0)[:, None]
     redshift_known = context[:, running.N_SUMMARY] > 0.0
