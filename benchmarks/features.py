@@ -156,11 +156,11 @@ def fit(points: NDArray[np.float64], n: int) -> NDArray[np.float64]:
 def statistics_only(curves: LightCurves) -> None:
     out = np.empty(len(statistics_features()))
     lags, windows = np.array(LAGS), np.array(COLOUR_WINDOWS)
-    pairs = np.array(COLOURS, dtype=np.int64)
+    pairs, wavelengths = np.array(COLOURS, dtype=np.int64), np.array(EFFECTIVE_WAVELENGTH)
     for curve, reference in zip(curves, reference_mjd(curves), strict=True):
         flux, err = curve.flux.astype(np.float64), curve.flux_err.astype(np.float64)
         time_, band = curve.mjd - reference, curve.band.astype(np.int64)
-        write_statistics(time_, band, flux, err, curve.detected, lags, windows, pairs, out, 0)
+        write_statistics(time_, band, flux, err, curve.detected, wavelengths, lags, windows, pairs, out, 0)
 
 
 # --- peer -----------------------------------------------------------------------

@@ -50,6 +50,12 @@ def test_the_last_column_is_the_last_feature() -> None:
     assert table.column("rest_detected_span")[0] == pytest.approx(expected)
     since = table.column("gp_since_peak")[0] / 1.5
     assert table.column("rest_since_peak")[0] == pytest.approx(since)
+    rest = table.column("max_wavelength")[0] / 1.5
+    assert table.column("rest_max_wavelength")[0] == pytest.approx(rest)
+    magnitude = 31.4 - 2.5 * np.log10(table.column("max_flux")[0]) - table.column("distance_modulus")[0]
+    assert table.column("absolute_max")[0] == pytest.approx(magnitude, abs=1e-3)
+    gap = table.column("trigger_gap")[0] / 1.5
+    assert table.column("rest_trigger_gap")[0] == pytest.approx(gap)
 
 
 def test_hiding_the_redshift_equals_not_knowing_it(sample: LightCurves, table: FeatureTable) -> None:
