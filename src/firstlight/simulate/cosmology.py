@@ -79,7 +79,7 @@ def relative_rate(rate: Rate, redshift: ArrayLike) -> NDArray[np.float64]:
     ----------
     Madau & Dickinson 2014, equation 15, doi:10.1146/annurev-astro-081811-125615; Strolger et
     al. 2015, doi:10.1088/0004-637X/813/2/93; Dilday et al. 2008, doi:10.1086/587733. The PISN
-    rate of Pan, Kasen & Loeb 2012, doi:10.1111/j.1365-2966.2012.20837.x, follows star formation.
+    rate of Pan, Kasen & Loeb 2012, arXiv:1111.3648, follows star formation.
     """
     one_z = 1.0 + np.asarray(redshift, np.float64)
     if rate == "star_formation":

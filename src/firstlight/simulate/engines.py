@@ -81,7 +81,7 @@ def magnetar_heating(t: Array, period: Array, field: Array, star_mass: Array) ->
     References
     ----------
     Kasen & Bildsten 2010, doi:10.1088/0004-637X/717/1/245; Nicholl et al. 2017,
-    doi:10.3847/1538-4357/aa9334, equations 2 and 3.
+    doi:10.3847/1538-4357/aa9334.
     """
     heavy = (star_mass / 1.4) ** 1.5
     energy = 2.6e52 * heavy * period**-2
@@ -119,7 +119,7 @@ def diffuse(t: Array, heating: Array, tau: Array) -> Array:
     References
     ----------
     Arnett 1982, ApJ 253, 785, doi:10.1086/159681; Chatzopoulos, Wheeler & Vinko 2012,
-    doi:10.1088/0004-637X/746/2/121, equation 3.
+    doi:10.1088/0004-637X/746/2/121.
     """
     return _relax((t / tau[:, None]) ** 2, heating)
 
@@ -161,7 +161,7 @@ def escape_gamma_rays(
 
     References
     ----------
-    Wang et al. 2015, doi:10.1088/0004-637X/799/1/107; Nicholl et al. 2017, equation 5.
+    Wang et al. 2015, doi:10.1088/0004-637X/799/1/107; Nicholl et al. 2017.
     """
     depth = 3.0 * gamma_opacity * ejecta_mass * SOLAR_MASS / (4.0 * np.pi * (velocity * KMS * DAY) ** 2)
     return luminosity * -np.expm1(-depth[:, None] / np.maximum(t, 1e-6) ** 2)
@@ -190,7 +190,7 @@ def photosphere_temperature(
 
     References
     ----------
-    Nicholl et al. 2017, doi:10.3847/1538-4357/aa9334, equations 8 and 9.
+    Nicholl et al. 2017, doi:10.3847/1538-4357/aa9334.
     """
     start = np.broadcast_to(np.asarray(radius, np.float64), velocity.shape)
     size = start[:, None] + (velocity * KMS)[:, None] * np.maximum(t, 1e-3) * DAY
@@ -242,21 +242,34 @@ def interact(
     References
     ----------
     Chevalier 1982, doi:10.1086/160126; Chatzopoulos, Wheeler & Vinko 2012,
-    doi:10.1088/0004-637X/746/2/121, equations 14 to 20; Villar et al. 2017,
-    doi:10.3847/1538-4357/aa8fcb, section 6.
+    doi:10.1088/0004-637X/746/2/121; Villar et al. 2017,
+    doi:10.3847/1538-4357/aa8fcb.
     """
-    n = 12.0
-    s = float(slope)
+    inner, shell = inner_radius * AU, shell_mass * SOLAR_MASS
+    photosphere, thick = _shell_photosphere(shell, inner, density, opacity, slope)
+    heating = _shock_heating(
+        np.maximum(t, 0.01) * DAY,
+        mass=ejecta_mass * SOLAR_MASS,
+        energy=0.3 * ejecta_mass * SOLAR_MASS * (velocity * KMS) ** 2,
+        shell=shell,
+        thick=thick,
+        q=density * inner**slope,
+        slope=slope,
+    )
+    leak = opacity * thick / (ARNETT_BETA * LIGHT_SPEED * photosphere)
+    return _relax(t * DAY / leak[:, None], efficiency[:, None] * heating), photosphere
+
+
+def _shock_heating(
+    seconds: Array, *, mass: Array, energy: Array, shell: Array, thick: Array, q: Array, slope: int
+) -> Array:
+    """Power of both shocks in cgs units; `q` is density times radius^slope, (n_objects, n_times)."""
+    n, s = 12.0, float(slope)
     # Forward and reverse shock radius over that of the contact, and the constant A, for n = 12.
     forward, reverse, scale = (1.121, 0.974, 0.19) if slope == 0 else (1.226, 0.987, 0.038)
-    mass, shell = ejecta_mass * SOLAR_MASS, shell_mass * SOLAR_MASS
-    inner = inner_radius * AU
-    energy = 0.3 * mass * (velocity * KMS) ** 2
     g_n = (10.0 * (n - 5.0) * energy) ** ((n - 3.0) / 2.0) / (
         4.0 * np.pi * n * (3.0 * (n - 3.0) * mass) ** ((n - 5.0) / 2.0)
     )
-    q = density * inner**s
-    photosphere, thick = _shell_photosphere(shell, inner, density, opacity, slope)
     path = (scale * g_n / q) ** (1.0 / (n - s))  # contact radius is path * t^grow
     grow = (n - 3.0) / (n - s)
     # Forward shock sweeps 4 pi q R^(3 - s) / (3 - s), the reverse what ejecta lie above it.
@@ -268,7 +281,6 @@ def interact(
     fall = 2.0 * np.pi * (n - 3.0) ** 2 * (n - 5.0) / (n - s) ** 3
     shock_forward = fall * q * (forward * path) ** (5.0 - s)
     shock_reverse = 2.0 * np.pi * g_n * (reverse * path) ** (5.0 - n) * ((3.0 - s) / (n - s)) ** 3
-    seconds = np.maximum(t, 0.01)[None, :] * DAY
     heating = seconds**power * (
         shock_forward[:, None] * (seconds < end_forward[:, None])
         + shock_reverse[:, None] * (seconds < end_reverse[:, None])
@@ -276,8 +288,7 @@ def interact(
     # The self-similar path does not know that ejecta run out; momentum does.
     spent = np.cumsum(heating[:, 1:] * np.diff(seconds), axis=1)
     heating[:, 1:] *= spent <= (energy * shell / (shell + mass))[:, None]
-    leak = opacity * thick / (ARNETT_BETA * LIGHT_SPEED * photosphere)
-    return _relax(t * DAY / leak[:, None], efficiency[:, None] * heating), photosphere
+    return heating
 
 
 def _shell_photosphere(

@@ -13,6 +13,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from firstlight.bands import AB_ZERO_POINT_NJY, EFFECTIVE_WAVELENGTH
 from firstlight.errors import UnknownClassError
 from firstlight.simulate.cosmology import Rate
 from firstlight.simulate.engines import (
@@ -25,7 +26,7 @@ from firstlight.simulate.engines import (
     photosphere_temperature,
     time_grid,
 )
-from firstlight.simulate.spectrum import band_flux
+from firstlight.simulate.spectrum import band_flux, flux_density
 
 __all__ = ["POPULATIONS", "Evolution", "Population", "draw_models", "population"]
 
@@ -33,7 +34,6 @@ Array = NDArray[np.float64]
 Parameters = dict[str, Array]
 
 REST_BAND = 2  # r; peak absolute magnitudes are those of a source at 10 pc through this band
-_AB_NJY = 31.4  # mag; AB magnitude of 1 nJy
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,8 @@ class Population:
     duration_limits : tuple of float
         Shortest and longest time above half of the peak luminosity that belong to the class
         [day].
+    shortest_fade : float
+        Shortest time from peak to half of it [day].
     """
 
     draw: Callable[[np.random.Generator, int], Parameters]
@@ -86,6 +88,7 @@ class Population:
     last: float
     uv_cutoff: float = 0.0
     duration_limits: tuple[float, float] = (0.0, float("inf"))
+    shortest_fade: float = 0.0
 
 
 # --- drawing ------------------------------------------------------------------
@@ -150,7 +153,7 @@ def _draw_pair_instability(rng: np.random.Generator, n: int) -> Parameters:
 
 
 def _draw_magnetar(rng: np.random.Generator, n: int) -> Parameters:
-    """Medians and spread of 38 fitted SLSNe I: Nicholl et al. 2017, Table 3 and section 4."""
+    """Medians and spread of 38 fitted SLSNe I: Nicholl et al. 2017, doi:10.3847/1538-4357/aa9334."""
     return {
         "period": np.exp(_clipped_normal(rng, np.log(2.4), 0.55, (np.log(0.7), np.log(10.0)), n)),
         "field": np.exp(_clipped_normal(rng, np.log(0.8), 0.95, (np.log(0.05), np.log(8.0)), n)),
@@ -182,9 +185,10 @@ def _draw_thermonuclear(rng: np.random.Generator, n: int) -> Parameters:
 def _draw_interacting(rng: np.random.Generator, n: int) -> Parameters:
     """Slow, light ejecta of an eruption or merger that run into what was lost before.
 
-    Ranges bracket those of low-energy interaction in Villar et al. 2017,
-    doi:10.3847/1538-4357/aa8fcb, sections 6 and 7; half the objects have a shell of constant
-    density, half a wind (slope 0 and 2).
+    The engine is that of Villar et al. 2017, doi:10.3847/1538-4357/aa8fcb; the ranges are ours,
+    wide, and cut by the luminosities and durations of the class. Half the objects have a shell of constant
+    density, half a wind (slope 0 and 2). The model's shocks end at once, so models that
+    would go out within days are left to other classes (`Population.shortest_fade`).
     """
     return {
         "slope": np.where(rng.random(n) < 0.5, 0.0, 2.0),
@@ -251,6 +255,7 @@ POPULATIONS: Mapping[str, Population] = MappingProxyType(
             (-9.5, -15.0),
             600.0,
             duration_limits=(15.0, 150.0),
+            shortest_fade=5.0,
         ),
         "PISN": Population(
             _draw_pair_instability,
@@ -331,24 +336,27 @@ def draw_models(
     parameters["peak_day"] = t[np.argmax(light, axis=1)]
     parameters["peak_abs_mag"] = _peak_magnitude(light, temperature, kind.uv_cutoff)
     faintest, brightest = kind.peak_limits
-    magnitude, duration = parameters["peak_abs_mag"], _duration(t, light)
+    magnitude, (duration, fade) = parameters["peak_abs_mag"], _time_bright(t, light)
     kept = (magnitude <= faintest) & (magnitude >= brightest)
     kept &= (duration >= kind.duration_limits[0]) & (duration <= kind.duration_limits[1])
+    kept &= fade >= kind.shortest_fade
     return {name: value[kept] for name, value in parameters.items()}, Evolution(
         t, light[kept], temperature[kept]
     )
 
 
-def _duration(t: Array, light: Array) -> Array:
-    """Time above half of the peak luminosity, shape (n_models,) [day]."""
+def _time_bright(t: Array, light: Array) -> tuple[Array, Array]:
+    """Time above half of the peak luminosity, all of it and that after the peak, (n_models,) [day]."""
     above = light > 0.5 * light.max(axis=1, keepdims=True)
-    return above @ np.gradient(t)
+    later = np.arange(len(t)) > np.argmax(light, axis=1)[:, None]
+    return above @ np.gradient(t), (above & later) @ np.gradient(t)
 
 
 def _peak_magnitude(light: Array, temperature: Array, uv_cutoff: float) -> Array:
-    """Brightest absolute magnitude in LSST r at redshift 0, on every fourth time."""
-    some = slice(2, None, 4)
-    flat_light, flat_temperature = light[:, some].ravel(), temperature[:, some].ravel()
-    band = np.full(len(flat_light), REST_BAND, dtype=np.int8)
-    flux = band_flux(flat_light, flat_temperature, band, uv_cutoff=uv_cutoff).reshape(len(light), -1)
-    return _AB_NJY - 2.5 * np.log10(np.maximum(flux.max(axis=1), 1e-30))
+    """Brightest absolute magnitude in LSST r at redshift 0, shape (n_models,)."""
+    wavelength = EFFECTIVE_WAVELENGTH[REST_BAND]
+    best = np.argmax(flux_density(light, temperature, wavelength, uv_cutoff=uv_cutoff), axis=1)
+    rows = np.arange(len(light))
+    band = np.full(len(light), REST_BAND, dtype=np.int8)
+    flux = band_flux(light[rows, best], temperature[rows, best], band, uv_cutoff=uv_cutoff)
+    return AB_ZERO_POINT_NJY - 2.5 * np.log10(np.maximum(flux, 1e-30))

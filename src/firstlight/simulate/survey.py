@@ -33,6 +33,8 @@ class Survey:
         Real objects with a host redshift, whose epochs and noise are borrowed.
     sky_err : float64 array, shape (n_total,)
         Noise of the carriers' observations without their own photons [nJy].
+    depth : float64 array, shape (n_carriers, 6)
+        Least sky noise of each carrier in each band; infinite without epochs [nJy].
     photon_noise : float64 array, shape (6,)
         Per band, variance per flux over sky variance [1/nJy].
     calibration_err : float64 array, shape (6,)
@@ -50,6 +52,7 @@ class Survey:
 
     carriers: LightCurves
     sky_err: Array
+    depth: Array
     photon_noise: Array
     calibration_err: Array
     snr_knots: Array
@@ -161,9 +164,13 @@ def measure_survey(observed: LightCurves) -> Survey:
     order = np.argsort(carriers.redshift_spec[known], kind="stable")
     photon, calibration = _photon_noise(carriers)
     knots, proba, expected = _sharpen(*_detection_curve(carriers))
+    sky_err = _sky_errors(carriers, photon, calibration)
+    depth = np.full((len(carriers), N_BANDS), np.inf)
+    np.minimum.at(depth, (carriers.object_index, carriers.band), sky_err)
     return Survey(
         carriers=carriers,
-        sky_err=_sky_errors(carriers, photon, calibration),
+        sky_err=sky_err,
+        depth=depth,
         photon_noise=photon,
         calibration_err=calibration,
         snr_knots=knots,

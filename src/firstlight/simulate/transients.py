@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from firstlight.bands import AB_ZERO_POINT_NJY, EFFECTIVE_WAVELENGTH, N_BANDS
+from firstlight.bands import AB_ZERO_POINT_NJY, EFFECTIVE_WAVELENGTH
 from firstlight.errors import DataError, SettingsError
 from firstlight.lightcurves import LightCurves
 from firstlight.simulate.cosmology import draw_redshifts, luminosity_distance
@@ -29,7 +29,7 @@ Array = NDArray[np.float64]
 SIMULATED_PREFIX = "sim-"
 SPEC_REDSHIFT_SCATTER = 0.0018  # rms of hostgal_specz - true_z over PLAsTiCC's training set
 MIN_SPEC_REDSHIFT = 0.005
-_LOOK_SNR = 1.5  # below it, and by a monochromatic estimate, an epoch has no part in a detection
+_LOOK_SNR = 2.5  # one epoch in 200 of this S/N before noise is detected; fainter ones decide nothing
 _MOST_PLACEMENTS = 64
 _LOOKS = np.array([0.4, 0.8, 1.1, 1.6, 2.5])  # of the time to peak
 
@@ -49,7 +49,7 @@ class SimulateConfig:
         Scale of the exponential part of the host's A_V [mag].
     host_av_narrow : float
         Share of hosts in the narrow part, a half-normal of 0.1 mag (Wood-Vasey et al. 2007,
-        doi:10.1086/518642, section 4.1); 0 leaves the exponential alone.
+        doi:10.1086/518642, equation 2); 0 leaves the exponential alone.
     host_av_max : float
         Largest A_V [mag].
     follow_up_mag : float or None
@@ -279,7 +279,7 @@ def _best_snr(scene: _Scene) -> Array:
     light = evolution.luminosity[scene.model[:, None], column]
     warm = evolution.temperature[scene.model[:, None], column]  # (n_events, n_looks)
     z, a_v = scene.truth["redshift"][:, None], scene.truth["a_v"][:, None]
-    distance, depth = luminosity_distance(z), _deepest(scene.survey)[scene.carrier]
+    distance, depth = luminosity_distance(z), scene.survey.depth[scene.carrier]
     best = np.zeros(n)
     for band in (1, 2, 3, 4):  # u and y alone never decide: they are shallow
         flux = flux_density(
@@ -306,13 +306,6 @@ def _promising_epochs(scene: _Scene) -> NDArray[np.int64]:
     )
     promising = flux > _LOOK_SNR * scene.survey.sky_err[row]
     return np.bincount(owner[promising], minlength=len(scene.carrier))
-
-
-def _deepest(survey: Survey) -> Array:
-    """Least sky noise of each carrier in each band; infinite without epochs, shape (n, 6)."""
-    depth = np.full((len(survey.carriers), N_BANDS), np.inf)
-    np.minimum.at(depth, (survey.carriers.object_index, survey.carriers.band), survey.sky_err)
-    return depth
 
 
 def _light_at(
