@@ -320,10 +320,11 @@ def plot(
 
     from firstlight.evaluate.plots_lightcurve import plot_figure_1, plot_light_curve
     from firstlight.pipeline import Pipeline
+    from firstlight.preprocess import PreprocessConfig, preprocess
 
     if figure_1:
         curves, labels = _labelled(data, metadata, truth, None)
-        figure, name = plot_figure_1(curves, labels), "figure-1"
+        figure, name = plot_figure_1(preprocess(curves, PreprocessConfig()), labels), "figure-1"
     elif object_id is None:
         raise SettingsError("name an OBJECT to draw, or give --figure-1")
     else:

@@ -252,13 +252,16 @@ class Pipeline:
         if held_out is None:
             held_out = validation_part(curves.object_id, labels, self.config.copies.validation_fraction)
         curves, labels, held_out = curves.take(usable), labels[usable], held_out[usable]
-        curves = preprocess(curves.with_redshift(redshift), self.config.preprocess)
+        curves = curves.with_redshift(redshift)
         training, validation = curves.take(~held_out), curves.take(held_out)
+        clean = preprocess(training, self.config.preprocess)
         folder = None if workdir is None else workdir / "encoder"
-        self._encoder = train_encoder(training, validation, self.config.encoder, seed, folder, report)
+        self._encoder = train_encoder(
+            clean, preprocess(validation, self.config.preprocess), self.config.encoder, seed, folder, report
+        )
         if self._wants_templates:
             report("templates", 0.0)
-            self._templates = Templates.fit(training, labels[~held_out], self.config.features, rng)
+            self._templates = Templates.fit(clean, labels[~held_out], self.config.features, rng)
             report("templates", 1.0)
         rows = self._rows(training, labels[~held_out], rng, jobs, report, "training rows")
         check = self._rows(validation, labels[held_out], rng, jobs, report, "validation rows")
@@ -280,23 +283,24 @@ class Pipeline:
         report: Report,
         stage: str,
     ) -> _Rows:
-        """Copies of every object, as the classifier sees them."""
+        """Copies of every object, as the classifier sees them: cut first, then preprocessed (law 1)."""
         config = self.config.copies
         parts = [curves]
         parts += [truncate(curves, rng, self.config.augment) for _ in range(config.truncations)]
         parts += [augment(curves, rng, self.config.augment) for _ in range(config.augmented)]
         weights = np.ones(len(parts))
         weights[0] = config.whole_weight
+        parts = [preprocess(part, self.config.preprocess) for part in parts]
         copies = LightCurves.concatenate(parts, check=False)
         hidden = rng.random(len(copies)) < config.hidden_redshift
         hidden[: len(curves)] = False  # the whole curve is always shown with what is known
         if config.hidden_redshift > 0.0:
-            unseen = curves.with_redshift("none")
+            unseen = parts[0].with_redshift("none")
             copies = LightCurves.concatenate([_hide_redshift(copies, hidden), unseen], check=False)
             weights = np.append(weights, 1.0)
         n_copies = len(weights)
         return _Rows(
-            X=self._design(copies, jobs, lambda done: report(stage, done)),
+            X=_in_chunks(self._matrix, copies, jobs, lambda done: report(stage, done)),
             labels=np.tile(labels, n_copies),
             object_id=copies.object_id,
             weight=object_weights(copies.object_id, np.repeat(weights, len(curves))),
@@ -387,13 +391,8 @@ class Pipeline:
         assert self._encoder is not None
         return self._encoder.encode(preprocess(curves, self.config.preprocess)).mean
 
-    def _design(
-        self, curves: LightCurves, jobs: int | None, report: Callable[[float], None]
-    ) -> NDArray[np.float32]:
-        """The classifier's input of preprocessed light curves, shape (n_objects, n_inputs)."""
-        return _in_chunks(self._matrix, curves, jobs, report)
-
     def _matrix(self, curves: LightCurves) -> NDArray[np.float32]:
+        """The classifier's input of preprocessed light curves, shape (n_objects, n_inputs)."""
         assert self._encoder is not None
         parts = []
         if {"latent", "latent_scatter"} & set(self.config.inputs):

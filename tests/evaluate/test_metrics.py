@@ -1,4 +1,5 @@
 import math
+import time
 import warnings
 
 import numpy as np
@@ -268,3 +269,89 @@ def test_metrics_need_no_scikit_learn() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# --- worked examples of the challenge and of the trap ------------------------------------
+
+
+def test_the_weighted_log_loss_of_fourteen_classes_by_hand() -> None:
+    """One object a class, probability 1/2 for TDE and KN, 1/4 for all others."""
+    present = [name for name in CLASSES if name not in ("CaRT", "ILOT", "PISN")]
+    own = np.where(np.isin(present, ("TDE", "KN")), 0.5, 0.25)
+    proba = np.zeros((14, len(CLASSES)))
+    for row, (name, p) in enumerate(zip(present, own, strict=True)):
+        proba[row] = (1.0 - p) / (len(CLASSES) - 1)
+        proba[row, CLASSES.index(name)] = p
+    labels = np.array(present)
+    expected = (12 * math.log(4) + 2 * 2 * math.log(2)) / (12 + 2 * 2)
+    assert metrics.weighted_log_loss(labels, proba, CLASSES) == pytest.approx(expected)
+    assert metrics.flat_log_loss(labels, proba, CLASSES) == pytest.approx(
+        (12 * math.log(4) + 2 * math.log(2)) / 14
+    )
+
+
+def test_flat_log_loss_ignores_how_many_objects_a_class_has() -> None:
+    labels = np.array(["SNIa", "KN"])
+    proba = np.array([[0.9, 0.1], [0.6, 0.4]])
+    many = np.repeat([0, 1], [99, 1])
+    assert metrics.flat_log_loss(labels[many], proba[many], ("SNIa", "KN")) == pytest.approx(
+        metrics.flat_log_loss(labels, proba, ("SNIa", "KN"))
+    )
+    assert metrics.log_loss(labels[many], proba[many], ("SNIa", "KN")) < 0.2
+
+
+def test_accuracy_flatters_where_macro_f1_does_not() -> None:
+    """A classifier that calls everything SNIa, on 99 SNIa and one kilonova."""
+    labels = np.repeat(["SNIa", "KN"], [99, 1])
+    proba = np.tile([0.99, 0.01], (100, 1))
+    result = score(labels, proba, ("SNIa", "KN"))
+    assert result["accuracy"] == 0.99
+    assert result["macro_f1"] == pytest.approx(0.5 * 2 * 99 / 199)
+    assert result["macro_auc"] == 0.5
+    assert result["ece"] == pytest.approx(0.0, abs=1e-12)  # calibrated, and useless
+
+
+def test_columns_without_an_object_do_not_flatter_the_micro_auc(forecasts: Forecasts) -> None:
+    labels, proba = forecasts
+    present = metrics.present_classes(labels, CLASSES)
+    columns = [CLASSES.index(name) for name in present]
+    alone = proba[:, columns] / proba[:, columns].sum(axis=1, keepdims=True)
+    ours = metrics.micro_auc(labels, proba, CLASSES)
+    assert ours == pytest.approx(metrics.micro_auc(labels, alone, present), abs=1e-3)
+
+
+def test_sharpening_forecasts_worsens_calibration_and_keeps_ranks(forecasts: Forecasts) -> None:
+    labels, proba = forecasts
+    sharp = proba**4
+    sharp /= sharp.sum(axis=1, keepdims=True)
+    before, after = score(labels, proba, CLASSES), score(labels, sharp, CLASSES)
+    assert before["accuracy"] == after["accuracy"]
+    assert after["log_loss"] > before["log_loss"]
+
+
+@settings(max_examples=30)
+@given(small_forecasts(), st.integers(2, 4))
+def test_repeating_every_object_changes_no_score(forecast: Forecasts, times: int) -> None:
+    labels, proba = forecast
+    once = score(labels, proba, CLASSES)
+    often = score(np.repeat(labels, times), np.repeat(proba, times, axis=0), CLASSES)
+    for name in METRICS:
+        assert once[name] == pytest.approx(often[name], nan_ok=True), name
+
+
+def test_headline_is_what_score_reports(forecasts: Forecasts) -> None:
+    labels, proba = forecasts
+    truth = metrics.truth_index(labels, CLASSES)
+    fast = metrics.headline(truth, proba, metrics.class_weights(CLASSES))
+    full = score(labels, proba, CLASSES)
+    assert list(fast) == list(METRICS)
+    assert fast == pytest.approx({name: full[name] for name in METRICS})
+
+
+def test_ten_thousand_objects_are_scored_in_a_second() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.choice(CLASSES, 10_000)
+    proba = rng.dirichlet(np.ones(len(CLASSES)), 10_000)
+    start = time.process_time()
+    score(labels, proba, CLASSES)
+    assert time.process_time() - start < 1.0

@@ -160,3 +160,47 @@ def test_intervals_of_reliability_stay_between_zero_and_one() -> None:
     low, high = plots._wilson(np.array([0.0, 0.5, 1.0]), np.array([1, 10, 1000]))
     assert np.all((low >= -1e-12) & (high <= 1.0 + 1e-12) & (low < high))
     assert high[0] == pytest.approx(0.5)  # one failure says little
+
+
+# --- hard cases ---------------------------------------------------------------------------
+
+
+def test_all_seventeen_classes_find_room() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(CLASSES, 6)
+    proba = rng.dirichlet(np.ones(len(CLASSES)), len(labels)) + 0.3 * (labels[:, None] == np.array(CLASSES))
+    proba /= proba.sum(axis=1, keepdims=True)
+    assert len(visible(plots.roc_per_class(labels, proba, CLASSES))) == 17
+    assert len(visible(plots.precision_recall(labels, proba, CLASSES))) == 17
+    table = score(labels, proba, CLASSES)
+    assert is_drawn(plots.class_histogram(table["per_class"]))
+    assert is_drawn(plots.confusion_matrix(np.array(table["confusion"]["matrix"]), CLASSES))
+
+
+def test_a_class_of_one_object_can_be_drawn() -> None:
+    labels = np.array(["Mira", "SNIa", "SNIa", "SNIa"])
+    proba = np.array([[0.2, 0.8], [0.1, 0.9], [0.3, 0.7], [0.0, 1.0]])
+    for draw in (plots.roc_average, plots.roc_per_class, plots.precision_recall, plots.reliability_diagram):
+        assert is_drawn(draw(labels, proba, ("Mira", "SNIa")))
+
+
+def test_certain_forecasts_can_be_drawn() -> None:
+    labels = np.array(["KN", "SNIa", "SNIa"])
+    proba = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    for draw in (plots.roc_average, plots.roc_per_class, plots.precision_recall, plots.reliability_diagram):
+        assert is_drawn(draw(labels, proba, ("KN", "SNIa")))
+
+
+def test_objects_that_all_have_the_prior_can_be_drawn() -> None:
+    labels = np.array(["KN", "SNIa", "SNIa", "TDE"])
+    proba = np.tile([0.25, 0.5, 0.25], (4, 1))
+    for draw in (plots.roc_average, plots.roc_per_class, plots.precision_recall, plots.reliability_diagram):
+        assert is_drawn(draw(labels, proba, ("KN", "SNIa", "TDE")))
+
+
+def test_many_objects_make_no_longer_curves() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.choice(["SNIa", "KN"], 30_000)
+    p = np.clip(rng.normal(0.5, 0.2, 30_000) + 0.1 * (labels == "SNIa"), 0, 1)
+    figure = plots.roc_average(labels, np.column_stack([p, 1 - p]), ("SNIa", "KN"))
+    assert max(len(np.asarray(line.get_xdata())) for line in visible(figure)[0].lines) < 500

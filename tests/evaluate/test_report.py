@@ -268,3 +268,63 @@ def test_versions_name_what_the_numbers_depend_on() -> None:
     found = versions_in_use()
     assert found["Python"] == ".".join(map(str, sys.version_info[:3]))
     assert {"numpy", "scikit-learn"} <= set(found)
+
+
+# --- the small parts ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "0.00 s"), (9.994, "9.99 s"), (59.4, "59 s"), (60.0, "1 min 0 s"), (3599.0, "59 min 59 s")],
+)
+def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
+    assert report._duration(seconds) == text
+
+
+def test_hours_do_not_lose_their_minutes() -> None:
+    assert report._duration(7200.0) == "2 h 0 min"
+    assert report._duration(2 * 3600 - 1.0) == "2 h 0 min"
+    assert report._duration(3599.9) == "1 h 0 min"
+
+
+def test_unknown_numbers_are_not_made_up() -> None:
+    assert report._mean_std({"mean": None, "std": None}, "macro_auc") == {"mean": "n/a", "std": ""}
+    assert report._mean_std({"mean": 0.98765, "std": 0.00123}, "macro_auc")["mean"] == "0.9877"
+    assert report._mean_std({"mean": 0.98765, "std": 0.00123}, "accuracy") == {
+        "mean": "0.988",
+        "std": "0.001",
+    }
+
+
+def test_printed_figures_stand_in_their_rows_alone(full: Path) -> None:
+    rows = {row["name"]: row for row in report._headline_rows(read_summary(full / "metrics.json"))}
+    assert rows["accuracy"]["printed"] == "0.89"
+    assert rows["macro AUC"]["printed"] == "0.94"
+    assert rows["ECE"]["printed"] == rows["log-loss"]["printed"] == ""
+
+
+def test_every_class_and_phase_has_its_row(full: Path, evaluation: Evaluation) -> None:
+    record = read_summary(full / "metrics.json")
+    assert [row["name"] for row in report._per_class_rows(record)] == list(record["per_class"])
+    assert set(record["per_class"]) == set(evaluation.labels.tolist())
+    phases = report._phase_rows(record)
+    assert [(row["selection"], row["phase"]) for row in phases[:2]] == [("all", "0"), ("all", "1")]
+    assert len(phases) == 2 * 9
+    assert all(len(row["values"]) == len(report.BY_PHASE) for row in phases)
+
+
+def test_the_table_of_phases_needs_more_than_the_whole_curve(minimal: ReportContent) -> None:
+    record = summarise(minimal.evaluation, protocol="x")
+    assert list(record["by_phase"]) == ["all"]
+    assert report._phase_rows(record) == []
+
+
+def test_a_summary_of_stars_alone_has_no_extragalactic_column(
+    minimal: ReportContent, tmp_path: Path, no_figures: None
+) -> None:
+    evaluation = minimal.evaluation
+    stars = replace(evaluation, labels=np.where(np.arange(60) % 2 == 0, "EB", "RRL"))
+    write_report(tmp_path, replace(minimal, evaluation=stars))
+    text = Page((tmp_path / "report.html").read_text()).text
+    assert "extragalactic only" not in text
+    assert "60 objects, 2 classes" in text

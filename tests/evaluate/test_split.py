@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from firstlight.errors import DataError
-from firstlight.evaluate.leakage import check_disjoint
+from firstlight.evaluate.leakage import check_disjoint, check_near_duplicates
 from firstlight.evaluate.split import SALT, hash_fraction, hash_split, stratified_folds, validation_part
+from firstlight.lightcurves import LightCurves
 
 NAMES = np.array([str(k) for k in range(5000)])
 LABELS = np.repeat(["SNIa", "SNII", "EB", "Mira"], [3000, 1500, 470, 30])
@@ -190,3 +192,65 @@ def test_a_share_outside_zero_to_one_is_refused(share: float) -> None:
 def test_validation_is_unrelated_to_the_fixed_split() -> None:
     held, fold = validation_part(NAMES, LABELS), hash_split(NAMES)
     assert abs(held[fold.test].mean() - 0.2) < 0.05
+
+
+# --- the real classes -------------------------------------------------------------------
+
+
+def test_the_training_set_of_plasticc_is_dealt_evenly() -> None:
+    """Class counts of the real data, where Mira has 30 objects and SNIa 2,313."""
+    counts = {"SNIa": 2313, "SNII": 1193, "M-dwarf": 981, "EB": 924, "TDE": 495, "SNIbc": 484, "AGN": 370}
+    counts |= {"RRL": 239, "SNIa-91bg": 208, "SNIax": 183, "SLSN-I": 175, "muLens-Single": 151, "KN": 102}
+    counts |= {"Mira": 30}
+    labels = np.repeat(list(counts), list(counts.values()))
+    names = np.array([f"{k}" for k in rng().permutation(len(labels))])
+    assert len(labels) == 7848
+    for fold in stratified_folds(names, labels, 5, rng=rng()):
+        assert len(fold.test) in (1569, 1570)
+        assert (labels[fold.test] == "Mira").sum() == 6
+        assert (labels[fold.validation] == "Mira").sum() == 5
+        assert (labels[fold.train] == "Mira").sum() == 19
+        assert set(labels[fold.train]) == set(counts)
+
+
+def test_real_objects_keep_their_part_in_any_subset(sample: LightCurves) -> None:
+    everyone = hash_split(sample.object_id)
+    half = np.arange(0, len(sample), 2)
+    part = hash_split(sample.object_id[half])
+    assert set(sample.object_id[half][part.test]) == set(sample.object_id[half]) & set(
+        sample.object_id[everyone.test]
+    )
+
+
+def test_folds_of_real_objects_hold_every_class_where_there_are_enough(
+    sample: LightCurves, sample_labels: NDArray[np.str_]
+) -> None:
+    names, counts = np.unique(sample_labels, return_counts=True)
+    common = set(names[counts >= 5].tolist())
+    for fold in stratified_folds(sample.object_id, sample_labels, 5, rng=rng()):
+        assert common <= set(sample_labels[fold.test].tolist())
+        check_near_duplicates(sample.take(fold.train), sample.take(fold.test))
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(st.sampled_from(["SNIa", "KN", "EB", "Mira"]), min_size=6, max_size=80),
+    st.integers(2, 6),
+    st.floats(0.0, 0.6),
+)
+def test_folds_always_partition_and_balance(labels: list[str], n_folds: int, share: float) -> None:
+    names = [f"object-{k}" for k in range(len(labels))]
+    folds = stratified_folds(names, labels, n_folds, rng=rng(), validation=share)
+    tested = np.concatenate([fold.test for fold in folds])
+    assert sorted(tested.tolist()) == list(range(len(labels)))
+    for fold in folds:
+        assert sorted(np.concatenate(fold).tolist()) == list(range(len(labels)))
+    for label in set(labels):
+        counts = [sum(labels[k] == label for k in fold.test) for fold in folds]
+        assert max(counts) - min(counts) <= 1
+
+
+def test_another_salt_holds_other_objects_for_validation() -> None:
+    ours, theirs = validation_part(NAMES, LABELS), validation_part(NAMES, LABELS, salt="another")
+    assert ours.sum() == theirs.sum()
+    assert 0.1 < np.mean(ours[theirs]) < 0.3

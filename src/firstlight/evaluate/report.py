@@ -419,9 +419,8 @@ def _duration(seconds: float) -> str:
     """
     if seconds < 60.0:
         return f"{seconds:.2f} s" if seconds < 10.0 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return (
-        f"{minutes} min {rest} s"
-        if minutes < 60
-        else f"{minutes // 60} h {round(minutes % 60 + rest / 60)} min"
-    )
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    hours, minutes = divmod(round(whole / 60), 60)
+    return f"{hours} h {minutes} min"

@@ -49,7 +49,7 @@ class Losses(NamedTuple):
 
     total: Tensor  # ()
     curve: Tensor  # () error-weighted squared error with the flux floor
-    chi2: Tensor  # () the same against the measurement errors alone, by object
+    chi2: Tensor  # () the same against the measurement errors alone, median over objects
     head: Tensor  # ()
     kl: Tensor  # (latent,) [nat]
 
@@ -132,24 +132,23 @@ class RnnVae(nn.Module):
         goal = torch.cat([self.scale(batch.target), batch.shape], dim=1)
         head_error = (self.reconstruct(latent) - goal) ** 2
         head = (batch.known * self.target_scale * head_error).sum(dim=1).mean()
+        curve = chi2 = torch.zeros(())
         if config.curve_weight > 0.0:
-            curve, chi2 = self._curve_errors(latent, batch)
-        else:
-            curve = chi2 = torch.zeros(())
+            by_object, floored = self.curve_chi2(latent, batch)
+            curve, chi2 = floored.mean(), by_object.median()
         cost = config.kl_weight * kl_scale * kl.clamp(min=config.free_bits).sum()
         return Losses(config.curve_weight * curve + head + cost, curve, chi2, head, kl)
 
-    def _curve_errors(self, latent: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    def curve_chi2(self, latent: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Chi2 a point of each object's drawn light curve, (batch,): errors alone, and with the floor."""
         model = self.decode(latent, batch.steps, batch.context)
-        variance = batch.flux_err**2 + self.config.flux_floor**2
-        weight = batch.observed / variance  # (batch, time, bands)
+        weight = batch.observed / (batch.flux_err**2 + self.config.flux_floor**2)  # (batch, time, bands)
         if self.config.amplitude == "fitted":
             # Least squares with a unit-width Gaussian prior around 1, solved in closed form.
             cross = (weight * batch.flux * model).sum(dim=(1, 2)) + 1.0
             square = (weight * model**2).sum(dim=(1, 2)) + 1.0
             model = model * (cross / square)[:, None, None]
         points = batch.observed.sum(dim=(1, 2)).clamp(min=1.0)
-        residual = batch.flux - model
-        curve = ((weight * residual**2).sum(dim=(1, 2)) / points).mean()
-        chi2 = (batch.observed * residual**2 / batch.flux_err**2).sum(dim=(1, 2)) / points
-        return curve, chi2.median()
+        residual = (batch.flux - model) ** 2
+        plain = (batch.observed * residual / batch.flux_err**2).sum(dim=(1, 2)) / points
+        return plain, (weight * residual).sum(dim=(1, 2)) / points

@@ -248,7 +248,7 @@ def interact(
     inner, shell = inner_radius * AU, shell_mass * SOLAR_MASS
     photosphere, thick = _shell_photosphere(shell, inner, density, opacity, slope)
     heating = _shock_heating(
-        np.maximum(t, 0.01) * DAY,
+        t,
         mass=ejecta_mass * SOLAR_MASS,
         energy=0.3 * ejecta_mass * SOLAR_MASS * (velocity * KMS) ** 2,
         shell=shell,
@@ -261,7 +261,7 @@ def interact(
 
 
 def _shock_heating(
-    seconds: Array, *, mass: Array, energy: Array, shell: Array, thick: Array, q: Array, slope: int
+    t: Array, *, mass: Array, energy: Array, shell: Array, thick: Array, q: Array, slope: int
 ) -> Array:
     """Power of both shocks in cgs units; `q` is density times radius^slope, (n_objects, n_times)."""
     n, s = 12.0, float(slope)
@@ -281,13 +281,15 @@ def _shock_heating(
     fall = 2.0 * np.pi * (n - 3.0) ** 2 * (n - 5.0) / (n - s) ** 3
     shock_forward = fall * q * (forward * path) ** (5.0 - s)
     shock_reverse = 2.0 * np.pi * g_n * (reverse * path) ** (5.0 - n) * ((3.0 - s) / (n - s)) ** 3
+    seconds = np.maximum(t, 0.01) * DAY  # the wind's power diverges at 0
     heating = seconds**power * (
         shock_forward[:, None] * (seconds < end_forward[:, None])
         + shock_reverse[:, None] * (seconds < end_reverse[:, None])
     )
     # The self-similar path does not know that ejecta run out; momentum does.
-    spent = np.cumsum(heating[:, 1:] * np.diff(seconds), axis=1)
-    heating[:, 1:] *= spent <= (energy * shell / (shell + mass))[:, None]
+    budget = energy * shell / (shell + mass)
+    heating[:, 1:] *= np.cumsum(heating[:, 1:] * np.diff(t * DAY), axis=1) <= budget[:, None]
+    heating *= np.minimum(1.0, budget / np.trapezoid(heating, t * DAY, axis=1))[:, None]
     return heating
 
 

@@ -18,6 +18,18 @@ from firstlight.stream.wire import lsst_object, lsst_sources
 __all__ = ["JsonLinesCodec", "LasairCodec"]
 
 
+_KEYS = {
+    "alert_id",
+    "object_id",
+    "mjd",
+    "source_id",
+    "observations",
+    "dereddened",
+    "n_rejected",
+    *OBJECT_VALUES,
+}
+
+
 class JsonLinesCodec:
     r"""Our own format: one JSON object a line, with the observations as columns.
 
@@ -42,6 +54,9 @@ class JsonLinesCodec:
         """
         record = _parse(value_of(message))
         alert_id, object_id = str(record.get("alert_id") or ""), str(record.get("object_id") or "")
+        if unknown := sorted(record.keys() - _KEYS):
+            # a misspelt key would otherwise read as an unknown value
+            raise DataError(f"alert {alert_id or '?'} of object {object_id or '?'}: unknown key(s) {unknown}")
         try:
             columns = record["observations"]
             observations = Observations(
