@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstlight.errors import DataError, SettingsError
+from firstlight.errors import DataError
 from firstlight.features import FeatureConfig, FeatureTable, extract, features
 from firstlight.lightcurves import LightCurves
 
@@ -182,7 +182,59 @@ def test_tables_join_and_take(table: FeatureTable) -> None:
         FeatureTable.concatenate([])
 
 
-@pytest.mark.parametrize("bad", [{"window": (5.0, 10.0)}, {"time_scales": ()}, {"max_points": 0}])
-def test_impossible_settings_are_refused(bad: dict[str, object]) -> None:
-    with pytest.raises(SettingsError):
-        FeatureConfig(**bad)  # type: ignore[arg-type]
+@pytest.mark.parametrize("days", [0.0, 2.0, 8.0, 32.0])
+def test_early_curves_have_the_features_of_what_is_there(sample: LightCurves, days: float) -> None:
+    early = extract(sample.upto_phase(days))
+    assert not np.isinf(early.values).any()
+    assert np.nanmax(early.column("phase")) <= days
+    assert np.isfinite(early.column("gp_peak_flux")).all()
+    assert np.all(early.column("gp_since_peak") >= -10.0)  # no peak is claimed beyond the margin
+
+
+def test_a_late_detection_flag_does_not_move_the_past(sample: LightCurves) -> None:
+    """Phases count from the first detection; what is flagged later changes counts alone."""
+    some = sample.take(np.arange(0, len(sample), 7))
+    flagged = some.detected.copy()
+    flagged[some.offsets[1:] - 1] = True
+    a, b = extract(some), extract(some.with_columns(detected=flagged))
+    for name in ("phase", "gp_peak_phase", "rise_half_all", "snr_max", "trigger_snr"):
+        np.testing.assert_array_equal(a.column(name), b.column(name))
+
+
+def test_one_observation_is_enough(sample: LightCurves) -> None:
+    first = sample.phase == 0.0
+    index = np.flatnonzero(first)
+    _, keep = np.unique(sample.object_index[index], return_index=True)
+    single = np.zeros(len(sample.mjd), dtype=bool)
+    single[index[keep]] = True
+    table = extract(sample.keep(single))
+    np.testing.assert_array_equal(table.column("n_obs"), 1.0)
+    np.testing.assert_array_equal(table.column("phase"), 0.0)
+    assert np.isnan(table.column("snr_second")).all()
+    assert np.isfinite(table.column("gp_time_scale")).all()
+
+
+def test_detected_flux_scales_with_the_survey(sample: LightCurves, table: FeatureTable) -> None:
+    """Ratios and times do not know the unit of flux; fluxes and magnitudes do."""
+    brighter = extract(sample.with_columns(flux=8.0 * sample.flux, flux_err=8.0 * sample.flux_err))
+    unit = np.array([feature.unit for feature in table.features])
+    free = np.isin(unit, ["1", "day", "1/day"])
+    np.testing.assert_allclose(brighter.values[:, free], table.values[:, free], rtol=2e-3, atol=2e-3)
+    flux = unit == "nJy"
+    np.testing.assert_allclose(brighter.values[:, flux], 8.0 * table.values[:, flux], rtol=1e-3, atol=1e-2)
+
+
+def test_threads_give_the_same_numbers(sample: LightCurves, table: FeatureTable) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    parts = [sample.take(part) for part in np.array_split(np.arange(len(sample)), 4)]
+    with ThreadPoolExecutor(2) as pool:
+        values = np.concatenate([part.values for part in pool.map(extract, parts)])
+    np.testing.assert_array_equal(values, table.values)
+
+
+def test_rows_can_hide_their_redshift_apart(table: FeatureTable) -> None:
+    rows = np.arange(len(table)) % 2 == 0
+    half = table.hide_redshift(rows)
+    assert np.isnan(half.values[np.ix_(rows, table.needs_redshift)]).all()
+    np.testing.assert_array_equal(half.values[~rows], table.values[~rows])
