@@ -56,5 +56,8 @@ bundle: setup ## Retrain the bundle that ships with the package
 	$(BIN)/firstlight train --data plasticc --preset default --out runs/default-bundle
 	rm -rf src/firstlight/models/default && cp -r runs/default-bundle src/firstlight/models/default
 
+figures: setup ## Write the README's numbers and pictures from the committed results
+	$(BIN)/python docs/update.py
+
 clean: ## Remove what was built here (not the data cache)
 	rm -rf $(VENV) runs build dist .pytest_cache .mypy_cache .ruff_cache
