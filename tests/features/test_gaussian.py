@@ -9,6 +9,7 @@ from sklearn.gaussian_process.kernels import Matern
 from firstlight.bands import EFFECTIVE_WAVELENGTH
 from firstlight.features.gaussian import (
     bin_nights,
+    bin_object,
     factorise,
     matern32,
     normalise,
@@ -126,3 +127,85 @@ def test_one_noisy_point_does_not_set_the_scale() -> None:
     assert normalise(points, 2) == 100.0
     np.testing.assert_allclose(points[2], [5.0, 1.0])
     assert np.all(points[3] > 0.0)
+
+
+def test_too_many_nights_are_joined_and_none_is_lost() -> None:
+    rng = np.random.default_rng(5)
+    mjd = np.sort(rng.uniform(-90.0, 190.0, 300))
+    band = rng.integers(0, 6, 300).astype(np.int8)
+    flux, err = rng.normal(10.0, 1.0, 300).astype(np.float32), np.full(300, 2.0, dtype=np.float32)
+    for most in (300, 100, 40, 6):
+        points = np.empty((4, 300))
+        n = bin_object(0, 300, mjd, band, flux, err, 0.0, -100.0, 200.0, 0.45, most, points)
+        assert n <= most
+        assert np.sum(1.0 / points[3, :n]) == pytest.approx(300 / 4.0)  # all of the information
+        total = np.sum(points[2, :n] / points[3, :n])
+        assert total == pytest.approx(np.sum(flux.astype(np.float64)) / 4.0)
+
+
+def test_only_the_window_is_used() -> None:
+    mjd = np.array([0.0, 50.0, 500.0, 900.0]) + 59_000.0
+    band, flux = np.zeros(4, dtype=np.int8), np.ones(4, dtype=np.float32)
+    points = np.empty((4, 4))
+    n = bin_object(0, 4, mjd, band, flux, flux, 59_050.0, -100.0, 200.0, 0.45, 100, points)
+    np.testing.assert_allclose(points[0, :n], [-50.0, 0.0])
+
+
+def test_observations_of_other_objects_are_not_read() -> None:
+    mjd = np.array([0.0, 10.0, 0.0, 10.0])
+    band, flux = np.zeros(4, dtype=np.int8), np.array([1.0, 2.0, 30.0, 40.0], dtype=np.float32)
+    err = np.ones(4, dtype=np.float32)
+    points = np.empty((4, 2))
+    assert bin_object(2, 4, mjd, band, flux, err, 0.0, -100.0, 200.0, 0.45, 100, points) == 2
+    np.testing.assert_allclose(points[2], [30.0, 40.0])
+
+
+def test_scale_of_noise_alone_is_its_highest_point() -> None:
+    points = np.array([[0.0, 1.0], [0.0, 2.0], [2.0, -3.0], [100.0, 100.0]])
+    assert normalise(points, 2) == 3.0
+
+
+def test_scale_of_exact_zeros_is_their_error() -> None:
+    points = np.array([[0.0], [0.0], [0.0], [9.0]])
+    assert normalise(points, 1) == 3.0
+    assert points[3, 0] == pytest.approx(1.0, rel=1e-3)
+
+
+def test_errors_have_a_floor_that_grows_with_flux() -> None:
+    points = np.array([[0.0, 1.0], [0.0, 0.0], [1000.0, 10.0], [1e-6, 1e-6]])
+    normalise(points, 2)
+    assert np.sqrt(points[3, 0]) == pytest.approx(np.hypot(0.01, 0.002), rel=1e-3)
+    assert np.sqrt(points[3, 1]) == pytest.approx(np.hypot(0.0001, 0.002), rel=1e-3)
+
+
+@pytest.mark.parametrize("n", [1, 12, 50])
+def test_far_from_the_data_the_prior_returns(n: int) -> None:
+    points = _points(np.random.default_rng(n), n)
+    (scale, amplitude, _), U, alpha = _fit(points)
+    time, correlation = np.array([5000.0]), BAND_KERNEL[[2]]
+    mean, sd = np.empty(1), np.empty(1)
+    predict_points(points, n, U, alpha, scale, amplitude**2, time, correlation, np.empty((n, 1)), mean, sd)
+    assert mean[0] == pytest.approx(0.0, abs=1e-9)
+    assert sd[0] == pytest.approx(amplitude)
+
+
+def test_posterior_is_surer_at_the_data_than_between() -> None:
+    points = np.array([[0.0, 40.0], [2.0, 2.0], [1.0, 0.5], [1e-3, 1e-3]])
+    (scale, amplitude, _), U, alpha = _fit(points)
+    time, correlation = np.array([0.0, 20.0]), BAND_KERNEL[[2, 2]]
+    mean, sd = np.empty(2), np.empty(2)
+    predict_points(points, 2, U, alpha, scale, amplitude**2, time, correlation, np.empty((2, 2)), mean, sd)
+    assert sd[0] < 0.1 < sd[1]
+    assert mean[0] == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize("length", [8.0, 60.0])
+def test_slow_light_gets_a_longer_time_scale_than_fast(length: float) -> None:
+    rng = np.random.default_rng(7)
+    points = np.empty((4, 90))
+    points[0] = np.linspace(-60.0, 120.0, 90)
+    points[1] = np.tile(np.arange(6), 15)
+    points[2] = np.sin(points[0] / length) + rng.normal(0.0, 0.02, 90)
+    points[3] = 0.02**2
+    scale = _fit(points)[0][0]
+    assert (scale <= 20.0) == (length < 20.0)

@@ -138,3 +138,109 @@ def test_onset_of_the_first_observation_has_no_before() -> None:
     table = extract(_curve([0.0, 10.0], [2, 2], [20.0, 1.0]))
     for name in ("trigger_gap", "trigger_rise", "before_trigger_snr"):
         assert np.isnan(table.column(name)[0])
+
+
+def test_per_band_extremes_and_medians(sample: LightCurves, table: FeatureTable) -> None:
+    for b, band in ((0, "u"), (3, "i")):
+        highest, lowest, error, share = [], [], [], []
+        for c in sample:
+            flux, err = c.flux[c.band == b], c.flux_err[c.band == b]
+            some = len(flux) > 0
+            highest.append(flux.max() if some else np.nan)
+            lowest.append(flux.min() if some else np.nan)
+            error.append(np.sort(err)[len(err) // 2] if some else np.nan)
+            share.append(np.mean(flux / err < -3.0) if some else np.nan)
+        np.testing.assert_allclose(table.column(f"flux_max_{band}"), highest, rtol=1e-6)
+        np.testing.assert_allclose(table.column(f"flux_min_{band}"), lowest, rtol=1e-6)
+        np.testing.assert_allclose(table.column(f"flux_err_{band}"), error, rtol=1e-6)
+        np.testing.assert_allclose(table.column(f"negative_{band}"), share, rtol=1e-5, atol=1e-7)
+
+
+def test_weighted_means_and_their_significance(sample: LightCurves, table: FeatureTable) -> None:
+    means, significances = [], []
+    for c in sample:
+        f, e = c.flux[c.band == 1].astype(np.float64), c.flux_err[c.band == 1].astype(np.float64)
+        weight = e**-2
+        means.append(np.sum(weight * f) / np.sum(weight) if len(f) else np.nan)
+        significances.append(np.sum(weight * f) / np.sqrt(np.sum(weight)) if len(f) else np.nan)
+    np.testing.assert_allclose(table.column("flux_mean_g"), means, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(table.column("mean_snr_g"), significances, rtol=1e-4, atol=1e-4)
+
+
+def test_robust_shape_of_the_fluxes(sample: LightCurves, table: FeatureTable) -> None:
+    spread, asymmetry = [], []
+    for c in sample:
+        f = np.sort(c.flux[c.band == 2].astype(np.float64))
+        if len(f) < 2:
+            spread.append(np.nan)
+            asymmetry.append(np.nan)
+            continue
+        median = f[len(f) // 2]
+        spread.append(np.sort(np.abs(f - median))[len(f) // 2] / np.std(f))
+        asymmetry.append((f[-1] - median) / (f[-1] - f[0]))
+    np.testing.assert_allclose(table.column("spread_r"), spread, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(table.column("asymmetry_r"), asymmetry, rtol=1e-4, atol=1e-5)
+
+
+def test_dips_and_bursts_are_told_apart() -> None:
+    """Flux that only dims has all of its power below zero, and its asymmetry is small."""
+    time = [float(i) for i in range(10)]
+    burst = extract(_curve(time, [2] * 10, [0.0] * 8 + [30.0, 20.0]))
+    dip = extract(_curve(time, [2] * 10, [0.0] * 8 + [-30.0, -20.0]))
+    assert burst.column("negative_power")[0] == 0.0
+    assert dip.column("negative_power")[0] == 1.0
+    assert burst.column("asymmetry_r")[0] == pytest.approx(1.0)
+    assert dip.column("asymmetry_r")[0] == pytest.approx(0.0)
+    assert burst.column("skew_r")[0] == pytest.approx(-dip.column("skew_r")[0])
+
+
+def test_trend_of_a_straight_line() -> None:
+    time = [0.0, 10.0, 20.0, 30.0]
+    table = extract(_curve(time, [2] * 4, [10.0, 12.0, 14.0, 16.0]))
+    assert table.column("trend")[0] == pytest.approx(0.2)
+    expected = 0.2 * np.sqrt(np.sum((np.array(time) - 15.0) ** 2))
+    assert table.column("trend_snr")[0] == pytest.approx(expected)
+
+
+def test_trend_needs_two_times() -> None:
+    table = extract(_curve([5.0], [2], [10.0]))
+    assert np.isnan(table.column("trend")[0])
+
+
+def test_detections_near_and_far_from_the_brightest() -> None:
+    table = extract(_curve([0.0, 30.0, 100.0, 400.0], [2] * 4, [50.0, 10.0, 10.0, 10.0]))
+    assert table.column("detected_near_max")[0] == pytest.approx(0.5)
+    assert table.column("detected_around_max")[0] == pytest.approx(0.75)
+
+
+def test_shares_of_detections_before_and_since_the_trigger() -> None:
+    table = extract(_curve([0.0, 1.0, 2.0, 3.0], [2] * 4, [0.0, 0.0, 10.0, 1.0]))
+    assert table.column("detected_fraction")[0] == pytest.approx(0.25)
+    assert table.column("detected_since_trigger")[0] == pytest.approx(0.5)
+    assert table.column("since_detection")[0] == pytest.approx(1.0)
+
+
+def test_flux_outside_the_outburst_is_relative_to_the_peak() -> None:
+    table = extract(_curve([0.0, 1.0, 300.0, 301.0], [2] * 4, [100.0, 80.0, 10.0, -10.0]))
+    assert table.column("n_after")[0] == 2
+    assert table.column("after_flux")[0] == pytest.approx(0.1)
+    assert table.column("after_snr")[0] == pytest.approx(0.0, abs=1e-6)
+    assert table.column("after_chi2")[0] == pytest.approx(100.0)
+    assert table.column("n_before")[0] == 0
+    assert np.isnan(table.column("before_flux")[0])
+
+
+def test_intrinsic_scatter_is_compared_between_bands() -> None:
+    time = [float(i) for i in range(8)]
+    flux = [100.0, 20.0, -100.0, -20.0] * 2
+    table = extract(_curve(time, [1, 2] * 4, flux))
+    assert table.column("std_ratio_gr")[0] == pytest.approx(0.67, abs=0.02)
+    assert np.isnan(table.column("std_ratio_ri")[0])
+
+
+def test_colour_windows_count_from_the_brightest_observation() -> None:
+    time, band = [0.0, 10.0, 10.0, 45.0, 45.0], [1, 1, 2, 1, 2]
+    table = extract(_curve(time, band, [90.0, 20.0, 60.0, 5.0, 5.0]))
+    assert table.column("observed_gr_15")[0] == pytest.approx(-40.0 / (80.0 + np.sqrt(2.0)))
+    assert table.column("observed_gr_60")[0] == pytest.approx(0.0)
+    assert np.isnan(table.column("observed_gr_30")[0])

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from firstlight.errors import BundleError, DataError
 from firstlight.features import FeatureConfig, TemplateConfig, Templates, extract
 from firstlight.features.registry import template_features
+from firstlight.features.templates import _median_surface
 from firstlight.lightcurves import LightCurves
 from firstlight.preprocess import distance_modulus
 
@@ -159,3 +160,75 @@ def test_classes_without_bright_objects_are_left_out(sample: LightCurves) -> Non
 def test_labels_must_match_the_curves(sample: LightCurves) -> None:
     with pytest.raises(DataError, match="labels"):
         Templates.fit(sample, np.array(["SNIa"]))
+
+
+def test_cells_that_few_objects_cover_are_filled_from_their_neighbours() -> None:
+    phase, wavelength = np.array([-4.0, 0.0, 4.0]), np.array([4000.0, 5000.0, 6000.0])
+    stack = np.full((4, 3, 3), np.nan)
+    stack[:, 1, :2] = [[0.5, 1.0]]
+    stack[:, 2, :2] = [[0.4, 0.8]]
+    stack[:2, 1, 2] = 9.0  # two objects do not make a median
+    surface = _median_surface(stack, phase, wavelength)
+    np.testing.assert_allclose(surface[1], [0.5, 1.0, 1.0])
+    np.testing.assert_allclose(surface[2], [0.4, 0.8, 0.8])
+    np.testing.assert_allclose(surface[0], 0.0)  # nothing is emitted before the first covered phase
+
+
+def test_a_class_that_covers_nothing_has_an_empty_surface() -> None:
+    surface = _median_surface(np.full((5, 2, 2), np.nan), np.array([0.0, 4.0]), np.array([4e3, 5e3]))
+    np.testing.assert_array_equal(surface, 0.0)
+
+
+def test_median_ignores_an_odd_object() -> None:
+    stack = np.ones((7, 1, 2))
+    stack[0] = 100.0
+    np.testing.assert_array_equal(_median_surface(stack, np.array([0.0]), np.array([4e3, 5e3])), 1.0)
+
+
+def test_fits_do_not_depend_on_the_neighbours(templates: Templates) -> None:
+    curves = _supernovae(4, 0.1, 12.0, 1.0, 93)
+    together, alone = templates.match(curves, CONFIG), templates.match(curves.take(np.arange(2, 3)), CONFIG)
+    np.testing.assert_array_equal(together[2], alone[0])
+
+
+def test_the_future_does_not_reach_a_truncated_fit(templates: Templates) -> None:
+    curves = _supernovae(2, 0.1, 12.0, 1.0, 92)
+    changed = curves.with_columns(flux=np.where(curves.phase > 20.0, 0.0, curves.flux))
+    a = templates.match(curves.upto_phase(20.0), CONFIG)
+    b = templates.match(changed.upto_phase(20.0), CONFIG)
+    np.testing.assert_array_equal(a, b)
+
+
+def test_light_that_only_dims_fits_no_supernova(templates: Templates) -> None:
+    curves = _supernovae(1, 0.1, 12.0, 1.0, 91)
+    dimming = curves.with_columns(flux=-np.abs(curves.flux) - 3.0 * curves.flux_err)
+    values = templates.match(dimming, CONFIG)
+    assert np.all(_column(templates, values, "match_explained_SNIa") == 0.0)
+    assert np.isnan(_column(templates, values, "match_absolute_SNIa")).all()
+    assert not np.isinf(values).any()
+
+
+def test_host_redshift_pulls_the_fit(templates: Templates) -> None:
+    curves = _supernovae(1, 0.2, 12.0, 1.0, 90, cadence=12.0)
+    near = curves.with_columns(redshift=np.array([0.05]), redshift_err=np.array([0.005]))
+    far = curves.with_columns(redshift=np.array([0.4]), redshift_err=np.array([0.005]))
+    low = _column(templates, templates.match(near, CONFIG), "template_redshift_SNIa")
+    high = _column(templates, templates.match(far, CONFIG), "template_redshift_SNIa")
+    assert low[0] < high[0]
+
+
+def test_fit_is_the_same_every_time(
+    training: tuple[LightCurves, NDArray[np.str_]], templates: Templates
+) -> None:
+    again = Templates.fit(*training, CONFIG, np.random.default_rng(123))
+    np.testing.assert_array_equal(again.surface, templates.surface)
+    np.testing.assert_array_equal(again.magnitude, templates.magnitude)
+
+
+def test_objects_without_redshift_make_no_template(training: tuple[LightCurves, NDArray[np.str_]]) -> None:
+    curves, labels = training
+    assert Templates.fit(curves.with_redshift("none"), labels, CONFIG).names == ()
+
+
+def test_no_object_gives_no_row(templates: Templates) -> None:
+    assert templates.match(_supernovae(2, 0.1, 12.0, 1.0, 89).take(np.arange(0)), CONFIG).shape[0] == 0
