@@ -20,7 +20,7 @@ from firstlight.evaluate import read_predictions
 from firstlight.taxonomy import CLASSES
 
 TINY = str(Path(__file__).parent / "tiny.toml")
-COMMANDS = ("fetch", "train", "classify", "evaluate", "holdout", "crossval", "info", "plot")
+COMMANDS = ("fetch", "train", "classify", "evaluate", "holdout", "crossval", "info", "plot", "simulate")
 
 
 class Done(NamedTuple):

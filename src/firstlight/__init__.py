@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from firstlight.crossval import run_crossval, run_holdout
-    from firstlight.data import RejectLog, Truth, load_plasticc, read, write_curves
+    from firstlight.data import RejectLog, Truth, load_plasticc, write_curves
+    from firstlight.data.read import read
     from firstlight.errors import FirstlightError
     from firstlight.evaluate import Predictions, read_predictions, score, write_predictions
     from firstlight.lightcurves import LightCurve, LightCurves

@@ -340,6 +340,30 @@ def plot(
     typer.echo(path)
 
 
+@app.command(epilog="Example: firstlight simulate CaRT ILOT PISN --number 200 --out simulated")
+def simulate(
+    classes: Annotated[list[str], typer.Argument(help="CaRT, ILOT, PISN, SLSN-I or SNIa; one or more.")],
+    out: Annotated[Path, typer.Option(help="Folder to write: curves.parquet and truth.parquet.")],
+    number: Annotated[int, typer.Option("--number", "-n", min=1, help="Objects of each class.")] = 200,
+    data: Annotated[
+        str, typer.Option(help="Real light curves whose epochs, noise and host redshifts are borrowed.")
+    ] = PLASTICC,
+    metadata: Metadata = None,
+    follow_up_mag: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Keep half of the objects at this peak magnitude, as a spectroscopic campaign."),
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Simulate transients from published physics, as the survey behind real light curves sees them."""
+    from firstlight.simulate import SimulateConfig, simulate_classes
+
+    observed = _read(data, metadata, None, None)
+    made = simulate_classes(classes, number, observed, seed, SimulateConfig(follow_up_mag=follow_up_mag))
+    made.write(out)
+    console.print(f"Simulated {len(made):,} objects of {len(set(classes))} class(es): {out}")
+
+
 # --- shared by the commands ---------------------------------------------------
 
 
@@ -426,7 +450,7 @@ def _print_scores(scores: dict[str, object], out: Path) -> None:
     ):
         value = scores.get(name)
         if isinstance(value, dict):
-            table.add_row(name, f"{value['mean']:.4f}", f"{value['std']:.4f}")
+            table.add_row(name, *("n/a" if value[k] is None else f"{value[k]:.4f}" for k in ("mean", "std")))
     console.print(table)
     typer.echo(out / "report.html")
 
@@ -441,9 +465,10 @@ def _progress() -> Iterator[Report]:
         tasks: dict[str, TaskID] = {}
 
         def report(stage: str, fraction: float) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=1.0)
-            bars.update(tasks[stage], completed=fraction)
+            name = stage.partition(" epoch ")[0]  # an epoch's losses follow its stage's name
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=1.0)
+            bars.update(tasks[name], completed=fraction, description=stage)
 
         yield report
 

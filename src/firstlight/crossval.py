@@ -306,6 +306,10 @@ def evaluate_predictions(
 
 # --- private --------------------------------------------------------------------
 
+DATA_NOTICE = (
+    "where it is PLAsTiCC: the PLAsTiCC team and modelers, CC-BY 4.0, doi:10.5281/zenodo.2539456; "
+    "Kessler et al. 2019, doi:10.1088/1538-3873/ab26f1"
+)
 _REDSHIFT: Mapping[str, str] = {
     "photo": "photometric host redshift",
     "spec": "spectroscopic host redshift where known",
@@ -405,8 +409,11 @@ def _conclude(tasks: list[_Task], protocol: str, title: str, out: Path) -> dict[
     shown = first.curves.take([position[name] for name in evaluation.object_id.tolist()])
     shown = shown.with_redshift(first.redshift)
     pipelines = [Pipeline.load(task.folder / "bundle") for task in tasks]
-    # Each fold's encoder has axes of its own: only a single one can be drawn for all objects.
-    latent = pipelines[0].latents(shown) if len(tasks) == 1 else None
+    # Each fold's encoder has axes of its own, so the latents of the first fold's test objects are drawn.
+    n_first = len(first.fold.test)
+    own = pipelines[0].latents(shown.take(np.arange(n_first)))
+    latent = np.full((len(shown), own.shape[1]), np.nan)
+    latent[:n_first] = own
     seconds = [json.loads((task.folder / "done.json").read_text())["seconds"] for task in tasks]
     content = ReportContent(
         title=title,
@@ -420,6 +427,11 @@ def _conclude(tasks: list[_Task], protocol: str, title: str, out: Path) -> dict[
         timings={
             f"{key}, mean of {len(tasks)}": float(np.mean([s[key] for s in seconds])) for key in seconds[0]
         },
-        facts={"redshift": _REDSHIFT[first.redshift], "seed": str(first.seed)},
+        facts={
+            "redshift": _REDSHIFT[first.redshift],
+            "seed": str(first.seed),
+            "inputs": f"{len(pipelines[0].input_names)} of each object: {', '.join(first.config.inputs)}",
+            "data": DATA_NOTICE,
+        },
     )
     return write_report(out, content)

@@ -33,7 +33,7 @@ from firstlight.classify import (
     verdict,
 )
 from firstlight.errors import BundleError, DataError, NotFittedError, SettingsError
-from firstlight.evaluate import Predictions, validation_part
+from firstlight.evaluate import Predictions, check_columns, validation_part
 from firstlight.features import FeatureConfig, Templates, extract
 from firstlight.lightcurves import LightCurves, RedshiftMode
 from firstlight.model import Encoder, EncoderConfig, train_encoder
@@ -192,6 +192,19 @@ class Pipeline:
         return self._fitted().classes
 
     @property
+    def input_names(self) -> tuple[str, ...]:
+        """Name of each column that the classifier reads."""
+        n_latents = self.config.encoder.vae.latent
+        names: list[str] = []
+        if "latent" in self.config.inputs:
+            names += [f"latent_{k + 1}" for k in range(n_latents)]
+        if "latent_scatter" in self.config.inputs:
+            names += [f"latent_log_var_{k + 1}" for k in range(n_latents)]
+        if "features" in self.config.inputs:
+            names += extract(_nobody(), self.config.features, self._templates).names
+        return tuple(names)
+
+    @property
     def history(self) -> tuple[dict[str, float], ...]:
         """The encoder's training, a row an epoch."""
         self._fitted()
@@ -263,6 +276,7 @@ class Pipeline:
             report("templates", 0.0)
             self._templates = Templates.fit(clean, labels[~held_out], self.config.features, rng)
             report("templates", 1.0)
+        check_columns(self.input_names)
         rows = self._rows(training, labels[~held_out], rng, jobs, report, "training rows")
         check = self._rows(validation, labels[held_out], rng, jobs, report, "validation rows")
         self._fit_classifier(rows, check, seed, jobs, report)
@@ -537,6 +551,12 @@ def _usable(curves: LightCurves, labels: NDArray[np.str_]) -> tuple[NDArray[np.b
             f"left out: {left_out}"
         )
     return ~np.isin(labels, list(left_out)), left_out
+
+
+def _nobody() -> LightCurves:
+    """Light curves of no object."""
+    empty: Any = np.empty(0)
+    return LightCurves(np.empty(0, "U1"), np.zeros(1, np.int64), empty, empty, empty, empty)
 
 
 def _hide_redshift(curves: LightCurves, hidden: NDArray[np.bool_]) -> LightCurves:

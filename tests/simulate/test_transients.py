@@ -1,15 +1,24 @@
 """Simulated sets as a whole: what they hold, what they hide, and that they repeat."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import firstlight.simulate.transients as transients
+from firstlight.data import Truth, read_curves
 from firstlight.errors import DataError, SettingsError, UnknownClassError
 from firstlight.lightcurves import LightCurves
 from firstlight.settings import from_table, to_table
-from firstlight.simulate import POPULATIONS, SIMULATED_PREFIX, SimulateConfig, SimulatedSet, simulate
+from firstlight.simulate import (
+    POPULATIONS,
+    SIMULATED_PREFIX,
+    SimulateConfig,
+    SimulatedSet,
+    simulate,
+    simulate_classes,
+)
 from firstlight.simulate.populations import draw_models, population
 from firstlight.simulate.survey import measure_survey
 
@@ -81,6 +90,21 @@ def test_labels_of_the_observed_set_are_not_needed_and_names_do_not_matter(sampl
     one = simulate("PISN", 5, sample, np.random.default_rng(4), QUICK)
     two = simulate("PISN", 5, renamed, np.random.default_rng(4), QUICK)
     np.testing.assert_array_equal(one.curves.flux, two.curves.flux)
+
+
+def test_adding_a_class_leaves_the_others_as_they_were(sample: LightCurves) -> None:
+    alone = simulate_classes(["PISN"], 4, sample, seed=3)
+    together = simulate_classes(["CaRT", "PISN", "CaRT"], 4, sample, seed=3)
+    assert together.labels.tolist() == ["CaRT"] * 4 + ["PISN"] * 4
+    np.testing.assert_array_equal(together.curves.take(np.arange(4, 8)).flux, alone.curves.flux)
+
+
+def test_a_written_set_is_read_back_with_its_truth_apart(sample: LightCurves, tmp_path: Path) -> None:
+    made = simulate_classes(["CaRT"], 3, sample, seed=1)
+    made.write(tmp_path / "sim")
+    curves = read_curves(tmp_path / "sim" / "curves.parquet")
+    np.testing.assert_array_equal(curves.flux, made.curves.flux)
+    assert Truth.read(tmp_path / "sim" / "truth.parquet").labels_of(curves.object_id).tolist() == ["CaRT"] * 3
 
 
 def test_nothing_asked_gives_nothing(sample: LightCurves) -> None:

@@ -2,7 +2,13 @@
 
 from firstlight.simulate.augment import AugmentConfig, augment, truncate
 from firstlight.simulate.populations import POPULATIONS
-from firstlight.simulate.transients import SIMULATED_PREFIX, SimulateConfig, SimulatedSet, simulate
+from firstlight.simulate.transients import (
+    SIMULATED_PREFIX,
+    SimulateConfig,
+    SimulatedSet,
+    simulate,
+    simulate_classes,
+)
 
 __all__ = [
     "POPULATIONS",
@@ -12,5 +18,6 @@ __all__ = [
     "SimulatedSet",
     "augment",
     "simulate",
+    "simulate_classes",
     "truncate",
 ]

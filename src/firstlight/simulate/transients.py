@@ -8,13 +8,16 @@ true of them stays in a table of its own.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from firstlight.bands import AB_ZERO_POINT_NJY, EFFECTIVE_WAVELENGTH
+from firstlight.data import write_curves
 from firstlight.errors import DataError, SettingsError
 from firstlight.lightcurves import LightCurves
 from firstlight.simulate.cosmology import draw_redshifts, luminosity_distance
@@ -22,7 +25,7 @@ from firstlight.simulate.populations import Evolution, Population, draw_models, 
 from firstlight.simulate.spectrum import band_flux, flux_density
 from firstlight.simulate.survey import Survey, measure_survey, milky_way_dimming
 
-__all__ = ["SIMULATED_PREFIX", "SimulateConfig", "SimulatedSet", "simulate"]
+__all__ = ["SIMULATED_PREFIX", "SimulateConfig", "SimulatedSet", "simulate", "simulate_classes"]
 
 Array = NDArray[np.float64]
 
@@ -118,6 +121,12 @@ class SimulatedSet:
             labels=np.concatenate([part.labels for part in parts]),
             truth=pa.concat_tables([part.truth for part in parts], promote_options="default"),
         )
+
+    def write(self, folder: Path) -> None:
+        """Write ``curves.parquet`` and, apart from it, ``truth.parquet``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_curves(self.curves, folder / "curves.parquet")
+        pq.write_table(self.truth, folder / "truth.parquet", compression="zstd")
 
 
 def simulate(
@@ -429,3 +438,40 @@ def _assemble(class_name: str, batch: _Batch, survey: Survey, rng: np.random.Gen
     columns["model"] = pa.array(batch.truth.get("model", np.empty(0)).astype(np.int64))
     columns["carrier"] = carriers.object_id[batch.carrier].tolist()
     return SimulatedSet(curves, np.full(n, class_name), pa.table(columns))
+
+
+def simulate_classes(
+    class_names: Sequence[str],
+    n: int,
+    observed: LightCurves,
+    seed: int,
+    config: SimulateConfig | None = None,
+) -> SimulatedSet:
+    """Simulate several classes, each from a random stream of its own.
+
+    Adding a class leaves the others as they were.
+
+    Parameters
+    ----------
+    class_names : sequence of str
+        Names in `POPULATIONS`; one given twice counts once.
+    n : int
+        Objects of each class.
+    observed, config
+        As for `simulate`.
+    seed : int
+        Seed of all streams.
+
+    Returns
+    -------
+    SimulatedSet
+        All classes together.
+
+    Raises
+    ------
+    UnknownClassError, DataError
+        As for `simulate`.
+    """
+    streams = {name: np.random.default_rng([seed, *name.encode()]) for name in class_names}
+    parts = [simulate(name, n, observed, rng, config) for name, rng in streams.items()]
+    return SimulatedSet.concatenate(parts)
