@@ -159,6 +159,7 @@ def catboost_model(X: Rows, code: NDArray[np.int64], rounds: int) -> dict[str, P
     model = CatBoostClassifier(
         iterations=rounds,
         depth=DEPTH,
+        rsm=0.1,
         thread_count=1,
         verbose=False,
         random_seed=0,
