@@ -82,7 +82,8 @@ def measure_all(curves: LightCurves, templates: Templates | None) -> dict[str, A
     theirs = milliseconds(lambda: [peer(*points[i]) for i in every], N_PEER, 1)
     ours = milliseconds(lambda: [fit(*points[i]) for i in every], N_PEER)
     return {
-        "what": "processor milliseconds an object, one thread, whole curves; read_off is a difference",
+        "what": "processor milliseconds an object, one thread, whole curves; statistics and the process are "
+        "called from Python an object at a time, which adds to them, and read_off is what they leave",
         "version": firstlight.__version__,
         "machine": machine(),
         "n_objects": len(curves),
@@ -156,11 +157,11 @@ def fit(points: NDArray[np.float64], n: int) -> NDArray[np.float64]:
 def statistics_only(curves: LightCurves) -> None:
     out = np.empty(len(statistics_features()))
     lags, windows = np.array(LAGS), np.array(COLOUR_WINDOWS)
-    pairs, wavelengths = np.array(COLOURS, dtype=np.int64), np.array(EFFECTIVE_WAVELENGTH)
+    pairs = np.array(COLOURS, dtype=np.int64)
     for curve, reference in zip(curves, reference_mjd(curves), strict=True):
         flux, err = curve.flux.astype(np.float64), curve.flux_err.astype(np.float64)
         time_, band = curve.mjd - reference, curve.band.astype(np.int64)
-        write_statistics(time_, band, flux, err, curve.detected, wavelengths, lags, windows, pairs, out, 0)
+        write_statistics(time_, band, flux, err, curve.detected, lags, windows, pairs, out, 0)
 
 
 # --- peer -----------------------------------------------------------------------

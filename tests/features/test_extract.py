@@ -50,12 +50,6 @@ def test_the_last_column_is_the_last_feature() -> None:
     assert table.column("rest_detected_span")[0] == pytest.approx(expected)
     since = table.column("gp_since_peak")[0] / 1.5
     assert table.column("rest_since_peak")[0] == pytest.approx(since)
-    rest = table.column("max_wavelength")[0] / 1.5
-    assert table.column("rest_max_wavelength")[0] == pytest.approx(rest)
-    magnitude = 31.4 - 2.5 * np.log10(table.column("max_flux")[0]) - table.column("distance_modulus")[0]
-    assert table.column("absolute_max")[0] == pytest.approx(magnitude, abs=1e-3)
-    gap = table.column("trigger_gap")[0] / 1.5
-    assert table.column("rest_trigger_gap")[0] == pytest.approx(gap)
 
 
 def test_hiding_the_redshift_equals_not_knowing_it(sample: LightCurves, table: FeatureTable) -> None:
@@ -197,7 +191,7 @@ def test_a_late_detection_flag_does_not_move_the_past(sample: LightCurves) -> No
     flagged = some.detected.copy()
     flagged[some.offsets[1:] - 1] = True
     a, b = extract(some), extract(some.with_columns(detected=flagged))
-    for name in ("phase", "gp_peak_phase", "rise_half_all", "snr_max", "trigger_snr"):
+    for name in ("phase", "gp_peak_phase", "rise_half_all", "snr_max", "max_phase"):
         np.testing.assert_array_equal(a.column(name), b.column(name))
 
 

@@ -123,23 +123,6 @@ def test_scatter_between_seasons_shows_slow_variability() -> None:
     assert slow.column("season_chi2")[0] > 100.0 * max(float(steady.column("season_chi2")[0]), 0.1)
 
 
-def test_onset_compares_the_trigger_with_what_came_before() -> None:
-    curves = _curve([0.0, 10.0, 14.0], [2, 1, 2], [1.0, 0.5, 20.0])
-    table = extract(curves)
-    assert table.column("trigger_gap")[0] == pytest.approx(4.0)
-    assert table.column("trigger_snr")[0] == pytest.approx(20.0)
-    assert table.column("trigger_rise")[0] == pytest.approx(19.0 / (21.0 + 2.0))
-    assert table.column("before_trigger_snr")[0] == pytest.approx(1.5 / np.sqrt(2.0))
-    assert table.column("max_flux")[0] == pytest.approx(20.0)
-    assert table.column("max_wavelength")[0] == pytest.approx(6194.0)
-
-
-def test_onset_of_the_first_observation_has_no_before() -> None:
-    table = extract(_curve([0.0, 10.0], [2, 2], [20.0, 1.0]))
-    for name in ("trigger_gap", "trigger_rise", "before_trigger_snr"):
-        assert np.isnan(table.column(name)[0])
-
-
 def test_per_band_extremes_and_medians(sample: LightCurves, table: FeatureTable) -> None:
     for b, band in ((0, "u"), (3, "i")):
         highest, lowest, error, share = [], [], [], []

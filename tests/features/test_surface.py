@@ -67,7 +67,7 @@ def _rest(
         GRID, rest, light, (0, 151), peak, np.full(6, 50.0), at, sd, np.array(REST_EPOCHS), REST_PAIRS,
         scale, redshift, modulus, out, 0,
     )  # fmt: skip
-    assert end == REST.index("rest_phase")  # the rest needs no surface
+    assert end == REST.index("rest_since_peak")  # the rest needs no surface
     return dict(zip(REST, out, strict=True))
 
 

@@ -5,7 +5,6 @@ feature is undefined. Everything read of an object is its history up to its last
 observation, so a truncated light curve gives what a stream would have had then.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -197,13 +196,9 @@ def _combine(correlation: Floats, sums: Floats, out: Floats) -> None:
 def _gaussian_object(
     points: Floats, n: int, scale: float, redshift: float, modulus: float, grid: Floats,
     band_kernel: Floats, time_scales: Floats, amplitudes: Floats, wavelength_scale: float,
-    U: Floats, work: Floats, weights: Floats, out: Floats, k: int,
-    raw: tuple[float, float, float, float],
+    U: Floats, work: Floats, weights: Floats, out: Floats, k: int, detected_span: float,
 ) -> int:  # fmt: skip
-    """Fit one object's process and write all that is read off it.
-
-    `raw` holds trigger gap, flux and wavelength of the highest S/N, and span of the detections.
-    """
+    """Fit one object's process and write all that is read off it."""
     alpha = np.empty(n)
     choice = select(points, n, band_kernel, time_scales, amplitudes, U, alpha, weights)
     k = write_fit(points, n, scale, choice, alpha, out, k)
@@ -244,12 +239,9 @@ def _gaussian_object(
         grid, rest, light, span, peak, band_peaks, at, sd, _REST_EPOCHS, _REST_PAIRS, scale,
         redshift, modulus, out, k,
     )  # fmt: skip
-    shrink = 1.0 / (1.0 + redshift)
-    out[k], out[k + 1] = last * shrink, raw[0] * shrink
-    out[k + 2] = raw[2] * shrink
-    out[k + 3] = 31.4 - modulus - 2.5 * math.log10(max(raw[1], 1e-3))
-    out[k + 4], out[k + 5] = (last - grid[peak]) * shrink, raw[3] * shrink
-    return k + 6
+    out[k] = (last - grid[peak]) / (1.0 + redshift)
+    out[k + 1] = detected_span / (1.0 + redshift)
+    return k + 2
 
 
 @njit(cache=True, nogil=True)
@@ -278,9 +270,7 @@ def _extract_all(
         f = flux[low:high].astype(np.float64)
         e = flux_err[low:high].astype(np.float64)
         out[:] = np.nan
-        k = write_statistics(
-            time, bands, f, e, detected[low:high], _WAVELENGTHS, _LAGS, _WINDOWS, _PAIRS, out, start
-        )
+        k = write_statistics(time, bands, f, e, detected[low:high], _LAGS, _WINDOWS, _PAIRS, out, start)
         n = bin_object(
             low,
             high,
@@ -299,7 +289,6 @@ def _extract_all(
             scale = normalise(points, n)
             _gaussian_object(
                 points, n, scale, redshift[i], modulus[i], grid, band_kernel, time_scales, amplitudes,
-                wavelength_scale, U, work, weights, out, k,
-                (out[start + 34], out[start + 38], out[start + 39], out[start + 4]),
+                wavelength_scale, U, work, weights, out, k, out[start + 4],
             )  # fmt: skip
         values[i, start:] = out[start:]

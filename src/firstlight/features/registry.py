@@ -124,12 +124,6 @@ def _overall_rows() -> Iterator[tuple[str, str, str]]:
         yield f"{name}_chi2", "1", f"mean squared S/N {text} the trigger"
         yield f"{name}_snr", "1", f"mean S/N {text} the trigger"
         yield f"{name}_flux", "1", f"root mean square flux {text} the trigger over the highest |flux|"
-    yield "trigger_gap", "day", "trigger minus the observation before it"
-    yield "trigger_snr", "1", "S/N of the trigger"
-    yield "trigger_rise", "1", "bounded contrast of the trigger's flux to its band's 30 days before"
-    yield "before_trigger_snr", "1", "summed S/N of the 20 days before the trigger over its noise"
-    yield "max_flux", "nJy", "flux of the highest S/N"
-    yield "max_wavelength", "Angstrom", "effective wavelength of the band of the highest S/N"
     yield "trend", "1/day", "weighted slope of S/N in time"
     yield "trend_snr", "1", "significance of that slope"
     yield "season_chi2", "1", "scatter of the seasons' mean fluxes about their band's mean, per season"
@@ -266,10 +260,6 @@ def _rest_rows() -> Iterator[tuple[str, str, str]]:
     for name in ("all", "4400", "5500"):
         where = "of the summed griz light" if name == "all" else f"at rest {name} A"
         yield from _rise_fall_rows(f"rest_{name}", f"{where}, rest frame", "day")
-    yield "rest_phase", "day", "last observation minus trigger, rest frame"
-    yield "rest_trigger_gap", "day", "trigger minus the observation before it, rest frame"
-    yield "rest_max_wavelength", "Angstrom", "rest wavelength of the band of the highest S/N"
-    yield "absolute_max", "mag", "absolute magnitude of the highest S/N, no K correction"
     yield "rest_since_peak", "day", "last observation minus peak, rest frame"
     yield "rest_detected_span", "day", "last detection minus first, rest frame"
 

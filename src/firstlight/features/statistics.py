@@ -133,48 +133,6 @@ def _outside(time: Floats, flux: Floats, snr: Floats, out: Floats, k: int) -> in
 
 
 @njit(cache=True, nogil=True)
-def _onset(
-    time: Floats,
-    band: Ints,
-    flux: Floats,
-    flux_err: Floats,
-    detected: Bools,
-    wavelengths: Floats,
-    out: Floats,
-    k: int,
-) -> int:
-    """How the light appeared, and its best observation: what there is in the first days."""
-    snr = flux / flux_err
-    at = int(np.argmax(snr))
-    out[k + 4], out[k + 5] = flux[at], wavelengths[band[at]]
-    first = 0
-    while first < len(time) and not detected[first]:
-        first += 1
-    if first == len(time):
-        return k + 6
-    out[k + 1] = snr[first]
-    weight = weighted = total = 0.0
-    n = 0
-    for i in range(first):
-        gap = time[first] - time[i]
-        if gap <= NIGHT_GAP:
-            continue
-        out[k] = gap  # the last one stays
-        if gap <= 20.0:
-            total += snr[i]
-            n += 1
-        if gap <= 30.0 and band[i] == band[first]:
-            weight += 1.0 / flux_err[i] ** 2
-            weighted += flux[i] / flux_err[i] ** 2
-    if weight > 0.0:
-        noise = flux_err[first] + math.sqrt(1.0 / weight)
-        out[k + 2] = bounded(flux[first], weighted / weight, noise)
-    if n > 0:
-        out[k + 3] = total / math.sqrt(n)
-    return k + 6
-
-
-@njit(cache=True, nogil=True)
 def _trend(time: Floats, snr: Floats, out: Floats, k: int) -> int:
     n = len(time)
     mean_time = np.mean(time)
@@ -336,7 +294,6 @@ def write_statistics(
     flux: Floats,
     flux_err: Floats,
     detected: Bools,
-    wavelengths: Floats,
     lags: Floats,
     windows: Floats,
     pairs: Ints,
@@ -354,8 +311,6 @@ def write_statistics(
     flux, flux_err : float64 arrays, shape (n_obs,)
         [nJy]
     detected : bool array, shape (n_obs,)
-    wavelengths : float64 array, shape (6,)
-        Effective wavelengths of the bands [Angstrom].
     lags, windows, pairs : arrays
         `LAGS`, `COLOUR_WINDOWS`, `COLOURS` of the registry.
     out : float64 array
@@ -371,7 +326,6 @@ def write_statistics(
     k = _detections(time, band, detected, out, k)
     k = _extremes(time, snr, detected, out, k)
     k = _outside(time, flux, snr, out, k)
-    k = _onset(time, band, flux, flux_err, detected, wavelengths, out, k)
     k = _trend(time, snr, out, k)
     bands_at = k + 1 + 2 * len(lags)  # season_chi2 and the structure function need the bands' moments
     moments = np.full((6, 3), np.nan)
