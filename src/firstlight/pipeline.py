@@ -22,7 +22,9 @@ from firstlight import __version__
 from firstlight.bundle import open_bundle, write_bundle
 from firstlight.classify import (
     CLASSIFIERS,
+    AnomalyConfig,
     AnomalyScorer,
+    CalibrationConfig,
     Classifier,
     ClassifierConfig,
     PhaseCalibrator,
@@ -105,6 +107,8 @@ class PipelineConfig:
     copies: CopiesConfig = field(default_factory=CopiesConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+    anomaly: AnomalyConfig = field(default_factory=AnomalyConfig)
     verdict: VerdictConfig = field(default_factory=VerdictConfig)
 
 
@@ -336,10 +340,12 @@ class Pipeline:
             progress=report,
         )
         proba = self._classifier.predict_proba(check.X, redshift=check.redshift)
-        self._calibrator = PhaseCalibrator().fit(
-            proba, check.labels, self.classes, check.phase, groups=check.object_id
+        self._calibrator = PhaseCalibrator(self.config.calibration).fit(
+            proba, check.labels, self.classes, check.phase, groups=check.object_id, seed=seed
         )
-        self._anomaly = AnomalyScorer().fit(rows.X, rows.labels, check.X, seed=seed)
+        self._anomaly = AnomalyScorer(self.config.anomaly).fit(
+            rows.X, rows.labels, check.X, phase=check.phase, seed=seed
+        )
         report("calibration", 1.0)
 
     # --- predict ----------------------------------------------------------------
@@ -379,8 +385,9 @@ class Pipeline:
         def classify(part: LightCurves) -> NDArray[np.float64]:
             X = self._matrix(part)
             proba = classifier.predict_proba(X, redshift=part.redshift)
-            proba = self._calibrator.transform(proba, _last_phase(part))
-            strange = np.zeros(len(part)) if self._anomaly is None else self._anomaly.score(X)
+            last = _last_phase(part)
+            proba = self._calibrator.transform(proba, last)
+            strange = np.zeros(len(part)) if self._anomaly is None else self._anomaly.score(X, last)
             return np.column_stack([to_all_classes(proba, classifier.classes), strange])
 
         table = _in_chunks(classify, ready, jobs, lambda done: report("classify", done))
