@@ -93,6 +93,21 @@ class Observations:
             column.setflags(write=False)
             object.__setattr__(self, name, column)
 
+    @classmethod
+    def wrap(cls, columns: Sequence[NDArray[Any]]) -> Self:
+        """Observations of arrays that are nobody else's and have the right types: no copy, no check.
+
+        Parameters
+        ----------
+        columns : sequence of array
+            In the order of the attributes; they become read-only.
+        """
+        new = object.__new__(cls)
+        for name, column in zip(COLUMN_TYPES, columns, strict=True):
+            column.setflags(write=False)
+            object.__setattr__(new, name, column)
+        return new
+
     def __len__(self) -> int:
         """Number of observations."""
         return len(self.mjd)
@@ -145,7 +160,7 @@ class Observations:
             np.zeros(len(order), np.int64),
             order,
         )
-        return cls(*merged)
+        return cls.wrap(merged)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -205,7 +205,7 @@ def _observe(rows: list[dict[str, Any]], alerts: Mapping[str, Mapping[str, Any]]
         nothing,
         nothing,
     )
-    return Observations(*merged), len(rows) - len(columns) + int(dropped)
+    return Observations.wrap(merged), len(rows) - len(columns) + int(dropped)
 
 
 def _is_negative(about: Mapping[str, Any]) -> bool:

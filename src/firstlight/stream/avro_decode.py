@@ -98,15 +98,15 @@ class Cells:
         """Some cells as Python objects; None where absent or null."""
         window = slice(start, start + count)
         columns = self.kind[window].tolist(), self.integer[window].tolist(), self.number[window].tolist()
-        return [self._value(*cell) for cell in zip(*columns, strict=True)]
+        return [
+            integer if kind == INT else number if kind == FLOAT else self._value(kind, integer, number)
+            for kind, integer, number in zip(*columns, strict=True)
+        ]
 
     def _value(self, kind: int, integer: int, number: float) -> Any:
+        """A cell that holds neither an int nor a float."""
         if kind <= NULL:
             return None
-        if kind == FLOAT:
-            return number
-        if kind == INT:
-            return integer
         if kind == BOOL:
             return bool(integer)
         if kind == SYMBOL:

@@ -16,6 +16,7 @@ Truth columns and foreign classifications have no name here and so cannot get in
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ _LSST_TABLES = {"prvDiaSources": True, "prvDiaForcedSources": False}
 _ZTF_TABLES = {"prv_candidates": True, "fp_hists": False}
 
 TAI, JULIAN_UTC, MJD_UTC = 0, 1, 2  # how a table gives its times
-_TIMES = {"jd": JULIAN_UTC, "mjd": MJD_UTC}
+_CLOCKS = {"jd": JULIAN_UTC, "mjd": MJD_UTC}
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +113,10 @@ class Layout:
         Cells of a row of each table; the source that sent the alert is the first table.
     detections : bool array, shape (n_tables,)
         Whether a table lists detections.
-    times : int64 array, shape (n_tables,)
+    clocks : int64 array, shape (n_tables,)
         How a table gives its times: 0 MJD TAI, 1 Julian dates in UTC, 2 MJD UTC.
+    own_clock : int
+        The first of them: that of the source that sent the alert.
     """
 
     family: str
@@ -121,7 +124,8 @@ class Layout:
     places: Mapping[str, tuple[int, ...]]
     columns: NDArray[np.int64]
     detections: NDArray[np.bool_]
-    times: NDArray[np.int64]
+    clocks: NDArray[np.int64]
+    own_clock: int
 
 
 def resolve_layout(paths: Iterable[str]) -> Layout:
@@ -176,13 +180,15 @@ def _build_layout(
         fields.append(found)
     if "time" not in own:
         raise DataError(f"the packet's {main} has no time ({' or '.join(row['time'])})")
+    clocks = [_CLOCKS.get(found.get("time", ""), TAI) for found in fields]
     return Layout(
         family=family,
         selection=Selection(tuple(scalars), tuple(selected)),
         places=places,
         columns=np.array(columns, np.int64),
         detections=np.array([True, *tables.values()]),
-        times=np.array([_TIMES.get(found.get("time", ""), TAI) for found in fields]),
+        clocks=np.array(clocks, np.int64),
+        own_clock=clocks[0],
     )
 
 
@@ -335,27 +341,27 @@ def alert_of(cells: Cells, layout: Layout, zero_point: float = AB_ZERO_POINT_NJY
     """
     values = _Values(cells, layout)
     alert_id, object_id = values.name("alert_id"), values.name("object_id")
-    shifts, scales = _units(values, layout, zero_point)
-    mjd = float(values.number("own_time") + shifts[0])
+    shifts, scale = _units(values, layout, zero_point)
+    mjd = values.number("own_time") + shifts[layout.own_clock]
     if not math.isfinite(mjd):
         raise DataError(f"alert {alert_id or '?'} of object {object_id or '?'}: the source has no time")
     reason = _skip_reason(values, object_id)
     if reason is not None:
         return Skip(reason, alert_id, object_id, mjd)
-    bands = [BAND_SPELLINGS.get(symbol, -1) for symbol in cells.symbols] or [-1]
     *columns, rejected = observe(
         cells.kind,
         cells.integer,
         cells.number,
         np.frombuffer(cells.data or b"\0", np.uint8),
-        np.array(bands, np.int8),
-        np.concatenate(([0], cells.starts)),
-        np.concatenate(([1], cells.rows)),
-        np.concatenate(([0], cells.widths)),
+        _symbol_bands(cells.symbols),
+        cells.starts,
+        cells.rows,
+        cells.widths,
         layout.columns,
         layout.detections,
+        layout.clocks,
         shifts,
-        scales,
+        scale,
     )
     if not len(columns[0]):
         return Skip(SkipReason.NO_MEASUREMENT, alert_id, object_id, mjd)
@@ -364,7 +370,7 @@ def alert_of(cells: Cells, layout: Layout, zero_point: float = AB_ZERO_POINT_NJY
         alert_id=alert_id,
         object_id=object_id,
         mjd=mjd,
-        observations=Observations(*columns),
+        observations=Observations.wrap(columns),
         source_id=values.integer("own_source"),
         ra=values.number("ra"),
         dec=values.number("dec"),
@@ -386,8 +392,8 @@ class _Values:
 
     def first(self, name: str) -> Any:
         for place in self._places.get(name, ()):
-            if place >= 0 and self._values[place] is not None:
-                return self._values[place]
+            if place >= 0 and (value := self._values[place]) is not None:
+                return value
         return None
 
     def name(self, name: str) -> str:
@@ -400,7 +406,7 @@ class _Values:
     def number(self, name: str) -> float:
         for place in self._places.get(name, ()):
             value = self._number(place)
-            if not math.isnan(value):
+            if value == value:
                 return value
         return math.nan
 
@@ -424,7 +430,9 @@ class _Values:
 
     def _number(self, place: int) -> float:
         value = self._values[place] if place >= 0 else None
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+        if type(value) is float:
+            return value
+        return float(value) if type(value) is int else math.nan
 
 
 def _skip_reason(values: _Values, object_id: str) -> SkipReason | None:
@@ -439,19 +447,24 @@ def _skip_reason(values: _Values, object_id: str) -> SkipReason | None:
     return None
 
 
-def _units(
-    values: _Values, layout: Layout, zero_point: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What to add to each table's times [day], and its nJy of a flux of 1."""
-    shift = np.array([0.0, UTC_TO_TAI_DAYS - JD_MINUS_MJD, UTC_TO_TAI_DAYS])
-    if layout.times[0] == TAI:
-        # a source in TAI with a history in Julian dates: its own two times tell the difference
-        offset = values.number("own_time") - values.number("jd")
-        shift[JULIAN_UTC] = offset if math.isfinite(offset) else -JD_MINUS_MJD
-    elif math.isfinite(values.number("flux")):
-        zero_point = _own_zero_point(values, zero_point)
+def _units(values: _Values, layout: Layout, zero_point: float) -> tuple[tuple[float, float, float], float]:
+    """What to add to times by each clock [day], and nJy of a flux of 1."""
+    julian = UTC_TO_TAI_DAYS - JD_MINUS_MJD
+    if layout.family == "candidate":
+        if layout.own_clock == TAI:
+            # a source in TAI with a history in Julian dates: its own two times tell the difference
+            offset = values.number("own_time") - values.number("jd")
+            julian = offset if math.isfinite(offset) else -JD_MINUS_MJD
+        elif math.isfinite(values.number("flux")):
+            zero_point = _own_zero_point(values, zero_point)
     scale = 10.0 ** (0.4 * (AB_ZERO_POINT_NJY - zero_point))
-    return shift[layout.times], np.full(len(layout.times), scale)
+    return (0.0, julian, UTC_TO_TAI_DAYS), scale
+
+
+@lru_cache(maxsize=64)
+def _symbol_bands(symbols: tuple[str, ...]) -> NDArray[np.int8]:
+    """Band of each enum symbol, -1 for none."""
+    return np.array([BAND_SPELLINGS.get(symbol, -1) for symbol in symbols] or [-1], np.int8)
 
 
 def _own_zero_point(values: _Values, zero_point: float) -> float:

@@ -146,7 +146,7 @@ def _flux(
 @numba.njit(cache=True, nogil=True)
 def observe(
     kind: Any, integer: Any, number: Any, data: Any, symbol_bands: Any, starts: Any, rows: Any, widths: Any,
-    columns: Any, detections: Any, shifts: Any, scales: Any,
+    columns: Any, detections: Any, clocks: Any, shifts: Any, scale: float,
 ) -> tuple[Any, Any, Any, Any, Any, Any, int]:  # fmt: skip
     """Observations of the tables of one alert, merged.
 
@@ -158,12 +158,17 @@ def observe(
         Band of every enum symbol, -1 for none.
     starts, rows, widths : int64 arrays, shape (n_tables,)
         First cell, number and width of the rows of each table.
-    columns : int64 array, shape (n_tables, 12)
-        Place in a row of each of `COLUMNS`, -1 where absent.
-    detections : bool array, shape (n_tables,)
-        Whether the rows of a table are detections.
-    shifts, scales : float64 arrays, shape (n_tables,)
-        What to add to times to get MJD TAI [day], and nJy of a flux of 1.
+    columns : int64 array, shape (1 + n_tables, 12)
+        Place in a row of each of `COLUMNS`, -1 where absent; first for the source that
+        sent the alert, whose values are single ones.
+    detections : bool array, shape (1 + n_tables,)
+        Whether the rows are detections.
+    clocks : int64 array, shape (1 + n_tables,)
+        Which of the shifts holds for the rows' times.
+    shifts : tuple of float
+        What to add to times to get MJD TAI [day].
+    scale : float
+        nJy of a flux of 1.
 
     Returns
     -------
@@ -171,22 +176,25 @@ def observe(
         mjd, band, flux, flux_err, detected, source_id (see `merge`), and how many rows
         had no usable time, band or flux.
     """
-    total = rows.sum()
+    total = 1 + rows.sum()
     mjd, flux, flux_err = np.empty(total), np.empty(total), np.empty(total)
     band, detected = np.empty(total, np.int8), np.empty(total, np.bool_)
     source, visit = np.empty(total, np.int64), np.empty(total, np.int64)
     n, rejected = 0, 0
-    for table in range(len(rows)):
-        place = columns[table]
+    for table in range(len(columns)):
+        place, shift = columns[table], shifts[clocks[table]]
+        count, first, width = 1, 0, 0
+        if table > 0:
+            count, first, width = rows[table - 1], starts[table - 1], widths[table - 1]
         # a table of magnitudes lists upper limits as rows without one: no detections, no errors
         limits = place[MAG] >= 0 and place[FLUX] < 0
-        for row in range(rows[table]):
-            base = starts[table] + row * widths[table]
-            time = _number(kind, integer, number, place[TIME], base) + shifts[table]
+        for row in range(count):
+            base = first + row * width
+            time = _number(kind, integer, number, place[TIME], base) + shift
             index = _band(kind, integer, number, data, symbol_bands, place[BAND], base)
             gone = place[WITHDRAWN] >= 0 and kind[place[WITHDRAWN] + base] > 1
             good = _status_ok(kind, integer, number, data, place[STATUS], base)
-            value, error = _flux(kind, integer, number, data, place, base, scales[table])
+            value, error = _flux(kind, integer, number, data, place, base, scale)
             if np.isnan(value) and (limits or index < 0):
                 continue  # an upper limit, or a row that states nothing
             if (

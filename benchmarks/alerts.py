@@ -1,0 +1,320 @@
+"""Microseconds an alert packet: the compiled selective decoder beside fastavro, in one run.
+
+Run ``python benchmarks/alerts.py``; it writes ``benchmarks/results/alerts.json``. Under a
+minute of processor time, one thread. The packets have the width of LSST's schema 10 (98
+fields a source, 14 a forced source, 82 an object) and cutouts as bytes: 30 kB with 21
+previous sources, 80 kB with 181. They are filled at random, with nulls as counted in alerts
+of Rubin: 9 % of a source's fields always, 17 % in a third of the rows, the others never.
+Every packet differs. The contestants take turns; figures are medians over turns, by the
+clock and by processor time, because other work on the machine lengthens the former.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+import zlib
+from collections.abc import Callable
+from importlib.metadata import version
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+
+import fastavro
+import numpy as np
+
+import firstlight
+from firstlight.stream import (
+    Alert,
+    AntaresCodec,
+    ConfluentCodec,
+    JsonLinesCodec,
+    LasairCodec,
+    MemorySchemas,
+)
+from firstlight.stream.avro_decode import SelectiveDecoder
+from firstlight.stream.avro_schema import field_paths
+from firstlight.stream.layouts import read_record, resolve_layout
+
+OUT = Path(__file__).parent / "results" / "alerts.json"
+SCHEMA_ID = 1000
+#: Name: previous sources, forced sources, bytes of the whole packet.
+SIZES = {"30_kB": (21, 30, 30_000), "80_kB": (181, 60, 80_000)}
+PACKETS = 60
+TURNS = 7
+LSST_ALERTS_PER_S = 280  # mean over a night; ten times that is the aim
+
+NEEDED = ("visit", "midpointMjdTai", "psfFlux", "psfFluxErr", "band", "timeWithdrawnMjdTai")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--turns", type=int, default=TURNS)
+    args = parser.parse_args()
+    schema = wide_schema()
+    result = {
+        "what": "microseconds a packet, medians over turns of all packets; cpu_us by processor time",
+        "version": firstlight.__version__,
+        "machine": machine(),
+        "n_packets": PACKETS,
+        "turns": args.turns,
+        "sizes": {name: contest(schema, *size, args.turns) for name, size in SIZES.items()},
+        "lsst_alerts_per_s": LSST_ALERTS_PER_S,
+    }
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+def contest(schema: Any, n_previous: int, n_forced: int, n_bytes: int, turns: int) -> dict[str, Any]:
+    """All contestants on packets of one size."""
+    rng = np.random.default_rng(n_previous)
+    packets = [packet(schema, rng, n_previous, n_forced, n_bytes) for _ in range(PACKETS)]
+    codec = ConfluentCodec(MemorySchemas({SCHEMA_ID: schema}))
+    selection = resolve_layout(field_paths(schema)).selection
+    decoder = SelectiveDecoder(schema, selection)
+    parsed, reduced = fastavro.parse_schema(schema), fastavro.parse_schema(narrow_schema(schema))
+    framed = [b"\0" + SCHEMA_ID.to_bytes(4, "big") + value for value in packets]
+    alerts = [codec.decode(value) for value in framed]
+    check(alerts, packets, parsed)
+    contestants: dict[str, tuple[Callable[[Any], Any], list[Any]]] = {
+        "selective_decoder": (decoder.decode, packets),
+        "fastavro": (lambda value: fastavro.schemaless_reader(BytesIO(value), parsed), packets),
+        "fastavro_reader_schema": (
+            lambda value: fastavro.schemaless_reader(BytesIO(value), parsed, reduced),
+            packets,
+        ),
+        "packet_to_alert": (codec.decode, framed),
+        "packet_to_alert_by_fastavro": (
+            lambda value: read_record(fastavro.schemaless_reader(BytesIO(value[5:]), parsed)),
+            framed,
+        ),
+    }
+    for name, other in (
+        ("json_lines", JsonLinesCodec()),
+        ("lasair", LasairCodec()),
+        ("antares", AntaresCodec()),
+    ):
+        contestants[f"{name}_to_alert"] = (other.decode, [other.encode(alert) for alert in alerts])
+    figures = take_turns(contestants, turns)
+    return {
+        "packet_bytes": statistics.median(map(len, packets)),
+        "previous_sources": n_previous,
+        "forced_sources": n_forced,
+        "observations": statistics.median(len(alert.observations) for alert in alerts),
+        "contestants": figures,
+        "times_faster_by_cpu": {
+            "decode_than_fastavro": ratio(figures, "fastavro", "selective_decoder"),
+            "decode_than_fastavro_reader_schema": ratio(
+                figures, "fastavro_reader_schema", "selective_decoder"
+            ),
+            "packet_to_alert": ratio(figures, "packet_to_alert_by_fastavro", "packet_to_alert"),
+        },
+        "alerts_per_cpu_s": round(1e6 / figures["packet_to_alert"]["cpu_us"]),
+    }
+
+
+def take_turns(
+    contestants: dict[str, tuple[Callable[[Any], Any], list[Any]]], turns: int
+) -> dict[str, dict[str, float]]:
+    """Run all contestants one after the other, several times over."""
+    wall: dict[str, list[float]] = {name: [] for name in contestants}
+    cpu: dict[str, list[float]] = {name: [] for name in contestants}
+    for turn in range(turns + 1):
+        for name, (step, values) in contestants.items():
+            start, start_cpu = time.perf_counter(), time.process_time()
+            for value in values:
+                step(value)
+            if turn:  # the first one compiles and warms up
+                wall[name].append((time.perf_counter() - start) / len(values) * 1e6)
+                cpu[name].append((time.process_time() - start_cpu) / len(values) * 1e6)
+    return {
+        name: {
+            "median_us": round(statistics.median(wall[name]), 2),
+            "fastest_us": round(min(wall[name]), 2),
+            "slowest_us": round(max(wall[name]), 2),
+            "cpu_us": round(statistics.median(cpu[name]), 2),
+        }
+        for name in contestants
+    }
+
+
+def ratio(figures: dict[str, dict[str, float]], slow: str, fast: str) -> float:
+    return round(figures[slow]["cpu_us"] / figures[fast]["cpu_us"], 1)
+
+
+def check(alerts: list[Any], packets: list[bytes], parsed: Any) -> None:
+    """Both ways must give the same alerts before they race."""
+    for alert, value in zip(alerts, packets, strict=True):
+        other = read_record(fastavro.schemaless_reader(BytesIO(value), parsed))
+        if not isinstance(alert, Alert) or not isinstance(other, Alert):
+            raise SystemExit("a packet of the benchmark is no alert")
+        for name in ("mjd", "band", "flux", "flux_err", "detected"):
+            if not np.array_equal(getattr(alert.observations, name), getattr(other.observations, name)):
+                raise SystemExit(f"the decoders disagree in {name}")
+
+
+# --- packets of realistic width -----------------------------------------------------
+
+
+def wide_schema() -> dict[str, Any]:
+    """LSST's names where we need them, and fillers of its kinds in its numbers elsewhere."""
+
+    def record(name: str, own: dict[str, Any], floats: int, flags: int, integers: int) -> dict[str, Any]:
+        fields = [{"name": key, "type": kind} for key, kind in own.items()]
+        for kind, count in (("float", floats), ("boolean", flags), ("int", integers)):
+            fields += [{"name": f"{name}_{kind}{i}", "type": ["null", kind]} for i in range(count)]
+        order = np.random.default_rng(len(name)).permutation(len(fields))
+        return {"type": "record", "name": name, "fields": [fields[i] for i in order]}
+
+    def optional(kind: Any) -> list[Any]:
+        return ["null", kind]
+
+    common = {
+        "visit": "long",
+        "detector": "int",
+        "midpointMjdTai": "double",
+        "ra": "double",
+        "dec": "double",
+        "psfFlux": optional("float"),
+        "psfFluxErr": optional("float"),
+        "band": optional("string"),
+        "timeProcessedMjdTai": optional("double"),
+        "timeWithdrawnMjdTai": optional("double"),
+    }
+    own = {"diaSourceId": "long", "diaObjectId": optional("long"), "ssObjectId": optional("long")}
+    source = record("diaSource", own | common, 49, 31, 5)
+    forced = record("diaForcedSource", {"diaForcedSourceId": "long", "diaObjectId": "long"} | common, 2, 0, 0)
+    about = record("diaObject", {"diaObjectId": "long", "ra": "double", "dec": "double"}, 72, 0, 7)
+    fields = {
+        "diaSourceId": "long",
+        "observation_reason": optional("string"),
+        "target_name": optional("string"),
+        "diaSource": source,
+        "prvDiaSources": optional({"type": "array", "items": "diaSource"}),
+        "prvDiaForcedSources": optional({"type": "array", "items": forced}),
+        "diaObject": optional(about),
+        "ssSource": optional(record("ssSource", {"ssObjectId": optional("long")}, 38, 0, 0)),
+        "mpc_orbits": optional(record("mpc_orbits", {"id": "int"}, 50, 0, 2)),
+        "cutoutDifference": optional("bytes"),
+        "cutoutScience": optional("bytes"),
+        "cutoutTemplate": optional("bytes"),
+    }
+    return {
+        "type": "record",
+        "name": "alert",
+        "namespace": "benchmark",
+        "fields": [{"name": name, "type": kind} for name, kind in fields.items()],
+    }
+
+
+def narrow_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """The same schema with only the fields that an alert needs, for fastavro to resolve against."""
+    wanted = {
+        "alert": ("diaSourceId", "diaSource", "prvDiaSources", "prvDiaForcedSources", "diaObject"),
+        "diaSource": ("diaSourceId", "diaObjectId", "ssObjectId", *NEEDED),
+        "diaForcedSource": ("diaForcedSourceId", *NEEDED),
+        "diaObject": ("diaObjectId", "ra", "dec"),
+    }
+
+    def cut(kind: Any) -> Any:
+        if isinstance(kind, list):
+            return [cut(branch) for branch in kind]
+        if not isinstance(kind, dict):
+            return kind
+        if kind["type"] == "array":
+            return {**kind, "items": cut(kind["items"])}
+        fields = [
+            {**entry, "type": cut(entry["type"])}
+            for entry in kind["fields"]
+            if entry["name"] in wanted[kind["name"]]
+        ]
+        return {**kind, "fields": fields}
+
+    return cut(schema)
+
+
+def packet(
+    schema: dict[str, Any], rng: np.random.Generator, n_previous: int, n_forced: int, n_bytes: int
+) -> bytes:
+    """One packet, its cutouts such that it has the wanted size."""
+    kinds = {entry["name"]: entry["type"] for entry in schema["fields"]}
+    source, forced = kinds["diaSource"], kinds["prvDiaForcedSources"][1]["items"]
+    times = np.sort(rng.uniform(60_800.0, 61_100.0, n_previous + n_forced + 1))
+    previous = [fill(source, rng, float(t)) for t in rng.choice(times[:-1], n_previous, replace=False)]
+    record = {
+        "diaSourceId": int(rng.integers(1 << 57, 1 << 58)),
+        "observation_reason": "ddf_cosmos",
+        "target_name": "ddf_cosmos, lowdust",
+        "diaSource": fill(source, rng, float(times[-1])),
+        "prvDiaSources": sorted(previous, key=lambda row: row["midpointMjdTai"]),
+        "prvDiaForcedSources": [fill(forced, rng, float(t)) for t in times[-n_forced:]],
+        "diaObject": fill(kinds["diaObject"][1], rng, 0.0),
+        "cutoutScience": b"",
+    }
+    parsed = fastavro.parse_schema(schema)
+    bare = write(parsed, record)
+    pixels = rng.bytes(max(0, n_bytes - len(bare)) // 3)
+    return write(
+        parsed, record | dict.fromkeys(("cutoutDifference", "cutoutScience", "cutoutTemplate"), pixels)
+    )
+
+
+def fill(record: dict[str, Any], rng: np.random.Generator, mjd: float) -> dict[str, Any]:
+    """A row with everything that an alert needs, and fillers of which a third is null."""
+    values: dict[str, Any] = {}
+    for entry in record["fields"]:
+        name, kind = entry["name"], entry["type"]
+        kind = kind[1] if isinstance(kind, list) else kind
+        values[name] = {
+            "float": float(rng.normal(0.0, 500.0)),
+            "double": float(rng.uniform(0.0, 90.0)),
+            "boolean": bool(rng.random() < 0.5),
+            "int": int(rng.integers(0, 200)),
+            "long": int(rng.integers(1 << 57, 1 << 58)),
+            "string": "ugrizy"[rng.integers(0, 6)],
+        }[kind]
+        if "_" in name and rng.random() < null_share(name):
+            values[name] = None
+    needed = {
+        "midpointMjdTai": mjd,
+        "psfFluxErr": float(rng.uniform(50.0, 200.0)),
+        "timeWithdrawnMjdTai": None,
+    }
+    return values | {name: value for name, value in {**needed, "ssObjectId": None}.items() if name in values}
+
+
+def null_share(name: str) -> float:
+    """How often a filler is null: the same for all rows and packets, as Rubin's fields are."""
+    draw = zlib.crc32(name.encode()) / 2**32
+    return 1.0 if draw < 0.09 else 1 / 3 if draw < 0.26 else 0.0
+
+
+def write(parsed: Any, record: dict[str, Any]) -> bytes:
+    out = BytesIO()
+    fastavro.schemaless_writer(out, parsed, record)
+    return out.getvalue()
+
+
+def machine() -> dict[str, Any]:
+    cpu = platform.processor()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), cpu)
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "load_before": round(os.getloadavg()[0], 2),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    } | {name: version(name) for name in ("numpy", "numba", "fastavro")}
+
+
+if __name__ == "__main__":
+    main()
