@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from firstlight.config import load_preset
 from firstlight.crossval import predict_phases, run_crossval, run_holdout
 from firstlight.errors import LeakageError
 from firstlight.evaluate import PHASES, check_summary, phase_name
 from firstlight.lightcurves import LightCurves
-from firstlight.pipeline import Pipeline, load_preset
+from firstlight.pipeline import Pipeline
 
 TINY = load_preset(str(Path(__file__).parent / "tiny.toml"))
 

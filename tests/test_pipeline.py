@@ -6,13 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firstlight.errors import BundleError, DataError, NotFittedError, SettingsError
+from firstlight.config import load_preset
+from firstlight.errors import BundleError, DataError, NotFittedError
 from firstlight.evaluate import Predictions
 from firstlight.lightcurves import LightCurves
-from firstlight.pipeline import Pipeline, load_preset, preset_names
+from firstlight.pipeline import Pipeline
 from firstlight.taxonomy import CLASSES
 
 TINY = str(Path(__file__).parent / "tiny.toml")
+
+
+TINY_EPOCHS = load_preset(TINY).encoder.train.epochs
 
 
 @pytest.fixture(scope="module")
@@ -26,47 +30,6 @@ def said(trained, sample) -> Predictions:
     return trained.predict(sample, jobs=1)
 
 
-# --- presets ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", preset_names())
-def test_every_shipped_preset_is_valid_and_carries_its_name(name):
-    assert load_preset(name).name == name
-
-
-def test_the_presets_are_those_documented():
-    assert {"default", "seed", "quick"} <= set(preset_names())
-
-
-def test_the_seed_preset_classifies_from_six_latents_and_nothing_else():
-    config = load_preset("seed")
-    assert config.inputs == ("latent",)
-    assert config.encoder.vae.latent == 6
-    assert (config.encoder.vae.layers, config.encoder.vae.hidden) == (2, 64)
-    assert config.encoder.train.batch == 128
-    assert config.encoder.train.learning_rate == pytest.approx(1e-3)
-    assert config.classifier.kind == "seed"
-
-
-def test_an_unknown_key_is_an_error_that_names_it(tmp_path):
-    path = tmp_path / "mine.toml"
-    path.write_text("[copies]\ntruncation = 3\n")
-    with pytest.raises(SettingsError, match=r"truncation.*mine.copies.*truncations"):
-        load_preset(str(path))
-
-
-def test_a_preset_that_does_not_exist_is_an_error_that_lists_those_that_do():
-    with pytest.raises(SettingsError, match=r"no preset or file 'sed'; presets: .*seed"):
-        load_preset("sed")
-
-
-def test_malformed_toml_is_an_error_that_names_the_file(tmp_path):
-    path = tmp_path / "broken.toml"
-    path.write_text("inputs = [")
-    with pytest.raises(SettingsError, match=r"broken\.toml: not valid TOML"):
-        load_preset(str(path))
-
-
 # --- predictions -----------------------------------------------------------------
 
 
@@ -74,6 +37,10 @@ def test_predictions_cover_every_object_and_every_class(said, sample):
     assert said.object_id.tolist() == sample.object_id.tolist()
     assert said.proba.shape == (len(sample), len(CLASSES))
     np.testing.assert_allclose(said.proba.sum(axis=1), 1.0, atol=1e-9)
+
+
+def test_probabilities_alone_are_those_of_the_predictions(trained, said, sample):
+    np.testing.assert_array_equal(trained.predict_proba(sample, jobs=1), said.proba)
 
 
 def test_even_the_tiny_pipeline_beats_guessing_on_its_own_training_objects(said, sample_labels):
@@ -215,7 +182,15 @@ def test_a_loaded_bundle_gives_the_same_numbers(trained, said, sample, tmp_path)
 def test_a_bundle_holds_no_pickle(trained, tmp_path):
     trained.save(tmp_path / "bundle")
     suffixes = {"".join(path.suffixes) for path in (tmp_path / "bundle").rglob("*") if path.is_file()}
-    assert suffixes <= {".json", ".safetensors", ".onnx", ".txt.gz", ".csv"}
+    assert suffixes <= {".json", ".safetensors", ".onnx", ".txt.gz", ".csv", ".png"}
+
+
+def test_a_bundle_shows_how_its_encoder_was_trained(trained, tmp_path):
+    trained.save(tmp_path / "bundle")
+    lines = (tmp_path / "bundle" / "training.csv").read_text().splitlines()
+    assert len(lines) == 1 + TINY_EPOCHS
+    assert lines[0].startswith("epoch")
+    assert (tmp_path / "bundle" / "training.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_changed_byte_in_a_bundle_is_refused(trained, tmp_path):

@@ -8,13 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from firstlight.config import PipelineConfig, load_preset
     from firstlight.crossval import run_crossval, run_holdout
     from firstlight.data import RejectLog, Truth, load_plasticc, write_curves
     from firstlight.data.read import read
     from firstlight.errors import FirstlightError
     from firstlight.evaluate import Predictions, read_predictions, score, write_predictions
     from firstlight.lightcurves import LightCurve, LightCurves
-    from firstlight.pipeline import Pipeline, PipelineConfig, load_preset
+    from firstlight.pipeline import Pipeline
     from firstlight.taxonomy import CLASSES
 
 __version__ = "0.1.0.dev0"
@@ -46,12 +47,12 @@ _HOME = {
     "LightCurve": "lightcurves",
     "LightCurves": "lightcurves",
     "Pipeline": "pipeline",
-    "PipelineConfig": "pipeline",
+    "PipelineConfig": "config",
     "Predictions": "evaluate",
     "RejectLog": "data",
     "Truth": "data",
     "load_plasticc": "data",
-    "load_preset": "pipeline",
+    "load_preset": "config",
     "read": "data",
     "read_predictions": "evaluate",
     "run_crossval": "crossval",

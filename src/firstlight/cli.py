@@ -118,7 +118,8 @@ def train(
     jobs: Jobs = None,
 ) -> None:
     """Train a classifier and write it as a bundle. A killed run resumes where it was."""
-    from firstlight.pipeline import Pipeline, load_preset
+    from firstlight.config import load_preset
+    from firstlight.pipeline import Pipeline
 
     pipeline = Pipeline(load_preset(preset))
     curves, labels = _labelled(data, metadata, truth, objects)
@@ -224,8 +225,8 @@ def holdout(
     jobs: Jobs = None,
 ) -> None:
     """Train on 80 % of the objects (a fixed hash decides), score on the other 20 %, report."""
+    from firstlight.config import load_preset
     from firstlight.crossval import run_holdout
-    from firstlight.pipeline import load_preset
 
     curves, labels = _labelled(data, metadata, truth, None)
     with _progress() as report:
@@ -248,8 +249,8 @@ def crossval(
     jobs: Annotated[int, typer.Option(min=1, help="Folds at a time, one process each.")] = 1,
 ) -> None:
     """Cross-validate over objects; encoder, classifier and calibration see training folds only."""
+    from firstlight.config import load_preset
     from firstlight.crossval import run_crossval
-    from firstlight.pipeline import load_preset
 
     curves, labels = _labelled(data, metadata, truth, None)
     with _progress() as report:

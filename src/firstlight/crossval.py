@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight import __version__
+from firstlight.config import PipelineConfig
 from firstlight.data import Truth
 from firstlight.evaluate import (
     PHASES,
@@ -37,7 +38,7 @@ from firstlight.evaluate import (
 )
 from firstlight.evaluate.report import ReportContent, write_report
 from firstlight.lightcurves import LightCurves, RedshiftMode
-from firstlight.pipeline import Pipeline, PipelineConfig
+from firstlight.pipeline import Pipeline
 from firstlight.settings import to_table
 
 __all__ = ["evaluate_predictions", "predict_phases", "run_crossval", "run_holdout"]

@@ -5,15 +5,15 @@ beside features -> classifier -> calibration -> verdict. Everything learnt is le
 `Pipeline.fit` from the objects it is given; `Pipeline.predict` has no state.
 """
 
+import csv
 import json
-import tomllib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from os import cpu_count
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,128 +22,32 @@ from firstlight import __version__
 from firstlight.bundle import open_bundle, write_bundle
 from firstlight.classify import (
     CLASSIFIERS,
-    AnomalyConfig,
     AnomalyScorer,
-    CalibrationConfig,
     Classifier,
-    ClassifierConfig,
     PhaseCalibrator,
-    VerdictConfig,
     load_classifier,
     object_weights,
     to_all_classes,
     verdict,
 )
-from firstlight.errors import BundleError, DataError, NotFittedError, SettingsError
+from firstlight.config import PipelineConfig, load_preset
+from firstlight.errors import BundleError, DataError, NotFittedError
 from firstlight.evaluate import Predictions, check_columns, validation_part
-from firstlight.features import FeatureConfig, Templates, extract
+from firstlight.features import Templates, extract
 from firstlight.lightcurves import LightCurves, RedshiftMode
-from firstlight.model import Encoder, EncoderConfig, train_encoder
-from firstlight.preprocess import PreprocessConfig, preprocess
+from firstlight.model import Encoder, train_encoder
+from firstlight.preprocess import preprocess
 from firstlight.settings import from_table, to_table
-from firstlight.simulate import AugmentConfig, augment, truncate
+from firstlight.simulate import augment, truncate
 from firstlight.taxonomy import CLASSES
 
-__all__ = ["CopiesConfig", "Pipeline", "PipelineConfig", "default_bundle", "load_preset", "preset_names"]
+__all__ = ["Pipeline", "default_bundle"]
 
 Report = Callable[[str, float], None]
-Input = Literal["latent", "latent_scatter", "features"]
 
 BUNDLE_KIND = "firstlight-pipeline"
 CHUNK = 512  # objects a thread takes at a time: enough to amortise calls, few enough to balance
 MIN_OBJECTS_PER_CLASS = 3  # the paper drops classes with fewer
-
-
-@dataclass(frozen=True, kw_only=True)
-class CopiesConfig:
-    """Which copies of each training object the classifier learns from.
-
-    All copies of an object stay on its side of every split and share its weight.
-
-    Attributes
-    ----------
-    truncations : int
-        Copies cut at random days since trigger.
-    augmented : int
-        Copies with points dropped, noise added and photo-z scattered.
-    hidden_redshift : float
-        Fraction of all copies whose redshift is hidden.
-    whole_weight : float
-        Weight of the whole curve beside a weight of 1 for each other copy.
-    validation_fraction : float
-        Fraction of the training objects kept for early stopping and calibration.
-    """
-
-    truncations: int = 4
-    augmented: int = 1
-    hidden_redshift: float = 0.25
-    whole_weight: float = 2.0
-    validation_fraction: float = 0.1
-
-
-@dataclass(frozen=True, kw_only=True)
-class PipelineConfig:
-    """All settings of a pipeline; each stage owns its part.
-
-    Attributes
-    ----------
-    name : str
-        Name of the preset.
-    inputs : tuple of {"latent", "latent_scatter", "features"}
-        What the classifier reads: latent means, their log-variances, light-curve features.
-    templates : bool
-        Whether the features include template fits (fitted on training objects).
-    warning : str
-        What a reader of its report must know, such as that this is a quick setting.
-    """
-
-    name: str = "default"
-    warning: str = ""
-    inputs: tuple[Input, ...] = ("latent", "latent_scatter", "features")
-    templates: bool = True
-    preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    features: FeatureConfig = field(default_factory=FeatureConfig)
-    copies: CopiesConfig = field(default_factory=CopiesConfig)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
-    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
-    anomaly: AnomalyConfig = field(default_factory=AnomalyConfig)
-    verdict: VerdictConfig = field(default_factory=VerdictConfig)
-
-
-def preset_names() -> list[str]:
-    """Names of the presets that ship with firstlight."""
-    folder = resources.files("firstlight") / "presets"
-    return sorted(
-        entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")
-    )
-
-
-def load_preset(name: str) -> PipelineConfig:
-    """Read a preset by name, or settings from a TOML file.
-
-    Parameters
-    ----------
-    name : str
-        One of `preset_names`, or the path of a TOML file.
-
-    Raises
-    ------
-    SettingsError
-        If there is no such preset or file, the TOML is malformed or a key is unknown.
-    """
-    if name in preset_names():
-        text = (resources.files("firstlight") / "presets" / f"{name}.toml").read_text("utf-8")
-    elif Path(name).is_file():
-        text = Path(name).read_text("utf-8")
-    else:
-        raise SettingsError(f"no preset or file {name!r}; presets: {', '.join(preset_names())}")
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{name}: not valid TOML: {error}") from error
-    return from_table(PipelineConfig, {"name": Path(name).stem} | table, Path(name).stem)
 
 
 class _Saves(Protocol):
@@ -406,6 +310,18 @@ class Pipeline:
             phase=phase,
         )
 
+    def predict_proba(self, curves: LightCurves, *, jobs: int | None = None) -> NDArray[np.float64]:
+        """Calibrated probabilities alone, shape (n_objects, 17), columns `firstlight.taxonomy.CLASSES`.
+
+        Objects with too little data have the prior; `predict` says which they are.
+
+        Raises
+        ------
+        NotFittedError
+            If the pipeline was neither fitted nor loaded.
+        """
+        return self.predict(curves, jobs=jobs).proba
+
     def latents(self, curves: LightCurves) -> NDArray[np.float32]:
         """Latent means of every object, shape (n_objects, n_latents)."""
         self._fitted()
@@ -431,7 +347,7 @@ class Pipeline:
 
     # --- save and load -----------------------------------------------------------
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """Write the trained pipeline as a bundle: no pickle, every file with its sha256.
 
         Raises
@@ -449,6 +365,7 @@ class Pipeline:
         assert self._classifier is not None
         state = {"config": to_table(self.config), "prior": self._prior.tolist()}
         (folder / "pipeline.json").write_text(json.dumps(state, indent=1))
+        _write_history(folder, self.history)
         parts: dict[str, _Saves | None] = {
             "encoder": self._encoder,
             "classifier": self._classifier,
@@ -462,12 +379,12 @@ class Pipeline:
                 part.save(folder / name)
 
     @classmethod
-    def load(cls, folder: Path | None = None) -> Self:
+    def load(cls, folder: str | Path | None = None) -> Self:
         """Read a bundle; its checksums are verified first.
 
         Parameters
         ----------
-        folder : Path, optional
+        folder : path, optional
             A bundle folder; by default the one that ships with firstlight.
 
         Raises
@@ -558,6 +475,18 @@ def _usable(curves: LightCurves, labels: NDArray[np.str_]) -> tuple[NDArray[np.b
             f"left out: {left_out}"
         )
     return ~np.isin(labels, list(left_out)), left_out
+
+
+def _write_history(folder: Path, history: tuple[dict[str, float], ...]) -> None:
+    """The encoder's training as a table and as a picture."""
+    from firstlight.evaluate.plot_style import save_figure
+    from firstlight.evaluate.plots_model import training_loss
+
+    with open(folder / "training.csv", "w", encoding="utf-8", newline="") as file:
+        rows = csv.DictWriter(file, list(history[0]))
+        rows.writeheader()
+        rows.writerows(history)
+    save_figure(training_loss(history), folder / "training.png")
 
 
 def _nobody() -> LightCurves:
