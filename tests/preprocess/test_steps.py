@@ -233,10 +233,11 @@ def test_no_curves_give_no_steps(sample):
 
 
 def test_make_context_takes_redshifts_of_any_kind():
-    summary = np.zeros((3, running.N_SUMMARY), np.float32)
-    context = make_context(summary, [np.nan, 0.0, 2.0], [np.nan, 0.0, 99.0], SCALE)
+    summary = np.zeros((4, running.N_SUMMARY), np.float32)
+    context = make_context(summary, [np.nan, 0.0, 2.0, -0.01], [np.nan, 0.0, 99.0, 0.1], SCALE)
     assert np.isfinite(context).all()
-    assert context[:, running.N_SUMMARY].tolist() == [0.0, 1.0, 1.0]
+    assert context[:, running.N_SUMMARY].tolist() == [0.0, 1.0, 1.0, 1.0]  # known
+    assert context[:, running.N_SUMMARY + 1].tolist() == [0.0, 1.0, 0.0, 0.0]  # galactic
 
 
 @pytest.mark.parametrize(

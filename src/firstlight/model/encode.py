@@ -31,6 +31,7 @@ _BATCH = 64  # objects padded together; larger wastes more padding than it saves
 
 Backend = Literal["onnx", "numpy"]
 Floats = NDArray[np.float32]
+Column = NDArray[Any]
 
 
 class Latents(NamedTuple):
@@ -380,7 +381,17 @@ def _sigmoid(x: Floats) -> Floats:
 
 
 @njit(cache=True, nogil=True)
-def _advance_rows(rows, mjd, band, flux, err, detected, scale, bins, closed):  # type: ignore[no-untyped-def]
+def _advance_rows(
+    rows: Column,
+    mjd: Column,
+    band: Column,
+    flux: Column,
+    err: Column,
+    detected: Column,
+    scale: float,
+    bins: Column,
+    closed: Column,
+) -> NDArray[np.bool_]:
     """Advance each state row by its observation; return which closed a bin."""
     was_closed = np.zeros(len(rows), dtype=np.bool_)
     for i in range(len(rows)):
@@ -391,7 +402,7 @@ def _advance_rows(rows, mjd, band, flux, err, detected, scale, bins, closed):  #
 
 
 @njit(cache=True, nogil=True)
-def _read_rows(rows, scale):  # type: ignore[no-untyped-def]
+def _read_rows(rows: Column, scale: float) -> tuple[Floats, Floats]:
     """Channels of each open bin and each running summary."""
     channels = np.zeros((len(rows), running.N_CHANNELS), dtype=np.float32)
     summary = np.empty((len(rows), running.N_SUMMARY), dtype=np.float32)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from firstlight.bands import BANDS, N_BANDS
 
 __all__ = [
+    "N_BAND_SUMMARY",
     "N_CHANNELS",
     "N_SUMMARY",
     "PEAK_EDGES",
@@ -24,6 +25,7 @@ __all__ = [
     "TRIGGER_EDGES",
     "advance",
     "bin_channels",
+    "bin_width",
     "clear",
     "summarise",
 ]
@@ -162,9 +164,10 @@ SUMMARY_NAMES = (
 )
 N_SUMMARY = len(SUMMARY_NAMES)
 _N_SCALAR_OUT = len(_SCALAR_NAMES)
-_N_BAND_OUT = len(_BAND_NAMES)
+#: Entries of the summary that each band has, its share first.
+N_BAND_SUMMARY = len(_BAND_NAMES)
 _N_WINDOWS = N_TRIGGER + N_PEAK
-_WINDOW_OUT = _N_SCALAR_OUT + N_BANDS * _N_BAND_OUT
+_WINDOW_OUT = _N_SCALAR_OUT + N_BANDS * N_BAND_SUMMARY
 
 Row = NDArray[Any]
 
@@ -179,7 +182,7 @@ def clear(state: Row) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _bin_width(days: float, triggered: bool, bins: Row) -> float:
+def bin_width(days: float, triggered: bool, bins: Row) -> float:
     """Width [day] of a bin opened so long after the trigger; `bins` is (before, then edge, width pairs)."""
     if not triggered:
         return bins[0]
@@ -350,7 +353,7 @@ def advance(
     if opens:
         triggered = not np.isnan(state[T_TRIGGER])
         days = mjd - state[T_TRIGGER] if triggered else 0.0
-        state[BIN_END] = mjd + _bin_width(days, triggered, bins)
+        state[BIN_END] = mjd + bin_width(days, triggered, bins)
     _advance_band(state, mjd, band, flux, err, detected, scale)
     _advance_windows(state, mjd, band, flux, err)
     weight = 1.0 / (err * err)
@@ -494,8 +497,8 @@ def summarise(state: Row, scale: float, out: Row) -> None:
     _summarise_scalars(state, scale, out[:_N_SCALAR_OUT])
     for band in range(N_BANDS):
         block = state[BAND_BLOCK + band * BAND_SIZE : BAND_BLOCK + (band + 1) * BAND_SIZE]
-        at = _N_SCALAR_OUT + band * _N_BAND_OUT
-        _summarise_band(state, block, scale, out[at : at + _N_BAND_OUT])
+        at = _N_SCALAR_OUT + band * N_BAND_SUMMARY
+        _summarise_band(state, block, scale, out[at : at + N_BAND_SUMMARY])
     peak = max(state[PEAK], scale)
     prior = 1.0 / (0.3 * peak) ** 2
     for k in range(_N_WINDOWS * N_BANDS):

@@ -4,6 +4,8 @@ A target of training only. It looks at the whole curve (its peak is the final on
 it never enters a model's input; `steps` holds what may.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -24,6 +26,8 @@ TIME_EDGES.setflags(write=False)
 WAVELENGTH_EDGES.setflags(write=False)
 #: Entries of the shape: windows in time by windows in wavelength, flattened.
 N_SHAPE = (len(TIME_EDGES) - 1) * (len(WAVELENGTH_EDGES) - 1)
+
+Column = NDArray[Any]
 
 _PRIOR = 0.3  # relative to the peak: expected size of a window's flux, and what 1 unit of shape is
 _CALIBRATION = 0.02  # relative to the peak; no flux is known better than this
@@ -63,7 +67,15 @@ def rest_frame_shape(curves: LightCurves) -> tuple[NDArray[np.float32], NDArray[
 
 
 @njit(cache=True, nogil=True)
-def _average(mjd, wavelength, flux, err, stretch, shape, known):  # type: ignore[no-untyped-def]
+def _average(
+    mjd: Column,
+    wavelength: Column,
+    flux: Column,
+    err: Column,
+    stretch: float,
+    shape: Column,
+    known: Column,
+) -> None:
     """Fill one object's windows; `stretch` is 1 + z."""
     best = -1
     for j in range(len(mjd)):

@@ -7,7 +7,7 @@ curve cut at time t are those that a stream would know at t.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numba import njit
@@ -48,8 +48,11 @@ N_CONTEXT = len(CONTEXT_NAMES)
 WINDOWS = slice(running.SUMMARY_NAMES.index("trigger0_u"), running.SUMMARY_NAMES.index("trigger0_u_known"))
 WINDOWS_KNOWN = slice(WINDOWS.stop, running.N_SUMMARY)
 
+Column = NDArray[Any]
+
 _PEAK_COLUMN = running.SUMMARY_NAMES.index("peak")
 _HIGH_COLUMNS = np.array([running.SUMMARY_NAMES.index(f"high_{band}") for band in BANDS])
+_LEAST_REDSHIFT = 0.002  # a photometric one may scatter below, even below 0
 _FAINT_FLUX = 0.1  # in units of the flux scale; a band that never rose counts as this bright
 
 
@@ -175,7 +178,6 @@ def make_steps(curves: LightCurves, config: StepsConfig) -> Steps:
         curves.detected,
         curves.offsets,
     )
-    # A bin holds at least one observation, so n_obs steps always suffice; trimmed below.
     counts = _count_bins(curves.mjd, curves.detected, curves.offsets, bins)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     values = np.empty((offsets[-1], running.N_CHANNELS), dtype=np.float32)
@@ -185,7 +187,7 @@ def make_steps(curves: LightCurves, config: StepsConfig) -> Steps:
 
 
 @njit(cache=True, nogil=True)
-def _count_bins(mjd, detected, offsets, bins):  # type: ignore[no-untyped-def]
+def _count_bins(mjd: Column, detected: Column, offsets: Column, bins: Column) -> NDArray[np.int64]:
     """Bins of each object, by the same rule as `running.advance`."""
     counts = np.zeros(len(offsets) - 1, dtype=np.int64)
     for i in range(len(counts)):
@@ -199,12 +201,24 @@ def _count_bins(mjd, detected, offsets, bins):  # type: ignore[no-untyped-def]
                     trigger = mjd[j]
                 triggered = not np.isnan(trigger)
                 days = mjd[j] - trigger if triggered else 0.0
-                end = mjd[j] + running._bin_width(days, triggered, bins)
+                end = mjd[j] + running.bin_width(days, triggered, bins)
     return counts
 
 
 @njit(cache=True, nogil=True)
-def _fill(mjd, band, flux, err, detected, rows, scale, bins, offsets, values, summary):  # type: ignore[no-untyped-def]
+def _fill(
+    mjd: Column,
+    band: Column,
+    flux: Column,
+    err: Column,
+    detected: Column,
+    rows: Column,
+    scale: float,
+    bins: Column,
+    offsets: Column,
+    values: Column,
+    summary: Column,
+) -> None:
     """Advance a fresh state through every object; write bins and summary."""
     state = np.empty(running.STATE_SIZE)
     closed = np.empty(running.N_CHANNELS, dtype=np.float32)
@@ -243,8 +257,8 @@ def make_context(
     z = np.asarray(redshift, dtype=np.float64)
     z_err = np.nan_to_num(np.asarray(redshift_err, dtype=np.float64), nan=0.0)
     known = np.isfinite(z)
-    z = np.where(known, np.maximum(z, 0.0), 0.0)
-    outside = known & (z > 0.0)
+    outside = known & (z != 0.0)
+    z = np.where(outside, np.maximum(z, _LEAST_REDSHIFT), 0.0)
     block = np.zeros((len(summary), len(REDSHIFT_NAMES)), dtype=np.float32)
     block[:, 0] = known
     block[:, 1] = known & ~outside
@@ -268,7 +282,7 @@ def target_weights(context: NDArray[np.float32]) -> NDArray[np.float32]:
     weights[:, WINDOWS_KNOWN] = 0.0
     for band in BANDS:
         share = running.SUMMARY_NAMES.index(f"share_{band}")
-        weights[:, share : share + running._N_BAND_OUT] = (context[:, share] > 0.0)[:, None]
+        weights[:, share : share + running.N_BAND_SUMMARY] = (context[:, share] > 0.0)[:, None]
     redshift_known = context[:, running.N_SUMMARY] > 0.0
     outside = redshift_known & (context[:, running.N_SUMMARY + 1] == 0.0)
     weights[:, running.N_SUMMARY] = 0.0
