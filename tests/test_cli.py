@@ -163,6 +163,7 @@ def test_evaluate_adds_phases_and_latents_when_given_curves_and_bundle(
     )
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert list(metrics["by_phase"]) == ["0", "1", "2", "4", "8", "16", "32", "64", "all"]
+    assert "99 of these 202 objects" in metrics["warnings"][0]  # half were trained on; two were left out
 
 
 def test_bad_rows_go_to_a_reject_file_and_the_rest_goes_through(bundle, sample_paths, tmp_path):

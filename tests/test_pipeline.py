@@ -193,6 +193,13 @@ def test_a_bundle_shows_how_its_encoder_was_trained(trained, tmp_path):
     assert (tmp_path / "bundle" / "training.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_bundle_knows_which_objects_it_was_trained_on(trained, sample, tmp_path):
+    trained.save(tmp_path / "bundle")
+    loaded = Pipeline.load(tmp_path / "bundle")
+    assert loaded.trained_on(sample.object_id).all()
+    assert not loaded.trained_on(np.array(["new-1", "new-2"])).any()
+
+
 def test_a_changed_byte_in_a_bundle_is_refused(trained, tmp_path):
     trained.save(tmp_path / "bundle")
     state = tmp_path / "bundle" / "pipeline.json"

@@ -293,6 +293,12 @@ def evaluate_predictions(
         snapshots = {name: Snapshot(part.proba, part.is_classified) for name, part in said.items()}
         evaluation = replace(evaluation, by_phase=snapshots)
         latent = pipeline.latents(here)
+        seen = int(pipeline.trained_on(evaluation.object_id).sum())
+        if seen:
+            notes += (
+                f"{seen:,} of these {len(here):,} objects are among those that the bundle was trained on: "
+                "scores on them say how well it remembers, not how well it will do on new ones.",
+            )
     content = ReportContent(
         title="firstlight: predictions against truth",
         evaluation=evaluation,

@@ -17,6 +17,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
 
 from firstlight import __version__
 from firstlight.bundle import open_bundle, write_bundle
@@ -32,7 +33,7 @@ from firstlight.classify import (
 )
 from firstlight.config import PipelineConfig, load_preset
 from firstlight.errors import BundleError, DataError, NotFittedError
-from firstlight.evaluate import Predictions, check_columns, validation_part
+from firstlight.evaluate import Predictions, check_columns, hash_fraction, validation_part
 from firstlight.features import Templates, extract
 from firstlight.lightcurves import LightCurves, RedshiftMode
 from firstlight.model import Encoder, train_encoder
@@ -47,6 +48,8 @@ Report = Callable[[str, float], None]
 
 BUNDLE_KIND = "firstlight-pipeline"
 CHUNK = 512  # objects a thread takes at a time: enough to amortise calls, few enough to balance
+SEEN_FILE = "training_objects.safetensors"
+_SEEN_SALT = "trained"
 MIN_OBJECTS_PER_CLASS = 3  # the paper drops classes with fewer
 
 
@@ -93,6 +96,7 @@ class Pipeline:
         self._calibrator = PhaseCalibrator()
         self._anomaly: AnomalyScorer | None = None
         self._prior = np.zeros(len(CLASSES))
+        self._seen = np.empty(0)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -189,6 +193,7 @@ class Pipeline:
         check = self._rows(validation, labels[held_out], rng, jobs, report, "validation rows")
         self._fit_classifier(rows, check, seed, jobs, report)
         self._prior = _prior(labels, self.classes)
+        self._seen = np.sort(hash_fraction(curves.object_id, _SEEN_SALT))
         self.info = _training_info(self.config, curves, labels, held_out, dropped, redshift, seed)
         return self
 
@@ -322,6 +327,13 @@ class Pipeline:
         """
         return self.predict(curves, jobs=jobs).proba
 
+    def trained_on(self, object_id: NDArray[np.str_]) -> NDArray[np.bool_]:
+        """Which objects this pipeline has seen in training: scores on them are not honest.
+
+        A bundle remembers hashes of the names, not the names.
+        """
+        return np.isin(hash_fraction(object_id, _SEEN_SALT), self._seen)
+
     def latents(self, curves: LightCurves) -> NDArray[np.float32]:
         """Latent means of every object, shape (n_objects, n_latents)."""
         self._fitted()
@@ -365,6 +377,7 @@ class Pipeline:
         assert self._classifier is not None
         state = {"config": to_table(self.config), "prior": self._prior.tolist()}
         (folder / "pipeline.json").write_text(json.dumps(state, indent=1))
+        save_file({"hash": self._seen}, folder / SEEN_FILE)
         _write_history(folder, self.history)
         parts: dict[str, _Saves | None] = {
             "encoder": self._encoder,
@@ -404,6 +417,7 @@ class Pipeline:
         if (path / "anomaly").is_dir():
             pipeline._anomaly = AnomalyScorer.load(path / "anomaly")
         pipeline._prior = np.array(state["prior"])
+        pipeline._seen = load_file(path / SEEN_FILE)["hash"]
         pipeline.info = dict(manifest.info)
         pipeline.bundle_version = manifest.fingerprint
         return pipeline
