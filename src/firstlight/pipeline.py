@@ -407,6 +407,9 @@ class Pipeline:
         """
         path = default_bundle() if folder is None else Path(folder)
         manifest = open_bundle(path, kind=BUNDLE_KIND)
+        absent = [name for name in ("pipeline.json", SEEN_FILE) if name not in manifest.files]
+        if absent:
+            raise BundleError(f"{path}: {', '.join(absent)} missing, of an unreleased layout; train it anew")
         state = json.loads((path / "pipeline.json").read_text())
         pipeline = cls(from_table(PipelineConfig, state["config"]))
         pipeline._encoder = Encoder.load(path / "encoder")
