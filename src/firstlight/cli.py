@@ -332,10 +332,9 @@ def plot(
         curves = _read(data, metadata, None, None)
         curve = curves.find(object_id)
         said = Pipeline.load(bundle).predict(curves.take(np.flatnonzero(curves.object_id == object_id)))
-        best = np.argsort(-said.proba[0])[:3]
-        shown = ", ".join(f"{said.classes[k]} {said.proba[0, k]:.2f}" for k in best)
-        title = f"{object_id}: {shown if said.is_classified[0] else 'not classified, ' + said.reason[0]}"
-        figure, name = plot_light_curve(curve, title=title), object_id
+        shown = {label: float(p) for label, p in zip(said.classes, said.proba[0], strict=True)}
+        title = None if said.is_classified[0] else f"not classified: {said.reason[0]}; the prior is shown"
+        figure, name = plot_light_curve(curve, probabilities=shown, title=title), object_id
     path = out or Path(f"{name}.png")
     figure.savefig(path)
     typer.echo(path)
