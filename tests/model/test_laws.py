@@ -207,7 +207,6 @@ def test_a_step_with_a_column_of_another_length_is_refused(plain, band):
         {"n": 40, "gap": 90.0},
         {"redshift": 0.0},
         {"redshift": 5.0, "flux": 1e6},
-        {"redshift": -0.02},
     ],
 )
 def test_awkward_curves_have_finite_latents_that_the_stream_agrees_with(plain, columns):

@@ -376,11 +376,18 @@ def test_shape_does_not_know_how_bright_the_object_is(sample):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("redshift", [-0.5, 0.0, np.nan])
-def test_a_redshift_below_zero_stretches_nothing(sample, redshift):
-    part = sample.take([50])
-    shape, _ = rest_frame_shape(part.with_columns(redshift=np.array([redshift])))
-    np.testing.assert_array_equal(shape, rest_frame_shape(part.with_columns(redshift=np.zeros(1)))[0])
+def test_time_at_redshift_one_runs_at_half_speed(sample):
+    """Twice the days at twice one plus the redshift are the same rest-frame days."""
+    mjd = 60_000.0 + np.array([0.0, 10.0, 30.0, 70.0])
+    near = LightCurves(
+        np.array(["a"]), np.array([0, 4]), mjd, np.full(4, 5), 1e3 - mjd + 6e4, np.full(4, 5.0)
+    )
+    far = near.with_columns(mjd=60_000.0 + 2.0 * (mjd - 60_000.0), redshift=np.ones(1))
+    windows = [
+        known.reshape(len(TIME_EDGES) - 1, -1).max(axis=1) for _, known in map(rest_frame_shape, (near, far))
+    ]
+    np.testing.assert_allclose(windows[1], windows[0], rtol=1e-6)
+    assert (windows[0] > 0.0).sum() == 4
 
 
 def test_one_observation_is_its_own_peak():
