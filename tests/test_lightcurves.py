@@ -338,3 +338,10 @@ def test_lists_of_unequal_length_are_refused():
 def test_a_label_in_an_arrow_table_does_not_enter(sample, sample_labels):
     table = sample.to_arrow().append_column("target", pa.array(sample_labels.tolist()))
     assert_same(LightCurves.from_arrow(table), sample)
+
+
+@pytest.mark.parametrize("column", ["redshift", "redshift_spec"])
+@pytest.mark.parametrize("value", [-9.0, np.inf])
+def test_a_redshift_that_stands_for_unknown_in_another_survey_is_refused(column, value):
+    with pytest.raises(DataError, match=f"{column} {value:g} is negative or infinite.*NaN means unknown"):
+        make(**{column: np.array([0.1, value, np.nan])})

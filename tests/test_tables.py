@@ -369,3 +369,16 @@ def test_pruning_drops_names_without_rows():
 def test_names_of_whole_numbers_have_no_decimal_point():
     assert names_of(np.array([1.0, 2.0])).tolist() == ["1", "2"]
     assert names_of(pa.array(["x", None])).tolist() == ["x", ""]
+
+
+@pytest.mark.parametrize("column", ["mjd", "flux", "flux_err"])
+def test_a_pandas_column_of_words_is_refused_by_name(column):
+    table = long().astype({column: object})
+    table.loc[0, column] = "bright"
+    with pytest.raises(DataError, match=f"column '{column}' holds something that is no number"):
+        LightCurves.from_pandas(table)
+
+
+def test_names_with_a_fraction_are_refused():
+    with pytest.raises(DataError, match="no whole numbers"):
+        names_of([615.5, 713.0])

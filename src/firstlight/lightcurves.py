@@ -123,8 +123,8 @@ class LightCurves:
     ------
     DataError
         If lengths disagree, times are unsorted, a value is not finite, an error is not
-        positive, a band is unknown or an object name occurs twice. The message names
-        the object.
+        positive, a band is unknown, a redshift is negative (-9, say) or infinite, or an
+        object name occurs twice. The message names the object.
     """
 
     object_id: NDArray[np.str_]
@@ -538,6 +538,7 @@ def _check(curves: LightCurves) -> None:
     if len(unique) != n_objects:
         name, times = str(unique[counts > 1][0]), int(counts[counts > 1][0])
         raise DataError(f"object {name!r} occurs {times} times; names are unique")
+    _check_redshifts(curves)
     problems = (
         ("time is not finite", ~np.isfinite(curves.mjd)),
         ("flux is not finite", ~np.isfinite(curves.flux)),
@@ -552,6 +553,19 @@ def _check(curves: LightCurves) -> None:
             raise DataError(
                 f"object {str(curves.object_id[owner])!r}, observation {row - offsets[owner]}: {text} "
                 f"({int(bad.sum())} such observation(s) in all)"
+            )
+
+
+def _check_redshifts(curves: LightCurves) -> None:
+    """Raise DataError for a redshift such as -9 that stands for unknown elsewhere."""
+    for name in ("redshift", "redshift_spec"):
+        value = getattr(curves, name)
+        wrong = np.flatnonzero((value < 0) | np.isinf(value))
+        if len(wrong):
+            first = wrong[0]
+            raise DataError(
+                f"object {str(curves.object_id[first])!r}: {name} {value[first]:g} is negative or infinite "
+                f"({len(wrong)} such object(s) in all); NaN means unknown, 0 a Milky Way object"
             )
 
 

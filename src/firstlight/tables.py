@@ -160,17 +160,17 @@ def from_pandas(rows: Any, objects: Any = None) -> dict[str, Any]:
         names = objects["object_id"]
         for name in OBJECT_COLUMNS:
             if name in objects.columns:
-                values[name] = objects[name].to_numpy(dtype=np.float64, na_value=np.nan)
+                values[name] = _numeric(objects, name)
     if np.any(owner < 0):
         raise DataError(f"row {int(np.flatnonzero(owner < 0)[0])}: the observation has no object_id")
-    numbers = {name: rows[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in _NEEDED[::2]}
+    numbers = {name: _numeric(rows, name) for name in (*_NEEDED[::2], "flux_err")}
     long = Rows(
         names=names_of(names),
         owner=owner.astype(np.int64),
         mjd=numbers["mjd"],
         band=_bands_or_raise(pa.array(rows["band"].to_numpy(), from_pandas=True)),
         flux=numbers["flux"],
-        flux_err=rows["flux_err"].to_numpy(dtype=np.float64, na_value=np.nan),
+        flux_err=numbers["flux_err"],
         detected=rows["detected"].to_numpy(dtype=bool) if "detected" in rows.columns else None,
         place=np.arange(len(rows)),
     )
@@ -327,7 +327,10 @@ def names_of(values: Any) -> NDArray[np.str_]:
     """Object names as text; whole numbers lose nothing and gain no decimal point."""
     array = values if isinstance(values, pa.Array) else pa.array(np.asarray(values), from_pandas=True)
     if pa.types.is_floating(array.type):
-        array = array.cast(pa.int64())
+        try:
+            array = array.cast(pa.int64())
+        except pa.ArrowInvalid as error:
+            raise DataError(f"object names are no whole numbers ({error}); give them as text") from error
     return array.cast(pa.string()).fill_null("").to_numpy(zero_copy_only=False).astype(np.str_)
 
 
@@ -463,6 +466,15 @@ def _photometry(table: Any, name: str) -> dict[str, Any]:
 
 def _first(mapping: Mapping[str, Any], spellings: Sequence[str]) -> Any:
     return next((mapping[name] for name in spellings if name in mapping), None)
+
+
+def _numeric(frame: Any, name: str) -> NDArray[np.float64]:
+    """A DataFrame's column as numbers; DataError if it holds something else."""
+    try:
+        values: NDArray[np.float64] = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"column {name!r} holds something that is no number: {error}") from error
+    return values
 
 
 def _with_place(rows: Rows) -> Rows:
