@@ -168,3 +168,10 @@ def test_every_line_is_a_row_or_damage(kinds, tmp_path_factory):
     assert [d.line for d in damage] == where["short"]
     assert [n for n, v in zip(lines, numbers, strict=True) if np.isnan(v)] == where["bad"]
     assert [n for n, v in zip(lines, numbers, strict=True) if v == 1.0] == where["good"]
+
+
+def test_a_header_with_a_name_twice_is_refused(tmp_path):
+    path = tmp_path / "twice.csv"
+    path.write_text("object_id,flux,flux\n1,2,3\n")
+    with pytest.raises(DataError, match="flux occur more than once"):
+        read_header(path)

@@ -432,3 +432,10 @@ def test_a_gzip_is_told_by_content_not_by_name(csv):
     path = csv(zipped=True)
     assert gzip.decompress(path.read_bytes())
     assert len(read_plasticc(path)) == 2
+
+
+def test_an_infinite_redshift_is_unknown(tmp_path):
+    path = tmp_path / "metadata.csv"
+    path.write_text("object_id,ra,decl,mwebv,hostgal_photoz,hostgal_photoz_err\n615,1,2,inf,inf,inf\n")
+    objects = read_metadata(path)
+    assert all(np.isnan(objects.columns[name]).all() for name in ("ebv", "redshift", "redshift_err"))

@@ -217,7 +217,7 @@ def read_header(path: Path) -> list[str]:
     Raises
     ------
     DataError
-        If the file cannot be read, is empty or is not text.
+        If the file cannot be read, is empty, is not text or names a column twice.
     """
     with _open(path) as raw:
         text = _Text(raw)
@@ -228,7 +228,11 @@ def read_header(path: Path) -> list[str]:
         line = head.splitlines()[0].decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a text file") from error
-    return [name.strip().strip('"') for name in line.split(",")]
+    names = [name.strip().strip('"') for name in line.split(",")]
+    twice = sorted({name for name in names if name and names.count(name) > 1})
+    if twice:
+        raise DataError(f"{path}: column(s) {', '.join(twice)} occur more than once; keep one of each")
+    return names
 
 
 def choose(header: Sequence[str], spellings: Mapping[str, Sequence[str]]) -> dict[str, str]:

@@ -207,10 +207,11 @@ def _objects(metadata: str | Path | Objects | None, rejects: RejectLog | None) -
 
 
 def _as_known(columns: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """Values that stand for "unknown" (-9) as NaN."""
+    """Values that stand for "unknown" (-9), and those that nothing has (infinity), as NaN."""
     for name in ("redshift", "redshift_err", "redshift_spec", "ebv"):
         if name in columns:
-            columns[name] = np.where(columns[name] >= 0, columns[name], np.nan)
+            known = (columns[name] >= 0) & np.isfinite(columns[name])
+            columns[name] = np.where(known, columns[name], np.nan)
     columns["redshift_err"] = np.where(np.isnan(columns["redshift"]), np.nan, columns["redshift_err"])
     return columns
 
