@@ -7,7 +7,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from firstlight.bundle import FORMAT_VERSION, Manifest, is_bundle, open_bundle, read_manifest, write_bundle
+from firstlight.bundle import (
+    FORMAT_VERSION,
+    Manifest,
+    check_destination,
+    is_bundle,
+    open_bundle,
+    read_manifest,
+    write_bundle,
+)
 from firstlight.errors import BundleError, BundleVersionError
 
 CONTENTS = {
@@ -372,3 +380,12 @@ def test_a_folder_of_the_same_name_as_a_file_is_not_that_file(tmp_path):
     (tmp_path / "bundle" / "a").mkdir()
     with pytest.raises(BundleError, match="'a' is missing"):
         open_bundle(tmp_path / "bundle")
+
+
+def test_a_destination_is_checked_before_work_is_done(tmp_path):
+    check_destination(tmp_path / "new" / "bundle")
+    (tmp_path / "file").write_text("a file")
+    for taken in (tmp_path, tmp_path / "file", tmp_path / "file" / "bundle"):
+        with pytest.raises(BundleError, match="choose another"):
+            check_destination(taken)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

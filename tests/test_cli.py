@@ -240,3 +240,45 @@ def test_plot_draws_figure_1(sample_paths, tmp_path):
         *("--out", out),
     )
     assert "<svg" in out.read_text()
+
+
+def test_a_training_that_could_not_be_saved_does_not_start(sample_paths, tmp_path):
+    (tmp_path / "mine").write_text("not a bundle")
+    words = ("train", "--data", sample_paths.light_curves, "--metadata", sample_paths.metadata)
+    done = firstlight(*words, "--preset", TINY, "--out", tmp_path, ok=False)
+    assert "no bundle" in done.stderr
+    assert not (tmp_path.parent / f"{tmp_path.name}.partial").exists()
+
+
+@pytest.mark.parametrize("command", ["holdout", "crossval", "evaluate", "simulate"])
+def test_a_file_where_a_folder_should_be_is_one_message(command, sample_paths, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    first = {"evaluate": ("x.csv", "--truth", "y.csv"), "simulate": ("CaRT",)}.get(command, ())
+    done = firstlight(command, *first, "--out", tmp_path / "file", ok=False)
+    assert "cannot make the folder" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"\xff\xfe\x00", "not a text file"), (b"\n\n", "names no object"), (b"object_id\nX Y\n", "'X Y'")],
+)
+def test_a_list_of_objects_has_one_name_a_line(content, message, sample_paths, tmp_path):
+    (tmp_path / "list.txt").write_bytes(content)
+    done = firstlight(
+        *("train", "--data", sample_paths.light_curves, "--metadata", sample_paths.metadata),
+        *("--objects", tmp_path / "list.txt", "--preset", TINY, "--out", tmp_path / "b"),
+        ok=False,
+    )
+    assert message in done.stderr
+
+
+def test_a_phase_that_is_no_number_is_refused(sample_paths, tmp_path):
+    words = ("classify", sample_paths.light_curves, "--upto-phase", "nan", "--out", tmp_path / "a.csv")
+    assert "not NaN" in firstlight(*words, ok=False).stderr
+
+
+def test_a_picture_of_unknown_kind_is_refused_and_folders_are_made(sample_paths, tmp_path):
+    words = ("plot", "--figure-1", "--data", sample_paths.light_curves, "--metadata", sample_paths.metadata)
+    assert "a picture is" in firstlight(*words, "--out", tmp_path / "a.xyz", ok=False).stderr
+    firstlight(*words, "--out", tmp_path / "new" / "a.svg")
+    assert (tmp_path / "new" / "a.svg").read_text().startswith("<?xml")

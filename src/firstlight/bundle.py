@@ -24,6 +24,7 @@ __all__ = [
     "FORMAT_VERSION",
     "FileRecord",
     "Manifest",
+    "check_destination",
     "is_bundle",
     "open_bundle",
     "read_manifest",
@@ -246,6 +247,21 @@ def is_bundle(folder: str | Path) -> bool:
 
 
 # --- writing ------------------------------------------------------------------
+
+
+def check_destination(folder: str | Path) -> None:
+    """Refuse a folder that `write_bundle` could not take, before any work is done.
+
+    Raises
+    ------
+    BundleError
+        If `folder`, or what should be its parent, is a file, or it holds files but no bundle.
+    """
+    target = Path(folder).absolute()
+    _refuse_foreign(target)
+    parent = next(path for path in target.parents if path.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise BundleError(f"{target}: {parent} is no folder that can be written; choose another folder")
 
 
 def _refuse_foreign(target: Path) -> None:

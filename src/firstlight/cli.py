@@ -39,6 +39,7 @@ app = typer.Typer(
 )
 
 PLASTICC = "plasticc"
+PICTURES = (".png", ".svg", ".pdf")
 
 Redshift = Annotated[
     Literal["photo", "spec", "none"],
@@ -52,7 +53,10 @@ Metadata = Annotated[
 ]
 TruthFile = Annotated[
     Optional[Path],  # noqa: UP045
-    typer.Option(help="Labels: object_id with target, label or class (CSV or Parquet)."),
+    typer.Option(
+        help="Labels: object_id with target, label or class (CSV or Parquet); default: those of the "
+        "metadata file, of truth.parquet beside the data, or of the fetched set."
+    ),
 ]
 Objects = Annotated[
     Optional[Path],  # noqa: UP045
@@ -118,9 +122,11 @@ def train(
     jobs: Jobs = None,
 ) -> None:
     """Train a classifier and write it as a bundle. A killed run resumes where it was."""
+    from firstlight.bundle import check_destination
     from firstlight.config import load_preset
     from firstlight.pipeline import Pipeline
 
+    check_destination(out)  # a training takes too long to find out at its end
     pipeline = Pipeline(load_preset(preset))
     curves, labels = _labelled(data, metadata, truth, objects)
     with _progress() as report:
@@ -165,6 +171,8 @@ def classify(
     from firstlight.pipeline import Pipeline
 
     check_output(out)
+    if upto_phase is not None and upto_phase != upto_phase:
+        raise SettingsError("--upto-phase is a number of days since the first detection, not NaN")
     pipeline = Pipeline.load(bundle)
     log = RejectLog()
     curves = _read(source, metadata, objects, log, zero_point).with_redshift(redshift)
@@ -204,6 +212,7 @@ def evaluate(
     from firstlight.data import Truth
     from firstlight.evaluate import read_predictions
 
+    _make_folder(out)
     table = read_predictions(predictions)
     curves = None if data is None else _read(data, metadata, None, None)
     with _progress() as report:
@@ -228,6 +237,7 @@ def holdout(
     from firstlight.config import load_preset
     from firstlight.crossval import run_holdout
 
+    _make_folder(out)
     curves, labels = _labelled(data, metadata, truth, None)
     with _progress() as report:
         scores = run_holdout(
@@ -252,6 +262,7 @@ def crossval(
     from firstlight.config import load_preset
     from firstlight.crossval import run_crossval
 
+    _make_folder(out)
     curves, labels = _labelled(data, metadata, truth, None)
     with _progress() as report:
         scores = run_crossval(
@@ -319,13 +330,17 @@ def plot(
     """Draw a light curve with its class probabilities, or the paper's Figure 1."""
     import numpy as np
 
+    from firstlight.data.atomic import replacing
     from firstlight.evaluate.plots_lightcurve import plot_figure_1, plot_light_curve
     from firstlight.pipeline import Pipeline
     from firstlight.preprocess import PreprocessConfig, preprocess
 
+    path = out or Path("figure-1.png" if figure_1 else f"{object_id}.png".replace("/", "_"))
+    if path.suffix.lower() not in PICTURES:
+        raise SettingsError(f"{path}: a picture is {', '.join(PICTURES)}")
     if figure_1:
         curves, labels = _labelled(data, metadata, truth, None)
-        figure, name = plot_figure_1(preprocess(curves, PreprocessConfig()), labels), "figure-1"
+        figure = plot_figure_1(preprocess(curves, PreprocessConfig()), labels)
     elif object_id is None:
         raise SettingsError("name an OBJECT to draw, or give --figure-1")
     else:
@@ -334,9 +349,9 @@ def plot(
         said = Pipeline.load(bundle).predict(curves.take(np.flatnonzero(curves.object_id == object_id)))
         shown = {label: float(p) for label, p in zip(said.classes, said.proba[0], strict=True)}
         title = None if said.is_classified[0] else f"not classified: {said.reason[0]}; the prior is shown"
-        figure, name = plot_light_curve(curve, probabilities=shown, title=title), object_id
-    path = out or Path(f"{name}.png")
-    figure.savefig(path)
+        figure = plot_light_curve(curve, probabilities=shown, title=title)
+    with replacing(path) as partial:
+        figure.savefig(partial, format=path.suffix.lower().removeprefix("."))
     typer.echo(path)
 
 
@@ -358,6 +373,7 @@ def simulate(
     """Simulate transients from published physics, as the survey behind real light curves sees them."""
     from firstlight.simulate import SimulateConfig, simulate_classes
 
+    _make_folder(out)
     observed = _read(data, metadata, None, None)
     made = simulate_classes(classes, number, observed, seed, SimulateConfig(follow_up_mag=follow_up_mag))
     made.write(out)
@@ -387,10 +403,11 @@ def _labelled(
     data: str, metadata: Path | None, truth: Path | None, objects: Path | None
 ) -> tuple["LightCurves", "NDArray[np.str_]"]:
     """Light curves and their labels, aligned."""
-    from firstlight.data import load_plasticc
+    from firstlight.data import Truth, load_plasticc
 
     if data == PLASTICC:
         curves, table = load_plasticc()
+        table = table if truth is None else Truth.read(truth)
         curves = curves if objects is None else _only(curves, objects)
     else:
         table = _truth_beside(Path(data), metadata, truth)
@@ -411,9 +428,15 @@ def _only(curves: "LightCurves", objects: Path) -> "LightCurves":
     import numpy as np
 
     try:
-        wanted = np.unique(np.array(objects.read_text().split(), dtype=np.str_))
+        lines = [line.strip() for line in objects.read_text("utf-8-sig").splitlines()]
     except OSError as error:
         raise DataError(f"cannot read the list of objects {objects}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{objects}: not a text file; it has one object id a line") from error
+    named = lines[1:] if lines[:1] == ["object_id"] else lines  # as tables are written
+    wanted = np.unique(np.array([name for name in named if name], dtype=np.str_))
+    if not len(wanted):
+        raise DataError(f"{objects}: names no object; it has one object id a line")
     known = np.isin(curves.object_id, wanted)
     if known.sum() < len(wanted):
         missing = np.setdiff1d(wanted, curves.object_id)
@@ -421,8 +444,17 @@ def _only(curves: "LightCurves", objects: Path) -> "LightCurves":
     return curves.take(known)
 
 
+def _make_folder(out: Path) -> None:
+    """Make a folder for results, before any work is done."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot make the folder {out}: {error.strerror}") from error
+
+
 def _workdir(out: Path) -> Path:
     """Where a training keeps its checkpoints until the bundle is written."""
+    out = out.absolute()
     return out.with_name(out.name + ".partial")
 
 
