@@ -41,6 +41,7 @@ app = typer.Typer(
 PLASTICC = "plasticc"
 PICTURES = (".png", ".svg", ".pdf")
 
+Preset = Annotated[str, typer.Option(help="default, seed, seed-printed, quick, or a TOML file.")]
 Redshift = Annotated[
     Literal["photo", "spec", "none"],
     typer.Option(help="Host redshift the model sees: photometric, spectroscopic where known, or none."),
@@ -115,7 +116,7 @@ def train(
     data: Data = PLASTICC,
     metadata: Metadata = None,
     truth: TruthFile = None,
-    preset: Annotated[str, typer.Option(help="default, seed, quick, or a TOML file.")] = "default",
+    preset: Preset = "default",
     objects: Objects = None,
     redshift: Redshift = "photo",
     seed: Seed = 0,
@@ -228,7 +229,7 @@ def holdout(
     data: Data = PLASTICC,
     metadata: Metadata = None,
     truth: TruthFile = None,
-    preset: Annotated[str, typer.Option(help="default, seed, quick, or a TOML file.")] = "quick",
+    preset: Preset = "quick",
     redshift: Redshift = "photo",
     seed: Seed = 0,
     jobs: Jobs = None,
@@ -252,7 +253,7 @@ def crossval(
     data: Data = PLASTICC,
     metadata: Metadata = None,
     truth: TruthFile = None,
-    preset: Annotated[str, typer.Option(help="default, seed, quick, or a TOML file.")] = "default",
+    preset: Preset = "default",
     folds: Annotated[int, typer.Option(min=2, help="Number of folds over objects.")] = 5,
     redshift: Redshift = "photo",
     seed: Seed = 0,
