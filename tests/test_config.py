@@ -45,6 +45,13 @@ def test_malformed_toml_is_an_error_that_names_the_file(tmp_path):
         load_preset(str(path))
 
 
+def test_a_preset_that_is_no_text_is_an_error_that_names_the_file(tmp_path):
+    path = tmp_path / "binary.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match=r"binary\.toml: not valid TOML"):
+        load_preset(str(path))
+
+
 @pytest.mark.parametrize("name", preset_names())
 def test_settings_survive_a_trip_through_json(name):
     config = load_preset(name)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from firstlight.config import load_preset
-from firstlight.crossval import predict_phases, run_crossval, run_holdout
-from firstlight.errors import LeakageError
+from firstlight.crossval import evaluate_predictions, predict_phases, run_crossval, run_holdout
+from firstlight.data import Truth
+from firstlight.errors import DataError, LeakageError
 from firstlight.evaluate import PHASES, check_summary, phase_name
 from firstlight.lightcurves import LightCurves
 from firstlight.pipeline import Pipeline
@@ -40,6 +41,14 @@ class Spy:
 
         monkeypatch.setattr(Pipeline, "fit", spied_fit)
         monkeypatch.setattr(Pipeline, "predict", spied_predict)
+
+
+class TrainedAnewError(Exception):
+    """Raised where a training starts."""
+
+
+def _stop(*args, **rest):
+    raise TrainedAnewError
 
 
 @pytest.fixture(scope="module")
@@ -92,15 +101,17 @@ def test_a_finished_fold_is_not_trained_again(crossval, sample, sample_labels, m
 
 
 def test_another_seed_trains_anew(crossval, sample, sample_labels, monkeypatch):
-    class TrainedAnewError(Exception):
-        pass
-
-    def stop(*args, **rest):
-        raise TrainedAnewError
-
-    monkeypatch.setattr(Pipeline, "fit", stop)
+    monkeypatch.setattr(Pipeline, "fit", _stop)
     with pytest.raises(TrainedAnewError):
         run_crossval(sample, sample_labels, TINY, crossval[2], n_folds=3, seed=6)
+
+
+def test_other_labels_train_anew(crossval, sample, sample_labels, monkeypatch):
+    """A finished fold must not be scored against labels that it was not trained on."""
+    shuffled = np.roll(sample_labels, 1)
+    monkeypatch.setattr(Pipeline, "fit", _stop)
+    with pytest.raises(TrainedAnewError):
+        run_crossval(sample, shuffled, TINY, crossval[2], n_folds=3, seed=5)
 
 
 @pytest.mark.slow
@@ -124,6 +135,25 @@ def test_holdout_tests_the_fixed_fifth(sample, sample_labels, tmp_path):
     assert "fixed split" in summary["protocol"]
     assert (tmp_path / "bundle" / "manifest.json").exists()
     assert (tmp_path / "report.html").exists()
+
+
+def test_evaluating_without_the_light_curve_of_an_object_says_which(
+    crossval, sample, sample_labels, tmp_path
+):
+    bundle = crossval[2] / "fold-1" / "bundle"
+    said = Pipeline.load(bundle).predict(sample, jobs=1)
+    truth = Truth(sample.object_id, sample_labels)
+    with pytest.raises(DataError, match=f"1 predicted object.*{sample.object_id[0]}"):
+        evaluate_predictions(said, truth, tmp_path, curves=sample.take(np.arange(1, 202)), bundle=bundle)
+
+
+def test_evaluating_with_the_bundle_counts_what_it_was_trained_on(crossval, sample, sample_labels, tmp_path):
+    bundle = crossval[2] / "fold-1" / "bundle"
+    said = Pipeline.load(bundle).predict(sample, jobs=1)
+    summary = evaluate_predictions(said, Truth(sample.object_id, sample_labels), tmp_path, bundle=bundle)
+    n_trained = Pipeline.load(bundle).info["n_objects"]
+    assert f"the bundle was trained on {n_trained} of them" in summary["protocol"]
+    assert "how well it remembers" in summary["warnings"][0]
 
 
 def test_phases_are_reported_in_order_and_progress_reaches_one(crossval, sample):

@@ -345,3 +345,15 @@ def test_a_label_in_an_arrow_table_does_not_enter(sample, sample_labels):
 def test_a_redshift_that_stands_for_unknown_in_another_survey_is_refused(column, value):
     with pytest.raises(DataError, match=f"{column} {value:g} is negative or infinite.*NaN means unknown"):
         make(**{column: np.array([0.1, value, np.nan])})
+
+
+def test_the_fingerprint_changes_with_anything_held(sample: LightCurves) -> None:
+    same = sample.take(np.arange(len(sample)))
+    assert same.fingerprint == sample.fingerprint
+    others = [
+        sample.take(np.arange(1, len(sample))),
+        sample.with_redshift("none"),
+        sample.with_columns(flux=sample.flux + np.float32(1.0)),
+        sample.with_columns(object_id=np.char.add("x", sample.object_id)),
+    ]
+    assert len({part.fingerprint for part in [sample, *others]}) == 5

@@ -135,11 +135,6 @@ def test_anomaly_scores_lie_between_0_and_1(said):
 # --- training --------------------------------------------------------------------
 
 
-def test_the_same_seed_gives_the_same_numbers(trained, said, sample, sample_labels):
-    again = Pipeline(load_preset(TINY)).fit(sample, sample_labels, seed=1, jobs=1)
-    np.testing.assert_array_equal(again.predict(sample, jobs=1).proba, said.proba)
-
-
 def test_labels_of_unknown_and_of_rare_classes_are_left_out_and_counted(sample, sample_labels):
     pytest.importorskip("torch")
     labels = sample_labels.astype("U16")
@@ -166,6 +161,21 @@ def test_a_pipeline_without_training_says_so(sample):
         Pipeline(load_preset(TINY)).predict(sample)
     with pytest.raises(NotFittedError):
         Pipeline(load_preset(TINY)).save(Path("nowhere"))
+
+
+def test_a_pipeline_trained_blind_stays_blind(sample, sample_labels):
+    pytest.importorskip("torch")
+    blind = Pipeline(load_preset(TINY)).fit(sample, sample_labels, redshift="none", seed=0, jobs=1)
+    shown, hidden = blind.predict(sample, jobs=1), blind.predict(sample.with_redshift("none"), jobs=1)
+    np.testing.assert_array_equal(shown.proba, hidden.proba)
+
+
+def test_the_same_seed_gives_the_same_bundle_byte_for_byte(trained, sample, sample_labels, tmp_path):
+    again = Pipeline(load_preset(TINY)).fit(sample, sample_labels, seed=1, jobs=1)
+    for pipeline, name in ((trained, "a"), (again, "b")):
+        pipeline.save(tmp_path / name)
+    assert Pipeline.load(tmp_path / "a").bundle_version == Pipeline.load(tmp_path / "b").bundle_version
+    np.testing.assert_array_equal(again.predict(sample, jobs=1).proba, trained.predict(sample, jobs=1).proba)
 
 
 # --- bundles ---------------------------------------------------------------------

@@ -206,6 +206,7 @@ def evaluate(
         Optional[Path],  # noqa: UP045
         typer.Option(help="The bundle that made them, for skill against days since trigger and the latents."),
     ] = None,
+    redshift: Redshift = "photo",
     jobs: Jobs = None,
 ) -> None:
     """Score predictions against the truth: metrics.json and one self-contained report.html."""
@@ -218,7 +219,14 @@ def evaluate(
     curves = None if data is None else _read(data, metadata, None, None)
     with _progress() as report:
         scores = evaluate_predictions(
-            table, Truth.read(truth), out, curves=curves, bundle=bundle, jobs=jobs, progress=report
+            table,
+            Truth.read(truth),
+            out,
+            curves=curves,
+            bundle=bundle,
+            redshift=redshift,
+            jobs=jobs,
+            progress=report,
         )
     _print_scores(scores, out)
 

@@ -102,13 +102,13 @@ def load_preset(name: str) -> PipelineConfig:
         If there is no such preset or file, the TOML is malformed or a key is unknown.
     """
     if name in preset_names():
-        text = (resources.files("firstlight") / "presets" / f"{name}.toml").read_text("utf-8")
+        content = (resources.files("firstlight") / "presets" / f"{name}.toml").read_bytes()
     elif Path(name).is_file():
-        text = Path(name).read_text("utf-8")
+        content = Path(name).read_bytes()
     else:
         raise SettingsError(f"no preset or file {name!r}; presets: {', '.join(preset_names())}")
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        table = tomllib.loads(content.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{name}: not valid TOML: {error}") from error
     return from_table(PipelineConfig, {"name": Path(name).stem} | table, Path(name).stem)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from firstlight import __version__
 from firstlight.config import PipelineConfig
 from firstlight.data import Truth
+from firstlight.errors import DataError
 from firstlight.evaluate import (
     PHASES,
     Evaluation,
@@ -70,6 +71,7 @@ class _Task:
             str(self.seed),
         ]
         parts += [",".join(self.curves.object_id[index]) for index in self.fold]
+        parts += [self.curves.fingerprint, ",".join(self.labels)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -249,6 +251,7 @@ def evaluate_predictions(
     *,
     curves: LightCurves | None = None,
     bundle: Path | None = None,
+    redshift: RedshiftMode = "photo",
     jobs: int | None = None,
     progress: Report | None = None,
 ) -> dict[str, Any]:
@@ -265,8 +268,10 @@ def evaluate_predictions(
     curves : LightCurves, optional
         The light curves, for examples.
     bundle : Path, optional
-        The bundle that made the predictions; with `curves`, skill against days since
-        trigger and the latent space are added.
+        The bundle that made the predictions; objects that it was trained on are counted
+        and, with `curves`, skill against days since trigger and the latent space added.
+    redshift : {"photo", "spec", "none"}
+        Which host redshift the predictions were made with.
     jobs, progress
         As for `run_holdout`.
 
@@ -278,32 +283,33 @@ def evaluate_predictions(
     Raises
     ------
     DataError
-        If no predicted object has a label.
+        If no predicted object has a label, or `curves` lacks one of them.
     """
     evaluation, notes = Evaluation.from_predictions(predictions, truth.object_id, truth.label)
     protocol = f"predictions of {len(evaluation.labels):,} objects as given, scored against the truth file"
+    pipeline = None if bundle is None else Pipeline.load(bundle)
+    if pipeline is None:
+        protocol += "; whether their classifier was trained on these objects is not known here"
+    else:
+        seen = int(pipeline.trained_on(evaluation.object_id).sum())
+        protocol += f"; the bundle was trained on {seen:,} of them"
+        if seen:
+            notes += (
+                f"{seen:,} of these {len(evaluation.labels):,} objects are among those that the bundle was "
+                "trained on: scores on them say how well it remembers, not how well it will do on new ones.",
+            )
     latent = None
-    preset = ""
-    if curves is not None and bundle is not None:
-        pipeline = Pipeline.load(bundle)
-        preset = str(pipeline.info.get("preset", ""))
-        position = {name: i for i, name in enumerate(curves.object_id.tolist())}
-        here = curves.take([position[name] for name in evaluation.object_id.tolist()])
+    if curves is not None and pipeline is not None:
+        here = _those_of(curves.with_redshift(redshift), evaluation.object_id)
         said = predict_phases(pipeline, here, phases=PHASES[:-1], jobs=jobs, progress=progress)
         snapshots = {name: Snapshot(part.proba, part.is_classified) for name, part in said.items()}
         evaluation = replace(evaluation, by_phase=snapshots)
         latent = pipeline.latents(here)
-        seen = int(pipeline.trained_on(evaluation.object_id).sum())
-        if seen:
-            notes += (
-                f"{seen:,} of these {len(here):,} objects are among those that the bundle was trained on: "
-                "scores on them say how well it remembers, not how well it will do on new ones.",
-            )
     content = ReportContent(
         title="firstlight: predictions against truth",
         evaluation=evaluation,
         protocol=protocol,
-        preset=preset,
+        preset="" if pipeline is None else str(pipeline.info.get("preset", "")),
         warnings=notes,
         curves=curves,
         latent=latent,
@@ -412,9 +418,7 @@ def _conclude(tasks: list[_Task], protocol: str, title: str, out: Path) -> dict[
     """Join the results of all tasks into metrics.json and report.html."""
     first = tasks[0]
     evaluation = _gather(tasks)
-    position = {name: i for i, name in enumerate(first.curves.object_id.tolist())}
-    shown = first.curves.take([position[name] for name in evaluation.object_id.tolist()])
-    shown = shown.with_redshift(first.redshift)
+    shown = _those_of(first.curves, evaluation.object_id).with_redshift(first.redshift)
     pipelines = [Pipeline.load(task.folder / "bundle") for task in tasks]
     # Each fold's encoder has axes of its own, so the latents of the first fold's test objects are drawn.
     n_first = len(first.fold.test)
@@ -442,3 +446,14 @@ def _conclude(tasks: list[_Task], protocol: str, title: str, out: Path) -> dict[
         },
     )
     return write_report(out, content)
+
+
+def _those_of(curves: LightCurves, object_id: NDArray[np.str_]) -> LightCurves:
+    """The named objects, in that order."""
+    position = {name: i for i, name in enumerate(curves.object_id.tolist())}
+    absent = [name for name in object_id.tolist() if name not in position]
+    if absent:
+        raise DataError(
+            f"{len(absent)} predicted object(s) have no light curve in the data, the first {absent[0]!r}"
+        )
+    return curves.take([position[name] for name in object_id.tolist()])

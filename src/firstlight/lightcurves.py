@@ -6,6 +6,7 @@ no room for a label or a truth column; those live in tables of their own.
 Internal units: MJD (TAI) days, AB nJy, degrees.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self, cast
@@ -191,6 +192,15 @@ class LightCurves:
     def phase(self) -> NDArray[np.float64]:
         """Days since the object's trigger of every observation; NaN without one, shape (n_total,)."""
         return self.mjd - np.repeat(self.trigger_mjd, self.n_obs)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of everything held, names and all: equal where light curves are equal."""
+        digest = hashlib.sha256(str(self.dereddened).encode())
+        for name in ("offsets", *OBSERVATION_COLUMNS, *OBJECT_COLUMNS):
+            digest.update(np.ascontiguousarray(getattr(self, name)).data)
+        digest.update("\n".join(self.object_id.tolist()).encode())
+        return digest.hexdigest()
 
     # --- selection ------------------------------------------------------------
 

@@ -268,7 +268,7 @@ class Pipeline:
         ----------
         curves : LightCurves
             Objects, raw or dereddened as their source says. Their ``redshift`` column is
-            used where it is known.
+            used where it is known, unless the pipeline was trained without redshifts.
         jobs : int, optional
             Threads; by default one a core.
         progress : callable, optional
@@ -287,6 +287,8 @@ class Pipeline:
         """
         classifier = self._fitted()
         report = progress or _silent
+        if self.info.get("redshift") == "none":  # trained blind: a stated redshift would mislead it
+            curves = curves.with_redshift("none")
         ready = preprocess(curves, self.config.preprocess)
         status, reason = verdict(ready, self.config.verdict)
         phase = _last_phase(ready)

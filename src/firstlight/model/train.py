@@ -135,7 +135,9 @@ def train_encoder(
                 run.epoch / config.train.epochs,
             )
     weights = {name: value.numpy() for name, value in run.best.items()}
-    return Encoder(config, weights, history=tuple(run.history))
+    # Wall times stay with the checkpoint: the same seed must give the same bundle, byte for byte.
+    history = tuple({key: value for key, value in row.items() if key != "seconds"} for row in run.history)
+    return Encoder(config, weights, history=history)
 
 
 def active_latents(history: tuple[dict[str, float], ...]) -> int:
@@ -367,7 +369,7 @@ def _batch(steps: Steps, targets: _Targets) -> "Batch":
 
 def _identity(curves: LightCurves, validation: LightCurves, config: EncoderConfig, seed: int) -> str:
     """What a checkpoint must agree on to be continued."""
-    sets = [len(curves), len(curves.mjd), len(validation), len(validation.mjd)]
+    sets = [curves.fingerprint, validation.fingerprint]
     return json.dumps({"config": to_table(config), "seed": seed, "sets": sets}, sort_keys=True)
 
 
