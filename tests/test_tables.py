@@ -33,10 +33,10 @@ def light_curves(draw):
     positive = st.floats(min_value=np.float32(1e-3), max_value=np.float32(1e6), width=32)
     unknown = st.one_of(st.just(np.nan), st.floats(0, 5, width=32))
 
-    def column(values, size):
-        return np.array(draw(st.lists(values, min_size=size, max_size=size)))
+    def column(values, size, unique=False):
+        return np.array(draw(st.lists(values, min_size=size, max_size=size, unique=unique)))
 
-    mjd = [np.sort(column(st.floats(4e4, 7e4), n)) for n in n_obs]
+    mjd = [np.sort(column(st.floats(4e4, 7e4), n, unique=True)) for n in n_obs]
     return LightCurves(
         object_id=names,
         offsets=np.concatenate([[0], np.cumsum(n_obs)]),
@@ -58,6 +58,17 @@ def long(**columns):
         "flux_err": [0.1, 0.2, 0.3],
     }
     return pd.DataFrame(values | columns)
+
+
+def test_two_values_for_one_band_and_time_are_refused_by_name():
+    rows = long(object_id=[7, 5, 7], mjd=[1.0, 1.0, 1.0], band=["g", "g", "g"])
+    with pytest.raises(DataError, match=r"object '7': two observations in band g at MJD 1\.0; keep one"):
+        LightCurves.from_pandas(rows)
+
+
+def test_bands_observed_at_one_time_are_welcome():
+    rows = long(object_id=[7, 7, 7], mjd=[1.0, 1.0, 1.0], band=["g", "r", "i"])
+    assert len(LightCurves.from_pandas(rows)[0]) == 3
 
 
 # --- pandas -----------------------------------------------------------------------

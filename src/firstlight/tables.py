@@ -133,8 +133,21 @@ class Rows:
         return replace(self, names=self.names[owns], owner=owner)
 
     def columns(self) -> dict[str, Any]:
-        """Keyword arguments of `LightCurves`, one object a name, in the order of `names`."""
+        """Keyword arguments of `LightCurves`, one object a name, in the order of `names`.
+
+        Raises DataError where an object has two observations of one band at one time: which of
+        them counts must not depend on the order of rows.
+        """
         rows = self.ordered()
+        by_band = rows.select(np.lexsort((rows.band, rows.mjd, rows.owner)))
+        same = (np.diff(by_band.owner) == 0) & (np.diff(by_band.mjd) == 0) & (np.diff(by_band.band) == 0)
+        if same.any():
+            first = int(np.flatnonzero(same)[0])
+            raise DataError(
+                f"object {str(self.names[by_band.owner[first]])!r}: two observations in band "
+                f"{BANDS[by_band.band[first]]} at MJD {by_band.mjd[first]}; keep one "
+                f"({int(same.sum())} such repetition(s) in all)"
+            )
         counts = np.bincount(rows.owner, minlength=len(self.names))
         values: dict[str, Any] = {name: getattr(rows, name) for name in _NEEDED}
         if rows.detected is not None:
