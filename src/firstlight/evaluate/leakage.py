@@ -84,7 +84,9 @@ def check_near_duplicates(train: LightCurves, test: LightCurves, shared_part: fl
 
     Observations are compared by time, band and flux. A pair is caught if at least
     `shared_part` of either curve is found on the other side, so copies that were cut
-    short, extended or thinned are caught, too; copies with new noise are not.
+    short, extended or thinned are caught, too; copies with new noise, or with fluxes rounded
+    or rescaled, are not. (Matching roughly raises false alarms in deep fields, where a
+    thousand objects share every epoch.)
 
     Parameters
     ----------
