@@ -133,6 +133,19 @@ def test_csv_parquet_and_jsonl_say_the_same(predictions, bundle, sample, tmp_pat
         np.testing.assert_allclose(read_predictions(out).proba, expected.proba, atol=1e-5)
 
 
+def test_a_foreign_file_may_say_that_its_dust_is_corrected(bundle, sample, tmp_path):
+    """Corrected and uncorrected fluxes are different light curves where there is dust."""
+    table = sample.take(np.arange(40)).to_arrow().to_pandas()
+    table["ebv"] = 0.4
+    table.to_parquet(tmp_path / "foreign.parquet")
+    said = []
+    for flag in ("--dereddened", "--not-dereddened"):
+        out = tmp_path / f"said{flag}.parquet"
+        firstlight("classify", tmp_path / "foreign.parquet", "--bundle", bundle, flag, "--out", out)
+        said.append(read_predictions(out).proba)
+    assert np.abs(said[0] - said[1]).max() > 1e-3
+
+
 def test_upto_phase_cuts_every_curve(bundle, sample, sample_paths, tmp_path):
     out = tmp_path / "early.parquet"
     firstlight(

@@ -164,6 +164,13 @@ def classify(
         Optional[float],  # noqa: UP045
         typer.Option(help="AB zero point of the fluxes; default: what the format implies."),
     ] = None,
+    dereddened: Annotated[
+        Optional[bool],  # noqa: UP045
+        typer.Option(
+            "--dereddened/--not-dereddened",
+            help="Whether the fluxes are corrected for Milky Way dust; default: what the format implies.",
+        ),
+    ] = None,
     jobs: Jobs = None,
 ) -> None:
     """Classify every object of a file: one row an object, calibrated probabilities in it."""
@@ -176,7 +183,7 @@ def classify(
         raise SettingsError("--upto-phase is a number of days since the first detection, not NaN")
     pipeline = Pipeline.load(bundle)
     log = RejectLog()
-    curves = _read(source, metadata, objects, log, zero_point).with_redshift(redshift)
+    curves = _read(source, metadata, objects, log, zero_point, dereddened).with_redshift(redshift)
     if upto_phase is not None:
         curves = curves.upto_phase(upto_phase)
     if len(log):
@@ -398,13 +405,14 @@ def _read(
     objects: Path | None,
     rejects: "RejectLog | None",
     zero_point: float | None = None,
+    dereddened: bool | None = None,
 ) -> "LightCurves":
     from firstlight.data import load_plasticc, read
 
     if str(source) == PLASTICC:
         curves = load_plasticc()[0]
     else:
-        curves = read(Path(source), metadata, rejects=rejects, zero_point=zero_point)
+        curves = read(Path(source), metadata, rejects=rejects, zero_point=zero_point, dereddened=dereddened)
     return curves if objects is None else _only(curves, objects)
 
 
