@@ -21,7 +21,7 @@ from firstlight.stream.avro_decode import (
     decoder_for,
 )
 from firstlight.stream.avro_kernels import MAX_DEPTH, MAX_EMPTY
-from firstlight.stream.avro_schema import Selection, without_logical_types
+from firstlight.stream.avro_schema import Selection, UnsupportedSchemaError, without_logical_types
 
 fastavro = pytest.importorskip("fastavro")
 
@@ -266,7 +266,12 @@ def by_fastavro(case: Case, packet: bytes) -> Cells:
 @SLOW
 @given(cases())
 def test_random_packets_read_as_fastavro_reads_them(case: Case) -> None:
-    cells = SelectiveDecoder(case.schema, case.selection).decode(case.packet)
+    try:
+        decoder: SelectiveDecoder | FastavroDecoder = SelectiveDecoder(case.schema, case.selection)
+    except UnsupportedSchemaError:  # a wanted field that may also lie in a map: fastavro reads it
+        decoder = decoder_for(case.schema, case.selection)
+        assert isinstance(decoder, FastavroDecoder)
+    cells = decoder.decode(case.packet)
     assert content(cells) == content(by_fastavro(case, case.packet))
     assert content(cells) == content(FastavroDecoder(case.schema, case.selection).decode(case.packet))
     assert cells.end == len(case.packet)
