@@ -114,6 +114,13 @@ def test_other_labels_train_anew(crossval, sample, sample_labels, monkeypatch):
         run_crossval(sample, shuffled, TINY, crossval[2], n_folds=3, seed=5)
 
 
+def test_other_code_trains_anew(crossval, sample, sample_labels, monkeypatch):
+    monkeypatch.setattr("firstlight.crossval._code_digest", lambda: "changed")
+    monkeypatch.setattr(Pipeline, "fit", _stop)
+    with pytest.raises(TrainedAnewError):
+        run_crossval(sample, sample_labels, TINY, crossval[2], n_folds=3, seed=5)
+
+
 @pytest.mark.slow
 def test_folds_in_processes_give_the_same_numbers(crossval, sample, sample_labels, tmp_path):
     side_by_side = run_crossval(sample, sample_labels, TINY, tmp_path, n_folds=3, seed=5, jobs=2)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -71,7 +72,7 @@ class _Task:
             str(self.seed),
         ]
         parts += [",".join(self.curves.object_id[index]) for index in self.fold]
-        parts += [self.curves.fingerprint, ",".join(self.labels)]
+        parts += [self.curves.fingerprint, ",".join(self.labels), _code_digest()]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -446,6 +447,15 @@ def _conclude(tasks: list[_Task], protocol: str, title: str, out: Path) -> dict[
         },
     )
     return write_report(out, content)
+
+
+@cache
+def _code_digest() -> str:
+    """sha256 of the package's own source: results of other code are not taken up."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _those_of(curves: LightCurves, object_id: NDArray[np.str_]) -> LightCurves:
