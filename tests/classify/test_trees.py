@@ -100,12 +100,10 @@ def test_any_forest_walks_like_the_plain_one(seed, n_trees, n_rows):
 
 @given(threshold=st.floats(allow_nan=False), seed=st.integers(0, 1000))
 def test_float64_thresholds_split_float32_rows_exactly(threshold, seed):
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):  # next to the largest float32 is infinity, a row like any other
         near = np.float32(threshold)
-    around = np.array(
-        [near, np.nextafter(near, np.float32(np.inf)), np.nextafter(near, np.float32(-np.inf)), 0.0, seed],
-        dtype=np.float32,
-    )
+        above, below = np.nextafter(near, np.float32(np.inf)), np.nextafter(near, np.float32(-np.inf))
+    around = np.array([near, above, below, 0.0, seed], dtype=np.float32)
     forest = Forest.lay_out(
         n_nodes=np.array([3]),
         feature=np.array([0, -2, -2]),
