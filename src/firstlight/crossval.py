@@ -334,7 +334,8 @@ _REDSHIFT: Mapping[str, str] = {
 def _run(task: _Task, progress: Report | None) -> None:
     """Train and score one task, unless its result is already there."""
     done = task.folder / "done.json"
-    if done.exists() and json.loads(done.read_text()).get("fingerprint") == task.fingerprint:
+    fingerprint = task.fingerprint  # hashes every light curve: once is enough
+    if done.exists() and json.loads(done.read_text()).get("fingerprint") == fingerprint:
         return
     report = progress or (lambda stage, fraction: None)
 
@@ -354,7 +355,7 @@ def _run(task: _Task, progress: Report | None) -> None:
         seed=task.seed,
         held_out=np.isin(learn, task.fold.validation),
         jobs=task.jobs,
-        workdir=task.folder / f"training-{task.fingerprint[:12]}",
+        workdir=task.folder / f"training-{fingerprint[:12]}",
         progress=named,
     )
     trained = time.perf_counter()
@@ -363,7 +364,7 @@ def _run(task: _Task, progress: Report | None) -> None:
     for name, said in predict_phases(pipeline, test, jobs=task.jobs, progress=named).items():
         write_predictions(said, task.folder / f"phase-{name}.parquet")
     seconds = {"train": round(trained - started, 1), "score": round(time.perf_counter() - trained, 1)}
-    done.write_text(json.dumps({"fingerprint": task.fingerprint, "seconds": seconds}))
+    done.write_text(json.dumps({"fingerprint": fingerprint, "seconds": seconds}))
 
 
 def _run_quietly(task: _Task, queue: Any) -> None:

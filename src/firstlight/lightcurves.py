@@ -162,6 +162,12 @@ class LightCurves:
         _check(self)
         object.__setattr__(self, "_checked", True)
 
+    @classmethod
+    def empty(cls) -> Self:
+        """Light curves of no object."""
+        nothing: Any = np.empty(0)
+        return cls(np.empty(0, "U1"), np.zeros(1, np.int64), nothing, nothing, nothing, nothing)
+
     # --- size and time -------------------------------------------------------
 
     def __len__(self) -> int:
@@ -372,8 +378,7 @@ class LightCurves:
                 f"{', '.join(needed)} (the last four as lists)"
             )
         if table.num_rows == 0:
-            empty: Any = np.empty(0)
-            return cls(np.empty(0, "U1"), np.zeros(1, np.int64), empty, empty, empty, empty)
+            return cls.empty()
         values: dict[str, Any] = {}
         offsets: NDArray[np.int64] | None = None
         for name, dtype in OBSERVATION_COLUMNS.items():

@@ -113,7 +113,7 @@ class Pipeline:
         if "latent_scatter" in self.config.inputs:
             names += [f"latent_log_var_{k + 1}" for k in range(n_latents)]
         if "features" in self.config.inputs:
-            names += extract(_nobody(), self.config.features, self._templates).names
+            names += extract(LightCurves.empty(), self.config.features, self._templates).names
         return tuple(names)
 
     @property
@@ -506,12 +506,6 @@ def _write_history(folder: Path, history: tuple[dict[str, float], ...]) -> None:
         rows.writeheader()
         rows.writerows(history)
     save_figure(training_loss(history), folder / "training.png")
-
-
-def _nobody() -> LightCurves:
-    """Light curves of no object."""
-    empty: Any = np.empty(0)
-    return LightCurves(np.empty(0, "U1"), np.zeros(1, np.int64), empty, empty, empty, empty)
 
 
 def _hide_redshift(curves: LightCurves, hidden: NDArray[np.bool_]) -> LightCurves:
