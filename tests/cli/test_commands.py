@@ -19,7 +19,7 @@ from firstlight.data import write_curves
 from firstlight.evaluate import read_predictions
 from firstlight.taxonomy import CLASSES
 
-TINY = str(Path(__file__).parent / "tiny.toml")
+TINY = str(Path(__file__).parent.parent / "tiny.toml")
 COMMANDS = ("fetch", "train", "classify", "evaluate", "holdout", "crossval", "info", "plot", "simulate")
 
 

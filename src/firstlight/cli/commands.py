@@ -1,21 +1,31 @@
-"""The command line: every command is a call into the package.
+"""Commands on files: fetch, train, classify, evaluate, holdout, crossval, info, plot, simulate.
 
-Results go to files, messages to stderr. Exit codes: 0 done, 1 firstlight could not do
-it (the message says why), 2 the command was misspelt, 130 interrupted.
+Each is a call into the package.
 """
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
-from firstlight import __version__
-from firstlight.errors import DataError, FirstlightError, SettingsError
+from firstlight.cli.app import (
+    PICTURES,
+    PLASTICC,
+    Data,
+    Jobs,
+    Metadata,
+    Objects,
+    Preset,
+    Redshift,
+    Seed,
+    TruthFile,
+    app,
+    console,
+    make_folder,
+    progress,
+)
+from firstlight.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,62 +33,6 @@ if TYPE_CHECKING:
 
     from firstlight.data import RejectLog, Truth
     from firstlight.lightcurves import LightCurves
-
-__all__ = ["app", "main", "run"]
-
-Report = Callable[[str, float], None]
-
-console = Console(stderr=True)
-app = typer.Typer(
-    name="firstlight",
-    help="Classify astronomical transients from their light curves, as the light arrives.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-PLASTICC = "plasticc"
-PICTURES = (".png", ".svg", ".pdf")
-
-Preset = Annotated[str, typer.Option(help="default, seed, seed-printed, quick, or a TOML file.")]
-Redshift = Annotated[
-    Literal["photo", "spec", "none"],
-    typer.Option(help="Host redshift the model sees: photometric, spectroscopic where known, or none."),
-]
-Seed = Annotated[int, typer.Option(help="Seed of every random choice; same seed, same numbers.")]
-Jobs = Annotated[Optional[int], typer.Option(min=1, help="Threads; default: all cores.")]  # noqa: UP045
-Metadata = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(help="Metadata CSV beside PLAsTiCC light curves (positions, redshifts)."),
-]
-TruthFile = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(
-        help="Labels: object_id with target, label or class (CSV or Parquet); default: those of the "
-        "metadata file, of truth.parquet beside the data, or of the fetched set."
-    ),
-]
-Objects = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(help="Use only the objects named in this file, one id a line."),
-]
-Data = Annotated[str, typer.Option(help="Light curves: a file, or 'plasticc' for the fetched training set.")]
-
-
-def _version(show: bool) -> None:
-    if show:
-        typer.echo(f"firstlight {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
-    """Classify astronomical transients from their light curves, as the light arrives."""
 
 
 @app.command(epilog="Example: firstlight fetch plasticc")
@@ -130,7 +84,7 @@ def train(
     check_destination(out)  # a training takes too long to find out at its end
     pipeline = Pipeline(load_preset(preset))
     curves, labels = _labelled(data, metadata, truth, objects)
-    with _progress() as report:
+    with progress() as report:
         pipeline.fit(
             curves, labels, redshift=redshift, seed=seed, jobs=jobs, workdir=_workdir(out), progress=report
         )
@@ -192,7 +146,7 @@ def classify(
         console.print(f"[yellow]{len(log):,} bad row(s) or object(s) set aside, reasons in {place}[/yellow]")
     if len(curves) == 0:
         raise DataError(f"{source}: no object left to classify")
-    with _progress() as report:
+    with progress() as report:
         predictions = pipeline.predict(curves, jobs=jobs, progress=report)
     write_predictions(predictions, out)
     n_classified = int((predictions.status == "classified").sum())
@@ -221,10 +175,10 @@ def evaluate(
     from firstlight.data import Truth
     from firstlight.evaluate import read_predictions
 
-    _make_folder(out)
+    make_folder(out)
     table = read_predictions(predictions)
     curves = None if data is None else _read(data, metadata, None, None)
-    with _progress() as report:
+    with progress() as report:
         scores = evaluate_predictions(
             table,
             Truth.read(truth),
@@ -253,9 +207,9 @@ def holdout(
     from firstlight.config import load_preset
     from firstlight.crossval import run_holdout
 
-    _make_folder(out)
+    make_folder(out)
     curves, labels = _labelled(data, metadata, truth, None)
-    with _progress() as report:
+    with progress() as report:
         scores = run_holdout(
             curves, labels, load_preset(preset), out, redshift=redshift, seed=seed, jobs=jobs, progress=report
         )
@@ -278,9 +232,9 @@ def crossval(
     from firstlight.config import load_preset
     from firstlight.crossval import run_crossval
 
-    _make_folder(out)
+    make_folder(out)
     curves, labels = _labelled(data, metadata, truth, None)
-    with _progress() as report:
+    with progress() as report:
         scores = run_crossval(
             curves,
             labels,
@@ -389,7 +343,7 @@ def simulate(
     """Simulate transients from published physics, as the survey behind real light curves sees them."""
     from firstlight.simulate import SimulateConfig, simulate_classes
 
-    _make_folder(out)
+    make_folder(out)
     observed = _read(data, metadata, None, None)
     made = simulate_classes(classes, number, observed, seed, SimulateConfig(follow_up_mag=follow_up_mag))
     made.write(out)
@@ -461,14 +415,6 @@ def _only(curves: "LightCurves", objects: Path) -> "LightCurves":
     return curves.take(known)
 
 
-def _make_folder(out: Path) -> None:
-    """Make a folder for results, before any work is done."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot make the folder {out}: {error.strerror}") from error
-
-
 def _workdir(out: Path) -> Path:
     """Where a training keeps its checkpoints until the bundle is written."""
     out = out.absolute()
@@ -502,52 +448,3 @@ def _print_scores(scores: dict[str, object], out: Path) -> None:
             table.add_row(name, *("n/a" if value[k] is None else f"{value[k]:.4f}" for k in ("mean", "std")))
     console.print(table)
     typer.echo(out / "report.html")
-
-
-@contextmanager
-def _progress() -> Iterator[Report]:
-    """Show one bar a stage; a stage is named by its first report."""
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def report(stage: str, fraction: float) -> None:
-            name = stage.partition(" epoch ")[0]  # an epoch's losses follow its stage's name
-            if name not in tasks:
-                tasks[name] = bars.add_task(name, total=1.0)
-            bars.update(tasks[name], completed=fraction, description=stage)
-
-        yield report
-
-
-def run(arguments: list[str] | None = None) -> int:
-    """Run one command and turn its errors into one message.
-
-    Parameters
-    ----------
-    arguments : list of str, optional
-        Words after ``firstlight``; by default those of the process.
-
-    Returns
-    -------
-    int
-        Exit code: 0 done, 1 a `FirstlightError`, 2 misspelt, 130 interrupted.
-    """
-    try:
-        app(arguments)
-    except FirstlightError as error:
-        console.print(f"[bold red]error:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        return 1
-    except KeyboardInterrupt:
-        console.print("interrupted; the same command resumes where it stopped")
-        return 130
-    except SystemExit as stop:  # how typer ends
-        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    return 0
-
-
-def main() -> None:
-    """Run the command line."""
-    sys.exit(run())
