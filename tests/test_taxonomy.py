@@ -6,6 +6,8 @@ from firstlight.errors import UnknownClassError
 from firstlight.taxonomy import (
     CLASSES,
     COARSE,
+    ELASTICC,
+    ELASTICC_NOT_CLASSIFIED,
     GALACTIC,
     PLASTICC,
     PLASTICC_WEIGHT,
@@ -22,6 +24,13 @@ def test_the_seeds_sixteen_classes_come_first_and_the_kilonova_last():
 
 def test_every_class_has_a_group_and_a_weight():
     assert set(COARSE) == set(PLASTICC_WEIGHT) == set(CLASSES)
+
+
+def test_elasticcs_numbers_are_one_a_class_and_agree_with_the_groups():
+    assert set(ELASTICC) == set(CLASSES)
+    assert len(set(ELASTICC.values()) | {ELASTICC_NOT_CLASSIFIED}) == len(CLASSES) + 1
+    groups = {222: "SN-like", 223: "Fast", 224: "Long", 232: "Periodic", 233: "AGN"}
+    assert {name: groups[number // 10] for name, number in ELASTICC.items()} == dict(COARSE)
 
 
 def test_only_tde_and_kilonova_weigh_double():

@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 
 from firstlight.errors import UnknownClassError
 
-__all__ = ["CLASSES", "COARSE", "GALACTIC", "PLASTICC", "PLASTICC_WEIGHT", "class_index", "from_plasticc"]
+__all__ = [
+    "CLASSES",
+    "COARSE",
+    "ELASTICC",
+    "ELASTICC_NOT_CLASSIFIED",
+    "GALACTIC",
+    "PLASTICC",
+    "PLASTICC_WEIGHT",
+    "class_index",
+    "from_plasticc",
+]
 
 #: All classes, in the order of every probability column.
 CLASSES = (
@@ -60,6 +70,32 @@ COARSE: Mapping[str, str] = MappingProxyType(
         "KN": "Fast",
     }
 )
+
+#: ELAsTiCC's class numbers (LSSTDESC/elasticc, taxonomy of ELAsTiCC2, four digits).
+ELASTICC: Mapping[str, int] = MappingProxyType(
+    {
+        "AGN": 2332,
+        "CaRT": 2245,
+        "EB": 2325,
+        "ILOT": 2244,
+        "M-dwarf": 2233,
+        "Mira": 2326,
+        "PISN": 2246,
+        "RRL": 2323,
+        "SLSN-I": 2242,
+        "SNIa": 2222,
+        "SNII": 2224,
+        "SNIa-91bg": 2226,
+        "SNIax": 2225,
+        "SNIbc": 2223,
+        "TDE": 2243,
+        "muLens-Single": 2235,
+        "KN": 2232,
+    }
+)
+
+#: ELAsTiCC's number for an alert that a classifier chose not to classify.
+ELASTICC_NOT_CLASSIFIED = 300
 
 #: PLAsTiCC target codes (Kessler et al. 2019, arXiv:1903.11756). Binary and string
 #: microlensing occur in its test set alone and are outside our classes.
