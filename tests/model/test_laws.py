@@ -120,7 +120,7 @@ def test_a_repeated_observation_counts_alike_in_stream_and_batch(plain, sample):
 def test_the_redshift_may_arrive_at_any_time(plain, sample):
     """The state holds light alone: a host found late needs no new start."""
     part = sample.take([120])
-    state = plain.state_of(part[0])
+    state = plain.state_of(part.take([0]))
     for redshift in (np.nan, 0.0, 0.3):
         known = part.with_columns(redshift=np.array([redshift]), redshift_err=np.array([0.01]))
         assert_close(plain.latents(state, redshift, 0.01), plain.encode(known))
@@ -182,7 +182,7 @@ def test_picked_states_go_on_like_the_originals(plain, sample):
 
 
 def test_the_size_of_a_state_does_not_grow(plain, sample):
-    sizes = {plain.state_of(sample[i]).running.nbytes for i in (0, 100)}
+    sizes = {plain.state_of(sample.take([i])).running.nbytes for i in (0, 100)}
     assert sizes == {plain.initial_state().running.nbytes}
 
 

@@ -1,7 +1,8 @@
 """The trained encoder at inference: whole curves in batches, or one observation at a time.
 
-No torch: ONNX Runtime for batches, with a numpy reference that gives the same latents
-to 1e-5. The stream's `EncoderState` is fixed in size and each observation costs O(1).
+No torch: compiled kernels whose result does not depend on the company, with ONNX Runtime
+and a numpy reference that give the same latents to 1e-5. The stream's `EncoderState` is
+fixed in size and each observation costs O(1).
 """
 
 import json
@@ -16,8 +17,9 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from firstlight.errors import BundleError, BundleVersionError, DataError
-from firstlight.lightcurves import LightCurve, LightCurves
+from firstlight.lightcurves import LightCurves
 from firstlight.model.config import EncoderConfig
+from firstlight.model.kernels import gru_step, read_latents, run_steps
 from firstlight.preprocess import running
 from firstlight.preprocess.steps import WINDOWS, WINDOWS_KNOWN, Steps, make_context, make_steps
 from firstlight.settings import from_table, to_table
@@ -29,7 +31,7 @@ CONFIG_FILE, WEIGHTS_FILE, GRAPH_FILE = "encoder.json", "weights.safetensors", "
 _LARGEST = 5.0  # standard deviations, as in vae.RnnVae.scale
 _BATCH = 64  # objects padded together; larger wastes more padding than it saves calls
 
-Backend = Literal["onnx", "numpy"]
+Backend = Literal["compiled", "onnx", "numpy"]
 Floats = NDArray[np.float32]
 Column = NDArray[Any]
 
@@ -111,15 +113,16 @@ class Encoder:
 
     # --- whole curves ----------------------------------------------------------
 
-    def encode(self, curves: LightCurves, backend: Backend = "onnx") -> Latents:
+    def encode(self, curves: LightCurves, backend: Backend = "compiled") -> Latents:
         """Encode whole curves, or whatever of them has arrived.
 
         Parameters
         ----------
         curves : LightCurves
             Preprocessed light curves.
-        backend : {"onnx", "numpy"}
-            ONNX Runtime, or the numpy reference.
+        backend : {"compiled", "onnx", "numpy"}
+            What runs the network: our kernels, which give every object the same latents to
+            the last bit whoever comes with it; ONNX Runtime; or the numpy reference.
 
         Returns
         -------
@@ -128,21 +131,56 @@ class Encoder:
         """
         return self.encode_steps(make_steps(curves, self.config.steps), backend)
 
-    def encode_steps(self, steps: Steps, backend: Backend = "onnx") -> Latents:
+    def encode_steps(self, steps: Steps, backend: Backend = "compiled") -> Latents:
         """Encode objects that are steps already; see `encode`."""
+        if backend == "compiled":
+            hidden = self._no_hidden(len(steps))
+            run_steps(steps.values, steps.offsets, self._layers, hidden)
+            return self._read(hidden[:, -1], steps.context())
         if backend not in ("onnx", "numpy"):
-            raise DataError(f"backend {backend!r}: choose onnx or numpy")
+            raise DataError(f"backend {backend!r}: choose compiled, onnx or numpy")
         run = self._last_state_onnx if backend == "onnx" else self._last_state_numpy
-        hidden = np.empty((len(steps), self.config.vae.hidden), dtype=np.float32)
+        last = np.empty((len(steps), self.config.vae.hidden), dtype=np.float32)
         order = np.argsort(steps.n_steps, kind="stable")
         for i in range(0, len(order), _BATCH):
             chosen = order[i : i + _BATCH]
             part = steps.take(chosen)
-            hidden[chosen] = run(part.padded(), part.n_steps)
-        return self._latents(hidden, steps.context())
+            last[chosen] = run(part.padded(), part.n_steps)
+        return self._latents(last, steps.context())
+
+    def _no_hidden(self, n_objects: int) -> Floats:
+        vae = self.config.vae
+        return np.zeros((n_objects, vae.layers, vae.hidden), dtype=np.float32)
+
+    @cached_property
+    def _layers(self) -> tuple[tuple[Floats, ...], ...]:
+        """Weights of the GRU as the kernels read them."""
+        return tuple(
+            tuple(np.ascontiguousarray(part.T) for part in self._gru_weights(layer))
+            for layer in range(self.config.vae.layers)
+        )
+
+    @cached_property
+    def _network(self) -> tuple[tuple[Floats, ...], ...]:
+        """Weights of the fully connected layers as the kernels read them."""
+        network = []
+        for name in ("fc1", "fc2", "mean", "log_var", "head1", "head2", "head3"):
+            kept = WINDOWS if name == "head3" else slice(None)
+            weight, bias = self.weights[f"{name}.weight"][kept], self.weights[f"{name}.bias"][kept]
+            network.append((np.ascontiguousarray(weight.T), np.ascontiguousarray(bias)))
+        return tuple(network)
+
+    def _read(self, last: Floats, context: Floats) -> Latents:
+        """Latents of GRU states, by the kernels."""
+        shape = (len(last), self.n_latent)
+        out = Latents(*(np.empty(size, np.float32) for size in (shape, shape, len(last))))
+        scale = (self.weights["context_mean"], self.weights["context_std"], _LARGEST)
+        windows = (WINDOWS.start, WINDOWS.stop, WINDOWS_KNOWN.start)
+        read_latents(np.ascontiguousarray(last), context, scale, self._network, windows, tuple(out))
+        return out
 
     def _latents(self, last: Floats, context: Floats) -> Latents:
-        """Fully connected layers, latent, and the head's error; rows are objects."""
+        """The numpy reference of `_read`."""
         w = self.weights
         scaled = np.clip((context - w["context_mean"]) / w["context_std"], -_LARGEST, _LARGEST)
         x = self._linear("fc1", np.concatenate([last, scaled], axis=1), relu=True)
@@ -219,8 +257,53 @@ class Encoder:
         state = np.empty((n_objects, running.STATE_SIZE))
         for row in state:
             running.clear(row)
-        vae = self.config.vae
-        return EncoderState(state, np.zeros((n_objects, vae.layers, vae.hidden), dtype=np.float32))
+        return EncoderState(state, self._no_hidden(n_objects))
+
+    def advance(self, state: EncoderState, curves: LightCurves) -> EncoderState:
+        """Advance each object by all observations of its light curve, in O(1) an observation.
+
+        Parameters
+        ----------
+        state : EncoderState
+            States of n objects; left unchanged.
+        curves : LightCurves
+            Preprocessed new observations of the same n objects, none earlier than the last
+            one that its state was advanced by.
+
+        Returns
+        -------
+        EncoderState
+            The new states.
+
+        Raises
+        ------
+        DataError
+            If the numbers of objects differ, or an observation is earlier than the one
+            before; encode the sorted history instead.
+        """
+        if len(state) != len(curves):
+            raise DataError(f"advance: {len(state)} states but {len(curves)} light curves")
+        columns = (
+            curves.mjd,
+            curves.band,
+            curves.flux.astype(np.float64),
+            curves.flux_err.astype(np.float64),
+            curves.detected,
+        )
+        return self._advanced(state, curves.offsets, columns)
+
+    def _advanced(self, state: EncoderState, offsets: Column, columns: tuple[Column, ...]) -> EncoderState:
+        some = np.flatnonzero(np.diff(offsets) > 0)
+        seen = state.running[some, running.N_OBS] > 0
+        late = seen & (columns[0][offsets[some]] < state.running[some, running.T_LAST])
+        if late.any():
+            raise DataError(
+                f"state {int(some[np.flatnonzero(late)[0]])} was already advanced beyond its observation; "
+                "sort the history and encode it anew"
+            )
+        rows, hidden = state.running.copy(), state.hidden.copy()
+        _advance_rows(rows, hidden, offsets, columns, self.config.steps.flux_scale, self._bins, self._layers)
+        return EncoderState(rows, hidden)
 
     def step(
         self,
@@ -261,21 +344,7 @@ class Encoder:
         )
         if any(column.shape != (len(state),) for column in columns):
             raise DataError(f"step: one observation for each of the {len(state)} states is needed")
-        seen = state.running[:, running.N_OBS] > 0
-        late = seen & (columns[0] < state.running[:, running.T_LAST])
-        if late.any():
-            raise DataError(
-                f"step: state {int(np.flatnonzero(late)[0])} was already advanced beyond its observation; "
-                "sort the history and encode it anew"
-            )
-        rows = state.running.copy()
-        closed = np.zeros((len(rows), running.N_CHANNELS), dtype=np.float32)
-        was_closed = _advance_rows(rows, *columns, self.config.steps.flux_scale, self._bins, closed)
-        hidden = state.hidden
-        if was_closed.any():
-            hidden = hidden.copy()
-            hidden[was_closed] = self._gru(closed[was_closed], hidden[was_closed])
-        return EncoderState(rows, hidden)
+        return self._advanced(state, np.arange(len(state) + 1), columns)
 
     def latents(self, state: EncoderState, redshift: ArrayLike, redshift_err: ArrayLike) -> Latents:
         """What is known now: the open bin counts as it stands.
@@ -287,21 +356,24 @@ class Encoder:
         redshift, redshift_err : array_like, shape (n_objects,)
             Host redshift and error; 0 states a Milky Way object, NaN unknown.
         """
+        return self.latents_and_context(state, redshift, redshift_err)[0]
+
+    def latents_and_context(
+        self, state: EncoderState, redshift: ArrayLike, redshift_err: ArrayLike
+    ) -> tuple[Latents, Floats]:
+        """`latents`, and the context that they were read with, shape (n_objects, N_CONTEXT)."""
         scale = self.config.steps.flux_scale
-        channels, summary = _read_rows(state.running, scale)
-        last = self._gru(channels, state.hidden)[:, -1]
+        summary = np.empty((len(state), running.N_SUMMARY), dtype=np.float32)
+        hidden = state.hidden.copy()
+        _close_rows(state.running, hidden, scale, self._layers, summary)
         z = np.atleast_1d(np.asarray(redshift, dtype=np.float32))
         z_err = np.atleast_1d(np.asarray(redshift_err, dtype=np.float32))
-        return self._latents(last, make_context(summary, z, z_err, scale))
+        context = make_context(summary, z, z_err, scale)
+        return self._read(hidden[:, -1], context), context
 
-    def state_of(self, curve: LightCurve) -> EncoderState:
-        """State after the whole history of one object."""
-        state = self.initial_state(1)
-        for k in range(len(curve)):
-            state = self.step(
-                state, curve.mjd[k], curve.band[k], curve.flux[k], curve.flux_err[k], curve.detected[k]
-            )
-        return state
+    def state_of(self, curves: LightCurves) -> EncoderState:
+        """States after the whole histories of some objects."""
+        return self.advance(self.initial_state(len(curves)), curves)
 
     # --- disk -----------------------------------------------------------------------
 
@@ -383,31 +455,31 @@ def _sigmoid(x: Floats) -> Floats:
 @njit(cache=True, nogil=True)
 def _advance_rows(
     rows: Column,
-    mjd: Column,
-    band: Column,
-    flux: Column,
-    err: Column,
-    detected: Column,
+    hidden: Floats,
+    offsets: Column,
+    columns: tuple[Column, ...],
     scale: float,
     bins: Column,
-    closed: Column,
-) -> NDArray[np.bool_]:
-    """Advance each state row by its observation; return which closed a bin."""
-    was_closed = np.zeros(len(rows), dtype=np.bool_)
+    layers: Any,
+) -> None:
+    """Advance each object's state by its observations; a bin that closes takes the GRU a step on."""
+    mjd, band, flux, err, detected = columns
+    closed = np.zeros(running.N_CHANNELS, dtype=np.float32)
+    scratch = np.empty((2, 3 * hidden.shape[2]), np.float32)
     for i in range(len(rows)):
-        was_closed[i] = running.advance(
-            rows[i], mjd[i], band[i], flux[i], err[i], detected[i], scale, bins, closed[i]
-        )
-    return was_closed
+        for k in range(offsets[i], offsets[i + 1]):
+            if running.advance(rows[i], mjd[k], band[k], flux[k], err[k], detected[k], scale, bins, closed):
+                gru_step(closed, hidden[i], layers, scratch)
 
 
 @njit(cache=True, nogil=True)
-def _read_rows(rows: Column, scale: float) -> tuple[Floats, Floats]:
-    """Channels of each open bin and each running summary."""
-    channels = np.zeros((len(rows), running.N_CHANNELS), dtype=np.float32)
-    summary = np.empty((len(rows), running.N_SUMMARY), dtype=np.float32)
+def _close_rows(rows: Column, hidden: Floats, scale: float, layers: Any, summary: Floats) -> None:
+    """Take the open bins as they stand into the hidden states, and write the running summaries."""
+    scratch = np.empty((2, 3 * hidden.shape[2]), np.float32)
+    channels = np.zeros(running.N_CHANNELS, dtype=np.float32)
     for i in range(len(rows)):
+        channels[:] = 0.0
         if rows[i, running.N_OBS] > 0:
-            running.bin_channels(rows[i], scale, channels[i])
+            running.bin_channels(rows[i], scale, channels)
+        gru_step(channels, hidden[i], layers, scratch)
         running.summarise(rows[i], scale, summary[i])
-    return channels, summary

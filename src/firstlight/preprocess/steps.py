@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
+from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, N_BANDS
 from firstlight.errors import SettingsError
 from firstlight.lightcurves import LightCurves
 from firstlight.preprocess import running
@@ -53,6 +53,7 @@ Column = NDArray[Any]
 _PEAK_COLUMN = running.SUMMARY_NAMES.index("peak")
 _HIGH_COLUMNS = np.array([running.SUMMARY_NAMES.index(f"high_{band}") for band in BANDS])
 _LEAST_REDSHIFT = 0.002  # a photometric one may scatter below, even below 0
+_LOG_002, _LOG_001 = float(np.log(0.02)), float(np.log(0.01))
 _FAINT_FLUX = 0.1  # in units of the flux scale; a band that never rose counts as this bright
 
 
@@ -256,19 +257,34 @@ def make_context(
     """
     z = np.asarray(redshift, dtype=np.float64)
     z_err = np.nan_to_num(np.asarray(redshift_err, dtype=np.float64), nan=0.0)
-    known = np.isfinite(z)
-    outside = known & (z != 0.0)
-    z = np.where(outside, np.maximum(z, _LEAST_REDSHIFT), 0.0)
-    block = np.zeros((len(summary), len(REDSHIFT_NAMES)), dtype=np.float32)
-    block[:, 0] = known
-    block[:, 1] = known & ~outside
-    block[:, 2] = np.log(z + 0.02) - np.log(0.02)
-    block[:, 3] = np.where(outside, np.log(np.clip(z_err, 0.0, 10.0) + 0.01) - np.log(0.01), 0.0)
-    bright = np.column_stack([summary[:, _PEAK_COLUMN], summary[:, _HIGH_COLUMNS]]).astype(np.float64)
-    flux = flux_scale * np.maximum(np.sinh(bright), _FAINT_FLUX)
-    absolute = AB_ZERO_POINT_NJY - 2.5 * np.log10(flux) - distance_modulus(z)[:, None]
-    block[:, 4:] = np.where(outside[:, None], np.clip(-(absolute + 19.0), -12.0, 8.0), 0.0)
-    return np.concatenate([summary, block], axis=1)
+    z = np.where(np.isfinite(z), np.where(z != 0.0, np.maximum(z, _LEAST_REDSHIFT), 0.0), np.nan)
+    context = np.zeros((len(summary), N_CONTEXT), dtype=np.float32)
+    context[:, : running.N_SUMMARY] = summary
+    _fill_redshift(context, z, z_err, distance_modulus(z), flux_scale)
+    return context
+
+
+# Compiled, and not by numpy's vector loops, whose logarithms may depend on an array's length:
+# an object's context must not depend on who else is asked about.
+@njit(cache=True, nogil=True)
+def _fill_redshift(context: Column, z: Column, z_err: Column, modulus: Column, flux_scale: float) -> None:
+    """Write the entries of REDSHIFT_NAMES, left 0 where the redshift (NaN) is unknown."""
+    for i in range(len(context)):
+        if np.isnan(z[i]):
+            continue
+        row = context[i]
+        block = row[running.N_SUMMARY :]
+        block[0] = 1.0
+        if z[i] == 0.0:
+            block[1] = 1.0
+            continue
+        block[2] = np.log(z[i] + 0.02) - _LOG_002
+        block[3] = np.log(min(max(z_err[i], 0.0), 10.0) + 0.01) - _LOG_001
+        for k in range(1 + N_BANDS):
+            bright = np.float64(row[_PEAK_COLUMN if k == 0 else _HIGH_COLUMNS[k - 1]])
+            flux = flux_scale * max(np.sinh(bright), _FAINT_FLUX)
+            absolute = AB_ZERO_POINT_NJY - 2.5 * np.log10(flux) - modulus[i]
+            block[4 + k] = min(max(-(absolute + 19.0), -12.0), 8.0)
 
 
 def target_weights(context: NDArray[np.float32]) -> NDArray[np.float32]:
