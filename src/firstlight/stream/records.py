@@ -1,0 +1,379 @@
+"""What the stream says of one alert: a record, as JSON or in ELAsTiCC's Avro form.
+
+A record depends on the alert, the object's earlier alerts and the bundle alone: not on the
+wall clock, nor on which alerts were worked on together. So a replay gives the same bytes,
+and results keyed by object, alert and bundle can be counted as a set. Sums are therefore
+taken over whole millionths, or column by column, never by a library's order of choice.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from types import MappingProxyType
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstlight import __version__
+from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
+from firstlight.errors import MissingExtraError, SettingsError
+from firstlight.evaluate.predictions import CLASSIFIED, Predictions
+from firstlight.stream.alert import Alert
+from firstlight.stream.avro_container import write_container
+from firstlight.stream.avro_decode import fastavro_module
+from firstlight.taxonomy import CLASSES, COARSE, ELASTICC, ELASTICC_NOT_CLASSIFIED
+
+__all__ = [
+    "BROKER_CLASSIFICATION",
+    "COARSE_GROUPS",
+    "FOLLOWUP_WEIGHT",
+    "ElasticcResults",
+    "JsonResults",
+    "OutputFormat",
+    "ResultFormat",
+    "build_records",
+    "followup_score",
+    "result_format",
+    "result_key",
+]
+
+OutputFormat = Literal["json", "elasticc"]
+
+#: Coarse groups in the order of their first class.
+COARSE_GROUPS: tuple[str, ...] = tuple(dict.fromkeys(COARSE[name] for name in CLASSES))
+
+#: How much a spectrum of each class is wanted, 0 to 1: what is rare and fades counts most.
+FOLLOWUP_WEIGHT: Mapping[str, float] = MappingProxyType(
+    {name: 0.0 for name in CLASSES}
+    | {"KN": 1.0, "TDE": 1.0, "SLSN-I": 1.0, "PISN": 1.0, "ILOT": 1.0, "CaRT": 1.0}
+    | {"SNIa-91bg": 0.5, "SNIax": 0.5, "SNIbc": 0.5, "muLens-Single": 0.5, "SNIa": 0.2, "SNII": 0.2}
+)
+
+_STRANGE = 0.95  # of known objects one in twenty is stranger: where strangeness begins to count
+_MILLION = 1_000_000
+_GROUP_OF = np.array([COARSE_GROUPS.index(COARSE[name]) for name in CLASSES])
+_UNIX_MJD = 40587.0  # MJD of 1970-01-01
+_TAI_MINUS_UTC_MS = 37_000
+_DAY_MS = 86_400_000
+
+#: ELAsTiCC's schema of a broker's answer, version 0.9.1 (the record's name is spelt so there).
+BROKER_CLASSIFICATION: dict[str, Any] = {
+    "namespace": "elasticc.v0_9_1",
+    "type": "record",
+    "name": "brokerClassfication",
+    "fields": [
+        {"name": "alertId", "type": "long"},
+        {"name": "diaSourceId", "type": "long"},
+        {"name": "elasticcPublishTimestamp", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {
+            "name": "brokerIngestTimestamp",
+            "type": ["null", {"type": "long", "logicalType": "timestamp-millis"}],
+        },
+        *(
+            {"name": name, "type": "string"}
+            for name in ("brokerName", "brokerVersion", "classifierName", "classifierParams")
+        ),
+        {
+            "name": "classifications",
+            "type": {
+                "type": "array",
+                "items": {
+                    "type": "record",
+                    "name": "classificationDict",
+                    "fields": [{"name": "classId", "type": "int"}, {"name": "probability", "type": "float"}],
+                },
+            },
+        },
+    ],
+}
+
+
+def followup_score(proba: NDArray[np.float64], anomaly: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much a spectrum is wanted: of a wanted class, or unlike anything known.
+
+    Parameters
+    ----------
+    proba : float64 array, shape (n_objects, 17)
+        Class probabilities, columns `firstlight.taxonomy.CLASSES`.
+    anomaly : float64 array, shape (n_objects,)
+        Anomaly score in [0, 1]; NaN counts as not strange.
+
+    Returns
+    -------
+    float64 array, shape (n_objects,)
+        Between 0 and 1: the chance that at least one of the two holds, taken as
+        independent. `FOLLOWUP_WEIGHT` says what is wanted; strangeness counts from 0.95 up.
+
+    Examples
+    --------
+    >>> proba = np.zeros((1, 17))
+    >>> proba[0, CLASSES.index("SNIa")] = 1.0
+    >>> followup_score(proba, np.array([0.5])).tolist()
+    [0.2]
+    """
+    wanted = np.zeros(len(proba))
+    for k, name in enumerate(CLASSES):
+        if FOLLOWUP_WEIGHT[name]:
+            wanted += FOLLOWUP_WEIGHT[name] * proba[:, k]
+    strange = np.clip((np.nan_to_num(anomaly) - _STRANGE) / (1.0 - _STRANGE), 0.0, 1.0)
+    return np.clip(wanted + (1.0 - wanted) * strange, 0.0, 1.0)
+
+
+def build_records(
+    alerts: Sequence[Alert],
+    predictions: Predictions,
+    previous: NDArray[np.float64],
+    late: NDArray[np.bool_],
+    bundle: str,
+) -> list[dict[str, Any]]:
+    """Records of some alerts of different objects.
+
+    Parameters
+    ----------
+    alerts : sequence of Alert
+        The alerts.
+    predictions : Predictions
+        What the pipeline says after each, in the same order.
+    previous : float64 array, shape (n_alerts, 17)
+        Probabilities in each object's last record; NaN where this is the first.
+    late : bool array, shape (n_alerts,)
+        Whether the alert brought observations older than known ones.
+    bundle : str
+        Fingerprint of the bundle.
+
+    Returns
+    -------
+    list of dict
+        Ready for `ResultFormat.encode`, keys in a fixed order. Probabilities are whole millionths.
+    """
+    parts = np.rint(predictions.proba * _MILLION).astype(np.int64)
+    before = np.rint(np.nan_to_num(previous) * _MILLION).astype(np.int64)
+    coarse = np.zeros((len(alerts), len(COARSE_GROUPS)), np.int64)
+    moved = np.zeros(len(alerts), np.int64)
+    for k, group in enumerate(_GROUP_OF):
+        coarse[:, group] += parts[:, k]
+        moved += np.abs(parts[:, k] - before[:, k])
+    change = np.where(np.isnan(previous[:, 0]), np.nan, np.rint(moved / 2.0) / _MILLION)
+    followup = np.where(
+        predictions.is_classified, followup_score(parts / _MILLION, predictions.anomaly), np.nan
+    )
+    columns = zip(
+        alerts,
+        predictions.status.tolist(),
+        predictions.reason.tolist(),
+        predictions.label.tolist(),
+        (parts / _MILLION).tolist(),
+        (coarse / _MILLION).tolist(),
+        np.round(predictions.anomaly, 6).tolist(),
+        np.minimum(change, 1.0).tolist(),
+        np.round(followup, 6).tolist(),
+        predictions.n_obs.tolist(),
+        np.round(predictions.phase, 6).tolist(),
+        late.tolist(),
+        strict=True,
+    )
+    return [
+        {
+            "object": alert.object_id,
+            "alert": alert.alert_id,
+            "mjd": alert.mjd,
+            "ra": _known(alert.ra),
+            "dec": _known(alert.dec),
+            "bundle": bundle,
+            "status": status,
+            "reason": reason,
+            "label": label,
+            "proba": dict(zip(CLASSES, fine, strict=True)),
+            "coarse": dict(zip(COARSE_GROUPS, groups, strict=True)),
+            "anomaly": _known(strange),
+            "change": _known(shift),
+            "followup": _known(wanted),
+            "n_obs": n_obs,
+            "phase": _known(phase),
+            **_brightness(alert),
+            "source": alert.source_id,
+            "late": is_late,
+        }
+        for (
+            alert,
+            status,
+            reason,
+            label,
+            fine,
+            groups,
+            strange,
+            shift,
+            wanted,
+            n_obs,
+            phase,
+            is_late,
+        ) in columns
+    ]
+
+
+def _brightness(alert: Alert) -> dict[str, Any]:
+    """The packet's latest detection of positive flux, as the sky shows it: no dust removed by us."""
+    observations = alert.observations
+    for row in range(len(observations) - 1, -1, -1):
+        if observations.detected[row] and observations.flux[row] > 0.0:
+            flux, error = float(observations.flux[row]), float(observations.flux_err[row])
+            return {
+                "mag": round(AB_ZERO_POINT_NJY - 2.5 * math.log10(flux), 4),
+                "mag_err": round(2.5 / math.log(10.0) * error / flux, 4),
+                "band": BANDS[observations.band[row]],
+                "mag_mjd": float(observations.mjd[row]),
+            }
+    return {"mag": None, "mag_err": None, "band": None, "mag_mjd": None}
+
+
+def _known(value: float) -> float | None:
+    return value if value - value == 0.0 else None  # NaN and infinities are no JSON
+
+
+def result_key(record: Mapping[str, Any]) -> bytes:
+    """Key of a record's message: the object, so that one object's results stay in order."""
+    return str(record["object"]).encode()
+
+
+# --- bytes ----------------------------------------------------------------------
+
+
+class ResultFormat(Protocol):
+    """Bytes of records.
+
+    Laws: equal records and timestamps give equal bytes; nothing else enters.
+    """
+
+    preamble: bytes  #: what a file of such records begins with
+
+    def encode(self, record: Mapping[str, Any], timestamp_ms: int | None) -> bytes:
+        """One record's bytes; the timestamp is that of the alert's message, if it has one."""
+        ...
+
+
+class JsonResults:
+    r"""Records as JSON, one object each, without a newline.
+
+    Raises
+    ------
+    MissingExtraError
+        If orjson is not installed.
+
+    Examples
+    --------
+    >>> JsonResults().encode({"object": "a", "change": None}, None)
+    b'{"object":"a","change":null}'
+    """
+
+    preamble = b""
+
+    def __init__(self) -> None:
+        try:
+            import orjson
+        except ImportError as error:
+            raise MissingExtraError(
+                "results as JSON need orjson: pip install 'firstlight[stream]'"
+            ) from error
+        self._dumps = orjson.dumps
+
+    def encode(self, record: Mapping[str, Any], timestamp_ms: int | None) -> bytes:
+        """One record's bytes; the timestamp does not enter."""
+        return self._dumps(record)
+
+
+class ElasticcResults:
+    """Records in ELAsTiCC's brokerClassification form (schema version 0.9.1).
+
+    The form has no place for most of a record. Object, bundle, alert and the reason why
+    something was not classified go, as JSON, into ``classifierParams``. The publishing time is that of the
+    alert's message, or the alert's own where the message has none.
+
+    Parameters
+    ----------
+    in_file : bool
+        Whether the bytes are blocks of an Avro container (``preamble`` is its head), or
+        bare Avro, as brokers send it to Kafka.
+    preset : str
+        Name of the classifier.
+
+    Raises
+    ------
+    MissingExtraError
+        If fastavro is not installed.
+    """
+
+    def __init__(self, *, in_file: bool = False, preset: str = "") -> None:
+        fastavro = fastavro_module()
+        self._write = fastavro.schemaless_writer
+        self._schema = fastavro.parse_schema(BROKER_CLASSIFICATION)
+        self._name = f"firstlight {preset}".rstrip()
+        self.preamble = write_container(BROKER_CLASSIFICATION, []) if in_file else b""
+
+    def encode(self, record: Mapping[str, Any], timestamp_ms: int | None) -> bytes:
+        """One record's bytes."""
+        if record["status"] == CLASSIFIED:
+            said = [
+                {"classId": ELASTICC[name], "probability": p} for name, p in record["proba"].items() if p > 0
+            ]
+        else:
+            said = [{"classId": ELASTICC_NOT_CLASSIFIED, "probability": 1.0}]
+        about = {name: record[name] for name in ("object", "alert", "bundle", "reason")}
+        number = _number(record["alert"])
+        message = {
+            "alertId": number,
+            "diaSourceId": record["source"] or number,
+            "elasticcPublishTimestamp": _unix_ms(record["mjd"]) if timestamp_ms is None else timestamp_ms,
+            "brokerIngestTimestamp": None,  # the wall clock would make a replay's bytes differ
+            "brokerName": "firstlight",
+            "brokerVersion": __version__,
+            "classifierName": self._name,
+            "classifierParams": json.dumps(about, separators=(",", ":")),
+            "classifications": said,
+        }
+        out = BytesIO()
+        self._write(out, self._schema, message)
+        body = out.getvalue()
+        if not self.preamble:
+            return body
+        # one record a block, so that a file may be cut after any record; its head stays the first one's
+        return write_container(BROKER_CLASSIFICATION, [body])[len(self.preamble) :]
+
+
+def result_format(name: OutputFormat, *, in_file: bool, preset: str = "") -> ResultFormat:
+    """The format of that name.
+
+    Parameters
+    ----------
+    name : {"json", "elasticc"}
+        What ``--output-format`` says.
+    in_file : bool
+        Whether it goes to a file, which must tell where a record ends.
+    preset : str
+        Name of the classifier, for ELAsTiCC's form.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such format.
+    MissingExtraError
+        If its library is not installed.
+    """
+    if name == "json":
+        return JsonResults()
+    if name == "elasticc":
+        return ElasticcResults(in_file=in_file, preset=preset)
+    raise SettingsError(f"output format {name!r}: choose json or elasticc")
+
+
+def _number(name: str) -> int:
+    """ELAsTiCC's numbers of alerts are integers; other names are hashed to one."""
+    if name.isascii() and name.isdigit() and int(name) < 1 << 63:
+        return int(name)
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
+
+
+def _unix_ms(mjd: float) -> int:
+    return round((mjd - _UNIX_MJD) * _DAY_MS) - _TAI_MINUS_UTC_MS
