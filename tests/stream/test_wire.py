@@ -39,6 +39,12 @@ def test_the_source_that_sent_an_alert_is_found_by_number_then_by_time() -> None
     assert own_row(alert_of(2.0, rows[3])) == -1
 
 
+def test_a_detection_of_the_same_instant_did_not_send_an_alert_of_forced_photometry() -> None:
+    rows = [(2.0, 1, 5.0, True, 7), (2.0, 3, 5.0, False, 8)]
+    assert own_row(alert_of(2.0, *rows, source_id=8)) == -1
+    assert own_row(alert_of(2.0, *rows, source_id=7)) == 0
+
+
 def test_every_observation_is_written_once(make_alert: Any) -> None:
     alert = make_alert(40)
     source, previous, forced = lsst_sources(alert)

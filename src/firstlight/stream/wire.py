@@ -167,8 +167,12 @@ def own_row(alert: Alert) -> int:
         Row of its observations; -1 where none is a detection of that time.
     """
     observations = alert.observations
-    rows = np.flatnonzero((observations.mjd == alert.mjd) & observations.detected)
-    named = rows[observations.source_id[rows] == alert.source_id]
+    at_its_time = observations.mjd == alert.mjd
+    named = np.flatnonzero(at_its_time & (observations.source_id == alert.source_id))
+    if alert.source_id and len(named) and not observations.detected[named].any():
+        return -1  # forced photometry sent it: a detection of the same instant did not
+    rows = np.flatnonzero(at_its_time & observations.detected)
+    named = named[observations.detected[named]]
     return int(named[-1] if len(named) else rows[-1] if len(rows) else -1)
 
 
