@@ -8,17 +8,17 @@ from io import BytesIO
 import numpy as np
 import pytest
 
+from firstlight.classify.brightness import measure_brightness
+from firstlight.classify.followup import followup_score
 from firstlight.errors import DataError, MissingExtraError, SettingsError
 from firstlight.evaluate import Predictions
-from firstlight.stream import Observations
+from firstlight.stream import light_curves
 from firstlight.stream.records import (
     BROKER_CLASSIFICATION,
     COARSE_GROUPS,
-    FOLLOWUP_WEIGHT,
     ElasticcResults,
     JsonResults,
     build_records,
-    followup_score,
     result_format,
     result_key,
 )
@@ -27,7 +27,7 @@ from firstlight.taxonomy import CLASSES, COARSE, ELASTICC
 
 KEYS = (
     "object alert mjd ra dec bundle status reason label proba coarse anomaly change followup n_obs phase "
-    "mag mag_err band mag_mjd source late"
+    "mag mag_err band mag_mjd slope slope_err peak_mag peak_mjd source late"
 )
 
 
@@ -55,7 +55,14 @@ def predicted(alerts, seed=0) -> Predictions:
 
 def records(alerts, seed=0, previous=None):
     before = np.full((len(alerts), len(CLASSES)), np.nan) if previous is None else previous
-    return build_records(alerts, predicted(alerts, seed), before, np.arange(len(alerts)) % 2 == 0, "abc123")
+    return build_records(
+        alerts,
+        light_curves(alerts),
+        predicted(alerts, seed),
+        before,
+        np.arange(len(alerts)) % 2 == 0,
+        "abc123",
+    )
 
 
 def test_a_record_says_everything_in_a_fixed_order(alerts):
@@ -80,7 +87,12 @@ def test_bytes_do_not_depend_on_the_alerts_worked_on_together(alerts):
     before, late = predicted(alerts, 7).proba, np.arange(len(alerts)) % 2 == 0
     for i, record in enumerate(whole):
         (alone,) = build_records(
-            alerts[i : i + 1], said.take([i]), before[i : i + 1], late[i : i + 1], "abc123"
+            alerts[i : i + 1],
+            light_curves(alerts[i : i + 1]),
+            said.take([i]),
+            before[i : i + 1],
+            late[i : i + 1],
+            "abc123",
         )
         for form in (JsonResults(), ElasticcResults()):
             assert form.encode(alone, 5) == form.encode(record, 5)
@@ -95,44 +107,29 @@ def test_change_is_half_the_sum_of_differences_and_null_at_first(alerts):
     assert {record["change"] for record in records(alerts, previous=predicted(alerts).proba)} == {0.0}
 
 
-def test_follow_up_is_for_rare_classes_and_strangers_and_stays_in_0_to_1():
-    only = np.eye(len(CLASSES))
-    calm = followup_score(only, np.full(len(CLASSES), 0.5))
-    assert calm.tolist() == [FOLLOWUP_WEIGHT[name] for name in CLASSES]
-    assert followup_score(only, np.ones(len(CLASSES))).tolist() == [1.0] * len(CLASSES)
-    half = followup_score(only, np.full(len(CLASSES), 0.975))
-    assert ((half >= calm) & (half <= 1.0)).all()
-    assert followup_score(only, np.full(len(CLASSES), np.nan)).tolist() == calm.tolist()
-
-
 def test_what_was_not_classified_has_no_follow_up_score(alerts):
     for record in records(alerts):
         assert (record["followup"] is None) == (record["status"] == "not_classified")
 
 
-def test_brightness_is_that_of_the_latest_positive_detection(make_alert):
-    observations = Observations(
-        mjd=[1.0, 2.0, 3.0, 4.0],
-        band=[0, 1, 2, 3],
-        flux=[10.0, 1000.0, -500.0, 9000.0],
-        flux_err=[1.0, 10.0, 5.0, 9.0],
-        detected=[True, True, True, False],
-        source_id=[1, 2, 3, 4],
-    )
-    alert = replace(make_alert(), observations=observations)
-    (record,) = records([alert])
-    assert (record["band"], record["mag_mjd"], record["mag"]) == ("g", 2.0, 23.9)
-    assert record["mag_err"] == pytest.approx(0.0109, abs=1e-4)
-    faint = replace(
-        make_alert(),
-        observations=Observations.wrap(
-            [
-                getattr(observations, n)[2:]
-                for n in ("mjd", "band", "flux", "flux_err", "detected", "source_id")
-            ]
-        ),
-    )
-    assert records([faint])[0]["mag"] is None
+def test_brightness_and_follow_up_are_those_of_the_packet(alerts):
+    curves = light_curves(alerts)
+    b, said = measure_brightness(curves), predicted(alerts)
+    score = followup_score(said.proba, said.anomaly, said.is_classified, b, [a.mjd for a in alerts])
+    for i, record in enumerate(records(alerts)):
+        assert (record["band"] or "") == b.band_name[i]
+        for name in ("mag", "mag_err", "mag_mjd", "slope", "slope_err", "peak_mag", "peak_mjd"):
+            known = record[name] if record[name] is not None else np.nan
+            np.testing.assert_allclose(known, getattr(b, name)[i], atol=6e-5)
+        wanted = record["followup"] if record["followup"] is not None else np.nan
+        np.testing.assert_allclose(wanted, score[i], atol=1e-6)
+
+
+def test_a_packet_without_light_has_no_magnitude(make_alert):
+    alert = make_alert()
+    dark = replace(alert.observations, flux=-abs(alert.observations.flux))
+    (record,) = records([replace(alert, observations=dark)])
+    assert [record[name] for name in ("mag", "band", "slope", "peak_mjd")] == [None] * 4
 
 
 def test_unknown_values_are_null_and_never_nan(alerts, make_alert):

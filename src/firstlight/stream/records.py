@@ -8,19 +8,19 @@ taken over whole millionths, or column by column, never by a library's order of 
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firstlight import __version__
-from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
+from firstlight.classify.brightness import measure_brightness
+from firstlight.classify.followup import followup_score
 from firstlight.errors import MissingExtraError, SettingsError
 from firstlight.evaluate.predictions import CLASSIFIED, Predictions
+from firstlight.lightcurves import LightCurves
 from firstlight.stream.alert import Alert
 from firstlight.stream.avro_container import write_container
 from firstlight.stream.avro_decode import fastavro_module
@@ -29,13 +29,11 @@ from firstlight.taxonomy import CLASSES, COARSE, ELASTICC, ELASTICC_NOT_CLASSIFI
 __all__ = [
     "BROKER_CLASSIFICATION",
     "COARSE_GROUPS",
-    "FOLLOWUP_WEIGHT",
     "ElasticcResults",
     "JsonResults",
     "OutputFormat",
     "ResultFormat",
     "build_records",
-    "followup_score",
     "result_format",
     "result_key",
 ]
@@ -45,14 +43,16 @@ OutputFormat = Literal["json", "elasticc"]
 #: Coarse groups in the order of their first class.
 COARSE_GROUPS: tuple[str, ...] = tuple(dict.fromkeys(COARSE[name] for name in CLASSES))
 
-#: How much a spectrum of each class is wanted, 0 to 1: what is rare and fades counts most.
-FOLLOWUP_WEIGHT: Mapping[str, float] = MappingProxyType(
-    {name: 0.0 for name in CLASSES}
-    | {"KN": 1.0, "TDE": 1.0, "SLSN-I": 1.0, "PISN": 1.0, "ILOT": 1.0, "CaRT": 1.0}
-    | {"SNIa-91bg": 0.5, "SNIax": 0.5, "SNIbc": 0.5, "muLens-Single": 0.5, "SNIa": 0.2, "SNII": 0.2}
-)
-
-_STRANGE = 0.95  # of known objects one in twenty is stranger: where strangeness begins to count
+#: Columns of the brightness, and their digits in a record.
+_BRIGHTNESS = {
+    "mag": 4,
+    "mag_err": 4,
+    "mag_mjd": 9,
+    "slope": 5,
+    "slope_err": 5,
+    "peak_mag": 4,
+    "peak_mjd": 9,
+}
 _MILLION = 1_000_000
 _GROUP_OF = np.array([COARSE_GROUPS.index(COARSE[name]) for name in CLASSES])
 _UNIX_MJD = 40587.0  # MJD of 1970-01-01
@@ -91,39 +91,9 @@ BROKER_CLASSIFICATION: dict[str, Any] = {
 }
 
 
-def followup_score(proba: NDArray[np.float64], anomaly: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much a spectrum is wanted: of a wanted class, or unlike anything known.
-
-    Parameters
-    ----------
-    proba : float64 array, shape (n_objects, 17)
-        Class probabilities, columns `firstlight.taxonomy.CLASSES`.
-    anomaly : float64 array, shape (n_objects,)
-        Anomaly score in [0, 1]; NaN counts as not strange.
-
-    Returns
-    -------
-    float64 array, shape (n_objects,)
-        Between 0 and 1: the chance that at least one of the two holds, taken as
-        independent. `FOLLOWUP_WEIGHT` says what is wanted; strangeness counts from 0.95 up.
-
-    Examples
-    --------
-    >>> proba = np.zeros((1, 17))
-    >>> proba[0, CLASSES.index("SNIa")] = 1.0
-    >>> followup_score(proba, np.array([0.5])).tolist()
-    [0.2]
-    """
-    wanted = np.zeros(len(proba))
-    for k, name in enumerate(CLASSES):
-        if FOLLOWUP_WEIGHT[name]:
-            wanted += FOLLOWUP_WEIGHT[name] * proba[:, k]
-    strange = np.clip((np.nan_to_num(anomaly) - _STRANGE) / (1.0 - _STRANGE), 0.0, 1.0)
-    return np.clip(wanted + (1.0 - wanted) * strange, 0.0, 1.0)
-
-
 def build_records(
     alerts: Sequence[Alert],
+    curves: LightCurves,
     predictions: Predictions,
     previous: NDArray[np.float64],
     late: NDArray[np.bool_],
@@ -135,6 +105,8 @@ def build_records(
     ----------
     alerts : sequence of Alert
         The alerts.
+    curves : LightCurves
+        Their packets' observations, in the same order.
     predictions : Predictions
         What the pipeline says after each, in the same order.
     previous : float64 array, shape (n_alerts, 17)
@@ -157,8 +129,13 @@ def build_records(
         coarse[:, group] += parts[:, k]
         moved += np.abs(parts[:, k] - before[:, k])
     change = np.where(np.isnan(previous[:, 0]), np.nan, np.rint(moved / 2.0) / _MILLION)
-    followup = np.where(
-        predictions.is_classified, followup_score(parts / _MILLION, predictions.anomaly), np.nan
+    brightness = measure_brightness(curves)  # of this packet, as the sky shows it
+    followup = followup_score(
+        predictions.proba,
+        predictions.anomaly,
+        predictions.is_classified,
+        brightness,
+        np.array([alert.mjd for alert in alerts], np.float64),
     )
     columns = zip(
         alerts,
@@ -172,6 +149,8 @@ def build_records(
         np.round(followup, 6).tolist(),
         predictions.n_obs.tolist(),
         np.round(predictions.phase, 6).tolist(),
+        brightness.band_name.tolist(),
+        *(np.round(getattr(brightness, name), digits).tolist() for name, digits in _BRIGHTNESS.items()),
         late.tolist(),
         strict=True,
     )
@@ -193,7 +172,14 @@ def build_records(
             "followup": _known(wanted),
             "n_obs": n_obs,
             "phase": _known(phase),
-            **_brightness(alert),
+            "mag": _known(mag),
+            "mag_err": _known(mag_err),
+            "band": band or None,
+            "mag_mjd": _known(mag_mjd),
+            "slope": _known(slope),
+            "slope_err": _known(slope_err),
+            "peak_mag": _known(peak_mag),
+            "peak_mjd": _known(peak_mjd),
             "source": alert.source_id,
             "late": is_late,
         }
@@ -209,24 +195,17 @@ def build_records(
             wanted,
             n_obs,
             phase,
+            band,
+            mag,
+            mag_err,
+            mag_mjd,
+            slope,
+            slope_err,
+            peak_mag,
+            peak_mjd,
             is_late,
         ) in columns
     ]
-
-
-def _brightness(alert: Alert) -> dict[str, Any]:
-    """The packet's latest detection of positive flux, as the sky shows it: no dust removed by us."""
-    observations = alert.observations
-    for row in range(len(observations) - 1, -1, -1):
-        if observations.detected[row] and observations.flux[row] > 0.0:
-            flux, error = float(observations.flux[row]), float(observations.flux_err[row])
-            return {
-                "mag": round(AB_ZERO_POINT_NJY - 2.5 * math.log10(flux), 4),
-                "mag_err": round(2.5 / math.log(10.0) * error / flux, 4),
-                "band": BANDS[observations.band[row]],
-                "mag_mjd": float(observations.mjd[row]),
-            }
-    return {"mag": None, "mag_err": None, "band": None, "mag_mjd": None}
 
 
 def _known(value: float) -> float | None:

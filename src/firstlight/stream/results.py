@@ -21,7 +21,7 @@ __all__ = ["Results", "iter_results", "read_results"]
 _CLASS_OF = {number: name for name, number in ELASTICC.items()}
 #: Columns of numbers, and the record's keys that fill them; null reads as NaN.
 _NUMBERS = {name: name for name in ("mjd", "ra", "dec", "anomaly", "change", "followup", "phase")} | {
-    name: name for name in ("mag", "mag_err", "mag_mjd")
+    name: name for name in ("mag", "mag_err", "mag_mjd", "slope", "slope_err", "peak_mag", "peak_mjd")
 }
 _TEXTS = {
     "object_id": "object",
@@ -43,9 +43,14 @@ class Results:
     object_id, alert_id, bundle, status, reason, label, band : str arrays, shape (n_records,)
         Names, ``classified`` or ``not_classified`` and why, the most probable class, and
         the band of `mag`; empty where there is none.
-    mjd, ra, dec, anomaly, change, followup, phase, mag, mag_err, mag_mjd : float64 arrays, shape (n_records,)
-        Time of the alert [MJD TAI day], position [degree], scores in [0, 1], days since
-        trigger, and the latest detection's AB magnitude, error and time; NaN where unknown.
+    mjd, ra, dec : float64 arrays, shape (n_records,)
+        Time of the alert [MJD TAI day] and position [degree]; NaN where unknown.
+    anomaly, change, followup : float64 arrays, shape (n_records,)
+        Scores in [0, 1]; NaN where there is none.
+    phase : float64 array, shape (n_records,)
+        Days since trigger; NaN before.
+    mag, mag_err, mag_mjd, slope, slope_err, peak_mag, peak_mjd : float64 arrays, shape (n_records,)
+        Brightness as in `firstlight.classify.brightness.Brightness`; NaN where no light was seen.
     proba : float64 array, shape (n_records, 17)
         Class probabilities, columns `firstlight.taxonomy.CLASSES`; the prior where not classified.
     n_obs : int64 array, shape (n_records,)
@@ -71,6 +76,10 @@ class Results:
     mag: NDArray[np.float64]
     mag_err: NDArray[np.float64]
     mag_mjd: NDArray[np.float64]
+    slope: NDArray[np.float64]
+    slope_err: NDArray[np.float64]
+    peak_mag: NDArray[np.float64]
+    peak_mjd: NDArray[np.float64]
     proba: NDArray[np.float64]
     n_obs: NDArray[np.int64]
     late: NDArray[np.bool_]
