@@ -19,7 +19,7 @@ from firstlight.simulate import AugmentConfig
 
 __all__ = ["CopiesConfig", "PipelineConfig", "load_preset", "preset_names"]
 
-Input = Literal["latent", "latent_scatter", "features"]
+Input = Literal["latent", "latent_scatter", "summary", "features"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +57,10 @@ class PipelineConfig:
     ----------
     name : str
         Name of the preset.
-    inputs : tuple of {"latent", "latent_scatter", "features"}
-        What the classifier reads: latent means, their log-variances, light-curve features.
+    inputs : tuple of {"latent", "latent_scatter", "summary", "features"}
+        What the classifier reads: latent means, their log-variances, the encoder's running
+        summary with the redshift, light-curve features. All but the last can be carried
+        forward at a fixed cost an observation.
     templates : bool
         Whether the features include template fits (fitted on training objects).
     warning : str

@@ -7,7 +7,7 @@ beside features -> classifier -> calibration -> verdict. Everything learnt is le
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
@@ -36,8 +36,10 @@ from firstlight.errors import BundleError, DataError, NotFittedError
 from firstlight.evaluate import Predictions, check_columns, hash_fraction, validation_part
 from firstlight.features import Templates, extract
 from firstlight.lightcurves import LightCurves, RedshiftMode
-from firstlight.model import Encoder, train_encoder
+from firstlight.live import Arrivals, Logs, ObjectStates, Parts, Update, update
+from firstlight.model import Encoder, Latents, train_encoder
 from firstlight.preprocess import preprocess
+from firstlight.preprocess.steps import CONTEXT_NAMES, make_steps
 from firstlight.settings import from_table, to_table
 from firstlight.simulate import augment, truncate
 from firstlight.taxonomy import CLASSES
@@ -112,6 +114,8 @@ class Pipeline:
             names += [f"latent_{k + 1}" for k in range(n_latents)]
         if "latent_scatter" in self.config.inputs:
             names += [f"latent_log_var_{k + 1}" for k in range(n_latents)]
+        if "summary" in self.config.inputs:
+            names += CONTEXT_NAMES
         if "features" in self.config.inputs:
             names += extract(LightCurves.empty(), self.config.features, self._templates).names
         return tuple(names)
@@ -285,7 +289,7 @@ class Pipeline:
         NotFittedError
             If the pipeline was neither fitted nor loaded.
         """
-        classifier = self._fitted()
+        self._fitted()
         report = progress or _silent
         if self.info.get("redshift") == "none":  # trained blind: a stated redshift would mislead it
             curves = curves.with_redshift("none")
@@ -294,12 +298,7 @@ class Pipeline:
         phase = _last_phase(ready)
 
         def classify(part: LightCurves) -> NDArray[np.float64]:
-            X = self._matrix(part)
-            proba = classifier.predict_proba(X, redshift=part.redshift)
-            last = _last_phase(part)
-            proba = self._calibrator.transform(proba, last)
-            strange = np.zeros(len(part)) if self._anomaly is None else self._anomaly.score(X, last)
-            return np.column_stack([to_all_classes(proba, classifier.classes), strange])
+            return self._classify(self._matrix(part), part.redshift, _last_phase(part))
 
         table = _in_chunks(classify, ready, jobs, lambda done: report("classify", done))
         proba, strange = table[:, :-1], table[:, -1]
@@ -316,6 +315,98 @@ class Pipeline:
             n_obs=curves.n_obs,
             phase=phase,
         )
+
+    def _classify(
+        self, X: NDArray[np.float32], redshift: NDArray[np.float32], phase: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Calibrated probabilities of all classes, with the anomaly score as last column."""
+        classifier = self._fitted()
+        if not len(X):
+            return np.empty((0, len(CLASSES) + 1))
+        proba = self._calibrator.transform(classifier.predict_proba(X, redshift=redshift), phase)
+        strange = np.zeros(len(X)) if self._anomaly is None else self._anomaly.score(X, phase)
+        return np.column_stack([to_all_classes(proba, classifier.classes), strange])
+
+    # --- update -----------------------------------------------------------------
+
+    @property
+    def needs_history(self) -> bool:
+        """Whether an update looks at the whole history: for features, or to clean it."""
+        return "features" in self.config.inputs or self.config.preprocess.clean.method != "none"
+
+    def states(self, rows: int | Sequence[bytes | None]) -> ObjectStates:
+        """States of objects to update.
+
+        Parameters
+        ----------
+        rows : int or sequence of bytes
+            How many objects, nothing seen of them yet; or rows as `ObjectStates.to_bytes`
+            gives them, None for an object of which nothing was seen.
+
+        Raises
+        ------
+        NotFittedError
+            If the pipeline was neither fitted nor loaded.
+        DataError
+            If a row was written with another kind of bundle.
+        """
+        encoder = self._trained_encoder()
+        if isinstance(rows, int):
+            return ObjectStates.initial(encoder, rows)
+        return ObjectStates.from_bytes(encoder, rows)
+
+    def update(
+        self, states: ObjectStates, arrivals: Arrivals, logs: Logs, *, redshift: RedshiftMode = "photo"
+    ) -> Update:
+        """Take one alert each of many objects into their states, and classify them anew.
+
+        An alert in order advances the encoder by one step an observation, at a cost that
+        does not depend on the past, unless `needs_history`; a late, contradicting or
+        repeated one is sorted out with the object's log. The answer is that of `predict` on
+        all observations known by then, to the last bit.
+
+        Parameters
+        ----------
+        states : ObjectStates
+            From `states`, or of the update before; left unchanged.
+        arrivals : Arrivals
+            What the alerts carry; each object at most once.
+        logs : callable
+            Given positions, the logs of those objects: all entries that their updates gave,
+            oldest first.
+        redshift : {"photo", "spec", "none"}
+            Which host redshift the classifier sees.
+
+        Returns
+        -------
+        Update
+            New states, predictions, and an entry for each object's log.
+
+        Raises
+        ------
+        NotFittedError
+            If the pipeline was neither fitted nor loaded.
+        DataError
+            If the numbers of objects differ, dereddened fluxes meet raw ones, or a log is
+            damaged.
+        """
+        parts = Parts(
+            encoder=self._trained_encoder(),
+            preprocess=self.config.preprocess,
+            verdict=self.config.verdict,
+            needs_history=self.needs_history,
+            classify=lambda latents, context, curves, phase: self._classify(
+                self._inputs(latents, context, curves), curves.redshift, phase
+            ),
+            prior=self._prior,
+        )
+        blind = self.info.get("redshift") == "none"
+        return update(parts, states, arrivals, logs, "none" if blind else redshift)
+
+    def _trained_encoder(self) -> Encoder:
+        self._fitted()
+        assert self._encoder is not None
+        return self._encoder
 
     def predict_proba(self, curves: LightCurves, *, jobs: int | None = None) -> NDArray[np.float64]:
         """Calibrated probabilities alone, shape (n_objects, 17), columns `firstlight.taxonomy.CLASSES`.
@@ -345,13 +436,27 @@ class Pipeline:
     def _matrix(self, curves: LightCurves) -> NDArray[np.float32]:
         """The classifier's input of preprocessed light curves, shape (n_objects, n_inputs)."""
         assert self._encoder is not None
+        if set(self.config.inputs) == {"features"}:
+            return self._inputs(None, None, curves)
+        steps = make_steps(curves, self.config.encoder.steps)
+        return self._inputs(self._encoder.encode_steps(steps), steps.context(), curves)
+
+    def _inputs(
+        self, latents: Latents | None, context: NDArray[np.float32] | None, curves: LightCurves
+    ) -> NDArray[np.float32]:
+        """The classifier's columns; what is not among its inputs is not looked at."""
         parts = []
-        if {"latent", "latent_scatter"} & set(self.config.inputs):
-            latents = self._encoder.encode(curves)
-            parts += [latents.mean] if "latent" in self.config.inputs else []
-            parts += [latents.log_var] if "latent_scatter" in self.config.inputs else []
-        if "features" in self.config.inputs:
-            parts.append(extract(curves, self.config.features, self._templates).values)
+        for name in ("latent", "latent_scatter", "summary", "features"):
+            if name not in self.config.inputs:
+                continue
+            if name == "features":
+                parts.append(extract(curves, self.config.features, self._templates).values)
+            elif name == "summary":
+                assert context is not None
+                parts.append(context)
+            else:
+                assert latents is not None
+                parts.append(latents.mean if name == "latent" else latents.log_var)
         return np.hstack(parts).astype(np.float32, copy=False)
 
     def _fitted(self) -> Classifier:

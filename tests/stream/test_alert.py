@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from firstlight.errors import DataError
 from firstlight.stream import Alert, Observations, Skip, SkipReason, light_curves
 from firstlight.stream.alert import COLUMN_TYPES
-from firstlight.stream.merge import SAME_VISIT_DAYS, merge
+from firstlight.live.visits import SAME_VISIT_DAYS, merge
 
 
 def observations(rows: list[tuple[float, int, float, float, bool, int]]) -> Observations:
@@ -27,7 +27,7 @@ def merged(
     """Merge rows of (mjd, band, flux, flux_err, detected, source, visit, order)."""
     kinds = (np.float64, np.int8, np.float64, np.float64, np.bool_, np.int64, np.int64, np.int64)
     columns = [np.array([row[i] for row in rows], kind) for i, kind in enumerate(kinds)]
-    *out, dropped = merge(*columns)
+    *out, _, dropped = merge(*columns)
     return list(zip(*(column.tolist() for column in out), strict=True)), dropped
 
 
@@ -159,8 +159,8 @@ def test_joining_alerts_again_changes_nothing(order: Any) -> None:
     parts = [
         observations([(float(i), 1, i + 1.0, 1.0, True, i), (i + 0.5, 2, 1.0, 1.0, False, 0)]) for i in order
     ]
-    once = Observations.joined(parts)
-    twice = Observations.joined([once, *parts])
+    once = Observations.joined(parts, [0.0] * 4)
+    twice = Observations.joined([once, *parts], [0.0] * 5)
     for name in COLUMN_TYPES:
         np.testing.assert_array_equal(getattr(once, name), getattr(twice, name))
     assert len(once) == 8

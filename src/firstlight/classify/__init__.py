@@ -9,7 +9,7 @@ from firstlight.classify.gate import GateConfig, GatedClassifier
 from firstlight.classify.protocol import Classifier, Validation, to_all_classes
 from firstlight.classify.registry import CLASSIFIERS, ClassifierConfig, load_classifier
 from firstlight.classify.seed_booster import SeedBooster, SeedBoosterConfig
-from firstlight.classify.verdict import VerdictConfig, verdict
+from firstlight.classify.verdict import VerdictConfig, verdict, verdict_of
 
 __all__ = [
     "CLASSIFIERS",
@@ -35,4 +35,5 @@ __all__ = [
     "oversample",
     "to_all_classes",
     "verdict",
+    "verdict_of",
 ]

@@ -6,13 +6,14 @@ is about too little data only; a strange object is classified and scored as stra
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.lightcurves import LightCurves
 
-__all__ = ["CLASSIFIED", "NOT_CLASSIFIED", "VerdictConfig", "verdict"]
+__all__ = ["CLASSIFIED", "NOT_CLASSIFIED", "VerdictConfig", "verdict", "verdict_of"]
 
 CLASSIFIED = "classified"
 NOT_CLASSIFIED = "not_classified"
@@ -61,20 +62,35 @@ def verdict(
     config = VerdictConfig() if config is None else config
     owner = curves.object_index
     n_objects = len(curves)
-    n_obs = curves.n_obs
     n_detected = np.bincount(owner[curves.detected], minlength=n_objects)
     snr = np.abs(curves.flux.astype(np.float64)) / curves.flux_err
     n_signal = np.bincount(owner[snr >= config.min_snr], minlength=n_objects)
+    return verdict_of(curves.n_obs, n_detected, n_signal > 0, config)
+
+
+def verdict_of(
+    n_obs: NDArray[Any], n_detected: NDArray[Any], has_signal: NDArray[np.bool_], config: VerdictConfig
+) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+    """`verdict` of objects whose observations were counted already.
+
+    Parameters
+    ----------
+    n_obs, n_detected : array, shape (n_objects,)
+        Observations and detections.
+    has_signal : bool array, shape (n_objects,)
+        Whether an observation reaches ``config.min_snr``.
+    config : VerdictConfig
+        What an object needs.
+    """
     reason = np.select(
         [
             (n_obs == 0) & (config.min_obs > 0),
             (n_detected == 0) & (config.min_detections > 0),
             n_detected < config.min_detections,
             n_obs < config.min_obs,
-            (n_signal == 0) & (config.min_snr > 0.0),
+            ~has_signal & (config.min_snr > 0.0),
         ],
         ["no_observations", "no_detection", "too_few_detections", "too_few_observations", "no_signal"],
         default="",
     )
-    status = np.where(reason == "", CLASSIFIED, NOT_CLASSIFIED)
-    return status, reason
+    return np.where(reason == "", CLASSIFIED, NOT_CLASSIFIED), reason

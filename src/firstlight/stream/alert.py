@@ -5,6 +5,7 @@ with its reason where a packet holds nothing to classify (a solar-system object,
 without an object). Foreign units end there: times are MJD TAI, fluxes AB nJy.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -16,9 +17,10 @@ from numpy.typing import NDArray
 from firstlight.bands import N_BANDS
 from firstlight.errors import DataError
 from firstlight.lightcurves import LightCurves
-from firstlight.stream.merge import merge
+from firstlight.live import Arrivals
+from firstlight.live.visits import merge
 
-__all__ = ["Alert", "Observations", "Skip", "SkipReason", "light_curves"]
+__all__ = ["Alert", "Observations", "Skip", "SkipReason", "alert_digest", "arrivals", "light_curves"]
 
 _NAN = float("nan")
 
@@ -134,14 +136,16 @@ class Observations:
         return self
 
     @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
+    def joined(cls, parts: Sequence[Self], stated: Sequence[float]) -> Self:
         """Observations of several alerts of one object, each visit once.
 
         Parameters
         ----------
         parts : sequence of Observations
-            In the order of the alerts' times: of two statements about one visit, the
-            later alert's counts (but a detection before forced photometry, always).
+            In any order.
+        stated : sequence of float
+            Time of each part's alert: of two statements about one visit, the later alert's
+            counts (but a detection before forced photometry, always).
 
         Returns
         -------
@@ -149,8 +153,8 @@ class Observations:
             Sorted by time.
         """
         columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMN_TYPES}
-        order = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-        *merged, _ = merge(
+        order = np.repeat(np.array(stated, dtype=np.float64), [len(part) for part in parts])
+        *merged, _, _ = merge(
             columns["mjd"],
             columns["band"],
             columns["flux"].astype(np.float64),
@@ -247,9 +251,8 @@ def light_curves(alerts: Iterable[Alert]) -> LightCurves:
         raise DataError("cannot join dereddened fluxes with raw ones; correct them first")
     histories, values = [], []
     for group in by_object.values():
-        group.sort(key=lambda alert: (alert.mjd, alert.source_id, alert.alert_id))
-        parts = [alert.observations for alert in group]
-        histories.append(parts[0] if len(parts) == 1 else Observations.joined(parts))
+        parts, stated = [alert.observations for alert in group], [alert.mjd for alert in group]
+        histories.append(parts[0] if len(parts) == 1 else Observations.joined(parts, stated))
         values.append([_newest(group, name) for name in OBJECT_VALUES])
     table = np.array(values, dtype=np.float64)
     columns: dict[str, Any] = {
@@ -267,6 +270,51 @@ def light_curves(alerts: Iterable[Alert]) -> LightCurves:
 
 
 def _newest(alerts: Sequence[Alert], name: str) -> float:
-    """Last value that is known."""
-    known = [value for alert in alerts if not np.isnan(value := getattr(alert, name))]
-    return float(known[-1]) if known else _NAN
+    """The value that the latest alert knows; the larger of two of one time, whatever came first."""
+    known = [(alert.mjd, value) for alert in alerts if not np.isnan(value := getattr(alert, name))]
+    return float(max(known)[1]) if known else _NAN
+
+
+def arrivals(alerts: Sequence[Alert]) -> Arrivals:
+    """What alerts of different objects carry, as `Pipeline.update` takes it.
+
+    Parameters
+    ----------
+    alerts : sequence of Alert
+        At most one of each object.
+
+    Raises
+    ------
+    DataError
+        If an object occurs twice, or dereddened fluxes are mixed with raw ones.
+    """
+    if len({alert.dereddened for alert in alerts}) > 1:
+        raise DataError("cannot take dereddened fluxes together with raw ones; update them apart")
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(alert.observations, name) for alert in alerts])
+        if alerts
+        else np.empty(0, kind)
+        for name, kind in COLUMN_TYPES.items()
+    }
+    source_id = columns.pop("source_id")
+    values = np.array([[getattr(alert, name) for name in OBJECT_VALUES] for alert in alerts])
+    curves = LightCurves(
+        object_id=np.array([alert.object_id for alert in alerts], dtype=np.str_),
+        offsets=np.concatenate(
+            [[0], np.cumsum([len(alert.observations) for alert in alerts], dtype=np.int64)]
+        ),
+        dereddened=bool(alerts) and alerts[0].dereddened,
+        **columns,
+        **dict(zip(OBJECT_VALUES, values.reshape(-1, len(OBJECT_VALUES)).T, strict=True)),
+    )
+    return Arrivals(
+        curves,
+        source_id,
+        np.array([alert.mjd for alert in alerts], dtype=np.float64),
+        np.array([alert_digest(alert.alert_id) for alert in alerts], dtype=np.uint64),
+    )
+
+
+def alert_digest(alert_id: str) -> int:
+    """64-bit digest of an alert's name, by which an object's state remembers that it was answered."""
+    return int.from_bytes(hashlib.blake2b(alert_id.encode(), digest_size=8).digest(), "little")

@@ -20,7 +20,8 @@ from firstlight.stream.alert import Alert, Observations, Skip, SkipReason
 from firstlight.stream.bson import dump_bson, load_bson
 from firstlight.stream.codecs import Message, value_of
 from firstlight.stream.layouts import SOLAR_SYSTEM_ARCSEC, UTC_TO_TAI_DAYS
-from firstlight.stream.merge import BAND_SPELLINGS, merge
+from firstlight.live.visits import merge
+from firstlight.stream.merge import BAND_SPELLINGS
 
 __all__ = ["AntaresCodec"]
 
@@ -195,7 +196,7 @@ def _observe(rows: list[dict[str, Any]], alerts: Mapping[str, Mapping[str, Any]]
     table = np.array(columns, np.float64).reshape(-1, 5)
     numbers = np.array([entry[4] for entry in columns], np.int64)
     nothing = np.zeros(len(columns), np.int64)
-    *merged, dropped = merge(
+    *merged, _, dropped = merge(
         table[:, 0].copy(),
         table[:, 1].astype(np.int8),
         table[:, 2].copy(),
@@ -203,7 +204,7 @@ def _observe(rows: list[dict[str, Any]], alerts: Mapping[str, Mapping[str, Any]]
         np.ones(len(columns), np.bool_),
         numbers,
         nothing,
-        nothing,
+        np.zeros(len(columns)),
     )
     return Observations.wrap(merged), len(rows) - len(columns) + int(dropped)
 

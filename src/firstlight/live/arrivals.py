@@ -1,0 +1,85 @@
+"""`Arrivals`: what one alert each of many objects brings."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from firstlight.errors import DataError
+from firstlight.lightcurves import LightCurves
+
+__all__ = ["Arrivals"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrivals:
+    """Observations that alerts carry, known ones among them; one alert an object.
+
+    Parameters
+    ----------
+    curves : LightCurves
+        Raw observations of each packet, and what it says of position, dust and redshift
+        (NaN where it says nothing).
+    source_id : int64 array, shape (n_total,)
+        The survey's number of each measurement; 0 where unknown.
+    alert_mjd : float64 array, shape (n_objects,)
+        Time of each alert [MJD TAI day].
+    alert : uint64 array, shape (n_objects,)
+        Digest of each alert's name; a digest that an object has had before is a repeated
+        alert and changes nothing.
+
+    Raises
+    ------
+    DataError
+        If lengths disagree or an alert's time is not finite.
+    """
+
+    curves: LightCurves
+    source_id: NDArray[np.int64]
+    alert_mjd: NDArray[np.float64]
+    alert: NDArray[np.uint64]
+
+    def __post_init__(self) -> None:
+        n, n_total = len(self.curves), len(self.curves.mjd)
+        shapes: dict[str, tuple[Any, int]] = {
+            "source_id": (np.int64, n_total),
+            "alert_mjd": (np.float64, n),
+            "alert": (np.uint64, n),
+        }
+        for name, (kind, length) in shapes.items():
+            value = np.asarray(getattr(self, name), dtype=kind)
+            if value.shape != (length,):
+                raise DataError(f"arrivals: {name} has shape {value.shape}, expected ({length},)")
+            object.__setattr__(self, name, value)
+        wrong = np.flatnonzero(~np.isfinite(self.alert_mjd))
+        if len(wrong):
+            raise DataError(f"object {str(self.curves.object_id[wrong[0]])!r}: its alert has no time")
+
+    def __len__(self) -> int:
+        """Number of objects."""
+        return len(self.curves)
+
+    @classmethod
+    def from_curves(cls, curves: LightCurves, alert: ArrayLike, alert_mjd: ArrayLike | None = None) -> Self:
+        """New observations without packets around them.
+
+        Parameters
+        ----------
+        curves : LightCurves
+            New observations of each object; each has at least one.
+        alert : uint64 array_like, shape (n_objects,)
+            A number that names each update, unique within its object.
+        alert_mjd : float64 array_like, shape (n_objects,), optional
+            Time of each update; by default that of its last observation.
+        """
+        if alert_mjd is None:
+            if (curves.n_obs == 0).any():
+                raise DataError("an object without new observations has no time; give alert_mjd")
+            alert_mjd = curves.mjd[curves.offsets[1:] - 1]
+        return cls(
+            curves,
+            np.zeros(len(curves.mjd), np.int64),
+            np.asarray(alert_mjd, np.float64),
+            np.asarray(alert, np.uint64),
+        )
