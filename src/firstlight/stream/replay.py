@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from firstlight.errors import DataError, SettingsError
 from firstlight.lightcurves import LightCurves
@@ -244,12 +244,12 @@ class Replay:
         )
 
 
-def night_of(mjd: NDArray[np.float64]) -> NDArray[np.int64]:
+def night_of(mjd: ArrayLike) -> NDArray[np.int64]:
     """Number of the night, as Rubin counts: from noon to noon in UTC-12.
 
     Parameters
     ----------
-    mjd : float64 array
+    mjd : float or float array_like
         Times [MJD].
 
     Returns
@@ -257,7 +257,7 @@ def night_of(mjd: NDArray[np.float64]) -> NDArray[np.int64]:
     int64 array
         Whole MJD of the day on which the night begins.
     """
-    return np.floor(np.asarray(mjd) - 0.5).astype(np.int64)
+    return np.floor(np.asarray(mjd, dtype=np.float64) - 0.5).astype(np.int64)
 
 
 class _Schedule(NamedTuple):
