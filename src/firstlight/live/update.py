@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from firstlight.bands import N_BANDS
 from firstlight.classify import VerdictConfig, verdict_of
 from firstlight.errors import DataError
 from firstlight.evaluate import Predictions
@@ -41,7 +42,7 @@ __all__ = ["Logs", "Parts", "Update", "update"]
 Logs = Callable[[NDArray[np.int64]], list[list[bytes]]]
 
 _EBV = META.index("ebv")
-_SNR = running.BAND_BLOCK + running.BAND_SIZE * np.arange(running.N_BANDS)
+_SNR = running.BAND_BLOCK + running.BAND_SIZE * np.arange(N_BANDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +248,8 @@ class _Work:
             unchanged,
             again,
         )
-        mjd, band, flux, flux_err, detected, source_id, stated = (column[: offsets[-1]] for column in out)
+        columns: list[Any] = [column[: offsets[-1]] for column in out]
+        mjd, band, flux, flux_err, detected, source_id, stated = columns
         whole = LightCurves(
             arrived.object_id, offsets, mjd, band, flux, flux_err, detected, dereddened=arrived.dereddened
         )
@@ -348,7 +350,7 @@ class _Work:
         )
         table = self.parts.classify(latents, context, objects, phase)
         n = len(curves)
-        result: dict[str, NDArray[Any]] = {
+        result: dict[str, Any] = {
             "status": np.full(n, "not_classified"),
             "reason": np.full(n, "repeated", dtype="U32"),
             "label": np.full(n, "", dtype="U32"),

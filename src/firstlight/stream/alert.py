@@ -298,6 +298,7 @@ def arrivals(alerts: Sequence[Alert]) -> Arrivals:
     }
     source_id = columns.pop("source_id")
     values = np.array([[getattr(alert, name) for name in OBJECT_VALUES] for alert in alerts])
+    objects: dict[str, Any] = dict(zip(OBJECT_VALUES, values.reshape(-1, len(OBJECT_VALUES)).T, strict=True))
     curves = LightCurves(
         object_id=np.array([alert.object_id for alert in alerts], dtype=np.str_),
         offsets=np.concatenate(
@@ -305,7 +306,7 @@ def arrivals(alerts: Sequence[Alert]) -> Arrivals:
         ),
         dereddened=bool(alerts) and alerts[0].dereddened,
         **columns,
-        **dict(zip(OBJECT_VALUES, values.reshape(-1, len(OBJECT_VALUES)).T, strict=True)),
+        **objects,
     )
     return Arrivals(
         curves,
