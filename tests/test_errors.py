@@ -41,6 +41,8 @@ def test_all_errors_are_exported_in_order():
         ("SettingsError", ValueError),
         ("FetchError", OSError),
         ("NotFittedError", RuntimeError),
+        ("StateError", OSError),
+        ("BrokerError", OSError),
         ("MissingExtraError", ImportError),
     ],
 )

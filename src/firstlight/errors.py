@@ -13,12 +13,15 @@
     │   └── BundleVersionError    written by a newer firstlight
     ├── LeakageError              an object, or a truth column, on both sides
     ├── NotFittedError            a prediction asked of an unfitted model
+    ├── StateError                the stream's state cannot be read or written
+    ├── BrokerError               a broker, source or sink of the stream that cannot go on
     └── MissingExtraError         an optional dependency is not installed
 
 Each message says what is wrong, where, and what to do about it.
 """
 
 __all__ = [
+    "BrokerError",
     "BundleError",
     "BundleVersionError",
     "DataError",
@@ -29,6 +32,7 @@ __all__ = [
     "MissingExtraError",
     "NotFittedError",
     "SettingsError",
+    "StateError",
     "UnknownBandError",
     "UnknownClassError",
 ]
@@ -76,6 +80,14 @@ class LeakageError(FirstlightError, ValueError):
 
 class NotFittedError(FirstlightError, RuntimeError):
     """A prediction was asked of a model that was never fitted or loaded."""
+
+
+class StateError(FirstlightError, OSError):
+    """The stream's state cannot be read or written: in use, no space, or lost; the message names the file."""
+
+
+class BrokerError(FirstlightError, OSError):
+    """A broker, source or sink of the stream that cannot go on; the message names it."""
 
 
 class MissingExtraError(FirstlightError, ImportError):
