@@ -4,7 +4,7 @@ Each is a call into the package.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Optional
+from typing import Annotated, Literal, Optional
 
 import typer
 from rich.console import Console
@@ -25,14 +25,8 @@ from firstlight.cli.app import (
     make_folder,
     progress,
 )
+from firstlight.cli.data import read_labelled, read_light_curves
 from firstlight.errors import DataError, SettingsError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from firstlight.data import RejectLog, Truth
-    from firstlight.lightcurves import LightCurves
 
 
 @app.command(epilog="Example: firstlight fetch plasticc")
@@ -83,7 +77,7 @@ def train(
 
     check_destination(out)  # a training takes too long to find out at its end
     pipeline = Pipeline(load_preset(preset))
-    curves, labels = _labelled(data, metadata, truth, objects)
+    curves, labels = read_labelled(data, metadata, truth, objects)
     with progress() as report:
         pipeline.fit(
             curves, labels, redshift=redshift, seed=seed, jobs=jobs, workdir=_workdir(out), progress=report
@@ -137,7 +131,7 @@ def classify(
         raise SettingsError("--upto-phase is a number of days since the first detection, not NaN")
     pipeline = Pipeline.load(bundle)
     log = RejectLog()
-    curves = _read(source, metadata, objects, log, zero_point, dereddened).with_redshift(redshift)
+    curves = read_light_curves(source, metadata, objects, log, zero_point, dereddened).with_redshift(redshift)
     if upto_phase is not None:
         curves = curves.upto_phase(upto_phase)
     if len(log):
@@ -177,7 +171,7 @@ def evaluate(
 
     make_folder(out)
     table = read_predictions(predictions)
-    curves = None if data is None else _read(data, metadata, None, None)
+    curves = None if data is None else read_light_curves(data, metadata, None, None)
     with progress() as report:
         scores = evaluate_predictions(
             table,
@@ -208,7 +202,7 @@ def holdout(
     from firstlight.crossval import run_holdout
 
     make_folder(out)
-    curves, labels = _labelled(data, metadata, truth, None)
+    curves, labels = read_labelled(data, metadata, truth, None)
     with progress() as report:
         scores = run_holdout(
             curves, labels, load_preset(preset), out, redshift=redshift, seed=seed, jobs=jobs, progress=report
@@ -233,7 +227,7 @@ def crossval(
     from firstlight.crossval import run_crossval
 
     make_folder(out)
-    curves, labels = _labelled(data, metadata, truth, None)
+    curves, labels = read_labelled(data, metadata, truth, None)
     with progress() as report:
         scores = run_crossval(
             curves,
@@ -309,12 +303,12 @@ def plot(
     if path.suffix.lower() not in PICTURES:
         raise SettingsError(f"{path}: a picture is {', '.join(PICTURES)}")
     if figure_1:
-        curves, labels = _labelled(data, metadata, truth, None)
+        curves, labels = read_labelled(data, metadata, truth, None)
         figure = plot_figure_1(preprocess(curves, PreprocessConfig()), labels)
     elif object_id is None:
         raise SettingsError("name an OBJECT to draw, or give --figure-1")
     else:
-        curves = _read(data, metadata, None, None)
+        curves = read_light_curves(data, metadata, None, None)
         curve = curves.find(object_id)
         said = Pipeline.load(bundle).predict(curves.take(np.flatnonzero(curves.object_id == object_id)))
         shown = {label: float(p) for label, p in zip(said.classes, said.proba[0], strict=True)}
@@ -344,75 +338,13 @@ def simulate(
     from firstlight.simulate import SimulateConfig, simulate_classes
 
     make_folder(out)
-    observed = _read(data, metadata, None, None)
+    observed = read_light_curves(data, metadata, None, None)
     made = simulate_classes(classes, number, observed, seed, SimulateConfig(follow_up_mag=follow_up_mag))
     made.write(out)
     console.print(f"Simulated {len(made):,} objects of {len(set(classes))} class(es): {out}")
 
 
 # --- shared by the commands ---------------------------------------------------
-
-
-def _read(
-    source: str | Path,
-    metadata: Path | None,
-    objects: Path | None,
-    rejects: "RejectLog | None",
-    zero_point: float | None = None,
-    dereddened: bool | None = None,
-) -> "LightCurves":
-    from firstlight.data import load_plasticc, read
-
-    if str(source) == PLASTICC:
-        curves = load_plasticc()[0]
-    else:
-        curves = read(Path(source), metadata, rejects=rejects, zero_point=zero_point, dereddened=dereddened)
-    return curves if objects is None else _only(curves, objects)
-
-
-def _labelled(
-    data: str, metadata: Path | None, truth: Path | None, objects: Path | None
-) -> tuple["LightCurves", "NDArray[np.str_]"]:
-    """Light curves and their labels, aligned."""
-    from firstlight.data import Truth, load_plasticc
-
-    if data == PLASTICC:
-        curves, table = load_plasticc()
-        table = table if truth is None else Truth.read(truth)
-        curves = curves if objects is None else _only(curves, objects)
-    else:
-        table = _truth_beside(Path(data), metadata, truth)
-        curves = _read(data, metadata, objects, None)
-    return curves, table.labels_of(curves.object_id)
-
-
-def _truth_beside(data: Path, metadata: Path | None, truth: Path | None) -> "Truth":
-    from firstlight.data import Truth
-
-    path = truth or metadata or data.with_name("truth.parquet")
-    if not path.exists():
-        raise DataError(f"no labels for {data}: give --truth FILE (object_id and target, label or class)")
-    return Truth.read(path)
-
-
-def _only(curves: "LightCurves", objects: Path) -> "LightCurves":
-    import numpy as np
-
-    try:
-        lines = [line.strip() for line in objects.read_text("utf-8-sig").splitlines()]
-    except OSError as error:
-        raise DataError(f"cannot read the list of objects {objects}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{objects}: not a text file; it has one object id a line") from error
-    named = lines[1:] if lines[:1] == ["object_id"] else lines  # as tables are written
-    wanted = np.unique(np.array([name for name in named if name], dtype=np.str_))
-    if not len(wanted):
-        raise DataError(f"{objects}: names no object; it has one object id a line")
-    known = np.isin(curves.object_id, wanted)
-    if known.sum() < len(wanted):
-        missing = np.setdiff1d(wanted, curves.object_id)
-        raise DataError(f"{objects}: {len(missing)} object(s) not in the data, the first {str(missing[0])!r}")
-    return curves.take(known)
 
 
 def _workdir(out: Path) -> Path:
