@@ -1,0 +1,400 @@
+"""When a target is up tonight: airmass, Moon and twilight, for thousands of targets at once.
+
+The Sun and the Moon come from astropy's built-in ephemeris and Earth's rotation from the
+tables that astropy brings along, so nothing is downloaded. Targets are brought to the
+night's apparent places once; altitudes at every step are then plain trigonometry, within
+a hundredth of a degree of astropy's full transformation (no refraction in either).
+"""
+
+import math
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstlight.errors import SettingsError
+
+__all__ = ["SITES", "Night", "ObservingConfig", "Site", "Visibility", "find_site", "plan_night", "visibility"]
+
+EXTINCTION = 0.2  # mag per airmass; of a good site in r
+MOONLIGHT = 0.5  # worth that a full Moon right beside the target would leave
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a telescope stands.
+
+    Attributes
+    ----------
+    name : str
+        What it is called.
+    longitude, latitude : float
+        Geodetic, WGS84, east and north positive [degree].
+    height : float
+        Above the ellipsoid [m].
+    """
+
+    name: str
+    longitude: float
+    latitude: float
+    height: float
+
+
+#: Observatories by name, as in the site registry of astropy-data, which took them from the IRAF
+#: observatory database or the observatories themselves; Rubin's from its own planning code.
+SITES: Mapping[str, Site] = MappingProxyType(
+    {
+        "rubin": Site("Rubin, Cerro Pachón", -70.7494, -30.2446, 2663.0),
+        "gemini-south": Site("Gemini South, Cerro Pachón", -70.736683, -30.240742, 2750.0),
+        "ctio": Site("Cerro Tololo", -70.815, -30.165278, 2215.0),
+        "las-campanas": Site("Las Campanas", -70.701667, -29.003333, 2282.0),
+        "la-silla": Site("La Silla", -70.73, -29.256667, 2347.0),
+        "paranal": Site("Paranal", -70.404987, -24.627439, 2669.0),
+        "mauna-kea": Site("Gemini North, Mauna Kea", -155.469047, 19.823801, 4213.0),
+        "palomar": Site("Palomar", -116.863, 33.356, 1706.0),
+        "kitt-peak": Site("Kitt Peak", -111.6, 31.963333, 2120.0),
+        "mount-graham": Site("Large Binocular Telescope, Mount Graham", -109.8719, 32.7016, 2902.0),
+        "mcdonald": Site("McDonald", -104.021667, 30.671667, 2075.0),
+        "la-palma": Site("Roque de los Muchachos, La Palma", -17.88, 28.758333, 2327.0),
+        "calar-alto": Site("Calar Alto", -2.546111, 37.223611, 2168.0),
+        "saao": Site("SALT, Sutherland", 20.810808, -32.375823, 1798.0),
+        "siding-spring": Site("Siding Spring", 149.061194, -31.273361, 1149.0),
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObservingConfig:
+    """What counts as observable.
+
+    Attributes
+    ----------
+    airmass_limit : float
+        Highest airmass, sec z.
+    moon_limit : float
+        Smallest distance from a full Moon that is up; scaled by its lit fraction [degree].
+    twilight : float
+        Altitude of the Sun below which it is dark [degree]; -18 is astronomical twilight.
+    step : float
+        Step of the night [minute].
+
+    Raises
+    ------
+    SettingsError
+        If a value is out of its range.
+    """
+
+    airmass_limit: float = 2.0
+    moon_limit: float = 30.0
+    twilight: float = -18.0
+    step: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not (1.0 < self.airmass_limit <= 10.0 and 0.0 <= self.moon_limit <= 180.0):
+            raise SettingsError(
+                f"airmass_limit {self.airmass_limit:g} must be above 1 and at most 10, "
+                f"moon_limit {self.moon_limit:g} from 0 to 180 degrees"
+            )
+        if not (-30.0 <= self.twilight <= 0.0 and 1.0 <= self.step <= 60.0):
+            raise SettingsError(
+                f"twilight {self.twilight:g} must be from -30 to 0 degrees, step {self.step:g} "
+                "from 1 to 60 minutes"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Night:
+    """The dark hours of a site, and its Moon.
+
+    Attributes
+    ----------
+    site : Site
+        Where.
+    date : str
+        Date of the evening at the site.
+    mjd : float64 array, shape (n_steps,)
+        Steps while it is dark, UTC; empty where it never is.
+    rotation : float64 array, shape (n_steps,)
+        Local Earth rotation angle [radian].
+    moon_altitude : float64 array, shape (n_steps,)
+        Of the Moon's centre [degree].
+    moon_vector : float64 array, shape (n_steps, 3)
+        Unit vector to the Moon.
+    moon_lit : float
+        Lit fraction of the Moon's disc in the middle of the night.
+    """
+
+    site: Site
+    date: str
+    mjd: Array
+    rotation: Array
+    moon_altitude: Array
+    moon_vector: Array
+    moon_lit: float
+
+    @property
+    def hours(self) -> Array:
+        """Hours since 0 h UTC of the day after the evening's, shape (n_steps,)."""
+        return (self.mjd - _mjd_of(self.date) - 1.0) * 24.0
+
+    @property
+    def step(self) -> float:
+        """Length of a step [hour]; 0 where it is never dark."""
+        return float(24.0 * (self.mjd[1] - self.mjd[0])) if len(self.mjd) > 1 else 0.0
+
+    @property
+    def dark_hours(self) -> float:
+        """Hours of darkness."""
+        return self.step * len(self.mjd)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Visibility:
+    """When each target may be observed in a night.
+
+    Attributes
+    ----------
+    airmass : float64 array, shape (n_targets, n_steps)
+        sec z at each step of the night; NaN where the target may not be observed.
+    hours : float64 array, shape (n_targets,)
+        Hours in which it may.
+    best_airmass : float64 array, shape (n_targets,)
+        Lowest airmass in those hours; NaN where there are none.
+    best_hour : float64 array, shape (n_targets,)
+        When, on the clock of `Night.hours` [hour].
+    moon_distance : float64 array, shape (n_targets,)
+        Distance from the Moon then, or in the middle of the night [degree].
+    moon_up : float64 array, shape (n_targets,)
+        Share of the target's hours in which the Moon is up.
+    factor : float64 array, shape (n_targets,)
+        What airmass and moonlight leave of a target's worth, 0 to 1; 0 where never up.
+    """
+
+    airmass: Array
+    hours: Array
+    best_airmass: Array
+    best_hour: Array
+    moon_distance: Array
+    moon_up: Array
+    factor: Array
+
+
+def find_site(text: str) -> Site:
+    """A site by name, or by ``longitude,latitude,height``.
+
+    Parameters
+    ----------
+    text : str
+        A key of `SITES` (case, spaces and underscores do not matter), or three numbers
+        [degree, degree, m], the height being optional.
+
+    Returns
+    -------
+    Site
+        The site.
+
+    Raises
+    ------
+    SettingsError
+        If it is neither.
+
+    Examples
+    --------
+    >>> find_site("La Silla").latitude
+    -29.256667
+    >>> find_site("10.5,-45,300").height
+    300.0
+    """
+    name = re.sub(r"[\s_]+", "-", text.strip().lower())
+    if name in SITES:
+        return SITES[name]
+    parts = text.split(",")
+    try:
+        numbers = [float(part) for part in parts]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (2, 3):
+        raise SettingsError(f"no site {text!r}: give LON,LAT[,HEIGHT] or one of {', '.join(SITES)}")
+    longitude, latitude, height = [*numbers, 0.0][:3]
+    if not (abs(longitude) <= 360.0 and abs(latitude) <= 90.0 and -500.0 <= height <= 9000.0):
+        raise SettingsError(
+            f"site {text!r}: longitude is within 360 and latitude within 90 degrees, height -500 to 9000 m"
+        )
+    return Site(f"{longitude:g}, {latitude:g}", (longitude + 180.0) % 360.0 - 180.0, latitude, height)
+
+
+def plan_night(site: Site, evening: str, config: ObservingConfig | None = None) -> Night:
+    """Find the dark hours of a night and where the Moon is in them.
+
+    Parameters
+    ----------
+    site : Site
+        Where.
+    evening : str
+        Date on which the night begins at the site, ``YYYY-MM-DD``.
+    config : ObservingConfig, optional
+        What counts as dark, and the step.
+
+    Returns
+    -------
+    Night
+        With no steps where the Sun stays too high.
+
+    Raises
+    ------
+    SettingsError
+        If the date is none, or not within 1900 to 2100.
+    """
+    from astropy import units as u
+    from astropy.coordinates import AltAz, EarthLocation, get_body
+    from astropy.time import Time
+
+    config = ObservingConfig() if config is None else config
+    local_midnight = _mjd_of(evening) + 1.0 - site.longitude / 360.0
+    n_steps = int(24.0 * 60.0 / config.step)
+    steps = np.arange(n_steps, dtype=np.float64) - n_steps // 2
+    mjd = np.asarray(local_midnight + steps * (config.step / 1440.0), dtype=np.float64)
+    with _offline():
+        place = EarthLocation.from_geodetic(site.longitude * u.deg, site.latitude * u.deg, site.height * u.m)
+        times = Time(mjd, format="mjd", scale="utc", location=place)
+        dark = (
+            _altitude(get_body("sun", times, place), AltAz(obstime=times, location=place)) < config.twilight
+        )
+        if not dark.any():
+            nothing = np.empty(0)
+            return Night(site, evening, nothing, nothing, nothing, np.empty((0, 3)), math.nan)
+        times = times[dark]
+        moon = get_body("moon", times, place)
+        altitude = _altitude(moon, AltAz(obstime=times, location=place))
+        rotation = times.earth_rotation_angle().rad
+        middle = Time(mjd[dark][len(times) // 2], format="mjd", scale="utc")  # seen from Earth's centre
+        lit = _lit_fraction(get_body("sun", middle), get_body("moon", middle))
+        vector = _unit(moon.ra.rad, moon.dec.rad)
+    return Night(site, evening, mjd[dark], np.asarray(rotation), altitude, vector, lit)
+
+
+def visibility(night: Night, ra: Array, dec: Array, config: ObservingConfig | None = None) -> Visibility:
+    """Say when targets may be observed in a night.
+
+    The factor is ``10^(-0.4 k (X - 1)) * (1 - 0.5 f u (1 + cos d) / 2)``: extinction of
+    k = 0.2 mag an airmass at the lowest airmass X, and moonlight of lit fraction f, up for
+    a share u of the target's hours, at distance d.
+
+    Parameters
+    ----------
+    night : Night
+        From `plan_night`.
+    ra, dec : float64 arrays, shape (n_targets,)
+        Positions, ICRS [degree]; NaN is never up.
+    config : ObservingConfig, optional
+        Limits of airmass and Moon.
+
+    Returns
+    -------
+    Visibility
+        One row a target.
+    """
+    config = ObservingConfig() if config is None else config
+    ra, dec = (np.asarray(x, dtype=np.float64) for x in (ra, dec))
+    n_targets, n_steps = len(ra), len(night.mjd)
+    if n_targets == 0 or n_steps == 0:
+        nothing = np.full(n_targets, np.nan)
+        none = np.zeros(n_targets)
+        return Visibility(np.full((n_targets, n_steps), np.nan), none, nothing, nothing, nothing, none, none)
+    sin_altitude = _sin_altitude(night, ra, dec)
+    cos_moon = _unit(np.radians(ra), np.radians(dec)) @ night.moon_vector.T
+    moonlit = night.moon_altitude > 0.0
+    clear = (cos_moon < math.cos(math.radians(config.moon_limit * night.moon_lit))) | ~moonlit
+    up = (sin_altitude >= 1.0 / config.airmass_limit) & clear
+    airmass = np.where(up, 1.0 / np.maximum(sin_altitude, 1e-3), np.nan)
+    n_up = up.sum(axis=1)
+    seen = n_up > 0
+    best = np.where(seen, np.argmin(np.where(up, airmass, np.inf), axis=1), n_steps // 2)
+    at = np.arange(n_targets)
+    best_airmass = np.where(seen, airmass[at, best], np.nan)
+    moon_up = np.where(seen, (up & moonlit).sum(axis=1) / np.maximum(n_up, 1), 0.0)
+    cos_distance = np.clip(cos_moon[at, best], -1.0, 1.0)
+    moonlight = MOONLIGHT * night.moon_lit * moon_up * (1.0 + cos_distance) / 2.0
+    extinction = 10.0 ** (-0.4 * EXTINCTION * (np.where(seen, best_airmass, 1.0) - 1.0))
+    return Visibility(
+        airmass=airmass,
+        hours=n_up * night.step,
+        best_airmass=best_airmass,
+        best_hour=np.where(seen, night.hours[best], np.nan),
+        moon_distance=np.degrees(np.arccos(cos_distance)),
+        moon_up=moon_up,
+        factor=np.where(seen, extinction * (1.0 - moonlight), 0.0),
+    )
+
+
+def _sin_altitude(night: Night, ra: Array, dec: Array) -> Array:
+    """Sine of the altitude, shape (n_targets, n_steps); NaN where the position is unknown."""
+    from astropy import units as u
+    from astropy.coordinates import CIRS, SkyCoord
+    from astropy.time import Time
+
+    known = np.isfinite(ra) & np.isfinite(dec)
+    with _offline():
+        middle = Time(night.mjd[len(night.mjd) // 2], format="mjd", scale="utc")
+        place = SkyCoord(np.where(known, ra, 0.0) * u.deg, np.where(known, dec, 0.0) * u.deg)
+        apparent = place.transform_to(CIRS(obstime=middle))
+        right_ascension, declination = apparent.ra.rad, apparent.dec.rad
+    latitude = math.radians(night.site.latitude)
+    height = np.sin(declination) * math.sin(latitude)
+    reach = np.cos(declination) * math.cos(latitude)
+    hour_angle = night.rotation[None, :] - right_ascension[:, None]
+    out = height[:, None] + reach[:, None] * np.cos(hour_angle)
+    out[~known] = np.nan
+    return np.asarray(out)
+
+
+def _lit_fraction(sun: Any, moon: Any) -> float:
+    """Lit fraction of the Moon's disc (Meeus 1998, Astronomical Algorithms, chapter 48)."""
+    elongation = sun.separation(moon).rad
+    near, far = moon.distance.to_value("au"), sun.distance.to_value("au")
+    phase = math.atan2(far * math.sin(elongation), near - far * math.cos(elongation))
+    return 0.5 * (1.0 + math.cos(phase))
+
+
+def _altitude(body: Any, frame: Any) -> Array:
+    return np.asarray(body.transform_to(frame).alt.deg)
+
+
+def _unit(ra: Array, dec: Array) -> Array:
+    """Unit vectors of directions [radian], shape (n, 3)."""
+    return np.column_stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
+
+
+def _mjd_of(evening: str) -> float:
+    """MJD of 0 h UTC of a date."""
+    try:
+        day = date.fromisoformat(evening)
+    except ValueError:
+        raise SettingsError(f"night {evening!r}: give the date of its evening as YYYY-MM-DD") from None
+    if not 1900 <= day.year <= 2100:
+        raise SettingsError(f"night {evening}: the built-in positions of Sun and Moon hold for 1900 to 2100")
+    return float((day - date(1858, 11, 17)) / timedelta(days=1))
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """No downloads; beyond the tables that astropy brings, Earth's rotation is good to seconds."""
+    from astropy.utils import iers
+
+    with (
+        iers.conf.set_temp("auto_download", False),
+        iers.conf.set_temp("auto_max_age", None),
+        iers.conf.set_temp("iers_degraded_accuracy", "ignore"),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        yield
