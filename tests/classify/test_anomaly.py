@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from firstlight.classify import AnomalyConfig, AnomalyScorer
-from firstlight.classify.anomaly import _false_alarm_scale, _knots, _to_gaussian
+from firstlight.classify.anomaly import PARTS, Evidence, _false_alarms
 from firstlight.classify.storage import read_arrays, read_state, write_arrays, write_state
-from firstlight.errors import BundleError, DataError, NotFittedError
+from firstlight.errors import BundleError, BundleVersionError, DataError, NotFittedError
 
 NAMES = np.array(["AGN", "EB", "SNIa"])
 
@@ -93,7 +93,8 @@ def test_a_feature_that_is_hardly_known_is_left_out():
     X = np.column_stack([X, np.full(600, np.nan, np.float32)])
     X[:10, -1] = 5.0
     scorer = AnomalyScorer().fit(X, labels, X[:300])
-    assert 12 not in scorer._arrays["columns"]
+    assert scorer._nearest is not None
+    assert 12 not in scorer._nearest.columns
     changed = X.copy()
     changed[:, -1] = 1e9
     np.testing.assert_array_equal(scorer.score(X), scorer.score(changed))
@@ -136,10 +137,11 @@ def test_the_draw_of_rows_repeats_with_the_seed():
     assert not np.array_equal(scores[0], scores[2])
 
 
-def test_a_row_scores_alone_as_in_a_batch(scorer):
+def test_a_row_has_the_same_bits_alone_and_in_any_batch(scorer):
     X = known_rows(60, 16)[0]
-    alone = np.concatenate([scorer.score(row[None]) for row in X])
-    np.testing.assert_allclose(alone, scorer.score(X), atol=1e-9)
+    for size in (1, 3, 5, 8, 17):
+        parts = [scorer.score(X[i : i + size]) for i in range(0, len(X), size)]
+        np.testing.assert_array_equal(np.concatenate(parts), scorer.score(X))
 
 
 def test_no_rows_have_no_scores(scorer):
@@ -159,6 +161,12 @@ def test_damaged_files_are_a_bundle_error(scorer, folder):
     state = read_state(folder / "anomaly.json")
     write_state(folder / "anomaly.json", state | {"n_features": 3})
     with pytest.raises(BundleError, match="do not exist"):
+        AnomalyScorer.load(folder)
+    write_state(folder / "anomaly.json", state | {"parts": ["omens"]})
+    with pytest.raises(BundleError, match="omens"):
+        AnomalyScorer.load(folder)
+    write_state(folder / "anomaly.json", state | {"format": 99})
+    with pytest.raises(BundleVersionError, match="99"):
         AnomalyScorer.load(folder)
     write_state(folder / "anomaly.json", state)
     arrays = read_arrays(folder / "anomaly.safetensors")
@@ -187,29 +195,159 @@ def test_shapes_that_do_not_fit_are_an_error(scorer):
         scorer.score(X[:, :-1])
 
 
-def test_the_map_to_gaussian_keeps_the_order_and_is_gaussian():
-    rng = np.random.default_rng(19)
-    X = np.exp(rng.normal(size=(5000, 1))).astype(np.float32)
-    knots, normal = _knots(X, 33)
-    out = np.empty((5000, 1))
-    _to_gaussian(X, np.array([0]), knots, normal, out)
-    np.testing.assert_array_equal(np.argsort(X[:, 0], kind="stable"), np.argsort(out[:, 0], kind="stable"))
-    assert out.mean() == pytest.approx(0.0, abs=0.03)
-    assert out.std() == pytest.approx(1.0, abs=0.05)
-
-
-def test_a_pile_of_equal_values_maps_to_its_middle():
-    X = np.concatenate([np.zeros(600), np.linspace(1.0, 2.0, 400)]).astype(np.float32)[:, None]
-    knots, normal = _knots(X, 33)
-    out = np.empty((1, 1))
-    _to_gaussian(np.zeros((1, 1), np.float32), np.array([0]), knots, normal, out)
-    assert normal[0] < out[0, 0] < normal[20]
-
-
-def test_beyond_the_last_known_distance_the_scale_still_rises():
+def test_beyond_the_last_known_value_the_scale_still_rises():
     reference = np.linspace(1.0, 2.0, 99)
-    distance = np.array([0.0, 0.5, 1.0, 1.5, 2.0, 2.1, 50.0, 1e6])
-    score = _false_alarm_scale(distance, reference)
+    values = np.array([0.0, 0.5, 1.0, 1.5, 2.0, 2.1, 50.0, 1e6])
+    score = np.empty(len(values))
+    _false_alarms(values, np.zeros(len(values), np.int64), reference, np.array([0, 99]), score)
     assert (np.diff(score) > 0.0).all()
     np.testing.assert_allclose(score[[2, 3, 4]], [0.01, 0.5, 0.99])
     assert score[-1] < 1.0
+
+
+def test_a_pile_of_equal_values_and_a_single_one_have_a_scale():
+    score = np.empty(3)
+    for reference in (np.zeros(50), np.array([0.0])):
+        _false_alarms(
+            np.array([-1.0, 0.0, 1.0]), np.zeros(3, np.int64), reference, np.array([0, len(reference)]), score
+        )
+        assert (np.diff(score) > 0.0).all()
+        assert ((score > 0.0) & (score < 1.0)).all()
+
+
+# --- several signs together ---------------------------------------------------------
+
+
+def known_evidence(labels, seed):
+    """Latents in a corner for each class, small errors, a sure classifier."""
+    rng = np.random.default_rng([seed, 7])
+    n_rows = len(labels)
+    latent = rng.normal(size=(n_rows, 4))
+    for k, name in enumerate(NAMES):
+        latent[labels == name, k] += 5.0
+    proba = np.full((n_rows, 3), 0.0)
+    proba[:, 0] = rng.uniform(0.7, 1.0, n_rows)
+    proba[:, 1] = 1.0 - proba[:, 0]
+    return Evidence(latent.astype(np.float32), rng.gamma(2.0, 0.1, n_rows).astype(np.float32), proba)
+
+
+def with_evidence(seed, n_rows):
+    X, labels = known_rows(n_rows, seed)
+    return X, labels, known_evidence(labels, seed)
+
+
+@pytest.fixture(scope="module")
+def full() -> AnomalyScorer:
+    X, labels, evidence = with_evidence(20, 900)
+    held, _, validation = with_evidence(21, 900)
+    phase = np.where(np.arange(900) % 2, 1.0, 100.0)
+    config = AnomalyConfig(n_trees=25)
+    return AnomalyScorer(config).fit(X, labels, held, evidence=evidence, validation=validation, phase=phase)
+
+
+def some(evidence, index):
+    return Evidence(evidence.latent[index], evidence.recon_error[index], evidence.proba[index])
+
+
+def test_all_signs_are_used_where_all_are_told(full):
+    assert full.parts == PARTS
+
+
+def test_all_signs_together_keep_the_false_alarm_rate(full):
+    X, _, evidence = with_evidence(22, 4000)
+    for phase in (1.0, 100.0, np.nan):
+        score = full.score(X, np.full(4000, phase), evidence)
+        for level in (0.5, 0.9, 0.95, 0.99):
+            assert (score > level).mean() == pytest.approx(1.0 - level, abs=0.035)
+
+
+@pytest.mark.parametrize("sign", ["latent", "recon_error", "proba", "rows"])
+def test_each_sign_of_strangeness_raises_the_score(full, sign):
+    X, _, evidence = with_evidence(23, 300)
+    before = full.score(X, None, evidence)
+    latent, error, proba = evidence.latent.copy(), evidence.recon_error.copy(), evidence.proba.copy()
+    if sign == "latent":
+        latent[:] = 20.0
+    elif sign == "recon_error":
+        error += 50.0
+    elif sign == "proba":
+        proba[:] = 1.0 / 3.0
+    else:
+        X = X + np.float32(30.0)
+    after = full.score(X, None, Evidence(latent, error, proba))
+    assert (after > before).mean() > 0.95
+
+
+def test_all_signs_have_the_same_bits_alone_and_in_any_batch(full):
+    X, _, evidence = with_evidence(24, 70)
+    phase = np.random.default_rng(0).choice([0.5, 5.0, 200.0, np.nan], 70)
+    whole = full.score(X, phase, evidence)
+    for size in (1, 3, 8, 13):
+        batches = np.split(np.arange(70), range(size, 70, size))
+        parts = [full.score(X[rows], phase[rows], some(evidence, rows)) for rows in batches]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_all_signs_saved_and_loaded_give_the_same_bits(full, folder):
+    full.save(folder)
+    X, _, evidence = with_evidence(25, 200)
+    loaded = AnomalyScorer.load(folder)
+    assert loaded.parts == full.parts
+    phase = np.linspace(-1.0, 300.0, 200)
+    np.testing.assert_array_equal(loaded.score(X, phase, evidence), full.score(X, phase, evidence))
+
+
+def test_a_score_of_format_one_is_the_distance_alone(scorer, folder):
+    scorer.save(folder)
+    state = read_state(folder / "anomaly.json")
+    write_state(folder / "anomaly.json", {k: state[k] for k in ("n_features", "phase_edges")})
+    X, _, evidence = with_evidence(26, 50)
+    np.testing.assert_array_equal(AnomalyScorer.load(folder).score(X, None, evidence), scorer.score(X))
+
+
+def test_a_sign_of_no_weight_is_not_asked_for():
+    X, labels, evidence = with_evidence(27, 400)
+    config = AnomalyConfig(n_trees=5, isolation_weight=0.0, doubt_weight=0.0)
+    scorer = AnomalyScorer(config).fit(X, labels, X, evidence=evidence, validation=evidence)
+    assert scorer.parts == ("distance", "error")
+    assert np.isfinite(scorer.score(X, None, Evidence(recon_error=evidence.recon_error))).all()
+
+
+def test_evidence_that_is_missing_or_does_not_fit_is_an_error(full):
+    X, labels, evidence = with_evidence(28, 40)
+    with pytest.raises(DataError, match="fitted with latent"):
+        full.score(X)
+    with pytest.raises(DataError, match="recon_error"):
+        full.score(X, None, Evidence(evidence.latent, evidence.recon_error[:-1], evidence.proba))
+    with pytest.raises(DataError, match="features"):
+        full.score(X, None, Evidence(evidence.latent[:, :2], evidence.recon_error, evidence.proba))
+    with pytest.raises(DataError, match="none negative"):
+        AnomalyScorer(AnomalyConfig(error_weight=-1.0)).fit(X, labels, X)
+
+
+def test_infinite_evidence_is_survived(full):
+    X, _, evidence = with_evidence(29, 4)
+    latent, error = evidence.latent.copy(), evidence.recon_error.copy()
+    latent[0], latent[1], latent[2], error[3] = np.nan, np.inf, -np.inf, np.inf
+    assert np.isfinite(full.score(X, None, Evidence(latent, error, evidence.proba))).all()
+
+
+def test_damaged_scales_are_a_bundle_error(full, folder):
+    full.save(folder)
+    arrays = read_arrays(folder / "anomaly.safetensors")
+    damages = {
+        "scale_first": arrays["scale_first"] + 1,
+        "weight": arrays["weight"][:-1],
+        "part_knots": arrays["part_knots"][:, :, :-1],
+        "whiten": arrays["whiten"][:, :-1],
+        "isolation.unit": arrays["isolation.unit"][:-1],
+        "isolation.nodes": arrays["isolation.nodes"] | 0xFFFF,
+    }
+    for name, value in damages.items():
+        write_arrays(folder / "anomaly.safetensors", arrays | {name: value})
+        with pytest.raises(BundleError, match=r"anew|damaged"):
+            AnomalyScorer.load(folder)
+    del arrays["isolation.unit"]
+    write_arrays(folder / "anomaly.safetensors", arrays)
+    with pytest.raises(BundleError, match="unit"):
+        AnomalyScorer.load(folder)

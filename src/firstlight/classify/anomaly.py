@@ -1,14 +1,15 @@
 """How unlike the training classes an object is; higher is stranger, everywhere.
 
-Features are made Gaussian one by one, projected on what separates the classes (linear
-discriminants) and on what varies most (principal components), and the distance to the
-nearest class is taken in units of that class's own scatter. On the real data, with each
-class left out in turn, this found the missing class better than isolation forests, one
-for all or one a class (arXiv:2408.08888), and than nearest neighbours; see decision
-0040. The scale is one of false alarms: of known objects, a fraction ``1 - score`` is
-stranger.
+Up to four signs are taken together: the distance to the nearest class among the rows
+(`nearest`), how easily the latent is isolated from every class (`isolation`), how badly
+the encoder reconstructs the object, and how much the classifier doubts. Each becomes a
+normal deviate of what held-out objects of known classes show at that phase, and their
+weighted sum is put on a scale of false alarms: of known objects, a fraction
+``1 - score`` is stranger. Which weights find a class that was left out is measured in
+``benchmarks/anomaly.py``; see decision 0091.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -17,14 +18,21 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from firstlight.classify.isolation import ClassIsolation
+from firstlight.classify.nearest import NearestClass, normal_deviate
 from firstlight.classify.protocol import check_rows, check_training, encode_labels, not_fitted
 from firstlight.classify.storage import read_arrays, read_state, write_arrays, write_state
-from firstlight.errors import BundleError, DataError
+from firstlight.errors import BundleError, BundleVersionError, DataError
 
-__all__ = ["AnomalyConfig", "AnomalyScorer"]
+__all__ = ["PARTS", "AnomalyConfig", "AnomalyScorer", "Evidence"]
 
-_TAIL = 0.004  # probability beyond the outermost knots of a feature's distribution
+#: Signs of strangeness, in the order of their weights.
+PARTS = ("distance", "isolation", "doubt", "error")
+
+_FORMAT = 2  # 1 was the distance alone, without the word; it is still read
 _LEAST_SCATTER = 1e-6
+_FURTHEST_DEVIATE = 3.0  # of the outermost knot of a part's scale
+_N_PART_KNOTS = 129
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +49,11 @@ class AnomalyConfig:
         Fraction of rows that must know a feature for it to be used.
     class_objects : float
         Rows at which a class's own scatter counts as much as the mean one.
+    n_trees, tree_rows : int
+        Isolation trees of each class, and the rows that each is grown on.
+    distance_weight, isolation_weight, doubt_weight, error_weight : float
+        Weight of each sign, not negative; only their ratios matter. A sign of weight 0,
+        or one of which `AnomalyScorer.fit` is told nothing, is left out.
     max_rows : int
         Training rows used at most, drawn at random.
     phase_edges : tuple of float
@@ -53,9 +66,34 @@ class AnomalyConfig:
     n_knots: int = 33
     min_known: float = 0.2
     class_objects: float = 30.0
+    n_trees: int = 100
+    tree_rows: int = 128
+    distance_weight: float = 1.0
+    isolation_weight: float = 0.5
+    doubt_weight: float = 0.75
+    error_weight: float = 0.2
     max_rows: int = 12_000
     phase_edges: tuple[float, ...] = (2.0, 8.0, 32.0, 128.0)
     min_rows: int = 200
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What encoder and classifier say of some rows; None where they are not asked.
+
+    Attributes
+    ----------
+    latent : float32 array, shape (n_rows, n_latents), optional
+        Where the rows lie in latent space: means, and log-variances beside them.
+    recon_error : float32 array, shape (n_rows,), optional
+        The encoder's reconstruction error.
+    proba : float64 array, shape (n_rows, n_classes), optional
+        The classifier's probabilities; the doubt is what the largest leaves to 1.
+    """
+
+    latent: NDArray[np.float32] | None = None
+    recon_error: NDArray[np.float32] | None = None
+    proba: NDArray[np.float64] | None = None
 
 
 class AnomalyScorer:
@@ -65,16 +103,20 @@ class AnomalyScorer:
     ----------
     config : AnomalyConfig, optional
         Settings.
-
-    References
-    ----------
-    Lee et al. 2018, NeurIPS 31, arXiv:1807.03888 (Mahalanobis distance to the nearest class).
     """
 
     def __init__(self, config: AnomalyConfig | None = None) -> None:
         self.config = AnomalyConfig() if config is None else config
-        self._arrays: dict[str, NDArray[Any]] = {}
+        self._nearest: NearestClass | None = None
+        self._isolation: ClassIsolation | None = None
+        self._parts: tuple[str, ...] = ()
+        self._scales: dict[str, NDArray[Any]] = {}
         self._n_features = 0
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Signs that the score is made of, of `PARTS`."""
+        return self._parts
 
     def fit(
         self,
@@ -82,6 +124,8 @@ class AnomalyScorer:
         labels: NDArray[np.str_],
         validation_X: NDArray[np.float32],
         *,
+        evidence: Evidence | None = None,
+        validation: Evidence | None = None,
         phase: NDArray[np.float64] | None = None,
         seed: int = 0,
     ) -> Self:
@@ -95,11 +139,15 @@ class AnomalyScorer:
             Class of each training row.
         validation_X : float32 array, shape (n_validation, n_features)
             Rows of known-class objects that were not trained on.
+        evidence : Evidence, optional
+            Of the training rows; the latent alone is read.
+        validation : Evidence, optional
+            Of the validation rows; with nothing but rows the score is the distance alone.
         phase : float64 array, shape (n_validation,), optional
             Days since trigger of the validation rows; with it the scale is set apart for
             early and late rows.
         seed : int
-            Seed of the draw of training rows.
+            Seed of the draw of training rows and of the isolation trees.
 
         Returns
         -------
@@ -109,29 +157,44 @@ class AnomalyScorer:
         Raises
         ------
         DataError
-            If shapes disagree, or there are no validation rows.
+            If shapes disagree, a weight is negative, or there are no validation rows.
         """
         X, labels, _ = check_training(X, labels, None, None)
         validation_X = check_rows(validation_X, X.shape[1])
         if not len(validation_X):
             raise DataError("no validation rows to set the scale of the anomaly score; hold some objects out")
+        shown, told = evidence or Evidence(), validation or Evidence()
+        self._parts = self._usable(shown, told)
+        drawn = np.arange(len(X))
         if len(X) > self.config.max_rows:
             drawn = np.random.default_rng(seed).choice(len(X), self.config.max_rows, replace=False)
-            X, labels = X[np.sort(drawn)], labels[np.sort(drawn)]
-        _, code = encode_labels(labels)
+            drawn.sort()
+        _, code = encode_labels(labels[drawn])
         self._n_features = X.shape[1]
-        known = np.isfinite(X).mean(axis=0) >= self.config.min_known
-        columns = np.flatnonzero(known) if known.any() else np.arange(X.shape[1])
-        knots, normal = _knots(X[:, columns], self.config.n_knots)
-        self._arrays = {"columns": columns.astype(np.int64), "knots": knots, "normal": normal}
-        gauss = self._gaussian(X)
-        self._arrays |= _projection(gauss, code, self.config.n_components)
-        self._arrays |= _class_scatter(self._projected(gauss), code, self.config.class_objects)
-        self._arrays |= self._scale(self._distance(validation_X), phase)
+        self._nearest = NearestClass.fit(
+            X[drawn],
+            code,
+            n_components=self.config.n_components,
+            n_knots=self.config.n_knots,
+            min_known=self.config.min_known,
+            class_objects=self.config.class_objects,
+        )
+        self._isolation = None
+        if "isolation" in self._parts:
+            latent = _checked(shown.latent, "latent", len(X), 2)
+            self._isolation = ClassIsolation.fit(
+                latent[drawn], code, n_trees=self.config.n_trees, n_samples=self.config.tree_rows, seed=seed
+            )
+        self._set_scales(validation_X, told, phase)
         return self
 
-    def score(self, X: NDArray[np.float32], phase: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-        """Score rows.
+    def score(
+        self,
+        X: NDArray[np.float32],
+        phase: NDArray[np.float64] | None = None,
+        evidence: Evidence | None = None,
+    ) -> NDArray[np.float64]:
+        """Score rows; a row has the same bits alone and in any batch.
 
         Parameters
         ----------
@@ -139,6 +202,8 @@ class AnomalyScorer:
             Rows; NaN where a feature is missing.
         phase : float64 array, shape (n_rows,), optional
             Days since trigger; without it the scale common to all phases is used.
+        evidence : Evidence, optional
+            Of these rows; what the scorer was not fitted with is not read.
 
         Returns
         -------
@@ -151,19 +216,45 @@ class AnomalyScorer:
         NotFittedError
             If the scorer was neither fitted nor loaded.
         DataError
-            If the rows have another width than those of training.
+            If the rows have another width than those of training, or evidence is missing.
         """
-        if not self._arrays:
+        if self._nearest is None:
             raise not_fitted("AnomalyScorer")
-        distance = self._distance(check_rows(X, self._n_features))
-        n_scales = len(self._arrays["scale_first"]) - 1
-        scale = np.zeros(len(distance), dtype=np.int64)
-        if phase is not None and n_scales > 1:
+        signs = self.signs(X, evidence)
+        scale = np.zeros(len(signs), dtype=np.int64)
+        if phase is not None and len(self._scales["scale_first"]) > 2:
             scale = 1 + _phase_range(phase, self.config.phase_edges)
-        out = np.empty(len(distance))
-        for k in np.unique(scale):
-            out[scale == k] = _false_alarm_scale(distance[scale == k], self._reference(int(k)))
+        together = self._together(signs, scale)
+        out = np.empty(len(together))
+        _false_alarms(together, scale, self._scales["scale"], self._scales["scale_first"], out)
         return out
+
+    def signs(self, X: NDArray[np.float32], evidence: Evidence | None = None) -> NDArray[np.float64]:
+        """Each part by itself, in its own unit, shape (n_rows, n_parts), columns `parts`.
+
+        Raises
+        ------
+        NotFittedError, DataError
+            As for `score`.
+        """
+        if self._nearest is None:
+            raise not_fitted("AnomalyScorer")
+        X = check_rows(X, self._n_features)
+        evidence = evidence or Evidence()
+        out = np.empty((len(X), len(self._parts)))
+        for j, part in enumerate(self._parts):
+            if part == "distance":
+                out[:, j] = self._nearest.distance(X)
+            elif part == "isolation":
+                assert self._isolation is not None
+                out[:, j] = self._isolation.strangeness(_checked(evidence.latent, "latent", len(X), 2))
+            elif part == "doubt":
+                out[:, j] = 1.0 - _checked(evidence.proba, "proba", len(X), 2).max(axis=1, initial=0.0)
+            else:
+                out[:, j] = _checked(evidence.recon_error, "recon_error", len(X), 1)
+        return out
+
+    # --- save and load -----------------------------------------------------------
 
     def save(self, folder: Path) -> None:
         """Write ``anomaly.safetensors`` and ``anomaly.json`` into an existing folder.
@@ -173,67 +264,128 @@ class AnomalyScorer:
         NotFittedError
             If there is nothing to save.
         """
-        if not self._arrays:
+        if self._nearest is None:
             raise not_fitted("AnomalyScorer")
-        write_arrays(folder / "anomaly.safetensors", self._arrays)
-        state = {"n_features": self._n_features, "phase_edges": list(self.config.phase_edges)}
+        arrays = self._nearest.to_arrays() | self._scales
+        if self._isolation is not None:
+            arrays |= {f"isolation.{name}": value for name, value in self._isolation.to_arrays().items()}
+        write_arrays(folder / "anomaly.safetensors", arrays)
+        state = {
+            "format": _FORMAT,
+            "n_features": self._n_features,
+            "phase_edges": list(self.config.phase_edges),
+            "parts": list(self._parts),
+        }
         write_state(folder / "anomaly.json", state)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote.
+        """Read what `save` wrote, or the distance alone of a bundle older than the other parts.
 
         Raises
         ------
         BundleError
             If a file is missing or damaged.
+        BundleVersionError
+            If it was written by a newer firstlight.
         """
         state = read_state(folder / "anomaly.json", "n_features", "phase_edges")
+        if state.get("format", 1) > _FORMAT:
+            raise BundleVersionError(
+                f"{folder}: anomaly score of format {state['format']}, this firstlight reads up to "
+                f"{_FORMAT}; upgrade it"
+            )
         scorer = cls(AnomalyConfig(phase_edges=tuple(state["phase_edges"])))
         scorer._n_features = int(state["n_features"])
-        scorer._arrays = read_arrays(
-            folder / "anomaly.safetensors",
-            *("columns", "knots", "normal", "centre", "axes", "mean", "whiten", "scale", "scale_first"),
-        )
-        columns = scorer._arrays["columns"]
-        if len(columns) and not 0 <= int(columns.min()) <= int(columns.max()) < scorer._n_features:
-            raise BundleError(f"{folder}: the anomaly score reads features that do not exist; save it anew")
+        scorer._parts = tuple(state.get("parts", ("distance",)))
+        if not scorer._parts or not set(scorer._parts) <= set(PARTS):
+            raise BundleError(f"{folder}: anomaly score of parts {scorer._parts}; save the bundle anew")
+        needed = [*NearestClass.__slots__, "scale", "scale_first"]
+        if len(scorer._parts) > 1:
+            needed += ["part_knots", "part_normal", "weight"]
+        arrays = read_arrays(folder / "anomaly.safetensors", *needed)
+        try:
+            scorer._nearest = NearestClass.from_arrays(arrays, scorer._n_features)
+            if "isolation" in scorer._parts:
+                own = {
+                    n.removeprefix("isolation."): a for n, a in arrays.items() if n.startswith("isolation.")
+                }
+                scorer._isolation = ClassIsolation.from_arrays(own)
+            names = {"scale", "scale_first", "part_knots", "part_normal", "weight"}
+            scorer._scales = {name: array for name, array in arrays.items() if name in names}
+            scorer._check_scales()
+        except BundleError as error:
+            raise BundleError(f"{folder}: {error}") from error
         return scorer
 
-    def _gaussian(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        a = self._arrays
-        out = np.empty((len(X), len(a["columns"])))
-        _to_gaussian(X, a["columns"], a["knots"], a["normal"], out)
-        return out
+    def _check_scales(self) -> None:
+        """Raise BundleError unless the compiled code can trust the scales."""
+        scales, n_parts = self._scales, len(self._parts)
+        first = scales["scale_first"]
+        whole = len(first) in (2, 2 + len(self.config.phase_edges) + 1)
+        whole = whole and first[0] == 0 and bool(np.all(np.diff(first) > 0))
+        whole = whole and int(first[-1]) == len(scales["scale"])
+        if n_parts > 1:
+            shape = (len(first) - 1, n_parts, len(scales["part_normal"]))
+            whole = whole and scales["part_knots"].shape == shape and scales["weight"].shape == (n_parts,)
+        if not whole:
+            raise BundleError("scales of the anomaly score do not fit; save the bundle anew")
 
-    def _projected(self, gauss: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray((gauss - self._arrays["centre"]) @ self._arrays["axes"])
+    # --- private -------------------------------------------------------------------
 
-    def _distance(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Distance to the nearest class, in standard deviations an axis, shape (n_rows,)."""
-        place = self._projected(self._gaussian(X))
-        nearest = np.full(len(X), np.inf)
-        for mean, whiten in zip(self._arrays["mean"], self._arrays["whiten"], strict=True):
-            squared = (((place - mean) @ whiten) ** 2).sum(axis=1)
-            nearest = np.minimum(nearest, squared)
-        return np.sqrt(nearest / place.shape[1])
+    def _usable(self, shown: Evidence, told: Evidence) -> tuple[str, ...]:
+        """Parts with a weight and with evidence."""
+        weight = self._weights()
+        if min(weight.values()) < 0.0 or weight["distance"] <= 0.0:
+            raise DataError(f"weights of the anomaly score {weight}: none negative, and a distance is needed")
+        given = {
+            "distance": True,
+            "isolation": shown.latent is not None and told.latent is not None,
+            "doubt": told.proba is not None,
+            "error": told.recon_error is not None,
+        }
+        return tuple(part for part in PARTS if given[part] and weight[part] > 0.0)
 
-    def _scale(
-        self, distance: NDArray[np.float64], phase: NDArray[np.float64] | None
-    ) -> dict[str, NDArray[Any]]:
-        """Sorted validation distances: of all rows first, then of each range of phases."""
-        parts = [np.sort(distance)]
+    def _weights(self) -> Mapping[str, float]:
+        return {part: float(getattr(self.config, f"{part}_weight")) for part in PARTS}
+
+    def _set_scales(
+        self, validation_X: NDArray[np.float32], told: Evidence, phase: NDArray[np.float64] | None
+    ) -> None:
+        """What known objects show: of all rows first, then of each range of phases."""
+        signs = self.signs(validation_X, told)
+        rows = [np.arange(len(signs))]
         if phase is not None:
             within = _phase_range(phase, self.config.phase_edges)
             for k in range(len(self.config.phase_edges) + 1):
-                own = np.sort(distance[within == k])
-                parts.append(own if len(own) >= self.config.min_rows else parts[0])
+                own = np.flatnonzero(within == k)
+                rows.append(own if len(own) >= self.config.min_rows else rows[0])
+        self._scales = {}
+        if len(self._parts) > 1:
+            knots, normal = _part_knots([signs[own] for own in rows])
+            weight = np.array([self._weights()[part] for part in self._parts])
+            self._scales = {"part_knots": knots, "part_normal": normal, "weight": weight}
+        parts = [np.sort(self._together(signs[own], np.full(len(own), k))) for k, own in enumerate(rows)]
         first = np.cumsum([0, *(len(part) for part in parts)])
-        return {"scale": np.concatenate(parts), "scale_first": first.astype(np.int64)}
+        self._scales |= {"scale": np.concatenate(parts), "scale_first": first.astype(np.int64)}
 
-    def _reference(self, k: int) -> NDArray[np.float64]:
-        first = self._arrays["scale_first"]
-        return np.asarray(self._arrays["scale"][first[k] : first[k + 1]])
+    def _together(self, signs: NDArray[np.float64], scale: NDArray[np.int64]) -> NDArray[np.float64]:
+        """All signs of each row in one number, of no unit; higher is stranger."""
+        if len(self._parts) == 1:
+            return np.ascontiguousarray(signs[:, 0])
+        out = np.empty(len(signs))
+        a = self._scales
+        _weighted(signs, scale, a["part_knots"], a["part_normal"], a["weight"], out)
+        return out
+
+
+def _checked(values: NDArray[Any] | None, name: str, n_rows: int, n_dims: int) -> NDArray[Any]:
+    """The evidence of that name, with one row a row."""
+    if values is None:
+        raise DataError(f"the anomaly score was fitted with {name}; pass it in the evidence")
+    if np.ndim(values) != n_dims or len(values) != n_rows:
+        raise DataError(f"{name} of shape {np.shape(values)} for {n_rows} rows")
+    return values
 
 
 def _phase_range(phase: NDArray[np.float64], edges: tuple[float, ...]) -> NDArray[np.int64]:
@@ -241,94 +393,41 @@ def _phase_range(phase: NDArray[np.float64], edges: tuple[float, ...]) -> NDArra
     return np.searchsorted(np.array(edges), days, side="left").astype(np.int64)
 
 
-def _false_alarm_scale(distance: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Fraction of reference distances below; beyond the last it still rises, but never to 1."""
-    n = len(reference)
-    rank = np.arange(1, n + 1) / (n + 1)
-    score = np.interp(distance, reference, rank)
-    below = distance < reference[0]
-    score[below] = rank[0] * np.clip(distance[below] / max(reference[0], _LEAST_SCATTER), 0.0, 1.0)
-    beyond = distance > reference[-1]
-    excess = (distance[beyond] - reference[-1]) / max(reference[-1], _LEAST_SCATTER)
-    # A slow fall keeps the order of the very strange, which an exponential would lose in rounding.
-    score[beyond] = 1.0 - (1.0 - rank[-1]) / (1.0 + excess)
-    return score
+def _part_knots(groups: list[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Quantiles of each part in each group of rows, dense in both tails, and their deviates."""
+    from scipy.special import ndtr
 
-
-def _knots(X: NDArray[np.float32], n_knots: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Quantiles of each feature, shape (n_features, n_knots), and their normal deviates."""
-    from scipy.special import ndtri
-
-    values = np.where(np.isfinite(X), X, np.nan).astype(np.float64)
-    values[:, np.isnan(values).all(axis=0)] = 0.0
-    levels = np.linspace(0.0, 1.0, n_knots)
-    knots = np.nanquantile(values, levels, axis=0).T
-    return np.ascontiguousarray(knots), np.asarray(ndtri(np.clip(levels, _TAIL, 1.0 - _TAIL)))
-
-
-def _projection(
-    gauss: NDArray[np.float64], code: NDArray[np.int64], n_components: int
-) -> dict[str, NDArray[Any]]:
-    """Centre and axes: linear discriminants, then principal components, each of unit scatter."""
-    centre = gauss.mean(axis=0)
-    values = gauss - centre
-    names = np.unique(code)
-    means = np.array([values[code == k].mean(axis=0) for k in names])
-    residual = values - means[np.searchsorted(names, code)]
-    within = residual.T @ residual / len(values)
-    # A tenth of the mean variance on the diagonal: correlated features would otherwise rule.
-    within += np.eye(len(within)) * max(0.1 * np.trace(within) / len(within), _LEAST_SCATTER)
-    root = np.linalg.cholesky(np.linalg.inv(within))
-    _, _, directions = np.linalg.svd(means @ root, full_matrices=False)
-    discriminants = root @ directions[: max(len(names) - 1, 1)].T
-    variance, vectors = np.linalg.eigh(values.T @ values / len(values))
-    largest = np.argsort(variance)[::-1][:n_components]
-    scatter = np.sqrt(np.maximum(variance[largest], _LEAST_SCATTER))
-    return {"centre": centre, "axes": np.column_stack([discriminants, vectors[:, largest] / scatter])}
-
-
-def _class_scatter(
-    place: NDArray[np.float64], code: NDArray[np.int64], class_objects: float
-) -> dict[str, NDArray[Any]]:
-    """Mean of each class, and what makes its scatter a unit sphere; small classes lean on the mean one."""
-    names = np.unique(code)
-    means = np.array([place[code == k].mean(axis=0) for k in names])
-    residual = place - means[np.searchsorted(names, code)]
-    common = residual.T @ residual / len(place) + _LEAST_SCATTER * np.eye(place.shape[1])
-    whiten = []
-    for k in names:
-        own = residual[code == k]
-        share = len(own) / (len(own) + class_objects)
-        scatter = share * (own.T @ own) / len(own) + (1.0 - share) * common
-        whiten.append(np.linalg.cholesky(np.linalg.inv(scatter)))
-    return {"mean": means, "whiten": np.array(whiten)}
+    normal = np.linspace(-_FURTHEST_DEVIATE, _FURTHEST_DEVIATE, _N_PART_KNOTS)
+    knots = [np.quantile(signs, ndtr(normal), axis=0).T for signs in groups]
+    return np.ascontiguousarray(knots), normal
 
 
 @njit(cache=True, nogil=True)
-def _to_gaussian(X, columns, knots, normal, out):  # type: ignore[no-untyped-def]
-    """Map each feature through its own distribution to a normal deviate; missing becomes 0."""
-    n_knots = knots.shape[1]
-    for row in range(X.shape[0]):
-        for j in range(len(columns)):
-            x = np.float64(X[row, columns[j]])
-            q = knots[j]
-            if not np.isfinite(x) or q[n_knots - 1] <= q[0]:
-                out[row, j] = 0.0
-                continue
-            spread = q[3 * n_knots // 4] - q[n_knots // 4]
-            if spread <= 0.0:
-                spread = q[n_knots - 1] - q[0]
-            if x < q[0]:
-                out[row, j] = normal[0] - np.log1p((q[0] - x) / spread)
-            elif x > q[n_knots - 1]:
-                out[row, j] = normal[n_knots - 1] + np.log1p((x - q[n_knots - 1]) / spread)
-            else:
-                low = np.searchsorted(q, x)
-                if q[low] == x:  # on a knot, or a pile of equal ones: the middle of the pile
-                    high = low
-                    while high + 1 < n_knots and q[high + 1] == x:
-                        high += 1
-                    out[row, j] = 0.5 * (normal[low] + normal[high])
-                else:
-                    part = (x - q[low - 1]) / (q[low] - q[low - 1])
-                    out[row, j] = normal[low - 1] + part * (normal[low] - normal[low - 1])
+def _weighted(signs, scale, knots, normal, weight, out):  # type: ignore[no-untyped-def]
+    """Weighted sum of the signs as normal deviates of what known objects show."""
+    for row in range(signs.shape[0]):
+        total = 0.0
+        for j in range(signs.shape[1]):
+            total += weight[j] * normal_deviate(signs[row, j], knots[scale[row], j], normal)
+        out[row] = total
+
+
+@njit(cache=True, nogil=True)
+def _false_alarms(values, scale, reference, first, out):  # type: ignore[no-untyped-def]
+    """Fraction of reference values below; beyond the last it still rises, but never to 1."""
+    for row in range(len(values)):
+        own = reference[first[scale[row]] : first[scale[row] + 1]]
+        n = len(own)
+        x = values[row]
+        spread = max(own[3 * n // 4] - own[n // 4], _LEAST_SCATTER)
+        if x < own[0]:
+            out[row] = 1.0 / (n + 1) / (1.0 + (own[0] - x) / spread)
+        elif x > own[n - 1]:
+            # A slow fall keeps the order of the very strange, which an exponential would lose in rounding.
+            out[row] = 1.0 - 1.0 / (n + 1) / (1.0 + (x - own[n - 1]) / spread)
+        elif x == own[n - 1]:
+            out[row] = n / (n + 1)
+        else:
+            low = np.searchsorted(own, x, side="right")  # own[low - 1] <= x < own[low]
+            part = (x - own[low - 1]) / (own[low] - own[low - 1])
+            out[row] = (low + part) / (n + 1)

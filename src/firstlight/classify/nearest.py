@@ -1,0 +1,253 @@
+"""Distance to the nearest class: a part of the anomaly score.
+
+Features are made Gaussian one by one, projected on what separates the classes (linear
+discriminants) and on what varies most (principal components), and the distance to the
+nearest class is taken in units of that class's own scatter. Learning uses numpy;
+measuring is one compiled loop over rows with a fixed order of summation, so that a row
+has the same bits alone and in any batch. What a distance means is `anomaly`'s business.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from firstlight.errors import BundleError
+
+__all__ = ["NearestClass", "normal_deviate"]
+
+_TAIL = 0.004  # probability beyond the outermost knots of a feature's distribution
+_LEAST_SCATTER = 1e-6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NearestClass:
+    """Where the classes lie among the rows.
+
+    Attributes
+    ----------
+    columns : int64 array, shape (n_columns,)
+        Features that are used.
+    knots : float64 array, shape (n_columns, n_knots)
+        Quantiles of each of them.
+    normal : float64 array, shape (n_knots,)
+        Normal deviates of the quantiles.
+    centre : float64 array, shape (n_columns,)
+        Mean of the Gaussian features.
+    axes : float64 array, shape (n_columns, n_axes)
+        Discriminants and components.
+    mean : float64 array, shape (n_classes, n_axes)
+        Centre of each class.
+    whiten : float64 array, shape (n_classes, n_axes, n_axes)
+        Lower triangle that makes each class's scatter a unit sphere.
+
+    References
+    ----------
+    Lee et al. 2018, NeurIPS 31, arXiv:1807.03888 (Mahalanobis distance to the nearest class).
+    """
+
+    columns: NDArray[np.int64]
+    knots: NDArray[np.float64]
+    normal: NDArray[np.float64]
+    centre: NDArray[np.float64]
+    axes: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    whiten: NDArray[np.float64]
+
+    @classmethod
+    def fit(
+        cls,
+        X: NDArray[np.float32],
+        code: NDArray[np.int64],
+        *,
+        n_components: int,
+        n_knots: int,
+        min_known: float,
+        class_objects: float,
+    ) -> Self:
+        """Learn from training rows; see `AnomalyConfig` for the settings.
+
+        Parameters
+        ----------
+        X : float32 array, shape (n_rows, n_features)
+            Rows; NaN where a feature is missing.
+        code : int64 array, shape (n_rows,)
+            Class of each row.
+        """
+        known = np.isfinite(X).mean(axis=0) >= min_known
+        columns = np.flatnonzero(known) if known.any() else np.arange(X.shape[1])
+        columns = columns.astype(np.int64)
+        knots, normal = feature_knots(X[:, columns], n_knots)
+        gauss = np.empty((len(X), len(columns)))
+        to_gaussian(X, columns, knots, normal, gauss)
+        centre, axes = _projection(gauss, code, n_components)
+        mean, whiten = _class_scatter((gauss - centre) @ axes, code, class_objects)
+        return cls(columns, knots, normal, centre, axes, mean, whiten)
+
+    def distance(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Distance of each row to its nearest class, in standard deviations an axis.
+
+        Parameters
+        ----------
+        X : float32 array, shape (n_rows, n_features)
+            Rows as wide as those of training.
+
+        Returns
+        -------
+        float64 array, shape (n_rows,)
+        """
+        out = np.empty(len(X))
+        _nearest(
+            np.ascontiguousarray(X),
+            self.columns,
+            self.knots,
+            self.normal,
+            self.centre,
+            self.axes,
+            self.mean,
+            self.whiten,
+            out,
+        )
+        return out
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Arrays fit for safetensors; `from_arrays` is the way back."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], n_features: int) -> Self:
+        """Rebuild from `to_arrays`; shapes are checked, since compiled code trusts them.
+
+        Raises
+        ------
+        BundleError
+            If an array is missing, shapes disagree or a column does not exist.
+        """
+        try:
+            it = cls(**{name: np.ascontiguousarray(arrays[name]) for name in cls.__slots__})
+        except KeyError as error:
+            raise BundleError(f"anomaly score without array {error}; save the bundle anew") from error
+        columns, n_axes = it.columns, it.axes.shape[-1]
+        if len(columns) and not 0 <= int(columns.min()) <= int(columns.max()) < n_features:
+            raise BundleError("the anomaly score reads features that do not exist; save the bundle anew")
+        if not (
+            it.knots.shape == (len(columns), len(it.normal))
+            and it.axes.shape == (len(columns), n_axes)
+            and it.centre.shape == columns.shape
+            and it.mean.shape == (len(it.mean), n_axes)
+            and it.whiten.shape == (len(it.mean), n_axes, n_axes)
+        ):
+            raise BundleError("arrays of the anomaly score do not fit each other; save the bundle anew")
+        return it
+
+
+def feature_knots(X: NDArray[np.float32], n_knots: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Quantiles of each feature, shape (n_features, n_knots), and their normal deviates."""
+    from scipy.special import ndtri
+
+    values = np.where(np.isfinite(X), X, np.nan).astype(np.float64)
+    values[:, np.isnan(values).all(axis=0)] = 0.0
+    levels = np.linspace(0.0, 1.0, n_knots)
+    knots = np.nanquantile(values, levels, axis=0).T
+    return np.ascontiguousarray(knots), np.asarray(ndtri(np.clip(levels, _TAIL, 1.0 - _TAIL)))
+
+
+def _projection(
+    gauss: NDArray[np.float64], code: NDArray[np.int64], n_components: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Centre and axes: linear discriminants, then principal components, each of unit scatter."""
+    centre = gauss.mean(axis=0)
+    values = gauss - centre
+    names = np.unique(code)
+    means = np.array([values[code == k].mean(axis=0) for k in names])
+    residual = values - means[np.searchsorted(names, code)]
+    within = residual.T @ residual / len(values)
+    # A tenth of the mean variance on the diagonal: correlated features would otherwise rule.
+    within += np.eye(len(within)) * max(0.1 * np.trace(within) / len(within), _LEAST_SCATTER)
+    root = np.linalg.cholesky(np.linalg.inv(within))
+    _, _, directions = np.linalg.svd(means @ root, full_matrices=False)
+    discriminants = root @ directions[: max(len(names) - 1, 1)].T
+    variance, vectors = np.linalg.eigh(values.T @ values / len(values))
+    largest = np.argsort(variance)[::-1][:n_components]
+    scatter = np.sqrt(np.maximum(variance[largest], _LEAST_SCATTER))
+    return centre, np.column_stack([discriminants, vectors[:, largest] / scatter])
+
+
+def _class_scatter(
+    place: NDArray[np.float64], code: NDArray[np.int64], class_objects: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean of each class, and what makes its scatter a unit sphere; small classes lean on the mean one."""
+    names = np.unique(code)
+    means = np.array([place[code == k].mean(axis=0) for k in names])
+    residual = place - means[np.searchsorted(names, code)]
+    common = residual.T @ residual / len(place) + _LEAST_SCATTER * np.eye(place.shape[1])
+    whiten = []
+    for k in names:
+        own = residual[code == k]
+        share = len(own) / (len(own) + class_objects)
+        scatter = share * (own.T @ own) / len(own) + (1.0 - share) * common
+        whiten.append(np.linalg.cholesky(np.linalg.inv(scatter)))
+    return means, np.array(whiten)
+
+
+@njit(cache=True, nogil=True)
+def normal_deviate(x, q, normal):  # type: ignore[no-untyped-def]
+    """Map a value through quantiles ``q`` to a normal deviate; 0 where it or they say nothing.
+
+    Between knots it is linear, beyond them it goes on without end, ever slower.
+    """
+    n_knots = len(q)
+    if not np.isfinite(x) or q[n_knots - 1] <= q[0]:
+        return 0.0
+    spread = q[3 * n_knots // 4] - q[n_knots // 4]
+    if spread <= 0.0:
+        spread = q[n_knots - 1] - q[0]
+    if x < q[0]:
+        return normal[0] - np.log1p((q[0] - x) / spread)
+    if x > q[n_knots - 1]:
+        return normal[n_knots - 1] + np.log1p((x - q[n_knots - 1]) / spread)
+    low = np.searchsorted(q, x)
+    if q[low] == x:  # on a knot, or a pile of equal ones: the middle of the pile
+        high = low
+        while high + 1 < n_knots and q[high + 1] == x:
+            high += 1
+        return 0.5 * (normal[low] + normal[high])
+    part = (x - q[low - 1]) / (q[low] - q[low - 1])
+    return normal[low - 1] + part * (normal[low] - normal[low - 1])
+
+
+@njit(cache=True, nogil=True)
+def to_gaussian(X, columns, knots, normal, out):  # type: ignore[no-untyped-def]
+    """Map each feature through its own distribution to a normal deviate; missing becomes 0."""
+    for row in range(X.shape[0]):
+        for j in range(len(columns)):
+            out[row, j] = normal_deviate(np.float64(X[row, columns[j]]), knots[j], normal)
+
+
+@njit(cache=True, nogil=True)
+def _nearest(X, columns, knots, normal, centre, axes, mean, whiten, out):  # type: ignore[no-untyped-def]
+    """Distance of each row to its nearest class; sums run in one order whatever the batch."""
+    n_axes = axes.shape[1]
+    place = np.empty(n_axes)
+    white = np.empty(n_axes)
+    for row in range(X.shape[0]):
+        place[:] = 0.0
+        for j in range(len(columns)):
+            value = normal_deviate(np.float64(X[row, columns[j]]), knots[j], normal) - centre[j]
+            for a in range(n_axes):  # independent sums: the compiler may take several at once
+                place[a] += value * axes[j, a]
+        nearest = np.inf
+        for k in range(len(mean)):
+            white[:] = 0.0
+            for i in range(n_axes):
+                offset = place[i] - mean[k, i]
+                for a in range(i + 1):  # nothing above the diagonal
+                    white[a] += offset * whiten[k, i, a]
+            squared = 0.0
+            for a in range(n_axes):
+                squared += white[a] * white[a]
+            nearest = min(nearest, squared)
+        out[row] = np.sqrt(nearest / n_axes)
