@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
 from firstlight.bands import SNANA_ZERO_POINT, flux_to_njy
+from firstlight.config import load_preset
 from firstlight.lightcurves import LightCurves
+from firstlight.pipeline import Pipeline
 from firstlight.taxonomy import from_plasticc
 
 DATA = Path(__file__).parent / "data"
@@ -67,3 +69,21 @@ def sample_labels(sample_paths: SamplePaths, sample: LightCurves) -> NDArray[np.
     objects = pd.read_csv(sample_paths.metadata)
     codes = dict(zip(objects["object_id"].astype(str), objects["target"], strict=True))
     return np.array(from_plasticc(codes[str(name)] for name in sample.object_id))
+
+
+@pytest.fixture(scope="session")
+def tiny_default(sample: LightCurves, sample_labels: NDArray[np.str_]) -> Pipeline:
+    """The preset default at the size of a test: its updates look at the history."""
+    return _train("tiny.toml", sample, sample_labels)
+
+
+@pytest.fixture(scope="session")
+def tiny_fast(sample: LightCurves, sample_labels: NDArray[np.str_]) -> Pipeline:
+    """The preset fast at the size of a test: its updates carry everything forward."""
+    return _train("tiny_fast.toml", sample, sample_labels)
+
+
+def _train(preset: str, sample: LightCurves, labels: NDArray[np.str_]) -> Pipeline:
+    pytest.importorskip("torch")
+    config = load_preset(str(Path(__file__).parent / preset))
+    return Pipeline(config).fit(sample, labels, seed=1, jobs=1)

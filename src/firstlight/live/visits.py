@@ -28,7 +28,9 @@ def _better(i: int, k: int, flux: Any, flux_err: Any, detected: Any, source: Any
     snr_i, snr_k = abs(flux[i]) / flux_err[i], abs(flux[k]) / flux_err[k]
     if snr_i != snr_k:
         return snr_i > snr_k
-    return source[i] < source[k]
+    if source[i] != source[k]:
+        return source[i] < source[k]
+    return flux[i] > flux[k]  # of two equals any will do, but always the same
 
 
 @numba.njit(cache=True, nogil=True)
@@ -53,7 +55,7 @@ def merge(
     `SAME_VISIT_DAYS`, and their visit numbers, where both are known, are equal. The
     visit is detected if any of its rows is. Its measurement is the detection's, else
     forced photometry's; of several of one kind, that of the highest `order`, then
-    signal-to-noise, then the lowest identifier.
+    signal-to-noise, then the lowest identifier, then the highest flux.
 
     Parameters
     ----------
