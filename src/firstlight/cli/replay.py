@@ -1,0 +1,187 @@
+"""`firstlight replay`: light curves as an alert stream."""
+
+import contextlib
+import csv
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from firstlight.cli.app import PLASTICC, Data, Metadata, Objects, Seed, app, console
+from firstlight.cli.data import read_light_curves
+from firstlight.errors import SettingsError
+
+if TYPE_CHECKING:
+    from firstlight.stream.replay import Replay, ReplayPacket
+    from firstlight.stream.replay_sinks import PacketSink
+
+__all__ = ["follow", "open_sink", "replay"]
+
+_REFRESH_S = 0.2
+_SECONDS_A_DAY = 86_400.0
+_UNIX_MJD = 40_587.0
+
+_EPILOG = (
+    "Examples: firstlight replay --data curves.csv --metadata meta.csv --sink alerts.avro  |  "
+    "firstlight replay --detections-only --packet-kb 80 --rate 300 --sink kafka://127.0.0.1:9092/alerts"
+)
+
+
+@app.command(epilog=_EPILOG)
+def replay(
+    sink: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="kafka://HOST:PORT/TOPIC, FILE.avro (one container), FILE.jsonl, or a folder for a "
+            "container a night."
+        ),
+    ] = None,
+    data: Data = PLASTICC,
+    metadata: Metadata = None,
+    objects: Objects = None,
+    detections_only: Annotated[
+        bool,
+        typer.Option(
+            "--detections-only",
+            help="Only detections send alerts, as from the survey; the rest arrives as forced photometry.",
+        ),
+    ] = False,
+    history_days: Annotated[
+        float, typer.Option(min=0.0, help="How far back a packet's history goes; LSST: twelve months.")
+    ] = 365.0,
+    from_mjd: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="First observation that sends an alert; packets know what was before."),
+    ] = None,
+    to_mjd: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Last observation that sends an alert."),
+    ] = None,
+    max_alerts: Annotated[Optional[int], typer.Option(min=1, help="Send no more than so many.")] = None,  # noqa: UP045
+    rate: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Alerts a second; without --rate and --speedup as fast as possible."),
+    ] = None,
+    speedup: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Times faster than the sky: 1 takes a night a night."),
+    ] = None,
+    packet_kb: Annotated[
+        float, typer.Option(min=0.0, help="Size to fill packets up to with a cutout: LSST's have 30 to 80.")
+    ] = 0.0,
+    shuffle_night: Annotated[
+        bool, typer.Option("--shuffle-night", help="Send a night's alerts in random order.")
+    ] = False,
+    late: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Fraction that comes up to ten days late.")
+    ] = 0.0,
+    repeat: Annotated[float, typer.Option(min=0.0, max=1.0, help="Fraction that is sent twice.")] = 0.0,
+    seed: Seed = 0,
+    names: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Number objects whose names are no integers, and write here (CSV) which is which."),
+    ] = None,
+    schema_out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Folder to write the packets' Avro schema to, for other consumers of the topic."),
+    ] = None,
+) -> None:
+    """Turn light curves into a time-ordered alert stream in LSST's format: an alert an observation."""
+    from firstlight.stream.replay import Replay, ReplayConfig, paced
+    from firstlight.stream.replay_sinks import write_schema
+
+    if sink is None and schema_out is None:
+        raise SettingsError("name a --sink: kafka://HOST:PORT/TOPIC, FILE.avro, FILE.jsonl, or a folder")
+    if schema_out is not None:
+        console.print(f"Schema of the packets: {write_schema(schema_out)}")
+    if sink is None:
+        return
+    config = ReplayConfig(
+        detections_only=detections_only,
+        history_days=history_days,
+        from_mjd=-float("inf") if from_mjd is None else from_mjd,
+        to_mjd=float("inf") if to_mjd is None else to_mjd,
+        max_alerts=max_alerts,
+        packet_bytes=round(packet_kb * 1000),
+        shuffle_night=shuffle_night,
+        late=late,
+        repeat=repeat,
+        renumber=names is not None,
+        seed=seed,
+    )
+    paced((), rate=rate, speedup=speedup)  # a wrong pace is known before the data are read
+    target = open_sink(sink)
+    stream = Replay(read_light_curves(data, metadata, objects, None), config)
+    packets = paced(target.packets(stream), rate=rate, speedup=speedup)
+    if names is not None:
+        _write_names(stream, names)
+    begun = time.monotonic()
+    n_sent, n_bytes = 0, 0
+    try:
+        with target:
+            for packet in follow(packets, len(stream)):
+                target.write(packet)
+                n_sent, n_bytes = n_sent + 1, n_bytes + len(packet.value)
+    except KeyboardInterrupt:
+        console.print(f"interrupted after {n_sent:,} alerts; a file is kept only when it is whole")
+        raise typer.Exit(130) from None
+    took = max(time.monotonic() - begun, 1e-9)
+    console.print(
+        f"{n_sent:,} alerts of {len(set(stream.object_index.tolist())):,} objects, {n_bytes / 1e6:,.1f} MB, "
+        f"{n_sent / took:,.0f} alerts/s: {sink}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def open_sink(sink: str) -> "PacketSink":
+    """The sink that an address or a path means."""
+    from firstlight.stream.replay_kafka import KafkaTopic
+    from firstlight.stream.replay_sinks import open_file_sink
+
+    return KafkaTopic(sink) if sink.startswith("kafka:") else open_file_sink(sink)
+
+
+def follow(packets: "Iterator[ReplayPacket]", total: int) -> "Iterator[ReplayPacket]":
+    """Let packets pass and show how many, how fast, and the date in the stream."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        task = bars.add_task("replay", total=total, speed="")
+        begun = shown = time.monotonic()
+        n_bytes = 0
+        for n, packet in enumerate(packets, 1):
+            yield packet
+            n_bytes += len(packet.value)
+            now = time.monotonic()
+            if now - shown >= _REFRESH_S or n == total:
+                shown, took = now, max(now - begun, 1e-9)
+                speed = f"{n / took:,.0f}/s  {n_bytes / took / 1e6:,.1f} MB/s"
+                bars.update(task, completed=n, description=_date(packet.mjd), speed=speed)
+
+
+def _date(mjd: float) -> str:
+    """Date and hour of the stream's clock, for people."""
+    with contextlib.suppress(OverflowError, ValueError, OSError):  # a light curve's times may be any
+        when = time.gmtime((mjd - _UNIX_MJD) * _SECONDS_A_DAY)
+        return f"MJD {mjd:.3f} ({time.strftime('%Y-%m-%d', when)})"
+    return f"MJD {mjd:.3f}"
+
+
+def _write_names(stream: "Replay", path: Path) -> None:
+    """Write which object got which number."""
+    from firstlight.data.atomic import replacing
+
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["object_id", "number"])
+        writer.writerows(zip(stream.curves.object_id.tolist(), stream.numbers.tolist(), strict=True))
