@@ -19,29 +19,29 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from firstlight import __version__
 from firstlight.bundle import open_bundle, write_bundle
 from firstlight.classify import (
     CLASSIFIERS,
     AnomalyScorer,
     Classifier,
+    Evidence,
     PhaseCalibrator,
     load_classifier,
-    object_weights,
     to_all_classes,
     verdict,
 )
 from firstlight.config import PipelineConfig, load_preset
-from firstlight.errors import BundleError, DataError, NotFittedError
+from firstlight.copies import class_frequencies, last_phase, make_copies, training_info, usable_objects
+from firstlight.errors import BundleError, NotFittedError
 from firstlight.evaluate import Predictions, check_columns, hash_fraction, validation_part
 from firstlight.features import Templates, extract
 from firstlight.lightcurves import LightCurves, RedshiftMode
 from firstlight.live import Arrivals, Logs, ObjectStates, Parts, Update, update
 from firstlight.model import Encoder, Latents, train_encoder
 from firstlight.preprocess import preprocess
+from firstlight.preprocess.contrast import CONTRAST_NAMES, contrasts
 from firstlight.preprocess.steps import CONTEXT_NAMES, make_steps
 from firstlight.settings import from_table, to_table
-from firstlight.simulate import augment, truncate
 from firstlight.taxonomy import CLASSES
 
 __all__ = ["Pipeline", "default_bundle"]
@@ -52,7 +52,6 @@ BUNDLE_KIND = "firstlight-pipeline"
 CHUNK = 512  # objects a thread takes at a time: enough to amortise calls, few enough to balance
 SEEN_FILE = "training_objects.safetensors"
 _SEEN_SALT = "trained"
-MIN_OBJECTS_PER_CLASS = 3  # the paper drops classes with fewer
 
 
 class _Saves(Protocol):
@@ -63,9 +62,10 @@ class _Saves(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """Copies of objects as the classifier's rows."""
+    """Objects as the classifier's rows, and what the encoder says of them."""
 
     X: NDArray[np.float32]
+    latents: Latents
     labels: NDArray[np.str_]
     object_id: NDArray[np.str_]
     weight: NDArray[np.float64]
@@ -115,7 +115,7 @@ class Pipeline:
         if "latent_scatter" in self.config.inputs:
             names += [f"latent_log_var_{k + 1}" for k in range(n_latents)]
         if "summary" in self.config.inputs:
-            names += CONTEXT_NAMES
+            names += CONTEXT_NAMES + CONTRAST_NAMES
         if "features" in self.config.inputs:
             names += extract(LightCurves.empty(), self.config.features, self._templates).names
         return tuple(names)
@@ -123,9 +123,7 @@ class Pipeline:
     @property
     def history(self) -> tuple[dict[str, float], ...]:
         """The encoder's training, a row an epoch."""
-        self._fitted()
-        assert self._encoder is not None
-        return self._encoder.history
+        return self._trained_encoder().history
 
     # --- fit -------------------------------------------------------------------
 
@@ -177,7 +175,7 @@ class Pipeline:
         report = progress or _silent
         rng = np.random.default_rng(seed)
         labels = np.asarray(labels, dtype=np.str_)
-        usable, dropped = _usable(curves, labels)
+        usable, dropped = usable_objects(curves, labels)
         if held_out is None:
             held_out = validation_part(curves.object_id, labels, self.config.copies.validation_fraction)
         curves, labels, held_out = curves.take(usable), labels[usable], held_out[usable]
@@ -196,9 +194,9 @@ class Pipeline:
         rows = self._rows(training, labels[~held_out], rng, jobs, report, "training rows")
         check = self._rows(validation, labels[held_out], rng, jobs, report, "validation rows")
         self._fit_classifier(rows, check, seed, jobs, report)
-        self._prior = _prior(labels, self.classes)
+        self._prior = class_frequencies(labels, self.classes)
         self._seen = np.sort(hash_fraction(curves.object_id, _SEEN_SALT))
-        self.info = _training_info(self.config, curves, labels, held_out, dropped, redshift, seed)
+        self.info = training_info(self.config, curves, labels, held_out, dropped, redshift, seed)
         return self
 
     @property
@@ -214,29 +212,23 @@ class Pipeline:
         report: Report,
         stage: str,
     ) -> _Rows:
-        """Copies of every object, as the classifier sees them: cut first, then preprocessed (law 1)."""
-        config = self.config.copies
-        parts = [curves]
-        parts += [truncate(curves, rng, self.config.augment) for _ in range(config.truncations)]
-        parts += [augment(curves, rng, self.config.augment) for _ in range(config.augmented)]
-        weights = np.ones(len(parts))
-        weights[0] = config.whole_weight
-        parts = [preprocess(part, self.config.preprocess) for part in parts]
-        copies = LightCurves.concatenate(parts, check=False)
-        hidden = rng.random(len(copies)) < config.hidden_redshift
-        hidden[: len(curves)] = False  # the whole curve is always shown with what is known
-        if config.hidden_redshift > 0.0:
-            unseen = parts[0].with_redshift("none")
-            copies = LightCurves.concatenate([_hide_redshift(copies, hidden), unseen], check=False)
-            weights = np.append(weights, 1.0)
-        n_copies = len(weights)
+        """Copies of every object as rows."""
+        copies = make_copies(curves, labels, self.config, rng)
+
+        def read(part: LightCurves) -> NDArray[np.float32]:
+            X, latents = self._matrix(part)
+            return np.hstack([X, latents.mean, latents.log_var, latents.recon_error[:, None]])
+
+        table = _in_chunks(read, copies.curves, jobs, lambda done: report(stage, done))
+        n = self.config.encoder.vae.latent
         return _Rows(
-            X=_in_chunks(self._matrix, copies, jobs, lambda done: report(stage, done)),
-            labels=np.tile(labels, n_copies),
-            object_id=copies.object_id,
-            weight=object_weights(copies.object_id, np.repeat(weights, len(curves))),
-            phase=_last_phase(copies),
-            redshift=copies.redshift,
+            X=np.ascontiguousarray(table[:, : -2 * n - 1]),
+            latents=Latents(table[:, -2 * n - 1 : -n - 1], table[:, -n - 1 : -1], table[:, -1]),
+            labels=copies.labels,
+            object_id=copies.curves.object_id,
+            weight=copies.weight,
+            phase=last_phase(copies.curves),
+            redshift=copies.curves.redshift,
         )
 
     def _fit_classifier(self, rows: _Rows, check: _Rows, seed: int, jobs: int | None, report: Report) -> None:
@@ -256,8 +248,15 @@ class Pipeline:
         self._calibrator = PhaseCalibrator(self.config.calibration).fit(
             proba, check.labels, self.classes, check.phase, groups=check.object_id, seed=seed
         )
+        calibrated = self._calibrator.transform(proba, check.phase)
         self._anomaly = AnomalyScorer(self.config.anomaly).fit(
-            rows.X, rows.labels, check.X, phase=check.phase, seed=seed
+            rows.X,
+            rows.labels,
+            check.X,
+            evidence=_evidence(rows.latents),
+            validation=_evidence(check.latents, calibrated),
+            phase=check.phase,
+            seed=seed,
         )
         report("calibration", 1.0)
 
@@ -295,10 +294,10 @@ class Pipeline:
             curves = curves.with_redshift("none")
         ready = preprocess(curves, self.config.preprocess)
         status, reason = verdict(ready, self.config.verdict)
-        phase = _last_phase(ready)
+        phase = last_phase(ready)
 
         def classify(part: LightCurves) -> NDArray[np.float64]:
-            return self._classify(self._matrix(part), part.redshift, _last_phase(part))
+            return self._classify(*self._matrix(part), part.redshift, last_phase(part))
 
         table = _in_chunks(classify, ready, jobs, lambda done: report("classify", done))
         proba, strange = table[:, :-1], table[:, -1]
@@ -317,14 +316,20 @@ class Pipeline:
         )
 
     def _classify(
-        self, X: NDArray[np.float32], redshift: NDArray[np.float32], phase: NDArray[np.float64]
+        self,
+        X: NDArray[np.float32],
+        latents: Latents,
+        redshift: NDArray[np.float32],
+        phase: NDArray[np.float64],
     ) -> NDArray[np.float64]:
         """Calibrated probabilities of all classes, with the anomaly score as last column."""
         classifier = self._fitted()
         if not len(X):
             return np.empty((0, len(CLASSES) + 1))
         proba = self._calibrator.transform(classifier.predict_proba(X, redshift=redshift), phase)
-        strange = np.zeros(len(X)) if self._anomaly is None else self._anomaly.score(X, phase)
+        strange = np.zeros(len(X))
+        if self._anomaly is not None:
+            strange = self._anomaly.score(X, phase, _evidence(latents, proba))
         return np.column_stack([to_all_classes(proba, classifier.classes), strange])
 
     # --- update -----------------------------------------------------------------
@@ -396,7 +401,7 @@ class Pipeline:
             verdict=self.config.verdict,
             needs_history=self.needs_history,
             classify=lambda latents, context, curves, phase: self._classify(
-                self._inputs(latents, context, curves), curves.redshift, phase
+                self._inputs(latents, context, curves), latents, curves.redshift, phase
             ),
             prior=self._prior,
         )
@@ -404,8 +409,8 @@ class Pipeline:
         return update(parts, states, arrivals, logs, "none" if blind else redshift)
 
     def _trained_encoder(self) -> Encoder:
-        self._fitted()
-        assert self._encoder is not None
+        if self._encoder is None:
+            raise _not_trained()
         return self._encoder
 
     def predict_proba(self, curves: LightCurves, *, jobs: int | None = None) -> NDArray[np.float64]:
@@ -429,39 +434,32 @@ class Pipeline:
 
     def latents(self, curves: LightCurves) -> NDArray[np.float32]:
         """Latent means of every object, shape (n_objects, n_latents)."""
-        self._fitted()
-        assert self._encoder is not None
-        return self._encoder.encode(preprocess(curves, self.config.preprocess)).mean
+        return self._trained_encoder().encode(preprocess(curves, self.config.preprocess)).mean
 
-    def _matrix(self, curves: LightCurves) -> NDArray[np.float32]:
+    def _matrix(self, curves: LightCurves) -> tuple[NDArray[np.float32], Latents]:
         """The classifier's input of preprocessed light curves, shape (n_objects, n_inputs)."""
-        assert self._encoder is not None
-        if set(self.config.inputs) == {"features"}:
-            return self._inputs(None, None, curves)
         steps = make_steps(curves, self.config.encoder.steps)
-        return self._inputs(self._encoder.encode_steps(steps), steps.context(), curves)
+        latents = self._trained_encoder().encode_steps(steps)
+        return self._inputs(latents, steps.context(), curves), latents
 
     def _inputs(
-        self, latents: Latents | None, context: NDArray[np.float32] | None, curves: LightCurves
+        self, latents: Latents, context: NDArray[np.float32], curves: LightCurves
     ) -> NDArray[np.float32]:
-        """The classifier's columns; what is not among its inputs is not looked at."""
+        """The classifier's columns; what is not among its inputs is not computed."""
         parts = []
-        for name in ("latent", "latent_scatter", "summary", "features"):
-            if name not in self.config.inputs:
-                continue
-            if name == "features":
-                parts.append(extract(curves, self.config.features, self._templates).values)
-            elif name == "summary":
-                assert context is not None
-                parts.append(context)
-            else:
-                assert latents is not None
-                parts.append(latents.mean if name == "latent" else latents.log_var)
+        if "latent" in self.config.inputs:
+            parts.append(latents.mean)
+        if "latent_scatter" in self.config.inputs:
+            parts.append(latents.log_var)
+        if "summary" in self.config.inputs:
+            parts += [context, contrasts(context)]
+        if "features" in self.config.inputs:
+            parts.append(extract(curves, self.config.features, self._templates).values)
         return np.hstack(parts).astype(np.float32, copy=False)
 
     def _fitted(self) -> Classifier:
         if self._classifier is None:
-            raise NotFittedError("this pipeline is not trained; call fit, or Pipeline.load(bundle)")
+            raise _not_trained()
         return self._classifier
 
     # --- save and load -----------------------------------------------------------
@@ -550,6 +548,15 @@ def default_bundle() -> Path:
 # --- private --------------------------------------------------------------------
 
 
+def _not_trained() -> NotFittedError:
+    return NotFittedError("this pipeline is not trained; call fit, or Pipeline.load(bundle)")
+
+
+def _evidence(latents: Latents, proba: NDArray[np.float64] | None = None) -> Evidence:
+    """What the anomaly score is told beside the rows."""
+    return Evidence(np.hstack([latents.mean, latents.log_var]), latents.recon_error, proba)
+
+
 def _silent(stage: str, fraction: float) -> None:
     """Report nothing."""
 
@@ -575,32 +582,6 @@ def _in_chunks(
     return np.concatenate(results)
 
 
-def _last_phase(curves: LightCurves) -> NDArray[np.float64]:
-    """Days from trigger to the last observation; NaN without trigger or observations."""
-    last = np.full(len(curves), np.nan)
-    some = curves.n_obs > 0
-    last[some] = curves.mjd[curves.offsets[1:][some] - 1]
-    return last - curves.trigger_mjd
-
-
-def _usable(curves: LightCurves, labels: NDArray[np.str_]) -> tuple[NDArray[np.bool_], dict[str, int]]:
-    """Leave out classes that are unknown or too rare to learn, and say which."""
-    if len(curves) != len(labels):
-        raise DataError(f"{len(curves)} light curves but {len(labels)} labels")
-    names, counts = np.unique(labels, return_counts=True)
-    left_out = {
-        str(name): int(n)
-        for name, n in zip(names, counts, strict=True)
-        if name not in CLASSES or n < MIN_OBJECTS_PER_CLASS
-    }
-    if len(names) - len(left_out) < 2:
-        raise DataError(
-            f"training needs two classes or more of at least {MIN_OBJECTS_PER_CLASS} objects; "
-            f"left out: {left_out}"
-        )
-    return ~np.isin(labels, list(left_out)), left_out
-
-
 def _write_history(folder: Path, history: tuple[dict[str, float], ...]) -> None:
     """The encoder's training as a table and as a picture."""
     from firstlight.evaluate.plot_style import save_figure
@@ -611,40 +592,3 @@ def _write_history(folder: Path, history: tuple[dict[str, float], ...]) -> None:
         rows.writeheader()
         rows.writerows(history)
     save_figure(training_loss(history), folder / "training.png")
-
-
-def _hide_redshift(curves: LightCurves, hidden: NDArray[np.bool_]) -> LightCurves:
-    columns = {
-        name: np.where(hidden, np.float32(np.nan), getattr(curves, name))
-        for name in ("redshift", "redshift_err", "redshift_spec")
-    }
-    return curves._derive(**columns)
-
-
-def _prior(labels: NDArray[np.str_], classes: tuple[str, ...]) -> NDArray[np.float64]:
-    """Training frequency of every class of the taxonomy."""
-    counts = np.array([np.sum(labels == name) if name in classes else 0 for name in CLASSES], dtype=float)
-    return counts / counts.sum()
-
-
-def _training_info(
-    config: PipelineConfig,
-    curves: LightCurves,
-    labels: NDArray[np.str_],
-    held_out: NDArray[np.bool_],
-    dropped: dict[str, int],
-    redshift: RedshiftMode,
-    seed: int,
-) -> dict[str, Any]:
-    names, counts = np.unique(labels, return_counts=True)
-    return {
-        "preset": config.name,
-        "firstlight": __version__,
-        "redshift": redshift,
-        "seed": seed,
-        "n_objects": len(curves),
-        "n_validation": int(held_out.sum()),
-        "n_observations": int(curves.offsets[-1]),
-        "objects_per_class": {str(n): int(c) for n, c in zip(names, counts, strict=True)},
-        "left_out": dropped,
-    }

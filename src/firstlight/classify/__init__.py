@@ -1,6 +1,6 @@
 """Classification: boosted trees, the galactic gate, calibration, anomaly score, verdict."""
 
-from firstlight.classify.anomaly import AnomalyConfig, AnomalyScorer
+from firstlight.classify.anomaly import AnomalyConfig, AnomalyScorer, Evidence
 from firstlight.classify.balance import class_weights, object_weights, oversample
 from firstlight.classify.baselines import LogisticBaseline, LogisticConfig
 from firstlight.classify.boosting import LightGBMBooster, LightGBMConfig
@@ -18,6 +18,7 @@ __all__ = [
     "CalibrationConfig",
     "Classifier",
     "ClassifierConfig",
+    "Evidence",
     "GateConfig",
     "GatedClassifier",
     "LightGBMBooster",
