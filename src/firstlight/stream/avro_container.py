@@ -14,7 +14,7 @@ from typing import Any
 
 from firstlight.errors import DataError
 
-__all__ = ["Header", "blocks", "read_header", "write_container"]
+__all__ = ["Header", "blocks", "inflate", "read_header", "write_container"]
 
 MAGIC = b"Obj\x01"
 SYNC_BYTES = 16
@@ -125,7 +125,7 @@ def blocks(data: bytes, header: Header) -> Iterator[tuple[int, bytes]]:
             raise DataError(f"damaged Avro container: no sync marker at byte {position}")
         position += SYNC_BYTES
         if header.codec == "deflate":
-            body = _inflate(body)
+            body = inflate(body)
         if count < 0 or count > max(len(body), 1):
             raise DataError(f"damaged Avro container: a block of {len(body)} bytes claims {count} records")
         yield count, body
@@ -178,7 +178,14 @@ def _bytes(data: bytes, position: int) -> tuple[int, bytes]:
     return position + size, data[position : position + size]
 
 
-def _inflate(body: bytes) -> bytes:
+def inflate(body: bytes) -> bytes:
+    """Inflate a block.
+
+    Raises
+    ------
+    DataError
+        If it is damaged, cut short, or larger than 1 GiB.
+    """
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         out = engine.decompress(body, MAX_BLOCK_BYTES)
