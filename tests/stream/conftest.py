@@ -6,12 +6,15 @@ up with fields that nobody asks for.
 
 from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from firstlight.bands import BANDS
+from firstlight.lightcurves import LightCurve
+from firstlight.pipeline import Pipeline
 from firstlight.stream import Alert, Observations
 
 MakeAlert = Callable[..., Alert]
@@ -299,3 +302,56 @@ def lsst_latest() -> LsstWriter:
 @pytest.fixture
 def fink_writer() -> LsstWriter:
     return LsstWriter("fink")
+
+
+# --- a pipeline, and a stream of real objects -----------------------------------------
+
+
+@pytest.fixture(scope="session")
+def fast_bundle(tiny_fast: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny fast pipeline as a bundle."""
+    folder = tmp_path_factory.mktemp("stream") / "fast"
+    tiny_fast.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fast_pipeline(fast_bundle: Path) -> Pipeline:
+    """The tiny fast pipeline as it is loaded, with its bundle's version."""
+    return Pipeline.load(fast_bundle)
+
+
+def alerts_of(curve: LightCurve, every: int = 1, *, whole: bool = True) -> list[Alert]:
+    """An alert for every so many observations of an object; whole: with all earlier ones in it."""
+    alerts = []
+    for k in range(every - 1, len(curve.mjd), every):
+        first = 0 if whole else k - every + 1
+        observations = Observations(
+            *(
+                getattr(curve, name)[first : k + 1]
+                for name in ("mjd", "band", "flux", "flux_err", "detected")
+            ),
+            source_id=np.arange(first, k + 1) + 1,
+        )
+        about = {name: getattr(curve, name) for name in ("ra", "dec", "ebv", "redshift", "redshift_err")}
+        alerts.append(
+            Alert(
+                f"{curve.object_id}-{k}",
+                str(curve.object_id),
+                float(curve.mjd[k]),
+                observations,
+                source_id=k + 1,
+                dereddened=True,
+                **about,
+            )
+        )
+    return alerts
+
+
+@pytest.fixture(scope="session")
+def alert_stream(sample) -> list[Alert]:
+    """Some 200 alerts of 16 real objects in order of time, every second object's with its history."""
+    alerts = []
+    for i in range(16):
+        alerts += alerts_of(sample[11 * i], 8, whole=i % 2 == 0)
+    return sorted(alerts, key=lambda alert: (alert.mjd, alert.object_id))

@@ -121,3 +121,17 @@ def test_unknown_formats_and_places_are_refused(tmp_path):
     with pytest.raises(SettingsError, match="neither a folder"):
         alert_decoder("auto", str(tmp_path / "nothing"))
     assert alert_decoder("auto", "http://127.0.0.1:9/registry").format == "auto"
+
+
+def test_records_of_a_container_taken_apart_come_with_the_schema_as_their_key(make_alert):
+    value, key = message("fink", make_alert())
+    for form in ("auto", "container"):
+        assert isinstance(AlertDecoder(form).decode_all(value, key)[0], Alert)
+
+
+def test_names_that_are_no_text_are_refused_and_others_are_not(make_alert):
+    line = JsonLinesCodec().encode(make_alert(object_id="\u00e9toile"))
+    assert isinstance(AlertDecoder().decode_all(line)[0], Alert)
+    (found,) = AlertDecoder().decode_all(line.replace(b"\\u00e9", b"\\ud800"))
+    assert isinstance(found, DataError)
+    assert "no Unicode" in str(found)

@@ -146,15 +146,27 @@ class AlertDecoder:
         """
         try:
             kind = detect_format(value, key) if self.format == "auto" else self.format
+            if kind == "container" and value[:4] != MAGIC and key is not None:
+                kind = "fink"  # a container that its source took apart: a record, and the schema as its key
             if kind == "container":
-                return list(self._container.decode_all(value)) or [
-                    DataError("the Avro container holds no alert")
-                ]
+                found = list(self._container.decode_all(value))
+                return [_storable(item) for item in found] or [DataError("the Avro container holds no alert")]
             if kind == "plain":
                 key = None  # whatever it holds, the schema is given
-            return [self._codecs[kind].decode(Message(value, key))]
+            return [_storable(self._codecs[kind].decode(Message(value, key)))]
         except DataError as error:
             return [error]
+
+
+def _storable(item: Alert | Skip | DataError) -> Alert | Skip | DataError:
+    """The item, unless its names are no text that can be stored and sent."""
+    if isinstance(item, DataError) or (item.object_id.isascii() and item.alert_id.isascii()):
+        return item
+    try:
+        (item.object_id + item.alert_id).encode()
+    except UnicodeEncodeError:
+        return DataError(f"alert {item.alert_id!a} of object {item.object_id!a}: a name is no Unicode text")
+    return item
 
 
 def alert_decoder(format: AlertFormat = "auto", schemas: str = "") -> AlertDecoder:

@@ -1,0 +1,221 @@
+"""`firstlight stream`: alerts in, calibrated classes out, nothing lost."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Literal, Optional
+
+import typer
+
+from firstlight.cli.app import app, console
+from firstlight.errors import SettingsError
+
+if TYPE_CHECKING:
+    from firstlight.stream.live_table import WorkerTable
+    from firstlight.stream.metrics import Metrics
+    from firstlight.stream.sinks import ResultSink
+    from firstlight.stream.worker import Worker
+
+__all__ = ["stream"]
+
+_EPILOG = (
+    "Examples: firstlight stream --source alerts.avro --sink classes.jsonl --state state  |  "
+    "firstlight stream --source kafka://broker:9092/alerts --sink kafka://broker:9092/classes "
+    "--state /var/lib/firstlight --metrics-port 9108"
+)
+_KAFKA = "kafka://"
+_PATIENCE_S = {True: 600.0, False: 10.0}  # with a broker, and with files alone
+
+
+@app.command(epilog=_EPILOG)
+def stream(
+    source: Annotated[
+        str, typer.Option(help="Alerts: kafka://HOST:PORT/TOPIC, a file, or a folder of files.")
+    ],
+    sink: Annotated[str, typer.Option(help="Results: kafka://HOST:PORT/TOPIC, a file, or - for stdout.")],
+    state: Annotated[Path, typer.Option(help="Folder of the state; a worker goes on where it ended.")],
+    bundle: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Trained bundle; default: the one shipped with firstlight."),
+    ] = None,
+    format: Annotated[
+        Literal["auto", "confluent", "container", "fink", "plain", "json", "lasair", "antares"],
+        typer.Option(help="Format of the alerts; auto tells it from each message's bytes."),
+    ] = "auto",
+    schemas: Annotated[
+        str, typer.Option(help="Avro schemas: a folder, one file, or the address of a registry.")
+    ] = "",
+    output_format: Annotated[
+        Literal["json", "elasticc"],
+        typer.Option(help="JSON with everything, or Avro in ELAsTiCC's brokerClassification form."),
+    ] = "json",
+    dead_letters: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="Where messages go that cannot be used, as --sink; default: beside the results, "
+            "FILE.rejects.jsonl or TOPIC.rejects; 'none' only counts them."
+        ),
+    ] = None,
+    skipped: Annotated[
+        bool, typer.Option("--skipped", help="Put alerts with nothing to classify there, too.")
+    ] = False,
+    group: Annotated[str, typer.Option(help="Consumer group; its workers share the topic.")] = "firstlight",
+    kafka_config: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="File of Kafka's own settings (SASL, TLS); its secrets are never shown."),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Alerts of a micro-batch at most.")] = 512,
+    linger_ms: Annotated[float, typer.Option(min=0.0, help="Longest wait for it to fill [ms].")] = 20.0,
+    forget_days: Annotated[
+        float, typer.Option(help="An object without an observation for so long begins anew [days].")
+    ] = 400.0,
+    wait_for_state: Annotated[
+        float, typer.Option(min=0.0, help="Longest wait for another worker to let go of a partition [s].")
+    ] = 30.0,
+    until_end: Annotated[bool, typer.Option("--until-end", help="Stop at the end of the topic.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Wait for more in a file or folder.")] = False,
+    max_alerts: Annotated[Optional[int], typer.Option(min=1, help="Stop after so many.")] = None,  # noqa: UP045
+    metrics_port: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=0, max=65535, help="Port of /metrics (Prometheus) and /health; 0 takes a free one."),
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(help="Address to listen on for these.")] = "127.0.0.1",
+    log_format: Annotated[Literal["text", "json"], typer.Option(help="Logs on stderr.")] = "text",
+    live: Annotated[bool, typer.Option("--live", help="Show the latest answers as a live table.")] = False,
+) -> None:
+    """Classify a stream of alerts, one record an alert; kill it at any instant, and nothing is lost.
+
+    Results are keyed by object and carry object, alert and bundle. Run the same command again to
+    go on; start more with the same --group to share a topic. SIGTERM ends it after the micro-batch.
+    """
+    _one_math_thread()
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    from firstlight.pipeline import Pipeline
+    from firstlight.stream.decoder import alert_decoder
+    from firstlight.stream.metrics import Metrics, MetricsServer
+    from firstlight.stream.records import result_format
+    from firstlight.stream.sources import open_source
+    from firstlight.stream.stores import StateFolder
+    from firstlight.stream.worker import Worker, WorkerConfig
+
+    _configure_logs(log_format, kafka_config)
+    config = WorkerConfig(
+        batch=batch,
+        linger_ms=linger_ms,
+        forget_days=forget_days,
+        keep_skips=skipped,
+        wait_for_state_s=wait_for_state,
+        max_alerts=max_alerts,
+        patience_s=_PATIENCE_S[_KAFKA in source or _KAFKA in sink],
+    )
+    decoder = alert_decoder(format, schemas)
+    pipeline = Pipeline.load(bundle)
+    form = result_format(output_format, in_file=not sink.startswith(_KAFKA), preset=pipeline.config.name)
+    stores = StateFolder(
+        state, bundle=pipeline.bundle_version, state_size=pipeline.states([]).data.dtype.itemsize
+    )
+    metrics = Metrics(pipeline.bundle_version)
+    with ExitStack() as stack:
+        stack.enter_context(threadpool_limits(1))
+        alerts = stack.enter_context(
+            closing(
+                open_source(
+                    source, group=group, kafka_config=kafka_config, follow=follow, until_end=until_end
+                )
+            )
+        )
+        results, letters = _sinks(stack, sink, dead_letters, kafka_config, output_format)
+        if metrics_port is not None:
+            server = stack.enter_context(closing(MetricsServer(metrics, metrics_port, metrics_host)))
+            console.print(f"metrics and health: http://{metrics_host}:{server.port}", highlight=False)
+        table = stack.enter_context(_watcher(metrics, live))
+        worker = Worker(
+            pipeline,
+            alerts,
+            results,
+            stores,
+            dead_letters=letters,
+            decoder=decoder,
+            form=form,
+            config=config,
+            metrics=metrics,
+            on_batch=table,
+        )
+        with _stopped_by_signals(worker):
+            worker.run()
+    _report(metrics, sink)
+
+
+def _one_math_thread() -> None:
+    """Scale by processes: two pools of threads on two cores are many times slower than one."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # for libraries that are not loaded yet
+
+
+def _configure_logs(form: Literal["text", "json"], kafka_config: Path | None) -> None:
+    from firstlight.stream.logs import configure_logs
+
+    secrets: tuple[str, ...] = ()
+    if kafka_config is not None:
+        from firstlight.stream.kafka import read_kafka_config
+
+        secrets = read_kafka_config(kafka_config).secrets
+    configure_logs(form, secrets=secrets)
+
+
+def _sinks(
+    stack: ExitStack, sink: str, dead_letters: str | None, kafka_config: Path | None, output_format: str
+) -> "tuple[ResultSink, ResultSink | None]":
+    """The sinks of results and of what could not be used."""
+    from firstlight.stream.sinks import open_sink
+
+    if dead_letters is None:
+        dead_letters = (
+            "none" if sink == "-" else f"{sink}.rejects{'' if sink.startswith(_KAFKA) else '.jsonl'}"
+        )
+    if dead_letters == sink:
+        raise SettingsError(f"--dead-letters {sink} is where the results go; choose another place")
+    results = stack.enter_context(
+        closing(open_sink(sink, kafka_config=kafka_config, newline=output_format == "json"))
+    )
+    if dead_letters == "none":
+        return results, None
+    return results, stack.enter_context(closing(open_sink(dead_letters, kafka_config=kafka_config)))
+
+
+def _watcher(metrics: "Metrics", live: bool) -> "WorkerTable":
+    from firstlight.stream.live_table import WorkerLine, WorkerTable
+
+    return WorkerTable(metrics, console=console) if live else WorkerLine(metrics, console=console)
+
+
+@contextmanager
+def _stopped_by_signals(worker: "Worker") -> Iterator[None]:
+    """SIGTERM and the first Ctrl-C let the worker finish its micro-batch; a second one ends it at once."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        worker.stop()
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _report(metrics: "Metrics", sink: str) -> None:
+    counts = [f"{metrics.total('alerts'):,} alerts, {metrics.total('results'):,} answered"]
+    counts += [
+        f"{metrics.total(name):,} {name}"
+        for name in ("skipped", "rejected", "redelivered")
+        if metrics.total(name)
+    ]
+    console.print(f"{', '.join(counts)}: {sink}", highlight=False, soft_wrap=True)

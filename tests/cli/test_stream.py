@@ -1,0 +1,211 @@
+"""`firstlight stream` as its user types it: files in, files out, stop and go on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from firstlight.cli import app, run
+from firstlight.stream import ContainerCodec, JsonLinesCodec
+from firstlight.stream.results import read_results
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny_fast, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("stream") / "bundle"
+    tiny_fast.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alerts(sample):
+    """Alerts of six objects, an alert for every tenth observation."""
+    from firstlight.stream import Alert, Observations
+
+    names = ("mjd", "band", "flux", "flux_err", "detected")
+    found = []
+    for i in range(6):
+        curve = sample[20 * i]
+        for k in range(10, len(curve.mjd), 10):
+            columns = [getattr(curve, name)[:k] for name in names]
+            observations = Observations(*columns, source_id=list(range(1, k + 1)))
+            mjd = float(curve.mjd[k - 1])
+            found.append(
+                Alert(
+                    str(1000 * i + k), str(curve.object_id), mjd, observations, source_id=k, dereddened=True
+                )
+            )
+    return sorted(found, key=lambda alert: (alert.mjd, alert.object_id))
+
+
+@pytest.fixture(scope="module")
+def lines(alerts, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("alerts") / "alerts.jsonl"
+    path.write_bytes(b"".join(JsonLinesCodec().encode(alert) for alert in alerts))
+    return path
+
+
+def stream(*arguments: object, code: int = 0, capsys=None) -> str:
+    assert run(["stream", *map(str, arguments)]) == code
+    return capsys.readouterr().err if capsys else ""
+
+
+@pytest.fixture(scope="module")
+def expected(lines, bundle, tmp_path_factory) -> bytes:
+    folder = tmp_path_factory.mktemp("expected")
+    out = folder / "out.jsonl"
+    stream("--source", lines, "--sink", out, "--bundle", bundle, "--state", folder / "state")
+    return out.read_bytes()
+
+
+def test_a_file_of_alerts_becomes_a_file_of_records(expected, alerts, tmp_path):
+    said = [json.loads(line) for line in expected.splitlines()]
+    assert [(r["object"], r["alert"]) for r in said] == [(a.object_id, a.alert_id) for a in alerts]
+
+
+def test_run_again_it_goes_on_and_adds_nothing(expected, lines, bundle, tmp_path, capsys):
+    options = (
+        "--source",
+        lines,
+        "--sink",
+        tmp_path / "o.jsonl",
+        "--bundle",
+        bundle,
+        "--state",
+        tmp_path / "s",
+    )
+    stream(*options, "--max-alerts", 20, "--batch", 7)
+    assert (tmp_path / "o.jsonl").read_bytes() == b"".join(expected.splitlines(keepends=True)[:20])
+    stream(*options)
+    capsys.readouterr()
+    assert "0 alerts, 0 answered" in stream(*options, capsys=capsys)
+    assert (tmp_path / "o.jsonl").read_bytes() == expected
+
+
+def test_a_container_gives_the_same_answers_in_elasticcs_form(expected, alerts, bundle, tmp_path):
+    path, out = tmp_path / "alerts.avro", tmp_path / "out.avro"
+    path.write_bytes(ContainerCodec().encode_all(alerts))
+    options = ("--source", path, "--sink", out, "--bundle", bundle, "--state", tmp_path / "s")
+    stream(*options, "--output-format", "elasticc", "--max-alerts", 9)
+    stream(*options, "--output-format", "elasticc")
+    said, wanted = read_results(out), [json.loads(line) for line in expected.splitlines()]
+    assert said.alert_id.tolist() == [record["alert"] for record in wanted]
+    assert said.status.tolist() == [record["status"] for record in wanted]
+
+
+def test_bad_lines_go_beside_the_results(lines, bundle, tmp_path, expected, capsys):
+    source, out = tmp_path / "a.jsonl", tmp_path / "o.jsonl"
+    first, rest = lines.read_bytes().split(b"\n", 1)
+    source.write_bytes(first + b"\n{nonsense}\n" + rest)
+    err = stream(
+        "--source", source, "--sink", out, "--bundle", bundle, "--state", tmp_path / "s", capsys=capsys
+    )
+    assert "1 rejected" in err
+    assert out.read_bytes() == expected
+    (letter,) = [json.loads(line) for line in (tmp_path / "o.jsonl.rejects.jsonl").read_bytes().splitlines()]
+    assert letter["kind"] == "decode"
+
+
+def test_standard_output_carries_records_alone(expected, lines, bundle, tmp_path):
+    done = CliRunner().invoke(
+        app,
+        ["stream", "--source", str(lines), "--sink", "-", "--bundle", str(bundle), "--state", str(tmp_path)],
+    )
+    assert done.exit_code == 0
+    assert done.stdout_bytes == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (("--sink", "o.jsonl", "--state", "s"), 2, "--source"),
+        (("--source", "nothing.avro", "--sink", "o.jsonl", "--state", "s"), 1, "nothing.avro"),
+        (("--source", "LINES", "--sink", "http://x/y", "--state", "s"), 1, "http"),
+        (("--source", "LINES", "--sink", "o", "--state", "s", "--dead-letters", "o"), 1, "another place"),
+        (("--source", "LINES", "--sink", "o", "--state", "s", "--schemas", "nowhere"), 1, "nowhere"),
+        (("--source", "LINES", "--sink", "o", "--state", "s", "--format", "xml"), 2, "xml"),
+        (("--source", "LINES", "--sink", "o", "--state", "s", "--forget-days", "0"), 1, "forget_days"),
+    ],
+)
+def test_misuse_is_told_apart_from_failure(
+    options, code, words, lines, bundle, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    options = [str(lines) if option == "LINES" else option for option in options]
+    assert words in stream(*options, "--bundle", bundle, code=code, capsys=capsys)
+
+
+def test_two_workers_on_one_state_are_refused(lines, bundle, tmp_path, capsys):
+    from firstlight.pipeline import Pipeline
+    from firstlight.stream.stores import StateFolder
+
+    pipeline = Pipeline.load(bundle)
+    size = pipeline.states([]).data.dtype.itemsize
+    held = StateFolder(tmp_path, bundle=pipeline.bundle_version, state_size=size).open("file", 0, 0.0)
+    try:
+        done = subprocess.run(
+            _command(lines, tmp_path / "o.jsonl", bundle, tmp_path, "--wait-for-state", "0"),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    finally:
+        held.close()
+    assert done.returncode == 1, done.stderr
+    assert "in use" in done.stderr
+
+
+def _command(source, sink, bundle, state, *more) -> list[str]:
+    options = {"--source": source, "--sink": sink, "--bundle": bundle, "--state": state}
+    words = [str(word) for pair in options.items() for word in pair]
+    return [sys.executable, "-m", "firstlight", "stream", *words, *map(str, more)]
+
+
+def test_a_followed_file_is_answered_as_it_grows_until_sigterm(lines, bundle, tmp_path, expected):
+    source, out = tmp_path / "growing.jsonl", tmp_path / "o.jsonl"
+    text = lines.read_bytes().splitlines(keepends=True)
+    source.write_bytes(b"".join(text[:10]))
+    command = _command(
+        source, out, bundle, tmp_path / "s", "--follow", "--metrics-port", 0, "--log-format", "json"
+    )
+    worker = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"})
+    try:
+        assert worker.stderr is not None
+        head = worker.stderr.readline()
+        port = int(head.rsplit(":", 1)[1])
+        _wait_for(out, 10)
+        with open(source, "ab") as file:
+            file.write(b"".join(text[10:]))
+        _wait_for(out, len(text))
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+            health = json.load(answer)
+        assert (health["status"], health["alerts"], health["partitions"]) == ("ok", len(text), 1)
+        worker.send_signal(signal.SIGTERM)
+        rest = worker.communicate(timeout=20)[1]
+    finally:
+        worker.kill()
+        worker.wait()
+    assert worker.returncode == 0
+    assert out.read_bytes() == expected
+    assert json.loads(rest.splitlines()[0])["event"].startswith("partition")
+
+
+def _wait_for(path: Path, n_lines: int) -> None:
+    deadline = time.monotonic() + 60.0
+    while time.monotonic() < deadline:
+        if path.exists() and path.read_bytes().count(b"\n") >= n_lines:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"no {n_lines} lines in {path}")
+
+
+def test_help_shows_an_example(capsys):
+    assert run(["stream", "--help"]) == 0
+    assert "firstlight stream --source" in " ".join(capsys.readouterr().out.split())
