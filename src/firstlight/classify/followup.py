@@ -73,7 +73,7 @@ class FollowupConfig:
     peak_days : float
         Days after the peak at which the worth has fallen to 0.6.
     late : float
-        Share of its worth that an object keeps long after its peak.
+        Share of its worth that an object keeps when it fades, or long after its peak.
     lead_days : float
         Days from the last observation to the next night.
 
@@ -91,7 +91,7 @@ class FollowupConfig:
     novelty: float = 0.3
     novelty_from: float = 0.95
     limit_mag: float = 22.0
-    peak_days: float = 10.0
+    peak_days: float = 5.0
     late: float = 0.1
     lead_days: float = 1.0
 
@@ -142,7 +142,7 @@ class Utility:
     bright : float64 array, shape (n_objects,)
         Chance of being brighter than the limit on the next night.
     peak : float64 array, shape (n_objects,)
-        Before or near the peak: 1; long past it: ``late``.
+        Near the peak and rising: 1; fading, or long past it: ``late``.
     rising : float64 array, shape (n_objects,)
         Chance that it is still brightening.
     """
@@ -191,7 +191,7 @@ def followup_utility(
         S &= 1 - (1 - W)(1 - \nu N), \quad W = \sum_k w_k (1 - \rho (1 - r_k)) p_k, \quad
             N = \max\left(0, \frac{a - a_0}{1 - a_0}\right) \\
         B &= \Phi\left((m_{lim} - m) / \sqrt{\sigma^2 + 0.1^2}\right) \\
-        P &= l + (1 - l) \, e^{-(d / \tau)^2 / 2} \, (1 + q) / 2, \quad q = \Phi(-s / \sigma_s), \quad
+        P &= l + (1 - l) \, e^{-(d / \tau)^2 / 2} \, q, \quad q = \Phi(-s / \sigma_s), \quad
             d = t_{now} - t_{peak} + (1 - q)(t_{next} - t_{now})
 
     where :math:`\rho, \nu, a_0, m_{lim}, \tau, l` are ``rarity``, ``novelty``,
@@ -305,7 +305,7 @@ def _rate(  # type: ignore[no-untyped-def]
             past = mag_mjd[i] - peak_mjd[i] if mag_mjd[i] > peak_mjd[i] else 0.0
             past += (1.0 - rising) * max(when[i] - mag_mjd[i], 0.0)
             near = math.exp(-0.5 * (past / peak_days) ** 2)
-            peak = late + (1.0 - late) * near * 0.5 * (1.0 + rising)
+            peak = late + (1.0 - late) * near * rising
         out[0, i] = science * bright * peak if classified[i] else np.nan
         out[1, i], out[2, i], out[3, i] = wanted, novelty, science
         out[4, i], out[5, i], out[6, i] = bright, peak, rising

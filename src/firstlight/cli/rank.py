@@ -1,0 +1,161 @@
+"""The command ``rank``: tonight's targets from what ``stream`` put out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+from rich.markup import escape
+
+from firstlight.cli.app import PICTURES, app, console
+from firstlight.errors import SettingsError
+
+if TYPE_CHECKING:
+    from firstlight.classify.followup import FollowupConfig
+    from firstlight.stream.targets import Ranking
+
+
+@app.command(
+    epilog="Example: firstlight rank results.jsonl --want KN --want TDE=0.5 --site rubin "
+    "--night 2026-11-26 --hours 4 --limit-mag 21 --out targets.csv"
+)
+def rank(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="What stream wrote (.jsonl or .avro).")],
+    want: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            help="Wanted class, CLASS or CLASS=WORTH (0 to 1); may be repeated. Default: KN, TDE and "
+            "six other rare ones."
+        ),
+    ] = None,
+    site: Annotated[
+        str, typer.Option(help="Observatory (rubin, paranal, ...) or LON,LAT[,HEIGHT].")
+    ] = "rubin",
+    night: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Date of the evening, YYYY-MM-DD; default: the first after the last record."),
+    ] = None,
+    hours: Annotated[float, typer.Option(help="Hours to give away.")] = 4.0,
+    limit_mag: Annotated[float, typer.Option(help="Faintest magnitude that the telescope can do.")] = 22.0,
+    hours_at_limit: Annotated[float, typer.Option(help="Exposure there [hour].")] = 1.0,
+    overhead: Annotated[float, typer.Option(help="Overhead of each target [minute].")] = 6.0,
+    novelty: Annotated[
+        float, typer.Option(help="Worth of an object that is like no known class, 0 to 1.")
+    ] = 0.3,
+    airmass: Annotated[float, typer.Option(help="Highest airmass.")] = 2.0,
+    moon: Annotated[float, typer.Option(help="Smallest distance from a full Moon [degree].")] = 30.0,
+    max_age: Annotated[float, typer.Option(help="Oldest last record that still counts [day].")] = 15.0,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Where to write all targets: .csv or .json."),
+    ] = None,
+    plot: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Picture of the night (.png, .svg, .pdf)."),
+    ] = None,
+    show: Annotated[int, typer.Option(min=0, help="How many of those left out to print.")] = 5,
+) -> None:
+    """Rank tonight's targets by what a spectrum is worth, and choose those that fit into the hours."""
+    from firstlight.classify.observability import ObservingConfig, find_site
+    from firstlight.classify.schedule import ScheduleConfig
+    from firstlight.stream.results import read_results
+    from firstlight.stream.targets import check_ranking_output, next_evening, rank_targets, write_ranking
+
+    if out is not None:
+        check_ranking_output(out)
+    if plot is not None and plot.suffix.lower() not in PICTURES:
+        raise SettingsError(f"{plot}: a picture is {', '.join(PICTURES)}")
+    place = find_site(site)
+    followup = _followup(want, novelty, limit_mag)
+    telescope = ScheduleConfig(
+        hours=hours, limit_mag=limit_mag, hours_at_limit=hours_at_limit, overhead=overhead / 60.0
+    )
+    observing = ObservingConfig(airmass_limit=airmass, moon_limit=moon)
+    table = read_results(results)
+    evening = next_evening(table, place) if night is None else night
+    ranking = rank_targets(
+        table,
+        place,
+        evening,
+        followup=followup,
+        observing=observing,
+        telescope=telescope,
+        max_age=max_age,
+    )
+    _print(ranking, show)
+    if plot is not None:
+        _draw(ranking, plot)
+        typer.echo(plot)
+    if out is not None:
+        write_ranking(ranking, out)
+        typer.echo(out)
+
+
+def _followup(want: list[str] | None, novelty: float, limit_mag: float) -> "FollowupConfig":
+    from firstlight.classify.followup import FollowupConfig
+
+    if not want:
+        return FollowupConfig(novelty=novelty, limit_mag=limit_mag)
+    names, weights = [], []
+    for text in want:
+        name, given, weight = text.partition("=")
+        try:
+            weights.append(float(weight) if given else 1.0)
+        except ValueError:
+            raise SettingsError(f"--want {text}: give CLASS or CLASS=WORTH, the worth from 0 to 1") from None
+        names.append(name.strip())
+    return FollowupConfig(wanted=tuple(names), weights=tuple(weights), novelty=novelty, limit_mag=limit_mag)
+
+
+def _print(ranking: "Ranking", n_left_out: int) -> None:
+    from rich.table import Table
+
+    night, chosen = ranking.night, ranking.chosen
+    moon = f"Moon {100.0 * night.moon_lit:.0f} % lit"
+    used = float(chosen["hours"].sum())
+    title = (
+        f"{night.site.name}, night of {night.date}: {night.dark_hours:.1f} dark hours, {moon}; "
+        f"{len(chosen)} of {len(ranking.table):,} targets in {used:.1f} of {ranking.hours:g} h"
+    )
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for name, justify in (("", "right"), ("object", "left"), ("worth", "right"), ("UTC", "left")):
+        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("min", justify="right", no_wrap=True)
+    table.add_column("why")
+    shown = ranking.table.head(len(chosen) + n_left_out)
+    for row in shown.to_dict("records"):
+        is_chosen = row["fate"] == "chosen"
+        table.add_row(
+            str(row["rank"]),
+            escape(str(row["object"])),
+            f"{row['worth']:.3f}",
+            row["start"][11:] if is_chosen else "-",
+            f"{60.0 * row['hours']:.0f}" if row["hours"] == row["hours"] else "-",
+            escape(row["reasons"]),
+            style="" if is_chosen else "dim",
+            end_section=row["rank"] == len(chosen),
+        )
+    console.print(table)
+
+
+def _draw(ranking: "Ranking", path: Path) -> None:
+    from firstlight.data.atomic import replacing
+    from firstlight.evaluate.plot_style import save_figure
+    from firstlight.evaluate.plots_targets import ShownTarget, plot_targets
+
+    night = ranking.night
+    start = night.hours[0] + 24.0 * (ranking.table["start_mjd"].to_numpy() - night.mjd[0])
+    rows = ranking.table.to_dict("records")
+    targets = [
+        ShownTarget(
+            name=str(row["object"]),
+            kind=str(row["reasons"]).partition(";")[0].partition(",")[0],
+            worth=float(row["worth"]),
+            airmass=ranking.airmass[k],
+            start=float(start[k]),
+            end=float(start[k] + row["hours"]),
+        )
+        for k, row in enumerate(rows[:40])
+    ]
+    figure = plot_targets(targets, night.hours, night.moon_altitude, f"{night.site.name}, {night.date}")
+    with replacing(path) as partial:
+        save_figure(figure, partial, path.suffix.lower().removeprefix("."))
