@@ -100,6 +100,19 @@ def test_a_feature_that_is_hardly_known_is_left_out():
     np.testing.assert_array_equal(scorer.score(X), scorer.score(changed))
 
 
+def test_columns_that_are_skipped_by_name_are_not_read():
+    X, labels = known_rows(600, 30)
+    names = [f"window{k}_r" for k in range(6)] + [f"peak_{k}" for k in range(6)]
+    config = AnomalyConfig(distance_skips=("window[3-5]_[gr]", "peak_5"))
+    scorer = AnomalyScorer(config).fit(X, labels, X, names=names)
+    assert scorer._nearest is not None
+    assert scorer._nearest.columns.tolist() == [0, 1, 2, 6, 7, 8, 9, 10]
+    with pytest.raises(DataError, match="names of all 12"):
+        AnomalyScorer(config).fit(X, labels, X)
+    with pytest.raises(DataError, match="no column"):
+        AnomalyScorer(AnomalyConfig(distance_skips=("*",))).fit(X, labels, X, names=names)
+
+
 def test_constant_features_do_no_harm():
     X, labels = known_rows(600, 10)
     X = np.column_stack([X, np.full(600, 3.0, np.float32)])

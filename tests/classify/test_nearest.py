@@ -20,7 +20,7 @@ def rows(n_rows, seed):
 
 @pytest.fixture(scope="module")
 def nearest() -> NearestClass:
-    return NearestClass.fit(*rows(900, 0), **SETTINGS)
+    return NearestClass.fit(*rows(900, 0), columns=np.arange(8), **SETTINGS)
 
 
 def test_the_compiled_distance_is_the_algebra_of_its_arrays(nearest):
@@ -44,6 +44,14 @@ def test_a_distance_has_the_same_bits_alone_and_in_a_batch(nearest):
     alone = np.concatenate([nearest.distance(row[None]) for row in X])
     np.testing.assert_array_equal(alone, nearest.distance(X))
     np.testing.assert_array_equal(nearest.distance(np.asfortranarray(X)), alone)
+
+
+def test_only_the_given_columns_are_read():
+    X, code = rows(600, 5)
+    nearest = NearestClass.fit(X, code, columns=np.array([0, 2, 5]), **SETTINGS)
+    changed = X.copy()
+    changed[:, [1, 3, 4, 6, 7]] = 1e6
+    np.testing.assert_array_equal(nearest.distance(changed), nearest.distance(X))
 
 
 def test_the_map_to_gaussian_keeps_the_order_and_is_gaussian():

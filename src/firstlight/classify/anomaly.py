@@ -9,8 +9,9 @@ weighted sum is put on a scale of false alarms: of known objects, a fraction
 ``benchmarks/anomaly.py``; see decision 0091.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Self
 
@@ -49,6 +50,9 @@ class AnomalyConfig:
         Fraction of rows that must know a feature for it to be used.
     class_objects : float
         Rows at which a class's own scatter counts as much as the mean one.
+    distance_skips : tuple of str
+        Columns that the distance does not read, by name; ``*``, ``?`` and ``[...]`` as in
+        file names. Many columns that say little hide the few that tell.
     n_trees, tree_rows : int
         Isolation trees of each class, and the rows that each is grown on.
     distance_weight, isolation_weight, doubt_weight, error_weight : float
@@ -66,6 +70,7 @@ class AnomalyConfig:
     n_knots: int = 33
     min_known: float = 0.2
     class_objects: float = 30.0
+    distance_skips: tuple[str, ...] = ()
     n_trees: int = 100
     tree_rows: int = 128
     distance_weight: float = 1.0
@@ -127,6 +132,7 @@ class AnomalyScorer:
         evidence: Evidence | None = None,
         validation: Evidence | None = None,
         phase: NDArray[np.float64] | None = None,
+        names: Sequence[str] | None = None,
         seed: int = 0,
     ) -> Self:
         """Learn the classes from training rows and the scale from held-out ones.
@@ -146,6 +152,8 @@ class AnomalyScorer:
         phase : float64 array, shape (n_validation,), optional
             Days since trigger of the validation rows; with it the scale is set apart for
             early and late rows.
+        names : sequence of str, shape (n_features,), optional
+            Names of the columns, for `AnomalyConfig.distance_skips`.
         seed : int
             Seed of the draw of training rows and of the isolation trees.
 
@@ -157,7 +165,8 @@ class AnomalyScorer:
         Raises
         ------
         DataError
-            If shapes disagree, a weight is negative, or there are no validation rows.
+            If shapes disagree, a weight is negative, no column is left, or there are no
+            validation rows.
         """
         X, labels, _ = check_training(X, labels, None, None)
         validation_X = check_rows(validation_X, X.shape[1])
@@ -174,6 +183,7 @@ class AnomalyScorer:
         self._nearest = NearestClass.fit(
             X[drawn],
             code,
+            columns=self._columns(X.shape[1], names),
             n_components=self.config.n_components,
             n_knots=self.config.n_knots,
             min_known=self.config.min_known,
@@ -345,6 +355,17 @@ class AnomalyScorer:
             "error": told.recon_error is not None,
         }
         return tuple(part for part in PARTS if given[part] and weight[part] > 0.0)
+
+    def _columns(self, n_features: int, names: Sequence[str] | None) -> NDArray[np.int64]:
+        """Columns that the distance may read."""
+        if not self.config.distance_skips:
+            return np.arange(n_features)
+        if names is None or len(names) != n_features:
+            raise DataError(f"distance_skips needs the names of all {n_features} columns; pass them to fit")
+        kept = [not any(fnmatchcase(name, skip) for skip in self.config.distance_skips) for name in names]
+        if not any(kept):
+            raise DataError(f"distance_skips {self.config.distance_skips} leave the anomaly score no column")
+        return np.flatnonzero(kept)
 
     def _weights(self) -> Mapping[str, float]:
         return {part: float(getattr(self.config, f"{part}_weight")) for part in PARTS}

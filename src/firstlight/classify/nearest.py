@@ -63,6 +63,7 @@ class NearestClass:
         X: NDArray[np.float32],
         code: NDArray[np.int64],
         *,
+        columns: NDArray[np.int64],
         n_components: int,
         n_knots: int,
         min_known: float,
@@ -76,10 +77,11 @@ class NearestClass:
             Rows; NaN where a feature is missing.
         code : int64 array, shape (n_rows,)
             Class of each row.
+        columns : int64 array
+            Features that may be used; of them, those are that enough rows know.
         """
-        known = np.isfinite(X).mean(axis=0) >= min_known
-        columns = np.flatnonzero(known) if known.any() else np.arange(X.shape[1])
-        columns = columns.astype(np.int64)
+        known = np.isfinite(X[:, columns]).mean(axis=0) >= min_known
+        columns = (columns[known] if known.any() else columns).astype(np.int64)
         knots, normal = feature_knots(X[:, columns], n_knots)
         gauss = np.empty((len(X), len(columns)))
         to_gaussian(X, columns, knots, normal, gauss)
