@@ -113,6 +113,12 @@ def test_hours_are_kept_and_those_left_out_say_why():
     assert (ranking.table["start"][3:] == "").all()
 
 
+def test_exposures_allow_for_a_trend_that_fails():
+    table = rank(record("sure", mag=21.5, slope_err=0.01), record("unsure", mag=21.5, slope_err=0.2)).table
+    hours = dict(zip(table["object"], table["hours"], strict=True))
+    assert hours["unsure"] > 1.2 * hours["sure"]
+
+
 def test_starts_are_within_the_dark_hours_and_read_as_times():
     ranking = rank(record("a"), record("b"))
     night = ranking.night
@@ -138,6 +144,7 @@ def test_too_faint_fading_strange_and_unclassified_are_said_in_words():
         record("good"),
         record("faint", mag=24.0, slope=0.0, peak_mjd=START - 9.0),
         record("fading", slope=0.2, mag=21.0),
+        record("old", mag_mjd=START - 6.0, peak_mjd=START - 6.0),
         record("strange", "SNIa", anomaly=0.991),
         record("early", status="not_classified", reason="too_few_observations", label=None, anomaly=None),
         record("dark", **dark),
@@ -146,10 +153,11 @@ def test_too_faint_fading_strange_and_unclassified_are_said_in_words():
     assert "24.0 expected (fainter than the limit 22); 8 days past its brightest" in said["faint"]
     assert "no clear trend" in said["faint"]
     assert "fading 0.20 mag a day" in said["fading"]
+    assert "r 20.5 6 days ago, brightening" in said["old"]
     assert "stranger than 99.1 % of known objects" in said["strange"]
     assert said["early"].startswith("not classified (too few observations)")
     assert "no light seen lately" in said["dark"]
-    assert set(table["object"][table["fate"] == "chosen"]) == {"good", "fading", "strange"}
+    assert set(table["object"][table["fate"] == "chosen"]) == {"good", "fading", "old", "strange"}
 
 
 def test_wishes_change_the_order():

@@ -36,6 +36,7 @@ from firstlight.taxonomy import CLASSES
 __all__ = ["Ranking", "check_ranking_output", "next_evening", "rank_targets", "write_ranking"]
 
 STEADY = 0.02  # mag/day; a slower change is called none
+OLD = 1.5  # days; of a magnitude whose age is said
 LEAST_SHOWN = 0.05  # probability of a wanted class that is worth words
 _MJD_0 = date(1858, 11, 17)
 
@@ -105,7 +106,8 @@ def rank_targets(
 
     The last record of each object before the night counts. Its worth tonight is the utility
     of `followup_utility` in the middle of the night times what airmass and Moon leave of it
-    (`Visibility.factor`); targets are chosen by worth an hour (`choose_targets`).
+    (`Visibility.factor`); targets are chosen by worth an hour (`choose_targets`). Exposures are
+    for one sigma fainter than expected, since a trend may fail.
 
     Parameters
     ----------
@@ -148,11 +150,11 @@ def rank_targets(
     classified = results.status[rows] == CLASSIFIED
     utility = followup_utility(proba, anomaly, classified, brightness, middle, followup)
     seen = visibility(night, results.ra[rows], results.dec[rows], observing)
-    expected = brightness.expected(middle)[0]
+    expected, error = brightness.expected(middle)
     worth = np.nan_to_num(utility.total) * seen.factor
-    plan = choose_targets(worth, expected, night.hours, seen.airmass, telescope)
+    plan = choose_targets(worth, expected + error, night.hours, seen.airmass, telescope)
     order = _order(worth, utility, plan)
-    table = _table(results, rows, night, brightness, utility, seen, plan, expected, worth)
+    table = _table(results, rows, night, brightness, utility, seen, plan, (expected, error), worth)
     table["reasons"] = _reasons(table, results, rows, followup, night)
     table = table.iloc[order].reset_index(drop=True)
     table.insert(0, "rank", np.arange(1, len(table) + 1))
@@ -247,7 +249,7 @@ def _table(
     utility: Utility,
     seen: Visibility,
     plan: Schedule,
-    expected: Array,
+    expected: tuple[Array, Array],
     worth: Array,
 ) -> pd.DataFrame:
     columns: dict[str, Any] = {
@@ -266,7 +268,9 @@ def _table(
         "observable": seen.factor,
         "mag": brightness.mag,
         "band": results.band[rows].astype(object),
-        "mag_expected": expected,
+        "mag_age": night.mjd[0] - brightness.mag_mjd,
+        "mag_expected": expected[0],
+        "mag_expected_err": expected[1],
         "slope": brightness.slope,
         "slope_err": brightness.slope_err,
         "days_since_peak": brightness.mag_mjd - brightness.peak_mjd,
@@ -324,6 +328,8 @@ def _light(row: dict[str, Any], limit_mag: float) -> str:
     if np.isnan(row["mag"]):
         return "no light seen lately"
     words = f"{row['band']} {row['mag']:.1f}"
+    if row["mag_age"] >= OLD:
+        words += f" {row['mag_age']:.0f} days ago"
     if abs(row["slope"]) >= max(STEADY, row["slope_err"]):
         way = "fading" if row["slope"] > 0.0 else "brightening"
         words += f", {way} {abs(row['slope']):.2f} mag a day"
