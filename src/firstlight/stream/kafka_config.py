@@ -1,0 +1,179 @@
+"""Where a Kafka cluster is and how to talk to it: addresses and settings, secrets kept."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from firstlight.errors import SettingsError
+
+__all__ = ["KafkaAddress", "KafkaConfig", "read_kafka_config"]
+
+_ADDRESS = re.compile(r"kafka://(?P<servers>[^/\s@]+)/(?P<topic>[A-Za-z0-9._-]{1,249})")
+_SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):\d{1,5}")
+_SECRET = re.compile(r"password|secret|token|credential|jaas|\.pem$|sasl\.oauthbearer\.config", re.IGNORECASE)
+
+#: Settings on which delivery depends; the stream sets them itself.
+RESERVED = (
+    "bootstrap.servers",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.partition.eof",
+    "auto.offset.reset",
+    "acks",
+    "request.required.acks",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaAddress:
+    """A topic of a cluster.
+
+    Attributes
+    ----------
+    servers : str
+        Some of its brokers, ``host:port``, set apart by commas.
+    topic : str
+        The topic.
+    """
+
+    servers: str
+    topic: str
+
+    @classmethod
+    def parse(cls, url: "str | KafkaAddress") -> Self:
+        """Read ``kafka://host:port[,host:port]/topic``.
+
+        Raises
+        ------
+        SettingsError
+            If it is none.
+
+        Examples
+        --------
+        >>> KafkaAddress.parse("kafka://one:9092,two:9092/alerts")
+        KafkaAddress(servers='one:9092,two:9092', topic='alerts')
+        """
+        if isinstance(url, KafkaAddress):
+            return cls(url.servers, url.topic)
+        match = _ADDRESS.fullmatch(url)
+        if match is None or not all(_SERVER.fullmatch(server) for server in match["servers"].split(",")):
+            # whatever stands before an @ may be a password, so nothing of the address is shown then
+            shown = "the address" if "@" in url else repr(url)
+            raise SettingsError(
+                f"{shown} is no address of a topic: give kafka://host:port[,host:port]/topic; names and "
+                "passwords go into the file of --kafka-config"
+            )
+        return cls(match["servers"], match["topic"])
+
+    def __str__(self) -> str:
+        return f"kafka://{self.servers}/{self.topic}"
+
+
+@dataclass(frozen=True)
+class KafkaConfig:
+    """Settings of librdkafka beyond the stream's own, such as those of SASL and TLS.
+
+    Attributes
+    ----------
+    values : mapping of str to str, int, float or bool
+        By librdkafka's names; never shown.
+    source : str
+        Where they come from.
+
+    Examples
+    --------
+    >>> KafkaConfig({"sasl.password": "swordfish"}, "kafka.toml")
+    KafkaConfig(source='kafka.toml', settings=['sasl.password'])
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if reserved := sorted(self.values.keys() & set(RESERVED)):
+            raise SettingsError(
+                f"{self.source or 'Kafka settings'}: {', '.join(reserved)} cannot be set: the stream needs "
+                "its own values to lose nothing; leave it out"
+            )
+
+    def __repr__(self) -> str:
+        return f"KafkaConfig(source={self.source!r}, settings={sorted(self.values)})"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Values that nobody may see, longest first."""
+        found = {str(value) for name, value in self.values.items() if _SECRET.search(name)}
+        return tuple(sorted((value for value in found if value), key=lambda value: (-len(value), value)))
+
+    def hide(self, text: object) -> str:
+        """A text without the secrets."""
+        shown = str(text)
+        for secret in self.secrets:
+            shown = shown.replace(secret, "***")
+        return shown
+
+
+def read_kafka_config(path: Path) -> KafkaConfig:
+    """Read a file of librdkafka's settings.
+
+    Parameters
+    ----------
+    path : Path
+        TOML where its name ends in ``.toml``; otherwise properties, ``name = value`` a line.
+
+    Returns
+    -------
+    KafkaConfig
+        The settings.
+
+    Raises
+    ------
+    SettingsError
+        If it cannot be read, or a line is none; the message shows no value.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+        raise SettingsError(f"cannot read the Kafka settings {path}: {reason}") from error
+    if path.suffix == ".toml":
+        try:
+            values = _flattened(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"{path}: no TOML: {_without_quotes(error)}") from None
+    else:
+        values = {}
+        for number, line in enumerate(text.splitlines(), 1):
+            line = line.strip()
+            if not line or line[0] in "#!":
+                continue
+            name, separator, value = line.partition("=")
+            if not separator or not name.strip():
+                raise SettingsError(f"{path}: line {number} is no setting; write name = value")
+            values[name.strip()] = value.strip()
+    for name, value in values.items():
+        if not isinstance(value, str | int | float | bool):
+            raise SettingsError(
+                f"{path}: {name} is a {type(value).__name__}; give a text, a number or a truth"
+            )
+    return KafkaConfig(values, str(path))
+
+
+def _flattened(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables to dotted names: TOML reads ``sasl.password = ...`` as a table in a table."""
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        flat |= (
+            _flattened(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+        )
+    return flat
+
+
+def _without_quotes(error: Exception) -> str:
+    """Where a TOML error is, without the text that it may quote."""
+    place = re.search(r"\(at .*\)", str(error))
+    return place[0] if place else "it cannot be parsed"
