@@ -122,6 +122,19 @@ def test_standard_output_carries_records_alone(expected, lines, bundle, tmp_path
     assert done.stdout_bytes == expected
 
 
+def test_alerts_come_through_a_pipe_and_twice_is_once(expected, lines, bundle, tmp_path):
+    command = _command("-", tmp_path / "o.jsonl", bundle, tmp_path / "s")
+    for _ in range(2):
+        done = subprocess.run(command, input=lines.read_bytes(), capture_output=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "o.jsonl").read_bytes() == expected
+
+
+def test_the_live_table_shows_what_was_said_last(lines, bundle, tmp_path, capsys):
+    options = ("--source", lines, "--sink", tmp_path / "o", "--bundle", bundle, "--state", tmp_path / "s")
+    assert "objects" in stream(*options, "--live", capsys=capsys)
+
+
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [

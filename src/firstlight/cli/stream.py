@@ -33,7 +33,7 @@ _PATIENCE_S = {True: 600.0, False: 10.0}  # with a broker, and with files alone
 @app.command(epilog=_EPILOG)
 def stream(
     source: Annotated[
-        str, typer.Option(help="Alerts: kafka://HOST:PORT/TOPIC, a file, or a folder of files.")
+        str, typer.Option(help="Alerts: kafka://HOST:PORT/TOPIC, a file, a folder, or - for JSON lines.")
     ],
     sink: Annotated[str, typer.Option(help="Results: kafka://HOST:PORT/TOPIC, a file, or - for stdout.")],
     state: Annotated[Path, typer.Option(help="Folder of the state; a worker goes on where it ended.")],
@@ -68,7 +68,9 @@ def stream(
         typer.Option(help="File of Kafka's own settings (SASL, TLS); its secrets are never shown."),
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Alerts of a micro-batch at most.")] = 512,
-    linger_ms: Annotated[float, typer.Option(min=0.0, help="Longest wait for it to fill [ms].")] = 20.0,
+    linger_ms: Annotated[
+        float, typer.Option(min=0.0, help="Longest wait for alerts before looking around [ms].")
+    ] = 50.0,
     forget_days: Annotated[
         float, typer.Option(help="An object without an observation for so long begins anew [days].")
     ] = 400.0,
@@ -97,6 +99,7 @@ def stream(
     from firstlight.pipeline import Pipeline
     from firstlight.stream.decoder import alert_decoder
     from firstlight.stream.metrics import Metrics, MetricsServer
+    from firstlight.stream.pipe_source import PipeSource
     from firstlight.stream.records import result_format
     from firstlight.stream.sources import open_source
     from firstlight.stream.stores import StateFolder
@@ -123,7 +126,9 @@ def stream(
         stack.enter_context(threadpool_limits(1))
         alerts = stack.enter_context(
             closing(
-                open_source(
+                PipeSource()
+                if source == "-"
+                else open_source(
                     source, group=group, kafka_config=kafka_config, follow=follow, until_end=until_end
                 )
             )

@@ -29,7 +29,7 @@ COUNTERS: dict[str, tuple[str | None, str]] = {
     "late": (None, "Alerts with observations older than known ones."),
     "forgotten": (None, "Objects that began anew after a long silence."),
     "evicted": (None, "Objects removed from the store after a long silence."),
-    "damaged": (None, "State rows whose checksum failed; rebuilt from history."),
+    "damaged": (None, "Logs that are none of ours; their objects begin anew."),
     "compacted": (None, "Logs rewritten as one entry."),
     "retries": ("of", "Attempts repeated because something was away."),
     "batches": (None, "Micro-batches."),
@@ -39,6 +39,7 @@ GAUGES: dict[str, str] = {
     "partitions": "Partitions that this worker holds.",
     "objects": "Objects in the store.",
     "state_bytes": "Size of the store.",
+    "damaged_rows": "Rows whose checksum failed since their partition was gained.",
     "lag": "Messages not yet read, where the source knows.",
     "stream_mjd": "Median time of recent alerts (MJD TAI).",
 }

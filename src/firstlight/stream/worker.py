@@ -64,7 +64,7 @@ class WorkerConfig:
     batch : int
         Messages of a micro-batch at most.
     linger_ms : float
-        Longest wait for a micro-batch to fill [ms].
+        Longest wait for alerts when there are none [ms]; those that are there go at once.
     forget_days : float
         An object without an observation for so long begins anew [day].
     keep_skips : bool
@@ -87,7 +87,7 @@ class WorkerConfig:
     """
 
     batch: int = 512
-    linger_ms: float = 20.0
+    linger_ms: float = 50.0
     forget_days: float = 400.0
     keep_skips: bool = False
     patience_s: float = 600.0
@@ -545,6 +545,7 @@ class Worker:
                 self.metrics.count("evicted", n=store.evict(before, self.config.evict_objects))
         self.metrics.gauges["objects"] = sum(store.n_objects for store in self._stores.values())
         self.metrics.gauges["state_bytes"] = sum(store.size_bytes for store in self._stores.values())
+        self.metrics.gauges["damaged_rows"] = sum(store.damaged for store in self._stores.values())
         lag = self._source.lag()
         if lag is not None:
             self.metrics.gauges["lag"] = lag
