@@ -1,0 +1,174 @@
+"""Alerts a second, latency and bursts over the real broker."""
+
+import json
+import subprocess
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from streaming.chain import Results, Workers, broker_with, send
+from streaming.night import Night
+
+#: Preset, bytes of a packet: alerts sent, and the aim [alerts/s].
+RUNS = {
+    ("fast", 30_000): (60_000, 5000),
+    ("fast", 80_000): (30_000, 2700),
+    ("default", 30_000): (12_000, 600),
+    ("default", 80_000): (12_000, 600),
+}
+N_WORKERS = (1, 2)
+#: Part of the alerts over which the rate is taken: workers have begun, none has ended.
+WINDOW = (0.3, 0.95)
+RATE, LATENCY_S, WARM_UP = 300, 60, 6000
+LATENCY_AIM_MS = {"p50": 20, "p99": 100}
+BURST, BURST_AIM_S = 10_000, 5.0
+
+
+def throughput(bundles: dict[str, Path | None], source: Path | None, repeats: int) -> dict[str, Any]:
+    """Alerts a second from a topic that was filled before, with one and with two workers."""
+    result: dict[str, Any] = {"window": WINDOW}
+    for (name, size), (n_alerts, aim) in RUNS.items():
+        if name not in bundles:
+            continue
+        night = Night(n_alerts, size, source)
+        with broker_with("alerts") as broker:
+            send(broker, "alerts", night.packets())
+            figures: dict[str, Any] = {"packets": night.describe(), "aim_alerts_per_s": aim}
+            for n_workers in N_WORKERS:
+                runs = []
+                for i in range(repeats):
+                    sink = f"results-{n_workers}-{i}"
+                    broker.create_topic(sink, 4)
+                    with Workers(broker, bundles[name], n_workers, sink=sink, group=sink) as workers:
+                        runs.append(rate(workers.wait_for(n_alerts), n_alerts))
+                    check(broker, sink, n_alerts)
+                runs.sort(key=lambda run: run["alerts_per_s"])
+                figures[f"{n_workers} worker{'s' * (n_workers > 1)}"] = runs[len(runs) // 2] | {
+                    "all_runs": [run["alerts_per_s"] for run in runs]
+                }
+        result[f"{name}, {size // 1000} kB"] = figures
+        print(name, size, figures, flush=True)
+    return result
+
+
+def rate(series: list[tuple[float, int, float]], n_alerts: int) -> dict[str, int]:
+    """Alerts a second in the window, and the workers' processor time an alert, from their own counters."""
+    t, n, cpu = np.array(series).T
+    place = [n_alerts * part for part in WINDOW]
+    start, end = np.interp(place, n, t)
+    used = np.diff(np.interp(place, n, cpu))[0]
+    return {
+        "alerts_per_s": round((place[1] - place[0]) / (end - start)),
+        "worker_cpu_us_an_alert": round(1e6 * used / (place[1] - place[0])),
+    }
+
+
+def check(broker: Any, topic: str, n_alerts: int) -> None:
+    """Every alert has one result."""
+    results = Results(broker, topic)
+    keys = {
+        tuple(json.loads(value)[k] for k in ("object", "alert")) for _, value in results.read(n_alerts, 60)
+    }
+    results.close()
+    if len(keys) != n_alerts:
+        raise SystemExit(f"{topic}: {len(keys)} results for {n_alerts} alerts")
+
+
+def latency(bundles: dict[str, Path | None], source: Path | None, repeats: int) -> dict[str, Any]:
+    """Milliseconds from handing an alert to the broker's client to holding its result, at a steady rate."""
+    result: dict[str, Any] = {"alerts_per_s": RATE, "seconds": LATENCY_S, "aim_ms": LATENCY_AIM_MS}
+    n = RATE * LATENCY_S
+    for name, bundle in bundles.items():
+        for size in (30_000, 80_000):
+            runs = []
+            for _ in range(repeats):
+                runs.append(one_latency(bundle, Night(WARM_UP + n, size, source), n))
+                print(name, size, runs[-1], flush=True)
+            runs.sort(key=lambda run: run["p99"])
+            result[f"{name}, {size // 1000} kB"] = runs[len(runs) // 2] | {"repeats": repeats}
+    return result
+
+
+def one_latency(bundle: Path | None, night: Night, n: int) -> dict[str, Any]:
+    with broker_with("alerts", "results") as broker, Workers(broker, bundle, 1) as workers:
+        packets = night.packets()
+        workers.wait_ready()
+        send(broker, "alerts", islice(packets, WARM_UP))
+        workers.wait_for(WARM_UP)
+        results = Results(broker, "results")
+        held = dict(read_alerts(results, WARM_UP))
+        sender = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "streaming.sender",
+                broker.address,
+                *night.words(),
+                str(WARM_UP),
+                str(RATE),
+            ],
+            stdout=subprocess.PIPE,
+            cwd=Path(__file__).parents[1],
+        )
+        held = dict(read_alerts(results, n, 60 + LATENCY_S))
+        out, _ = sender.communicate(timeout=30)
+        results.close()
+    sent = json.loads(out)
+    if set(sent) != set(held):
+        raise SystemExit(f"{len(held)} results for {len(sent)} alerts")
+    late_ms = np.array([(held[alert] - t) * 1e3 for alert, t in sent.items()])
+    late_ms = late_ms[RATE * 2 :]  # the first seconds: clients find their partitions
+    return {name: round(float(np.quantile(late_ms, q)), 2) for name, q in QUANTILES.items()}
+
+
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
+
+
+def read_alerts(results: Results, n: int, timeout_s: float = 60.0) -> Any:
+    """Names of alerts and when their results were held."""
+    for now, value in results.read(n, timeout_s):
+        yield json.loads(value)["alert"], now
+
+
+def burst(bundles: dict[str, Path | None], source: Path | None, repeats: int) -> dict[str, Any]:
+    """Seconds from the first of many alerts that come at once to the last result."""
+    result: dict[str, Any] = {"alerts": BURST, "aim_s": BURST_AIM_S}
+    for name, bundle in bundles.items():
+        for size in (30_000, 80_000):
+            night = Night(WARM_UP + BURST, size, source)
+            runs: dict[int, list[float]] = {}
+            for n_workers in N_WORKERS:
+                for _ in range(repeats):
+                    runs.setdefault(n_workers, []).append(one_burst(bundle, night, n_workers))
+                    print(name, size, n_workers, runs[n_workers], flush=True)
+            result[f"{name}, {size // 1000} kB"] = {
+                f"{n} worker{'s' * (n > 1)}": {
+                    "seconds": round(float(np.median(times)), 2),
+                    "all_runs": [round(t, 2) for t in sorted(times)],
+                }
+                for n, times in runs.items()
+            }
+    return result
+
+
+def one_burst(bundle: Path | None, night: Night, n_workers: int) -> float:
+    with broker_with("alerts", "results") as broker, Workers(broker, bundle, n_workers) as workers:
+        packets = list(night.packets())
+        workers.wait_ready()
+        send(broker, "alerts", packets[:WARM_UP])
+        workers.wait_for(WARM_UP)
+        results = Results(broker, "results")
+        for _ in results.read(WARM_UP, 60):
+            pass
+        time.sleep(1.0)
+        start = time.time()
+        send(broker, "alerts", packets[WARM_UP:])
+        ends = [now for now, _ in results.read(BURST, 120)]
+        results.close()
+    if len(ends) != BURST:
+        raise SystemExit(f"{len(ends)} results for {BURST} alerts")
+    return ends[-1] - start
