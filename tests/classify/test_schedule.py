@@ -75,6 +75,17 @@ def test_worthless_and_unknown_are_never_chosen():
     assert np.isnan(plan.start).all()
 
 
+def test_hours_are_rather_left_over_than_spent_on_little():
+    worth = np.array([0.5, 0.009])
+    assert choose_targets(worth, np.full(2, 18.0), GRID, up((0, 6), (0, 6))).fate.tolist() == [
+        CHOSEN,
+        NO_WORTH,
+    ]
+    config = ScheduleConfig(least_worth=0.0)
+    plan = choose_targets(worth, np.full(2, 18.0), GRID, up((0, 6), (0, 6)), config)
+    assert plan.fate.tolist() == [CHOSEN, CHOSEN]
+
+
 def test_without_a_night_or_targets_nothing_is_chosen():
     nothing = np.empty(0)
     plan = choose_targets(np.ones(2), np.full(2, 18.0), nothing, np.empty((2, 0)))

@@ -16,7 +16,7 @@ __all__ = ["Schedule", "ScheduleConfig", "choose_targets", "exposure_hours"]
 
 #: What became of a target.
 CHOSEN = "chosen"
-NO_WORTH = "worth nothing tonight"
+NO_WORTH = "worth too little tonight"
 NOT_UP = "not up long enough"
 NO_TIME = "no hours left"
 NO_GAP = "its time is taken by better targets"
@@ -40,6 +40,8 @@ class ScheduleConfig:
         Shortest exposure [hour].
     overhead : float
         Pointing, acquisition and readout of each target [hour].
+    least_worth : float
+        What a target must be worth to be pointed at; hours may be left over.
 
     Raises
     ------
@@ -52,13 +54,16 @@ class ScheduleConfig:
     hours_at_limit: float = 1.0
     shortest: float = 0.1
     overhead: float = 0.1
+    least_worth: float = 0.01
 
     def __post_init__(self) -> None:
-        values = (self.hours, self.hours_at_limit, self.shortest, self.overhead, self.limit_mag)
-        if not (np.isfinite(values).all() and min(values[:3]) > 0.0 and self.overhead >= 0.0):
+        times = (self.hours, self.hours_at_limit, self.shortest)
+        others = (self.overhead, self.limit_mag, self.least_worth)
+        if not (np.isfinite(times + others).all() and min(times) > 0.0 and self.overhead >= 0.0):
             raise SettingsError(
                 f"hours {self.hours:g}, hours_at_limit {self.hours_at_limit:g}, shortest {self.shortest:g} "
-                f"must be above 0, overhead {self.overhead:g} at least 0, limit_mag {self.limit_mag:g} finite"
+                f"must be above 0, overhead {self.overhead:g} at least 0, limit_mag {self.limit_mag:g} "
+                f"and least_worth {self.least_worth:g} finite"
             )
 
 
@@ -134,7 +139,8 @@ def choose_targets(
     Parameters
     ----------
     worth : float64 array, shape (n_targets,)
-        What each is worth tonight; targets worth 0 or NaN are never chosen.
+        What each is worth tonight; targets worth less than ``least_worth``, 0 or NaN are
+        never chosen.
     mag : float64 array, shape (n_targets,)
         Magnitude expected tonight [mag].
     grid : float64 array, shape (n_steps,)
@@ -159,7 +165,8 @@ def choose_targets(
     fate = np.full(n_targets, NO_WORTH, dtype="U40")
     free = np.ones(n_steps, dtype=bool)
     left, chosen = config.hours, []
-    rate = np.where(np.isfinite(worth) & (worth > 0.0), worth, 0.0) / np.maximum(hours, 1e-9)
+    enough = (worth > 0.0) & (worth >= config.least_worth)  # false for NaN
+    rate = np.where(enough, worth, 0.0) / np.maximum(hours, 1e-9)
     for i in np.argsort(-rate, kind="stable"):
         if rate[i] <= 0.0:
             break
