@@ -155,6 +155,11 @@ def test_rising_beats_fading():
     assert u.rising[1] == 0.5
 
 
+def test_a_slope_without_error_is_certain():
+    u = rate(certain("TDE", "TDE"), slope=[-0.1, 0.1], slope_err=0.0)
+    assert u.rising.tolist() == [1.0, 0.0]
+
+
 def test_an_unseen_object_is_worth_nothing_and_an_unclassified_one_unknown():
     u = rate(certain("KN", "KN"), mag=np.nan, slope=np.nan, peak_mjd=np.nan, classified=[True, False])
     assert u.total[0] == 0.0

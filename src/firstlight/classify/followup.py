@@ -45,6 +45,7 @@ N_IN_SURVEY: Mapping[str, int] = MappingProxyType(
     }
 )
 RARE = ("KN", "TDE", "SLSN-I", "SNIa-91bg", "SNIax", "CaRT", "ILOT", "PISN")
+LEAST_ERR = 1e-6  # mag/day; a record may have rounded a slope's error to 0
 SOFTNESS = 0.1  # mag; a limit is never sharper than the weather
 
 Array = NDArray[np.float64]
@@ -301,7 +302,7 @@ def _rate(  # type: ignore[no-untyped-def]
         bright, peak, rising = 0.0, 0.0, 0.0
         if mag[i] == mag[i]:
             bright = _normal((limit - mag[i]) / math.sqrt(mag_err[i] * mag_err[i] + SOFTNESS * SOFTNESS))
-            rising = _normal(-slope[i] / slope_err[i])
+            rising = _normal(-slope[i] / max(slope_err[i], LEAST_ERR))
             past = mag_mjd[i] - peak_mjd[i] if mag_mjd[i] > peak_mjd[i] else 0.0
             past += (1.0 - rising) * max(when[i] - mag_mjd[i], 0.0)
             near = math.exp(-0.5 * (past / peak_days) ** 2)
