@@ -135,7 +135,8 @@ def test_the_schema_can_be_had_without_a_stream(tmp_path: Path) -> None:
     [
         ((), "name a --sink"),
         (("--sink", "a.csv"), "FILE.avro, FILE.jsonl, or a folder"),
-        (("--sink", "kafka://nowhere"), "expected kafka://HOST:PORT/TOPIC"),
+        (("--sink", "kafka://nowhere"), "kafka://host:port"),
+        (("--sink", "kafka://h:1/t", "--kafka-config", "none.toml"), "none.toml"),
         (("--sink", "a.avro", "--rate", 1, "--speedup", 2), "exclude each other"),
         (("--sink", "a.avro", "--rate", 0), "rate is a positive number"),
         (("--sink", "a.avro", "--from-mjd", 2, "--to-mjd", 1), "is not before"),

@@ -222,6 +222,7 @@ def test_at_most_so_many_alerts_are_sent(sample: LightCurves) -> None:
 def test_alerts_have_names_of_their_own_that_depend_on_object_and_place_alone(sample: LightCurves) -> None:
     replay = Replay(sample)
     names = [alert.alert_id for alert in replay.alerts()]
+    assert names == [str(number) for number in replay.alert_numbers]
     assert len(set(names)) == len(names)
     few = Replay(sample.take(np.arange(40, 50)), ReplayConfig(from_mjd=59700.0, shuffle_night=True, seed=5))
     assert {alert.alert_id for alert in few.alerts()} < set(names)

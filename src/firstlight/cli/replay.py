@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from firstlight.stream.replay import Replay, ReplayPacket
     from firstlight.stream.replay_sinks import PacketSink
 
-__all__ = ["follow", "open_sink", "replay"]
+__all__ = ["replay"]
 
 _REFRESH_S = 0.2
 _SECONDS_A_DAY = 86_400.0
@@ -83,6 +83,10 @@ def replay(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Number objects whose names are no integers, and write here (CSV) which is which."),
     ] = None,
+    kafka_config: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="File of Kafka's own settings (SASL, TLS); its secrets are never shown."),
+    ] = None,
     schema_out: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="Folder to write the packets' Avro schema to, for other consumers of the topic."),
@@ -112,7 +116,7 @@ def replay(
         seed=seed,
     )
     paced((), rate=rate, speedup=speedup)  # a wrong pace is known before the data are read
-    target = open_sink(sink)
+    target = _open_sink(sink, kafka_config)
     stream = Replay(read_light_curves(data, metadata, objects, None), config)
     packets = paced(target.packets(stream), rate=rate, speedup=speedup)
     if names is not None:
@@ -121,7 +125,7 @@ def replay(
     n_sent, n_bytes = 0, 0
     try:
         with target:
-            for packet in follow(packets, len(stream)):
+            for packet in _follow(packets, len(stream)):
                 target.write(packet)
                 n_sent, n_bytes = n_sent + 1, n_bytes + len(packet.value)
     except KeyboardInterrupt:
@@ -136,15 +140,19 @@ def replay(
     )
 
 
-def open_sink(sink: str) -> "PacketSink":
+def _open_sink(sink: str, kafka_config: Path | None) -> "PacketSink":
     """The sink that an address or a path means."""
-    from firstlight.stream.replay_kafka import KafkaTopic
     from firstlight.stream.replay_sinks import open_file_sink
 
-    return KafkaTopic(sink) if sink.startswith("kafka:") else open_file_sink(sink)
+    if not sink.startswith("kafka:"):
+        return open_file_sink(sink)
+    from firstlight.stream.kafka import read_kafka_config
+    from firstlight.stream.replay_kafka import KafkaTopic
+
+    return KafkaTopic(sink, None if kafka_config is None else read_kafka_config(kafka_config))
 
 
-def follow(packets: "Iterator[ReplayPacket]", total: int) -> "Iterator[ReplayPacket]":
+def _follow(packets: "Iterator[ReplayPacket]", total: int) -> "Iterator[ReplayPacket]":
     """Let packets pass and show how many, how fast, and the date in the stream."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

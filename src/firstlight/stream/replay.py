@@ -180,6 +180,11 @@ class Replay:
         """Position of the object of each alert, shape (n_alerts,)."""
         return self._owner
 
+    @property
+    def alert_numbers(self) -> NDArray[np.int64]:
+        """Name of each alert, a repeated one's twice, shape (n_alerts,)."""
+        return self._source_id[self.rows]
+
     def packets(self, frame: bytes = CONFLUENT_FRAME) -> Iterator[ReplayPacket]:
         """The stream as packets of our LSST-like schema, made as they are asked for.
 

@@ -1,0 +1,107 @@
+"""`firstlight demo`: the whole chain on this machine, live in the terminal."""
+
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Optional
+
+import typer
+
+from firstlight.cli.app import PLASTICC, Data, Metadata, Seed, TruthFile, app, console
+from firstlight.cli.data import read_labelled
+from firstlight.errors import DataError
+
+__all__ = ["demo"]
+
+_GRACE_S = 5.0  # for a machine that does not keep the rate
+
+
+@app.command(epilog="Example: firstlight demo --seconds 30 --rate 300 --packet-kb 30")
+def demo(
+    data: Data = PLASTICC,
+    metadata: Metadata = None,
+    truth: TruthFile = None,
+    bundle: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Trained bundle; default: the one shipped with firstlight."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=1.0, help="How long to send alerts.")] = 60.0,
+    rate: Annotated[float, typer.Option(min=0.1, help="Alerts a second.")] = 100.0,
+    packet_kb: Annotated[float, typer.Option(min=0.0, help="Size of a packet: LSST's have 30 to 80.")] = 30.0,
+    every_observation: Annotated[
+        bool,
+        typer.Option(
+            "--every-observation", help="Every observation sends an alert; by default detections, as at LSST."
+        ),
+    ] = False,
+    seed: Seed = 0,
+) -> None:
+    """Start a broker, replay labelled objects into it, classify them, and show the answers live."""
+    from firstlight.pipeline import Pipeline, default_bundle
+    from firstlight.stream.broker import LocalBroker
+    from firstlight.stream.demo import choose_objects, run_demo
+    from firstlight.stream.live_table import LiveTable
+    from firstlight.stream.replay import Replay, ReplayConfig
+
+    folder = bundle or default_bundle()
+    curves, labels = read_labelled(data, metadata, truth, None)
+    known = Pipeline.load(folder).trained_on(curves.object_id)
+    if known.all():
+        console.print(
+            "The bundle was trained on all of these objects: the score shows that the chain works, not how "
+            "well it classifies."
+        )
+    else:
+        curves, labels = curves.take(~known), labels[~known]
+    n_obs = curves.n_obs if every_observation else curves.keep(curves.detected).n_obs
+    n_alerts = max(round(seconds * rate), 2)
+    chosen = choose_objects(n_obs, labels, n_alerts, seed)
+    if not len(chosen):
+        raise DataError(f"{data}: no object sends an alert")
+    config = ReplayConfig(
+        detections_only=not every_observation,
+        max_alerts=n_alerts,
+        packet_bytes=round(packet_kb * 1000),
+        renumber=True,
+    )
+    stream = Replay(curves.take(chosen), config)
+    answers = dict(zip(map(str, stream.numbers.tolist()), labels[chosen].tolist(), strict=True))
+    console.print(
+        f"{len(stream):,} alerts of {len(chosen):,} objects; the worker starts, which takes a moment",
+        highlight=False,
+    )
+    with (
+        _ended_by_signals(),
+        tempfile.TemporaryDirectory(prefix="firstlight-demo-") as work,
+        LocalBroker() as broker,
+        LiveTable(truth=answers, total=len(stream), console=console) as table,
+    ):
+
+        def worker(source: str, sink: str) -> Sequence[str]:
+            return [
+                *(sys.executable, "-m", "firstlight", "stream", "--source", source, "--sink", sink),
+                *("--bundle", str(folder), "--state", str(Path(work) / "state")),
+            ]
+
+        log, limit = Path(work) / "worker.log", seconds + _GRACE_S
+        tally = run_demo(stream, answers, broker, worker, table, rate=rate, seconds=limit, log=log)
+    console.print(tally.summary(), highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the block as an exception does, so that no child is left."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {one: signal.signal(one, stop) for one in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
