@@ -11,9 +11,11 @@ from firstlight.bundle import (
     FORMAT_VERSION,
     Manifest,
     check_destination,
+    find_bundle,
     is_bundle,
     open_bundle,
     read_manifest,
+    shipped_bundles,
     write_bundle,
 )
 from firstlight.errors import BundleError, BundleVersionError
@@ -389,3 +391,21 @@ def test_a_destination_is_checked_before_work_is_done(tmp_path):
         with pytest.raises(BundleError, match="choose another"):
             check_destination(taken)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_bundle_is_found_by_path_and_by_name(tmp_path):
+    names = shipped_bundles()
+    assert "default" in names
+    assert find_bundle() == find_bundle("default") == names["default"]
+    assert find_bundle(tmp_path) == tmp_path
+
+
+def test_a_folder_counts_before_a_name(tmp_path, monkeypatch):
+    (tmp_path / "default").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find_bundle("default") == Path("default")
+
+
+def test_neither_path_nor_name_says_what_there_is():
+    with pytest.raises(BundleError, match=r"those that ship are .*default"):
+        find_bundle("nowhere")

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from firstlight.bundle import shipped_bundles
 from firstlight.config import load_preset
 from firstlight.evaluate import Predictions
 from firstlight.lightcurves import LightCurves
-from firstlight.pipeline import Pipeline, default_bundle
+from firstlight.pipeline import Pipeline
 from firstlight.taxonomy import GALACTIC, PLASTICC
 
 
@@ -21,7 +22,7 @@ def said(shipped, sample) -> Predictions:
 
 
 def test_it_is_small_enough_to_ship():
-    size = sum(path.stat().st_size for path in default_bundle().rglob("*") if path.is_file())
+    size = sum(path.stat().st_size for path in shipped_bundles()["default"].rglob("*") if path.is_file())
     assert size < 12e6
 
 

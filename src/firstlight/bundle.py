@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,11 @@ __all__ = [
     "FileRecord",
     "Manifest",
     "check_destination",
+    "find_bundle",
     "is_bundle",
     "open_bundle",
     "read_manifest",
+    "shipped_bundles",
     "write_bundle",
 ]
 
@@ -236,6 +239,42 @@ def read_manifest(folder: str | Path) -> Manifest:
         info=info,
         files=files,
     )
+
+
+def shipped_bundles() -> dict[str, Path]:
+    """Names and folders of the bundles that ship with firstlight."""
+    folder = Path(str(resources.files("firstlight") / "models"))
+    return {path.name: path for path in sorted(folder.glob("*")) if is_bundle(path)}
+
+
+def find_bundle(source: str | Path | None = None) -> Path:
+    """Folder of a bundle, by path or by the name of one that ships with firstlight.
+
+    Parameters
+    ----------
+    source : path or str, optional
+        A folder, or a name of `shipped_bundles`; by default ``default``.
+
+    Raises
+    ------
+    BundleError
+        If there is neither such a folder nor such a name.
+
+    Examples
+    --------
+    >>> find_bundle("default").name
+    'default'
+    """
+    shipped = shipped_bundles()
+    name = "default" if source is None else str(source)
+    if source is not None and Path(source).is_dir():
+        return Path(source)
+    if name not in shipped:
+        raise BundleError(
+            f"no bundle {name!r}: no such folder, and those that ship are {', '.join(shipped) or 'none'}; "
+            "train one with `firstlight train --out FOLDER`"
+        )
+    return shipped[name]
 
 
 def is_bundle(folder: str | Path) -> bool:

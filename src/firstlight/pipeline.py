@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import resources
 from os import cpu_count
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from firstlight.bundle import open_bundle, write_bundle
+from firstlight.bundle import find_bundle, open_bundle, write_bundle
 from firstlight.classify import (
     CLASSIFIERS,
     AnomalyScorer,
@@ -44,7 +43,7 @@ from firstlight.preprocess.steps import CONTEXT_NAMES, make_steps
 from firstlight.settings import from_table, to_table
 from firstlight.taxonomy import CLASSES
 
-__all__ = ["Pipeline", "default_bundle"]
+__all__ = ["Pipeline"]
 
 Report = Callable[[str, float], None]
 
@@ -502,15 +501,16 @@ class Pipeline:
 
         Parameters
         ----------
-        folder : path, optional
-            A bundle folder; by default the one that ships with firstlight.
+        folder : path or str, optional
+            A bundle folder, or the name of one that ships with firstlight (``default``,
+            ``fast``); by default ``default``.
 
         Raises
         ------
         BundleError
             If the folder is not a bundle of ours, or damaged.
         """
-        path = default_bundle() if folder is None else Path(folder)
+        path = find_bundle(folder)
         manifest = open_bundle(path, kind=BUNDLE_KIND)
         absent = [name for name in ("pipeline.json", SEEN_FILE) if name not in manifest.files]
         if absent:
@@ -529,20 +529,6 @@ class Pipeline:
         pipeline.info = dict(manifest.info)
         pipeline.bundle_version = manifest.fingerprint
         return pipeline
-
-
-def default_bundle() -> Path:
-    """Folder of the bundle that ships with firstlight.
-
-    Raises
-    ------
-    BundleError
-        If this installation carries none.
-    """
-    path = Path(str(resources.files("firstlight") / "models" / "default"))
-    if not path.is_dir():
-        raise BundleError(f"no shipped bundle in {path}; train one and name it with --bundle")
-    return path
 
 
 # --- private --------------------------------------------------------------------

@@ -253,10 +253,9 @@ def info(
     """Say what a bundle is: preset, classes, training set, files and their checksums."""
     from rich.table import Table
 
-    from firstlight.bundle import open_bundle
-    from firstlight.pipeline import default_bundle
+    from firstlight.bundle import find_bundle, open_bundle
 
-    folder = bundle or default_bundle()
+    folder = find_bundle(bundle)
     manifest = open_bundle(folder)
     table = Table(show_header=False, box=None)
     table.add_row("bundle", f"{folder} ({manifest.kind}, checksums verified)")

@@ -41,13 +41,14 @@ def demo(
     seed: Seed = 0,
 ) -> None:
     """Start a broker, replay labelled objects into it, classify them, and show the answers live."""
-    from firstlight.pipeline import Pipeline, default_bundle
+    from firstlight.bundle import find_bundle
+    from firstlight.pipeline import Pipeline
     from firstlight.stream.broker import LocalBroker
     from firstlight.stream.demo import choose_objects, run_demo
     from firstlight.stream.live_table import LiveTable
     from firstlight.stream.replay import Replay, ReplayConfig
 
-    folder = bundle or default_bundle()
+    folder = find_bundle(bundle)
     curves, labels = read_labelled(data, metadata, truth, None)
     known = Pipeline.load(folder).trained_on(curves.object_id)
     if known.all():
