@@ -265,6 +265,15 @@ def test_a_broker_that_is_not_there_is_waited_for_with_a_warning(caplog):
     source.close()
 
 
+def test_a_topic_that_comes_later_is_found(broker, caplog):
+    name = f"later-{next(_number)}"
+    source = open_at(broker, name, {})
+    read(source, lambda _: "waiting for it" in caplog.text)
+    send(broker, name, range(3))  # the broker makes topics that are written to
+    assert values_of(read(source, lambda records: len(records) == 3)) == [0, 1, 2]
+    source.close()
+
+
 def test_without_the_client_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "confluent_kafka", None)
     for make in (KafkaSource, KafkaSink):

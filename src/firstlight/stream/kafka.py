@@ -44,6 +44,7 @@ _CONSUMER: dict[str, Any] = {
     "session.timeout.ms": 6000,
     "heartbeat.interval.ms": 1500,
     "partition.assignment.strategy": "cooperative-sticky",
+    "topic.metadata.refresh.interval.ms": 5000,  # a topic, or partitions, that come later are found by it
     "check.crcs": True,
 }
 _PRODUCER: dict[str, Any] = {
