@@ -7,14 +7,13 @@ import logging
 import pytest
 
 from firstlight.errors import SettingsError
-from firstlight.stream.logs import LOGGER, configure_logs, log
+from firstlight.stream.logs import LOGGER, configure_logs, log, release_logs
 
 
 @pytest.fixture(autouse=True)
 def _restored():
-    before = (LOGGER.handlers[:], LOGGER.level, LOGGER.propagate)
     yield
-    LOGGER.handlers[:], LOGGER.level, LOGGER.propagate = before
+    release_logs()
 
 
 def test_json_lines_carry_the_fields_of_the_event():
@@ -65,3 +64,24 @@ def test_a_second_configuration_replaces_the_first():
     assert "quiet" not in second.getvalue()
     with pytest.raises(SettingsError, match="json or text"):
         configure_logs("xml")
+
+
+def test_what_the_parts_below_say_every_batch_is_said_once():
+    out = io.StringIO()
+    configure_logs("text", stream=out)
+    below = logging.getLogger("firstlight.preprocess.calibrate")
+    for n in range(5):
+        below.warning("E(B-V) is unknown for %d objects", n)
+        log(logging.INFO, "batch")
+    assert out.getvalue().count("E(B-V) is unknown for 0 objects") == 1
+    assert out.getvalue().count("E(B-V)") == 1
+    assert out.getvalue().count("batch") == 5
+
+
+def test_released_the_logs_go_where_they_went_before(caplog):
+    out = io.StringIO()
+    configure_logs("text", stream=out)
+    release_logs()
+    log(logging.WARNING, "to others")
+    assert out.getvalue() == ""
+    assert "to others" in caplog.text

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -105,7 +105,6 @@ def stream(
     from firstlight.stream.stores import StateFolder
     from firstlight.stream.worker import Worker, WorkerConfig
 
-    _configure_logs(log_format, kafka_config)
     config = WorkerConfig(
         batch=batch,
         linger_ms=linger_ms,
@@ -123,6 +122,7 @@ def stream(
     )
     metrics = Metrics(pipeline.bundle_version)
     with ExitStack() as stack:
+        stack.callback(_configure_logs(log_format, kafka_config))
         stack.enter_context(threadpool_limits(1))
         alerts = stack.enter_context(
             closing(
@@ -161,8 +161,9 @@ def _one_math_thread() -> None:
         os.environ.setdefault(name, "1")  # for libraries that are not loaded yet
 
 
-def _configure_logs(form: Literal["text", "json"], kafka_config: Path | None) -> None:
-    from firstlight.stream.logs import configure_logs
+def _configure_logs(form: Literal["text", "json"], kafka_config: Path | None) -> Callable[[], None]:
+    """Begin to log; give what ends it."""
+    from firstlight.stream.logs import configure_logs, release_logs
 
     secrets: tuple[str, ...] = ()
     if kafka_config is not None:
@@ -170,6 +171,7 @@ def _configure_logs(form: Literal["text", "json"], kafka_config: Path | None) ->
 
         secrets = read_kafka_config(kafka_config).secrets
     configure_logs(form, secrets=secrets)
+    return release_logs
 
 
 def _sinks(

@@ -9,12 +9,15 @@ from typing import IO, Any, Literal
 
 from firstlight.errors import SettingsError
 
-__all__ = ["LOGGER", "LogFormat", "configure_logs", "log"]
+__all__ = ["LOGGER", "LogFormat", "configure_logs", "log", "release_logs"]
 
 LogFormat = Literal["json", "text"]
 
 #: Every part of the stream logs here or below.
 LOGGER = logging.getLogger("firstlight.stream")
+
+
+_PACKAGE = logging.getLogger("firstlight")
 
 
 def log(level: int, event: str, **fields: Any) -> None:
@@ -39,7 +42,9 @@ def configure_logs(
     secrets: Sequence[str] = (),
     stream: IO[str] | None = None,
 ) -> logging.Handler:
-    """Send the stream's logs to stderr.
+    """Send the package's logs to stderr.
+
+    What other parts of the package have to say, batch after batch, is said once.
 
     Parameters
     ----------
@@ -66,12 +71,37 @@ def configure_logs(
         raise SettingsError(f"log format {format!r}: choose json or text")
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_JsonLines(secrets) if format == "json" else _Text(secrets))
-    for old in list(LOGGER.handlers):
-        LOGGER.removeHandler(old)
-    LOGGER.addHandler(handler)
-    LOGGER.setLevel(level)
-    LOGGER.propagate = False
+    handler.addFilter(_Once())
+    release_logs()
+    _PACKAGE.addHandler(handler)
+    _PACKAGE.setLevel(level)
+    _PACKAGE.propagate = False
     return handler
+
+
+def release_logs() -> None:
+    """Leave the package's logs to whoever runs it, as before `configure_logs`."""
+    for old in list(_PACKAGE.handlers):
+        _PACKAGE.removeHandler(old)
+    _PACKAGE.setLevel(logging.NOTSET)
+    _PACKAGE.propagate = True
+
+
+class _Once(logging.Filter):
+    """Lets each message of the parts below the stream through once, whatever its numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[tuple[str, str]] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = (record.name, str(record.msg))
+        if record.name.startswith(LOGGER.name):
+            return True
+        if message in self._said:
+            return False
+        self._said.add(message)
+        return True
 
 
 class _Masked(logging.Formatter):

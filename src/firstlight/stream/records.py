@@ -53,6 +53,8 @@ _BRIGHTNESS = {
     "peak_mag": 4,
     "peak_mjd": 9,
 }
+#: What of a record ELAsTiCC's form has a place for, or follows from it.
+_SAID_OTHERWISE = frozenset({"status", "label", "proba", "coarse", "source"})
 _MILLION = 1_000_000
 _GROUP_OF = np.array([COARSE_GROUPS.index(COARSE[name]) for name in CLASSES])
 _UNIX_MJD = 40587.0  # MJD of 1970-01-01
@@ -266,8 +268,8 @@ class JsonResults:
 class ElasticcResults:
     """Records in ELAsTiCC's brokerClassification form (schema version 0.9.1).
 
-    The form has no place for most of a record. Object, bundle, alert and the reason why
-    something was not classified go, as JSON, into ``classifierParams``. The publishing time is that of the
+    The form has no place for most of a record; all but the classes goes, as JSON, into
+    ``classifierParams``. The publishing time is that of the
     alert's message, or the alert's own where the message has none.
 
     Parameters
@@ -299,7 +301,7 @@ class ElasticcResults:
             ]
         else:
             said = [{"classId": ELASTICC_NOT_CLASSIFIED, "probability": 1.0}]
-        about = {name: record[name] for name in ("object", "alert", "bundle", "reason")}
+        about = {name: value for name, value in record.items() if name not in _SAID_OTHERWISE}
         number = _number(record["alert"])
         message = {
             "alertId": number,

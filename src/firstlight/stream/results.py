@@ -144,7 +144,7 @@ def iter_results(path: str | Path) -> Iterator[dict[str, Any]]:
     Parameters
     ----------
     path : path
-        JSON lines, or an Avro container in ELAsTiCC's form, whose records lack what the form cannot hold.
+        JSON lines, or an Avro container in ELAsTiCC's form (there, classes of probability 0 are left out).
 
     Yields
     ------
@@ -183,7 +183,7 @@ def _parsed(line: bytes, where: str) -> dict[str, Any]:
 
 
 def _avro_records(file: Any, path: str | Path) -> Iterator[dict[str, Any]]:
-    """Records of a container in ELAsTiCC's form, null where the form has no place."""
+    """Records of a container in ELAsTiCC's form."""
     fastavro = fastavro_module()
     try:
         for message in fastavro.reader(file):
@@ -198,8 +198,9 @@ def _from_elasticc(message: Mapping[str, Any]) -> dict[str, Any]:
     proba = {_CLASS_OF[number]: p for number, p in said.items() if number in _CLASS_OF}
     coarse = {group: sum(p for name, p in proba.items() if COARSE[name] == group) for group in COARSE_GROUPS}
     return {
-        **{key: None for key in (*_TEXTS.values(), *_NUMBERS.values(), "n_obs", "late")},
-        **{key: about[key] for key in ("object", "alert", "bundle", "reason")},
+        **{
+            key: about[key] for key in (*_TEXTS.values(), *_NUMBERS.values(), "n_obs", "late") if key in about
+        },
         "status": CLASSIFIED if proba else NOT_CLASSIFIED,
         "label": max(proba, key=proba.__getitem__) if proba else "",
         "proba": proba,
