@@ -11,7 +11,7 @@ export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint bench crossval-seed crossval-default bundle figures clean
+.PHONY: help setup run test check bench bench-stream crossval-seed crossval-default crossval-fast bundle figures stream-demo clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -31,6 +31,10 @@ run: setup ## Fetch PLAsTiCC, train the quick preset, score it on unseen objects
 	$(BIN)/firstlight fetch plasticc
 	$(BIN)/firstlight holdout --preset quick --out $(OUT)
 	@echo "Open $(OUT)/report.html"
+
+stream-demo: setup ## A real broker, a replay, a worker: answers live in the terminal, for a minute
+	$(BIN)/firstlight fetch plasticc
+	$(BIN)/firstlight demo --seconds 60 --rate 100 --packet-kb 30
 
 test: check ## Lint, types, import contracts and all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -52,9 +56,15 @@ crossval-default: setup ## Honest 5-fold cross-validation of the default (about 
 	$(BIN)/firstlight crossval --preset default --folds 5 --jobs 2 --out runs/crossval-default
 	cp runs/crossval-default/metrics.json docs/results/crossval-default.json
 
-bundle: setup ## Retrain the bundle that ships with the package
-	$(BIN)/firstlight train --data plasticc --preset default --out runs/default-bundle
-	rm -rf src/firstlight/models/default && cp -r runs/default-bundle src/firstlight/models/default
+crossval-fast: setup ## Honest 5-fold cross-validation of the stream's preset (about half an hour)
+	$(BIN)/firstlight crossval --preset fast --folds 5 --jobs 2 --out runs/crossval-fast
+	cp runs/crossval-fast/metrics.json docs/results/crossval-fast.json
+
+bundle: setup ## Retrain the bundles that ship with the package
+	for preset in default fast; do \
+		$(BIN)/firstlight train --data plasticc --preset $$preset --out runs/$$preset-bundle || exit 1; \
+		rm -rf src/firstlight/models/$$preset && cp -r runs/$$preset-bundle src/firstlight/models/$$preset; \
+	done
 
 figures: setup ## Write the README's numbers and pictures from the committed results
 	$(BIN)/python docs/update.py
