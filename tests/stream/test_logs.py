@@ -85,3 +85,9 @@ def test_released_the_logs_go_where_they_went_before(caplog):
     log(logging.WARNING, "to others")
     assert out.getvalue() == ""
     assert "to others" in caplog.text
+
+
+def test_standard_error_is_looked_up_when_it_is_written(capsys):
+    configure_logs("text")
+    log(logging.INFO, "here")
+    assert "here" in capsys.readouterr().err

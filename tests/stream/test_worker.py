@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from firstlight.stream.sources import Record
 
 from firstlight.errors import BrokerError, DataError, FetchError, FirstlightError, SettingsError, StateError
 from firstlight.stream import JsonLinesCodec
 from firstlight.stream.decoder import AlertDecoder
 from firstlight.stream.metrics import Metrics
 from firstlight.stream.records import ElasticcResults
+from firstlight.stream.sources import Record
 from firstlight.stream.store import MemoryStore
 from firstlight.stream.worker import LATENESS_DAYS, Worker, WorkerConfig
 
@@ -181,6 +181,14 @@ def test_random_batches_give_the_same_bytes(run, undisturbed, alert_stream):
         sink = Sink()
         run(messages(alert_stream), sink=sink, chunk=lambda most: int(rng.integers(1, 60)))
         assert sink.values == undisturbed[0]
+
+
+def test_a_preset_that_looks_back_gives_the_same_bytes_in_any_batch(run, tiny_default, alert_stream):
+    sinks = []
+    for batch in (1, 40):
+        sinks.append(Sink())
+        run(messages(alert_stream[:100]), pipeline=tiny_default, sink=sinks[-1], batch=batch)
+    assert sinks[0].values == sinks[1].values
 
 
 def test_partitions_keep_their_own_objects_and_the_set_of_records_stays(run, undisturbed, alert_stream):

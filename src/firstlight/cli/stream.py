@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Literal, Optional
@@ -14,10 +15,12 @@ from firstlight.cli.app import app, console
 from firstlight.errors import SettingsError
 
 if TYPE_CHECKING:
+    from firstlight.stream.decoder import AlertDecoder
     from firstlight.stream.live_table import WorkerTable
     from firstlight.stream.metrics import Metrics
     from firstlight.stream.sinks import ResultSink
-    from firstlight.stream.worker import Worker
+    from firstlight.stream.sources import AlertSource
+    from firstlight.stream.worker import Worker, WorkerConfig
 
 __all__ = ["stream"]
 
@@ -30,63 +33,81 @@ _KAFKA = "kafka://"
 _PATIENCE_S = {True: 600.0, False: 10.0}  # with a broker, and with files alone
 
 
+Source = Annotated[
+    str, typer.Option(help="Alerts: kafka://HOST:PORT/TOPIC, a file, a folder, or - for JSON lines.")
+]
+Sink = Annotated[str, typer.Option(help="Results: kafka://HOST:PORT/TOPIC, a file, or - for stdout.")]
+State = Annotated[Path, typer.Option(help="Folder of the state; a worker goes on where it ended.")]
+Bundle = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="Trained bundle; default: the one shipped with firstlight."),
+]
+Format = Annotated[
+    Literal["auto", "confluent", "container", "fink", "plain", "json", "lasair", "antares"],
+    typer.Option(help="Format of the alerts; auto tells it from each message's bytes."),
+]
+Schemas = Annotated[str, typer.Option(help="Avro schemas: a folder, one file, or the address of a registry.")]
+OutputFormat = Annotated[
+    Literal["json", "elasticc"],
+    typer.Option(help="JSON with everything, or Avro in ELAsTiCC's brokerClassification form."),
+]
+DeadLetters = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        help="Where messages go that cannot be used, as --sink; default: beside the results, "
+        "FILE.rejects.jsonl or TOPIC.rejects; 'none' only counts them."
+    ),
+]
+Skipped = Annotated[bool, typer.Option("--skipped", help="Put alerts with nothing to classify there, too.")]
+Group = Annotated[str, typer.Option(help="Consumer group; its workers share the topic.")]
+KafkaSettings = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="File of Kafka's own settings (SASL, TLS); its secrets are never shown."),
+]
+Batch = Annotated[int, typer.Option(min=1, help="Alerts of a micro-batch at most.")]
+Linger = Annotated[float, typer.Option(min=0.0, help="Longest wait for alerts before looking around [ms].")]
+Forget = Annotated[
+    float, typer.Option(help="An object without an observation for so long begins anew [days].")
+]
+Wait = Annotated[
+    float, typer.Option(min=0.0, help="Longest wait for another worker to let go of a partition [s].")
+]
+UntilEnd = Annotated[bool, typer.Option("--until-end", help="Stop at the end of the topic.")]
+Follow = Annotated[bool, typer.Option("--follow", help="Wait for more in a file or folder.")]
+MaxAlerts = Annotated[Optional[int], typer.Option(min=1, help="Stop after so many.")]  # noqa: UP045
+MetricsPort = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(min=0, max=65535, help="Port of /metrics (Prometheus) and /health; 0 takes a free one."),
+]
+MetricsHost = Annotated[str, typer.Option(help="Address to listen on for these.")]
+LogFormat = Annotated[Literal["text", "json"], typer.Option(help="Logs on stderr.")]
+Live = Annotated[bool, typer.Option("--live", help="Show the latest answers as a live table.")]
+
+
 @app.command(epilog=_EPILOG)
 def stream(
-    source: Annotated[
-        str, typer.Option(help="Alerts: kafka://HOST:PORT/TOPIC, a file, a folder, or - for JSON lines.")
-    ],
-    sink: Annotated[str, typer.Option(help="Results: kafka://HOST:PORT/TOPIC, a file, or - for stdout.")],
-    state: Annotated[Path, typer.Option(help="Folder of the state; a worker goes on where it ended.")],
-    bundle: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Trained bundle; default: the one shipped with firstlight."),
-    ] = None,
-    format: Annotated[
-        Literal["auto", "confluent", "container", "fink", "plain", "json", "lasair", "antares"],
-        typer.Option(help="Format of the alerts; auto tells it from each message's bytes."),
-    ] = "auto",
-    schemas: Annotated[
-        str, typer.Option(help="Avro schemas: a folder, one file, or the address of a registry.")
-    ] = "",
-    output_format: Annotated[
-        Literal["json", "elasticc"],
-        typer.Option(help="JSON with everything, or Avro in ELAsTiCC's brokerClassification form."),
-    ] = "json",
-    dead_letters: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            help="Where messages go that cannot be used, as --sink; default: beside the results, "
-            "FILE.rejects.jsonl or TOPIC.rejects; 'none' only counts them."
-        ),
-    ] = None,
-    skipped: Annotated[
-        bool, typer.Option("--skipped", help="Put alerts with nothing to classify there, too.")
-    ] = False,
-    group: Annotated[str, typer.Option(help="Consumer group; its workers share the topic.")] = "firstlight",
-    kafka_config: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="File of Kafka's own settings (SASL, TLS); its secrets are never shown."),
-    ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Alerts of a micro-batch at most.")] = 512,
-    linger_ms: Annotated[
-        float, typer.Option(min=0.0, help="Longest wait for alerts before looking around [ms].")
-    ] = 50.0,
-    forget_days: Annotated[
-        float, typer.Option(help="An object without an observation for so long begins anew [days].")
-    ] = 400.0,
-    wait_for_state: Annotated[
-        float, typer.Option(min=0.0, help="Longest wait for another worker to let go of a partition [s].")
-    ] = 30.0,
-    until_end: Annotated[bool, typer.Option("--until-end", help="Stop at the end of the topic.")] = False,
-    follow: Annotated[bool, typer.Option("--follow", help="Wait for more in a file or folder.")] = False,
-    max_alerts: Annotated[Optional[int], typer.Option(min=1, help="Stop after so many.")] = None,  # noqa: UP045
-    metrics_port: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=0, max=65535, help="Port of /metrics (Prometheus) and /health; 0 takes a free one."),
-    ] = None,
-    metrics_host: Annotated[str, typer.Option(help="Address to listen on for these.")] = "127.0.0.1",
-    log_format: Annotated[Literal["text", "json"], typer.Option(help="Logs on stderr.")] = "text",
-    live: Annotated[bool, typer.Option("--live", help="Show the latest answers as a live table.")] = False,
+    source: Source,
+    sink: Sink,
+    state: State,
+    bundle: Bundle = None,
+    format: Format = "auto",
+    schemas: Schemas = "",
+    output_format: OutputFormat = "json",
+    dead_letters: DeadLetters = None,
+    skipped: Skipped = False,
+    group: Group = "firstlight",
+    kafka_config: KafkaSettings = None,
+    batch: Batch = 512,
+    linger_ms: Linger = 50.0,
+    forget_days: Forget = 400.0,
+    wait_for_state: Wait = 30.0,
+    until_end: UntilEnd = False,
+    follow: Follow = False,
+    max_alerts: MaxAlerts = None,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = "127.0.0.1",
+    log_format: LogFormat = "text",
+    live: Live = False,
 ) -> None:
     """Classify a stream of alerts, one record an alert; kill it at any instant, and nothing is lost.
 
@@ -94,16 +115,8 @@ def stream(
     go on; start more with the same --group to share a topic. SIGTERM ends it after the micro-batch.
     """
     _one_math_thread()
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    from firstlight.pipeline import Pipeline
     from firstlight.stream.decoder import alert_decoder
-    from firstlight.stream.metrics import Metrics, MetricsServer
-    from firstlight.stream.pipe_source import PipeSource
-    from firstlight.stream.records import result_format
-    from firstlight.stream.sources import open_source
-    from firstlight.stream.stores import StateFolder
-    from firstlight.stream.worker import Worker, WorkerConfig
+    from firstlight.stream.worker import WorkerConfig
 
     config = WorkerConfig(
         batch=batch,
@@ -112,47 +125,65 @@ def stream(
         keep_skips=skipped,
         wait_for_state_s=wait_for_state,
         max_alerts=max_alerts,
-        patience_s=_PATIENCE_S[_KAFKA in source or _KAFKA in sink],
+        patience_s=_PATIENCE_S[source.startswith(_KAFKA) or sink.startswith(_KAFKA)],
     )
     decoder = alert_decoder(format, schemas)
-    pipeline = Pipeline.load(bundle)
-    form = result_format(output_format, in_file=not sink.startswith(_KAFKA), preset=pipeline.config.name)
-    stores = StateFolder(
-        state, bundle=pipeline.bundle_version, state_size=pipeline.states([]).data.dtype.itemsize
-    )
-    metrics = Metrics(pipeline.bundle_version)
     with ExitStack() as stack:
         stack.callback(_configure_logs(log_format, kafka_config))
-        stack.enter_context(threadpool_limits(1))
-        alerts = stack.enter_context(
-            closing(
-                PipeSource()
-                if source == "-"
-                else open_source(
-                    source, group=group, kafka_config=kafka_config, follow=follow, until_end=until_end
-                )
-            )
-        )
+        alerts = stack.enter_context(closing(_source(source, group, kafka_config, follow, until_end)))
         results, letters = _sinks(stack, sink, dead_letters, kafka_config, output_format)
-        if metrics_port is not None:
-            server = stack.enter_context(closing(MetricsServer(metrics, metrics_port, metrics_host)))
-            console.print(f"metrics and health: http://{metrics_host}:{server.port}", highlight=False)
-        table = stack.enter_context(_watcher(metrics, live))
-        worker = Worker(
-            pipeline,
-            alerts,
-            results,
-            stores,
-            dead_letters=letters,
-            decoder=decoder,
-            form=form,
-            config=config,
-            metrics=metrics,
-            on_batch=table,
+        work = _Work(
+            alerts, results, letters, decoder, config, output_format, in_file=not sink.startswith(_KAFKA)
         )
-        with _stopped_by_signals(worker):
-            worker.run()
+        metrics = work.run(bundle, state, metrics_port, metrics_host, live)
     _report(metrics, sink)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A worker's ends, and what it is told."""
+
+    source: "AlertSource"
+    sink: "ResultSink"
+    dead_letters: "ResultSink | None"
+    decoder: "AlertDecoder"
+    config: "WorkerConfig"
+    output_format: Literal["json", "elasticc"]
+    in_file: bool
+
+    def run(self, bundle: Path | None, state: Path, port: int | None, host: str, live: bool) -> "Metrics":
+        """Load the bundle and work."""
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+        from firstlight.pipeline import Pipeline
+        from firstlight.stream.metrics import Metrics, MetricsServer
+        from firstlight.stream.records import result_format
+        from firstlight.stream.stores import StateFolder
+        from firstlight.stream.worker import Worker
+
+        pipeline = Pipeline.load(bundle)
+        version, size = pipeline.bundle_version, pipeline.states([]).data.dtype.itemsize
+        metrics = Metrics(version)
+        with ExitStack() as stack:
+            stack.enter_context(threadpool_limits(1))
+            if port is not None:
+                server = stack.enter_context(closing(MetricsServer(metrics, port, host)))
+                console.print(f"metrics and health: http://{host}:{server.port}", highlight=False)
+            worker = Worker(
+                pipeline,
+                self.source,
+                self.sink,
+                StateFolder(state, bundle=version, state_size=size),
+                dead_letters=self.dead_letters,
+                decoder=self.decoder,
+                form=result_format(self.output_format, in_file=self.in_file, preset=pipeline.config.name),
+                config=self.config,
+                metrics=metrics,
+                on_batch=stack.enter_context(_watcher(metrics, live)),
+            )
+            stack.enter_context(_stopped_by_signals(worker))
+            worker.run()
+        return metrics
 
 
 def _one_math_thread() -> None:
@@ -172,6 +203,17 @@ def _configure_logs(form: Literal["text", "json"], kafka_config: Path | None) ->
         secrets = read_kafka_config(kafka_config).secrets
     configure_logs(form, secrets=secrets)
     return release_logs
+
+
+def _source(
+    source: str, group: str, kafka_config: Path | None, follow: bool, until_end: bool
+) -> "AlertSource":
+    from firstlight.stream.pipe_source import PipeSource
+    from firstlight.stream.sources import open_source
+
+    if source == "-":
+        return PipeSource()
+    return open_source(source, group=group, kafka_config=kafka_config, follow=follow, until_end=until_end)
 
 
 def _sinks(

@@ -69,7 +69,7 @@ def configure_logs(
     """
     if format not in ("json", "text"):
         raise SettingsError(f"log format {format!r}: choose json or text")
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = _Stderr() if stream is None else logging.StreamHandler(stream)
     handler.setFormatter(_JsonLines(secrets) if format == "json" else _Text(secrets))
     handler.addFilter(_Once())
     release_logs()
@@ -85,6 +85,17 @@ def release_logs() -> None:
         _PACKAGE.removeHandler(old)
     _PACKAGE.setLevel(logging.NOTSET)
     _PACKAGE.propagate = True
+
+
+class _Stderr(logging.StreamHandler[Any]):
+    """Writes to what is standard error at the time, which a live table takes over while it is drawn."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
 
 
 class _Once(logging.Filter):
