@@ -74,8 +74,8 @@ class AnomalyConfig:
     n_trees: int = 100
     tree_rows: int = 128
     distance_weight: float = 1.0
-    isolation_weight: float = 0.5
-    doubt_weight: float = 0.75
+    isolation_weight: float = 0.2
+    doubt_weight: float = 0.5
     error_weight: float = 0.2
     max_rows: int = 12_000
     phase_edges: tuple[float, ...] = (2.0, 8.0, 32.0, 128.0)
