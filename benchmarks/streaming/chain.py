@@ -136,6 +136,8 @@ class Workers:
         more: tuple[str, ...] = (),
     ) -> None:
         self._folder = tempfile.TemporaryDirectory()
+        assert broker._process is not None
+        self._broker_pid = broker._process.pid
         self.state = Path(self._folder.name) / "state"
         address = f"kafka://{broker.address}"
         words = [sys.executable, "-m", "firstlight", "stream", "--state", str(self.state)]
@@ -181,8 +183,14 @@ class Workers:
             time.sleep(0.2)
         raise SystemExit("the workers got no partitions")
 
-    def wait_for(self, n: int) -> list[tuple[float, int, float]]:
-        """Wait until n alerts are done; when [s] how many were done, with how much processor time [s]."""
+    def wait_for(self, n: int) -> list[tuple[float, int, float, float]]:
+        """Wait until n alerts are done.
+
+        Returns
+        -------
+        list of tuple
+            Time [s], alerts done, processor time of the workers and of the broker [s].
+        """
         series, end, last = [], time.monotonic() + PATIENCE_S, 0
         while last < n:
             now = time.monotonic()
@@ -190,7 +198,7 @@ class Workers:
             if count > last:
                 end = now + PATIENCE_S
             last = count
-            series.append((now, count, self.cpu_s()))
+            series.append((now, count, self.cpu_s(), cpu_seconds(self._broker_pid)))
             if now > end:
                 raise SystemExit(f"no progress after {last} of {n} alerts")
             time.sleep(0.2)

@@ -55,15 +55,16 @@ def throughput(bundles: dict[str, Path | None], source: Path | None, repeats: in
     return result
 
 
-def rate(series: list[tuple[float, int, float]], n_alerts: int) -> dict[str, int]:
-    """Alerts a second in the window, and the workers' processor time an alert, from their own counters."""
-    t, n, cpu = np.array(series).T
+def rate(series: list[tuple[float, int, float, float]], n_alerts: int) -> dict[str, int]:
+    """Alerts a second in the window, from the workers' own counters, and processor time an alert."""
+    t, n, workers, broker = np.array(series).T
     place = [n_alerts * part for part in WINDOW]
     start, end = np.interp(place, n, t)
-    used = np.diff(np.interp(place, n, cpu))[0]
+    used = [1e6 * np.diff(np.interp(place, n, cpu))[0] / (place[1] - place[0]) for cpu in (workers, broker)]
     return {
         "alerts_per_s": round((place[1] - place[0]) / (end - start)),
-        "worker_cpu_us_an_alert": round(1e6 * used / (place[1] - place[0])),
+        "workers_cpu_us_an_alert": round(used[0]),
+        "broker_cpu_us_an_alert": round(used[1]),
     }
 
 
