@@ -103,10 +103,10 @@ class Process:
                 raise SystemExit(f"a worker ended with {self.popen.returncode}") from None
             return None
 
-    def rss_mb(self) -> float:
-        """Resident memory [MB]."""
+    def memory_mb(self, name: str = "VmRSS") -> float:
+        """Resident memory [MB]: all, or its part as ``RssAnon``, which no file backs."""
         for line in Path(f"/proc/{self.popen.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith(f"{name}:"):
                 return int(line.split()[1]) / 1024
         return float("nan")
 

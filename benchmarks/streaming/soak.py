@@ -25,7 +25,7 @@ def memory(bundles: dict[str, Path | None], source: Path | None, repeats: int) -
         send(broker, "alerts", night.packets())
         with Workers(broker, bundles["fast"], 1) as workers:
             series = watch(workers)
-    t, alerts, rss, objects, state = np.array(series).T
+    t, alerts, rss, objects, state, anonymous = np.array(series).T
     style.save_figure(figure(alerts, rss, objects), PICTURE)
     settled = alerts >= SETTLED
     slope = np.polyfit(alerts[settled] / 1e5, rss[settled], 1)[0]
@@ -34,9 +34,11 @@ def memory(bundles: dict[str, Path | None], source: Path | None, repeats: int) -
         "preset": "fast",
         "packets": night.describe(),
         "alerts": int(alerts[-1]),
+        "settled_after_alerts": SETTLED,
         "alerts_per_s": round(float((alerts[-1] - alerts[settled][0]) / (t[-1] - t[settled][0]))),
-        "rss_mb_after_200_000": round(float(rss[settled][0]), 1),
+        "rss_mb_when_settled": round(float(rss[settled][0]), 1),
         "rss_mb_at_the_end": round(float(rss[-1]), 1),
+        "of_it_anonymous_mb": round(float(anonymous[-1]), 1),
         "rss_mb_most": round(float(rss.max()), 1),
         "rss_mb_more_for_100_000_alerts": round(float(slope), 2),
         "objects": int(objects.max()),
@@ -49,7 +51,7 @@ def memory(bundles: dict[str, Path | None], source: Path | None, repeats: int) -
 
 
 def watch(workers: Workers) -> list[tuple[float, ...]]:
-    """Samples of seconds, alerts, memory, objects and size of the store until all alerts are done."""
+    """Samples of seconds, alerts, memory, objects and size of the store, until all is done."""
     series: list[tuple[float, ...]] = []
     (process,) = workers.processes
     stalled, start = 0, time.monotonic()
@@ -60,9 +62,10 @@ def watch(workers: Workers) -> list[tuple[float, ...]]:
             row = (
                 now,
                 health["alerts"],
-                process.rss_mb(),
+                process.memory_mb(),
                 health["objects"] or 0,
                 health["state_bytes"] or 0,
+                process.memory_mb("RssAnon"),
             )
             stalled = stalled + 1 if series and row[1] == series[-1][1] else 0
             series.append(row)
