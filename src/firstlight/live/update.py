@@ -18,7 +18,7 @@ from firstlight.bands import N_BANDS
 from firstlight.classify import VerdictConfig, verdict_of
 from firstlight.errors import DataError
 from firstlight.evaluate import Predictions
-from firstlight.lightcurves import LightCurves, RedshiftMode
+from firstlight.lightcurves import OBJECT_COLUMNS, OBSERVATION_COLUMNS, LightCurves, RedshiftMode
 from firstlight.live.arrivals import Arrivals
 from firstlight.live.kernels import (
     APPEND,
@@ -256,9 +256,9 @@ class _Work:
         return whole, stated, source_id, unchanged, again
 
     def _with_meta(self, curves: LightCurves, rows: NDArray[np.int64]) -> LightCurves:
-        """Light curves with what is known of their objects."""
+        """Light curves with what is known of their objects; all of it was checked when it came."""
         values = zip(META, self.data["meta"][rows].T, strict=True)
-        return curves.with_columns(**{name: np.ascontiguousarray(value) for name, value in values})
+        return curves._derive(**{name: value.astype(OBJECT_COLUMNS[name]) for name, value in values})
 
     def _note_alerts(self, rows: NDArray[np.int64]) -> None:
         """Remember the newest alert."""
@@ -366,16 +366,18 @@ class _Work:
         result["anomaly"][answered] = np.where(unsure, np.nan, table[:, -1])
         result["phase"][answered] = phase
         d["proba"][answered] = proba
-        return Predictions(object_id=curves.object_id, n_obs=d["n_obs"].copy(), **result)
+        return Predictions.trusted(object_id=curves.object_id, n_obs=d["n_obs"].copy(), **result)
 
     def _objects(self, answered: NDArray[np.int64]) -> LightCurves:
         """The answered objects, with their preprocessed observations where these are needed."""
         if self.parts.needs_history and self.ready is not None:
             return self.ready  # then every answered object was read, in order
-        nothing: Any = np.empty(0)
-        offsets = np.zeros(len(answered) + 1, np.int64)
-        names = self.arrivals.curves.object_id[answered]
-        return self._with_meta(LightCurves(names, offsets, nothing, nothing, nothing, nothing), answered)
+        bare = self.arrivals.curves._derive(
+            object_id=self.arrivals.curves.object_id[answered],
+            offsets=np.zeros(len(answered) + 1, np.int64),
+            **{name: np.empty(0, kind) for name, kind in OBSERVATION_COLUMNS.items()},
+        )
+        return self._with_meta(bare, answered)
 
 
 def update(

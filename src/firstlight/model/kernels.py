@@ -36,6 +36,7 @@ _P = tuple(
     )
 )
 _Q = tuple(np.float32(c) for c in (1.0, 0.4631822109222412, 0.024053066968917847, 0.00023808566038496792))
+_BLOCK = 8  # rows that go through the wide layers together: theirs and four weights' rows fit the first cache
 _HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
 
@@ -135,12 +136,6 @@ def run_steps(values: Floats, offsets: NDArray[np.int64], layers: Layers, hidden
 
 
 @njit(cache=True, nogil=True, fastmath=_MATH)
-def _rectify(x: Floats) -> None:
-    for j in range(len(x)):
-        x[j] = max(x[j], np.float32(0.0))
-
-
-@njit(cache=True, nogil=True, fastmath=_MATH)
 def read_latents(
     last: Floats,
     context: Floats,
@@ -167,41 +162,77 @@ def read_latents(
         Mean and log variance, shape (n_objects, n_latent), and error, shape (n_objects,).
     """
     mean, log_var, error = out
-    x = np.empty(last.shape[1] + context.shape[1], np.float32)
-    scaled = x[last.shape[1] :]
-    width = 0
+    n_hidden, n_context = last.shape[1], context.shape[1]
+    width = n_hidden + n_context
     for layer in range(len(network)):
         width = max(width, len(network[layer][1]))
-    one, two = np.empty(width, np.float32), np.empty(width, np.float32)
-    first, stop, weights = windows
+    one, two = np.empty((_BLOCK, width), np.float32), np.empty((_BLOCK, width), np.float32)
+    scaled = np.empty((_BLOCK, n_context), np.float32)
     limit = np.float32(scale[2])
-    for i in range(len(last)):
-        x[: last.shape[1]] = last[i]
-        for j in range(context.shape[1]):
-            scaled[j] = min(max((context[i, j] - scale[0][j]) / scale[1][j], -limit), limit)
-        _layer(x, network[0], one, True)
-        _layer(one, network[1], two, True)
-        dense(two[: network[2][0].shape[0]], network[2][0], network[2][1], mean[i])
-        dense(two[: network[3][0].shape[0]], network[3][0], network[3][1], log_var[i])
-        for j in range(log_var.shape[1]):
-            log_var[i, j] = min(max(log_var[i, j], np.float32(-12.0)), np.float32(4.0))
-        _layer(mean[i], network[4], one, True)
-        _layer(one, network[5], two, True)
-        _layer(two, network[6], one, False)
-        total, missed = np.float32(1e-6), np.float32(0.0)
-        for j in range(stop - first):
-            weight = context[i, weights + j]
-            total += weight
-            miss = one[j] - scaled[first + j]
-            missed += weight * miss * miss
-        error[i] = missed / total
+    for start in range(0, len(last), _BLOCK):
+        n = min(_BLOCK, len(last) - start)
+        for i in range(n):
+            for j in range(n_context):
+                value = (context[start + i, j] - scale[0][j]) / scale[1][j]
+                scaled[i, j] = min(max(value, -limit), limit)
+            one[i, :n_hidden] = last[start + i]
+            one[i, n_hidden : n_hidden + n_context] = scaled[i]
+        _layer(one[:n], network[0], two[:n], True)
+        _layer(two[:n], network[1], one[:n], True)
+        _layer(one[:n], network[3], log_var[start : start + n], False)
+        _layer(one[:n], network[2], mean[start : start + n], False)
+        _layer(mean[start : start + n], network[4], one[:n], True)
+        _layer(one[:n], network[5], two[:n], True)
+        _layer(two[:n], network[6], one[:n], False)
+        for i in range(n):
+            for j in range(log_var.shape[1]):
+                value = log_var[start + i, j]
+                log_var[start + i, j] = min(max(value, np.float32(-12.0)), np.float32(4.0))
+            error[start + i] = _missed(one[i], scaled[i], context[start + i], windows)
+
+
+@njit(cache=True, nogil=True, fastmath=_MATH)
+def _missed(drawn: Floats, scaled: Floats, context: Floats, windows: tuple[int, int, int]) -> Any:
+    """Weighted mean squared error of what the head draws of the window fluxes."""
+    first, stop, weights = windows
+    total, missed = np.float32(1e-6), np.float32(0.0)
+    for j in range(stop - first):
+        weight = context[weights + j]
+        total += weight
+        miss = drawn[j] - scaled[first + j]
+        missed += weight * miss * miss
+    return missed / total
 
 
 @njit(cache=True, nogil=True, fastmath=_MATH)
 def _layer(x: Floats, layer: tuple[Floats, Floats], out: Floats, relu: bool) -> None:
-    """One layer from the front of one working row to the front of another."""
+    """A few rows through one layer, from the front of theirs to the front of others.
+
+    The rows share each weight while it is in the nearest cache; every row's own sums are
+    those of `dense`, in the same order.
+    """
     weight, bias = layer
-    y = out[: len(bias)]
-    dense(x[: weight.shape[0]], weight, bias, y)
+    n_in, n_out = weight.shape
+    for i in range(len(x)):
+        for j in range(n_out):
+            out[i, j] = bias[j]
+    k = 0
+    while k + 4 <= n_in:
+        w0, w1, w2, w3 = weight[k], weight[k + 1], weight[k + 2], weight[k + 3]
+        for i in range(len(x)):
+            y = out[i]
+            a, b, c, d = x[i, k], x[i, k + 1], x[i, k + 2], x[i, k + 3]
+            for j in range(n_out):
+                y[j] = (((y[j] + a * w0[j]) + b * w1[j]) + c * w2[j]) + d * w3[j]
+        k += 4
+    while k < n_in:
+        w0 = weight[k]
+        for i in range(len(x)):
+            y, a = out[i], x[i, k]
+            for j in range(n_out):
+                y[j] += a * w0[j]
+        k += 1
     if relu:
-        _rectify(y)
+        for i in range(len(x)):
+            for j in range(n_out):
+                out[i, j] = max(out[i, j], np.float32(0.0))
