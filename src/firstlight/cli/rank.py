@@ -36,14 +36,14 @@ def rank(
     ] = None,
     hours: Annotated[float, typer.Option(help="Hours to give away.")] = 4.0,
     limit_mag: Annotated[float, typer.Option(help="Faintest magnitude that the telescope can do.")] = 22.0,
-    hours_at_limit: Annotated[float, typer.Option(help="Exposure there [hour].")] = 1.0,
-    overhead: Annotated[float, typer.Option(help="Overhead of each target [minute].")] = 6.0,
+    hours_at_limit: Annotated[float, typer.Option(help="Exposure there (hour).")] = 1.0,
+    overhead: Annotated[float, typer.Option(help="Overhead of each target (minute).")] = 6.0,
     novelty: Annotated[
         float, typer.Option(help="Worth of an object that is like no known class, 0 to 1.")
     ] = 0.3,
     airmass: Annotated[float, typer.Option(help="Highest airmass.")] = 2.0,
-    moon: Annotated[float, typer.Option(help="Smallest distance from a full Moon [degree].")] = 30.0,
-    max_age: Annotated[float, typer.Option(help="Oldest last record that still counts [day].")] = 15.0,
+    moon: Annotated[float, typer.Option(help="Smallest distance from a full Moon (degree).")] = 30.0,
+    max_age: Annotated[float, typer.Option(help="Oldest last record that still counts (day).")] = 15.0,
     out: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="Where to write all targets: .csv or .json."),

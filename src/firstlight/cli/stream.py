@@ -65,12 +65,12 @@ KafkaSettings = Annotated[
     typer.Option(help="File of Kafka's own settings (SASL, TLS); its secrets are never shown."),
 ]
 Batch = Annotated[int, typer.Option(min=1, help="Alerts of a micro-batch at most.")]
-Linger = Annotated[float, typer.Option(min=0.0, help="Longest wait for alerts before looking around [ms].")]
+Linger = Annotated[float, typer.Option(min=0.0, help="Longest wait for alerts before looking around (ms).")]
 Forget = Annotated[
-    float, typer.Option(help="An object without an observation for so long begins anew [days].")
+    float, typer.Option(help="An object without an observation for so long begins anew (days).")
 ]
 Wait = Annotated[
-    float, typer.Option(min=0.0, help="Longest wait for another worker to let go of a partition [s].")
+    float, typer.Option(min=0.0, help="Longest wait for another worker to let go of a partition (s).")
 ]
 UntilEnd = Annotated[bool, typer.Option("--until-end", help="Stop at the end of the topic.")]
 Follow = Annotated[bool, typer.Option("--follow", help="Wait for more in a file or folder.")]
