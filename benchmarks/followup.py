@@ -1,7 +1,8 @@
 """How many rare transients each way of choosing targets catches before their peak.
 
 Run ``python benchmarks/followup.py [--preset quick] [--work FOLDER]``; it writes
-``benchmarks/results/followup.json`` and ``docs/images/followup.png``. It trains the preset
+``benchmarks/results/followup.json`` and ``docs/images/followup.png`` (for another preset
+than quick, ``followup-PRESET``). It trains the preset
 on the training part of the fixed split if FOLDER holds no such hold-out yet.
 
 The test part of PLAsTiCC's training set, which the classifier has not seen, is replayed
@@ -92,8 +93,9 @@ def main() -> None:
         "n_objects": len(curves),
     }
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "followup.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    save_figure(draw(result), args.images / "followup.png")
+    name = "followup" if args.preset == "quick" else f"followup-{args.preset}"
+    (args.out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    save_figure(draw(result), args.images / f"{name}.png")
     print_table(result)
 
 
