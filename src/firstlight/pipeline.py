@@ -255,6 +255,7 @@ class Pipeline:
             evidence=_evidence(rows.latents),
             validation=_evidence(check.latents, calibrated),
             phase=check.phase,
+            names=self.input_names,
             seed=seed,
         )
         report("calibration", 1.0)
