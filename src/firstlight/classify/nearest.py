@@ -196,7 +196,7 @@ def _class_scatter(
 
 
 @njit(cache=True, nogil=True)
-def normal_deviate(x, q, normal):  # type: ignore[no-untyped-def]
+def normal_deviate(x: Any, q: Any, normal: Any) -> Any:
     """Map a value through quantiles ``q`` to a normal deviate; 0 where it or they say nothing.
 
     Between knots it is linear, beyond them it goes on without end, ever slower.
@@ -222,7 +222,7 @@ def normal_deviate(x, q, normal):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def to_gaussian(X, columns, knots, normal, out):  # type: ignore[no-untyped-def]
+def to_gaussian(X: Any, columns: Any, knots: Any, normal: Any, out: Any) -> None:
     """Map each feature through its own distribution to a normal deviate; missing becomes 0."""
     for row in range(X.shape[0]):
         for j in range(len(columns)):

@@ -29,68 +29,77 @@ _EPILOG = (
 )
 
 
+SinkUrl = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        help="kafka://HOST:PORT/TOPIC, FILE.avro (one container), FILE.jsonl, or a folder for a "
+        "container a night."
+    ),
+]
+DetectionsOnly = Annotated[
+    bool,
+    typer.Option(
+        "--detections-only",
+        help="Only detections send alerts, as from the survey; the rest arrives as forced photometry.",
+    ),
+]
+HistoryDays = Annotated[
+    float, typer.Option(min=0.0, help="How far back a packet's history goes; LSST: twelve months.")
+]
+FromMjd = Annotated[
+    float, typer.Option(help="First observation that sends an alert; packets know what was before.")
+]
+ToMjd = Annotated[float, typer.Option(help="Last observation that sends an alert.")]
+MaxAlerts = Annotated[Optional[int], typer.Option(min=1, help="Send no more than so many.")]  # noqa: UP045
+Rate = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option(help="Alerts a second; without --rate and --speedup as fast as possible."),
+]
+Speedup = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option(help="Times faster than the sky: 1 takes a night a night."),
+]
+PacketKb = Annotated[
+    float, typer.Option(min=0.0, help="Size to fill packets up to with a cutout: LSST's have 30 to 80.")
+]
+ShuffleNight = Annotated[bool, typer.Option("--shuffle-night", help="Send a night's alerts in random order.")]
+Late = Annotated[float, typer.Option(min=0.0, max=1.0, help="Fraction that comes up to ten days late.")]
+Repeat = Annotated[float, typer.Option(min=0.0, max=1.0, help="Fraction that is sent twice.")]
+Names = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="Number objects whose names are no integers, and write here (CSV) which is which."),
+]
+KafkaFile = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="File of Kafka's own settings (SASL, TLS); its secrets are never shown."),
+]
+SchemaOut = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="Folder to write the packets' Avro schema to, for other consumers of the topic."),
+]
+
+
 @app.command(epilog=_EPILOG)
 def replay(
-    sink: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            help="kafka://HOST:PORT/TOPIC, FILE.avro (one container), FILE.jsonl, or a folder for a "
-            "container a night."
-        ),
-    ] = None,
+    sink: SinkUrl = None,
     data: Data = PLASTICC,
     metadata: Metadata = None,
     objects: Objects = None,
-    detections_only: Annotated[
-        bool,
-        typer.Option(
-            "--detections-only",
-            help="Only detections send alerts, as from the survey; the rest arrives as forced photometry.",
-        ),
-    ] = False,
-    history_days: Annotated[
-        float, typer.Option(min=0.0, help="How far back a packet's history goes; LSST: twelve months.")
-    ] = 365.0,
-    from_mjd: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(help="First observation that sends an alert; packets know what was before."),
-    ] = None,
-    to_mjd: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(help="Last observation that sends an alert."),
-    ] = None,
-    max_alerts: Annotated[Optional[int], typer.Option(min=1, help="Send no more than so many.")] = None,  # noqa: UP045
-    rate: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(help="Alerts a second; without --rate and --speedup as fast as possible."),
-    ] = None,
-    speedup: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(help="Times faster than the sky: 1 takes a night a night."),
-    ] = None,
-    packet_kb: Annotated[
-        float, typer.Option(min=0.0, help="Size to fill packets up to with a cutout: LSST's have 30 to 80.")
-    ] = 0.0,
-    shuffle_night: Annotated[
-        bool, typer.Option("--shuffle-night", help="Send a night's alerts in random order.")
-    ] = False,
-    late: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Fraction that comes up to ten days late.")
-    ] = 0.0,
-    repeat: Annotated[float, typer.Option(min=0.0, max=1.0, help="Fraction that is sent twice.")] = 0.0,
+    detections_only: DetectionsOnly = False,
+    history_days: HistoryDays = 365.0,
+    from_mjd: FromMjd = -float("inf"),
+    to_mjd: ToMjd = float("inf"),
+    max_alerts: MaxAlerts = None,
+    rate: Rate = None,
+    speedup: Speedup = None,
+    packet_kb: PacketKb = 0.0,
+    shuffle_night: ShuffleNight = False,
+    late: Late = 0.0,
+    repeat: Repeat = 0.0,
     seed: Seed = 0,
-    names: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Number objects whose names are no integers, and write here (CSV) which is which."),
-    ] = None,
-    kafka_config: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="File of Kafka's own settings (SASL, TLS); its secrets are never shown."),
-    ] = None,
-    schema_out: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Folder to write the packets' Avro schema to, for other consumers of the topic."),
-    ] = None,
+    names: Names = None,
+    kafka_config: KafkaFile = None,
+    schema_out: SchemaOut = None,
 ) -> None:
     """Turn light curves into a time-ordered alert stream in LSST's format: an alert an observation."""
     from firstlight.stream.replay import Replay, ReplayConfig, paced
@@ -105,8 +114,8 @@ def replay(
     config = ReplayConfig(
         detections_only=detections_only,
         history_days=history_days,
-        from_mjd=-float("inf") if from_mjd is None else from_mjd,
-        to_mjd=float("inf") if to_mjd is None else to_mjd,
+        from_mjd=from_mjd,
+        to_mjd=to_mjd,
         max_alerts=max_alerts,
         packet_bytes=round(packet_kb * 1000),
         shuffle_night=shuffle_night,
@@ -121,6 +130,11 @@ def replay(
     packets = paced(target.packets(stream), rate=rate, speedup=speedup)
     if names is not None:
         _write_names(stream, names)
+    _send(target, packets, stream, sink)
+
+
+def _send(target: "PacketSink", packets: "Iterator[ReplayPacket]", stream: "Replay", sink: str) -> None:
+    """Write all packets, and say how many and how fast."""
     begun = time.monotonic()
     n_sent, n_bytes = 0, 0
     try:

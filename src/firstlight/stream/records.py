@@ -123,14 +123,6 @@ def build_records(
     list of dict
         Ready for `ResultFormat.encode`, keys in a fixed order. Probabilities are whole millionths.
     """
-    parts = np.rint(predictions.proba * _MILLION).astype(np.int64)
-    before = np.rint(np.nan_to_num(previous) * _MILLION).astype(np.int64)
-    coarse = np.zeros((len(alerts), len(COARSE_GROUPS)), np.int64)
-    moved = np.zeros(len(alerts), np.int64)
-    for k, group in enumerate(_GROUP_OF):
-        coarse[:, group] += parts[:, k]
-        moved += np.abs(parts[:, k] - before[:, k])
-    change = np.where(np.isnan(previous[:, 0]), np.nan, np.rint(moved / 2.0) / _MILLION)
     brightness = measure_brightness(curves)  # of this packet, as the sky shows it
     followup = followup_score(
         predictions.proba,
@@ -139,23 +131,30 @@ def build_records(
         brightness,
         np.array([alert.mjd for alert in alerts], np.float64),
     )
-    columns = zip(
-        alerts,
-        predictions.status.tolist(),
-        predictions.reason.tolist(),
-        predictions.label.tolist(),
-        (parts / _MILLION).tolist(),
-        (coarse / _MILLION).tolist(),
-        np.round(predictions.anomaly, 6).tolist(),
-        np.minimum(change, 1.0).tolist(),
-        np.round(followup, 6).tolist(),
-        predictions.n_obs.tolist(),
-        np.round(predictions.phase, 6).tolist(),
-        brightness.band_name.tolist(),
-        *(np.round(getattr(brightness, name), digits).tolist() for name, digits in _BRIGHTNESS.items()),
-        late.tolist(),
-        strict=True,
-    )
+    fine, coarse, change = _in_millionths(predictions.proba, previous)
+    columns = {
+        "status": predictions.status.tolist(),
+        "reason": predictions.reason.tolist(),
+        "label": predictions.label.tolist(),
+        "proba": [dict(zip(CLASSES, row, strict=True)) for row in fine.tolist()],
+        "coarse": [dict(zip(COARSE_GROUPS, row, strict=True)) for row in coarse.tolist()],
+        "anomaly": _numbers(predictions.anomaly, 6),
+        "change": _numbers(change, 6),
+        "followup": _numbers(followup, 6),
+        "n_obs": predictions.n_obs.tolist(),
+        "phase": _numbers(predictions.phase, 6),
+        "mag": _numbers(brightness.mag, _BRIGHTNESS["mag"]),
+        "mag_err": _numbers(brightness.mag_err, _BRIGHTNESS["mag_err"]),
+        "band": [name or None for name in brightness.band_name.tolist()],
+        **{
+            name: _numbers(getattr(brightness, name), digits)
+            for name, digits in _BRIGHTNESS.items()
+            if name not in ("mag", "mag_err")
+        },
+        "source": [alert.source_id for alert in alerts],
+        "late": late.tolist(),
+    }
+    names = tuple(columns)
     return [
         {
             "object": alert.object_id,
@@ -164,50 +163,30 @@ def build_records(
             "ra": _known(alert.ra),
             "dec": _known(alert.dec),
             "bundle": bundle,
-            "status": status,
-            "reason": reason,
-            "label": label,
-            "proba": dict(zip(CLASSES, fine, strict=True)),
-            "coarse": dict(zip(COARSE_GROUPS, groups, strict=True)),
-            "anomaly": _known(strange),
-            "change": _known(shift),
-            "followup": _known(wanted),
-            "n_obs": n_obs,
-            "phase": _known(phase),
-            "mag": _known(mag),
-            "mag_err": _known(mag_err),
-            "band": band or None,
-            "mag_mjd": _known(mag_mjd),
-            "slope": _known(slope),
-            "slope_err": _known(slope_err),
-            "peak_mag": _known(peak_mag),
-            "peak_mjd": _known(peak_mjd),
-            "source": alert.source_id,
-            "late": is_late,
         }
-        for (
-            alert,
-            status,
-            reason,
-            label,
-            fine,
-            groups,
-            strange,
-            shift,
-            wanted,
-            n_obs,
-            phase,
-            band,
-            mag,
-            mag_err,
-            mag_mjd,
-            slope,
-            slope_err,
-            peak_mag,
-            peak_mjd,
-            is_late,
-        ) in columns
+        | dict(zip(names, row, strict=True))
+        for alert, row in zip(alerts, zip(*columns.values(), strict=True), strict=True)
     ]
+
+
+def _in_millionths(
+    proba: NDArray[np.float64], previous: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Probabilities of classes and groups, and how far they moved, as whole millionths of 1."""
+    parts = np.rint(proba * _MILLION).astype(np.int64)
+    before = np.rint(np.nan_to_num(previous) * _MILLION).astype(np.int64)
+    coarse = np.zeros((len(proba), len(COARSE_GROUPS)), np.int64)
+    moved = np.zeros(len(proba), np.int64)
+    for k, group in enumerate(_GROUP_OF):
+        coarse[:, group] += parts[:, k]
+        moved += np.abs(parts[:, k] - before[:, k])
+    change = np.where(np.isnan(previous[:, 0]), np.nan, np.rint(moved / 2.0) / _MILLION)
+    return parts / _MILLION, coarse / _MILLION, np.minimum(change, 1.0)
+
+
+def _numbers(values: NDArray[np.floating[Any]], digits: int) -> list[float | None]:
+    """Rounded numbers; None for what is no number."""
+    return [_known(value) for value in np.round(values, digits).tolist()]
 
 
 def _known(value: float) -> float | None:
