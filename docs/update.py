@@ -1,7 +1,7 @@
-"""Write the numbers and pictures of README.md from the JSON in docs/results and benchmarks/results.
+"""Write the numbers and pictures of README.md and docs/stream.md from docs/results and benchmarks/results.
 
-Run `make figures` after a new cross-validation or benchmark. A test checks that README.md
-holds what this script writes, so that no number is typed by hand.
+Run `make figures` after a new cross-validation or benchmark. A test checks that the pages
+hold what this script writes, so that no number is typed by hand.
 """
 
 import json
@@ -42,7 +42,11 @@ def skill_table() -> str:
         cells = [f"{result[k]['mean']:.{d}f} ± {result[k]['std']:.{d}f}" for k, _, d in COLUMNS]
         lines.append(f"| `{path.stem.removeprefix('crossval-')}` | " + " | ".join(cells) + " |")
     printed = [PRINTED.get(key, "") for key, _, _ in COLUMNS]
-    lines.append("| printed in the paper (16 classes, oversampled, no split by object stated) | " + " | ".join(printed) + " |")
+    lines.append(
+        "| printed in the paper (16 classes, oversampled, no split by object stated) | "
+        + " | ".join(printed)
+        + " |"
+    )
     return "\n".join(lines)
 
 
@@ -52,6 +56,8 @@ def phase_table() -> str:
     for path in sorted(RESULTS.glob("crossval-*.json")):
         by_phase = read(path)["by_phase"]
         name = path.stem.removeprefix("crossval-")
+        if name == "seed-printed":  # its whole curves say enough
+            continue
         for metric, title in (("accuracy", "accuracy"), ("macro_auc", "macro AUC")):
             for selection in ("all", "extragalactic"):
                 cells = [f"{by_phase[p][selection][metric]['mean']:.3f}" for p in PHASES]
@@ -79,11 +85,141 @@ def speed_table() -> str:
     return "\n".join(lines)
 
 
-BLOCKS = {"skill": skill_table, "phases": phase_table, "protocol": protocol, "speed": speed_table}
+def stream_table() -> str:
+    """Alerts a second over a real broker, latency and bursts, beside what is asked and what LSST sends."""
+    if not (SPEED / "stream.json").exists():
+        return ""
+    result = read(SPEED / "stream.json")
+    lines = [
+        "| over a real broker, two cores shared with it | `fast` | `default` | asked |",
+        "|---|---|---|---|",
+    ]
+    for size in ("30 kB", "80 kB"):
+        runs = {name: result["throughput"][f"{name}, {size}"] for name in ("fast", "default")}
+        best = [max(run[n]["alerts_per_s"] for n in ("1 worker", "2 workers")) for run in runs.values()]
+        aims = " and ".join(f"{run['aim_alerts_per_s']:,}" for run in runs.values())
+        lines.append(f"| alerts/s, {size} packets | {best[0]:,} | {best[1]:,} | {aims} |")
+    latency, aim = result["latency"], result["latency"]["aim_ms"]
+    for size in ("30 kB", "80 kB"):
+        cells = [
+            f"{latency[f'{n}, {size}']['p50']:.0f} / {latency[f'{n}, {size}']['p99']:.0f}" for n in PRESETS
+        ]
+        title = f"ms from alert to result at {latency['alerts_per_s']}/s, {size}, median / 99 %"
+        lines.append(f"| {title} | " + " | ".join(cells) + f" | {aim['p50']} / {aim['p99']} |")
+    burst = result["burst"]
+    for size in ("30 kB", "80 kB"):
+        runs = {n: burst[f"{n}, {size}"] for n in PRESETS}
+        cells = [f"{min(run[w]['seconds'] for w in ('1 worker', '2 workers')):.1f}" for run in runs.values()]
+        title = f"s to clear a visit's {burst['alerts']:,} alerts, {size}"
+        lines.append(f"| {title} | " + " | ".join(cells) + f" | {burst['aim_s']:.0f} |")
+    lsst = result["lsst"]
+    lines += [
+        "",
+        f"LSST sends {lsst['alerts_a_night']:,} alerts a night, {lsst['alerts_per_s_mean']} a second in the mean.",
+    ]
+    lines.append(f"{result['machine']}; {'; '.join(loads(result))}.")
+    return "\n".join(lines)
+
+
+def loads(result: dict[str, Any]) -> list[str]:
+    """How busy the machine was before each part."""
+    return [
+        f"load before {part} {result[part]['load_before']}"
+        for part in ("throughput", "latency", "burst")
+        if part in result
+    ]
+
+
+def peers_table() -> str:
+    """One classification beside the peers that ran in the same benchmark."""
+    if not (SPEED / "peers.json").exists():
+        return ""
+    result = read(SPEED / "peers.json")
+    lines = [
+        "| one newest observation to probabilities, one thread | single, ms | in batches, ms an object |",
+        "|---|---|---|",
+    ]
+    for name, run in result["contestants"].items():
+        lines.append(
+            f"| {name} | {run['single_ms']['median']:,.2f} | {run['batch_ms_an_object']['median']:,.3f} |"
+        )
+    lines += [f"| {name} | not run: {why} | |" for name, why in result["not_installed"].items()]
+    lines += ["", f"{result['machine']}."]
+    return "\n".join(lines)
+
+
+def alert_table() -> str:
+    """Where a worker's time goes."""
+    if not (SPEED / "stream.json").exists():
+        return ""
+    result = read(SPEED / "stream.json")["alert"]
+    lines: list[str] = []
+    for name, batches in result.items():
+        if not isinstance(batches, dict) or not any(
+            "us_an_alert" in v for v in batches.values() if isinstance(v, dict)
+        ):
+            continue
+        for batch, run in batches.items():
+            if not (isinstance(run, dict) and "us_an_alert" in run):
+                continue
+            if not lines:
+                lines = [
+                    "| us an alert | " + " | ".join(run["us_an_alert"]) + " |",
+                    "|---" * (len(run["us_an_alert"]) + 1) + "|",
+                ]
+            lines.append(
+                f"| {name}, {batch} | " + " | ".join(f"{v:,.0f}" for v in run["us_an_alert"].values()) + " |"
+            )
+    return "\n".join(lines)
+
+
+def anomaly_table() -> str:
+    """How well a class that was left out of all training is found."""
+    if not (SPEED / "anomaly.json").exists():
+        return ""
+    result = read(SPEED / "anomaly.json")
+    lines = [
+        "| left out, whole curves (test) | AUC | purity in the top 1 % at a prevalence of 1 % |",
+        "|---|---|---|",
+    ]
+    for preset, classes in result["scores"].items():
+        for name, parts in classes.items():
+            run = parts["test"]["whole"]["variants"][SCORE]
+            lines.append(f"| {name}, `{preset}` | {run['auc']:.2f} | {run['purity_top_1pct']:.2f} |")
+    return "\n".join(lines)
+
+
+def metrics_table() -> str:
+    """What the worker counts."""
+    from firstlight.stream.metrics import COUNTERS, GAUGES
+
+    lines = ["| metric | kind | meaning |", "|---|---|---|"]
+    lines += [
+        f"| `firstlight_{name}_total` | counter{f', by {label}' if label else ''} | {text} |"
+        for name, (label, text) in COUNTERS.items()
+    ]
+    lines += [f"| `firstlight_{name}` | gauge | {text} |" for name, text in GAUGES.items()]
+    return "\n".join(lines)
+
+
+PRESETS = ("fast", "default")
+SCORE = "chosen"
+BLOCKS = {
+    "skill": skill_table,
+    "phases": phase_table,
+    "protocol": protocol,
+    "speed": speed_table,
+    "stream": stream_table,
+    "peers": peers_table,
+    "alert": alert_table,
+    "anomaly": anomaly_table,
+    "metrics": metrics_table,
+}
+PAGES = ("README.md", "docs/stream.md")
 
 
 def fill(text: str) -> str:
-    """README text with every marked block written anew."""
+    """A page's text with every marked block written anew."""
     for name, write in BLOCKS.items():
         start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         if start in text:
@@ -105,9 +241,10 @@ def draw() -> None:
 
 
 def main() -> None:
-    """Update README.md and its pictures."""
-    readme = ROOT / "README.md"
-    readme.write_text(fill(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    """Update the pages and their pictures."""
+    for name in PAGES:
+        page = ROOT / name
+        page.write_text(fill(page.read_text(encoding="utf-8")), encoding="utf-8")
     draw()
 
 

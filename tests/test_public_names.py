@@ -61,9 +61,10 @@ def test_no_module_reads_pickles():
             assert word not in text.replace(".eval(", ""), f"{path}: {word}"
 
 
-def test_the_readme_holds_what_the_result_files_say():
-    """Numbers in the README come from files that a command regenerates."""
+@pytest.mark.parametrize("page", ["README.md", "docs/stream.md"])
+def test_the_pages_hold_what_the_result_files_say(page):
+    """Numbers in README and docs come from files that a command regenerates."""
     namespace: dict[str, object] = {"__file__": str(ROOT / "docs" / "update.py"), "__name__": "update"}
     exec(compile((ROOT / "docs" / "update.py").read_text(), "update.py", "exec"), namespace)
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / page).read_text(encoding="utf-8")
     assert namespace["fill"](text) == text  # type: ignore[operator]
