@@ -81,13 +81,14 @@ def rank(
         telescope=telescope,
         max_age=max_age,
     )
-    _print(ranking, show)
     if plot is not None:
         _draw(ranking, plot)
-        typer.echo(plot)
     if out is not None:
         write_ranking(ranking, out)
-        typer.echo(out)
+    _print(ranking, show)  # last: whoever reads it may hang up after a few lines
+    for path in (plot, out):
+        if path is not None:
+            typer.echo(path)
 
 
 def _followup(want: list[str] | None, novelty: float, limit_mag: float) -> "FollowupConfig":

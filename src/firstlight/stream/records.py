@@ -186,7 +186,7 @@ def _in_millionths(
 
 def _numbers(values: NDArray[np.floating[Any]], digits: int) -> list[float | None]:
     """Rounded numbers; None for what is no number."""
-    return [_known(value) for value in np.round(values, digits).tolist()]
+    return [_known(value) for value in (np.round(values, digits) + 0.0).tolist()]  # no -0.0
 
 
 def _known(value: float) -> float | None:
