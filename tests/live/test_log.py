@@ -80,6 +80,14 @@ def test_an_object_without_a_log_has_no_history():
     assert np.isnan(log.meta).all()
 
 
+def test_a_log_that_lost_its_first_entry_keeps_the_others():
+    first, second, third = entry([1.0, 2.0]), entry([9.0], alert=2, again=2), entry([10.0], alert=3, again=3)
+    assert first
+    histories = read_logs([[second, third]])
+    assert histories.mjd.tolist() == [9.0, 10.0]
+    assert histories.alerts.tolist() == [2, 3]
+
+
 def test_what_was_stated_again_carries_the_later_time():
     first, second = entry([1.0, 2.0, 3.0], alert_mjd=3.0), entry([9.0], alert=2, again=1)
     assert read_logs([[first, second]]).stated.tolist() == [3.0, 9.0, 9.0, 9.0]

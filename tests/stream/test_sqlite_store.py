@@ -466,14 +466,17 @@ def test_a_state_under_another_name_is_not_believed(path):
     store.close()
 
 
-def test_a_damaged_log_reads_as_empty_and_is_counted(path):
+def test_a_damaged_log_entry_is_left_out_and_counted(path):
     fill(path, 2)
+    store = open_store(path)
+    store.commit(Changes(appended={"o0": [b"more"], "o1": [b"more"]}))
+    store.close()
     db = sqlite3.connect(path)
-    db.execute("UPDATE log SET data = x'00000000ff' WHERE object = 1")
+    db.execute("UPDATE log SET data = x'00000000ff' WHERE object = 1 AND seq = 1")
     db.commit()
     db.close()
     store = open_store(path)
-    assert store.logs(["o0", "o1"]) == [[], [b"entry 1"]]
+    assert store.logs(["o0", "o1"]) == [[b"more"], [b"entry 1", b"more"]]
     assert store.damaged == 1
     store.commit(Changes(rewritten={"o0": [b"anew"]}))
     assert store.logs(["o0"]) == [[b"anew"]]

@@ -143,7 +143,8 @@ def _count(words: Words, bounds: NDArray[np.int64], counts: NDArray[np.int64]) -
                 return i
             n_alerts, n_rows, again = words[at + _ALERTS_AT], words[at + _ROWS_AT], words[at + _AGAIN_AT]
             room = stop - at - HEAD
-            if not (0 <= n_alerts <= room and 0 <= n_rows <= room and 0 <= again <= counts[i, 0]):
+            # `again` may lie beyond the rows so far where an entry before it was lost: it renews none then
+            if not (0 <= n_alerts <= room and 0 <= n_rows <= room and again >= 0):
                 return i
             if n_alerts + ROW * n_rows > room:
                 return i

@@ -163,7 +163,7 @@ class SqliteStore:
         return found
 
     def logs(self, objects: Sequence[str]) -> list[list[bytes]]:
-        """Log of each object, oldest entry first; empty where there is none, or a damaged one (counted).
+        """Log of each object, oldest entry first, less damaged entries (counted); empty where there is none.
 
         Raises
         ------
@@ -432,8 +432,8 @@ class SqliteStore:
         entries: list[bytes] = []
         for (data,) in rows:
             if int.from_bytes(data[:_CRC], "little") != crc32(memoryview(data)[_CRC:], number):
-                self._count_damaged(f"log of object number {number}")
-                return []
+                self._count_damaged(f"entry of the log of object number {number}")
+                continue  # its alert's observations are gone, unless later packets repeat them
             entries.append(data[_CRC:])
         return entries
 

@@ -50,8 +50,9 @@ class StateStore(Protocol):
 
     Laws: what `commit` wrote is read back, byte for byte, until it is written again or
     evicted; a commit happens whole or not at all, whatever interrupts it. An object that
-    was never written, and one that was evicted, has no state and an empty log. A row that
-    does not carry its checksum any more reads as absent and is counted in `damaged`.
+    was never written, and one that was evicted, has no state and an empty log. A state
+    or log entry that does not carry its checksum any more reads as absent and is counted in
+    `damaged`.
     """
 
     @property
@@ -76,7 +77,7 @@ class StateStore(Protocol):
 
     @property
     def damaged(self) -> int:
-        """Rows found damaged since the store was opened."""
+        """States and log entries found damaged since the store was opened."""
         ...
 
     @property
@@ -93,7 +94,7 @@ class StateStore(Protocol):
         ...
 
     def logs(self, objects: Sequence[str]) -> list[list[bytes]]:
-        """Log of each object, oldest entry first; empty where there is none, or a damaged one."""
+        """Log of each object, oldest entry first, less damaged entries; empty where there is none."""
         ...
 
     def commit(self, changes: Changes) -> None:
