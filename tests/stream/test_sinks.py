@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -46,6 +47,20 @@ def test_a_file_is_gone_on_with(path):
         sink.close()
     assert path.read_bytes() == b"one\ntwo\nthree\n"
     assert FileSink(path).flush() == len(b"one\ntwo\nthree\n")
+
+
+def test_a_second_writer_is_refused_until_the_first_lets_go(path):
+    first = FileSink(path)
+    first.write(FIRST)
+    with pytest.raises(BrokerError, match="another worker writes to it"):
+        FileSink(path, wait_s=0.05)
+    timer = threading.Timer(0.1, first.close)
+    timer.start()
+    second = open_sink(str(path), wait_s=20.0)
+    timer.join()
+    second.write(SECOND)
+    second.close()
+    assert path.read_bytes() == b"one\ntwo\nthree\n"
 
 
 def test_bytes_go_as_they_are_without_newlines(path):

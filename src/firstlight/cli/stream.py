@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Literal, Optional
@@ -131,7 +132,7 @@ def stream(
     with ExitStack() as stack:
         stack.callback(_configure_logs(log_format, kafka_config))
         alerts = stack.enter_context(closing(_source(source, group, kafka_config, follow, until_end)))
-        results, letters = _sinks(stack, sink, dead_letters, kafka_config, output_format)
+        results, letters = _sinks(stack, sink, dead_letters, kafka_config, output_format, wait_for_state)
         work = _Work(
             alerts, results, letters, decoder, config, output_format, in_file=not sink.startswith(_KAFKA)
         )
@@ -217,7 +218,12 @@ def _source(
 
 
 def _sinks(
-    stack: ExitStack, sink: str, dead_letters: str | None, kafka_config: Path | None, output_format: str
+    stack: ExitStack,
+    sink: str,
+    dead_letters: str | None,
+    kafka_config: Path | None,
+    output_format: str,
+    wait_s: float,
 ) -> "tuple[ResultSink, ResultSink | None]":
     """The sinks of results and of what could not be used."""
     from firstlight.stream.sinks import open_sink
@@ -228,12 +234,11 @@ def _sinks(
         )
     if dead_letters == sink:
         raise SettingsError(f"--dead-letters {sink} is where the results go; choose another place")
-    results = stack.enter_context(
-        closing(open_sink(sink, kafka_config=kafka_config, newline=output_format == "json"))
-    )
+    opened = partial(open_sink, kafka_config=kafka_config, wait_s=wait_s)
+    results = stack.enter_context(closing(opened(sink, newline=output_format == "json")))
     if dead_letters == "none":
         return results, None
-    return results, stack.enter_context(closing(open_sink(dead_letters, kafka_config=kafka_config)))
+    return results, stack.enter_context(closing(opened(dead_letters)))
 
 
 def _watcher(metrics: "Metrics", live: bool) -> "WorkerTable":

@@ -4,9 +4,11 @@
 """
 
 import errno
+import fcntl
 import os
 import stat
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Protocol
@@ -14,6 +16,8 @@ from typing import IO, Protocol
 from firstlight.errors import BrokerError, SettingsError
 
 __all__ = ["FileSink", "MemorySink", "ResultSink", "StdoutSink", "open_sink"]
+
+_LOCK_PAUSE_S = 0.02
 
 
 class ResultSink(Protocol):
@@ -81,7 +85,8 @@ class FileSink:
 
     `flush` hands the bytes to the operating system, where a crash of this process cannot
     lose them; it does not wait for the disk. After a power failure the file may be shorter
-    than the store believes, which `truncate` reports.
+    than the store believes, which `truncate` reports. A regular file is locked as long as
+    the sink is open, so that no two workers write over each other.
 
     Parameters
     ----------
@@ -89,14 +94,16 @@ class FileSink:
         The file; made where there is none, with its folder.
     newline : bool
         Whether to end each value with a newline (JSON lines); otherwise bytes go as they are.
+    wait_s : float
+        How long to wait for another worker to let go of the file [s].
 
     Raises
     ------
     BrokerError
-        If it cannot be opened.
+        If it cannot be opened, or another worker writes to it.
     """
 
-    def __init__(self, path: Path, *, newline: bool = True) -> None:
+    def __init__(self, path: Path, *, newline: bool = True, wait_s: float = 0.0) -> None:
         self.path = Path(path)
         self.name = str(self.path)
         self._end = b"\n" if newline else b""
@@ -106,7 +113,11 @@ class FileSink:
             # not "ab": the position is ours, so that a write that failed halfway can be done again
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             self.truncates = _is_regular(self._file)
+            if self.truncates:
+                self._lock(wait_s)
             self._length = os.lseek(self._file, 0, os.SEEK_END) if self.truncates else 0
+        except BrokerError:
+            raise
         except OSError as error:
             raise self._failed("cannot be opened", error) from error
 
@@ -178,6 +189,24 @@ class FileSink:
                 os.close(self._file)
                 self._file = -1
 
+    def _lock(self, wait_s: float) -> None:
+        """Be the only one who writes to the file."""
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    os.close(self._file)
+                    raise BrokerError(
+                        f"results {self.path}: another worker writes to it; stop that one, or give each "
+                        "worker a file of its own"
+                    ) from None
+            except OSError:
+                return  # a file system that knows no locks
+            time.sleep(_LOCK_PAUSE_S)
+
     def _failed(self, what: str, error: OSError) -> BrokerError:
         advice = (
             "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "see to it"
@@ -241,7 +270,9 @@ class StdoutSink:
         self.flush()
 
 
-def open_sink(url: str, *, kafka_config: Path | None = None, newline: bool = True) -> ResultSink:
+def open_sink(
+    url: str, *, kafka_config: Path | None = None, newline: bool = True, wait_s: float = 0.0
+) -> ResultSink:
     """Open a sink as the command line names it.
 
     Parameters
@@ -252,13 +283,15 @@ def open_sink(url: str, *, kafka_config: Path | None = None, newline: bool = Tru
         File of Kafka's settings.
     newline : bool
         Whether a file gets a newline after each value.
+    wait_s : float
+        How long to wait for another worker to let go of a file [s].
 
     Raises
     ------
     SettingsError
         If the address is of a kind that is not known.
     BrokerError
-        If the file cannot be opened.
+        If the file cannot be opened, or another worker writes to it.
     MissingExtraError
         If Kafka's client is not installed.
     """
@@ -274,7 +307,7 @@ def open_sink(url: str, *, kafka_config: Path | None = None, newline: bool = Tru
             f"sink {url}: {scheme}:// is not known; give kafka://host:port/topic, a file, "
             "or - for standard output"
         )
-    return FileSink(Path(url), newline=newline)
+    return FileSink(Path(url), newline=newline, wait_s=wait_s)
 
 
 def _is_regular(file: int) -> bool:
