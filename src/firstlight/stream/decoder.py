@@ -22,6 +22,7 @@ AlertFormat = Literal["auto", "confluent", "container", "fink", "plain", "json",
 FORMATS: tuple[str, ...] = get_args(AlertFormat)
 
 _FRAME_BYTES = 5
+_LARGEST_MJD = 1e6  # the year 4596; a Julian date is beyond it
 _BLANK = b" \t\r\n"
 _ZLIB_DEFLATE = 0x78  # CMF byte of zlib with the usual window; CMF and FLG together divide by 31
 
@@ -159,7 +160,14 @@ class AlertDecoder:
 
 
 def _storable(item: Alert | Skip | DataError) -> Alert | Skip | DataError:
-    """The item, unless its names are no text that can be stored and sent."""
+    """The item, unless its names are no text that can be stored and sent, or its times no MJD."""
+    if isinstance(item, Alert):
+        times = item.observations.mjd  # ascending
+        if not -_LARGEST_MJD < min(item.mjd, times[0]) <= max(item.mjd, times[-1]) < _LARGEST_MJD:
+            return DataError(
+                f"alert {item.alert_id!a} of object {item.object_id!a}: times from {times[0]:.9g} to "
+                f"{times[-1]:.9g}, sent at {item.mjd:.9g}, are no MJD"
+            )
     if isinstance(item, DataError) or (item.object_id.isascii() and item.alert_id.isascii()):
         return item
     try:

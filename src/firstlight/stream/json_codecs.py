@@ -59,14 +59,15 @@ class JsonLinesCodec:
             raise DataError(f"alert {alert_id or '?'} of object {object_id or '?'}: unknown key(s) {unknown}")
         try:
             columns = record["observations"]
-            observations = Observations(
-                mjd=np.array(columns["mjd"], np.float64),
-                band=band_index(columns["band"]),
-                flux=np.array(columns["flux"], np.float32),
-                flux_err=np.array(columns["flux_err"], np.float32),
-                detected=np.array(columns["detected"], np.bool_),
-                source_id=np.array(columns["source_id"], np.int64),
-            ).checked()
+            with np.errstate(over="ignore"):  # a flux beyond float32 becomes infinite, and is refused below
+                observations = Observations(
+                    mjd=np.array(columns["mjd"], np.float64),
+                    band=band_index(columns["band"]),
+                    flux=np.array(columns["flux"], np.float32),
+                    flux_err=np.array(columns["flux_err"], np.float32),
+                    detected=np.array(columns["detected"], np.bool_),
+                    source_id=np.array(columns["source_id"], np.int64),
+                ).checked()
             mjd = float(record["mjd"])
             values = {name: _number(record.get(name)) for name in OBJECT_VALUES}
             source_id, n_rejected = int(record.get("source_id") or 0), int(record.get("n_rejected") or 0)
