@@ -566,6 +566,18 @@ def test_stopped_after_any_batch_it_goes_on_where_it_was(fast_pipeline, undistur
     assert stores.contents() == undisturbed[1]
 
 
+def test_a_topic_that_begins_anew_below_the_stored_position_is_said_once(run, alert_stream, caplog):
+    class Anew(Source):
+        def seek(self, topic, partition, offset):
+            pass  # there is nothing at that place any more: the broker begins where it can
+
+    stores, sink = Stores(), Sink()
+    run(messages(alert_stream[:40]), stores=stores)
+    run(Anew(messages(alert_stream[:60])), stores=stores, sink=sink, batch=7)
+    assert len(sink.values) == 20
+    assert caplog.text.count("if the topic was made anew, move its state away") == 1
+
+
 def test_max_alerts_is_exact(run, undisturbed, alert_stream):
     sink = Sink()
     worker = run(messages(alert_stream), sink=sink, batch=32, max_alerts=45)

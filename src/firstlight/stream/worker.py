@@ -241,6 +241,7 @@ class Worker:
         self._lengths: dict[str, int] = {}  # of the files we write to, as far as they are durable
         self._undone = False  # whether more than that was written
         self._recovered: dict[Partition, str] = {}
+        self._odd: set[Partition] = set()  # partitions whose messages begin before our position
         self._n_read = 0
 
     # --- life -------------------------------------------------------------------
@@ -393,7 +394,8 @@ class Worker:
             partition = (record.topic, record.partition)
             store = self._store(partition)
             if record.offset < (store.position or 0):
-                continue  # read before the seek took effect
+                self._passed_over(record, store.position or 0)
+                continue
             if partition not in shares:
                 memory = PartitionMemory(
                     store,
@@ -404,6 +406,21 @@ class Worker:
                 shares[partition] = _Work([], memory, [], [])
             shares[partition].records.append(record)
         return shares
+
+    def _passed_over(self, record: Record, position: int) -> None:
+        """Say once that a partition has messages again at places that are done."""
+        partition = (record.topic, record.partition)
+        if partition not in self._odd:
+            self._odd.add(partition)
+            log(
+                logging.WARNING,
+                "messages before the stored position are passed over; if the topic was made anew, "
+                "move its state away to begin at its beginning",
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                position=position,
+            )
 
     def _answered(self, shares: Mapping[Partition, _Work]) -> Batch | None:
         """Decode and answer all messages; None if told to stop meanwhile."""

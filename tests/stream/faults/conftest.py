@@ -211,15 +211,13 @@ def launch(fast_bundle, easy_file, tmp_path_factory) -> Iterator[Callable[..., C
         children.append(Child(pid, Path(f"{name}.log"), trace, ask))
         return children[-1]
 
-    assert answer() == {"ready": True}
-    yield start
-    for child in children:
-        if child.running():
-            child.send(signal.SIGKILL)
-            child.wait()
-    process.stdin.close()
-    process.wait()
-    process.stdout.close()
+    with process:  # ends with its standard input
+        assert answer() == {"ready": True}
+        yield start
+        for child in children:
+            if child.running():
+                child.send(signal.SIGKILL)
+                child.wait()
 
 
 # --- what they leave ----------------------------------------------------------------------

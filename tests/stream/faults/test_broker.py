@@ -28,13 +28,13 @@ def broker():
 class Topic:
     """A topic that can be filled, and read from its beginning without a group."""
 
-    def __init__(self, broker, partitions: int) -> None:
-        self.name = f"faults-{next(_number)}"
+    def __init__(self, broker, partitions: int, name: str) -> None:
+        self.name = name
         self.url = broker.url(self.name)
         broker.create_topic(self.name, partitions)
         self.values: list[bytes] = []
         self._consumer = confluent_kafka.Consumer(
-            {"bootstrap.servers": broker.address, "group.id": self.name, "auto.offset.reset": "earliest"}
+            {"bootstrap.servers": broker.address, "group.id": self.name, "log_level": 0}
         )
         self._consumer.assign([confluent_kafka.TopicPartition(self.name, p, 0) for p in range(partitions)])
 
@@ -60,8 +60,8 @@ class Topic:
 def make_topic(broker):
     made = []
 
-    def make(partitions: int = 1) -> Topic:
-        made.append(Topic(broker, partitions))
+    def make(partitions: int = 1, at=broker, name: str = "") -> Topic:
+        made.append(Topic(at, partitions, name or f"faults-{next(_number)}"))
         return made[-1]
 
     yield make
@@ -85,6 +85,7 @@ def lines(easy_file) -> list[bytes]:
     return easy_file.read_bytes().splitlines()
 
 
+@pytest.mark.slow
 def test_kills_between_two_topics_leave_the_same_set_of_records(
     stream, make_topic, alert_stream, lines, easy_run
 ):
@@ -114,23 +115,48 @@ def test_a_broker_that_goes_and_comes_back_delays_and_loses_nothing(
     broker, stream, make_topic, alert_stream, lines, easy_run, tmp_path
 ):
     config = tmp_path / "kafka.toml"
-    config.write_text('"delivery.timeout.ms" = 700\n"socket.timeout.ms" = 500\n"request.timeout.ms" = 400\n')
+    config.write_text('"delivery.timeout.ms" = 700\n"socket.timeout.ms" = 500\n')
     alerts, results = make_topic(), make_topic()
-    alerts.send(alert_stream[:150], lines[:150])
-    options = ["--batch", "5", "--max-alerts", str(len(lines)), "--kafka-config", str(config)]
+    alerts.send(alert_stream[:200], lines[:200])
+    options = ["--batch", "1", "--max-alerts", str(len(lines)), "--kafka-config", str(config)]
     child = stream(alerts, results, *options)
-    results.read(20)
-    for seconds in (2.5, 0.3):
+    for n, seconds in ((1, 2.5), (100, 0.3), (200, 0.3)):  # amidst its work, and while it waits for alerts
+        results.read(n)
         broker.pause()
         time.sleep(seconds)
         assert child.running()
         broker.resume()
-        results.read(100)
-    alerts.send(alert_stream[150:], lines[150:])
+    alerts.send(alert_stream[200:], lines[200:])
     assert child.wait() == 0
     found = results.read(len(alert_stream))
     assert set(found) == set(easy_run.records())
+    assert "sink away, trying again" in child.log()
     assert "Traceback" not in child.log()
+
+
+def test_a_broker_that_forgot_everything_is_gone_on_with_and_what_it_sends_again_changes_nothing(
+    launch, make_topic, alert_stream, lines, easy_run, place
+):
+    with LocalBroker() as broker:  # one of its own: it will be stopped, and keeps nothing
+        before = make_topic(1, broker)
+        before.send(alert_stream[:200], lines[:200])
+        child = launch(place.argv(before.url, "--batch", "20", "--max-alerts", str(len(lines))))
+        wait_for(lambda: place.out.exists() and len(place.records()) == 200)
+        broker.stop()
+        time.sleep(0.5)
+        assert child.running()
+        broker.start()
+        after = make_topic(1, broker, before.name)
+        after.send(alert_stream, lines)  # the same, from the beginning
+        assert child.wait() == 0
+        assert place.out.read_bytes() == easy_run.out.read_bytes()
+
+
+def wait_for(condition, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.mark.slow
@@ -139,10 +165,7 @@ def test_when_one_worker_of_two_dies_the_other_takes_its_partition_with_its_stat
 ):
     alerts, results = make_topic(2), make_topic(2)
     workers = [stream(alerts, results, "--group", "pair", "--wait-for-state", "20") for _ in range(2)]
-    deadline = time.monotonic() + 60.0
-    while not all(holds(worker) == 1 for worker in workers) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert [holds(worker) for worker in workers] == [1, 1]
+    wait_for(lambda: [holds(worker) for worker in workers] == [1, 1])
     half = len(lines) // 2
     alerts.send(alert_stream[:half], lines[:half])
     assert len(results.read(half)) == half
