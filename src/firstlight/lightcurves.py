@@ -518,11 +518,16 @@ class LightCurves:
 
     def _derive(self, **columns: Any) -> Self:
         """Replace columns whose validity follows from this object's."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)} | columns
-        for value in columns.values():
-            if isinstance(value, np.ndarray):
+        new = object.__new__(type(self))
+        for name in _FIELDS:
+            value = columns[name] if name in columns else getattr(self, name)
+            if name in columns and isinstance(value, np.ndarray):
                 value.setflags(write=False)
-        return type(self)(**values)
+            object.__setattr__(new, name, value)
+        return new
+
+
+_FIELDS = tuple(f.name for f in fields(LightCurves))  # asked for at every update of a stream
 
 
 def _store(curves: LightCurves, name: str, value: NDArray[Any]) -> None:

@@ -10,6 +10,7 @@ from firstlight.errors import DataError, NotFittedError
 from firstlight.lightcurves import LightCurves
 from firstlight.live import Arrivals
 from firstlight.live.log import MAX_ENTRIES, read_logs
+from firstlight.live.states import RECENT
 from firstlight.pipeline import Pipeline
 
 
@@ -94,6 +95,50 @@ def test_packets_that_carry_the_past_are_counted_once(any_stream, sample):
         any_stream.feed(Arrivals.from_curves(seen, np.full(len(alive), k)))
     last = place <= np.repeat((part.n_obs - 1) // 3 * 3, part.n_obs)
     any_stream.assert_says(any_stream.pipeline.predict(part.keep(last), jobs=1))
+
+
+def windowed(curves: LightCurves, k: int, days: float) -> LightCurves:
+    """What a packet tells at the k-th observation: that one, and the days before it."""
+    now = np.repeat(curves.mjd[curves.offsets[:-1] + k], curves.n_obs)
+    return curves.keep((position(curves) <= k) & (curves.mjd >= now - days))
+
+
+def test_packets_that_tell_of_a_part_of_the_past_read_no_log(fast_stream, sample):
+    """Twelve months of a longer history are recognised by the ring of recent observations."""
+    part = sample.take(np.flatnonzero(sample.n_obs > 110)[:6])
+    for k in range(110):
+        fast_stream.feed(Arrivals.from_curves(windowed(part, k, 60.0), np.full(len(part), k)))
+    fast_stream.assert_says(fast_stream.pipeline.predict(part.keep(position(part) < 110), jobs=1))
+    assert fast_stream.reads <= len(part) * (1 + 109 // MAX_ENTRIES)
+
+
+def test_a_window_longer_than_the_ring_reads_the_log_and_is_right(fast_stream, sample):
+    one = sample.take([int(np.argmax(sample.n_obs))])
+    last = int(one.n_obs[0]) - 1
+    assert last > RECENT + 20
+    start = one.mjd[10] - 1e-4
+    fast_stream.feed(Arrivals.from_curves(one.keep(position(one) < last - 3), np.array([0])))
+    for k in range(last - 3, last):
+        before = fast_stream.reads
+        packet = one.keep((position(one) <= k) & (one.mjd >= start))
+        fast_stream.feed(Arrivals.from_curves(packet, np.array([k])))
+        assert fast_stream.reads == before + 1
+    fast_stream.assert_says(fast_stream.pipeline.predict(one.keep(position(one) < last), jobs=1))
+
+
+@pytest.mark.parametrize("what", ["flux", "missing", "extra"])
+def test_a_window_that_contradicts_what_is_known_is_noticed(fast_stream, sample, what):
+    one = sample.take(np.flatnonzero(sample.n_obs > 60)[[2]])
+    one = one.with_columns(detected=np.ones(len(one.mjd), bool))
+    place = position(one)
+    known = one.keep((place < 50) & ~((place == 44) & (what == "extra")))
+    fast_stream.feed(Arrivals.from_curves(known, np.array([0])))
+    packet = one if what != "flux" else changed(one, 44, 2.0)
+    packet = packet.keep((place >= 40) & (place < 52) & ~((place == 44) & (what == "missing")))
+    done = fast_stream.feed(Arrivals.from_curves(packet, np.array([1])))
+    assert done.late[0] == (what != "missing")
+    expected = one if what != "flux" else changed(one, 44, 2.0)
+    fast_stream.assert_says(fast_stream.pipeline.predict(expected.keep(place < 52), jobs=1))
 
 
 def test_a_missing_alert_is_made_up_by_the_next_packet(fast_stream, sample):

@@ -410,7 +410,8 @@ def _checked(values: NDArray[Any] | None, name: str, n_rows: int, n_dims: int) -
 
 
 def _phase_range(phase: NDArray[np.float64], edges: tuple[float, ...]) -> NDArray[np.int64]:
-    days = np.nan_to_num(np.asarray(phase, dtype=np.float64), nan=0.0)
+    days = np.asarray(phase, dtype=np.float64)
+    days = np.where(np.isnan(days), 0.0, days)
     return np.searchsorted(np.array(edges), days, side="left").astype(np.int64)
 
 

@@ -253,7 +253,7 @@ class _Rows:
 
 def _hats(phase: NDArray[np.float64], knots: tuple[float, ...]) -> NDArray[np.float64]:
     """Weights of linear interpolation between knots in log(1 + days), shape (n_rows, n_knots)."""
-    days = np.clip(np.nan_to_num(phase, nan=0.0), 0.0, None)
+    days = np.maximum(np.where(np.isnan(phase), 0.0, phase), 0.0)
     place = np.log1p(np.array(knots))
     at = np.clip(np.log1p(days), place[0], place[-1])
     right = np.clip(np.searchsorted(place, at, side="right"), 1, max(len(place) - 1, 1))

@@ -185,4 +185,4 @@ def _bounded(latent: NDArray[np.float32]) -> NDArray[np.float32]:
     latent = np.asarray(latent, dtype=np.float32)
     if latent.ndim != 2:
         raise DataError(f"latents of shape {latent.shape}; need one row an object")
-    return np.clip(np.nan_to_num(latent, nan=0.0), -_LARGEST_LATENT, _LARGEST_LATENT)
+    return np.clip(np.where(np.isnan(latent), np.float32(0.0), latent), -_LARGEST_LATENT, _LARGEST_LATENT)

@@ -277,6 +277,7 @@ def gaussian_features() -> tuple[Feature, ...]:
     return _features("gaussian", rows()) + _features("gaussian", _rest_rows(), True)
 
 
+@cache
 def template_features(names: tuple[str, ...]) -> tuple[Feature, ...]:
     """Features of the template fits, in kernel order: free of the host redshift, then with it.
 

@@ -10,7 +10,8 @@ hiding it changes only the columns that say so.
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -141,7 +142,7 @@ class Templates:
             if len(values) >= 3:
                 magnitude[k] = np.median(values)
                 scatter[k] = max(1.4826 * np.median(np.abs(values - magnitude[k])), 0.3)
-        return type(self)(**{**self.__dict__, "magnitude": magnitude, "magnitude_sd": scatter})
+        return replace(self, magnitude=magnitude, magnitude_sd=scatter)
 
     def match(self, curves: LightCurves, config: FeatureConfig | None = None) -> NDArray[np.float32]:
         """Fit every template to every object.
@@ -161,7 +162,7 @@ class Templates:
         values = np.full((len(curves), len(template_features(self.names))), np.nan, dtype=np.float32)
         if not self.names or not len(curves):
             return values
-        tables, tilts = self._tables()
+        tables, tilts = self._tables
         _match_all(
             curves.offsets, curves.mjd, curves.band, curves.flux, curves.flux_err,
             reference_mjd(curves), curves.redshift.astype(np.float64), curves.redshift_err.astype(np.float64),
@@ -171,6 +172,7 @@ class Templates:
         )  # fmt: skip
         return values
 
+    @cached_property
     def _tables(self) -> tuple[Singles, Floats]:
         """Templates in each band and redshift, padded and reversed in time; bands' colour levers."""
         rest = _WAVELENGTHS[None, :] / (1.0 + self.redshift[:, None])  # (redshift, band)
@@ -186,7 +188,7 @@ class Templates:
 
     def save(self, folder: Path) -> None:
         """Write ``templates.safetensors`` and ``templates.json`` into a folder."""
-        arrays = {name: value for name, value in self.__dict__.items() if name != "names"}
+        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "names"}
         save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, folder / "templates.safetensors")
         (folder / "templates.json").write_text(json.dumps({"names": list(self.names)}))
 

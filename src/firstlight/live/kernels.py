@@ -17,6 +17,7 @@ __all__ = [
     "continued",
     "extend_digests",
     "merge_histories",
+    "remember_recent",
     "route",
 ]
 
@@ -26,19 +27,31 @@ NOTHING, APPEND, READ = 0, 1, 2
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio, odd
 _FLUX, _ERROR = np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9)
 _FLAGS = np.uint64(0x27D4EB2F165667C5)
-_SHIFT = np.uint64(29)
+_SHIFT, _HALF = np.uint64(29), np.uint64(32)
 
 Column = NDArray[Any]
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _mix(digest: Any, mjd: Any, band: Any, flux: Any, flux_err: Any, detected: Any) -> Any:
-    """Digest of a history with one more observation, given as bits."""
+def _row(mjd: Any, band: Any, flux: Any, flux_err: Any, detected: Any) -> Any:
+    """64-bit hash of one observation, given as bits."""
     row = np.uint64(mjd) + np.uint64(flux) * _FLUX + np.uint64(flux_err) * _ERROR
     row += np.uint64(2 * np.int64(band) + (1 if detected else 0) + 1) * _FLAGS
     row = (row ^ (row >> _SHIFT)) * _MULTIPLIER
+    return row ^ (row >> _HALF)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _mix(digest: Any, row: Any) -> Any:
+    """Digest of a history with one more observation."""
     mixed = (digest ^ row) * _MULTIPLIER
     return mixed ^ (mixed >> _SHIFT)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _short(row: Any) -> Any:
+    """What the ring of recent observations keeps of a hash."""
+    return np.uint32(row >> _HALF)
 
 
 @njit(cache=True, nogil=True)
@@ -50,8 +63,9 @@ def route(
 ) -> None:
     """Say of each object what its alert asks for.
 
-    An alert steps on if it is the newest, and what its packet tells of the past is either
-    nothing or exactly what is known: equal digests of equally many observations.
+    An alert steps on if it is the newest, and what its packet tells of the past is nothing,
+    exactly what is known (equal digests of equally many observations), or exactly the last
+    of it: a packet carries twelve months, and the ring remembers that many.
 
     Parameters
     ----------
@@ -64,11 +78,12 @@ def route(
         Objects whose log is needed in any case.
     result : tuple of arrays, shape (n_objects,)
         Written: the route, the first new row, the first earlier row that was stated again
-        (all after it too), the digest after the new rows.
+        (all after it too), the digest after the new rows; and in place the rings of recent
+        observations, shape (n_objects, RECENT).
     """
     n_obs, last_mjd, digest, alert_mjd, alert, n_entries = known
     offsets, mjd, bits, band, flux, flux_err, detected, new_mjd, new_alert = arrived
-    routes, first, again, digests = result
+    routes, first, again, digests, recent = result
     for i in range(len(n_obs)):
         routes[i] = READ
         if n_obs[i] > 0 and alert[i] == new_alert[i] and alert_mjd[i] == new_mjd[i]:
@@ -76,19 +91,30 @@ def route(
             continue
         if n_obs[i] == 0 or must_read[i] or n_entries[i] >= MAX_ENTRIES or new_mjd[i] <= alert_mjd[i]:
             continue
-        k, stop = offsets[i], offsets[i + 1]
-        past = np.uint64(0)
-        while k < stop and mjd[k] <= last_mjd[i] + SAME_VISIT_DAYS:
-            past = _mix(past, bits[k], band[k], flux[k], flux_err[k], detected[k])
-            k += 1
-        n_past = k - offsets[i]
-        if n_past > 0 and (n_past != n_obs[i] or past != digest[i]):
+        ring, size = recent[i], recent.shape[1]
+        start, stop = offsets[i], offsets[i + 1]
+        middle = start
+        while middle < stop and mjd[middle] <= last_mjd[i] + SAME_VISIT_DAYS:
+            middle += 1
+        n_past = middle - start
+        if n_past > n_obs[i] or (size < n_past < n_obs[i]):
             continue
-        routes[i], first[i], again[i] = APPEND, k, 0 if n_past > 0 else n_obs[i]
+        past, same = np.uint64(0), True
+        for k in range(start, middle):
+            row = _row(bits[k], band[k], flux[k], flux_err[k], detected[k])
+            past = _mix(past, row)
+            if n_past < n_obs[i]:
+                same = same and ring[(n_obs[i] - n_past + k - start) % size] == _short(row)
+        if n_past == n_obs[i]:
+            same = past == digest[i]
+        if not same:
+            continue
+        routes[i], first[i], again[i] = APPEND, middle, n_obs[i] - n_past
         digests[i] = digest[i]
-        while k < stop:
-            digests[i] = _mix(digests[i], bits[k], band[k], flux[k], flux_err[k], detected[k])
-            k += 1
+        for k in range(middle, stop):
+            row = _row(bits[k], band[k], flux[k], flux_err[k], detected[k])
+            digests[i] = _mix(digests[i], row)
+            ring[(n_obs[i] + k - middle) % size] = _short(row)
 
 
 @njit(cache=True, nogil=True)
@@ -117,7 +143,7 @@ def continued(
         low = offsets[i]
         now, end = np.uint64(0), min(low + n_known[i], offsets[i + 1])
         for k in range(low, end):
-            now = _mix(now, bits[k], band[k], flux[k], flux_err[k], detected[k])
+            now = _mix(now, _row(bits[k], band[k], flux[k], flux_err[k], detected[k]))
         first[i] = end if end - low == n_known[i] and now == digest[i] else -1
     return first
 
@@ -128,7 +154,18 @@ def extend_digests(offsets: Column, columns: tuple[Column, ...], digest: Column)
     bits, band, flux, flux_err, detected = columns
     for i in range(len(digest)):
         for k in range(offsets[i], offsets[i + 1]):
-            digest[i] = _mix(digest[i], bits[k], band[k], flux[k], flux_err[k], detected[k])
+            digest[i] = _mix(digest[i], _row(bits[k], band[k], flux[k], flux_err[k], detected[k]))
+
+
+@njit(cache=True, nogil=True)
+def remember_recent(offsets: Column, columns: tuple[Column, ...], recent: Column) -> None:
+    """Write the rings of whole histories anew; columns as for `continued`."""
+    bits, band, flux, flux_err, detected = columns
+    size = recent.shape[1]
+    for i in range(len(recent)):
+        for k in range(max(offsets[i], offsets[i + 1] - size), offsets[i + 1]):
+            row = _row(bits[k], band[k], flux[k], flux_err[k], detected[k])
+            recent[i, (k - offsets[i]) % size] = _short(row)
 
 
 @njit(cache=True, nogil=True)
@@ -152,6 +189,7 @@ def merge_histories(
     out_offsets: Column,
     unchanged: NDArray[np.bool_],
     again: Column,
+    follows: NDArray[np.bool_],
 ) -> None:
     """Merge what alerts say with what was known, an object at a time, each visit once.
 
@@ -170,10 +208,12 @@ def merge_histories(
     out_offsets : int64 array, shape (n_objects + 1,)
         Written.
     unchanged : bool array, shape (n_objects,)
-        Written: whether the known rows still stand first, as they were, and those that
-        were stated again are the last of them.
+        Written: whether the known rows still stand first, as they were.
     again : int64 array, shape (n_objects,)
         Written: the first of the known rows that the alert stated again.
+    follows : bool array, shape (n_objects,)
+        Written: whether one more entry of the log can say it all: nothing known has
+        changed, and all known rows from the first that was stated again were.
     """
     mjd, band, flux, flux_err, detected, source, stated = known
     for i in range(len(new_mjd)):
@@ -200,21 +240,18 @@ def merge_histories(
                 merged[3][c],
             )
             out[4][at + c], out[5][at + c], out[6][at + c] = merged[4][c], merged[5][c], merged[6][c]
-        same = size >= n_old
+        same, suffix = size >= n_old, True
         again[i] = n_old
-        for k in range(n_old):
-            if not same:
-                break
+        for k in range(min(n_old, size)):
             same = (
-                merged[0][k] == mjd[low + k]
+                same
+                and merged[0][k] == mjd[low + k]
                 and merged[1][k] == band[low + k]
                 and merged[2][k] == flux[low + k]
                 and merged[3][k] == flux_err[low + k]
                 and merged[4][k] == detected[low + k]
             )
-            restated = merged[6][k] != stated[low + k]
-            if restated and again[i] == n_old:
+            if merged[6][k] != stated[low + k] and again[i] == n_old:
                 again[i] = k
-            # what lies between rows stated again but was not is no suffix: the log must be rewritten
-            same = same and (again[i] == n_old or merged[6][k] == new_mjd[i])
-        unchanged[i] = same
+            suffix = suffix and (again[i] == n_old or merged[6][k] == new_mjd[i])
+        unchanged[i], follows[i] = same, same and suffix

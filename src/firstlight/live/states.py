@@ -15,10 +15,13 @@ from firstlight.errors import DataError
 from firstlight.model import Encoder, EncoderState
 from firstlight.taxonomy import CLASSES
 
-__all__ = ["META", "ObjectStates", "state_dtype"]
+__all__ = ["META", "RECENT", "ObjectStates", "state_dtype"]
 
 #: What an alert may say of an object beside its observations, in order.
 META = ("ra", "dec", "ebv", "redshift", "redshift_err", "redshift_spec")
+#: Observations of which a state keeps short hashes: more than LSST's main survey takes of a
+#: place in the twelve months that a packet tells of.
+RECENT = 128
 
 
 def state_dtype(encoder: Encoder) -> np.dtype[Any]:
@@ -26,8 +29,9 @@ def state_dtype(encoder: Encoder) -> np.dtype[Any]:
 
     Fields
     ------
-    n_obs, last_mjd, digest
-        Number of raw observations, time of the last, digest of them in order.
+    n_obs, last_mjd, digest, recent
+        Number of raw observations, time of the last, digest of them in order, and a ring of
+        short hashes of the last ones.
     n_kept, kept_digest
         The same of what preprocessing left and the encoder was advanced by.
     alert_mjd, alert
@@ -49,6 +53,7 @@ def state_dtype(encoder: Encoder) -> np.dtype[Any]:
             ("n_obs", "<i8"),
             ("last_mjd", "<f8"),
             ("digest", "<u8"),
+            ("recent", "<u4", (RECENT,)),
             ("n_kept", "<i8"),
             ("kept_digest", "<u8"),
             ("alert_mjd", "<f8"),

@@ -28,10 +28,11 @@ from firstlight.live.kernels import (
     continued,
     extend_digests,
     merge_histories,
+    remember_recent,
     route,
 )
 from firstlight.live.log import MAX_ENTRIES, Histories, read_logs, write_entries
-from firstlight.live.states import META, ObjectStates
+from firstlight.live.states import META, RECENT, ObjectStates
 from firstlight.model import Encoder, EncoderState, Latents
 from firstlight.preprocess import PreprocessConfig, preprocess, running
 from firstlight.taxonomy import CLASSES
@@ -113,6 +114,7 @@ class _Work:
         self.first = np.zeros(n, np.int64)
         self.again = np.zeros(n, np.int64)
         self.digests = np.zeros(n, np.uint64)
+        self.recent = np.ascontiguousarray(self.data["recent"])
         self.entries = [b""] * n
         self.rewritten = np.zeros(n, np.bool_)
         self.late = np.zeros(n, np.bool_)
@@ -130,7 +132,7 @@ class _Work:
             tuple(np.ascontiguousarray(d[name]) for name in fields),
             (curves.offsets, curves.mjd, *_bits(curves), a.alert_mjd, a.alert),
             dust | self.parts.needs_history,
-            (self.routes, self.first, self.again, self.digests),
+            (self.routes, self.first, self.again, self.digests, self.recent),
         )
 
     def merge_meta(self, rows: NDArray[np.int64]) -> None:
@@ -154,7 +156,7 @@ class _Work:
         self._note_alerts(rows)
         d["n_obs"][rows] += part.n_obs
         self._note_last(rows, part)
-        d["digest"][rows] = self.digests[rows]
+        d["digest"][rows], d["recent"][rows] = self.digests[rows], self.recent[rows]
         d["n_entries"][rows] += 1
         self._advance(rows, preprocess(part, self.parts.preprocess), np.zeros(len(rows), np.bool_))
         columns = (
@@ -169,11 +171,13 @@ class _Work:
     def read(self, logs: Logs) -> None:
         """Bring the objects up to date whose past must be looked at."""
         rows = np.flatnonzero(self.routes == READ)
+        if not len(rows):
+            return
         histories, rows = self._histories(rows, logs)
         if not len(rows):
             return
         d = self.data
-        whole, stated, source_id, unchanged, again = self._merged(rows, histories)
+        whole, (stated, source_id, unchanged, again, follows) = self._merged(rows, histories)
         d["meta"][rows], d["meta_mjd"][rows] = histories.meta, histories.meta_mjd
         d["alert_mjd"][rows] = histories.alert_mjd
         self.merge_meta(rows)
@@ -181,7 +185,9 @@ class _Work:
         whole = self._with_meta(whole, rows)
         digests = np.zeros(len(rows), np.uint64)
         extend_digests(whole.offsets, _bits(whole), digests)
-        d["n_obs"][rows], d["digest"][rows] = whole.n_obs, digests
+        recent = np.zeros((len(rows), RECENT), np.uint32)
+        remember_recent(whole.offsets, _bits(whole), recent)
+        d["n_obs"][rows], d["digest"][rows], d["recent"][rows] = whole.n_obs, digests, recent
         self._note_last(rows, whole)
         ready = preprocess(whole, self.parts.preprocess)
         n_kept, digest = (np.ascontiguousarray(d[name][rows]) for name in ("n_kept", "kept_digest"))
@@ -190,7 +196,7 @@ class _Work:
         fresh = np.arange(len(ready.mjd)) >= np.repeat(start, ready.n_obs)
         self._advance(rows, ready.keep(fresh), first < 0)
         self.late[rows] = ~unchanged
-        follows = unchanged & (histories.n_entries < MAX_ENTRIES)
+        follows &= histories.n_entries < MAX_ENTRIES
         d["n_entries"][rows] = np.where(follows, histories.n_entries + 1, 1)
         self.rewritten[rows] = ~follows
         columns = (whole.mjd, whole.band, whole.flux, whole.flux_err, whole.detected, source_id, stated)
@@ -201,7 +207,7 @@ class _Work:
 
     def _histories(self, rows: NDArray[np.int64], logs: Logs) -> tuple[Histories, NDArray[np.int64]]:
         """Logs of the objects at `rows`, less those that have answered this alert before."""
-        entries = logs(rows) if len(rows) else []
+        entries = logs(rows)
         histories = read_logs(entries)
         a = self.arrivals
         repeated = answered_before(histories.alert_offsets, histories.alerts, a.alert[rows])
@@ -220,9 +226,7 @@ class _Work:
                 "cannot follow each other; correct them before they become alerts"
             )
 
-    def _merged(
-        self, rows: NDArray[np.int64], h: Histories
-    ) -> tuple[LightCurves, NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
+    def _merged(self, rows: NDArray[np.int64], h: Histories) -> tuple[LightCurves, tuple[NDArray[Any], ...]]:
         """What is known of the objects now, when it was stated, and what became of what was known."""
         arrived = self.arrivals.curves.take(rows)
         source = self.arrivals.source_id[_rows_of(self.arrivals.curves, rows)]
@@ -236,7 +240,8 @@ class _Work:
             np.empty(most, np.int64),
             np.empty(most),
         )
-        offsets, unchanged, again = np.zeros(n + 1, np.int64), np.empty(n, np.bool_), np.empty(n, np.int64)
+        offsets, again = np.zeros(n + 1, np.int64), np.empty(n, np.int64)
+        unchanged, follows = np.empty(n, np.bool_), np.empty(n, np.bool_)
         merge_histories(
             h.offsets,
             (h.mjd, h.band, h.flux, h.flux_err, h.detected, h.source_id, h.stated),
@@ -247,13 +252,14 @@ class _Work:
             offsets,
             unchanged,
             again,
+            follows,
         )
         columns: list[Any] = [column[: offsets[-1]] for column in out]
         mjd, band, flux, flux_err, detected, source_id, stated = columns
         whole = LightCurves(
             arrived.object_id, offsets, mjd, band, flux, flux_err, detected, dereddened=arrived.dereddened
         )
-        return whole, stated, source_id, unchanged, again
+        return whole, (stated, source_id, unchanged, again, follows)
 
     def _with_meta(self, curves: LightCurves, rows: NDArray[np.int64]) -> LightCurves:
         """Light curves with what is known of their objects; all of it was checked when it came."""

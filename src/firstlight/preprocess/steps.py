@@ -256,7 +256,8 @@ def make_context(
         are 0 where the redshift is unknown.
     """
     z = np.asarray(redshift, dtype=np.float64)
-    z_err = np.nan_to_num(np.asarray(redshift_err, dtype=np.float64), nan=0.0)
+    z_err = np.asarray(redshift_err, dtype=np.float64)
+    z_err = np.where(np.isnan(z_err), 0.0, z_err)
     z = np.where(np.isfinite(z), np.where(z != 0.0, np.maximum(z, _LEAST_REDSHIFT), 0.0), np.nan)
     context = np.zeros((len(summary), N_CONTEXT), dtype=np.float32)
     context[:, : running.N_SUMMARY] = summary

@@ -174,7 +174,7 @@ def _in_millionths(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Probabilities of classes and groups, and how far they moved, as whole millionths of 1."""
     parts = np.rint(proba * _MILLION).astype(np.int64)
-    before = np.rint(np.nan_to_num(previous) * _MILLION).astype(np.int64)
+    before = np.rint(np.where(np.isnan(previous), 0.0, previous) * _MILLION).astype(np.int64)
     coarse = np.zeros((len(proba), len(COARSE_GROUPS)), np.int64)
     moved = np.zeros(len(proba), np.int64)
     for k, group in enumerate(_GROUP_OF):
