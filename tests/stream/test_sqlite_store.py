@@ -436,6 +436,25 @@ def test_damage_that_is_met_later_begins_afresh_and_says_so(path, monkeypatch, t
     store.close()
 
 
+@pytest.mark.parametrize(
+    "change",
+    ["value = value + 16 WHERE name = 'position'", "name = 'sink oux' WHERE name = 'sink out'",
+     "name = CAST(x'ff00' AS TEXT) WHERE name = 'objects'"],
+)  # fmt: skip
+def test_damaged_positions_begin_afresh(path, change):
+    store = open_store(path)
+    store.commit(Changes(states={"a": (state(1), 1.0)}, position=7, sink_position={"out": 9}))
+    store.close()
+    db = sqlite3.connect(path)
+    db.execute(f"UPDATE meta SET {change}")
+    db.commit()
+    db.close()
+    store = open_store(path)
+    assert "was damaged" in store.recovered
+    assert (store.position, store.n_objects) == (None, 0)
+    store.close()
+
+
 def test_a_damaged_state_reads_as_absent_and_is_counted(path, caplog):
     fill(path, 3)
     db = sqlite3.connect(path)

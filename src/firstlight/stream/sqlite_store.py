@@ -37,6 +37,7 @@ CALM_OBJECTS = 64  # a commit of fewer objects is taken as a sign of few alerts
 _KNOWN_NUMBERS = 1 << 16  # names whose row number is remembered
 _HEAD = 8  # bytes before a state: checksum, generation
 _CRC = 4  # bytes before a log entry: checksum
+_CHECK = "check"  # in the table meta: checksum of all its other rows
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 _SCHEMA = """
@@ -53,7 +54,8 @@ class SqliteStore:
     What is checked when: the file's head, size, tables and positions at opening, and every
     page of a file of up to 32 MiB; the pages of a larger one as they are read, since
     reading it all would delay the worker by its size. Each state and log entry carries a
-    checksum of its own (with its object's name or number), checked at every read. A
+    checksum of its own (with its object's name or number), checked at every read, and so do
+    the positions. A
     damaged index page that SQLite cannot tell is the one thing that may pass: its object
     then begins anew.
 
@@ -102,6 +104,7 @@ class SqliteStore:
         self._sink_position: dict[str, int] = {}
         self._n_objects = self._last = self._sequence = self._evicted_to = 0
         self._numbers: dict[str, int] = {}  # row numbers of objects met lately
+        self._meta: dict[str, Any] = {}  # the table of that name
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -210,7 +213,7 @@ class SqliteStore:
             new = [name for name in objects if name not in self._numbers]
             self._write_objects(db, changes, new)
             sequence = self._write_logs(db, changes)
-            self._write_meta(
+            meta = self._write_meta(
                 db,
                 position=position,
                 objects=self._n_objects + len(new),
@@ -221,7 +224,7 @@ class SqliteStore:
             db.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._failed("nothing of this transaction was written", error) from error
-        self._position, self._sink_position = position, sinks
+        self._meta, self._position, self._sink_position = meta, position, sinks
         self._n_objects += len(new)
         self._last += len(new)
         self._sequence = sequence
@@ -255,8 +258,9 @@ class SqliteStore:
                 numbers = [(number,) for number, _ in quiet]
                 db.executemany("DELETE FROM object WHERE number = ?", numbers)
                 db.executemany("DELETE FROM log WHERE object = ?", numbers)
-                self._write_meta(db, objects=self._n_objects - len(quiet))
+                meta = self._write_meta(db, objects=self._n_objects - len(quiet))
                 db.execute("COMMIT")
+                self._meta = meta
         except sqlite3.Error as error:
             raise self._failed("cannot evict", error) from error
         if rows:
@@ -357,6 +361,10 @@ class SqliteStore:
         """Read positions and counts, and see whose states these are."""
         db = self._connection
         meta: dict[str, Any] = dict(db.execute("SELECT name, value FROM meta").fetchall())
+        check = meta.pop(_CHECK, None)
+        if meta and check != _checksum(meta):
+            raise _Damaged("its positions do not carry their checksum any more")
+        self._meta = meta
         self._position = meta.get("position")
         self._sink_position = {
             name.removeprefix("sink "): value for name, value in meta.items() if name.startswith("sink ")
@@ -371,7 +379,11 @@ class SqliteStore:
         if owner != (self._bundle, self._state_size):
             # a new generation instead of new rows: the old ones read as absent from now on
             generation += 1
-            self._write_meta(db, generation=generation, bundle=self._bundle, state_size=self._state_size)
+            db.execute("BEGIN")
+            self._meta = self._write_meta(
+                db, generation=generation, bundle=self._bundle, state_size=self._state_size
+            )
+            db.execute("COMMIT")
             if owner != (None, None):
                 _log.warning(
                     "%s: its states are of bundle %s (%s bytes each), the worker has %s (%d bytes): they are "
@@ -481,9 +493,12 @@ class SqliteStore:
         db.executemany("INSERT INTO log (object, seq, data) VALUES (?, ?, ?)", rows)
         return sequence
 
-    @staticmethod
-    def _write_meta(db: sqlite3.Connection, **values: Any) -> None:
-        db.executemany("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", list(values.items()))
+    def _write_meta(self, db: sqlite3.Connection, **values: Any) -> dict[str, Any]:
+        """Write positions and counts, sealed by a checksum over all of them; how they are then."""
+        meta = self._meta | values
+        rows = [*values.items(), (_CHECK, _checksum(meta))]
+        db.executemany("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", rows)
+        return meta
 
     def _pace(self, n_objects: int) -> None:
         """Choose how often to checkpoint by how much comes at a time."""
@@ -533,8 +548,14 @@ class _Damaged(Exception):  # noqa: N818
 
 def _code(error: sqlite3.Error) -> int:
     """Primary result code of SQLite; -1 where the error is the Python module's own."""
+    if str(error).startswith("Could not decode to UTF-8"):
+        return sqlite3.SQLITE_CORRUPT  # all text was written as UTF-8
     code: int = getattr(error, "sqlite_errorcode", -1)
     return code & 0xFF if code >= 0 else code
+
+
+def _checksum(meta: dict[str, Any]) -> int:
+    return crc32(repr(sorted(meta.items())).encode())
 
 
 def _pragma(db: sqlite3.Connection, name: str) -> Any:

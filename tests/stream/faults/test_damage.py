@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections import Counter
 
+import numpy as np
 import pytest
 
 HALF = 110
@@ -119,3 +120,23 @@ def test_a_damaged_log_entry_costs_no_more_than_what_no_later_packet_repeats(
     # packets with their history bring all of it back; of the others one alert's observations are gone
     assert set(map(frozenset, missing.values())) <= {frozenset({0}), frozenset({8}), frozenset()}
     assert frozenset({0}) in set(map(frozenset, missing.values()))
+
+
+def test_no_flipped_byte_anywhere_makes_the_worker_lose_an_alert(launch, halfway, easy_file, easy_run):
+    rng = np.random.default_rng()
+    whole, out, rejects = halfway.store.read_bytes(), halfway.out.read_bytes(), halfway.rejects()
+    expected = [(r["object"], r["alert"]) for r in map(json.loads, easy_run.records())]
+    used = np.flatnonzero(np.frombuffer(whole, np.uint8))  # most of the rest is room for more
+    for place in rng.choice(used, 12):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(0, 8))
+        halfway.store.write_bytes(damaged)
+        halfway.out.write_bytes(out)
+        child = launch(halfway.argv(easy_file))
+        assert child.wait() == 0, f"byte {place}:\n{child.log()}"
+        said = [(r["object"], r["alert"]) for r in map(json.loads, halfway.records())]
+        assert set(said) == set(expected), f"byte {place}:\n{child.log()}"
+        # one object at most may have begun anew
+        differ = {json.loads(value)["object"] for value in set(halfway.records()) - set(easy_run.records())}
+        assert len(differ) <= 1, f"byte {place}:\n{child.log()}"
+    assert rejects == halfway.rejects() == b""
