@@ -11,7 +11,7 @@ import pytest
 
 from firstlight.errors import BrokerError, MissingExtraError, SettingsError
 from firstlight.stream.broker import LocalBroker
-from firstlight.stream.kafka import KafkaConfig, KafkaSink, KafkaSource
+from firstlight.stream.kafka import KafkaConfig, KafkaSink, KafkaSource, read_kafka_config
 from firstlight.stream.sinks import open_sink
 from firstlight.stream.sources import open_source
 
@@ -285,3 +285,31 @@ def test_an_address_that_is_none_is_refused():
     for make in (open_source, open_sink):
         with pytest.raises(SettingsError, match="no address of a topic"):
             make("kafka://nowhere")
+
+
+class Refusal:
+    """What librdkafka tells when a password is wrong."""
+
+    def __init__(self, code):
+        self._code = code
+
+    def code(self):
+        return self._code
+
+    def fatal(self):
+        return False
+
+    def str(self):
+        return "SASL authentication error: hunter2 is wrong"
+
+
+def test_a_refused_login_is_no_broker_to_wait_for(tmp_path):
+    from confluent_kafka import KafkaError
+
+    path = tmp_path / "kafka.toml"
+    path.write_text('"sasl.password" = "hunter2"')
+    source = KafkaSource("kafka://127.0.0.1:1/alerts", group="g", config=read_kafka_config(path))
+    with pytest.raises(SettingsError, match="refuses us") as caught:
+        source._event(None, Refusal(KafkaError._AUTHENTICATION))
+    assert "hunter2" not in str(caught.value)
+    source.close()

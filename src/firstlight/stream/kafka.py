@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from firstlight.errors import BrokerError, MissingExtraError
+from firstlight.errors import BrokerError, MissingExtraError, SettingsError
 from firstlight.stream.kafka_config import KafkaAddress, KafkaConfig, read_kafka_config
 from firstlight.stream.sources import Partition, PartitionCall, Record
 
@@ -142,8 +142,10 @@ class KafkaSource:
 
         Raises
         ------
+        SettingsError
+            If the broker refuses us (authentication, authorisation).
         BrokerError
-            If the broker refuses us (authentication, authorisation), or librdkafka gives up.
+            If librdkafka gives up.
         StateError
             As `on_assign` raises it.
         """
@@ -236,8 +238,13 @@ class KafkaSource:
     def _event(self, message: Any, error: Any) -> None:
         if error.code() == self._kafka.KafkaError._PARTITION_EOF:
             self._ended.add((message.topic(), message.partition()))
-        elif error.fatal() or error.code() in _refusals(self._kafka):
-            raise self._failed("refused", error)
+        elif error.code() in _refusals(
+            self._kafka
+        ):  # waiting would not help, as it does where a broker is away
+            said = self._config.hide(_text(error))
+            raise SettingsError(f"{self.address}: the broker refuses us: {said}; see --kafka-config")
+        elif error.fatal():
+            raise self._failed("gave up", error)
         else:
             self._warn.error(error)
 
