@@ -1,4 +1,4 @@
-"""The bundle that ships: complete, of the preset it claims, and at home on real objects."""
+"""The bundles that ship: complete, of the preset they claim, and at home on real objects."""
 
 import numpy as np
 import pytest
@@ -11,9 +11,9 @@ from firstlight.pipeline import Pipeline
 from firstlight.taxonomy import GALACTIC, PLASTICC
 
 
-@pytest.fixture(scope="module")
-def shipped() -> Pipeline:
-    return Pipeline.load()
+@pytest.fixture(scope="module", params=["default", "fast"])
+def shipped(request) -> Pipeline:
+    return Pipeline.load(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -21,13 +21,21 @@ def said(shipped, sample) -> Predictions:
     return shipped.predict(sample, jobs=1)
 
 
-def test_it_is_small_enough_to_ship():
-    size = sum(path.stat().st_size for path in shipped_bundles()["default"].rglob("*") if path.is_file())
-    assert size < 12e6
+def test_they_are_small_enough_to_ship():
+    for folder in shipped_bundles().values():
+        assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 12e6
 
 
-def test_it_is_the_preset_default_as_it_stands(shipped):
-    assert shipped.config == load_preset("default")
+def test_it_is_its_preset_as_it_stands(shipped):
+    assert shipped.config == load_preset(shipped.config.name)
+
+
+def test_the_default_is_what_is_loaded_without_a_name():
+    assert Pipeline.load().config.name == "default"
+
+
+def test_only_the_fast_one_needs_no_history(shipped):
+    assert shipped.needs_history == (shipped.config.name != "fast")
 
 
 def test_it_knows_the_fourteen_classes_of_the_training_set(shipped):
