@@ -437,6 +437,23 @@ def test_damage_that_is_met_later_begins_afresh_and_says_so(path, monkeypatch, t
 
 
 @pytest.mark.parametrize(
+    ("place", "bits"),
+    [(18, 0x40), (47, 0x10), (68, 0x01), ("CREATE TABLE log", 0x80), ("last_mjd REAL", 0x01)],
+    ids=["may not be written", "of another format", "without our mark", "no text", "another column"],
+)
+def test_a_damaged_head_that_sqlite_itself_takes_is_noticed(path, place, bits):
+    fill(path, 3)
+    data = bytearray(path.read_bytes())
+    at = place if isinstance(place, int) else data.index(place.encode()) + 3
+    data[at] ^= bits
+    path.write_bytes(data)
+    store = open_store(path)
+    assert "was damaged" in store.recovered
+    assert path.with_name("alerts-0.sqlite.damaged-1").exists()
+    store.close()
+
+
+@pytest.mark.parametrize(
     "change",
     ["value = value + 16 WHERE name = 'position'", "name = 'sink oux' WHERE name = 'sink out'",
      "name = CAST(x'ff00' AS TEXT) WHERE name = 'objects'"],

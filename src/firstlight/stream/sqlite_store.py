@@ -7,6 +7,7 @@ again from the older offset. LMDB is measured beside it in ``benchmarks/``.
 """
 
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
@@ -285,25 +286,31 @@ class SqliteStore:
             try:
                 self._db = self._connect()
                 break
-            except sqlite3.Error as error:
-                code = _code(error)
-                if code == sqlite3.SQLITE_BUSY and time.monotonic() < deadline:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
+                if _code(error) == sqlite3.SQLITE_BUSY and time.monotonic() < deadline:
                     time.sleep(0.02)
                     continue
-                if code in _DAMAGED:
-                    raise _Damaged(str(error)) from error
-                raise StateError(self._reason(error)) from error
+                raise self._judged(error) from error
         try:
             self._check()
             self._load()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             self.close()
-            if _code(error) in _DAMAGED:
-                raise _Damaged(str(error)) from error
-            raise StateError(self._reason(error)) from error
+            raise self._judged(error) from error
         except (_Damaged, StateError):
             self.close()
             raise
+
+    def _judged(self, error: sqlite3.Error | UnicodeDecodeError) -> "_Damaged | StateError":
+        """Whether a failure to open the file is its own fault."""
+        if isinstance(error, UnicodeDecodeError):  # what SQLite had to say quotes the damaged text
+            return _Damaged("its tables are described in no text")
+        code = _code(error)
+        # the head of the file says so, though nothing else forbids to write
+        barred = code == sqlite3.SQLITE_READONLY and os.access(self.path, os.W_OK)
+        if code in _DAMAGED or barred or str(error) == "unsupported file format":
+            return _Damaged(str(error))
+        return StateError(self._reason(error))
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.path, timeout=0.0, isolation_level=None, cached_statements=32)
@@ -319,7 +326,7 @@ class SqliteStore:
             db.execute("PRAGMA trusted_schema = OFF")
             db.execute("BEGIN EXCLUSIVE")
             db.execute("COMMIT")
-        except (sqlite3.Error, StateError):
+        except (sqlite3.Error, UnicodeDecodeError, StateError, _Damaged):
             db.close()
             raise
         return db
@@ -327,6 +334,8 @@ class SqliteStore:
     def _check_owner(self, db: sqlite3.Connection) -> None:
         """See that the file is ours, or new, before anything is written to it."""
         owner, layout = _pragma(db, "application_id"), _pragma(db, "user_version")
+        if owner != APPLICATION_ID and _statements(db) == _split(_SCHEMA):
+            raise _Damaged(f"its mark is {owner:#x}")
         if owner != APPLICATION_ID and (owner or _tables(db)):
             raise StateError(
                 f"{self.path} is a database of something else, with the tables {_tables(db)}; "
@@ -347,8 +356,8 @@ class SqliteStore:
                 f"{_SCHEMA} COMMIT;"
             )
             return
-        if (tables := _tables(db)) != ["log", "meta", "object"]:
-            raise _Damaged(f"its tables are {tables}")
+        if (found := _statements(db)) != _split(_SCHEMA):
+            raise _Damaged(f"its tables are {found}")
         # a log file may hold pages beyond the end of the database; without one the size must fit
         size, pages = self.path.stat().st_size, _pragma(db, "page_count")
         wal = self._beside("-wal")
@@ -356,6 +365,7 @@ class SqliteStore:
             raise _Damaged(f"it has {size} bytes instead of {pages} pages: it was cut short")
         if size <= QUICK_CHECK_BYTES and (found := _pragma(db, "quick_check(1)")) != "ok":
             raise _Damaged(str(found).replace("\n", " "))
+        db.execute(f"PRAGMA user_version = {FORMAT}")  # as it is: to see that it can be written
 
     def _load(self) -> None:
         """Read positions and counts, and see whose states these are."""
@@ -546,7 +556,7 @@ class _Damaged(Exception):  # noqa: N818
     """The file is not what was written; it never leaves this module."""
 
 
-def _code(error: sqlite3.Error) -> int:
+def _code(error: Exception) -> int:
     """Primary result code of SQLite; -1 where the error is the Python module's own."""
     if str(error).startswith("Could not decode to UTF-8"):
         return sqlite3.SQLITE_CORRUPT  # all text was written as UTF-8
@@ -561,6 +571,17 @@ def _checksum(meta: dict[str, Any]) -> int:
 def _pragma(db: sqlite3.Connection, name: str) -> Any:
     row = db.execute(f"PRAGMA {name}").fetchone()
     return row[0] if row else 0
+
+
+def _statements(db: sqlite3.Connection) -> list[str]:
+    """How its tables were made."""
+    return [
+        row[0] for row in db.execute("SELECT sql FROM sqlite_master WHERE type = 'table' ORDER BY rootpage")
+    ]
+
+
+def _split(schema: str) -> list[str]:
+    return [statement.strip() for statement in schema.split(";") if statement.strip()]
 
 
 def _tables(db: sqlite3.Connection) -> list[str]:

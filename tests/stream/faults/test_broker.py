@@ -50,6 +50,7 @@ class Topic:
         while len(set(self.values)) < enough and time.monotonic() < deadline:
             messages = self._consumer.consume(500, 0.05)
             self.values += [m.value() for m in messages if m.error() is None]
+        assert len(set(self.values)) >= enough
         return Counter(self.values)
 
     def close(self) -> None:

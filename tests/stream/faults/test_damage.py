@@ -127,6 +127,7 @@ def test_no_flipped_byte_anywhere_makes_the_worker_lose_an_alert(launch, halfway
     whole, out, rejects = halfway.store.read_bytes(), halfway.out.read_bytes(), halfway.rejects()
     expected = [(r["object"], r["alert"]) for r in map(json.loads, easy_run.records())]
     used = np.flatnonzero(np.frombuffer(whole, np.uint8))  # most of the rest is room for more
+    used = used[(used < 60) | (used > 63)]  # the number of the layout: a file of another one is refused
     for place in rng.choice(used, 12):
         damaged = bytearray(whole)
         damaged[place] ^= 1 << int(rng.integers(0, 8))
