@@ -206,6 +206,7 @@ def launch(fast_bundle, easy_file, tmp_path_factory) -> Iterator[Callable[..., C
     def start(argv: list[str], *, room: int | None = None, patience_s: float | None = None) -> Child:
         name = folder / str(next(numbers))
         trace = name.with_suffix(".trace")
+        Path(f"{name}.log").touch()
         command = {"argv": argv, "log": f"{name}.log", "trace": str(trace)}
         pid = ask(**command, room=room, patience_s=patience_s)["pid"]
         children.append(Child(pid, Path(f"{name}.log"), trace, ask))
@@ -259,7 +260,8 @@ def contents(fast_pipeline) -> Callable[[Path], Left]:
 def hard_run(launch, hard_file, tmp_path_factory) -> Place:
     """The hard stream, undisturbed."""
     place = Place(tmp_path_factory.mktemp("hard"))
-    assert launch(place.argv(hard_file)).wait() == 0
+    child = launch(place.argv(hard_file))
+    assert child.wait() == 0, child.log()
     return place
 
 
@@ -267,7 +269,8 @@ def hard_run(launch, hard_file, tmp_path_factory) -> Place:
 def easy_run(launch, easy_file, tmp_path_factory) -> Place:
     """The easy stream, undisturbed."""
     place = Place(tmp_path_factory.mktemp("easy"))
-    assert launch(place.argv(easy_file)).wait() == 0
+    child = launch(place.argv(easy_file))
+    assert child.wait() == 0, child.log()
     return place
 
 
