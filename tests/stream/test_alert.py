@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstlight.errors import DataError
+from firstlight.live.visits import SAME_VISIT_DAYS, merge
 from firstlight.stream import Alert, Observations, Skip, SkipReason, light_curves
 from firstlight.stream.alert import COLUMN_TYPES
-from firstlight.live.visits import SAME_VISIT_DAYS, merge
 
 
 def observations(rows: list[tuple[float, int, float, float, bool, int]]) -> Observations:

@@ -71,7 +71,8 @@ Forget = Annotated[
     float, typer.Option(help="An object without an observation for so long begins anew (days).")
 ]
 Wait = Annotated[
-    float, typer.Option(min=0.0, help="Longest wait for another worker to let go of a partition (s).")
+    float,
+    typer.Option(min=0.0, help="Longest wait for another worker to let go of a partition or a file (s)."),
 ]
 UntilEnd = Annotated[bool, typer.Option("--until-end", help="Stop at the end of the topic.")]
 Follow = Annotated[bool, typer.Option("--follow", help="Wait for more in a file or folder.")]

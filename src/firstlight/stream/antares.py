@@ -16,11 +16,11 @@ import numpy as np
 
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
 from firstlight.errors import DataError
+from firstlight.live.visits import merge
 from firstlight.stream.alert import Alert, Observations, Skip, SkipReason
 from firstlight.stream.bson import dump_bson, load_bson
 from firstlight.stream.codecs import Message, value_of
 from firstlight.stream.layouts import SOLAR_SYSTEM_ARCSEC, UTC_TO_TAI_DAYS
-from firstlight.live.visits import merge
 from firstlight.stream.merge import BAND_SPELLINGS
 
 __all__ = ["AntaresCodec"]
