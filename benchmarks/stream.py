@@ -18,6 +18,8 @@ throughput
     alerts a second over the broker, from a topic that was filled before
 latency
     from appending an alert to holding its result, at 300 alerts a second
+broker alone
+    the same without a worker between: the broker's own latency grows with what its topics hold
 burst
     seconds until 10,000 alerts that come at once are answered
 memory
@@ -54,6 +56,7 @@ PARTS: dict[str, Callable[[Bundles, Path | None, int], dict[str, Any]]] = {
     "store": compute.store,
     "throughput": endtoend.throughput,
     "latency": endtoend.latency,
+    "broker alone": endtoend.broker_alone,
     "burst": endtoend.burst,
     "memory": soak.memory,
 }
@@ -93,7 +96,7 @@ def keep(out: Path, part: str, figures: dict[str, Any]) -> None:
         f"{platform.python_version()}",
         "libraries": {name: version(name) for name in ("numpy", "numba", "confluent-kafka", "lmdb")},
         "lsst": LSST,
-        part: figures,
+        part: result.get(part, {}) | figures,  # what another bundle's run has measured stays
     }
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps(result, indent=1) + "\n")

@@ -90,29 +90,29 @@ def stream_table() -> str:
     if not (SPEED / "stream.json").exists():
         return ""
     result = read(SPEED / "stream.json")
-    lines = [
-        "| over a real broker, two cores shared with it | `fast` | `default` | asked |",
-        "|---|---|---|---|",
-    ]
+    rows = [["over a real broker, two cores shared with it", "`fast`", "`default`", "asked"], ["---"] * 4]
     for size in ("30 kB", "80 kB"):
-        runs = {name: result["throughput"][f"{name}, {size}"] for name in ("fast", "default")}
-        best = [max(run[n]["alerts_per_s"] for n in ("1 worker", "2 workers")) for run in runs.values()]
-        aims = " and ".join(f"{run['aim_alerts_per_s']:,}" for run in runs.values())
-        lines.append(f"| alerts/s, {size} packets | {best[0]:,} | {best[1]:,} | {aims} |")
+        runs = [result["throughput"].get(f"{name}, {size}") for name in PRESETS]
+        aims = " and ".join(f"{run['aim_alerts_per_s']:,}" for run in runs if run)
+        best = [f"{max(r['alerts_per_s'] for r in by_workers(run)):,}" if run else "" for run in runs]
+        rows.append([f"alerts/s, {size} packets", *best, aims])
     latency, aim = result["latency"], result["latency"]["aim_ms"]
     for size in ("30 kB", "80 kB"):
-        cells = [
-            f"{latency[f'{n}, {size}']['p50']:.0f} / {latency[f'{n}, {size}']['p99']:.0f}" for n in PRESETS
-        ]
+        found = [latency.get(f"{name}, {size}") for name in PRESETS]
+        alone = result["broker alone"][size]["all"]
         title = f"ms from alert to result at {latency['alerts_per_s']}/s, {size}, median / 99 %"
-        lines.append(f"| {title} | " + " | ".join(cells) + f" | {aim['p50']} / {aim['p99']} |")
+        title += f" (the broker alone: {alone['p50']:.0f} / {alone['p99']:.0f})"
+        cells = [f"{run['p50']:.0f} / {run['p99']:.0f}" if run else "" for run in found]
+        rows.append([title, *cells, f"{aim['p50']} / {aim['p99']}"])
     burst = result["burst"]
     for size in ("30 kB", "80 kB"):
-        runs = {n: burst[f"{n}, {size}"] for n in PRESETS}
-        cells = [f"{min(run[w]['seconds'] for w in ('1 worker', '2 workers')):.1f}" for run in runs.values()]
-        title = f"s to clear a visit's {burst['alerts']:,} alerts, {size}"
-        lines.append(f"| {title} | " + " | ".join(cells) + f" | {burst['aim_s']:.0f} |")
+        runs = [burst.get(f"{name}, {size}") for name in PRESETS]
+        cells = [f"{min(r['seconds'] for r in by_workers(run)):.1f}" if run else "" for run in runs]
+        rows.append(
+            [f"s to clear a visit's {burst['alerts']:,} alerts, {size}", *cells, f"{burst['aim_s']:.0f}"]
+        )
     lsst = result["lsst"]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
     lines += [
         "",
         f"LSST sends {lsst['alerts_a_night']:,} alerts a night, {lsst['alerts_per_s_mean']} a second in the mean.",
@@ -121,13 +121,15 @@ def stream_table() -> str:
     return "\n".join(lines)
 
 
+def by_workers(run: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was measured with one worker and with several."""
+    return [found for name, found in run.items() if name.endswith(("worker", "workers"))]
+
+
 def loads(result: dict[str, Any]) -> list[str]:
     """How busy the machine was before each part."""
-    return [
-        f"load before {part} {result[part]['load_before']}"
-        for part in ("throughput", "latency", "burst")
-        if part in result
-    ]
+    parts = ("throughput", "latency", "burst")
+    return [f"load before {part} {result[part]['load_before']}" for part in parts if part in result]
 
 
 def peers_table() -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from firstlight.stream.decoder import AlertDecoder
+from firstlight.stream.kafka import KafkaSource
 from streaming.chain import Results, Workers, broker_with, send
 from streaming.night import Night
 
@@ -22,7 +24,7 @@ RUNS = {
 }
 #: The same for latency and bursts.
 CASES = (("fast", 30_000), ("fast", 80_000), ("default", 30_000))
-N_WORKERS = (1, 2)
+N_WORKERS = (1, 4)  # of four partitions; while one waits for the broker or the disk, another decodes
 #: Part of the alerts over which the rate is taken: workers have begun, none has ended.
 WINDOW = (0.3, 0.95)
 RATE, LATENCY_S, WARM_UP = 300, 40, 6000
@@ -31,7 +33,7 @@ BURST, BURST_AIM_S = 10_000, 5.0
 
 
 def throughput(bundles: dict[str, Path | None], source: Path | None, repeats: int) -> dict[str, Any]:
-    """Alerts a second from a topic that was filled before, with one and with two workers."""
+    """Alerts a second from a topic that was filled before, with one worker and with several."""
     result: dict[str, Any] = {"window": WINDOW}
     for (name, size), (n_alerts, aim) in RUNS.items():
         if name not in bundles:
@@ -130,6 +132,42 @@ def one_latency(bundle: Path | None, night: Night, n: int) -> dict[str, Any]:
 
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
+
+
+def broker_alone(bundles: dict[str, Path | None], source: Path | None, repeats: int) -> dict[str, Any]:
+    """What the broker takes by itself, as `latency` sends: from handing an alert over to having read it."""
+    result: dict[str, Any] = {"alerts_per_s": RATE, "seconds": LATENCY_S}
+    n = RATE * LATENCY_S
+    for size in (30_000, 80_000):
+        night, decoder, held = Night(WARM_UP + n, size, source), AlertDecoder(), {}
+        with broker_with("alerts") as broker:
+            send(broker, "alerts", islice(night.packets(), WARM_UP))
+            alerts = KafkaSource(broker.url("alerts"), group="alone")
+            seen = 0
+            while seen < WARM_UP:
+                seen += len(alerts.poll(512, 0.05))
+            words = [broker.address, *night.words(), str(WARM_UP), str(RATE)]
+            sender = subprocess.Popen(
+                [sys.executable, "-m", "streaming.sender", *words],
+                stdout=subprocess.PIPE,
+                cwd=Path(__file__).parents[1],
+            )
+            while len(held) < n:
+                records = alerts.poll(512, 0.05)
+                now = time.time()
+                for record in records:
+                    (alert,) = decoder.decode_all(record.value, record.key)
+                    held[alert.alert_id] = now
+            out, _ = sender.communicate(timeout=30)
+            alerts.close()
+        sent = json.loads(out)
+        late_ms = np.array([(held[alert] - t) * 1e3 for alert, t in sent.items()])
+        parts = {"first half": late_ms[RATE * 2 : n // 2], "second half": late_ms[n // 2 :]}
+        result[f"{size // 1000} kB"] = {
+            part: {name: round(float(np.quantile(late, q)), 2) for name, q in QUANTILES.items()}
+            for part, late in (parts | {"all": late_ms[RATE * 2 :]}).items()
+        }
+    return result
 
 
 def read_alerts(results: Results, n: int, timeout_s: float = 60.0) -> Any:
