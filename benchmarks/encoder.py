@@ -49,6 +49,7 @@ def main() -> None:
     steps = make_steps(curves, config.steps)
     batch = {
         "steps": _best(lambda: make_steps(curves, config.steps)) / N_OBJECTS,
+        "compiled_with_steps": _best(lambda: encoder.encode(curves)) / N_OBJECTS,
         "onnx_with_steps": _best(lambda: encoder.encode(curves, "onnx")) / N_OBJECTS,
         "numpy_with_steps": _best(lambda: encoder.encode(curves, "numpy")) / N_OBJECTS,
         "torch_with_steps": _best(lambda: _encode_torch(model, curves, config)) / N_OBJECTS,
