@@ -261,7 +261,13 @@ class _Answers:
         import confluent_kafka as kafka
 
         self._consumer = kafka.Consumer(
-            {"bootstrap.servers": address, "group.id": "demo", "enable.auto.commit": False, "log_level": 0}
+            {
+                "bootstrap.servers": address,
+                "group.id": "demo",
+                "enable.auto.commit": False,
+                "fetch.wait.max.ms": 10,  # the local broker waits it out though answers come
+                "log_level": 0,
+            }
         )
         self._consumer.assign([kafka.TopicPartition(RESULTS, 0, kafka.OFFSET_BEGINNING)])
 
