@@ -11,7 +11,7 @@ export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench bench-stream crossval-seed crossval-default crossval-fast bundle figures stream-demo clean
+.PHONY: help setup run test check bench bench-stream bench-peers crossval-seed crossval-default crossval-fast bundle figures stream-demo clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -47,6 +47,13 @@ check: setup
 
 bench: setup ## Speed of each stage beside its peers -> benchmarks/results/*.json
 	for script in preprocessing features encoder classifiers classify; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+bench-stream: setup ## Alerts a second, latency, bursts and memory over a real broker (about 40 minutes)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check lmdb==3.0.0
+	$(BIN)/python benchmarks/stream.py
+
+bench-peers: setup ## One classification beside the peers that are installed (see benchmarks/peers.py)
+	$(BIN)/python benchmarks/peers.py --bundle fast=src/firstlight/models/fast --bundle default=src/firstlight/models/default
 
 crossval-seed: setup ## Honest 5-fold cross-validation of the paper's design (about half an hour)
 	$(BIN)/firstlight crossval --preset seed --folds 5 --jobs 2 --out runs/crossval-seed
