@@ -247,12 +247,17 @@ class LightCurves:
         if index.dtype == np.bool_:
             index = np.flatnonzero(index)
         index = index.astype(np.int64)
-        counts = self.n_obs[index]
-        offsets = np.concatenate([[0], np.cumsum(counts)])
-        rows = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][index] - offsets[:-1], counts)
+        rows = self.rows_of(index)
+        offsets = np.concatenate([[0], np.cumsum(self.n_obs[index])])
         values = {name: getattr(self, name)[rows] for name in OBSERVATION_COLUMNS}
         values |= {name: getattr(self, name)[index] for name in OBJECT_COLUMNS}
         return self._derive(object_id=self.object_id[index], offsets=offsets, **values)
+
+    def rows_of(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Positions of all observations of the objects at the given positions, in that order."""
+        counts = self.n_obs[index]
+        before = np.cumsum(counts) - counts
+        return np.arange(int(counts.sum())) + np.repeat(self.offsets[:-1][index] - before, counts)
 
     def keep(self, mask: NDArray[np.bool_]) -> Self:
         """The same objects with only the observations where `mask` is true, shape (n_total,)."""

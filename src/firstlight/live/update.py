@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from firstlight.bands import N_BANDS
 from firstlight.classify import VerdictConfig, verdict_of
+from firstlight.classify.verdict import CLASSIFIED, NOT_CLASSIFIED
 from firstlight.errors import DataError
 from firstlight.evaluate import Predictions
 from firstlight.lightcurves import OBJECT_COLUMNS, OBSERVATION_COLUMNS, LightCurves, RedshiftMode
@@ -229,7 +230,7 @@ class _Work:
     def _merged(self, rows: NDArray[np.int64], h: Histories) -> tuple[LightCurves, tuple[NDArray[Any], ...]]:
         """What is known of the objects now, when it was stated, and what became of what was known."""
         arrived = self.arrivals.curves.take(rows)
-        source = self.arrivals.source_id[_rows_of(self.arrivals.curves, rows)]
+        source = self.arrivals.source_id[self.arrivals.curves.rows_of(rows)]
         n, most = len(rows), len(h.mjd) + len(arrived.mjd)
         out = (
             np.empty(most),
@@ -323,19 +324,23 @@ class _Work:
         chosen: NDArray[np.int64],
     ) -> None:
         """Entries that stand for a whole log each, this alert included."""
-        for i in chosen.tolist():
-            row = rows[i]
-            known = histories.alerts[histories.alert_offsets[i] : histories.alert_offsets[i + 1]]
-            alerts = np.append(known, self.arrivals.alert[row])
-            self.entries[row] = write_entries(
-                columns,
-                offsets[None, i : i + 2],
-                np.zeros(1, np.int64),
-                (alerts, np.array([0, len(alerts)])),
-                self.data["alert_mjd"][row : row + 1],
-                (self.data["meta"][row : row + 1], self.data["meta_mjd"][row : row + 1]),
-                np.array([self.arrivals.curves.dereddened]),
-            )[0]
+        known = [histories.alerts[slice(*histories.alert_offsets[i : i + 2])] for i in chosen]
+        row, n = rows[chosen], len(chosen)
+        alerts = [
+            np.append(before, alert) for before, alert in zip(known, self.arrivals.alert[row], strict=True)
+        ]
+        digests = np.concatenate([np.empty(0, np.uint64), *alerts])
+        entries = write_entries(
+            columns,
+            np.column_stack([offsets[chosen], offsets[chosen + 1]]),
+            np.zeros(n, np.int64),
+            (digests, np.cumsum([0, *map(len, alerts)])),
+            np.ascontiguousarray(self.data["alert_mjd"][row]),
+            (self.data["meta"][row], self.data["meta_mjd"][row]),
+            np.full(n, self.arrivals.curves.dereddened),
+        )
+        for i, entry in zip(row.tolist(), entries, strict=True):
+            self.entries[i] = entry
 
     def answer(self, redshift: RedshiftMode) -> Predictions:
         """Classify what was answered, from the states."""
@@ -357,14 +362,14 @@ class _Work:
         table = self.parts.classify(latents, context, objects, phase)
         n = len(curves)
         result: dict[str, Any] = {
-            "status": np.full(n, "not_classified"),
+            "status": np.full(n, NOT_CLASSIFIED),
             "reason": np.full(n, "repeated", dtype="U32"),
             "label": np.full(n, "", dtype="U32"),
             "proba": np.tile(self.parts.prior, (n, 1)),
             "anomaly": np.full(n, np.nan),
             "phase": np.full(n, np.nan),
         }
-        unsure = status != "classified"
+        unsure = status != CLASSIFIED
         proba = np.where(unsure[:, None], self.parts.prior, table[:, :-1])
         result["status"][answered], result["reason"][answered] = status, reason
         result["label"][answered] = np.where(unsure, "", np.array(CLASSES)[proba.argmax(axis=1)])
@@ -437,10 +442,3 @@ def _bits(curves: LightCurves) -> tuple[NDArray[Any], ...]:
         curves.flux_err.view(np.int32),
     )
     return (*as_bits, curves.detected)
-
-
-def _rows_of(curves: LightCurves, index: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Positions of all observations of some objects."""
-    counts = curves.n_obs[index]
-    starts = np.cumsum(counts) - counts
-    return np.arange(int(counts.sum())) + np.repeat(curves.offsets[:-1][index] - starts, counts)
