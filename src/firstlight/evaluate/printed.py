@@ -14,7 +14,16 @@ Recurrent Neural Network Auto-Encoder and Gradient Boosting Classifier", section
 from collections.abc import Mapping
 from types import MappingProxyType
 
-__all__ = ["PRINTED", "PRINTED_F1", "PRINTED_LABEL"]
+__all__ = [
+    "PRINTED",
+    "PRINTED_BASELINE_AUC",
+    "PRINTED_F1",
+    "PRINTED_LABEL",
+    "PRINTED_PER_CLASS",
+    "PRINTED_PRECISION",
+    "PRINTED_RECALL",
+    "PRINTED_TABLE_1",
+]
 
 #: How every table names these figures.
 PRINTED_LABEL = "printed (leaky protocol)"
@@ -24,24 +33,50 @@ PRINTED: Mapping[str, float] = MappingProxyType(
     {"accuracy": 0.89, "macro_precision": 0.89, "macro_recall": 0.89, "macro_f1": 0.89, "macro_auc": 0.94}
 )
 
-#: F1 of each class; the kilonova is not among the paper's sixteen.
-PRINTED_F1: Mapping[str, float] = MappingProxyType(
+#: Precision, recall and F1 of each class; the kilonova is not among the paper's sixteen.
+PRINTED_PER_CLASS: Mapping[str, tuple[float, float, float]] = MappingProxyType(
     {
-        "AGN": 0.88,
-        "CaRT": 0.93,
-        "EB": 0.95,
-        "ILOT": 0.95,
-        "M-dwarf": 0.96,
-        "Mira": 0.95,
-        "PISN": 0.98,
-        "RRL": 0.95,
-        "SLSN-I": 0.93,
-        "SNIa": 0.64,
-        "SNII": 0.62,
-        "SNIa-91bg": 0.92,
-        "SNIax": 0.85,
-        "SNIbc": 0.81,
-        "TDE": 0.91,
-        "muLens-Single": 0.97,
+        "AGN": (0.88, 0.89, 0.88),
+        "CaRT": (0.93, 0.94, 0.93),
+        "EB": (0.96, 0.94, 0.95),
+        "ILOT": (0.96, 0.95, 0.95),
+        "M-dwarf": (0.96, 0.96, 0.96),
+        "Mira": (0.95, 0.95, 0.95),
+        "PISN": (0.98, 0.99, 0.98),
+        "RRL": (0.95, 0.95, 0.95),
+        "SLSN-I": (0.92, 0.94, 0.93),
+        "SNIa": (0.68, 0.61, 0.64),
+        "SNII": (0.64, 0.61, 0.62),
+        "SNIa-91bg": (0.90, 0.94, 0.92),
+        "SNIax": (0.85, 0.86, 0.85),
+        "SNIbc": (0.81, 0.82, 0.81),
+        "TDE": (0.90, 0.93, 0.91),
+        "muLens-Single": (0.96, 0.99, 0.97),
     }
 )
+
+PRINTED_PRECISION: Mapping[str, float] = MappingProxyType({k: v[0] for k, v in PRINTED_PER_CLASS.items()})
+PRINTED_RECALL: Mapping[str, float] = MappingProxyType({k: v[1] for k, v in PRINTED_PER_CLASS.items()})
+PRINTED_F1: Mapping[str, float] = MappingProxyType({k: v[2] for k, v in PRINTED_PER_CLASS.items()})
+
+#: Table 1: number of latent features -> accuracy. 12 is in the paper's range and not in its table.
+PRINTED_TABLE_1: Mapping[int, float] = MappingProxyType(
+    {
+        1: 0.001,
+        2: 0.03,
+        3: 0.15,
+        4: 0.56,
+        5: 0.79,
+        6: 0.89,
+        7: 0.88,
+        8: 0.89,
+        9: 0.82,
+        10: 0.83,
+        15: 0.78,
+        20: 0.82,
+        25: 0.65,
+    }
+)
+
+#: Range of the AUC of the paper's baselines: random forest, SVM, convolutional network.
+PRINTED_BASELINE_AUC = (0.87, 0.89)

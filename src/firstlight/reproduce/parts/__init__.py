@@ -1,0 +1,1 @@
+"""The parts of the reproduction, in the order of the paper."""

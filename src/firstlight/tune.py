@@ -1,0 +1,1 @@
+"""Tune the paper's classifier."""
