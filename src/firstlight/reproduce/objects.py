@@ -20,7 +20,15 @@ from firstlight.reproduce.scale import Scale
 from firstlight.simulate import SimulateConfig, simulate_classes
 from firstlight.taxonomy import CLASSES
 
-__all__ = ["FOLLOW_UP_MAG", "MIN_OBJECTS", "PAPER_CLASSES", "SIMULATED_CLASSES", "Objects", "make_objects"]
+__all__ = [
+    "FOLLOW_UP_MAG",
+    "MIN_OBJECTS",
+    "PAPER_CLASSES",
+    "SIMULATED_CLASSES",
+    "Objects",
+    "assemble",
+    "make_objects",
+]
 
 #: Classes that the paper has and PLAsTiCC's training set lacks.
 SIMULATED_CLASSES = ("CaRT", "ILOT", "PISN")
@@ -99,10 +107,23 @@ def make_objects(scale: Scale, seed: int, source: Path | None = None) -> Objects
     DataError
         If the data set is not there.
     """
-    rng = np.random.default_rng(seed)
     survey, truth = load_plasticc(source)
-    labels = truth.labels_of(survey.object_id)
-    chosen = _chosen(labels, scale.n_real, rng)
+    return assemble(survey, truth.labels_of(survey.object_id), scale, seed)
+
+
+def assemble(survey: LightCurves, labels: NDArray[np.str_], scale: Scale, seed: int) -> Objects:
+    """Add the missing classes to light curves at hand and deal all into folds; see `make_objects`.
+
+    Parameters
+    ----------
+    survey : LightCurves
+        Real objects of any class; they lend their epochs and noise to the simulated ones.
+    labels : str array, shape (n_objects,)
+        Their classes.
+    scale, seed
+        As for `make_objects`.
+    """
+    chosen = _chosen(labels, scale.n_real, np.random.default_rng(seed))
     real, labels = survey.take(chosen), labels[chosen]
     made = simulate_classes(
         SIMULATED_CLASSES, scale.n_simulated, survey, seed, SimulateConfig(follow_up_mag=FOLLOW_UP_MAG)
