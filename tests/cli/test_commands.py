@@ -295,3 +295,16 @@ def test_a_picture_of_unknown_kind_is_refused_and_folders_are_made(sample_paths,
     assert "a picture is" in firstlight(*words, "--out", tmp_path / "a.xyz", ok=False).stderr
     firstlight(*words, "--out", tmp_path / "new" / "a.svg")
     assert (tmp_path / "new" / "a.svg").read_text().startswith("<?xml")
+
+
+def test_a_sample_at_the_papers_frequencies_is_drawn_before_the_split(sample_paths, tmp_path):
+    pytest.importorskip("torch")
+    words = ("--data", sample_paths.light_curves, "--metadata", sample_paths.metadata, "--seed", 2)
+    done = firstlight(
+        *("holdout", *words, "--preset", TINY, "--frequencies", "paper", "--out", tmp_path / "a")
+    )
+    assert "objects drawn at the paper's class frequencies; none of" in done.stderr
+    scores = json.loads((tmp_path / "a" / "metrics.json").read_text())
+    n_drawn = int(done.stderr.split(" of 202 objects drawn")[0].split()[-1])
+    assert n_drawn < 202
+    assert scores["n_objects"] < n_drawn

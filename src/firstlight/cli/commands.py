@@ -4,7 +4,7 @@ Each is a call into the package.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
 import typer
 from rich.console import Console
@@ -27,6 +27,18 @@ from firstlight.cli.app import (
 )
 from firstlight.cli.data import read_labelled, read_light_curves
 from firstlight.errors import DataError, SettingsError
+
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from firstlight.lightcurves import LightCurves
+
+Frequencies = Annotated[
+    Optional[Literal["paper"]],  # noqa: UP045
+    typer.Option(help="Draw objects first, at the paper's class frequencies; default: all objects."),
+]
 
 
 @app.command(epilog="Example: firstlight fetch plasticc")
@@ -196,13 +208,14 @@ def holdout(
     redshift: Redshift = "photo",
     seed: Seed = 0,
     jobs: Jobs = None,
+    frequencies: Frequencies = None,
 ) -> None:
     """Train on 80 % of the objects (a fixed hash decides), score on the other 20 %, report."""
     from firstlight.config import load_preset
     from firstlight.crossval import run_holdout
 
     make_folder(out)
-    curves, labels = read_labelled(data, metadata, truth, None)
+    curves, labels = _sampled(*read_labelled(data, metadata, truth, None), frequencies, seed)
     with progress() as report:
         scores = run_holdout(
             curves, labels, load_preset(preset), out, redshift=redshift, seed=seed, jobs=jobs, progress=report
@@ -221,13 +234,14 @@ def crossval(
     redshift: Redshift = "photo",
     seed: Seed = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Folds at a time, one process each.")] = 1,
+    frequencies: Frequencies = None,
 ) -> None:
     """Cross-validate over objects; encoder, classifier and calibration see training folds only."""
     from firstlight.config import load_preset
     from firstlight.crossval import run_crossval
 
     make_folder(out)
-    curves, labels = read_labelled(data, metadata, truth, None)
+    curves, labels = _sampled(*read_labelled(data, metadata, truth, None), frequencies, seed)
     with progress() as report:
         scores = run_crossval(
             curves,
@@ -344,6 +358,24 @@ def simulate(
 
 
 # --- shared by the commands ---------------------------------------------------
+
+
+def _sampled(
+    curves: "LightCurves", labels: "NDArray[np.str_]", frequencies: str | None, seed: int
+) -> tuple["LightCurves", "NDArray[np.str_]"]:
+    """All objects, or some at the paper's class frequencies; the split comes after."""
+    import numpy as np
+
+    from firstlight.data.sample import PAPER_FREQUENCIES, sample_by_frequency
+
+    if frequencies is None:
+        return curves, labels
+    drawn = sample_by_frequency(labels, PAPER_FREQUENCIES, np.random.default_rng(seed))
+    console.print(
+        f"{len(drawn.index):,} of {len(labels):,} objects drawn at the paper's class frequencies; "
+        f"none of {', '.join(drawn.dropped)}"
+    )
+    return curves.take(drawn.index), labels[drawn.index]
 
 
 def _workdir(out: Path) -> Path:
