@@ -43,6 +43,21 @@ def test_probabilities_alone_are_those_of_the_predictions(trained, said, sample)
     np.testing.assert_array_equal(trained.predict_proba(sample, jobs=1), said.proba)
 
 
+def test_the_inputs_are_the_rows_that_the_classifier_reads(trained, said, sample):
+    X = trained.inputs(sample)
+    assert X.shape == (len(sample), len(trained.input_names))
+    np.testing.assert_array_equal(X[:, : trained.latents(sample).shape[1]], trained.latents(sample))
+    raw = trained._classifier.predict_proba(X, redshift=sample.redshift)
+    leader = np.array(trained.classes)[raw.argmax(axis=1)]
+    classified = said.status == "classified"
+    assert (leader == said.label)[classified].mean() > 0.9  # calibration moves few of them
+
+
+def test_a_pipeline_that_learnt_nothing_has_no_inputs(sample):
+    with pytest.raises(NotFittedError):
+        Pipeline(load_preset(TINY)).inputs(sample)
+
+
 def test_even_the_tiny_pipeline_beats_guessing_on_its_own_training_objects(said, sample_labels):
     assert (said.label == sample_labels).mean() > 0.5
 

@@ -436,6 +436,21 @@ class Pipeline:
         """Latent means of every object, shape (n_objects, n_latents)."""
         return self._trained_encoder().encode(preprocess(curves, self.config.preprocess)).mean
 
+    def inputs(self, curves: LightCurves) -> NDArray[np.float32]:
+        """What the classifier reads of every object, shape (n_objects, n_inputs).
+
+        Columns are `input_names`; a feature that the observations do not give is NaN.
+
+        Raises
+        ------
+        NotFittedError
+            If the pipeline was neither fitted nor loaded.
+        """
+        self._fitted()
+        if self.info.get("redshift") == "none":
+            curves = curves.with_redshift("none")
+        return self._matrix(preprocess(curves, self.config.preprocess))[0]
+
     def _matrix(self, curves: LightCurves) -> tuple[NDArray[np.float32], Latents]:
         """The classifier's input of preprocessed light curves, shape (n_objects, n_inputs)."""
         steps = make_steps(curves, self.config.encoder.steps)
