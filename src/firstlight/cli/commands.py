@@ -28,7 +28,6 @@ from firstlight.cli.app import (
 from firstlight.cli.data import read_labelled, read_light_curves
 from firstlight.errors import DataError, SettingsError
 
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
