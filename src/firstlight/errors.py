@@ -15,6 +15,7 @@
     ├── NotFittedError            a prediction asked of an unfitted model
     ├── StateError                the stream's state cannot be read or written
     ├── BrokerError               a broker, source or sink of the stream that cannot go on
+    ├── PartsFailedError          parts of a reproduction failed; the others are kept
     └── MissingExtraError         an optional dependency is not installed
 
 Each message says what is wrong, where, and what to do about it.
@@ -31,6 +32,7 @@ __all__ = [
     "MissingColumnError",
     "MissingExtraError",
     "NotFittedError",
+    "PartsFailedError",
     "SettingsError",
     "StateError",
     "UnknownBandError",
@@ -92,3 +94,7 @@ class BrokerError(FirstlightError, OSError):
 
 class MissingExtraError(FirstlightError, ImportError):
     """An optional dependency is missing; the message names the extra to install."""
+
+
+class PartsFailedError(FirstlightError):
+    """Parts of a reproduction could not be computed; the others were, and are kept."""
