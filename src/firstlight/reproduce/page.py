@@ -146,7 +146,7 @@ def _warning(about: Mapping[str, Any]) -> str:
 
 
 def _for_page(part: Part, section: Section) -> dict[str, Any]:
-    blocks = []
+    blocks: list[dict[str, Any]] = []
     for block in section.blocks:
         if isinstance(block, Picture):
             blocks.append({"kind": "picture", "image": _embedded(block.figure), "caption": block.caption})
