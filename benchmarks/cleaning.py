@@ -27,12 +27,12 @@ from firstlight.data import load_plasticc
 from firstlight.evaluate import score
 from firstlight.lightcurves import LightCurves
 from firstlight.preprocess import CleanConfig, PreprocessConfig, asinh_magnitude, keep_mask, preprocess
+from firstlight.reproduce.cleaning import removed, share
 
 OUT = Path(__file__).parent.parent / "docs" / "results" / "cleaning.json"
 SEED = 0
 SHARE, SIZE = 0.01, 50.0  # of observations moved, and by how many of their errors
 N_SUBSET, N_FOLDS, N_REPEATS, ROUNDS = 3000, 3, 3, 150
-BRIGHT_SNR, SIGNAL_SNR = 10.0, 5.0
 DEEP_N_OBS = 250  # PLAsTiCC objects with more observations are in the deep drilling fields
 PHASES = (2, 8, 32, 128)  # days since trigger
 METHODS = ("none", "seed", "physical")
@@ -79,31 +79,6 @@ def tidy(value: Any) -> Any:
 # --- what clean data lose -------------------------------------------------------
 
 
-def removed(curves: LightCurves, labels: NDArray[np.str_], keep: Mask) -> dict[str, Any]:
-    snr = curves.flux.astype(np.float64) / curves.flux_err
-    before, after = curves.trigger_mjd, curves.keep(keep).trigger_mjd
-    triggered = np.isfinite(before)
-    per_object = {
-        "peak_lost": ~peak_kept(curves, keep, snr),
-        "trigger_moved": ~(before == after),
-    }
-    has = {"peak_lost": has_peak(curves, snr), "trigger_moved": triggered}
-    signal = snr * (snr > SIGNAL_SNR)
-    groups: dict[str, Mask] = {"all": np.ones(len(curves), dtype=bool)}
-    groups |= {str(name): labels == name for name in np.unique(labels)}
-    table: dict[str, Any] = {}
-    for name, members in groups.items():
-        rows = np.repeat(members, curves.n_obs)
-        table[name] = {
-            "n_objects": int(members.sum()),
-            "observations": share(~keep, rows),
-            "positive_signal": float(signal[rows & ~keep].sum() / signal[rows].sum()),
-        }
-        for what, flag in per_object.items():
-            table[name][what] = share(flag, members & has[what])
-    return table
-
-
 def removed_early(curves: LightCurves, day: float, config: CleanConfig) -> dict[str, float]:
     """What is removed from curves as they stand some days after the trigger."""
     early = curves.upto_phase(day)
@@ -113,25 +88,6 @@ def removed_early(curves: LightCurves, day: float, config: CleanConfig) -> dict[
         "observations": float((~keep).mean()),
         "trigger_moved": share(~(before == after), np.isfinite(before)),
     }
-
-
-def has_peak(curves: LightCurves, snr: NDArray[np.float64]) -> Mask:
-    return np.bincount(curves.object_index[snr > BRIGHT_SNR], minlength=len(curves)) > 0
-
-
-def peak_kept(curves: LightCurves, keep: Mask, snr: NDArray[np.float64]) -> Mask:
-    """Whether each object's brightest significant observation is kept (true without one)."""
-    bright = np.flatnonzero(snr > BRIGHT_SNR)
-    owner = curves.object_index[bright]
-    order = np.lexsort((curves.flux[bright], owner))
-    last = np.r_[np.diff(owner[order]) > 0, True]
-    kept = np.ones(len(curves), dtype=bool)
-    kept[owner[order][last]] = keep[bright[order][last]]
-    return kept
-
-
-def share(flag: Mask, among: Mask) -> float:
-    return float(flag[among].mean()) if among.any() else float("nan")
 
 
 # --- what artefacts are caught --------------------------------------------------

@@ -11,7 +11,9 @@ from firstlight.errors import DataError
 from firstlight.evaluate.plots_lightcurve import (
     BAND_COLOUR,
     BAND_MARKER,
+    FIGURE_1_CLASSES,
     Curve,
+    figure_1_objects,
     plot_figure_1,
     plot_light_curve,
 )
@@ -224,3 +226,10 @@ def test_figure_1_says_which_class_it_lacks(curves):
         plot_figure_1(curves.with_columns(redshift=np.array([0.2, 0.5, np.nan, np.nan])), LABELS)
     with pytest.raises(DataError, match="labels of shape"):
         plot_figure_1(curves, LABELS[:2])
+
+
+def test_the_named_objects_of_figure_1_are_those_that_it_draws(sample, sample_labels):
+    names = figure_1_objects(sample, sample_labels)
+    assert [sample_labels[sample.object_id == name].item() for name in names] == list(FIGURE_1_CLASSES)
+    titles = [panel.get_title(loc="left") for panel in plot_figure_1(sample, sample_labels).axes]
+    assert all(name in title for name, title in zip(names, titles, strict=True))

@@ -20,7 +20,15 @@ from firstlight.evaluate.plot_style import FAINT, INK, MAIN, new_figure, styled
 from firstlight.lightcurves import LightCurve, LightCurves
 from firstlight.preprocess import asinh_magnitude, distance_modulus
 
-__all__ = ["BAND_COLOUR", "BAND_MARKER", "Curve", "plot_figure_1", "plot_light_curve"]
+__all__ = [
+    "BAND_COLOUR",
+    "BAND_MARKER",
+    "FIGURE_1_CLASSES",
+    "Curve",
+    "figure_1_objects",
+    "plot_figure_1",
+    "plot_light_curve",
+]
 
 TimeAxis = Literal["phase", "mjd"]
 FluxAxis = Literal["flux", "magnitude", "absolute"]
@@ -167,7 +175,7 @@ def plot_figure_1(
         raise DataError(f"{len(curves)} light curves but labels of shape {labels.shape}")
     if objects is not None and len(objects) != len(FIGURE_1_CLASSES):
         raise DataError(f"Figure 1 has {len(FIGURE_1_CLASSES)} panels, {len(objects)} objects were named")
-    chosen = [curves.find(name) for name in objects] if objects else _best_observed(curves, labels)
+    chosen = [curves.find(name) for name in objects or figure_1_objects(curves, labels)]
     figure = new_figure(3.1)
     drawn: dict[str, Line2D] = {}
     for panel, curve, name in zip(figure.subplots(1, 3), chosen, FIGURE_1_CLASSES, strict=True):
@@ -183,6 +191,39 @@ def plot_figure_1(
     handles = [drawn[band] for band in BANDS if band in drawn]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handletextpad=0.1)
     return figure
+
+
+def figure_1_objects(curves: LightCurves, labels: NDArray[np.str_]) -> tuple[str, ...]:
+    """Names of the best observed object of each class of Figure 1 that has a host redshift.
+
+    Parameters
+    ----------
+    curves : LightCurves
+        Preprocessed light curves, with host redshifts.
+    labels : str array, shape (n_objects,)
+        True class of each object.
+
+    Returns
+    -------
+    tuple of str
+        One name a panel: supernovae with many significant fluxes before maximum and after.
+
+    Raises
+    ------
+    DataError
+        If a class has no object with a redshift and a significant detection.
+    """
+    chosen = []
+    for name in FIGURE_1_CLASSES:
+        members = np.flatnonzero((labels == name) & (curves.redshift > 0.0) & np.isfinite(curves.trigger_mjd))
+        candidates = [curves[int(i)] for i in members]
+        merits = [_merit(_figure_1_part(curve, name), name) for curve in candidates]
+        if not any(merits):
+            raise DataError(
+                f"no {name} with a host redshift and significant detections among {len(curves)} light curves"
+            )
+        chosen.append(candidates[int(np.argmax(merits))].object_id)
+    return tuple(chosen)
 
 
 # --- axes -------------------------------------------------------------------------
@@ -329,20 +370,6 @@ def _title(curve: LightCurve, label: str | None) -> str:
 
 
 # --- Figure 1 ---------------------------------------------------------------------
-
-
-def _best_observed(curves: LightCurves, labels: NDArray[np.str_]) -> list[LightCurve]:
-    chosen = []
-    for name in FIGURE_1_CLASSES:
-        members = np.flatnonzero((labels == name) & (curves.redshift > 0.0) & np.isfinite(curves.trigger_mjd))
-        candidates = [curves[int(i)] for i in members]
-        merits = [_merit(_figure_1_part(curve, name), name) for curve in candidates]
-        if not any(merits):
-            raise DataError(
-                f"no {name} with a host redshift and significant detections among {len(curves)} light curves"
-            )
-        chosen.append(candidates[int(np.argmax(merits))])
-    return chosen
 
 
 def _merit(part: LightCurve, name: str) -> float:

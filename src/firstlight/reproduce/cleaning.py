@@ -1,0 +1,86 @@
+"""What a cleaning takes away from clean light curves: observations, signal, peaks, triggers."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstlight.lightcurves import LightCurves
+
+__all__ = ["BRIGHT_SNR", "EVERY_CLASS", "SIGNAL_SNR", "peak_kept", "removed", "share"]
+
+#: A peak worth keeping has at least this signal to noise; see `peak_kept`.
+BRIGHT_SNR = 10.0
+
+#: Observations above this signal to noise carry the positive signal.
+SIGNAL_SNR = 5.0
+
+#: Name of the row over all objects in the table of `removed`.
+EVERY_CLASS = "all"
+
+Mask = NDArray[np.bool_]
+
+
+def removed(
+    curves: LightCurves, labels: NDArray[np.str_], keep: NDArray[np.bool_]
+) -> dict[str, dict[str, Any]]:
+    """What is gone once only the observations of a mask are left, by class.
+
+    Parameters
+    ----------
+    curves : LightCurves
+        Whole histories before cleaning.
+    labels : str array, shape (n_objects,)
+        Class of each object.
+    keep : bool array, shape (n_total,)
+        Observations that the cleaning keeps; see `firstlight.preprocess.keep_mask`.
+
+    Returns
+    -------
+    dict
+        One row for `EVERY_CLASS` and each class, with ``n_objects`` and shares between 0 and 1:
+        ``observations``; ``positive_signal`` (sum of the signal to noise of observations above
+        `SIGNAL_SNR`); ``peak_lost`` (objects whose brightest point goes, of those that
+        have one above `BRIGHT_SNR`); ``trigger_moved`` (of the objects with a trigger). NaN
+        where there is nothing to lose.
+    """
+    snr = curves.flux.astype(np.float64) / curves.flux_err
+    before, after = curves.trigger_mjd, curves.keep(keep).trigger_mjd
+    per_object = {"peak_lost": ~peak_kept(curves, keep), "trigger_moved": ~(before == after)}
+    bright = np.bincount(curves.object_index[snr > BRIGHT_SNR], minlength=len(curves)) > 0
+    has = {"peak_lost": bright, "trigger_moved": np.isfinite(before)}
+    signal = snr * (snr > SIGNAL_SNR)
+    groups: dict[str, Mask] = {EVERY_CLASS: np.ones(len(curves), dtype=bool)}
+    groups |= {str(name): labels == name for name in np.unique(labels)}
+    table: dict[str, dict[str, Any]] = {}
+    for name, members in groups.items():
+        rows = np.repeat(members, curves.n_obs)
+        whole = float(signal[rows].sum())
+        table[name] = {
+            "n_objects": int(members.sum()),
+            "observations": share(~keep, rows),
+            "positive_signal": float(signal[rows & ~keep].sum()) / whole if whole else float("nan"),
+        }
+        for what, flag in per_object.items():
+            table[name][what] = share(flag, members & has[what])
+    return table
+
+
+def peak_kept(curves: LightCurves, keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether each object's brightest significant observation is kept, shape (n_objects,).
+
+    True for objects without an observation above `BRIGHT_SNR`.
+    """
+    snr = curves.flux.astype(np.float64) / curves.flux_err
+    bright = np.flatnonzero(snr > BRIGHT_SNR)
+    owner = curves.object_index[bright]
+    order = np.lexsort((curves.flux[bright], owner))
+    last = np.append(np.diff(owner[order]) > 0, True)[: len(order)]
+    kept = np.ones(len(curves), dtype=bool)
+    kept[owner[order][last]] = keep[bright[order][last]]
+    return kept
+
+
+def share(flag: NDArray[np.bool_], among: NDArray[np.bool_]) -> float:
+    """How often a flag is set among some; NaN among none."""
+    return float(flag[among].mean()) if among.any() else float("nan")
