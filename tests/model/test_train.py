@@ -8,7 +8,7 @@ import pytest
 
 from firstlight.errors import BundleError, DataError, LeakageError, MissingExtraError
 from firstlight.model import active_latents, train_encoder
-from firstlight.model.train import _learning_rate, _target_groups, _target_scale
+from firstlight.model.train import _target_groups, _target_scale
 from firstlight.preprocess.steps import make_steps
 
 
@@ -124,7 +124,7 @@ def test_active_latents_are_those_with_a_tenth_of_a_nat():
 
 def test_the_learning_rate_falls_to_a_hundredth(tiny_config):
     train = replace(tiny_config.train, epochs=10)
-    rates = [_learning_rate(train, epoch) for epoch in range(11)]
+    rates = [train.rate_at(epoch) for epoch in range(11)]
     assert rates == sorted(rates, reverse=True)
     assert rates[0] == pytest.approx(1e-3)
     assert rates[-1] == pytest.approx(1e-5)

@@ -21,7 +21,7 @@ from firstlight.bands import N_BANDS
 from firstlight.errors import BundleError, DataError, LeakageError, MissingExtraError
 from firstlight.lightcurves import LightCurves
 from firstlight.model.augment import augment
-from firstlight.model.config import EncoderConfig, TrainConfig, VaeConfig
+from firstlight.model.config import EncoderConfig, VaeConfig
 from firstlight.model.encode import Encoder
 from firstlight.preprocess import running
 from firstlight.preprocess.shape import N_SHAPE, rest_frame_shape
@@ -239,7 +239,7 @@ def _epoch(
     train = config.train
     rng = np.random.default_rng([seed, run.epoch])
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    rate = _learning_rate(train, run.epoch)
+    rate = train.rate_at(run.epoch)
     for group in run.optimizer.param_groups:
         group["lr"] = rate
     kl_scale = min(1.0, (run.epoch + 1) / max(config.vae.kl_warmup, 1))
@@ -264,12 +264,6 @@ def _epoch(
         run.best_loss, run.best_epoch = row["validation_loss"], run.epoch
         run.best = {name: value.clone() for name, value in run.model.state_dict().items()}
     return row
-
-
-def _learning_rate(config: TrainConfig, epoch: int) -> float:
-    """Half a cosine from the first rate to a hundredth of it."""
-    fall = 0.5 * (1.0 + np.cos(np.pi * epoch / config.epochs))
-    return float(config.learning_rate * (0.01 + 0.99 * fall))
 
 
 def _validate(model: "RnnVae", held_out: "list[Batch]") -> dict[str, float]:
