@@ -371,10 +371,10 @@ def _sampled(
         return curves, labels
     drawn = sample_by_frequency(labels, PAPER_FREQUENCIES, np.random.default_rng(seed))
     console.print(
-        f"{len(drawn.index):,} of {len(labels):,} objects drawn at the paper's class frequencies; "
+        f"{len(drawn.position):,} of {len(labels):,} objects drawn at the paper's class frequencies; "
         f"none of {', '.join(drawn.dropped)}"
     )
-    return curves.take(drawn.index), labels[drawn.index]
+    return curves.take(drawn.position), labels[drawn.position]
 
 
 def _workdir(out: Path) -> Path:

@@ -45,13 +45,13 @@ class Sample(NamedTuple):
 
     Attributes
     ----------
-    index : int64 array, shape (n_drawn,)
+    position : int64 array, shape (n_drawn,)
         Positions of the drawn objects, ascending, each once.
     dropped : tuple of str
         Classes of the labels or the frequencies of which nothing was drawn, sorted.
     """
 
-    index: NDArray[np.int64]
+    position: NDArray[np.int64]
     dropped: tuple[str, ...]
 
 
@@ -93,7 +93,7 @@ def sample_by_frequency(
     --------
     >>> labels = np.repeat(["SNIa", "SNII", "KN"], [60, 40, 9])
     >>> drawn = sample_by_frequency(labels, {"SNIa": 0.5, "SNII": 0.25}, np.random.default_rng(0))
-    >>> np.unique(labels[drawn.index], return_counts=True)[1].tolist(), drawn.dropped
+    >>> np.unique(labels[drawn.position], return_counts=True)[1].tolist(), drawn.dropped
     ([30, 60], ('KN',))
     """
     for name, frequency in frequencies.items():
@@ -114,8 +114,8 @@ def sample_by_frequency(
     wanted = _counts(share, there, n)
     drawn = {name: int(k) for name, k in zip(names, wanted, strict=True) if k >= MIN_OBJECTS}
     parts = [rng.permutation(np.flatnonzero(labels == name))[:k] for name, k in drawn.items()]
-    index = np.sort(np.concatenate([np.empty(0, np.int64), *parts]))
-    return Sample(index, tuple(sorted((set(frequencies) | set(members)) - set(drawn))))
+    position = np.sort(np.concatenate([np.empty(0, np.int64), *parts]))
+    return Sample(position, tuple(sorted((set(frequencies) | set(members)) - set(drawn))))
 
 
 def _counts(share: NDArray[np.float64], there: NDArray[np.int64], n: int | None) -> NDArray[np.int64]:

@@ -1,0 +1,170 @@
+"""Whether a classifier can tell simulated transients from real ones of the same class.
+
+SLSN-I and SNIa are in PLAsTiCC's training set and can be simulated too, which puts the
+simulator to a test that CaRT, ILOT and PISN cannot take: a booster on plain features of as
+many real as simulated light curves, scored out of fold. An AUC of 0.5 means that it cannot
+tell them apart. PLAsTiCC's training set is what a spectroscopic campaign would have
+followed, so the simulated objects are judged both as triggered and after a magnitude
+limit, the one number that is fitted (to the real class's brightest magnitudes).
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import ks_2samp
+
+from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
+from firstlight.lightcurves import LightCurve, LightCurves
+from firstlight.simulate import SimulateConfig, simulate
+
+__all__ = ["LIMITS", "Features", "brightest", "differences", "fit_limit", "plain_features", "tell_apart"]
+
+#: Candidates for the campaign's magnitude limit.
+LIMITS = (21.5, 22.0, 22.5, 23.0, 23.5)
+
+N_FOLDS = 5
+_SEEN = 3.0  # S/N from which an observation gives a magnitude
+
+Array = NDArray[np.float64]
+
+
+class Features(NamedTuple):
+    """Plain features of light curves.
+
+    Attributes
+    ----------
+    values : float64 array, shape (n_objects, n_features)
+        Features; NaN where the observations give none.
+    names : tuple of str
+        Name of each column.
+    """
+
+    values: Array
+    names: tuple[str, ...]
+
+
+def plain_features(curves: LightCurves) -> Features:
+    """What the eye would compare: magnitudes, colours, times, counts, photometric redshift.
+
+    Parameters
+    ----------
+    curves : LightCurves
+        At least one object, each with a detection.
+
+    Returns
+    -------
+    Features
+        Magnitudes are AB, times observed days.
+    """
+    rows = [_features(curve) for curve in curves]
+    return Features(np.array([list(row.values()) for row in rows]), tuple(rows[0]))
+
+
+def brightest(features: Features) -> Array:
+    """Brightest magnitude in r, i and z; NaN where none was measured, shape (n_objects,)."""
+    red = features.values[:, [features.names.index(f"mag_{band}") for band in "riz"]]
+    faintest = np.where(np.isnan(red), np.inf, red).min(axis=1)
+    return np.where(np.isfinite(faintest), faintest, np.nan)
+
+
+def fit_limit(class_name: str, real: LightCurves, survey: LightCurves, seed: int = 0) -> float:
+    """The limit of `LIMITS` that brings simulated objects nearest to the real brightest magnitudes.
+
+    Parameters
+    ----------
+    class_name : str
+        One of `firstlight.simulate.POPULATIONS`.
+    real : LightCurves
+        Real objects of the class.
+    survey : LightCurves
+        Real objects of any class, whose epochs and noise are borrowed.
+    seed : int
+        Seed of the simulations.
+    """
+    target = brightest(plain_features(real))
+
+    def distance(limit: float) -> float:
+        config = SimulateConfig(follow_up_mag=limit)
+        made = simulate(class_name, len(real), survey, np.random.default_rng(seed), config)
+        return _distance(brightest(plain_features(made.curves)), target)
+
+    return min(LIMITS, key=distance)
+
+
+def tell_apart(values: Array, simulated: NDArray[np.bool_], seed: int) -> float:
+    """AUC with which a booster tells simulated from real, over stratified folds.
+
+    Parameters
+    ----------
+    values : float64 array, shape (n_objects, n_features)
+        Features of both.
+    simulated : bool array, shape (n_objects,)
+        True for simulated objects.
+    seed : int
+        Seed of the folds.
+
+    Returns
+    -------
+    float
+        0.5 where it cannot; of forecasts for objects that were not trained on.
+    """
+    from lightgbm import LGBMClassifier
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedKFold
+
+    forecast = np.zeros(len(simulated))
+    n_folds = min(N_FOLDS, int(simulated.sum()), int((~simulated).sum()))
+    for train, test in StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(values, simulated):
+        model = LGBMClassifier(
+            n_estimators=60, num_leaves=7, learning_rate=0.07, min_child_samples=10, n_jobs=1, verbose=-1
+        )
+        forecast[test] = model.fit(values[train], simulated[train]).predict_proba(values[test])[:, 1]
+    return float(roc_auc_score(simulated, forecast))
+
+
+def differences(real: Features, made: Features, most: int = 5) -> dict[str, float]:
+    """Kolmogorov-Smirnov distance of the features that differ most, the largest first."""
+    distance = {
+        name: _distance(a, b) for name, a, b in zip(real.names, real.values.T, made.values.T, strict=True)
+    }
+    return {name: distance[name] for name in sorted(distance, key=lambda k: -distance[k])[:most]}
+
+
+# --- private --------------------------------------------------------------------
+
+
+def _distance(a: Array, b: Array) -> float:
+    """Kolmogorov-Smirnov distance of what is known; 0 where one side knows nothing."""
+    a, b = a[np.isfinite(a)], b[np.isfinite(b)]
+    return float(ks_2samp(a, b).statistic) if len(a) and len(b) else 0.0
+
+
+def _features(curve: LightCurve) -> dict[str, float]:
+    snr = curve.flux / curve.flux_err
+    found: dict[str, float] = {"photo_z": float(curve.redshift), "n_obs": float(len(curve))}
+    for index, band in enumerate(BANDS):
+        seen = (curve.band == index) & (snr > _SEEN)
+        found[f"snr_{band}"] = float(snr[curve.band == index].max(initial=0.0))
+        peak = float(curve.flux[seen].max(initial=0.0))
+        found[f"mag_{band}"] = AB_ZERO_POINT_NJY - 2.5 * np.log10(peak) if peak > 0.0 else np.nan
+    for blue, red in pairwise(BANDS):
+        found[f"{blue}-{red}"] = found[f"mag_{blue}"] - found[f"mag_{red}"]
+    detected = curve.mjd[curve.detected]
+    best = int(np.argmax(np.where(curve.detected, snr, -np.inf)))
+    found["n_detected"] = float(len(detected))
+    found["rise"] = float(curve.mjd[best] - detected[0])
+    found["fall"] = float(detected[-1] - curve.mjd[best])
+    found["half_width"] = _half_width(curve, snr > _SEEN)
+    return found
+
+
+def _half_width(curve: LightCurve, seen: NDArray[np.bool_]) -> float:
+    """Days over which some band is above half of its own peak."""
+    bright = np.zeros(len(curve), dtype=bool)
+    for index in range(len(BANDS)):
+        inside = seen & (curve.band == index)
+        if inside.any():
+            bright |= inside & (curve.flux > 0.5 * curve.flux[inside].max())
+    return float(np.ptp(curve.mjd[bright])) if bright.any() else 0.0
