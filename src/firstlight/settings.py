@@ -3,6 +3,7 @@
 Each stage owns its dataclass; this module only fills them. There are no global settings.
 """
 
+import json
 import types
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
@@ -10,7 +11,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from firstlight.errors import SettingsError
 
-__all__ = ["from_table", "to_table"]
+__all__ = ["from_table", "to_table", "to_toml"]
 
 T = TypeVar("T")
 
@@ -55,6 +56,29 @@ def to_table(settings: Any) -> dict[str, Any]:
     return _plain(asdict(settings))
 
 
+def to_toml(table: Mapping[str, Any], place: str = "") -> str:
+    """A table of settings as TOML; see `to_table`.
+
+    Examples
+    --------
+    >>> print(to_toml({"name": "x", "copies": {"truncations": 2}}), end="")
+    name = "x"
+    <BLANKLINE>
+    [copies]
+    truncations = 2
+    """
+    lines = [
+        f"{key} = {_toml_value(value)}" for key, value in table.items() if not isinstance(value, Mapping)
+    ]
+    if place and lines:
+        lines.insert(0, f"\n[{place}]")
+    text = "".join(f"{line}\n" for line in lines)
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            text += to_toml(value, f"{place}.{key}" if place else key)
+    return text
+
+
 def _plain(table: dict[str, Any]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for key, value in table.items():
@@ -90,3 +114,13 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
     if isinstance(hint, type) and (not isinstance(value, hint) or (hint is int and isinstance(value, bool))):
         raise SettingsError(f"{where} = {value!r}: expected {hint.__name__}")
     return value
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_toml_value(item) for item in value)}]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)  # TOML's basic strings escape alike
+    return repr(value)

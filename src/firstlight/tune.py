@@ -1,1 +1,0 @@
-"""Tune the paper's classifier."""
