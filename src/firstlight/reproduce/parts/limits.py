@@ -11,6 +11,7 @@ from firstlight.evaluate import Predictions
 from firstlight.evaluate.plot_style import INK
 from firstlight.reproduce.scores import scored, spread
 from firstlight.reproduce.section import plus_minus
+from firstlight.reproduce.workshop import plain
 
 __all__ = [
     "SHORT",
@@ -76,7 +77,9 @@ def mean(value: Mapping[str, Any]) -> float:
 
 def change(value: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, Any]:
     """Difference of two numbers fold by fold, with its spread: folds differ more than settings do."""
-    return spread([a - b for a, b in zip(value["folds"], reference["folds"], strict=True)])
+    differences = [a - b for a, b in zip(value["folds"], reference["folds"], strict=True)]
+    found: dict[str, Any] = plain(spread(differences))  # as in a file: no NaN
+    return found
 
 
 def score_columns(scores: Mapping[str, Any]) -> tuple[str, ...]:
