@@ -75,6 +75,7 @@ def test_printed_recalls_give_the_printed_accuracy_only_if_classes_are_alike() -
     assert found["balanced"]["predicted"] == pytest.approx(1.0, abs=0.005)
     assert found["section_2"]["accuracy"] <= found["section_2_most"] < 0.71
     assert found["section_2"]["predicted"] < 0.95
+    assert 2 / 16 < found["common_most"] < 0.3  # what a balanced set has, and far from section 2's 0.75
 
 
 def test_equal_numbers_of_objects_are_a_balanced_set() -> None:

@@ -364,9 +364,9 @@ def _protocol(bench: Bench, n_leak: int) -> str:
         f"else, the autoencoder, the classifier and all balancing on a fold's learning objects only; the "
         f"spread is the sample standard deviation over the {n_folds} folds. The paper's design is six "
         f"latents and gradient boosting with class weights; ours is the preset {bench.scale.preset}. Its "
-        f"protocol: the same latents, every class brought to the size of the largest by copies, then a fifth "
-        f"of the rows at random to test on; the spread is over {n_leak} such splits, each with another "
-        "fold's latents."
+        f"protocol: the same latents and booster, every class brought to the size of the largest by copies, "
+        f"no weights, then a fifth of the rows at random to test on; the spread is over {n_leak} such "
+        "splits, each with another fold's latents."
     )
 
 

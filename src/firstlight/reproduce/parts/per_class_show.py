@@ -292,8 +292,8 @@ def _pattern_words(result: Result) -> str:
         f"classes the printed F1 correlates with F1 under the leaking protocol at {number(rho['leak'], 2)}, "
         f"with honest F1 at {number(rho['design'], 2)} (the paper's design) and {number(rho['ours'], 2)} "
         f"(ours), with the rows per object at {number(rho['copies'], 2)}. The first exceeds the second by "
-        f"{number(difference['difference'], 2)} (95 % of resamplings: {difference['low']:.2f} to "
-        f"{difference['high']:.2f}), "
+        f"{number(difference['difference'], 2)} (95 % of resamplings: {number(difference['low'], 2)} "
+        f"to {number(difference['high'], 2)}), "
         + (
             "more than the resampling of classes explains. "
             if apart
@@ -349,13 +349,16 @@ def _implied(result: Result) -> Table:
 def _implied_words(result: Result) -> str:
     implied = result["pattern"]["implied"]
     return (
-        f"The printed figures by themselves say more. The printed recalls give the printed accuracy, "
+        "The printed figures by themselves say more. The printed recalls give the printed accuracy, "
         f"{implied['printed']:.2f}, if all classes are tested alike ({implied['balanced']['accuracy']:.3f}). "
-        f"With the frequencies of section 2, over half SNIa and about a fourth SNII, the same recalls allow "
+        "With the frequencies of section 2, over half SNIa and about a fourth SNII, the same recalls allow "
         f"{implied['section_2_most']:.2f} at most, and with those of the objects of this page "
-        f"{implied['objects']['accuracy']:.2f}. So the tested rows were balanced, or nearly; the paper tells "
-        "of oversampling as its means of balance. That is what a test set drawn from oversampled rows looks "
-        "like, though a test set balanced on its own, after a split by object, would give the same identity."
+        f"{implied['objects']['accuracy']:.2f}. Whatever the other classes' shares, SNIa and SNII together "
+        f"can have been {_percent(implied['common_most'])} of the tested rows at most (all figures as "
+        "rounded), not three in four. So the tested rows had been balanced, in full or for the most part, "
+        "and oversampling is the means of balance that the paper tells of. A test set drawn from oversampled "
+        "rows looks like that; so does one that was balanced on its own after a split by object, which "
+        "shares nothing."
     )
 
 
