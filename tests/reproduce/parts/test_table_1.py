@@ -154,5 +154,5 @@ def test_the_best_number_and_the_lowest_loss_are_named():
     words = what_it_says(made)
     assert "best number of latents is 6" in words[0]
     assert "six are the best" in words[0]
-    assert "lowest with 8" in words[0]
+    assert "lowest at 8" in words[0]
     assert "0.800" in words[3]

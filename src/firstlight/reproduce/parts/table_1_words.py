@@ -84,8 +84,8 @@ def _about_six(rows: Rows) -> str:
     if PAPERS_CHOICE in n:
         words += _six_words(mean[best] - mean[n.index(PAPERS_CHOICE)], error)
     return words + (
-        f"The autoencoder's validation loss is lowest with {lowest} latents "
-        f"({min(loss):.4f}; with {n[0]}: {loss[0]:.4f})."
+        f"The autoencoder's validation loss is lowest at {lowest} "
+        f"({min(loss):.4f}; at {n[0]}: {loss[0]:.4f})."
     )
 
 
@@ -118,8 +118,8 @@ def _about_few(rows: Rows) -> str:
     return (
         f"With {which} {_latents(few[-1]['n_latents'])} the paper prints accuracies of {printed}. "
         f"Blind guessing among sixteen classes gives {1 / len(PAPER_CLASSES):.4f}, and naming every object "
-        f"after the largest class {chance:.3f}; a trained classifier cannot do worse than both unless its "
-        f"labels or columns are mixed up. We measure {ours}: the printed collapse is "
+        f"after the largest class {chance:.3f}; too few latents do not explain a score "
+        f"below both. We measure {ours}: the printed collapse is "
         f"{'seen in part' if collapse else 'not seen'}."
     )
 
