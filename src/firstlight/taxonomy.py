@@ -20,8 +20,10 @@ __all__ = [
     "GALACTIC",
     "PLASTICC",
     "PLASTICC_WEIGHT",
+    "SNPCC",
     "class_index",
     "from_plasticc",
+    "from_snpcc",
 ]
 
 #: All classes, in the order of every probability column.
@@ -129,6 +131,21 @@ PLASTICC_WEIGHT: Mapping[str, float] = MappingProxyType(
     {name: (2.0 if name in ("TDE", "KN") else 1.0) for name in CLASSES}
 )
 
+#: Types of the supernova photometric classification challenge (Kessler et al. 2010,
+#: arXiv:1008.1024; the numbers 1, 2, 3, 21, 22, 23, 32, 33 of its ``SNTYPE`` in this order).
+SNPCC: Mapping[str, str] = MappingProxyType(
+    {
+        "Ia": "SNIa",
+        "II": "SNII",
+        "Ibc": "SNIbc",
+        "IIn": "SNII",
+        "IIP": "SNII",
+        "IIL": "SNII",
+        "Ib": "SNIbc",
+        "Ic": "SNIbc",
+    }
+)
+
 _INDEX: Mapping[str, int] = MappingProxyType({name: index for index, name in enumerate(CLASSES)})
 
 
@@ -190,3 +207,33 @@ def from_plasticc(codes: Iterable[int]) -> list[str]:
     if unknown:
         raise UnknownClassError(f"unknown PLAsTiCC class code(s) {unknown}; known: {sorted(PLASTICC)}")
     return [PLASTICC[code] for code in codes]
+
+
+def from_snpcc(types: Iterable[str]) -> list[str]:
+    """Class names of the types of the supernova photometric classification challenge.
+
+    Parameters
+    ----------
+    types : iterable of str
+        Types such as ``Ia``, ``IIn`` or ``Ibc``.
+
+    Returns
+    -------
+    list of str
+        ``SNIa``, ``SNII`` or ``SNIbc``.
+
+    Raises
+    ------
+    UnknownClassError
+        If a type is not one of the challenge's.
+
+    Examples
+    --------
+    >>> from_snpcc(["Ia", "IIn", "Ic"])
+    ['SNIa', 'SNII', 'SNIbc']
+    """
+    types = [str(name) for name in types]
+    unknown = sorted({name for name in types if name not in SNPCC})
+    if unknown:
+        raise UnknownClassError(f"unknown SNPCC type(s) {unknown}; known: {', '.join(SNPCC)}")
+    return [SNPCC[name] for name in types]

@@ -7,12 +7,14 @@ from firstlight.data.fetch import cache_folder, fetch_plasticc, fetch_plasticc_t
 from firstlight.data.plasticc import iter_plasticc, read_plasticc
 from firstlight.data.read import read
 from firstlight.data.reject import Reject, RejectLog
+from firstlight.data.snpcc import Snpcc, read_snpcc
 from firstlight.data.store import iter_curves, read_curves, write_curves
 from firstlight.data.truth import Truth
 
 __all__ = [
     "Reject",
     "RejectLog",
+    "Snpcc",
     "Truth",
     "cache_folder",
     "fetch_plasticc",
@@ -23,5 +25,6 @@ __all__ = [
     "read",
     "read_curves",
     "read_plasticc",
+    "read_snpcc",
     "write_curves",
 ]

@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from firstlight.bands import SNANA_ZERO_POINT
 from firstlight.data.clean import refuse
 from firstlight.data.delimited import GZIP_MAGIC, read_header
 from firstlight.data.plasticc import is_plasticc, read_metadata, read_plasticc
 from firstlight.data.reject import RejectLog
+from firstlight.data.snpcc import is_snpcc, read_snpcc_curves
 from firstlight.data.store import read_curves
 from firstlight.errors import DataError
 from firstlight.lightcurves import LightCurves
@@ -39,15 +42,16 @@ def read(
     Parameters
     ----------
     path : path
-        PLAsTiCC light-curve CSV, gzipped or not; Parquet as for `read_curves`; or a folder
-        with ``curves.parquet``, such as `fetch_plasticc` leaves.
+        PLAsTiCC light-curve CSV, gzipped or not; Parquet as for `read_curves`, or SNPCC's;
+        or a folder with ``curves.parquet``, such as `fetch_plasticc` leaves.
     metadata : path, optional
-        PLAsTiCC metadata CSV: position, E(B-V) and host redshifts by object.
+        PLAsTiCC metadata CSV: position, E(B-V) and host redshifts by object; for SNPCC's
+        Parquet, its own (see `firstlight.data.snpcc`).
     rejects : RejectLog, optional
         Takes bad rows and objects, each with its reason, while the rest goes through.
     zero_point : float, optional
         AB zero point of the fluxes [mag]; by default what the format implies: 27.5 for
-        PLAsTiCC, nJy (31.4) for Parquet.
+        PLAsTiCC and SNPCC, nJy (31.4) for Parquet.
     dereddened : bool, optional
         Whether the fluxes of others' Parquet are corrected for Milky Way dust. PLAsTiCC's
         are; our Parquet says so itself.
@@ -66,6 +70,9 @@ def read(
     path = _file(Path(path))
     magic = _beginning(path)
     if magic.startswith(b"PAR1"):
+        if is_snpcc(_column_names(path)):
+            zero_point = SNANA_ZERO_POINT if zero_point is None else zero_point
+            return read_snpcc_curves(path, metadata, rejects, zero_point, bool(dereddened))
         curves = read_curves(path, rejects=rejects, zero_point=zero_point, dereddened=dereddened)
         return curves if metadata is None else _describe(curves, Path(metadata), rejects)
     for start, what in _FOREIGN.items():
@@ -103,6 +110,14 @@ def _beginning(path: Path) -> bytes:
     if not head:
         raise DataError(f"{path}: the file is empty")
     return head
+
+
+def _column_names(path: Path) -> list[str]:
+    """Columns of a Parquet file; none where it is damaged, which its reader then says."""
+    try:
+        return list(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError):
+        return []
 
 
 def _describe(curves: LightCurves, metadata: Path, rejects: RejectLog | None) -> LightCurves:
