@@ -9,8 +9,8 @@ of Parquet files with the same content is read too.
 
 What the reader decides:
 
-- DES *griz* count as LSST's *griz*: effective wavelengths differ by up to a few hundred
-  Angstrom, and nothing is corrected for that.
+- DES *griz* count as LSST's *griz*: effective wavelengths differ by some 50 Angstrom in g
+  and up to about 500 in z, and nothing is corrected for that.
 - The flux zero point is 27.5 mag (``FLUXCAL = 10^(-0.4 mag + 11)``).
 - Neither layout has a flag for the single observation, so an observation is a detection
   where flux > 5 flux_err, as LSST's difference imaging has it.
