@@ -219,7 +219,7 @@ def _scikit(
     test: NDArray[np.int64],
 ) -> _Answer:
     """Fit one of scikit-learn's on rows; medians and standardisation come from training rows."""
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     model = _pipeline(method, amounts, labels[train])
     with threadpool_limits(1):  # processor time of several threads would count their waiting

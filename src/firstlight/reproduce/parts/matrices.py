@@ -38,7 +38,7 @@ def normalised_matrices(
     names = [classes[int(i)] for i in shown]
     n_rows = -(-len(counts) // n_columns)
     side = (PAGE_WIDTH - 1.5) / n_columns
-    figure = new_figure(n_rows * (side + 0.25) + 0.95)
+    figure = new_figure(n_rows * (0.93 * side + 0.25) + (0.95 if n_columns <= 2 else 1.1))
     grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
     size = 6.5 if n_columns <= 2 else 4.8
     image = None
