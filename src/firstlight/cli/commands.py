@@ -101,7 +101,7 @@ def train(
 @app.command(epilog="Example: firstlight classify curves.csv --metadata meta.csv --out classes.csv")
 def classify(
     source: Annotated[
-        Path, typer.Argument(metavar="INPUT", help="Light curves: PLAsTiCC CSV (gzip or not) or our Parquet.")
+        Path, typer.Argument(metavar="INPUT", help="Light curves: PLAsTiCC CSV, our Parquet, or SNPCC's.")
     ],
     out: Annotated[Path, typer.Option(help="Predictions: .csv, .parquet or .jsonl.")],
     bundle: Annotated[
