@@ -233,9 +233,7 @@ def _words(honest: Mapping[str, Any]) -> str:
     def lost(step: Mapping[str, Any]) -> str:
         return plus_minus(change(step["real"]["accuracy"], whole))
 
-    half, most = (
-        min(honest["dropped"], key=lambda s: abs(s["amount"] - amount)) for amount in (0.5, DROPPED[-1])
-    )
+    half, most = min(honest["dropped"], key=lambda s: abs(s["amount"] - 0.5)), honest["dropped"][-1]
     block = min(honest["block"], key=lambda s: abs(s["amount"] - 40.0))
     single = {kept: step for kept, step in honest["bands"].items() if len(kept) == len(_ALL_BANDS) - 1}
     worst = min(single, key=lambda kept: mean(change(single[kept]["real"]["accuracy"], whole)))
