@@ -1,9 +1,39 @@
 """The parts of the reproduction, in the order of the paper."""
 
-from firstlight.reproduce.parts import table_1
+from firstlight.reproduce.parts import (
+    architecture,
+    baselines,
+    gaps,
+    imbalance,
+    new_survey,
+    noise,
+    overlap,
+    per_class,
+    preprocessing,
+    rarity,
+    simulated,
+    table_1,
+    training,
+    tuning,
+)
 from firstlight.reproduce.section import Part
 
 __all__ = ["PARTS"]
 
 #: All parts, in the order of the page.
-PARTS: tuple[Part, ...] = (table_1.PART,)
+PARTS: tuple[Part, ...] = (
+    simulated.PART,
+    preprocessing.PART,
+    architecture.PART,
+    table_1.PART,
+    training.PART,
+    tuning.PART,
+    baselines.PART,
+    imbalance.PART,
+    per_class.PART,
+    overlap.PART,
+    noise.PART,
+    gaps.PART,
+    rarity.PART,
+    new_survey.PART,
+)
