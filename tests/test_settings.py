@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firstlight.config import PipelineConfig, load_preset, preset_names
 from firstlight.errors import SettingsError
-from firstlight.settings import from_table, to_table
+from firstlight.settings import from_table, to_table, to_toml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,3 +89,21 @@ def test_a_missing_needed_setting_is_an_error():
 def test_settings_survive_the_way_through_a_table(name, n, on, limit, sizes):
     settings = Outer(name=name, n=n, on=on, limit=limit, sizes=tuple(sizes))
     assert from_table(Outer, to_table(settings)) == settings
+
+
+@given(
+    name=st.text(st.characters(blacklist_categories=["Cs"])),
+    n=st.integers(-(2**60), 2**60),
+    on=st.booleans(),
+    limit=st.floats(allow_nan=False),
+    sizes=st.lists(st.integers(0, 9), max_size=4),
+)
+def test_settings_survive_the_way_through_toml(name, n, on, limit, sizes):
+    settings = Outer(name=name, n=n, on=on, limit=limit, sizes=tuple(sizes))
+    assert from_table(Outer, tomllib.loads(to_toml(to_table(settings)))) == settings
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_survives_the_way_through_toml(name):
+    preset = load_preset(name)
+    assert from_table(PipelineConfig, tomllib.loads(to_toml(to_table(preset)))) == preset
