@@ -2,7 +2,11 @@
 
 import json
 import sqlite3
+import subprocess
 import sys
+import time
+from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,6 +82,16 @@ def states(path) -> list[str]:
         storage.engine.dispose()
 
 
+def n_told(path) -> int:
+    """Trials that count, straight from the file; 0 before there is one."""
+    try:
+        with closing(sqlite3.connect(f"file:{path / 'study.sqlite'}?mode=ro", uri=True)) as file:
+            query = "select count(*) from trials where state in ('COMPLETE', 'PRUNED')"
+            return int(file.execute(query).fetchone()[0])
+    except sqlite3.OperationalError:
+        return 0
+
+
 # --- exact and resumable ------------------------------------------------------------
 
 
@@ -124,6 +138,28 @@ def test_two_processes_share_a_study_and_its_number_of_trials_stays_exact(tmp_pa
     found = run(tmp_path, 7, jobs=2)
     assert len(found.trials) == len(states(tmp_path)) == 7
     assert {trial["state"] for trial in found.trials} <= {"complete", "pruned"}
+
+
+def test_a_run_killed_outright_with_two_processes_is_resumed_exactly(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; import test_study as t; "
+        "t.run(Path(sys.argv[2]), 500, jobs=2)"
+    )
+    words = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)]
+    with subprocess.Popen(words) as process:
+        try:
+            deadline = time.monotonic() + 120.0
+            while n_told(tmp_path) < 3 and time.monotonic() < deadline:
+                assert process.poll() is None
+                time.sleep(0.1)
+        finally:
+            process.kill()
+    time.sleep(0.5)  # its two processes see that it is gone
+    n_done = n_told(tmp_path)
+    assert n_done >= 3
+    assert len(run(tmp_path, n_done + 2).trials) == n_done + 2
+    assert n_told(tmp_path) == n_done + 2
+    assert "RUNNING" not in states(tmp_path)
 
 
 def test_progress_ends_at_one_and_starts_with_what_is_there(tmp_path, losses):

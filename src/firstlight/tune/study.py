@@ -14,12 +14,14 @@ import fcntl
 import hashlib
 import json
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from types import MappingProxyType
 from typing import Any
 
@@ -224,20 +226,18 @@ def tune(
     task = _make_task(rows, path, config, base or SeedBoosterConfig(), seed)
     report = progress or _silent
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(path), _as_data_error(path):
-        with _study(task) as study:
-            for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-                study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # its process is gone
-            if "untuned" not in study.user_attrs:
-                losses = [_fold_loss(task, task.base, fold) for fold in task.folds]
-                study.set_user_attr("untuned", float(np.mean(losses)))
-            n_done = len(_counted(study))
+    with _alone(path), _as_data_error(path), _study(task) as study:
+        for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # its process is gone
+        if "untuned" not in study.user_attrs:
+            losses = [_fold_loss(task, task.base, fold) for fold in task.folds]
+            study.set_user_attr("untuned", float(np.mean(losses)))
+        n_done = len(_counted(study))
         report("tuning", min(n_done / config.n_trials, 1.0))
         tickets = range(n_done, config.n_trials)
-        for k, _ in enumerate(_run(task, tickets, jobs), n_done + 1):
+        for k, _ in enumerate(_run(task, study, tickets, jobs), n_done + 1):
             report("tuning", k / config.n_trials)
-        with _study(task) as study:
-            return _summary(study, task)
+        return _summary(study, task)
 
 
 def fit_rows(rows: TuneRows, held: TuneRows, config: SeedBoosterConfig, seed: int = 0) -> SeedBooster:
@@ -290,13 +290,12 @@ def _make_task(rows: TuneRows, path: Path, config: TuneConfig, base: SeedBooster
     return _Task(name=name, path=path, rows=rows, folds=tuple(folds), base=base, config=config, seed=seed)
 
 
-def _one_trial(task: _Task, ticket: int) -> None:
+def _one_trial(task: _Task, study: Any, ticket: int) -> None:
     """Run one trial; its sampler's seed is its own, so that a resumed study goes on as if unbroken."""
-    optuna = need_optuna()
     state = np.random.SeedSequence([task.seed, ticket]).generate_state(1)
-    sampler = optuna.samplers.TPESampler(seed=int(state[0]), n_startup_trials=task.config.startup)
-    with _study(task, sampler) as study:
-        study.optimize(partial(_objective, task), n_trials=1)
+    samplers = need_optuna().samplers
+    study.sampler = samplers.TPESampler(seed=int(state[0]), n_startup_trials=task.config.startup)
+    study.optimize(partial(_objective, task), n_trials=1)
 
 
 def _objective(task: _Task, trial: Any) -> float:
@@ -304,7 +303,6 @@ def _objective(task: _Task, trial: Any) -> float:
     settings = _suggest(task, trial)
     losses: list[float] = []
     for step, fold in enumerate(task.folds):
-        _check_parent()
         losses.append(_fold_loss(task, settings, fold))
         trial.report(float(np.mean(losses)), step)
         if step + 1 < len(task.folds) and trial.should_prune():
@@ -336,14 +334,14 @@ def _fold_loss(task: _Task, settings: SeedBoosterConfig, fold: Fold) -> float:
 
 # --- several trials ---------------------------------------------------------------
 
-_worker_task: list[_Task] = []  # of a worker process; set once, so that rows travel once
+_worker: list[tuple[_Task, Any]] = []  # task and study of a worker process; rows travel once
 
 
-def _run(task: _Task, tickets: range, jobs: int) -> Iterator[None]:
+def _run(task: _Task, study: Any, tickets: range, jobs: int) -> Iterator[None]:
     """Run one trial a ticket, here or in processes; yield after each."""
     if jobs <= 1 or len(tickets) < 2:
         for ticket in tickets:
-            _one_trial(task, ticket)
+            _one_trial(task, study, ticket)
             yield
         return
     context = multiprocessing.get_context("spawn")
@@ -360,19 +358,25 @@ def _run(task: _Task, tickets: range, jobs: int) -> Iterator[None]:
 
 
 def _settle(task: _Task) -> None:
-    _worker_task.append(task)
+    """Make a process ready for trials, and end it with the run that it belongs to.
+
+    A run that is killed leaves its processes behind; a trial that one of them told the
+    study afterwards would be one too many.
+    """
+    study = ExitStack().enter_context(_study(task))  # open as long as the process lives
+    _worker.append((task, study))
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        Thread(target=_follow, args=(parent,), daemon=True).start()
+
+
+def _follow(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def _work(ticket: int) -> None:
-    _check_parent()
-    _one_trial(_worker_task[0], ticket)
-
-
-def _check_parent() -> None:
-    """End a worker whose run was killed: the run that resumes does its trial."""
-    parent = multiprocessing.parent_process()
-    if parent is not None and not parent.is_alive():
-        raise DataError("the run that this trial belongs to was killed")
+    _one_trial(*_worker[0], ticket)
 
 
 def _counted(study: Any) -> list[Any]:
@@ -414,7 +418,7 @@ def _importances(study: Any, seed: int) -> dict[str, float] | None:
 
 
 @contextmanager
-def _study(task: _Task, sampler: Any = None) -> Iterator[Any]:
+def _study(task: _Task) -> Iterator[Any]:
     """The task's study, made if it is not there; its connections are closed afterwards."""
     import sqlalchemy
 
@@ -425,7 +429,6 @@ def _study(task: _Task, sampler: Any = None) -> Iterator[Any]:
         yield optuna.create_study(
             storage=storage,
             study_name=task.name,
-            sampler=sampler,
             pruner=optuna.pruners.MedianPruner(n_startup_trials=task.config.startup),
             direction="minimize",
             load_if_exists=True,

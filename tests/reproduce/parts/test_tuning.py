@@ -75,9 +75,9 @@ def test_a_finished_tuning_is_taken_up_as_it_is(result, bench, monkeypatch):
 def test_more_trials_run_only_those_that_are_missing(result, bench, monkeypatch):
     tickets, one = [], study._one_trial
 
-    def counted(task, ticket):
+    def counted(task, study, ticket):
         tickets.append(ticket)
-        one(task, ticket)
+        one(task, study, ticket)
 
     monkeypatch.setattr(study, "_one_trial", counted)
     monkeypatch.setattr(tuning, "QUICK", TuneConfig(**{**CONFIG.__dict__, "n_trials": 7}))
