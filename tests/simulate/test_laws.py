@@ -29,7 +29,7 @@ from firstlight.simulate.engines import (
     time_grid,
 )
 from firstlight.simulate.populations import Evolution, draw_models, population
-from firstlight.simulate.spectrum import SIGMA_SB, TEN_PARSEC, band_flux, flux_density, planck
+from firstlight.simulate.spectrum import SIGMA_SB, TEN_PARSEC, Thermal, band_flux, flux_density, planck
 from firstlight.simulate.survey import Survey, measure_survey, milky_way_dimming
 
 Array = NDArray[np.float64]
@@ -227,7 +227,7 @@ def test_luminosity_distance_never_falls_with_redshift(redshifts: list[float]) -
 
 @pytest.mark.parametrize("name", sorted(POPULATIONS))
 def test_models_peak_where_their_light_does(name: str) -> None:
-    parameters, evolution = draw_models(name, 60, np.random.default_rng(3), 128)
+    parameters, evolution = draw_models(population(name), 60, np.random.default_rng(3), 128)
     top = evolution.luminosity.max(axis=1)
     for i, day in enumerate(parameters["peak_day"]):
         assert np.interp(day, evolution.t, evolution.luminosity[i]) == pytest.approx(top[i])
@@ -235,7 +235,7 @@ def test_models_peak_where_their_light_does(name: str) -> None:
 
 
 def test_no_models_asked_are_none_given() -> None:
-    parameters, evolution = draw_models("SNIa", 0, np.random.default_rng(0), 64)
+    parameters, evolution = draw_models(population("SNIa"), 0, np.random.default_rng(0), 64)
     assert evolution.luminosity.shape == (0, 64)
     assert all(value.shape == (0,) for value in parameters.values())
 
@@ -353,7 +353,12 @@ def test_true_flux_is_that_of_the_spectrum_at_the_distance(survey: Survey) -> No
     flux = transients._true_flux(scene_of(survey, 0.2, peak), row, owner)
     at = int(np.flatnonzero(curve.mjd == peak)[0])
     expected = band_flux(
-        one(1e44), one(9_000.0), curve.band[at : at + 1], 0.2, luminosity_distance(0.2), uv_cutoff=4_000.0
+        one(1e44),
+        one(9_000.0),
+        curve.band[at : at + 1],
+        0.2,
+        luminosity_distance(0.2),
+        spectrum=Thermal(4_000.0),
     )
     assert flux[at] == pytest.approx(expected[0])
 

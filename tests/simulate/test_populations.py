@@ -15,7 +15,7 @@ def spread(values: NDArray[np.float64]) -> tuple[float, float, float]:
 
 
 def draw(name: str, n: int = 400):  # type: ignore[no-untyped-def]
-    return draw_models(name, n, np.random.default_rng(11))
+    return draw_models(population(name), n, np.random.default_rng(11))
 
 
 def test_every_population_is_a_class_that_firstlight_knows() -> None:
@@ -32,11 +32,11 @@ def test_an_unknown_class_is_refused_with_the_list() -> None:
 def test_models_shine_and_are_finite(name: str) -> None:
     parameters, evolution = draw(name)
     assert len(parameters["peak_abs_mag"]) > 20
-    for values in (evolution.luminosity, evolution.temperature):
+    for values in (evolution.luminosity, evolution.state):
         assert values.shape == (len(parameters["peak_abs_mag"]), len(evolution.t))
         assert np.isfinite(values).all()
     assert (evolution.luminosity >= 0.0).all()
-    assert (evolution.temperature >= 2_500.0).all()
+    assert (evolution.state >= 2_500.0).all()
     assert (parameters["peak_abs_mag"] <= population(name).peak_limits[0]).all()
     assert (parameters["peak_abs_mag"] >= population(name).peak_limits[1]).all()
 
@@ -91,7 +91,7 @@ def test_magnetars_make_superluminous_supernovae() -> None:
     assert -22.5 < np.median(parameters["peak_abs_mag"]) < -21.2
     assert 15.0 < np.median(parameters["peak_day"]) < 45.0
     peak = np.argmax(evolution.luminosity, axis=1)
-    assert np.median(evolution.temperature[np.arange(len(peak)), peak]) > 10_000.0
+    assert np.median(evolution.state[np.arange(len(peak)), peak]) > 10_000.0
 
 
 def test_thermonuclear_supernovae_peak_where_they_should() -> None:

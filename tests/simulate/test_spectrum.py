@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from firstlight.bands import BANDS, magnitude
 from firstlight.simulate.cosmology import luminosity_distance
-from firstlight.simulate.spectrum import TEN_PARSEC, band_flux, dust_curve, flux_density, planck
+from firstlight.simulate.spectrum import TEN_PARSEC, Thermal, band_flux, dust_curve, flux_density, planck
 from firstlight.simulate.throughput import lsst_throughputs
 
 ALL_BANDS = np.arange(6, dtype=np.int8)
@@ -17,7 +17,7 @@ ALL_BANDS = np.arange(6, dtype=np.int8)
 def fluxes(temperature: float, z: float = 0.0, cutoff: float = 0.0, a_v: float = 0.0) -> NDArray[np.float64]:
     distance = luminosity_distance(z) if z > 0.0 else TEN_PARSEC
     ones = np.ones(6)
-    return band_flux(1e43 * ones, temperature * ones, ALL_BANDS, z, distance, a_v, uv_cutoff=cutoff)
+    return band_flux(1e43 * ones, temperature * ones, ALL_BANDS, z, distance, a_v, spectrum=Thermal(cutoff))
 
 
 @pytest.mark.parametrize("temperature", [3_000.0, 6_000.0, 20_000.0])
@@ -29,7 +29,7 @@ def test_a_blackbody_integrates_to_one(temperature: float) -> None:
 @pytest.mark.parametrize("temperature", [4_000.0, 10_000.0, 40_000.0])
 def test_the_ultraviolet_cutoff_keeps_the_luminosity(temperature: float) -> None:
     wavelength = np.geomspace(50.0, 5e6, 100_000)
-    density = flux_density(1e43, temperature, wavelength, uv_cutoff=3_000.0)
+    density = flux_density(1e43, temperature, wavelength, spectrum=Thermal(3_000.0))
     light_speed_angstrom = 2.99792458e18
     total = np.trapezoid(density * 1e-32 * light_speed_angstrom / wavelength**2, wavelength)
     assert total * 4.0 * np.pi * TEN_PARSEC**2 == pytest.approx(1e43, rel=2e-3)

@@ -133,19 +133,19 @@ def test_rejected_events_could_hardly_have_been_detected(
 ) -> None:
     """The quick looks are a saving of time; without them the same number is found."""
     survey, rng = measure_survey(sample), np.random.default_rng
-    quick = transients._simulate_batch("CaRT", survey, rng(9), QUICK, 40)
+    quick = transients._simulate_batch(population("CaRT"), survey, rng(9), QUICK, 40)
     monkeypatch.setattr(transients, "_LOOK_SNR", 0.0)
     # The looks draw nothing, so both runs place the same events on the same carriers.
-    slow = transients._simulate_batch("CaRT", survey, rng(9), QUICK, 40)
+    slow = transients._simulate_batch(population("CaRT"), survey, rng(9), QUICK, 40)
     assert len(quick.carrier) > 50
     assert len(quick.carrier) == pytest.approx(len(slow.carrier), rel=0.2)
 
 
 def test_true_flux_is_never_negative_and_dark_before_the_explosion(sample: LightCurves) -> None:
     survey, rng = measure_survey(sample), np.random.default_rng(3)
-    drawn, evolution = draw_models("ILOT", 400, rng, 128)
+    drawn, evolution = draw_models(population("ILOT"), 400, rng, 128)
     n = len(drawn["peak_day"])
-    truth = drawn | transients._place("ILOT", n, survey, rng, QUICK)
+    truth = drawn | transients._place(population("ILOT"), n, survey, rng, QUICK)
     carrier = rng.integers(0, len(survey.carriers), n)
     scene = transients._Scene(population("ILOT"), survey, evolution, np.arange(n), carrier, truth)
     row, owner = transients._rows(survey.carriers.offsets, carrier)
@@ -188,3 +188,24 @@ def test_settings_come_from_a_table() -> None:
     config = from_table(SimulateConfig, {"follow_up_mag": 22.5, "batch": 64})
     assert config == SimulateConfig(follow_up_mag=22.5, batch=64)
     assert "follow_up_mag" not in to_table(SimulateConfig())
+
+
+def test_a_limit_on_the_peak_lets_objects_through_whose_peak_was_not_observed(sample):
+    made = {
+        on: simulate(
+            "SLSN-I",
+            60,
+            sample,
+            np.random.default_rng(2),
+            SimulateConfig(follow_up_mag=21.0, follow_up_on=on),
+        )
+        for on in ("epochs", "peak")
+    }
+    faintest = {on: float(one.truth.column("peak_app_mag").to_numpy().max()) for on, one in made.items()}
+    assert faintest["epochs"] < 21.0 + 8 * 0.4
+    assert faintest["peak"] > faintest["epochs"] + 0.5
+
+
+def test_an_unknown_quantity_to_lay_the_limit_on_is_refused(sample):
+    with pytest.raises(SettingsError, match="choose epochs or peak"):
+        simulate("CaRT", 1, sample, np.random.default_rng(0), SimulateConfig(follow_up_on="trigger"))

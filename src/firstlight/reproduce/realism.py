@@ -8,6 +8,7 @@ followed, so the simulated objects are judged both as triggered and after a magn
 limit, the one number that is fitted (to the real class's brightest magnitudes).
 """
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -69,7 +70,13 @@ def brightest(features: Features) -> Array:
     return np.where(np.isfinite(faintest), faintest, np.nan)
 
 
-def fit_limit(class_name: str, real: LightCurves, survey: LightCurves, seed: int = 0) -> float:
+def fit_limit(
+    class_name: str,
+    real: LightCurves,
+    survey: LightCurves,
+    config: SimulateConfig | None = None,
+    seed: int = 0,
+) -> float:
     """The limit of `LIMITS` that brings simulated objects nearest to the real brightest magnitudes.
 
     Parameters
@@ -80,14 +87,16 @@ def fit_limit(class_name: str, real: LightCurves, survey: LightCurves, seed: int
         Real objects of the class.
     survey : LightCurves
         Real objects of any class, whose epochs and noise are borrowed.
+    config : SimulateConfig, optional
+        How they are simulated, but for the limit.
     seed : int
         Seed of the simulations.
     """
     target = brightest(plain_features(real))
 
     def distance(limit: float) -> float:
-        config = SimulateConfig(follow_up_mag=limit)
-        made = simulate(class_name, len(real), survey, np.random.default_rng(seed), config)
+        limited = replace(config or SimulateConfig(), follow_up_mag=limit)
+        made = simulate(class_name, len(real), survey, np.random.default_rng(seed), limited)
         return _distance(brightest(plain_features(made.curves)), target)
 
     return min(LIMITS, key=distance)

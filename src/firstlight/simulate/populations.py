@@ -26,7 +26,7 @@ from firstlight.simulate.engines import (
     photosphere_temperature,
     time_grid,
 )
-from firstlight.simulate.spectrum import band_flux, flux_density
+from firstlight.simulate.spectrum import BLACKBODY, Spectrum, Thermal, band_flux, flux_density
 
 __all__ = ["POPULATIONS", "Evolution", "Population", "draw_models", "population"]
 
@@ -38,19 +38,20 @@ REST_BAND = 2  # r; peak absolute magnitudes are those of a source at 10 pc thro
 
 @dataclass(frozen=True, slots=True)
 class Evolution:
-    """Luminosity and temperature of a set of models on one grid of times.
+    """Luminosity and state of a set of models on one grid of times.
 
     Attributes
     ----------
     t : float64 array, shape (n_times,)
         Rest-frame days since explosion.
-    luminosity, temperature : float64 arrays, shape (n_models, n_times)
-        Bolometric luminosity [erg/s] and temperature [K].
+    luminosity, state : float64 arrays, shape (n_models, n_times)
+        Bolometric luminosity [erg/s], and what the class's spectrum depends on: a temperature
+        [K], or a template's phase [day].
     """
 
     t: Array
     luminosity: Array
-    temperature: Array
+    state: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ class Population:
     draw : callable
         ``draw(rng, n)`` gives the parameters of n models by name.
     evolve : callable
-        ``evolve(t, parameters)`` gives luminosity and temperature, shape (n, n_times).
+        ``evolve(t, parameters)`` gives luminosity and state, shape (n, n_times); see
+        `Evolution`.
     rate : {"star_formation", "core_collapse", "thermonuclear"}
         Volumetric rate against redshift.
     redshift_limits : tuple of float
@@ -71,8 +73,8 @@ class Population:
         Faintest and brightest peak absolute magnitude that belong to the class [mag].
     last : float
         Rest-frame days to follow.
-    uv_cutoff : float
-        See `firstlight.simulate.spectrum.band_flux` [Angstrom].
+    spectrum : Spectrum
+        How the luminosity is spread over wavelengths.
     duration_limits : tuple of float
         Shortest and longest time above half of the peak luminosity that belong to the class
         [day].
@@ -86,7 +88,7 @@ class Population:
     redshift_limits: tuple[float, float]
     peak_limits: tuple[float, float]
     last: float
-    uv_cutoff: float = 0.0
+    spectrum: Spectrum = BLACKBODY
     duration_limits: tuple[float, float] = (0.0, float("inf"))
     shortest_fade: float = 0.0
 
@@ -264,10 +266,16 @@ POPULATIONS: Mapping[str, Population] = MappingProxyType(
             (0.02, 2.2),
             (-17.0, -22.5),
             1_200.0,
-            3_000.0,
+            Thermal(3_000.0),
         ),
         "SLSN-I": Population(
-            _draw_magnetar, _evolve_ejecta, "star_formation", (0.02, 3.5), (-19.5, -24.0), 800.0, 3_000.0
+            _draw_magnetar,
+            _evolve_ejecta,
+            "star_formation",
+            (0.02, 3.5),
+            (-19.5, -24.0),
+            800.0,
+            Thermal(3_000.0),
         ),
         "SNIa": Population(
             _draw_thermonuclear,
@@ -276,7 +284,7 @@ POPULATIONS: Mapping[str, Population] = MappingProxyType(
             (0.011, 1.5),
             (-18.0, -20.0),
             300.0,
-            4_000.0,
+            Thermal(4_000.0),
         ),
     }
 )
@@ -298,17 +306,17 @@ def population(class_name: str) -> Population:
 
 
 def draw_models(
-    class_name: str, n: int, rng: np.random.Generator, n_times: int = 256
+    kind: Population, n: int, rng: np.random.Generator, n_times: int = 256
 ) -> tuple[Parameters, Evolution]:
-    """Draw models of a class and let them evolve.
+    """Draw models of a population and let them evolve.
 
     Models whose peak or duration lies outside the class's limits are dropped, so fewer
     than `n` may come back.
 
     Parameters
     ----------
-    class_name : str
-        One of `POPULATIONS`.
+    kind : Population
+        Such as one of `POPULATIONS`.
     n : int
         Number of models to draw.
     rng : numpy.random.Generator
@@ -319,30 +327,22 @@ def draw_models(
     Returns
     -------
     parameters : dict of float64 arrays, shape (n_kept,)
-        Drawn parameters, and the derived ``peak_day`` [rest-frame day since explosion, of
-        the bolometric light] and ``peak_abs_mag`` [mag, LSST r at redshift 0].
+        Drawn parameters, and what is derived where not drawn: ``peak_day`` [rest-frame day
+        since explosion, of the bolometric light] and ``peak_abs_mag`` [mag, LSST r at redshift 0].
     evolution : Evolution
         Their light.
-
-    Raises
-    ------
-    UnknownClassError
-        If the class cannot be simulated.
     """
-    kind = population(class_name)
     parameters = kind.draw(rng, n)
     t = time_grid(kind.last, n_times)
-    light, temperature = kind.evolve(t, parameters)
-    parameters["peak_day"] = t[np.argmax(light, axis=1)]
-    parameters["peak_abs_mag"] = _peak_magnitude(light, temperature, kind.uv_cutoff)
+    light, state = kind.evolve(t, parameters)
+    parameters.setdefault("peak_day", t[np.argmax(light, axis=1)])
+    parameters["peak_abs_mag"] = _peak_magnitude(light, state, kind.spectrum)
     faintest, brightest = kind.peak_limits
     magnitude, (duration, fade) = parameters["peak_abs_mag"], _time_bright(t, light)
     kept = (magnitude <= faintest) & (magnitude >= brightest)
     kept &= (duration >= kind.duration_limits[0]) & (duration <= kind.duration_limits[1])
     kept &= fade >= kind.shortest_fade
-    return {name: value[kept] for name, value in parameters.items()}, Evolution(
-        t, light[kept], temperature[kept]
-    )
+    return {name: value[kept] for name, value in parameters.items()}, Evolution(t, light[kept], state[kept])
 
 
 def _time_bright(t: Array, light: Array) -> tuple[Array, Array]:
@@ -352,11 +352,11 @@ def _time_bright(t: Array, light: Array) -> tuple[Array, Array]:
     return above @ np.gradient(t), (above & later) @ np.gradient(t)
 
 
-def _peak_magnitude(light: Array, temperature: Array, uv_cutoff: float) -> Array:
+def _peak_magnitude(light: Array, state: Array, spectrum: Spectrum) -> Array:
     """Brightest absolute magnitude in LSST r at redshift 0, shape (n_models,)."""
     wavelength = EFFECTIVE_WAVELENGTH[REST_BAND]
-    best = np.argmax(flux_density(light, temperature, wavelength, uv_cutoff=uv_cutoff), axis=1)
+    best = np.argmax(flux_density(light, state, wavelength, spectrum=spectrum), axis=1)
     rows = np.arange(len(light))
     band = np.full(len(light), REST_BAND, dtype=np.int8)
-    flux = band_flux(light[rows, best], temperature[rows, best], band, uv_cutoff=uv_cutoff)
+    flux = band_flux(light[rows, best], state[rows, best], band, spectrum=spectrum)
     return AB_ZERO_POINT_NJY - 2.5 * np.log10(np.maximum(flux, 1e-30))

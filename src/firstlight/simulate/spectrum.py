@@ -1,15 +1,17 @@
 """From luminosity and temperature to flux in LSST bands: spectrum, dust, redshift.
 
-The spectrum is a blackbody whose ultraviolet may be suppressed below a cutoff
+The spectrum is a blackbody (`Thermal`), whose ultraviolet may be suppressed below a cutoff
 (Nicholl et al. 2017, doi:10.3847/1538-4357/aa9334); the light taken there is given
-back at all wavelengths, so that the bolometric luminosity is kept. It is dimmed by
+back at all wavelengths, so that the bolometric luminosity is kept. Any other function of
+wavelength and one number (`Spectrum`) will do, such as a template at a phase. It is dimmed by
 the host's dust in its own frame, redshifted, and integrated through each band, so
 K-corrections are exact. Absorption by intergalactic hydrogen is left out: it enters
 the u band only beyond redshift 2.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +20,17 @@ from firstlight.bands import N_BANDS
 from firstlight.simulate.cosmology import PARSEC_CM
 from firstlight.simulate.throughput import lsst_throughputs
 
-__all__ = ["SIGMA_SB", "TEN_PARSEC", "band_flux", "dust_curve", "flux_density", "planck"]
+__all__ = [
+    "BLACKBODY",
+    "SIGMA_SB",
+    "TEN_PARSEC",
+    "Spectrum",
+    "Thermal",
+    "band_flux",
+    "dust_curve",
+    "flux_density",
+    "planck",
+]
 
 PLANCK = 6.62607015e-27  # erg s
 BOLTZMANN = 1.380649e-16  # erg/K
@@ -52,6 +64,51 @@ def planck(wavelength: ArrayLike, temperature: ArrayLike) -> NDArray[np.float64]
     # 15 / pi^4 x^4 / (e^x - 1) is the blackbody per logarithm of wavelength.
     squared = exponent * exponent  # numpy's power to 4 costs more than the exponential
     return np.asarray(15.0 / np.pi**4 * (squared * squared) / np.expm1(exponent) / wavelength)
+
+
+class Spectrum(Protocol):
+    """How a source's luminosity is spread over rest wavelengths."""
+
+    def __call__(self, rest: NDArray[np.float64], state: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Share of the luminosity per wavelength.
+
+        Parameters
+        ----------
+        rest : float64 array
+            Rest wavelengths [Angstrom].
+        state : float64 array
+            What the spectrum depends on: the temperature of a thermal source [K], or the
+            phase of a template [day]; broadcast against `rest`.
+
+        Returns
+        -------
+        float64 array
+            [1/Angstrom].
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Thermal:
+    """The spectrum of a blackbody, whose state is its temperature [K].
+
+    Attributes
+    ----------
+    uv_cutoff : float
+        Rest wavelength below which the spectrum is suppressed in proportion to wavelength
+        [Angstrom]; 0 leaves a plain blackbody.
+    """
+
+    uv_cutoff: float = 0.0
+
+    def __call__(self, rest: NDArray[np.float64], state: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See `Spectrum`."""
+        spectrum = planck(rest, state)
+        if self.uv_cutoff > 0.0:
+            spectrum = spectrum * np.minimum(rest / self.uv_cutoff, 1.0) / _kept_share(state, self.uv_cutoff)
+        return spectrum
+
+
+BLACKBODY = Thermal()
 
 
 @lru_cache(maxsize=1)
@@ -140,29 +197,29 @@ def dust_curve(wavelength: ArrayLike) -> NDArray[np.float64]:
 
 def flux_density(
     luminosity: ArrayLike,
-    temperature: ArrayLike,
+    state: ArrayLike,
     wavelength: ArrayLike,
     redshift: ArrayLike = 0.0,
     distance: ArrayLike = TEN_PARSEC,
     a_v: ArrayLike = 0.0,
     *,
-    uv_cutoff: float = 0.0,
+    spectrum: Spectrum = BLACKBODY,
 ) -> NDArray[np.float64]:
-    """Flux density of thermal sources at observed wavelengths.
+    """Flux density of sources at observed wavelengths.
 
     All arguments broadcast against each other.
 
     Parameters
     ----------
-    luminosity, temperature : array_like
-        Bolometric luminosity [erg/s] and temperature of the photosphere [K].
+    luminosity, state : array_like
+        Bolometric luminosity [erg/s], and the temperature of the photosphere [K] or what else
+        `spectrum` depends on.
     wavelength : array_like
         Observed wavelength [Angstrom].
     redshift, distance, a_v : array_like
         Redshift, luminosity distance [cm], and V-band extinction in the host [mag].
-    uv_cutoff : float
-        Rest wavelength below which the spectrum is suppressed in proportion to wavelength
-        [Angstrom]; 0 leaves a plain blackbody.
+    spectrum : Spectrum
+        A plain blackbody by default.
 
     Returns
     -------
@@ -170,43 +227,41 @@ def flux_density(
         Flux density f_nu [nJy].
     """
     wavelength, one_z = np.asarray(wavelength, np.float64), 1.0 + np.asarray(redshift, np.float64)
-    temperature, a_v = np.asarray(temperature, np.float64), np.asarray(a_v, np.float64)
+    a_v = np.asarray(a_v, np.float64)
     rest = wavelength / one_z
-    spectrum = planck(rest, temperature)
-    if uv_cutoff > 0.0:
-        spectrum = spectrum * np.minimum(rest / uv_cutoff, 1.0) / _kept_share(temperature, uv_cutoff)
-    if np.any(a_v > 0.0):
-        spectrum = spectrum * np.exp(-0.4 * np.log(10.0) * a_v * dust_curve(rest))
+    share = spectrum(rest, np.asarray(state, np.float64))
+    if np.any(a_v != 0.0):
+        share = share * np.exp(-0.4 * np.log(10.0) * a_v * dust_curve(rest))
     # f_lambda to f_nu: times lambda^2 / c, with lambda and d lambda in Angstrom.
     to_nu = wavelength**2 * (ANGSTROM / LIGHT_SPEED / NANOJANSKY)
     sphere = 4.0 * np.pi * np.asarray(distance, np.float64) ** 2 * one_z
-    return np.asarray(np.asarray(luminosity, np.float64) / sphere * spectrum * to_nu)
+    return np.asarray(np.asarray(luminosity, np.float64) / sphere * share * to_nu)
 
 
 def band_flux(
     luminosity: NDArray[np.float64],
-    temperature: NDArray[np.float64],
+    state: NDArray[np.float64],
     band: NDArray[np.int8],
     redshift: ArrayLike = 0.0,
     distance: ArrayLike = TEN_PARSEC,
     a_v: ArrayLike = 0.0,
     *,
-    uv_cutoff: float = 0.0,
+    spectrum: Spectrum = BLACKBODY,
 ) -> NDArray[np.float64]:
-    """Mean flux density of thermal sources through the LSST bands.
+    """Mean flux density of sources through the LSST bands.
 
     Parameters
     ----------
     luminosity : float64 array, shape (n,)
         Bolometric luminosities [erg/s].
-    temperature : float64 array, shape (n,)
-        Temperatures of the photosphere [K].
+    state : float64 array, shape (n,)
+        Temperatures of the photosphere [K], or what else `spectrum` depends on.
     band : int8 array, shape (n,)
         Index into `firstlight.bands.BANDS`.
     redshift, distance, a_v : array_like, shape (n,) or scalar
         Redshift, luminosity distance [cm], and V-band extinction in the host [mag].
-    uv_cutoff : float
-        See `flux_density` [Angstrom].
+    spectrum : Spectrum
+        A plain blackbody by default.
 
     Returns
     -------
@@ -214,16 +269,16 @@ def band_flux(
         Flux densities [nJy].
     """
     flux = np.zeros(len(luminosity))
-    columns = [luminosity, temperature, redshift, distance, a_v]
+    columns = [luminosity, state, redshift, distance, a_v]
     lit = luminosity > 0.0
     for index in range(N_BANDS):
         where = np.flatnonzero((band == index) & lit)
         if not len(where):
             continue
         nodes = lsst_throughputs()[index]
-        light, warm, z, far, dust = (
+        light, at, z, far, dust = (
             np.broadcast_to(np.asarray(value, np.float64), flux.shape)[where, None] for value in columns
         )
-        density = flux_density(light, warm, nodes.wavelength, z, far, dust, uv_cutoff=uv_cutoff)
+        density = flux_density(light, at, nodes.wavelength, z, far, dust, spectrum=spectrum)
         flux[where] = density @ nodes.weight  # (n_in_band, n_nodes) @ (n_nodes,)
     return flux

@@ -9,7 +9,7 @@ true of them stays in a table of its own.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,7 @@ from firstlight.simulate.cosmology import draw_redshifts, luminosity_distance
 from firstlight.simulate.populations import Evolution, Population, draw_models, population
 from firstlight.simulate.spectrum import band_flux, flux_density
 from firstlight.simulate.survey import Survey, measure_survey, milky_way_dimming
+from firstlight.simulate.template import read_template, template_population
 
 __all__ = ["SIMULATED_PREFIX", "SimulateConfig", "SimulatedSet", "simulate", "simulate_classes"]
 
@@ -34,6 +35,7 @@ SPEC_REDSHIFT_SCATTER = 0.0018  # rms of hostgal_specz - true_z over PLAsTiCC's 
 MIN_SPEC_REDSHIFT = 0.005
 _LOOK_SNR = 2.5  # one epoch in 200 of this S/N before noise is detected; fainter ones decide nothing
 _MOST_PLACEMENTS = 64
+_PEAK_TIMES = 96  # at which a peak is looked for
 _LOOKS = np.array([0.4, 0.8, 1.1, 1.6, 2.5])  # of the time to peak
 
 
@@ -60,6 +62,12 @@ class SimulateConfig:
         as a spectroscopic campaign would; None keeps all.
     follow_up_width : float
         Width of that limit, a logistic curve [mag].
+    follow_up_on : {"epochs", "peak"}
+        What the limit is laid on: the brightest of the epochs at which the object was observed,
+        or its peak, seen or not, as in PLAsTiCC's own simulation.
+    template : Path or None
+        Spectra from which SNIa are made, see `firstlight.simulate.template.read_template`;
+        None makes them from a blackbody.
     n_times : int
         Points of the grid on which models evolve.
     batch : int
@@ -76,6 +84,8 @@ class SimulateConfig:
     host_av_max: float = 3.0
     follow_up_mag: float | None = None
     follow_up_width: float = 0.4
+    follow_up_on: Literal["epochs", "peak"] = "epochs"
+    template: Path | None = None
     n_times: int = 256
     batch: int = 1024
     max_draws: int = 20_000
@@ -168,7 +178,7 @@ def simulate(
     """
     config = config or SimulateConfig()
     _check(n, config)
-    population(class_name)
+    kind = _population(class_name, config)
     survey = measure_survey(observed)
     parts: list[_Batch] = []
     found, drawn, models, placements = 0, 0, 0, 1
@@ -178,7 +188,7 @@ def simulate(
                 f"{class_name}: {drawn} events gave {found} of {n} objects with at least "
                 f"{config.min_detections} detections; the survey is too shallow for this class"
             )
-        part = _simulate_batch(class_name, survey, rng, config, placements)
+        part = _simulate_batch(kind, survey, rng, config, placements)
         part.truth["model"] += models
         models += config.batch
         drawn += config.batch * placements
@@ -189,6 +199,12 @@ def simulate(
     return _assemble(class_name, _join(parts, n), survey, rng)
 
 
+def _population(class_name: str, config: SimulateConfig) -> Population:
+    if class_name == "SNIa" and config.template is not None:
+        return template_population(read_template(config.template))
+    return population(class_name)
+
+
 def _check(n: int, config: SimulateConfig) -> None:
     if n < 0:
         raise SettingsError(f"n = {n}: cannot simulate fewer than 0 objects")
@@ -197,6 +213,8 @@ def _check(n: int, config: SimulateConfig) -> None:
             raise SettingsError(f"{name} = {getattr(config, name)}: must be at least 1")
     if config.host_av_scale <= 0.0 or config.host_av_max <= 0.0 or config.follow_up_width <= 0.0:
         raise SettingsError("host_av_scale, host_av_max and follow_up_width must be above 0")
+    if config.follow_up_on not in ("epochs", "peak"):
+        raise SettingsError(f"follow_up_on {config.follow_up_on!r}: choose epochs or peak")
 
 
 # --- one batch ------------------------------------------------------------------
@@ -233,29 +251,30 @@ class _Batch:
 
 
 def _simulate_batch(
-    class_name: str,
+    kind: Population,
     survey: Survey,
     rng: np.random.Generator,
     config: SimulateConfig,
     placements: int,
 ) -> _Batch:
     """Draw models, place each several times, and keep those that the survey detects."""
-    drawn, evolution = draw_models(class_name, config.batch, rng, config.n_times)
+    drawn, evolution = draw_models(kind, config.batch, rng, config.n_times)
     model = np.repeat(np.arange(len(drawn["peak_day"])), placements)
     truth = {name: value[model] for name, value in drawn.items()} | {"model": model.astype(np.float64)}
-    truth |= _place(class_name, len(model), survey, rng, config)
+    # A population that knows its own dust has no other.
+    truth = _place(kind, len(model), survey, rng, config) | truth
     carrier = rng.integers(0, len(survey.carriers), len(model))
-    scene = _Scene(population(class_name), survey, evolution, model, carrier, truth)
+    scene = _Scene(kind, survey, evolution, model, carrier, truth)
     scene = scene.take(_best_snr(scene) > _LOOK_SNR)
     scene = scene.take(_promising_epochs(scene) >= config.min_detections)
     return _observe(scene, rng, config)
 
 
 def _place(
-    class_name: str, n: int, survey: Survey, rng: np.random.Generator, config: SimulateConfig
+    kind: Population, n: int, survey: Survey, rng: np.random.Generator, config: SimulateConfig
 ) -> dict[str, Array]:
     """Redshift, dust and time of n events."""
-    kind, mjd = population(class_name), survey.carriers.mjd
+    mjd = survey.carriers.mjd
     return {
         "redshift": draw_redshifts(n, kind.rate, kind.redshift_limits, rng),
         "a_v": _draw_host_av(n, config, rng),
@@ -286,13 +305,13 @@ def _best_snr(scene: _Scene) -> Array:
     looks = np.clip(scene.truth["peak_day"], 1.0, None)[:, None] * _LOOKS
     column = np.clip(np.searchsorted(evolution.t, looks), 1, len(evolution.t) - 1)
     light = evolution.luminosity[scene.model[:, None], column]
-    warm = evolution.temperature[scene.model[:, None], column]  # (n_events, n_looks)
+    state = evolution.state[scene.model[:, None], column]  # (n_events, n_looks)
     z, a_v = scene.truth["redshift"][:, None], scene.truth["a_v"][:, None]
     distance, depth = luminosity_distance(z), scene.survey.depth[scene.carrier]
     best = np.zeros(n)
     for band in (1, 2, 3, 4):  # u and y alone never decide: they are shallow
         flux = flux_density(
-            light, warm, EFFECTIVE_WAVELENGTH[band], z, distance, a_v, uv_cutoff=scene.kind.uv_cutoff
+            light, state, EFFECTIVE_WAVELENGTH[band], z, distance, a_v, spectrum=scene.kind.spectrum
         )
         best = np.maximum(best, flux.max(axis=1) / depth[:, band])
     return best
@@ -301,17 +320,17 @@ def _best_snr(scene: _Scene) -> Array:
 def _promising_epochs(scene: _Scene) -> NDArray[np.int64]:
     """Observations of each event in which it might be detected, about, shape (n_events,)."""
     row, owner = _rows(scene.survey.carriers.offsets, scene.carrier)
-    lit, light, warm = _light_at(scene, row, owner)
+    lit, light, state = _light_at(scene, row, owner)
     owner, row = owner[lit], row[lit]
     z = scene.truth["redshift"]
     flux = flux_density(
         light,
-        warm,
+        state,
         EFFECTIVE_WAVELENGTH[scene.survey.carriers.band[row]],
         z[owner],
         luminosity_distance(z)[owner],
         scene.truth["a_v"][owner],
-        uv_cutoff=scene.kind.uv_cutoff,
+        spectrum=scene.kind.spectrum,
     )
     promising = flux > _LOOK_SNR * scene.survey.sky_err[row]
     return np.bincount(owner[promising], minlength=len(scene.carrier))
@@ -320,7 +339,7 @@ def _promising_epochs(scene: _Scene) -> NDArray[np.int64]:
 def _light_at(
     scene: _Scene, row: NDArray[np.int64], owner: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], Array, Array]:
-    """Which observations see the transient lit, and its luminosity and temperature at these."""
+    """Which observations see the transient lit, and its luminosity and state at these."""
     t, truth = scene.evolution.t, scene.truth
     since_peak = scene.survey.carriers.mjd[row] - truth["peak_mjd"][owner]
     day = since_peak / (1.0 + truth["redshift"][owner]) + truth["peak_day"][owner]
@@ -328,26 +347,26 @@ def _light_at(
     left = np.searchsorted(t, day[lit], side="right") - 1
     share = (day[lit] - t[left]) / (t[left + 1] - t[left])
     at = scene.model[owner[lit]]
-    light, warm = (
+    light, state = (
         (1.0 - share) * values[at, left] + share * values[at, left + 1]
-        for values in (scene.evolution.luminosity, scene.evolution.temperature)
+        for values in (scene.evolution.luminosity, scene.evolution.state)
     )
-    return lit, light, warm
+    return lit, light, state
 
 
 def _true_flux(scene: _Scene, row: NDArray[np.int64], owner: NDArray[np.int64]) -> Array:
     """Flux without noise at the observations of each event, shape (n_obs,) [nJy]."""
-    lit, light, warm = _light_at(scene, row, owner)
+    lit, light, state = _light_at(scene, row, owner)
     band, z = scene.survey.carriers.band[row], scene.truth["redshift"]
     flux = np.zeros(len(row))
     flux[lit] = band_flux(
         light,
-        warm,
+        state,
         band[lit],
         z[owner[lit]],
         luminosity_distance(z)[owner[lit]],
         scene.truth["a_v"][owner[lit]],
-        uv_cutoff=scene.kind.uv_cutoff,
+        spectrum=scene.kind.spectrum,
     )
     return flux * milky_way_dimming(scene.survey.carriers)[scene.carrier][owner, band]
 
@@ -364,7 +383,8 @@ def _observe(scene: _Scene, rng: np.random.Generator, config: SimulateConfig) ->
     truth = scene.truth | {"peak_app_mag": _apparent_peak(true_flux, band, owner, n)}
     kept = np.bincount(owner, detected, minlength=n) >= config.min_detections
     if config.follow_up_mag is not None:
-        excess = (truth["peak_app_mag"] - config.follow_up_mag) / config.follow_up_width
+        limited = truth["peak_app_mag"] if config.follow_up_on == "epochs" else _true_peak(scene)
+        excess = (limited - config.follow_up_mag) / config.follow_up_width
         kept &= rng.random(n) < 1.0 / (1.0 + np.exp(np.clip(excess, -50.0, 50.0)))
     seen = kept[owner]
     return _Batch(
@@ -384,6 +404,21 @@ def _apparent_peak(flux: Array, band: NDArray[np.int8], owner: NDArray[np.int64]
     red = (band >= 2) & (band <= 4)
     np.maximum.at(brightest, owner[red], flux[red])
     return np.where(brightest > 0.0, AB_ZERO_POINT_NJY - 2.5 * np.log10(np.maximum(brightest, 1e-30)), 99.0)
+
+
+def _true_peak(scene: _Scene) -> Array:
+    """Brightest magnitude in r, i or z at any time, without Milky Way dust, shape (n_events,)."""
+    evolution = scene.evolution
+    column = np.unique(np.linspace(1, len(evolution.t) - 1, _PEAK_TIMES).astype(np.int64))
+    light, state = (values[scene.model][:, column] for values in (evolution.luminosity, evolution.state))
+    z, a_v = scene.truth["redshift"][:, None], scene.truth["a_v"][:, None]
+    distance, best = luminosity_distance(z), np.zeros(len(scene.model))
+    for band in (2, 3, 4):
+        flux = flux_density(
+            light, state, EFFECTIVE_WAVELENGTH[band], z, distance, a_v, spectrum=scene.kind.spectrum
+        )
+        best = np.maximum(best, flux.max(axis=1))
+    return AB_ZERO_POINT_NJY - 2.5 * np.log10(np.maximum(best, 1e-30))
 
 
 # --- the set --------------------------------------------------------------------

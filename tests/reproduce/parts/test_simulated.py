@@ -1,6 +1,7 @@
 """The part on simulated classes: who is scored by whom, and a section from its JSON alone."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,10 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
+from firstlight.reproduce import realism
 from firstlight.reproduce.objects import SIMULATED_CLASSES
+from firstlight.reproduce.parts import simulated
 from firstlight.reproduce.parts.simulated import (
     CHECKED,
     PART,
+    TEMPLATE_SNIA,
+    Amounts,
     Recognise,
     distance,
     fold_of_carriers,
@@ -20,7 +25,17 @@ from firstlight.reproduce.parts.simulated import (
 )
 from firstlight.reproduce.section import Picture, Table
 from firstlight.reproduce.workshop import Workshop, plain
-from firstlight.simulate import simulate
+from firstlight.simulate import SimulateConfig, simulate
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few():
+    """As little as will do, and no template that happens to be installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulated, "_QUICK", Amounts(most=12, repeats=2, n_population=15, n_draws=2))
+        patch.setattr(simulated, "find_template", lambda: None)
+        patch.setattr(realism, "LIMITS", (22.0, 23.0))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +58,9 @@ def test_a_simulated_object_is_judged_by_a_model_that_never_saw_its_carrier(tiny
 
 
 def test_every_simulated_object_is_classified_once(tiny_bench):
-    found = recognise(tiny_bench, Recognise("SNIa", 12, 23.0), lambda stage, fraction: None)
+    found = recognise(
+        tiny_bench, Recognise("SNIa", 12, SimulateConfig(follow_up_mag=23.0)), lambda stage, fraction: None
+    )
     assert found["simulated"]["n"] == sum(found["simulated"]["said"].values()) == 12
     real = tiny_bench.objects.labels == "SNIa"
     assert found["real"]["n"] == sum(found["real"]["said"].values()) == real.sum()
@@ -101,6 +118,24 @@ def test_a_killed_measurement_takes_up_what_was_done(tiny_bench, result, monkeyp
 
     monkeypatch.setattr("firstlight.reproduce.parts.simulated.simulate", fail)
     assert plain(PART.measure(Workshop(tiny_bench)))["checks"] == result["checks"]
+
+
+def test_a_template_at_hand_makes_a_third_set_to_be_held_against_the_real_one(
+    result, tiny_bench, monkeypatch
+):
+    asked = {}
+
+    def only_names(self, stage, work, items):
+        asked[stage] = items
+        return {name: result["checks"]["SNIa"] | {"paper": None} for name in items} | {"paper": None}
+
+    monkeypatch.setattr(simulated, "find_template", lambda: Path("spectra.txt"))
+    monkeypatch.setattr(Workshop, "map", only_names)
+    PART.measure(Workshop(tiny_bench))
+    assert list(asked["simulated-checks"]) == [*CHECKED, TEMPLATE_SNIA]
+    item = asked["simulated-recognised"][TEMPLATE_SNIA]
+    assert (item.class_name, item.config.template) == ("SNIa", Path("spectra.txt"))
+    assert asked["simulated-recognised"]["SNIa"].config.template is None
 
 
 def test_the_json_is_small(result):

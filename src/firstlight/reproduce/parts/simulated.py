@@ -7,7 +7,8 @@ class frequencies that the paper states.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,21 @@ from firstlight.evaluate import Predictions
 from firstlight.evaluate.printed import PRINTED, PRINTED_F1, PRINTED_PRECISION, PRINTED_RECALL
 from firstlight.lightcurves import LightCurve, LightCurves
 from firstlight.reproduce.objects import FOLLOW_UP_MAG, PAPER_CLASSES, SIMULATED_CLASSES, Objects
-from firstlight.reproduce.parts.simulated_section import CHECKED, METRICS, TRUTH, show
+from firstlight.reproduce.parts.simulated_section import (
+    CHECKED,
+    LIMITED_ON,
+    METRICS,
+    TEMPLATE_SNIA,
+    TRUTH,
+    show,
+)
 from firstlight.reproduce.realism import brightest, differences, fit_limit, plain_features, tell_apart
 from firstlight.reproduce.scores import HEADLINE, scored, spread, spread_of
 from firstlight.reproduce.section import Part
 from firstlight.reproduce.shared import pipeline_of, said_of
 from firstlight.reproduce.workshop import Bench, Report, Workshop
 from firstlight.simulate import SimulateConfig, SimulatedSet, simulate
+from firstlight.simulate.template import find_template
 from firstlight.taxonomy import CLASSES
 
 __all__ = ["CHECKED", "PART"]
@@ -66,10 +75,11 @@ _QUICK = Amounts(most=60, repeats=2, n_population=60, n_draws=5)
 
 @dataclass(frozen=True)
 class Compare:
-    """One class, real against simulated."""
+    """One class, real against simulated; SNIa perhaps from a template."""
 
     class_name: str
     amounts: Amounts
+    template: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,7 @@ class Recognise:
 
     class_name: str
     n: int
-    limit: float
+    config: SimulateConfig
 
 
 @dataclass(frozen=True)
@@ -87,7 +97,7 @@ class Describe:
 
     class_name: str
     n: int
-    limit: float
+    config: SimulateConfig
 
 
 @dataclass(frozen=True)
@@ -101,19 +111,32 @@ def measure(workshop: Workshop) -> Json:
     """Run all checks; see the module."""
     bench = workshop.bench
     amounts = _FULL if bench.scale.name == "full" else _QUICK
-    checks = workshop.map("simulated-checks", compare, {name: Compare(name, amounts) for name in CHECKED})
-    limits = dict.fromkeys(SIMULATED_CLASSES, FOLLOW_UP_MAG)
-    limits |= {name: check["follow_up_mag"] for name, check in checks.items()}
+    kinds = {name: Compare(name, amounts) for name in CHECKED}
+    template = find_template()
+    if template is not None:
+        kinds[TEMPLATE_SNIA] = Compare("SNIa", amounts, template)
+    checks = workshop.map("simulated-checks", compare, kinds)
+    # The limit as PLAsTiCC's own simulation lays it where there are real objects to hold against.
+    configs = {
+        kind: SimulateConfig(
+            template=item.template, follow_up_on="peak", follow_up_mag=checks[kind]["peak"]["follow_up_mag"]
+        )
+        for kind, item in kinds.items()
+    }
     recognised = workshop.map(
         "simulated-recognised",
         recognise,
-        {name: Recognise(name, amounts.most, limits[name]) for name in CHECKED},
+        {kind: Recognise(kinds[kind].class_name, amounts.most, config) for kind, config in configs.items()},
     )
-    populations = workshop.map(
-        "simulated-populations",
-        describe,
-        {name: Describe(name, amounts.n_population, limit) for name, limit in limits.items()},
-    )
+    described = {
+        kind: Describe(kinds[kind].class_name, amounts.n_population, config)
+        for kind, config in configs.items()
+    }
+    described |= {
+        name: Describe(name, amounts.n_population, SimulateConfig(follow_up_mag=FOLLOW_UP_MAG))
+        for name in SIMULATED_CLASSES
+    }
+    populations = workshop.map("simulated-populations", describe, described)
     frequencies = workshop.map("simulated-frequencies", draw, {"paper": Draw(amounts.n_draws)})["paper"]
     return {
         "protocol": _protocol(bench),
@@ -182,13 +205,16 @@ def _three(printed: float | None, honest: Any) -> Json:
 
 
 def compare(bench: Bench, item: Compare, report: Report) -> Json:
-    """AUC of simulated against real, as triggered and after the limit; shuffled labels as control."""
+    """AUC of simulated against real, as triggered and after either limit; shuffled labels as control."""
     objects, amounts, name = bench.objects, item.amounts, item.class_name
     survey, real = _survey(objects), _real(objects, name, amounts.most, bench.rng("real", name))
-    limit = fit_limit(name, real, survey, bench.seed)
     seen = plain_features(real)
-    out: Json = {"n_real": len(real), "n_simulated": len(real), "follow_up_mag": limit}
-    configs = {"as_triggered": SimulateConfig(), "followed_up": SimulateConfig(follow_up_mag=limit)}
+    out: Json = {"class": name, "n_real": len(real), "n_simulated": len(real)}
+    configs = {"as_triggered": SimulateConfig(template=item.template)}
+    for on in LIMITED_ON:
+        config = SimulateConfig(template=item.template, follow_up_on=on)
+        limit = fit_limit(name, real, survey, config, bench.seed)
+        configs[on] = replace(config, follow_up_mag=limit)
     simulated = np.repeat([False, True], len(real))
     for step, (tag, config) in enumerate(configs.items()):
         told: list[float] = []
@@ -203,6 +229,7 @@ def compare(bench: Bench, item: Compare, report: Report) -> Json:
             furthest = furthest or differences(seen, made)
             report("", (step + (repeat + 1) / amounts.repeats) / len(configs))
         out[tag] = {
+            "follow_up_mag": config.follow_up_mag,
             "auc": spread(told),
             "auc_shuffled": spread(shuffled),
             "most_different": furthest,
@@ -230,8 +257,7 @@ def recognise(bench: Bench, item: Recognise, report: Report) -> Json:
     whose epochs and noise it has.
     """
     objects, name = bench.objects, item.class_name
-    config = SimulateConfig(follow_up_mag=item.limit)
-    made = simulate(name, item.n, _survey(objects), bench.rng("recognise", name), config)
+    made = simulate(name, item.n, _survey(objects), bench.rng("recognise", name), item.config)
     fold_of = fold_of_carriers(objects, made)
     parts, rows = [], []
     for k in range(len(objects.folds)):
@@ -243,7 +269,8 @@ def recognise(bench: Bench, item: Recognise, report: Report) -> Json:
     shares = {which: _said(predictions, name) for which, predictions in said.items()}
     first, second = (np.array(list(shares[which]["said"].values())) for which in ("real", "simulated"))
     return shares | {
-        "follow_up_mag": item.limit,
+        "class": name,
+        "follow_up_mag": item.config.follow_up_mag,
         "distance": distance(first, second),
         "distance_by_chance": _by_chance(first, second, bench.rng("chance", name)),
     }
@@ -300,19 +327,20 @@ def describe(bench: Bench, item: Describe, report: Report) -> Json:
     """Percentiles of what was drawn, distributions of what is seen, and a few light curves."""
     objects, name = bench.objects, item.class_name
     survey, rng = _survey(objects), bench.rng("population", name)
-    triggered = simulate(name, item.n, survey, rng)
-    made = simulate(name, item.n, survey, rng, SimulateConfig(follow_up_mag=item.limit))
+    triggered = simulate(name, item.n, survey, rng, replace(item.config, follow_up_mag=None))
+    made = simulate(name, item.n, survey, rng, item.config)
     report("", 0.6)
     shown = {"simulated": made.curves}
     examples = {"simulated": _well_seen(made.curves, _SHOWN)}
-    if name in CHECKED:
+    if name in objects.labels[~objects.simulated]:
         real = _real(objects, name, item.n, rng)
         shown = {"real": real} | shown
         some = _well_seen(real, _SHOWN)
         examples = {"real": some, "simulated": made.curves.take(nearest(some, made.curves))}
     return {
+        "class": name,
         "n": item.n,
-        "follow_up_mag": item.limit,
+        "follow_up_mag": item.config.follow_up_mag,
         "percentiles_5_50_95": _percentiles(triggered),
         "distinct_models": len(np.unique(triggered.truth.column("model").to_numpy())),
         "distributions": _distributions(shown),

@@ -30,7 +30,11 @@ Json = Mapping[str, Any]
 def beside_real(populations: Json, classes: Sequence[str]) -> Figure:
     """Columns of real and simulated light curves, class by class."""
     return _curve_grid(
-        [(name, which, populations[name]["curves"][which]) for name in classes for which in _COLOUR]
+        [
+            (populations[name]["class"], which, populations[name]["curves"][which])
+            for name in classes
+            for which in _COLOUR
+        ]
     )
 
 
@@ -113,9 +117,13 @@ def distributions(populations: Json) -> Figure:
             if row == len(rows) - 1:
                 panel.set_xlabel(_LABEL[feature])
             if column == 0:
-                panel.set_ylabel(f"share of\n{names[0] if len(names) == 1 else 'simulated class'}")
+                panel.set_ylabel(f"share of\n{_named(names[0]) if len(names) == 1 else 'simulated class'}")
         panels[row * len(_LABEL)].legend(fontsize=7.5)
     return figure
+
+
+def _named(kind: str) -> str:
+    return kind.replace("-template", " (template)")
 
 
 def _log_ticks(panel: Axes) -> None:
@@ -151,10 +159,10 @@ def recognised(results: Json) -> Figure:
                 label=f"{which} ({both[which]['n']:,})",
             )
         panel.set_xticks(np.arange(len(kept)), [PAPER_CLASSES[k] for k in kept])
-        panel.set_ylabel(f"share of {name}")
+        panel.set_ylabel(f"share of {_named(name)}")
         panel.set_xlabel("called")
         panel.grid(axis="y")
-        panel.legend(title=f"{name}: objects")
+        panel.legend(title=f"{_named(name)}: objects")
     return figure
 
 

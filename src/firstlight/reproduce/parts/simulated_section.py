@@ -1,7 +1,7 @@
 """Tables and pictures of the part on simulated classes, from its JSON alone."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from firstlight.evaluate.printed import PRINTED
 from firstlight.reproduce.objects import PAPER_CLASSES, SIMULATED_CLASSES
@@ -9,10 +9,18 @@ from firstlight.reproduce.parts import simulated_plots as plots
 from firstlight.reproduce.scores import HEADLINE
 from firstlight.reproduce.section import Picture, Section, Table, number, plus_minus
 
-__all__ = ["CHECKED", "METRICS", "TRUTH", "show"]
+__all__ = ["CHECKED", "LIMITED_ON", "METRICS", "TEMPLATE_SNIA", "TRUTH", "show"]
 
 #: Classes of which there are real objects and a simulator.
 CHECKED = ("SLSN-I", "SNIa")
+
+#: SNIa from a spectral template, where there is one.
+TEMPLATE_SNIA = "SNIa-template"
+
+#: What the magnitude limit of a spectroscopic campaign is laid on; see `SimulateConfig`.
+LIMITED_ON: tuple[Literal["epochs", "peak"], ...] = ("epochs", "peak")
+
+_SHOWN_NAME = {"SNIa": "SNIa, blackbody", TEMPLATE_SNIA: "SNIa, spectral template"}
 
 #: Scores of one class; the paper prints all but the last.
 METRICS = ("precision", "recall", "f1", "auc")
@@ -42,7 +50,7 @@ def show(result: Json) -> Section:
             ),
             Picture(
                 name="simulated-beside-real",
-                figure=plots.beside_real(result["populations"], CHECKED),
+                figure=plots.beside_real(result["populations"], _best_kinds(result["populations"])),
                 caption="Real light curves, chosen by their number of detections, beside each the simulated "
                 "one nearest in host photo-z, brightest magnitude and number of detections.",
             ),
@@ -69,23 +77,32 @@ def show(result: Json) -> Section:
     )
 
 
+def _best_kinds(populations: Mapping[str, Json]) -> list[str]:
+    """SNIa from the template where there is one, for the pictures."""
+    return [TEMPLATE_SNIA if name == "SNIa" and TEMPLATE_SNIA in populations else name for name in CHECKED]
+
+
 def _check_table(checks: Mapping[str, Json]) -> Table:
     rows = []
     for name, check in checks.items():
-        tags = {
-            "as triggered": "as_triggered",
-            f"followed up to {check['follow_up_mag']:g} mag": "followed_up",
+        words = {
+            "as_triggered": "as triggered",
+            "epochs": "limit on what was seen",
+            "peak": "limit on the peak",
         }
-        for words, tag in tags.items():
+        for tag, said in words.items():
             one = check[tag]
+            limit = one["follow_up_mag"]
             far = ", ".join(f"{feature} {number(d, 2)}" for feature, d in one["most_different"].items())
             cells = (plus_minus(one["auc"]), plus_minus(one["auc_shuffled"]), far)
-            rows.append((name, words, str(check["n_real"]), *cells))
+            said = said if limit is None else f"{said}, {limit:g} mag"
+            rows.append((_SHOWN_NAME.get(name, name), said, str(check["n_real"]), *cells))
     return Table(
         caption="AUC of a booster on plain features that tells simulated from as many real objects, five "
         "stratified folds; mean and standard deviation over simulations; 0.5 is chance. The limit is "
-        "fitted to the brightest magnitudes of the same real objects. Last: features that differ most, "
-        "with their Kolmogorov-Smirnov distance.",
+        "fitted to the brightest magnitudes of the same real objects; it is laid on the brightest epoch, or "
+        "on the peak whether seen or not. Last: features that differ most, with their Kolmogorov-Smirnov "
+        "distance.",
         columns=("class", "simulated objects", "n of each", "AUC", "AUC, labels shuffled", "furthest apart"),
         rows=tuple(rows),
     )
@@ -100,7 +117,9 @@ def _recognised_table(recognised: Mapping[str, Json]) -> Table:
             called = ", ".join(f"{label} {100 * n / one['n']:.0f} %" for label, n in most if n)
             rows.append(
                 (
-                    f"{name}, {which}",
+                    f"{_SHOWN_NAME.get(name, name)}, simulated"
+                    if which == "simulated"
+                    else f"{both['class']}, real",
                     f"{one['n']:,}",
                     f"{one['recall']:.3f} ± {one['recall_err']:.3f}",
                     number(one["mean_probability"]),
@@ -110,7 +129,7 @@ def _recognised_table(recognised: Mapping[str, Json]) -> Table:
             )
         chance = both["distance_by_chance"]
         far = f"{both['distance']:.3f} (by chance {chance['mean']:.3f} ± {chance['std']:.3f})"
-        rows.append((f"{name}, share called otherwise", "", far, "", "", ""))
+        rows.append((f"{_SHOWN_NAME.get(name, name)}: share called otherwise", "", far, "", "", ""))
     return Table(
         caption="Our classifiers, trained on real SLSN-I and SNIa, before real and simulated objects of "
         "these classes that they never saw (nor the real object whose epochs a simulated one has). ± is "
@@ -183,7 +202,7 @@ def _score_table(result: Json) -> Table:
 def _population_table(populations: Mapping[str, Json]) -> Table:
     rows = [
         (
-            name,
+            _SHOWN_NAME.get(name, name),
             f"{one['n']:,}",
             str(one["distinct_models"]),
             *(
