@@ -7,14 +7,11 @@ that has never seen it, at every phase of `firstlight.evaluate.PHASES`.
 
 import hashlib
 import json
-import multiprocessing
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from queue import Empty
 from typing import Any
 
 import numpy as np
@@ -41,6 +38,7 @@ from firstlight.evaluate import (
 from firstlight.evaluate.report import ReportContent, write_report
 from firstlight.lightcurves import LightCurves, RedshiftMode
 from firstlight.pipeline import Pipeline
+from firstlight.processes import side_by_side
 from firstlight.settings import to_table
 
 __all__ = ["evaluate_predictions", "predict_phases", "run_crossval", "run_holdout"]
@@ -233,7 +231,10 @@ def run_crossval(
         for k, fold in enumerate(folds)
     ]
     if jobs > 1:
-        _run_side_by_side(tasks, jobs, progress)
+        told = progress or (lambda stage, fraction: None)
+        by_name = {task.name: task for task in tasks}
+        for _ in side_by_side(_run_in_process, by_name, jobs, report=lambda _, *said: told(*said)):
+            pass
     else:
         for task in tasks:
             _run(task, progress)
@@ -367,33 +368,8 @@ def _run(task: _Task, progress: Report | None) -> None:
     done.write_text(json.dumps({"fingerprint": fingerprint, "seconds": seconds}))
 
 
-def _run_quietly(task: _Task, queue: Any) -> None:
-    _run(task, lambda stage, fraction: queue.put((stage, fraction)))
-
-
-def _run_side_by_side(tasks: list[_Task], jobs: int, progress: Report | None) -> None:
-    """Run tasks in processes; the first that fails ends them all with its error."""
-    context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager, ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        queue = manager.Queue()
-        pending: set[Future[None]] = {pool.submit(_run_quietly, task, queue) for task in tasks}
-        while pending:
-            done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
-            _drain(queue, progress)
-            for future in done:
-                if future.exception() is not None:
-                    pool.shutdown(cancel_futures=True)
-                future.result()
-
-
-def _drain(queue: Any, progress: Report | None) -> None:
-    while True:
-        try:
-            stage, fraction = queue.get_nowait()
-        except Empty:
-            return
-        if progress is not None:
-            progress(stage, fraction)
+def _run_in_process(task: _Task, report: Report) -> None:
+    _run(task, report)
 
 
 def _gather(tasks: list[_Task]) -> Evaluation:

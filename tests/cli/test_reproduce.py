@@ -41,3 +41,12 @@ def test_drawing_needs_no_computation(tmp_path, capsys):
 def test_drawing_from_nothing_says_what_is_missing(tmp_path, capsys):
     assert run(["reproduce", "--out", str(tmp_path), "--draw", str(tmp_path / "none.json")]) == 1
     assert "none.json" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_says_that_it_resumes(tmp_path, capsys, monkeypatch):
+    def interrupted(*arguments, **values):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("firstlight.reproduce.run.reproduce", interrupted)
+    assert run(["reproduce", "--out", str(tmp_path)]) == 130
+    assert "resumes where it stopped" in " ".join(capsys.readouterr().err.split())

@@ -31,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+INTERRUPTED = 130
 PLASTICC = "plasticc"
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -118,10 +119,9 @@ def run(arguments: list[str] | None = None) -> int:
     except FirstlightError as error:
         console.print(f"[bold red]error:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True)
         return 1
-    except KeyboardInterrupt:
-        console.print("interrupted; the same command resumes where it stopped")
-        return 130
-    except SystemExit as stop:  # how typer ends
+    except SystemExit as stop:  # how typer ends, also when interrupted
+        if stop.code == INTERRUPTED:
+            console.print("interrupted; the same command resumes where it stopped")
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     return 0
 

@@ -9,15 +9,10 @@ same objects, settings, seed and version.
 import hashlib
 import json
 import math
-import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from queue import Empty
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,6 +20,7 @@ import numpy as np
 from firstlight import __version__
 from firstlight.data.atomic import replacing
 from firstlight.errors import DataError
+from firstlight.processes import side_by_side
 from firstlight.reproduce.objects import Objects, make_objects
 from firstlight.reproduce.scale import Scale
 
@@ -33,9 +29,6 @@ __all__ = ["Bench", "Report", "Workshop", "plain", "read_json", "write_json"]
 Report = Callable[[str, float], None]
 Item = TypeVar("Item")
 Work = Callable[["Bench", Item, Report], Any]
-
-#: Every pool of threads has one; more processes than cores would fight for them.
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,24 +144,8 @@ class Workshop:
             for name, item in items.items():
                 yield name, work(self.bench, item, lambda _, done, name=name: report(name, done))  # type: ignore[misc]
             return
-        context = multiprocessing.get_context("spawn")
-        with (
-            _one_thread_each(),
-            context.Manager() as manager,
-            ProcessPoolExecutor(min(self.jobs, len(items)), mp_context=context) as pool,
-        ):
-            queue = manager.Queue()
-            names = {
-                pool.submit(_run, work, self.bench, item, name, queue): name for name, item in items.items()
-            }
-            pending: set[Future[Any]] = set(names)
-            while pending:
-                ready, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
-                _drain(queue, report)
-                for future in ready:
-                    if future.exception() is not None:
-                        pool.shutdown(cancel_futures=True)
-                    yield names[future], future.result()
+        todo = {name: (work, self.bench, item) for name, item in items.items()}
+        yield from side_by_side(_run, todo, self.jobs, report=lambda name, _, done: report(name, done))
 
 
 # --- JSON -----------------------------------------------------------------------
@@ -226,31 +203,9 @@ def _stored(path: Path, identity: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and found.get("identity") == identity else None
 
 
-def _run(work: Work[Item], bench: Bench, item: Item, name: str, queue: Any) -> Any:
-    return work(bench, item, lambda _, done: queue.put((name, done)))
-
-
-def _drain(queue: Any, report: Report) -> None:
-    while True:
-        try:
-            report(*queue.get_nowait())
-        except Empty:
-            return
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Let processes that start now use one thread each."""
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+def _run(todo: tuple[Work[Item], Bench, Item], report: Report) -> Any:
+    work, bench, item = todo
+    return work(bench, item, report)
 
 
 def _silent(stage: str, fraction: float) -> None:

@@ -13,15 +13,11 @@ among the rows that `tune` gets, and are scored once, after the choice (law 2).
 import fcntl
 import hashlib
 import json
-import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from threading import Thread
 from types import MappingProxyType
 from typing import Any
 
@@ -33,6 +29,7 @@ from firstlight.classify import SeedBooster, SeedBoosterConfig, to_all_classes
 from firstlight.errors import DataError, MissingExtraError, SettingsError
 from firstlight.evaluate import Fold, check_disjoint, stratified_folds
 from firstlight.evaluate.compare import object_losses
+from firstlight.processes import side_by_side
 from firstlight.settings import to_table
 
 __all__ = ["LOGARITHMIC", "PARAMETERS", "TuneConfig", "TuneRows", "Tuning", "fit_rows", "need_optuna", "tune"]
@@ -344,38 +341,18 @@ def _run(task: _Task, study: Any, tickets: range, jobs: int) -> Iterator[None]:
             _one_trial(task, study, ticket)
             yield
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        min(jobs, len(tickets)), mp_context=context, initializer=_settle, initargs=(task,)
-    ) as pool:
-        pending: set[Future[None]] = {pool.submit(_work, ticket) for ticket in tickets}
-        while pending:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                if future.exception() is not None:
-                    pool.shutdown(cancel_futures=True)
-                yield future.result()
+    items = {str(ticket): ticket for ticket in tickets}
+    for _ in side_by_side(_work, items, jobs, prepare=_settle, given=(task,)):
+        yield
 
 
 def _settle(task: _Task) -> None:
-    """Make a process ready for trials, and end it with the run that it belongs to.
-
-    A run that is killed leaves its processes behind; a trial that one of them told the
-    study afterwards would be one too many.
-    """
+    """Make a process ready for trials."""
     study = ExitStack().enter_context(_study(task))  # open as long as the process lives
     _worker.append((task, study))
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        Thread(target=_follow, args=(parent,), daemon=True).start()
 
 
-def _follow(parent: Any) -> None:
-    parent.join()
-    os._exit(1)
-
-
-def _work(ticket: int) -> None:
+def _work(ticket: int, report: Report) -> None:
     _one_trial(*_worker[0], ticket)
 
 
