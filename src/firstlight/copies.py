@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from firstlight import __version__
 from firstlight.classify import object_weights
 from firstlight.config import PipelineConfig
+from firstlight.data.sample import MIN_OBJECTS
 from firstlight.errors import DataError
 from firstlight.lightcurves import LightCurves, RedshiftMode
 from firstlight.preprocess import preprocess
@@ -20,8 +21,6 @@ from firstlight.simulate import augment, truncate
 from firstlight.taxonomy import CLASSES
 
 __all__ = ["Copies", "class_frequencies", "last_phase", "make_copies", "training_info", "usable_objects"]
-
-MIN_OBJECTS_PER_CLASS = 3  # the paper drops classes with fewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +86,11 @@ def usable_objects(curves: LightCurves, labels: NDArray[np.str_]) -> tuple[NDArr
     left_out = {
         str(name): int(n)
         for name, n in zip(names, counts, strict=True)
-        if name not in CLASSES or n < MIN_OBJECTS_PER_CLASS
+        if name not in CLASSES or n < MIN_OBJECTS
     }
     if len(names) - len(left_out) < 2:
         raise DataError(
-            f"training needs two classes or more of at least {MIN_OBJECTS_PER_CLASS} objects; "
+            f"training needs two classes or more of at least {MIN_OBJECTS} objects; "
             f"left out: {left_out}"
         )
     return ~np.isin(labels, list(left_out)), left_out

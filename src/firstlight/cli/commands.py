@@ -344,6 +344,13 @@ def simulate(
         Optional[float],  # noqa: UP045
         typer.Option(help="Keep half of the objects at this peak magnitude, as a spectroscopic campaign."),
     ] = None,
+    template: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            help="Spectra of SNIa by day and wavelength (text of three columns, or bayesn's HDF5), in place "
+            "of a blackbody."
+        ),
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Simulate transients from published physics, as the survey behind real light curves sees them."""
@@ -351,7 +358,8 @@ def simulate(
 
     make_folder(out)
     observed = read_light_curves(data, metadata, None, None)
-    made = simulate_classes(classes, number, observed, seed, SimulateConfig(follow_up_mag=follow_up_mag))
+    config = SimulateConfig(follow_up_mag=follow_up_mag, template=template)
+    made = simulate_classes(classes, number, observed, seed, config)
     made.write(out)
     console.print(f"Simulated {len(made):,} objects of {len(set(classes))} class(es): {out}")
 

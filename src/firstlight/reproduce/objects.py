@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from firstlight.data import load_plasticc
+from firstlight.data.sample import MIN_OBJECTS
 from firstlight.evaluate import Fold, stratified_folds
 from firstlight.lightcurves import LightCurves
 from firstlight.reproduce.scale import Scale
@@ -22,7 +23,6 @@ from firstlight.taxonomy import CLASSES
 
 __all__ = [
     "FOLLOW_UP_MAG",
-    "MIN_OBJECTS",
     "PAPER_CLASSES",
     "SIMULATED_CLASSES",
     "Objects",
@@ -36,10 +36,8 @@ SIMULATED_CLASSES = ("CaRT", "ILOT", "PISN")
 #: The paper's sixteen classes, in the order of the taxonomy.
 PAPER_CLASSES = tuple(name for name in CLASSES if name != "KN")
 
-MIN_OBJECTS = 3  # the paper drops classes with fewer
-
 #: PLAsTiCC's training set is what a spectroscopic campaign would have followed; simulated
-#: objects pass the same limit, fitted to real SLSN-I and SNIa (``docs/results/simulated.json``).
+#: objects pass one like it, near those fitted to real SLSN-I and SNIa in the part ``simulated``.
 FOLLOW_UP_MAG = 22.5
 
 
