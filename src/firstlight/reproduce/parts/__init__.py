@@ -3,6 +3,7 @@
 from firstlight.reproduce.parts import (
     architecture,
     baselines,
+    cost,
     gaps,
     imbalance,
     new_survey,
@@ -34,6 +35,7 @@ PARTS: tuple[Part, ...] = (
     overlap.PART,
     noise.PART,
     gaps.PART,
+    cost.PART,
     rarity.PART,
     new_survey.PART,
 )
