@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight import __version__
-from firstlight.classify import to_all_classes
+from firstlight.classify import SeedBoosterConfig, to_all_classes
 from firstlight.config import PipelineConfig
 from firstlight.copies import make_copies, usable_objects
 from firstlight.data.atomic import replacing
@@ -97,27 +97,16 @@ def run_tuning(
     settings.check()
     check_tunable(config)
     report: Report = progress or (lambda stage, fraction: None)
-    rows = _learn(curves, labels, config, out, redshift, seed, report)
-    train, held, test = rows
+    train, held, test = _learn(curves, labels, config, out, redshift, seed, report)
     base = config.classifier.seed_booster
     joined = TuneRows.concatenate([train, held])
     found = tune(joined, out / "study.sqlite", settings, base, seed=seed, jobs=jobs, progress=report)
-    said = []
-    for k, booster in enumerate((base, found.best)):
-        model = fit_rows(train, held, booster, seed)
-        said.append(to_all_classes(model.predict_proba(test.X), model.classes))
-        report("score", (k + 1) / 2)
-    n_learn = len(np.unique(joined.object_id))
-    protocol = (
-        f"preset {config.name}; {n_learn:,} objects to learn from ({len(joined.labels):,} rows), "
-        f"{settings.inner_folds} inner folds over them chose the settings by log-loss; "
-        f"{len(test.labels):,} objects to test on, whole curves, scored once, not calibrated; "
-        f"spread: {N_RESAMPLES} paired resamplings of the test objects; seed {seed}"
-    )
+    said = [_said(train, held, test, booster, seed) for booster in (base, found.best)]
+    report("score", 1.0)
     result = {
         "version": __version__,
         "preset": config.name,
-        "protocol": protocol,
+        "protocol": _protocol(config, settings, joined, test, seed),
         "n_trials": len(found.trials),
         "study": found.study,
         "settings": {
@@ -147,6 +136,25 @@ def check_tunable(config: PipelineConfig) -> None:
 
 
 # --- private --------------------------------------------------------------------
+
+
+def _said(
+    train: TuneRows, held: TuneRows, test: TuneRows, settings: SeedBoosterConfig, seed: int
+) -> NDArray[np.float64]:
+    """Probabilities of the test objects by a booster of these settings."""
+    model = fit_rows(train, held, settings, seed)
+    return to_all_classes(model.predict_proba(test.X), model.classes)
+
+
+def _protocol(
+    config: PipelineConfig, settings: TuneConfig, learn: TuneRows, test: TuneRows, seed: int
+) -> str:
+    return (
+        f"preset {config.name}; {len(np.unique(learn.object_id)):,} objects to learn from "
+        f"({len(learn.labels):,} rows), {settings.inner_folds} inner folds over them chose the settings by "
+        f"log-loss; {len(test.labels):,} objects to test on, whole curves, scored once, not calibrated; "
+        f"spread: {N_RESAMPLES} paired resamplings of the test objects; seed {seed}"
+    )
 
 
 def _learn(
