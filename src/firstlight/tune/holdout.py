@@ -92,21 +92,19 @@ def run_tuning(
     DataError
         If there is nothing to learn from or to test on.
     """
-    need_optuna()
     settings = settings or TuneConfig()
     settings.check()
     check_tunable(config)
-    report: Report = progress or (lambda stage, fraction: None)
+    report = progress or _silent
     train, held, test = _learn(curves, labels, config, out, redshift, seed, report)
     base = config.classifier.seed_booster
-    joined = TuneRows.concatenate([train, held])
-    found = tune(joined, out / "study.sqlite", settings, base, seed=seed, jobs=jobs, progress=report)
+    learn = TuneRows.concatenate([train, held])
+    found = tune(learn, out / "study.sqlite", settings, base, seed=seed, jobs=jobs, progress=report)
     said = [_said(train, held, test, booster, seed) for booster in (base, found.best)]
-    report("score", 1.0)
     result = {
         "version": __version__,
         "preset": config.name,
-        "protocol": _protocol(config, settings, joined, test, seed),
+        "protocol": _protocol(config, settings, learn, test, seed),
         "n_trials": len(found.trials),
         "study": found.study,
         "settings": {
@@ -123,7 +121,8 @@ def run_tuning(
 
 
 def check_tunable(config: PipelineConfig) -> None:
-    """Raise SettingsError unless the preset's classifier is the paper's, on latents alone."""
+    """Raise unless optuna is there, and the preset's classifier is the paper's, on latents alone."""
+    need_optuna()
     if config.classifier.kind != "seed":
         raise SettingsError(
             f"preset {config.name!r} classifies with {config.classifier.kind!r}; tuning is for 'seed', "
@@ -136,6 +135,10 @@ def check_tunable(config: PipelineConfig) -> None:
 
 
 # --- private --------------------------------------------------------------------
+
+
+def _silent(stage: str, fraction: float) -> None:
+    """Report nothing."""
 
 
 def _said(
