@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstlight.classify import LightGBMConfig
+from firstlight.reproduce import shared
 from firstlight.reproduce.inputs import make_inputs
 from firstlight.reproduce.parts import rarity
 from firstlight.reproduce.parts.rarity import THINNED, Thin, thinned
@@ -51,8 +52,8 @@ def result(own_bench):
 
 
 def _with_config(init):
-    def short(self, fold, size, weights, leaky=False, config=SMALL):
-        init(self, fold, size, weights, leaky, config)
+    def short(self, fold, size, weights, leaky=False, config=SMALL, **others):
+        init(self, fold, size, weights, leaky, config, **others)
 
     return short
 
@@ -80,6 +81,15 @@ def test_test_objects_are_trained_on_by_the_leaky_protocol_alone(own_bench, monk
     found = rarity._learn(own_bench, Thin(0, 5, False, leaky, SMALL), lambda *_: None)
     assert np.isin(seen["test"], seen["train"]).any() == leaky
     assert found["shared"] == pytest.approx(np.isin(seen["test"], seen["train"]).mean())
+
+
+def test_no_input_is_read_that_labels_of_a_whole_class_went_into(own_bench):
+    make_inputs(Workshop(own_bench))
+    names = shared.pipeline_of(own_bench, 0).input_names
+    read = rarity.label_free_inputs(own_bench, Thin(0, 5, False))
+    assert 0 < read.shape[1] == sum(not name.startswith("template_") for name in names) < len(names)
+    without_latents = rarity.label_free_inputs(own_bench, Thin(0, 5, False, without="latent_"))
+    assert without_latents.shape[1] == sum(not name.startswith("latent_") for name in names) < len(names)
 
 
 def test_false_positives_are_counted_among_real_objects_of_other_classes(tiny_objects):
