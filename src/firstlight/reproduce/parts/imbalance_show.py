@@ -99,7 +99,8 @@ def _frequencies_table(result: Result) -> Table:
     return Table(
         caption=(
             "The same forecasts of the paper's boosting, every class weighted to the frequency that the "
-            "paper's section 2 states: recall stays, precision is that among so many SNIa and SNII."
+            "paper's section 2 states (bounds taken as numbers; EB, M-dwarf and RRL, of which it states "
+            "none, share what is left): recall stays, precision is that among so many SNIa and SNII."
         ),
         columns=(
             "help",
@@ -190,17 +191,21 @@ def _leak_sentence(result: Result) -> str:
         else f"while the paper prints {' and '.join(printed)} lowest"
     )
     next_two = [
-        f"{name} (honest F1 {number(result['classes'][name]['f1']['honest']['mean'], 2)})"
+        f"{name} (printed F1 {number(result['classes'][name]['f1']['printed'], 2)}, honest "
+        f"{number(result['classes'][name]['f1']['honest']['mean'], 2)})"
         for name in sorted(result["classes"], key=lambda name: result["classes"][name]["copies"])[2:4]
     ]
     return (
         f"Oversampling before the split copies every object of a class until it is as large as the largest. "
-        f"The two classes that are copied least are {' and '.join(names)}, {shared}; the paper's F1 of "
-        f"a class goes with the number of copies (Spearman's rank correlation over {len(result['classes'])} "
-        f"classes {number(rank['printed_copies'], 2)}). With F1 measured by that protocol it has rank "
-        f"correlation {number(rank['printed_leak'], 2)}, with honest F1 {number(rank['printed_honest'], 2)}. "
+        f"The two classes that are copied least are {' and '.join(names)}, {shared}. Over all "
+        f"{len(result['classes'])} classes, the printed F1 has rank correlation (Spearman's) "
+        f"{number(rank['printed_copies'], 2)} with the number of copies, "
+        f"{number(rank['printed_leak'], 2)} with F1 measured by that protocol and "
+        f"{number(rank['printed_honest'], 2)} with honest F1; what so few classes can tell is in the section "
+        "on results by class. "
         f"In the leaky run {100 * result['leak']['shared']:.0f} % of the test rows were of objects "
-        f"that it had trained on. Next in copies are {' and '.join(next_two)}."
+        f"that it had trained on. The next in copies are {' and '.join(next_two)}: copies are not all that "
+        "the printed order follows."
     )
 
 

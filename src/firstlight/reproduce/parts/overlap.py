@@ -363,8 +363,9 @@ def _pair_words(honest: Mapping[str, Any]) -> str:
     first = pairs[0]
     named = {tuple(row["pair"]): row for row in pairs}
     ranks = " and ".join(
-        f"{a} and {b} (rank {named[a, b]['rank']}, {100 * mean(named[a, b]['share_real']):.0f} % of the "
-        f"errors on real objects, two-class AUC {plus_minus(named[a, b]['auc']['photo'])})"
+        f"{a} and {b} (rank {named[a, b]['rank']} among the pairs of sixteen classes, "
+        f"{100 * mean(named[a, b]['share_real']):.0f} % of the errors on real objects, two-class AUC "
+        f"{plus_minus(named[a, b]['auc']['photo'])})"
         for a, b in NAMED
     )
     three = sum(mean(row["share_real"]) for row in pairs[:3])
@@ -372,8 +373,8 @@ def _pair_words(honest: Mapping[str, Any]) -> str:
     return (
         f"Of all pairs, {first['pair'][0]} and {first['pair'][1]} are confused most: they make "
         f"{100 * mean(first['share']):.0f} % of all errors ({100 * mean(first['share_real']):.0f} % on real "
-        f"objects); the first three pairs make {100 * three:.0f} % of the errors on real objects. The paper "
-        f"names {ranks}. Two days after the trigger "
+        f"objects); the first three pairs of the table make {100 * three:.0f} % of the errors on real "
+        f"objects. The paper names {ranks}. Two days after the trigger "
         f"{plus_minus(honest['error_rate'][early], 1)} of 100 real objects are misnamed, at whole light "
         f"curves {plus_minus(honest['error_rate'][-1], 1)}."
     )
@@ -397,7 +398,8 @@ def _help_words(honest: Mapping[str, Any]) -> str:
         f"{scatter['median']:.3f} (1 + z) in the median, {100 * scatter['beyond_0.1']:.0f} % by more than "
         f"0.1. With spectroscopic ones instead, macro F1 on real objects changes by "
         f"{plus_minus(change_of['spec'])} at whole curves for the pipelines as trained, and by "
-        f"{plus_minus(again['spec'])} for a booster retrained with them; without any redshift by "
+        f"{plus_minus(again['spec'])} for a booster retrained with them; without any redshift, "
+        "which also hides what lies in the Galaxy, by "
         f"{plus_minus(change_of['none'])}, retrained {plus_minus(again['none'])}. A spectrum gives the class "
         f"itself: to halve the errors, {100 * needed['entropy']:.0f} % of the objects need one if the most "
         f"uncertain are served first, {100 * needed['random']:.0f} % if they are drawn at random, and "
