@@ -32,7 +32,17 @@ from firstlight.reproduce.shared import latents_of, said_of
 from firstlight.reproduce.workshop import Bench, Report, Workshop
 from firstlight.taxonomy import CLASSES
 
-__all__ = ["ARMS", "PART", "Amount", "Rows", "Trial", "leakage_sentences", "make_rows", "measure"]
+__all__ = [
+    "ARMS",
+    "PART",
+    "Amount",
+    "Rows",
+    "Trial",
+    "leakage_sentences",
+    "leaky_scores",
+    "make_rows",
+    "measure",
+]
 
 #: Ways to deal rows, from the honest to the leaking; see `make_rows`.
 ARMS: Mapping[str, str] = MappingProxyType(
@@ -162,6 +172,16 @@ def make_rows(objects: Objects, trial: Trial, rng: np.random.Generator) -> Rows:
         leaky = leaky_rows(labels, rng, most=trial.most)
         return Rows(train=leaky.train, tests={"leak": leaky.test})
     raise ValueError(f"no rows for {trial.arm!r}; give one of {', '.join(ARMS)}")
+
+
+def leaky_scores(workshop: Workshop) -> dict[str, Any]:
+    """Scores of the leaking protocol over its repeats, as from `firstlight.reproduce.scores.spread_of`.
+
+    Kept with this part's other trainings, so that whichever part asks first computes them.
+    """
+    items = {name: trial for name, trial in _trials(workshop.bench).items() if trial.arm == "leak"}
+    results = workshop.map(STAGE, _tried, items)
+    return spread_of([result["tests"]["leak"]["scores"] for result in results.values()])
 
 
 def measure(workshop: Workshop) -> dict[str, Any]:

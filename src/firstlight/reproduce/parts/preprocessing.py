@@ -121,7 +121,7 @@ def measure(workshop: Workshop) -> dict[str, Any]:
         "printed": None,
         "leak": None,
     }
-    result |= workshop.map(f"{NAME}-signal", _signal, {"signal": dict(CLEANINGS)})["signal"]
+    result |= workshop.map(f"{NAME}-cleaning", _signal, {"signal": dict(CLEANINGS)})["signal"]
     folds = _skill(workshop, n_folds)
     result["skill"] = {name: _row(parts, folds[REFERENCE]) for name, parts in folds.items()}
     result["dust"]["difference"] = _difference(folds["printed"], folds["both"])
@@ -171,7 +171,9 @@ def _examples(
         if i is None:
             continue
         curve, rows = curves[i], slice(int(curves.offsets[i]), int(curves.offsets[i + 1]))
-        days = curve.mjd - curve.mjd[int(np.argmax(curve.flux))]
+        # The brightest by flux alone is often noise of a shallow band.
+        significant = curve.flux > BRIGHT_SNR * curve.flux_err
+        days = curve.mjd - curve.mjd[int(np.argmax(np.where(significant, curve.flux, -np.inf)))]
         shown = (days >= plots.WINDOW[0]) & (days <= plots.WINDOW[1])
         chosen.append(
             {

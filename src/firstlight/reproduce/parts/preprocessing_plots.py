@@ -14,7 +14,7 @@ from firstlight.evaluate.plot_style import ACCENT, FAINT, FOURTH, INK, MAIN, THI
 from firstlight.evaluate.plots_lightcurve import BAND_COLOUR, BAND_MARKER, plot_figure_1
 from firstlight.lightcurves import LightCurves
 from firstlight.preprocess import deredden
-from firstlight.reproduce.cleaning import EVERY_CLASS
+from firstlight.reproduce.cleaning import BRIGHT_SNR, EVERY_CLASS
 from firstlight.reproduce.objects import PAPER_CLASSES, SIMULATED_CLASSES
 
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
 EXAMPLES: Mapping[str, str] = MappingProxyType(
     {"SNIa": "SN Ia", "M-dwarf": "M-dwarf flare", "muLens-Single": "microlensing"}
 )
-WINDOW = (-75.0, 125.0)  # days since the brightest observation
+WINDOW = (-75.0, 125.0)  # days since the brightest significant observation
 MOST_POINTS = 200  # observations of an object that is shown
 
 #: What cleanings and variants are called.
@@ -126,9 +126,9 @@ def _example(panel: Axes, example: Mapping[str, Any]) -> None:
             )  # fmt: skip
     panel.plot(days[gone], flux[gone], "x", color=INK, markersize=8.0, markeredgewidth=1.2, zorder=4)
     panel.axhline(0.0, color=FAINT, linewidth=0.8, zorder=0)
-    title = f"{EXAMPLES[example['class']]}: {int(gone.sum())} of {len(gone)} removed"
-    panel.set_title(f"{title}\nobject {example['object_id']}", loc="left")
-    panel.set_xlabel("days since brightest point")
+    title = f"{EXAMPLES[example['class']]}, object {example['object_id']}"
+    panel.set_title(f"{title}\n{int(gone.sum())} of {len(gone)} points removed", loc="left", fontsize=8.5)
+    panel.set_xlabel(f"days since brightest point\nabove S/N {BRIGHT_SNR:.0f}")
     panel.grid(visible=True, axis="y")
 
 
