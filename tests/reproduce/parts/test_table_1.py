@@ -146,6 +146,10 @@ def test_a_collapse_is_told_only_where_it_is_seen():
     assert "never fall" in many
     few, many = what_it_says(_made(falling, [0.5, 0.4, 0.3, 0.35, 0.36]))[1:3]
     assert "seen in part" in few
+    assert "below both" not in few  # 0.5 is no collapse
+    printed = _made(rising, [0.5, 0.4, 0.3, 0.35, 0.36])
+    printed[0]["printed"], printed[1]["printed"] = 0.03, 0.15
+    assert "below both (0.03)" in what_it_says(printed)[1]
     assert "at 25 latents" in many
 
 

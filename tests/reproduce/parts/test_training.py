@@ -35,7 +35,7 @@ def _made(seeds, changed):
     """A result as measured, from losses of the seeds and of the changed choices."""
     score = {"mean": 0.5, "std": 0.01, "folds": [0.5, 0.51]}
     rows = [
-        {"setting": name, "value": 1, "validation_loss": loss, "honest": 0.5}
+        {"setting": name, "value": 1, "validation_loss": loss, "honest": 0.5, "history": [{}] * 8}
         for name, loss in changed.items()
     ]
     loss = {"mean": float(np.mean(seeds)), "std": float(np.std(seeds, ddof=1)), "folds": seeds}
@@ -141,6 +141,7 @@ def test_only_what_exceeds_the_noise_of_seeds_is_named():
             {"patience": 10, "epochs": {"mean": 40.0}, "validation_loss": {"mean": 0.5}},
         ],
         "tried_patience": 2,
+        "most_epochs": 40,
         "n_folds": 5,
         "stopped": {"sixteen": {"accuracy": 0.5}},
         "long": {"sixteen": {"accuracy": 0.6}},
@@ -150,5 +151,6 @@ def test_only_what_exceeds_the_noise_of_seeds_is_named():
     first, second = what_it_says(made | {"early_stopping": stopping})
     assert "better: hidden units 1 (-0.3100); worse: batch 1 (+0.3900)" in first
     assert "layers" not in first
+    assert "After 8 epochs, of 40" in first
     assert "None of 3 changed choices" in first
     assert "after 5 epochs is 0.500, after 40 it is 0.600" in second

@@ -139,3 +139,12 @@ def test_the_words_follow_the_interval(result, low, high, words):
     text = tuning.show(changed).blocks[1]
     assert words in text
     assert f"{low:+.3f}" in text
+
+
+def test_a_choice_at_the_end_of_its_range_is_told(result):
+    changed = copy.deepcopy(result)
+    changed["settings"]["range"] = {name: [1e-4, 1.0] for name in PARAMETERS}
+    changed["settings"]["tuned"] = dict.fromkeys(PARAMETERS, 0.04)  # inside, on either scale
+    assert "end of its range" not in tuning.show(changed).blocks[1]
+    changed["settings"]["tuned"]["max_depth"] = 1.0
+    assert "range: maximum depth (highest tried)" in tuning.show(changed).blocks[1]

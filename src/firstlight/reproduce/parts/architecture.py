@@ -193,8 +193,9 @@ def show(result: Mapping[str, Any]) -> Section:
             Picture(
                 name="figure-3",
                 figure=plots.gru_cell(result["gru"]),
-                caption="Figure 3 of the paper: the gated recurrent unit in the paper's letters, with the "
-                "matrices of the encoder's first layer; below, to scale, the matrices of every layer.",
+                caption="Figure 3 of the paper: the gated recurrent unit by the paper's equations (n is its "
+                "candidate state), with the matrices of the encoder's first layer in torch's names; below, "
+                "to scale, the matrices of every layer.",
             ),
             _convention_table(result),
             _conclusion(result),
@@ -258,6 +259,7 @@ def _conclusion(result: Mapping[str, Any]) -> str:
     agree = [name for name, value in result["printed"].items() if result["honest"][name] == value]
     return (
         f"{len(agree)} of the {len(result['printed'])} sizes that the paper prints are those of our encoder. "
+        f"{_beyond(result)}"
         "Torch writes h' = (1 - z) n + z h where the paper writes h' = (1 - z) h + z n: its z is the paper's "
         "1 - z, which is the same network with the update gate's weights negated. Torch also applies the "
         "reset gate to the product of the candidate's matrix instead of to the state before it, and has two "
@@ -266,6 +268,18 @@ def _conclusion(result: Mapping[str, Any]) -> str:
         f"same weights give states that differ by up to {worst['reset_before']:.2f}, and with z not "
         f"translated by up to {worst['z_not_swapped']:.2f} (of a state between -1 and 1). The first "
         "convention is a renaming; the second makes a slightly different unit, to which training adapts."
+    )
+
+
+def _beyond(result: Mapping[str, Any]) -> str:
+    """What our network has and the paper's does not."""
+    nodes = {node["name"]: node for node in result["nodes"]}
+    if "context" not in nodes or "head1" not in nodes:
+        return ""
+    return (
+        f"Beyond the paper, its first connected layer also takes a context of {nodes['context']['out'][-1]} "
+        "numbers (a running summary of the light curve, and the redshift), and a second decoder, the head, "
+        "reconstructs that summary and the shape of the light curve. "
     )
 
 

@@ -78,7 +78,8 @@ def _about_six(rows: Rows) -> str:
     loss = [row["validation_loss"]["mean"] for row in rows]
     lowest = n[int(np.argmin(loss))]
     words = (
-        f"On unseen objects the best number of latents is {n[best]}, with an accuracy of {mean[best]:.3f}. "
+        f"On unseen objects the best number of latents is {n[best]} (of {len(n)} tried), with an accuracy "
+        f"of {mean[best]:.3f}. "
         f"{_error_words(error)} The fewest latents within twice that of the best: {start}. "
     )
     if PAPERS_CHOICE in n:
@@ -96,7 +97,9 @@ def _six_words(gap: float, error: float) -> str:
     if not np.isfinite(error):
         return words + ". "
     return words + (
-        ", within that noise: enough, but no peak. " if gap <= 2.0 * error else ", more than noise. "
+        ", less than twice the error: not told apart from it, and no peak. "
+        if gap <= 2.0 * error
+        else ", more than twice the error. "
     )
 
 
@@ -111,15 +114,18 @@ def _about_few(rows: Rows) -> str:
     if not few:
         return "No row has one to three latents."
     chance = rows[0]["most_frequent"]
-    printed = ", ".join(f"{row['printed']:g}" for row in few if row["printed"] is not None)
+    known = [row["printed"] for row in few if row["printed"] is not None]
+    printed = ", ".join(f"{value:g}" for value in known)
     ours = ", ".join(f"{row['honest']['mean']:.3f}" for row in few)
     which = ", ".join(str(row["n_latents"]) for row in few)
     collapse = any(row["honest"]["mean"] < chance for row in few)
+    blind = 1.0 / len(PAPER_CLASSES)
+    below = ", ".join(f"{value:g}" for value in known if value < min(blind, chance))
+    none = f"; what is below both ({below}) has no explanation in too few latents" if below else ""
     return (
         f"With {which} {_latents(few[-1]['n_latents'])} the paper prints accuracies of {printed}. "
-        f"Blind guessing among sixteen classes gives {1 / len(PAPER_CLASSES):.4f}, and naming every object "
-        f"after the largest class {chance:.3f}; too few latents do not explain a score "
-        f"below both. We measure {ours}: the printed collapse is "
+        f"Blind guessing among sixteen classes gives {blind:.4f}, and naming every object after the largest "
+        f"class {chance:.3f}{none}. We measure {ours}: the printed collapse is "
         f"{'seen in part' if collapse else 'not seen'}."
     )
 

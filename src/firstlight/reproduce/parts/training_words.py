@@ -75,7 +75,18 @@ def what_it_says(result: Mapping[str, Any]) -> tuple[str, ...]:
         The part's JSON.
     """
     words = [_measure_words(result, *measure) for measure in MEASURES]
-    return (" ".join(words), _stopping_words(result))
+    return (" ".join([*words, _caution(result)]), _stopping_words(result))
+
+
+def _caution(result: Mapping[str, Any]) -> str:
+    """How little so few seeds and epochs can tell."""
+    n = len(changed(result))
+    epochs = len(result["rows"][0]["history"])
+    return (
+        f"Chance alone puts {0.05 * n:.1f} of {n} choices outside either interval; few seeds make it wide. "
+        f"After {epochs} epochs, of {result['early_stopping']['most_epochs']} in a whole training, a small "
+        "rate or a large batch has not finished: this compares how fast they learn, not where they end."
+    )
 
 
 def _measure_words(result: Mapping[str, Any], measure: str, called: str, more_is_better: bool) -> str:
@@ -87,7 +98,7 @@ def _measure_words(result: Mapping[str, Any], measure: str, called: str, more_is
     words = (
         f"The printed setting has a {called} of {mean:.{digits}f}"
         if measure == "validation_loss"
-        else f"Its {called} is {mean:.{digits}f}"
+        else f"The {called} of the printed setting is {mean:.{digits}f}"
     )
     words += f", and a further seed would fall within {most:.{digits}f} of that ({n_seeds} seeds). "
     found = beyond(result, measure)

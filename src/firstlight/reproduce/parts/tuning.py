@@ -34,6 +34,8 @@ QUICK = TuneConfig(n_trials=10, inner_folds=2, startup=5, n_estimators=(10, 40),
 MOST_LEAKY_ROWS = {"full": 20_000}  # of those balanced before the split, to bound the cost
 MOST_LEAKY_ROWS_QUICK = 2_000
 
+_EDGE = 0.03  # of a range, near its ends
+
 _METRICS = {
     "accuracy": "accuracy",
     "macro_f1": "macro F1",
@@ -131,7 +133,8 @@ def show(result: Mapping[str, Any]) -> Section:
         Picture(
             name="tuning-history",
             figure=tuning_history(trials, result["inner"]["untuned"]),
-            caption=f"Log-loss on the inner folds, trial by trial ({result['n_trials']} trials).",
+            caption=f"Log-loss on the inner folds, trial by trial ({result['n_trials']} trials). The "
+            "lowest of so many is partly luck; the outer fold says what is left of it.",
         ),
     ]
     if result["importances"]:
@@ -261,7 +264,7 @@ def _words(result: Mapping[str, Any]) -> str:
         f"{loss['std']:.3f} nat; on the inner folds, where it was chosen, log-loss went from "
         f"{inner['untuned']:.3f} to {inner['tuned']:.3f} nat. "
     )
-    text += _verdict(change)
+    text += _verdict(change) + _edges(result["settings"])
     if folds["std"]:
         ratio = abs(change["difference"]) / folds["std"]
         text += (
@@ -279,10 +282,23 @@ def _words(result: Mapping[str, Any]) -> str:
 
 def _verdict(change: Mapping[str, float]) -> str:
     if change["low"] > 0.0:
-        return "The gain is more than the choice of test objects explains."
+        return "The gain in accuracy is more than the choice of test objects explains."
     if change["high"] < 0.0:
-        return "The tuned settings are worse there, by more than the choice of test objects explains."
-    return "The choice of test objects alone explains a difference of this size."
+        return "The tuned accuracy is worse there, by more than the choice of test objects explains."
+    return "The choice of test objects alone explains a difference in accuracy of this size."
+
+
+def _edges(settings: Mapping[str, Any]) -> str:
+    """Tuned settings at an end of what was tried, where better ones may lie beyond."""
+    found = []
+    for name, words in PARAMETERS.items():
+        low, high = settings["range"][name]
+        ends = np.array([low, settings["tuned"][name], high], dtype=np.float64)
+        low, tuned, high = np.log(ends) if name in LOGARITHMIC else ends
+        share = (tuned - low) / (high - low)
+        if not _EDGE < share < 1.0 - _EDGE:
+            found.append(f"{words} ({'lowest' if share <= _EDGE else 'highest'} tried)")
+    return f" At or near the end of its range: {', '.join(found)}." if found else ""
 
 
 def _score_table(result: Mapping[str, Any]) -> Table:
