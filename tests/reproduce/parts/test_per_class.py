@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from firstlight.reproduce.objects import PAPER_CLASSES, Objects
 from firstlight.reproduce.parts import per_class
-from firstlight.reproduce.parts.per_class import ARMS, PART, Trial, leakage_sentences, make_rows
+from firstlight.reproduce.parts.per_class import (
+    ARMS,
+    PART,
+    Trial,
+    leakage_sentences,
+    make_rows,
+    stopping_rows,
+)
 from firstlight.reproduce.parts.per_class_plots import _spread_down
 from firstlight.reproduce.section import Picture, Section, Table
 from firstlight.reproduce.workshop import Bench, Workshop, plain
@@ -76,6 +83,16 @@ def test_copies_before_the_split_put_objects_on_both_sides(tiny_objects: Objects
 def test_an_unknown_way_to_deal_rows_is_an_error(tiny_objects: Objects) -> None:
     with pytest.raises(ValueError, match="give one of objects"):
         make_rows(tiny_objects, trial("by luck"), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("arm", ["objects", "training", "rows"])
+def test_what_stops_the_boosting_is_of_objects_that_are_neither_trained_nor_tested_on(tiny_objects, arm):
+    rng = np.random.default_rng(1)
+    rows = make_rows(tiny_objects, trial(arm), rng)
+    stop = stopping_rows(tiny_objects, trial(arm), rows, rng)
+    assert 0.0 < stop.mean() < 0.5
+    for others in (rows.train[~stop], *rows.tests.values()):
+        assert not np.isin(rows.train[stop], others).any()
 
 
 # --- the result ---------------------------------------------------------------------------

@@ -42,6 +42,7 @@ __all__ = [
     "leaky_scores",
     "make_rows",
     "measure",
+    "stopping_rows",
 ]
 
 #: Ways to deal rows, from the honest to the leaking; see `make_rows`.
@@ -104,6 +105,8 @@ class Trial:
         Boosting stages at most.
     most : int or None
         Rows of the leaking protocol at most.
+    held : float
+        Share of the training rows that only stop the boosting; see `stopping_rows`.
     """
 
     arm: str
@@ -111,6 +114,7 @@ class Trial:
     seed: int
     stages: int
     most: int | None = None
+    held: float = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -184,6 +188,34 @@ def leaky_scores(workshop: Workshop) -> dict[str, Any]:
     return spread_of([result["tests"]["leak"]["scores"] for result in results.values()])
 
 
+def stopping_rows(objects: Objects, trial: Trial, rows: Rows, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Which training rows are not trained on but stop the boosting.
+
+    Without them a boosting of so rare classes can diverge: a leaf of few rows whose
+    probabilities are all but certain takes a step without bound.
+
+    Parameters
+    ----------
+    objects : Objects
+        Folds.
+    trial : Trial
+        Which way the rows were dealt, and which share is held out.
+    rows : Rows
+        From `make_rows`.
+    rng : numpy.random.Generator
+        Source of the choice, where it is random.
+
+    Returns
+    -------
+    bool array, shape (n_train,)
+        Where objects are split, the rows of the fold's held-out objects, all copies of
+        each; elsewhere rows at random, as whoever splits rows would draw them.
+    """
+    if trial.arm in ("objects", "training"):
+        return np.isin(rows.train, objects.folds[trial.fold].validation)
+    return rng.random(len(rows.train)) < trial.held
+
+
 def measure(workshop: Workshop) -> dict[str, Any]:
     """Compute the part; see the module's docstring. `firstlight.reproduce.shared` must have run."""
     bench = workshop.bench
@@ -245,18 +277,27 @@ def _tried(bench: Bench, trial: Trial, report: Report) -> dict[str, Any]:
         config = replace(SeedBoosterConfig(), n_estimators=trial.stages)
         proba = fold_proba(objects, X, trial.fold, config, trial.seed)
         return {"tests": {"design": _tested(objects, objects.folds[trial.fold].test, proba)}}
-    rows = make_rows(objects, trial, bench.rng(STAGE, trial.arm, trial.seed))
+    rng = bench.rng(STAGE, trial.arm, trial.seed)
+    rows = make_rows(objects, trial, rng)
+    stop = stopping_rows(objects, trial, rows, rng)
+    train, held = rows.train[~stop], rows.train[stop]
     booster = SeedBooster(replace(PLAIN, n_estimators=trial.stages))
-    booster.fit(X[rows.train], objects.labels[rows.train], seed=trial.seed, progress=report)
+    booster.fit(
+        X[train],
+        objects.labels[train],
+        validation=(X[held], objects.labels[held], None, None, None),
+        seed=trial.seed,
+        progress=report,
+    )
     proba = to_all_classes(booster.predict_proba(X), booster.classes)
-    nearest = _nearest(X, objects.labels, rows.train)
+    nearest = _nearest(X, objects.labels, train)
     tests = {}
     for name, test in rows.tests.items():
         tests[name] = _tested(objects, test, proba[test])
         tests[name]["nearest"] = _tested(objects, test, nearest[test])["scores"]
-        seen = np.isin(test, rows.train)
+        seen = np.isin(test, train)
         tests[name]["seen"] = _seen(objects.labels[test], seen, proba[test])
-    return {"tests": tests, "n_train": len(rows.train)}
+    return {"tests": tests, "n_train": len(train)}
 
 
 def _tested(objects: Objects, test: NDArray[np.int64], proba: NDArray[np.float64]) -> dict[str, Any]:
@@ -386,7 +427,7 @@ def _protocol(bench: Bench, n_leak: int) -> str:
         f"latents and gradient boosting with class weights; ours is the preset {bench.scale.preset}. Its "
         f"protocol: the same latents and booster, every class brought to the size of the largest by copies, "
         f"no weights, then a fifth of the rows at random to test on; the spread is over {n_leak} such "
-        "splits, each with another fold's latents."
+        "splits, each with another fold's latents. A tenth of the learning rows only stops the boosting."
     )
 
 
