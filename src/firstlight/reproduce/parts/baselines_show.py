@@ -1,6 +1,6 @@
 """What the baselines' section shows, from its JSON alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,8 +78,9 @@ def _scores_table(result: Result) -> Table:
     return Table(
         caption=(
             f"Baselines over {result['n_folds']} folds of {result['n_objects']:,} objects (mean ± standard "
-            "deviation over folds). The paper prints a range of AUC for its baselines, taken from the "
-            "challenge and not trained on its own objects. Last column: paired difference over folds."
+            "deviation over folds). The paper prints a range of AUC for its baselines, "
+            "which it says are those of the challenge; it does not tell what they were trained on. Last column: "
+            "paired difference over folds."
         ),
         columns=(
             "classifier, what it reads",
@@ -165,16 +166,13 @@ def _sentences(result: Result) -> list[str]:
         f"baseline's favour. On the same six latents: {'; '.join(_compared(row) for row in on_latents)}. "
         f"On the light curves themselves: {_compared(convnet)}. The preset: {_compared(ours)}."
     )
-    leading = [row for row in rows if row["macro_f1"]["leak"] is not None]
-    top = max(leading, key=lambda row: row["macro_f1"]["leak"])
     second = (
         f"By its own protocol the paper's design has AUC {number(leak[0])}, macro F1 {number(leak[1])} and "
         f"accuracy {number(leak[2])}; honest are {plus_minus(paper['macro_auc']['honest'])}, "
-        f"{plus_minus(paper['macro_f1']['honest'])} and {plus_minus(paper['accuracy']['honest'])}. The leak "
-        f"favours whichever classifier learns best by heart: by that protocol "
-        f"{label(top).split(',')[0]} leads with macro F1 {number(top['macro_f1']['leak'])}."
+        f"{plus_minus(paper['macro_f1']['honest'])} and {plus_minus(paper['accuracy']['honest'])}. "
+        f"{_two_orders(rows)}"
     )
-    return [first, second]
+    return [first, second, _claims(rows)]
 
 
 def _compared(row: Mapping[str, Any]) -> str:
@@ -189,6 +187,44 @@ def _compared(row: Mapping[str, Any]) -> str:
         )
     name = NAMES.get(row["method"], "")
     return f"{name} {' and '.join(parts)}".strip()
+
+
+def _two_orders(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The classifiers that were run by both protocols, in the order of either."""
+    both = [row for row in rows if row["macro_f1"]["leak"] is not None]
+
+    def ordered(value: Callable[[Mapping[str, Any]], float]) -> str:
+        best_first = sorted(both, key=value, reverse=True)
+        return ", ".join(f"{NAMES[row['method']]} ({value(row):.3f})" for row in best_first)
+
+    return (
+        "In order of macro F1 by that protocol (one run each): "
+        f"{ordered(lambda row: float(row['macro_f1']['leak']))}; on unseen objects: "
+        f"{ordered(lambda row: float(row['macro_f1']['honest']['mean']))}."
+    )
+
+
+def _claims(rows: Sequence[Mapping[str, Any]]) -> str:
+    """By how much the paper's design leads the baselines that the paper names, in the paper's terms."""
+    paper = rows[0]
+    named = [
+        row for row in rows if row["method"] in ("svm", "forest", "convnet") and row["inputs"] != "inputs"
+    ]
+
+    def leads(group: str) -> str:
+        found = [
+            paper[group][metric]["mean"] - row[group][metric]["mean"]
+            for row in named
+            for metric in ("precision", "recall")
+        ]
+        return f"from {min(found):+.3f} to {max(found):+.3f}"
+
+    return (
+        "Measured on unseen objects, the lead of the paper's design over SVM and random forest on its "
+        f"latents and the convolutional network lies {leads('common')} in the precision and recall of the common "
+        f"classes, and {leads('rare')} in those of the rare ones (differences of means over folds; the paper "
+        "prints leads of 0.05 to 0.10 and of 0.10 to 0.15)."
+    )
 
 
 # --- pictures -------------------------------------------------------------------

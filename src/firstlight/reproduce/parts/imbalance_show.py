@@ -177,7 +177,11 @@ def _sentences(result: Result) -> list[str]:
                 f"{plus_minus(change['false_per_1000'], 0)} false positives in 1,000 objects (accuracy "
                 f"{plus_minus(change['accuracy'])}, macro F1 {plus_minus(change['macro_f1'])})"
             )
-        sentences.append(f"Paired differences to no help, {title}: {'; '.join(parts)}.")
+        start = result["learners"][learner]["none"]["rare"]
+        sentences.append(
+            f"Paired differences to no help (recall {plus_minus(start['recall'])}, "
+            f"{plus_minus(start['false_per_1000'], 0)} false positives), {title}: {'; '.join(parts)}."
+        )
     return sentences
 
 
