@@ -51,6 +51,11 @@ def label(row: Mapping[str, Any], preset: str = "default") -> str:
     return f"{name}, {READS[row['inputs']]}"
 
 
+def _in_paper(row: Mapping[str, Any]) -> bool:
+    """Whether the paper compares itself with this classifier; it says nothing of our inputs."""
+    return row["method"] in ("svm", "forest", "convnet") and row["inputs"] != "inputs"
+
+
 # --- tables ---------------------------------------------------------------------
 
 
@@ -59,12 +64,11 @@ def _scores_table(result: Result) -> Table:
     rows = []
     for k, row in enumerate(result["rows"]):
         printed = row["macro_auc"]["printed"]
-        in_paper = row["method"] in ("svm", "forest", "convnet") and row["inputs"] != "inputs"
         name = label(row, result["preset"]) + (" (the paper's design)" if k == 0 else "")
         rows.append(
             (
                 name,
-                f"{low} to {high}" if in_paper else number(printed, 2),
+                f"{low} to {high}" if _in_paper(row) else number(printed, 2),
                 number(row["macro_auc"]["leak"]),
                 plus_minus(row["macro_auc"]["honest"]),
                 plus_minus(row["macro_auc"]["real"]),
@@ -78,9 +82,9 @@ def _scores_table(result: Result) -> Table:
     return Table(
         caption=(
             f"Baselines over {result['n_folds']} folds of {result['n_objects']:,} objects (mean ± standard "
-            "deviation over folds). The paper prints a range of AUC for its baselines, "
-            "which it says are those of the challenge; it does not tell what they were trained on. Last column: "
-            "paired difference over folds."
+            "deviation over folds). The paper prints a range of AUC for its baselines, which it says are "
+            "those of the challenge; it does not tell what they were trained on. Last column: paired "
+            "difference over folds."
         ),
         columns=(
             "classifier, what it reads",
@@ -207,9 +211,7 @@ def _two_orders(rows: Sequence[Mapping[str, Any]]) -> str:
 def _claims(rows: Sequence[Mapping[str, Any]]) -> str:
     """By how much the paper's design leads the baselines that the paper names, in the paper's terms."""
     paper = rows[0]
-    named = [
-        row for row in rows if row["method"] in ("svm", "forest", "convnet") and row["inputs"] != "inputs"
-    ]
+    named = [row for row in rows if _in_paper(row)]
 
     def leads(group: str) -> str:
         found = [
@@ -221,8 +223,8 @@ def _claims(rows: Sequence[Mapping[str, Any]]) -> str:
 
     return (
         "Measured on unseen objects, the lead of the paper's design over SVM and random forest on its "
-        f"latents and the convolutional network lies {leads('common')} in the precision and recall of the common "
-        f"classes, and {leads('rare')} in those of the rare ones (differences of means over folds; the paper "
+        f"latents and the convolutional network lies {leads('common')} in the precision and recall of the "
+        f"common classes, and {leads('rare')} in those of the rare ones (differences of means over folds; the paper "
         "prints leads of 0.05 to 0.10 and of 0.10 to 0.15)."
     )
 
@@ -302,7 +304,7 @@ def _dots(panel: Axes, y: float, row: Mapping[str, Any], metric: str, printed: M
         panel.plot([honest["mean"], row[metric]["leak"]], [y, y], color=FAINT, lw=0.8, ls=":", zorder=1)
     if row[metric]["printed"] is not None:
         panel.plot(row[metric]["printed"], y, marker="D", mfc="white", color=INK, ls="none", zorder=5)
-    if metric == "macro_auc" and row["method"] in ("svm", "forest", "convnet") and row["inputs"] != "inputs":
+    if metric == "macro_auc" and _in_paper(row):
         panel.plot(
             printed["baseline_auc"],
             [y + 0.22] * 2,
