@@ -283,8 +283,8 @@ def _words(result: Mapping[str, Any]) -> str:
         f"{average(weighed, full, 'false_positives'):.1f} a class among 1,000 real objects, and change "
         f"macro F1 on real objects by {plus_minus(real)}; the paper tells of slightly more false positives. "
         f"By its protocol, classes of five objects have a mean F1 of {leaky[0]:.2f}, and whole ones "
-        f"{leaky[-1]:.2f}: {shared:.0f} % of the rows that it is tested on are of objects that it was "
-        f"trained on. Unseen objects have {average(plain_steps, 0, 'f1'):.2f} and "
+        f"{leaky[-1]:.2f}: with five, {shared:.0f} % of all rows that it is tested on are of objects that it "
+        f"was trained on. Unseen objects have {average(plain_steps, 0, 'f1'):.2f} and "
         f"{average(plain_steps, full, 'f1'):.2f}."
     )
 
@@ -306,8 +306,7 @@ def _curves(result: Mapping[str, Any]) -> Figure:
             panel.set_xscale("log")
             if row == 0:
                 panel.set_title(name)
-            if metric != "false_positives":
-                panel.set_ylim(-0.03, 1.03)
+            panel.set_ylim(*((0.0, None) if metric == "false_positives" else (-0.03, 1.03)))
     _add_leak(panels[2], result)
     return figure
 
@@ -355,7 +354,10 @@ def _table(result: Mapping[str, Any]) -> Table:
             )
     heads = [f"{m}, {b}" for b in ("no weights", "weights") for m in ("recall", "precision", "F1")]
     return Table(
-        caption=f"Rare classes by training objects. {result['protocol']}.",
+        caption=(
+            f"Rare classes by training objects. {result['protocol']}. Precision is 0 where a class is never "
+            "named."
+        ),
         columns=(
             "class",
             "training objects",
