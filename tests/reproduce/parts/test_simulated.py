@@ -23,6 +23,7 @@ from firstlight.reproduce.parts.simulated import (
     nearest,
     recognise,
 )
+from firstlight.reproduce.parts.simulated_section import what_it_says
 from firstlight.reproduce.scores import HEADLINE
 from firstlight.reproduce.section import Picture, Table
 from firstlight.reproduce.workshop import Workshop, plain
@@ -158,3 +159,15 @@ def test_every_row_of_a_table_fills_its_columns(section):
     for table in tables:
         assert table.rows
         assert all(len(row) == len(table.columns) for row in table.rows)
+
+
+def test_only_calls_that_differ_by_more_than_chance_are_named(result):
+    recognised = {
+        name: one | {"distance": far, "distance_by_chance": {"mean": 0.02, "std": 0.01}}
+        for (name, one), far in zip(result["recognised"].items(), (0.03, 0.5), strict=True)
+    }
+    words = what_it_says(result | {"recognised": recognised})[0]
+    assert "otherwise than chance explains: SNIa, blackbody (50 %, by chance 2 %)." in words
+    for one in recognised.values():
+        one["distance"] = 0.01
+    assert "Nowhere do the calls differ" in what_it_says(result | {"recognised": recognised})[0]

@@ -123,10 +123,26 @@ def what_it_says(result: Json) -> tuple[str, ...]:
     )
     return (
         f"With the limit on the peak, a booster tells simulated from real objects with an AUC of "
-        f"{'; '.join(passes)}. Our classifiers recognise of the simulated objects {'; '.join(recalls)}.",
+        f"{'; '.join(passes)}. Our classifiers recognise of the simulated objects {'; '.join(recalls)}. "
+        f"{_called_otherwise(recognised)}",
         _meaning(checks),
         limits,
     )
+
+
+def _called_otherwise(recognised: Json) -> str:
+    """Of which simulated objects the calls differ from those of real ones by more than chance."""
+    far = []
+    for name, both in recognised.items():
+        chance = both["distance_by_chance"]
+        if both["distance"] > chance["mean"] + 2.0 * chance["std"]:
+            far.append(
+                f"{_SHOWN_NAME.get(name, name)} ({100 * both['distance']:.0f} %, by chance "
+                f"{100 * chance['mean']:.0f} %)"
+            )
+    if not far:
+        return "Nowhere do the calls differ from those of real objects by more than chance."
+    return f"More of them are called otherwise than chance explains: {'; '.join(far)}."
 
 
 def _meaning(checks: Json) -> str:
