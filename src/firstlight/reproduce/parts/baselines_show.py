@@ -224,8 +224,8 @@ def _claims(rows: Sequence[Mapping[str, Any]]) -> str:
     return (
         "Measured on unseen objects, the lead of the paper's design over SVM and random forest on its "
         f"latents and the convolutional network lies {leads('common')} in the precision and recall of the "
-        f"common classes, and {leads('rare')} in those of the rare ones (differences of means over folds; the "
-        "paper prints leads of 0.05 to 0.10 and of 0.10 to 0.15)."
+        f"common classes, and {leads('rare')} in those of the rare ones (differences of means over folds; "
+        "the paper prints leads of 0.05 to 0.10 and of 0.10 to 0.15)."
     )
 
 
