@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from firstlight.reproduce.convnet import ConvnetConfig
-from firstlight.reproduce.parts import baselines
+from firstlight.reproduce.parts import baselines, baselines_show
 from firstlight.reproduce.parts.baselines import PART, TRIALS, Amounts, LeakyTrial, Trial
+from firstlight.reproduce.scores import spread
 from firstlight.reproduce.section import Picture, Table
 from firstlight.reproduce.workshop import Workshop, plain, read_json, write_json
 
@@ -115,3 +116,13 @@ def _with_spoilt_labels(objects, k):
     labels = objects.labels.copy()
     labels[objects.folds[k].test] = "SNIa"
     return replace(objects, labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("folds", "words"),
+    [([0.1, 0.2], "ahead in every fold"), ([-0.1, -0.2], "behind in every fold"), ([0.1, -0.2], "not alike")],
+)
+def test_a_lead_is_told_as_far_as_all_folds_agree(folds, words):
+    value = spread(folds)
+    row = {"method": "svm", "against_paper": {"macro_auc": value, "macro_f1": value}}
+    assert baselines_show._compared(row).count(words) == 2

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from firstlight.data.snpcc import Snpcc
 from firstlight.lightcurves import LightCurves
-from firstlight.reproduce.parts import new_survey
+from firstlight.reproduce.parts import new_survey, new_survey_show
 from firstlight.reproduce.parts.new_survey import PART, estimate_mix, figure_of_merit, remix, to_three
 from firstlight.reproduce.parts.new_survey_data import Amounts, split_survey
 from firstlight.reproduce.section import Picture, Table
@@ -185,3 +185,19 @@ def test_false_supernovae_ia_count_three_times():
     assert figure_of_merit([[5, 5], [0, 90]]) == 0.5
     assert figure_of_merit([[10, 0], [10, 80]]) == 0.25
     assert figure_of_merit([[0, 10], [0, 90]]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("alone", "words"), [((0.8, 0.9), "30 random labels alone"), ((0.9, 0.7), "no number")]
+)
+def test_labels_are_worth_it_only_where_every_draw_gains(alone, words):
+    def row(training, folds):
+        return {"source": "random", "training": training, "labels": 30, "auc": {"folds": list(folds)}}
+
+    honest = {
+        "before": {"three_survey_mix": {"auc": {"folds": [0.7, 0.75]}}},
+        "adapted": [row("joint", (0.9, 0.9)), row("alone", alone)],
+    }
+    text = new_survey_show._worth(honest)
+    assert "30 random labels together with PLAsTiCC" in text
+    assert words in text

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstlight.reproduce.objects import PAPER_CLASSES, Objects
-from firstlight.reproduce.parts import per_class
+from firstlight.reproduce.parts import per_class, per_class_show
 from firstlight.reproduce.parts.per_class import (
     ARMS,
     PART,
@@ -214,3 +214,8 @@ def test_labels_keep_their_order_and_distance(values: list[float]) -> None:
     places = _spread_down(np.sort(values)[::-1], 0.03, 1.02)
     assert all(a - b >= 0.03 - 1e-9 for a, b in pairwise(places))
     assert max(places) <= 1.02
+
+
+def test_printed_figures_leave_no_room_for_the_frequencies_of_section_2(result: dict[str, Any]) -> None:
+    most = per_class_show._most_predicted(result)
+    assert result["pattern"]["implied"]["section_2"]["predicted"] < most < 1.0

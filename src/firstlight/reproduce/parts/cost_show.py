@@ -63,8 +63,9 @@ def _words(honest: Mapping[str, Any]) -> str:
     return (
         f"The paper calls its model computationally intensive and prints no number. Training the preset "
         f"{honest['preset']} on {last['n_objects']:,} objects takes {last['cpu']:.0f} s of one core "
-        f"({honest['machine']}) and {last['memory']:.0f} MB; time grows with the number of objects to the "
-        f"power {number(exponent['cpu'], 2)}, memory by {honest['memory_per_1000']:.0f} MB per 1,000. "
+        f"({honest['machine']}) and {last['memory']:.0f} MB; from {training[0]['n_objects']:,} objects on, "
+        f"time grows with their number to the power {number(exponent['cpu'], 2)}, memory by "
+        f"{honest['memory_per_1000']:.0f} MB per 1,000. "
         f"Classifying {most['n_objects']:,} whole light curves with the bundle default takes "
         f"{per_object:.2f} ms each, one alone {1000.0 * one['cpu']:.1f} ms; the bundle fast is "
         f"{faster:.1f} times as fast. Pruning and quantisation, which the paper proposes: the first "
