@@ -31,6 +31,7 @@ _INTRODUCTION = (
     "trained on; it is computed here to show what that leaks, and is no measure of skill. **Honest**: the "
     "split is by object and comes before everything else; the spread is that between folds."
 )
+_SMALLER, _COLOURS = 0.75, 64  # of a picture for the docs: its scale, and its palette
 _MANY_SHAPES = 400  # a figure with more marks than this is smaller as pixels than as outlines
 
 
@@ -171,6 +172,18 @@ def _embedded(figure: Figure) -> str:
     return f"data:{mime};base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
 
 
+def _save_small(figure: Figure, file: Path) -> None:
+    """A PNG of few colours: charts have no more, and the docs are kept in git."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    save_figure(figure, stream, "png")
+    with Image.open(stream) as picture, replacing(file) as partial:
+        size = (round(picture.width * _SMALLER), round(picture.height * _SMALLER))
+        smaller = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+        smaller.quantize(_COLOURS, dither=Image.Dither.NONE).save(partial, format="png", optimize=True)
+
+
 def _prose(text: str) -> Any:
     """A paragraph with `names` as code and **words** as strong; everything else escaped."""
     from markupsafe import Markup, escape
@@ -186,7 +199,7 @@ def _markdown(block: str | Table | Picture, path: Path, pictures: Path) -> list[
         return [block]
     if isinstance(block, Picture):
         file = pictures / f"{block.name}.png"
-        save_figure(block.figure, file)
+        _save_small(block.figure, file)
         plt.close(block.figure)
         link = Path(os.path.relpath(file, path.parent)).as_posix()
         return [f"![{block.caption}]({link})", "", f"*{block.caption}*"]
