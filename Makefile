@@ -11,7 +11,7 @@ export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench bench-stream bench-peers crossval-seed crossval-default crossval-fast bundle figures stream-demo clean
+.PHONY: help setup run test check bench bench-stream bench-peers crossval-seed crossval-default crossval-fast reproduce bundle figures stream-demo clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -66,6 +66,11 @@ crossval-default: setup ## Honest 5-fold cross-validation of the default (about 
 crossval-fast: setup ## Honest 5-fold cross-validation of the stream's preset (about half an hour)
 	$(BIN)/firstlight crossval --preset fast --folds 5 --jobs 2 --out runs/crossval-fast
 	cp runs/crossval-fast/metrics.json docs/results/crossval-fast.json
+
+reproduce: setup ## The whole paper in three columns -> docs/results/reproduction.* (about two hours)
+	$(BIN)/firstlight fetch plasticc
+	$(BIN)/firstlight reproduce --out runs/reproduction --jobs 2 $(if $(SNPCC),--snpcc $(SNPCC))
+	cp runs/reproduction/reproduction.json docs/results/reproduction.json
 
 bundle: setup ## Retrain the bundles that ship with the package
 	for preset in default fast; do \

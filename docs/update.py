@@ -13,6 +13,9 @@ import numpy as np
 from firstlight.evaluate.plot_style import save_figure
 from firstlight.evaluate.plots import confusion_matrix
 from firstlight.evaluate.plots_model import skill_against_phase
+from firstlight.reproduce.page import write_markdown
+from firstlight.reproduce.parts.per_class import leakage_sentences
+from firstlight.reproduce.section import plus_minus
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, SPEED = ROOT / "docs" / "results", ROOT / "benchmarks" / "results"
@@ -62,6 +65,27 @@ def phase_table() -> str:
             for selection in ("all", "extragalactic"):
                 cells = [f"{by_phase[p][selection][metric]['mean']:.3f}" for p in PHASES]
                 lines.append(f"| `{name}`, {title}, {selection} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def leak() -> str:
+    """What the paper's protocol is worth, in two sentences, and the three columns in a table."""
+    path = RESULTS / "reproduction.json"
+    if not path.exists():
+        return ""
+    result = read(path)["per_class"]
+    said = (result["leak"], result["honest"]["design"], result["honest"]["ours"])
+    lines = [
+        leakage_sentences(result),
+        "",
+        "| paper's classes | printed | its protocol (leaks) | honest, the paper's design | honest, `default` |",
+        "|---|---|---|---|---|",
+    ]
+    for metric, title in (("accuracy", "accuracy"), ("macro_f1", "macro F1"), ("macro_auc", "macro AUC")):
+        for among, name in (("sixteen", "16 classes, 3 of them simulated"), ("real", "the 13 real ones")):
+            printed = f"{result['printed'][metric]:.2f}" if among == "sixteen" else ""
+            cells = [plus_minus(table[among][metric]) for table in said]
+            lines.append(f"| {title}, {name} | {printed} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -201,6 +225,7 @@ PRESETS = ("fast", "default")
 SCORE = "chosen"
 BLOCKS = {
     "skill": skill_table,
+    "leak": leak,
     "phases": phase_table,
     "protocol": protocol,
     "speed": speed_table,
@@ -233,6 +258,10 @@ def draw() -> None:
         confusion_matrix(np.array(confusion["matrix"]), confusion["classes"]), images / "confusion.png"
     )
     save_figure(skill_against_phase(result["by_phase"]), images / "phases.png")
+    if (RESULTS / "reproduction.json").exists():
+        write_markdown(
+            read(RESULTS / "reproduction.json"), RESULTS / "reproduction.md", RESULTS / "reproduction"
+        )
 
 
 def main() -> None:
