@@ -31,7 +31,7 @@ _INTRODUCTION = (
     "trained on; it is computed here to show what that leaks, and is no measure of skill. **Honest**: the "
     "split is by object and comes before everything else; the spread is that between folds."
 )
-_SMALLER, _COLOURS = 0.75, 64  # of a picture for the docs: its scale, and its palette
+_SMALLER, _COLOURS = 0.75, 256  # of a picture for the docs: its scale, and its palette
 _MANY_SHAPES = 400  # a figure with more marks than this is smaller as pixels than as outlines
 
 
@@ -181,7 +181,8 @@ def _save_small(figure: Figure, file: Path) -> None:
     with Image.open(stream) as picture, replacing(file) as partial:
         size = (round(picture.width * _SMALLER), round(picture.height * _SMALLER))
         smaller = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-        smaller.quantize(_COLOURS, dither=Image.Dither.NONE).save(partial, format="png", optimize=True)
+        few = smaller.quantize(_COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        few.save(partial, format="png", optimize=True)
 
 
 def _prose(text: str) -> Any:
