@@ -15,7 +15,7 @@ from firstlight.evaluate.plots import confusion_matrix
 from firstlight.evaluate.plots_model import skill_against_phase
 from firstlight.reproduce.page import write_markdown
 from firstlight.reproduce.parts.per_class import leakage_sentences
-from firstlight.reproduce.section import plus_minus
+from firstlight.reproduce.summary import headline
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, SPEED = ROOT / "docs" / "results", ROOT / "benchmarks" / "results"
@@ -74,19 +74,9 @@ def leak() -> str:
     if not path.exists():
         return ""
     result = read(path)["per_class"]
-    said = (result["leak"], result["honest"]["design"], result["honest"]["ours"])
-    lines = [
-        leakage_sentences(result),
-        "",
-        "| paper's classes | printed | its protocol (leaks) | honest, the paper's design | honest, `default` |",
-        "|---|---|---|---|---|",
-    ]
-    for metric, title in (("accuracy", "accuracy"), ("macro_f1", "macro F1"), ("macro_auc", "macro AUC")):
-        for among, name in (("sixteen", "16 classes, 3 of them simulated"), ("real", "the 13 real ones")):
-            printed = f"{result['printed'][metric]:.2f}" if among == "sixteen" else ""
-            cells = [plus_minus(table[among][metric]) for table in said]
-            lines.append(f"| {title}, {name} | {printed} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    table = headline(result)
+    rows = [table.columns, ["---"] * len(table.columns), *table.rows]
+    return "\n".join([leakage_sentences(result), "", *("| " + " | ".join(row) + " |" for row in rows)])
 
 
 def protocol() -> str:

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from firstlight.data.atomic import replacing
 from firstlight.evaluate.plot_style import save_figure
 from firstlight.reproduce.parts import PARTS
 from firstlight.reproduce.section import Part, Picture, Section, Table
+from firstlight.reproduce.summary import summary
 
 __all__ = ["sections_of", "write_markdown", "write_page"]
 
@@ -58,7 +60,9 @@ def write_page(document: Mapping[str, Any], path: Path) -> None:
     )
     environment.filters["prose"] = _prose
     source = resources.files("firstlight.reproduce").joinpath("page.html.j2").read_text(encoding="utf-8")
-    sections = [_for_page(part, section) for part, section in sections_of(document)]
+    first = summary(document)
+    sections = [] if first is None else [_for_page("summary", first)]
+    sections += [_for_page(part.name, section) for part, section in sections_of(document)]
     html = environment.from_string(source).render(
         title=TITLE,
         introduction=_INTRODUCTION,
@@ -89,7 +93,8 @@ def write_markdown(document: Mapping[str, Any], path: Path, pictures: Path) -> N
     if _warning(document["about"]):
         lines += ["", f"**{_warning(document['about'])}**"]
     pictures.mkdir(parents=True, exist_ok=True)
-    for _, section in sections_of(document):
+    first = summary(document)
+    for section in chain([] if first is None else [first], (section for _, section in sections_of(document))):
         lines += ["", f"## {section.title}"]
         for block in section.blocks:
             lines += ["", *_markdown(block, path, pictures)]
@@ -146,7 +151,7 @@ def _warning(about: Mapping[str, Any]) -> str:
     )
 
 
-def _for_page(part: Part, section: Section) -> dict[str, Any]:
+def _for_page(name: str, section: Section) -> dict[str, Any]:
     blocks: list[dict[str, Any]] = []
     for block in section.blocks:
         if isinstance(block, Picture):
@@ -155,7 +160,7 @@ def _for_page(part: Part, section: Section) -> dict[str, Any]:
             blocks.append({"kind": "table", "table": block})
         else:
             blocks.append({"kind": "text", "text": block})
-    return {"name": part.name, "title": section.title, "blocks": blocks}
+    return {"name": name, "title": section.title, "blocks": blocks}
 
 
 def _embedded(figure: Figure) -> str:
