@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from firstlight.errors import DataError, PartsFailedError, SettingsError
@@ -35,7 +36,7 @@ def bench(tiny_bench, tmp_path):
 def parts(monkeypatch):
     """Three parts: one sound, two under a common key, of which one fails."""
     made = (
-        _part("first", "first", lambda workshop: {"seed": workshop.bench.seed}),
+        _part("first", "first", lambda workshop: {"seed": workshop.bench.seed, "third": np.float64(1 / 3)}),
         _part("broken", "limitations.broken", _fails),
         _part("noise", "limitations.noise", lambda workshop: [1, 2]),
     )
@@ -47,7 +48,7 @@ def test_a_part_that_fails_is_named_and_the_others_are_kept(bench, parts):
     with pytest.raises(PartsFailedError, match=r"1 of 3 parts.*broken: nothing to read"):
         run.reproduce(bench)
     document = read_json(bench.folder / run.DOCUMENT)
-    assert document["first"] == {"seed": 0}
+    assert document["first"] == {"seed": 0, "third": 0.333333}
     assert document["limitations"] == {"noise": [1, 2]}
     assert set(document["about"]["parts"]) == {"first", "noise"}
 
@@ -55,7 +56,7 @@ def test_a_part_that_fails_is_named_and_the_others_are_kept(bench, parts):
 def test_only_the_parts_asked_for_are_computed_and_a_later_run_adds_to_them(bench, parts):
     assert "limitations" not in run.reproduce(bench, only=["first"])
     document = run.reproduce(bench, only=["noise"])
-    assert document["first"] == {"seed": 0}
+    assert document["first"] == {"seed": 0, "third": 0.333333}
     assert document["limitations"]["noise"] == [1, 2]
 
 

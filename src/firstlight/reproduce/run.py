@@ -18,7 +18,7 @@ from firstlight.reproduce.objects import PAPER_CLASSES, SIMULATED_CLASSES
 from firstlight.reproduce.parts import PARTS
 from firstlight.reproduce.section import Part
 from firstlight.reproduce.shared import encode_folds, our_folds
-from firstlight.reproduce.workshop import Bench, Report, Workshop, read_json, write_json
+from firstlight.reproduce.workshop import Bench, Report, Workshop, plain, read_json, write_json
 
 __all__ = ["DOCUMENT", "choose_parts", "join", "place", "reproduce"]
 
@@ -142,7 +142,7 @@ def _run_part(part: Part, workshop: Workshop) -> None:
     for stage in part.needs:
         _STAGES[stage](workshop)
     started = time.perf_counter()
-    result = part.measure(workshop)
+    result = plain(part.measure(workshop))
     seconds = time.perf_counter() - started
     path = _path(bench, part)
     before = read_json(path) if path.exists() else {}
