@@ -90,8 +90,7 @@ def usable_objects(curves: LightCurves, labels: NDArray[np.str_]) -> tuple[NDArr
     }
     if len(names) - len(left_out) < 2:
         raise DataError(
-            f"training needs two classes or more of at least {MIN_OBJECTS} objects; "
-            f"left out: {left_out}"
+            f"training needs two classes or more of at least {MIN_OBJECTS} objects; left out: {left_out}"
         )
     return ~np.isin(labels, list(left_out)), left_out
 
