@@ -69,6 +69,8 @@ def test_workers_end_with_the_run_that_started_them(tmp_path, blow):
     place = tmp_path / "worker"
     script = tmp_path / "run.py"
     script.write_text(
+        "import signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it\n"
         "from firstlight.processes import side_by_side\n"
         "from tests.test_processes import wait_long\n"
         f"if __name__ == '__main__':\n    list(side_by_side(wait_long, {{'a': {str(place)!r}}}, 1))\n"
