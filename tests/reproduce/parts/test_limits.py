@@ -1,9 +1,10 @@
 """Scores of an experiment: joined over folds, compared fold by fold, silent objects counted."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from firstlight.reproduce.parts.limits import brief, brief_of, change, folds_of, score_columns
+from firstlight.reproduce.parts.limits import brief, brief_of, change, folds_of, score_columns, written_map
 from firstlight.reproduce.scores import spread
 from firstlight.reproduce.shared import said_of
 from firstlight.reproduce.workshop import plain
@@ -35,3 +36,12 @@ def test_objects_are_summed_and_silent_ones_counted_as_a_share(tiny_bench):
     silent = [float(np.mean(~said.is_classified[fold.test])) for fold in objects.folds]
     assert scores["sixteen"]["not_classified"]["folds"] == pytest.approx(silent, abs=1e-5)
     assert len(score_columns(scores)) == 7
+
+
+def test_a_written_map_holds_every_number_in_the_ink_that_can_be_read():
+    figure, panel = plt.subplots()
+    values = np.array([[0.1, 0.9], [0.5, 0.2]])
+    written_map(panel, values, values < 0.3, ".1f", cmap="cividis", vmin=0.0, vmax=1.0)
+    assert [text.get_text() for text in panel.texts] == ["0.1", "0.9", "0.5", "0.2"]
+    assert [text.get_color() == "white" for text in panel.texts] == [True, False, False, True]
+    plt.close(figure)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from firstlight.bands import BANDS
 from firstlight.evaluate import Predictions
-from firstlight.evaluate.plot_style import ACCENT, FOURTH, INK, MAIN, new_figure, styled
+from firstlight.evaluate.plot_style import ACCENT, FOURTH, MAIN, new_figure, styled
 from firstlight.lightcurves import LightCurves
 from firstlight.reproduce.objects import PAPER_CLASSES
 from firstlight.reproduce.parts.limits import (
@@ -28,6 +28,7 @@ from firstlight.reproduce.parts.limits import (
     mean,
     score_columns,
     tidy,
+    written_map,
 )
 from firstlight.reproduce.scores import scored, spread
 from firstlight.reproduce.section import Part, Picture, Section, Table, plus_minus
@@ -303,18 +304,8 @@ def _classes(honest: Mapping[str, Any]) -> Figure:
     figure = new_figure(0.26 * len(whole) + 1.0)
     panel = figure.subplots()
     limit = max(0.05, float(np.abs(values).max()))
-    image = panel.imshow(values, aspect="auto", cmap="PuOr", vmin=-limit, vmax=limit)
-    for row, column in np.ndindex(values.shape):
-        dark = abs(values[row, column]) > 0.65 * limit
-        panel.text(
-            column,
-            row,
-            f"{values[row, column]:+.2f}",
-            ha="center",
-            va="center",
-            fontsize=7.5,
-            color="white" if dark else INK,
-        )
+    dark = np.abs(values) > 0.65 * limit
+    image = written_map(panel, values, dark, "+.2f", cmap="PuOr", vmin=-limit, vmax=limit)
     panel.set_xticks(range(len(kept)), [_tick(name) for name in kept])
     panel.set_yticks(range(len(whole)), list(whole))
     panel.set_xlabel("bands")

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from firstlight.evaluate import Predictions
@@ -23,6 +24,7 @@ __all__ = [
     "mean",
     "score_columns",
     "tidy",
+    "written_map",
 ]
 
 #: The scores that every curve of a limitation shows.
@@ -123,3 +125,29 @@ def tidy(panel: Axes, x_label: str, y_label: str) -> None:
     panel.set_ylabel(y_label)
     panel.grid()
     panel.tick_params(colors=INK)
+
+
+def written_map(
+    panel: Axes, values: NDArray[np.float64], dark: NDArray[np.bool_], form: str, **colours: Any
+) -> AxesImage:
+    """A matrix in colour with its numbers written into it.
+
+    Parameters
+    ----------
+    panel : Axes
+        Where to.
+    values : float64 array, shape (n_rows, n_columns)
+        What to show.
+    dark : bool array, of the same shape
+        Where the colour is dark, so that the number is written in white.
+    form : str
+        Format of the numbers, such as ``"+.2f"``.
+    **colours
+        Colour map and its limits, as for ``imshow``.
+    """
+    image = panel.imshow(values, aspect="auto", **colours)
+    for row, column in np.ndindex(values.shape):
+        ink = "white" if dark[row, column] else INK
+        words = format(values[row, column], form)
+        panel.text(column, row, words, ha="center", va="center", fontsize=7.5, color=ink)
+    return image

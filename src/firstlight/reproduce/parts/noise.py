@@ -28,6 +28,7 @@ from firstlight.reproduce.parts.limits import (
     mean,
     score_columns,
     tidy,
+    written_map,
 )
 from firstlight.reproduce.scores import scored, spread
 from firstlight.reproduce.section import Part, Picture, Section, Table, plus_minus
@@ -338,18 +339,7 @@ def _classes(stated: list[dict[str, Any]]) -> Figure:
     values = np.array([[mean(step["f1"][name]) for step in stated] for name in names])
     figure = new_figure(0.26 * len(names) + 0.9, 6.0)
     panel = figure.subplots()
-    image = panel.imshow(values, aspect="auto", cmap="cividis", vmin=0.0, vmax=1.0)
-    for row, column in np.ndindex(values.shape):
-        bright = values[row, column] > 0.55
-        panel.text(
-            column,
-            row,
-            f"{values[row, column]:.2f}",
-            ha="center",
-            va="center",
-            fontsize=7.5,
-            color=INK if bright else "white",
-        )
+    image = written_map(panel, values, values <= 0.55, ".2f", cmap="cividis", vmin=0.0, vmax=1.0)
     panel.set_xticks(range(len(stated)), [f"{step['ratio']:g}" for step in stated])
     panel.set_yticks(range(len(names)), names)
     panel.set_xlabel("S/N, share of what it was")
