@@ -30,9 +30,7 @@ __all__ = [
 ]
 
 RedshiftMode = Literal["photo", "spec", "none"]
-
 _ABSENT: Any = None  # stands for "not given" until __post_init__ fills the column
-
 DETECTION_SNR = 5.0  # the difference-imaging threshold of LSST and PLAsTiCC
 SPEC_REDSHIFT_ERR = 1e-3  # a spectroscopic host redshift, peculiar velocity included
 
