@@ -115,7 +115,7 @@ def test_other_labels_train_anew(crossval, sample, sample_labels, monkeypatch):
 
 
 def test_other_code_trains_anew(crossval, sample, sample_labels, monkeypatch):
-    monkeypatch.setattr("firstlight.crossval._code_digest", lambda: "changed")
+    monkeypatch.setattr("firstlight.crossval.code_digest", lambda: "changed")
     monkeypatch.setattr(Pipeline, "fit", _stop)
     with pytest.raises(TrainedAnewError):
         run_crossval(sample, sample_labels, TINY, crossval[2], n_folds=3, seed=5)

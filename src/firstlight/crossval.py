@@ -41,7 +41,7 @@ from firstlight.pipeline import Pipeline
 from firstlight.processes import side_by_side
 from firstlight.settings import to_table
 
-__all__ = ["evaluate_predictions", "predict_phases", "run_crossval", "run_holdout"]
+__all__ = ["code_digest", "evaluate_predictions", "predict_phases", "run_crossval", "run_holdout"]
 
 Report = Callable[[str, float], None]
 
@@ -70,7 +70,7 @@ class _Task:
             str(self.seed),
         ]
         parts += [",".join(self.curves.object_id[index]) for index in self.fold]
-        parts += [self.curves.fingerprint, ",".join(self.labels), _code_digest()]
+        parts += [self.curves.fingerprint, ",".join(self.labels), code_digest()]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -427,7 +427,7 @@ def _conclude(tasks: list[_Task], protocol: str, title: str, out: Path) -> dict[
 
 
 @cache
-def _code_digest() -> str:
+def code_digest() -> str:
     """sha256 of the package's own source: results of other code are not taken up."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):

@@ -40,6 +40,7 @@ from firstlight.model import Encoder, Latents, train_encoder
 from firstlight.preprocess import preprocess
 from firstlight.preprocess.contrast import CONTRAST_NAMES, contrasts
 from firstlight.preprocess.steps import CONTEXT_NAMES, make_steps
+from firstlight.processes import silent
 from firstlight.settings import from_table, to_table
 from firstlight.taxonomy import CLASSES
 
@@ -171,7 +172,7 @@ class Pipeline:
         DataError
             If lengths disagree or fewer than two classes remain.
         """
-        report = progress or _silent
+        report = progress or silent
         rng = np.random.default_rng(seed)
         labels = np.asarray(labels, dtype=np.str_)
         usable, dropped = usable_objects(curves, labels)
@@ -289,7 +290,7 @@ class Pipeline:
             If the pipeline was neither fitted nor loaded.
         """
         self._fitted()
-        report = progress or _silent
+        report = progress or silent
         if self.info.get("redshift") == "none":  # trained blind: a stated redshift would mislead it
             curves = curves.with_redshift("none")
         ready = preprocess(curves, self.config.preprocess)
@@ -557,10 +558,6 @@ def _not_trained() -> NotFittedError:
 def _evidence(latents: Latents, proba: NDArray[np.float64] | None = None) -> Evidence:
     """What the anomaly score is told beside the rows."""
     return Evidence(np.hstack([latents.mean, latents.log_var]), latents.recon_error, proba)
-
-
-def _silent(stage: str, fraction: float) -> None:
-    """Report nothing."""
 
 
 def _jobs(jobs: int | None) -> int:

@@ -10,7 +10,7 @@ from queue import Empty
 from threading import Thread
 from typing import Any, TypeVar
 
-__all__ = ["side_by_side"]
+__all__ = ["side_by_side", "silent"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -79,12 +79,16 @@ def side_by_side(
                 _drain(queue, report)
                 for future in done:
                     yield names[future], future.result()
-        except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
-            if not isinstance(error, Exception):  # interrupted: do not wait for what is running
-                for child in multiprocessing.active_children():
-                    child.terminate()
+        except (KeyboardInterrupt, GeneratorExit):  # do not wait for what is running
+            for child in multiprocessing.active_children():
+                child.terminate()
             raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def silent(stage: str, fraction: float) -> None:
+    """Report nothing: stands where nobody asked to be told."""
 
 
 # --- private --------------------------------------------------------------------

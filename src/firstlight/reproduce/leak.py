@@ -32,6 +32,10 @@ class LeakyRows(NamedTuple):
     test: NDArray[np.int64]
     shared: float
 
+    def counts(self) -> dict[str, float]:
+        """How many rows were trained and tested on, and the fraction `shared`, for the JSON."""
+        return {"n_train": len(self.train), "n_test": len(self.test), "shared": self.shared}
+
 
 def leaky_rows(
     labels: NDArray[np.str_],

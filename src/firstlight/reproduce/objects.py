@@ -24,6 +24,7 @@ from firstlight.taxonomy import CLASSES
 __all__ = [
     "FOLLOW_UP_MAG",
     "PAPER_CLASSES",
+    "PAPER_COLUMNS",
     "SIMULATED_CLASSES",
     "Objects",
     "assemble",
@@ -35,6 +36,9 @@ SIMULATED_CLASSES = ("CaRT", "ILOT", "PISN")
 
 #: The paper's sixteen classes, in the order of the taxonomy.
 PAPER_CLASSES = tuple(name for name in CLASSES if name != "KN")
+
+#: Their columns among those of all classes.
+PAPER_COLUMNS = [CLASSES.index(name) for name in PAPER_CLASSES]
 
 #: PLAsTiCC's training set is what a spectroscopic campaign would have followed; simulated
 #: objects pass one like it, near those fitted to real SLSN-I and SNIa in the part ``simulated``.

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from firstlight import __version__
+from firstlight.crossval import code_digest
 from firstlight.errors import FirstlightError, PartsFailedError, SettingsError
 from firstlight.reproduce.objects import PAPER_CLASSES, SIMULATED_CLASSES
 from firstlight.reproduce.parts import PARTS
@@ -149,7 +150,13 @@ def _run_part(part: Part, workshop: Workshop) -> None:
     if before.get("identity") == _identity(bench) and before.get("result") == result:
         seconds = max(seconds, before["seconds"])  # taken up from disk: the first run's time stands
     write_json(
-        path, {"identity": _identity(bench), "seconds": round(seconds, 1), "code": _code(), "result": result}
+        path,
+        {
+            "identity": _identity(bench),
+            "seconds": round(seconds, 1),
+            "code": code_digest()[:12],
+            "result": result,
+        },
     )
 
 
@@ -160,11 +167,3 @@ def _path(bench: Bench, part: Part) -> Path:
 def _identity(bench: Bench) -> str:
     parts = (__version__, repr(bench.scale), str(bench.seed), bench.objects.fingerprint)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _code() -> str:
-    """Digest of the package's sources, so that a reader sees which parts one code has made."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.parent.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]

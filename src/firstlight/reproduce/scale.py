@@ -32,6 +32,11 @@ class Scale:
     encoder_epochs: int
     preset: str
 
+    @property
+    def is_full(self) -> bool:
+        """Whether everything is computed; every other scale counts as quick."""
+        return self.name == FULL.name
+
 
 #: About two hours on two cores.
 FULL = Scale(name="full", n_real=None, n_simulated=200, n_folds=5, encoder_epochs=40, preset="default")

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.evaluate import score
-from firstlight.reproduce.objects import PAPER_CLASSES
+from firstlight.reproduce.objects import PAPER_CLASSES, PAPER_COLUMNS
 from firstlight.taxonomy import CLASSES
 
 __all__ = ["HEADLINE", "scored", "spread", "spread_of"]
@@ -15,7 +15,6 @@ __all__ = ["HEADLINE", "scored", "spread", "spread_of"]
 #: The numbers that the paper prints of a whole set, and the log-loss.
 HEADLINE = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_auc", "log_loss")
 
-_COLUMNS = [CLASSES.index(name) for name in PAPER_CLASSES]
 _PER_CLASS = ("precision", "recall", "f1", "auc")
 
 
@@ -39,7 +38,7 @@ def scored(
         ``sixteen`` and ``real``, each with `HEADLINE`, ``n_objects``, ``per_class`` (precision,
         recall, f1, auc, n) and ``confusion`` (rows the truth, columns `PAPER_CLASSES`).
     """
-    proba = proba[:, _COLUMNS] if proba.shape[1] == len(CLASSES) else proba
+    proba = proba[:, PAPER_COLUMNS] if proba.shape[1] == len(CLASSES) else proba
     return {"sixteen": _scores(labels, proba), "real": _scores(labels[~simulated], proba[~simulated])}
 
 

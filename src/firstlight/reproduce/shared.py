@@ -24,7 +24,7 @@ from firstlight.evaluate import (
     read_predictions,
     write_predictions,
 )
-from firstlight.model import EncoderConfig, train_encoder
+from firstlight.model import train_encoder
 from firstlight.pipeline import Pipeline
 from firstlight.preprocess import preprocess
 from firstlight.reproduce.workshop import Bench, Report, Workshop
@@ -36,7 +36,9 @@ __all__ = [
     "our_folds",
     "pipeline_of",
     "said_of",
+    "seed_config",
     "train_autoencoder",
+    "with_training",
 ]
 
 ENCODE, OURS = "encode", "ours"
@@ -96,10 +98,14 @@ def train_autoencoder(
 
 def seed_config(bench: Bench, **changes: Any) -> PipelineConfig:
     """The preset ``seed`` with the epochs of this reproduction; `changes` go to its network."""
-    config = load_preset("seed")
-    encoder: EncoderConfig = config.encoder
-    train = replace(encoder.train, epochs=bench.scale.encoder_epochs)
-    return replace(config, encoder=replace(encoder, vae=replace(encoder.vae, **changes), train=train))
+    config = with_training(load_preset("seed"), epochs=bench.scale.encoder_epochs)
+    return replace(config, encoder=replace(config.encoder, vae=replace(config.encoder.vae, **changes)))
+
+
+def with_training(config: PipelineConfig, **changes: Any) -> PipelineConfig:
+    """The same settings with other choices of the encoder's training, such as its epochs."""
+    encoder = config.encoder
+    return replace(config, encoder=replace(encoder, train=replace(encoder.train, **changes)))
 
 
 def encode_folds(workshop: Workshop) -> dict[str, Any]:

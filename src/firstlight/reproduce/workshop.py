@@ -20,7 +20,7 @@ import numpy as np
 from firstlight import __version__
 from firstlight.data.atomic import replacing
 from firstlight.errors import DataError
-from firstlight.processes import side_by_side
+from firstlight.processes import side_by_side, silent
 from firstlight.reproduce.objects import Objects, make_objects
 from firstlight.reproduce.scale import Scale
 
@@ -88,7 +88,7 @@ class Workshop:
     def __init__(self, bench: Bench, jobs: int = 1, report: Report | None = None) -> None:
         self.bench = bench
         self.jobs = jobs
-        self.report: Report = report or _silent
+        self.report: Report = report or silent
 
     def map(self, stage: str, work: Work[Item], items: Mapping[str, Item]) -> dict[str, Any]:
         """Results of ``work(bench, item, report)`` for every item, computed where not at hand.
@@ -206,7 +206,3 @@ def _stored(path: Path, identity: str) -> dict[str, Any] | None:
 def _run(todo: tuple[Work[Item], Bench, Item], report: Report) -> Any:
     work, bench, item = todo
     return work(bench, item, report)
-
-
-def _silent(stage: str, fraction: float) -> None:
-    """Report nothing."""

@@ -20,6 +20,7 @@ from firstlight.evaluate.compare import N_RESAMPLES, compare
 from firstlight.lightcurves import LightCurves, RedshiftMode
 from firstlight.model import train_encoder
 from firstlight.preprocess import preprocess
+from firstlight.processes import silent
 from firstlight.settings import to_table, to_toml
 from firstlight.taxonomy import CLASSES
 from firstlight.tune.study import (
@@ -95,7 +96,7 @@ def run_tuning(
     settings = settings or TuneConfig()
     settings.check()
     check_tunable(config)
-    report = progress or _silent
+    report = progress or silent
     train, held, test = _learn(curves, labels, config, out, redshift, seed, report)
     base = config.classifier.seed_booster
     learn = TuneRows.concatenate([train, held])
@@ -135,10 +136,6 @@ def check_tunable(config: PipelineConfig) -> None:
 
 
 # --- private --------------------------------------------------------------------
-
-
-def _silent(stage: str, fraction: float) -> None:
-    """Report nothing."""
 
 
 def _said(

@@ -29,7 +29,7 @@ from firstlight.classify import SeedBooster, SeedBoosterConfig, to_all_classes
 from firstlight.errors import DataError, MissingExtraError, SettingsError
 from firstlight.evaluate import Fold, check_disjoint, stratified_folds
 from firstlight.evaluate.compare import object_losses
-from firstlight.processes import side_by_side
+from firstlight.processes import side_by_side, silent
 from firstlight.settings import to_table
 
 __all__ = ["LOGARITHMIC", "PARAMETERS", "TuneConfig", "TuneRows", "Tuning", "fit_rows", "need_optuna", "tune"]
@@ -221,7 +221,7 @@ def tune(
     config = config or TuneConfig()
     config.check()
     task = _make_task(rows, path, config, base or SeedBoosterConfig(), seed)
-    report = progress or _silent
+    report = progress or silent
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone(path), _as_data_error(path), _study(task) as study:
         for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
@@ -446,7 +446,3 @@ def _as_data_error(path: Path) -> Iterator[None]:
         raise DataError(
             f"cannot use the study {path}: {cause}; free space, or delete the file to start anew"
         ) from error
-
-
-def _silent(stage: str, fraction: float) -> None:
-    """Report nothing."""

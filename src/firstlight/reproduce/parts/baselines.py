@@ -115,7 +115,7 @@ class LeakyTrial:
 def measure(workshop: Workshop) -> dict[str, Any]:
     """Fit and score every baseline on every fold, and those of the paper by its own protocol."""
     bench = workshop.bench
-    amounts = FULL if bench.scale.name == "full" else QUICK
+    amounts = FULL if bench.scale.is_full else QUICK
     make_inputs(workshop)
     folds = range(bench.scale.n_folds)
     items = {
@@ -194,11 +194,7 @@ def leaky_trial(bench: Bench, item: LeakyTrial, report: Report) -> dict[str, Any
         answer = _scikit(item.method, item.amounts, X, objects.labels, rows.train, rows.test)
     labels = objects.labels[rows.test]
     result = scored(labels, answer.proba, objects.simulated[rows.test])["sixteen"]
-    return {metric: result[metric] for metric in METRICS} | {
-        "n_train": len(rows.train),
-        "n_test": len(rows.test),
-        "shared": rows.shared,
-    }
+    return {metric: result[metric] for metric in METRICS} | rows.counts()
 
 
 # --- classifiers ----------------------------------------------------------------

@@ -84,7 +84,7 @@ _BOOSTER = LightGBMConfig(learning_rate=0.1, leaves=15, feature_fraction=0.2, ma
 
 def amounts_of(bench: Bench) -> Amounts:
     """Amounts at the scale of a bench."""
-    return FULL_AMOUNTS if bench.scale.name == "full" else QUICK_AMOUNTS
+    return FULL_AMOUNTS if bench.scale.is_full else QUICK_AMOUNTS
 
 
 @dataclass(frozen=True)

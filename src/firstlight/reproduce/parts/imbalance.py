@@ -85,7 +85,7 @@ class Trial:
 def measure(workshop: Workshop) -> dict[str, Any]:
     """Fit both learners with every kind of help on every fold, and by the paper's protocol."""
     bench = workshop.bench
-    amounts = FULL if bench.scale.name == "full" else QUICK
+    amounts = FULL if bench.scale.is_full else QUICK
     folds = {
         "boosting": range(bench.scale.n_folds),
         "lightgbm": range(min(amounts.lightgbm_folds, bench.scale.n_folds)),
@@ -158,9 +158,7 @@ def leaky_trial(bench: Bench, amounts: Amounts, report: Report) -> dict[str, Any
     return {metric: result[metric] for metric in METRICS} | {
         "f1": {name: values["f1"] for name, values in result["per_class"].items()},
         "confusion": result["confusion"],
-        "n_train": len(rows.train),
-        "n_test": len(rows.test),
-        "shared": rows.shared,
+        **rows.counts(),
     }
 
 

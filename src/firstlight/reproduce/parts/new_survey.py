@@ -87,7 +87,7 @@ def measure(workshop: Workshop) -> dict[str, Any]:
             "https://github.com/COINtoolbox/ActSNClass)"
         )
         return nothing | {"skipped": reason, "protocol": "nothing was computed"}
-    amounts = FULL if bench.scale.name == "full" else QUICK
+    amounts = FULL if bench.scale.is_full else QUICK
     files, n_folds = digest(bench.snpcc), bench.scale.n_folds
     draws = {f"draw-{k + 1}": Draw(k, k % n_folds, amounts, files) for k in range(amounts.draws)}
     shown = workshop.map(LOOK, look, {"look": (amounts, files)})["look"]

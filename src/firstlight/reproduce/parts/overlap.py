@@ -17,7 +17,7 @@ from firstlight.classify import LightGBMBooster, LightGBMConfig, to_all_classes
 from firstlight.evaluate import PHASES, Predictions, check_disjoint, phase_name
 from firstlight.evaluate.operating import roc_auc
 from firstlight.lightcurves import RedshiftMode
-from firstlight.reproduce.objects import PAPER_CLASSES
+from firstlight.reproduce.objects import PAPER_CLASSES, PAPER_COLUMNS
 from firstlight.reproduce.parts.limits import brief, brief_of, change, folds_of, mean, score_columns
 from firstlight.reproduce.parts.overlap_plots import help_curves, pair_curves
 from firstlight.reproduce.scores import spread
@@ -42,7 +42,6 @@ ORDERS = ("entropy", "random", "perfect")
 _REPEATS = 20  # random orders that are averaged
 
 _N_PAIRS = 8
-_COLUMNS = [CLASSES.index(name) for name in PAPER_CLASSES]
 _RETRAINED = LightGBMConfig(rounds=100, learning_rate=0.1, leaves=15, feature_fraction=0.2, max_bin=63)
 
 
@@ -70,7 +69,7 @@ class Retrained:
 def measure(workshop: Workshop) -> dict[str, Any]:
     """Confused pairs by phase, skill by redshift, skill by share of spectra."""
     bench = workshop.bench
-    n_folds, full = bench.scale.n_folds, bench.scale.name == "full"
+    n_folds, full = bench.scale.n_folds, bench.scale.is_full
     phases = (2.0, 8.0, 32.0, np.inf) if full else (8.0, np.inf)
     asked = {
         f"fold-{k + 1}-{mode}-{phase_name(days)}": Ask(k, mode, days)
@@ -131,7 +130,7 @@ def _photo(bench: Bench, days: float) -> list[dict[str, Any]]:
 
 def _tell(bench: Bench, test: NDArray[np.int64], said: Predictions) -> dict[str, Any]:
     labels, simulated = bench.objects.labels[test], bench.objects.simulated[test]
-    proba = said.proba[:, _COLUMNS]
+    proba = said.proba[:, PAPER_COLUMNS]
     return {
         "scores": brief(labels, said, simulated),
         "confusion": _confusion(labels, proba).tolist(),
@@ -287,7 +286,7 @@ def _spectra(bench: Bench, days: float) -> dict[str, Any]:
     for k, fold in enumerate(objects.folds):
         test = fold.test[~objects.simulated[fold.test]]
         truth = np.array([PAPER_CLASSES.index(name) for name in objects.labels[test].tolist()])
-        proba = said.proba[test][:, _COLUMNS]
+        proba = said.proba[test][:, PAPER_COLUMNS]
         by_fold.append(_served(truth, proba, bench.rng("spectra", k)))
     for order in ORDERS:
         for column, score in enumerate(("accuracy", "macro_f1")):

@@ -23,7 +23,7 @@ from firstlight.evaluate.operating import roc_auc, roc_curve
 from firstlight.evaluate.printed import PRINTED, PRINTED_PER_CLASS
 from firstlight.reproduce.booster import PLAIN, fold_proba
 from firstlight.reproduce.leak import leaky_rows
-from firstlight.reproduce.objects import PAPER_CLASSES, SIMULATED_CLASSES, Objects
+from firstlight.reproduce.objects import PAPER_CLASSES, PAPER_COLUMNS, SIMULATED_CLASSES, Objects
 from firstlight.reproduce.parts.per_class_pattern import find_pattern
 from firstlight.reproduce.parts.per_class_show import leakage_sentences, show
 from firstlight.reproduce.scores import scored, spread, spread_of
@@ -57,7 +57,6 @@ ARMS: Mapping[str, str] = MappingProxyType(
 )
 STAGE = "per-class"
 _HEADLINE = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_auc")
-_COLUMNS = [CLASSES.index(name) for name in PAPER_CLASSES]
 
 #: False positive rates at which ROC curves are kept: dense where the curve is read.
 RATES = np.unique(np.concatenate([[0.0], np.logspace(-3.5, 0.0, 52), np.linspace(0.04, 1.0, 25)]).round(5))
@@ -254,7 +253,7 @@ def measure(workshop: Workshop) -> dict[str, Any]:
 
 def _trials(bench: Bench) -> dict[str, Trial]:
     """All trainings, the slow ones first."""
-    amount = AMOUNT_FULL if bench.scale.name == "full" else AMOUNT_QUICK
+    amount = AMOUNT_FULL if bench.scale.is_full else AMOUNT_QUICK
     n_folds = bench.scale.n_folds
     items = {}
     for arm, n in (("leak", amount.leaky), ("training", amount.arms), ("objects", amount.arms)):
@@ -301,7 +300,7 @@ def _tried(bench: Bench, trial: Trial, report: Report) -> dict[str, Any]:
 
 
 def _tested(objects: Objects, test: NDArray[np.int64], proba: NDArray[np.float64]) -> dict[str, Any]:
-    labels, proba = objects.labels[test], proba[:, _COLUMNS]
+    labels, proba = objects.labels[test], proba[:, PAPER_COLUMNS]
     return {"scores": scored(labels, proba, objects.simulated[test]), "roc": _roc(labels, proba)}
 
 

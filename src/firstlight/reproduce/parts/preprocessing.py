@@ -30,7 +30,7 @@ from firstlight.reproduce.objects import PAPER_CLASSES, Objects
 from firstlight.reproduce.parts import preprocessing_plots as plots
 from firstlight.reproduce.scores import HEADLINE, scored, spread, spread_of
 from firstlight.reproduce.section import Part, Picture, Section, Table, plus_minus
-from firstlight.reproduce.shared import Autoencoder, seed_config, train_autoencoder
+from firstlight.reproduce.shared import Autoencoder, seed_config, train_autoencoder, with_training
 from firstlight.reproduce.workshop import Bench, Report, Workshop
 
 __all__ = ["CLEANINGS", "PART", "REFERENCE", "VARIANTS", "Trial", "Variant", "measure", "show"]
@@ -253,9 +253,7 @@ def _epochs(bench: Bench) -> int:
 def _skill(workshop: Workshop, n_folds: int) -> dict[str, list[dict[str, Any]]]:
     """Scores of every variant on every fold, as from `scored`."""
     bench = workshop.bench
-    base = seed_config(bench)
-    train = replace(base.encoder.train, epochs=_epochs(bench))
-    base = replace(base, encoder=replace(base.encoder, train=train))
+    base = with_training(seed_config(bench), epochs=_epochs(bench))
     items = {
         f"{name}-fold-{k + 1}": Trial(
             fold=k,

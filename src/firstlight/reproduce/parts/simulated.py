@@ -18,7 +18,13 @@ from firstlight.data.sample import PAPER_FREQUENCIES, sample_by_frequency
 from firstlight.evaluate import Predictions
 from firstlight.evaluate.printed import PRINTED, PRINTED_F1, PRINTED_PRECISION, PRINTED_RECALL
 from firstlight.lightcurves import LightCurve, LightCurves
-from firstlight.reproduce.objects import FOLLOW_UP_MAG, PAPER_CLASSES, SIMULATED_CLASSES, Objects
+from firstlight.reproduce.objects import (
+    FOLLOW_UP_MAG,
+    PAPER_CLASSES,
+    PAPER_COLUMNS,
+    SIMULATED_CLASSES,
+    Objects,
+)
 from firstlight.reproduce.parts.per_class import leaky_scores
 from firstlight.reproduce.parts.simulated_section import (
     CHECKED,
@@ -35,11 +41,9 @@ from firstlight.reproduce.shared import pipeline_of, said_of
 from firstlight.reproduce.workshop import Bench, Report, Workshop
 from firstlight.simulate import SimulateConfig, SimulatedSet, simulate
 from firstlight.simulate.template import find_template
-from firstlight.taxonomy import CLASSES
 
 __all__ = ["CHECKED", "PART"]
 
-_COLUMNS = [CLASSES.index(name) for name in PAPER_CLASSES]
 _PRINTED = {"precision": PRINTED_PRECISION, "recall": PRINTED_RECALL, "f1": PRINTED_F1}
 _BINS = 15
 _SHOWN = 3  # light curves of a class
@@ -111,7 +115,7 @@ class Draw:
 def measure(workshop: Workshop) -> Json:
     """Run all checks; see the module."""
     bench = workshop.bench
-    amounts = _FULL if bench.scale.name == "full" else _QUICK
+    amounts = _FULL if bench.scale.is_full else _QUICK
     kinds = {name: Compare(name, amounts) for name in CHECKED}
     template = find_template()
     if template is not None:
@@ -293,7 +297,7 @@ def fold_of_carriers(objects: Objects, made: SimulatedSet) -> NDArray[np.int64]:
 
 
 def _said(predictions: Predictions, class_name: str) -> Json:
-    proba = predictions.proba[:, _COLUMNS]
+    proba = predictions.proba[:, PAPER_COLUMNS]
     proba = proba / proba.sum(axis=1, keepdims=True)
     label = proba.argmax(axis=1)
     n, k = len(proba), PAPER_CLASSES.index(class_name)

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.classify.seed_booster import SeedBoosterConfig
-from firstlight.config import PipelineConfig
 from firstlight.evaluate.printed import PRINTED_TABLE_1
 from firstlight.model.train import active_latents
 from firstlight.reproduce.booster import PLAIN, fold_proba, leaky_proba
@@ -23,7 +22,7 @@ from firstlight.reproduce.parts.table_1_plots import draw_curve
 from firstlight.reproduce.parts.table_1_words import what_it_says
 from firstlight.reproduce.scores import scored, spread, spread_of
 from firstlight.reproduce.section import Block, Part, Picture, Section, Table, number, plus_minus
-from firstlight.reproduce.shared import Autoencoder, latents_of, seed_config, train_autoencoder
+from firstlight.reproduce.shared import Autoencoder, latents_of, seed_config, train_autoencoder, with_training
 from firstlight.reproduce.workshop import Bench, Report, Workshop
 
 __all__ = ["PART", "LatentCount"]
@@ -98,11 +97,11 @@ def _measure(workshop: Workshop) -> list[dict[str, Any]]:
 
 
 def _amount(bench: Bench) -> _Amount:
-    return _FULL if bench.scale.name == "full" else _QUICK
+    return _FULL if bench.scale.is_full else _QUICK
 
 
 def _item(bench: Bench, amount: _Amount, n: int, fold: int) -> LatentCount:
-    config = _shorter(seed_config(bench, latent=n), amount.epochs)
+    config = with_training(seed_config(bench, latent=n), epochs=amount.epochs)
     # The leak is a demonstration: one fold of it is enough, and costs as much as the rest.
     rows = amount.leaky_rows if fold == 0 else 0
     return LatentCount(
@@ -111,11 +110,6 @@ def _item(bench: Bench, amount: _Amount, n: int, fold: int) -> LatentCount:
         booster=amount.booster,
         leaky_rows=rows,
     )
-
-
-def _shorter(config: PipelineConfig, epochs: int) -> PipelineConfig:
-    train = replace(config.encoder.train, epochs=epochs)
-    return replace(config, encoder=replace(config.encoder, train=train))
 
 
 def _trained(bench: Bench, item: LatentCount, report: Report) -> dict[str, Any]:

@@ -15,7 +15,14 @@ from firstlight.reproduce.parts.training_plots import draw_losses, draw_settings
 from firstlight.reproduce.parts.training_words import limit, what_it_says
 from firstlight.reproduce.scores import scored, spread, spread_of
 from firstlight.reproduce.section import Block, Part, Picture, Section, Table, number, plus_minus
-from firstlight.reproduce.shared import Autoencoder, encode_folds, latents_of, seed_config, train_autoencoder
+from firstlight.reproduce.shared import (
+    Autoencoder,
+    encode_folds,
+    latents_of,
+    seed_config,
+    train_autoencoder,
+    with_training,
+)
 from firstlight.reproduce.workshop import Bench, Report, Workshop
 
 __all__ = ["PART", "SteadyRate", "Trial", "stop"]
@@ -95,7 +102,7 @@ _FOLD = 0
 def _measure(workshop: Workshop) -> dict[str, Any]:
     """Every trial, the seeds of the printed setting, and early stopping on the long trainings."""
     bench = workshop.bench
-    amount = _FULL if bench.scale.name == "full" else _QUICK
+    amount = _FULL if bench.scale.is_full else _QUICK
     trials = _trials(bench, amount)
     done = workshop.map(STAGE, _trained, trials)
     seeds = [done[f"printed-seed-{number + 1}"] for number in range(amount.seeds)]
@@ -268,9 +275,7 @@ def _patience_row(patience: int, kept: Sequence[Sequence[Mapping[str, float]]]) 
 
 
 def _stopped_trial(bench: Bench) -> Trial:
-    config = seed_config(bench)
-    train = replace(config.encoder.train, patience=TRIED_PATIENCE)
-    config = replace(config, encoder=replace(config.encoder, train=train))
+    config = with_training(seed_config(bench), patience=TRIED_PATIENCE)
     return Trial(setting="patience", value=TRIED_PATIENCE, autoencoder=Autoencoder(_FOLD, config, bench.seed))
 
 

@@ -84,7 +84,7 @@ def measure(workshop: Workshop) -> dict[str, Any]:
         As `show` takes it.
     """
     bench = workshop.bench
-    config = FULL if bench.scale.name == "full" else QUICK
+    config = FULL if bench.scale.is_full else QUICK
     found = tune(
         learning_rows(bench),
         bench.keep(STAGE) / "study.sqlite",
