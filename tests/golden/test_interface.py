@@ -1,0 +1,130 @@
+"""What users and their scripts rely on: options, columns, keys, bundle files and presets."""
+
+import hashlib
+import json
+from importlib import resources
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import typer
+
+from firstlight import CLASSES, load_preset
+from firstlight.cli import app
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+def test_commands_keep_their_options(golden):
+    group = typer.main.get_command(app)
+    found = {"": _parameters(group)}
+    for name, command in sorted(group.commands.items()):
+        found[name] = _parameters(command)
+    golden.check("options.json", found)
+
+
+def _parameters(command) -> dict[str, list[str]]:
+    options = [p for p in command.params if p.param_type_name == "option"]
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    return {
+        "arguments": [p.metavar or p.name.upper() for p in arguments],
+        "options": sorted(name for p in options for name in (*p.opts, *p.secondary_opts)),
+        "required": sorted(p.opts[0] for p in options if p.required),
+    }
+
+
+@pytest.fixture(scope="module")
+def results(firstlight, sample_files, tmp_path_factory) -> Path:
+    """A folder with predictions of the bundle fast on the sample, in each format, and their evaluation."""
+    folder = tmp_path_factory.mktemp("results")
+    curves, metadata = sample_files
+    for suffix in ("csv", "parquet", "jsonl"):
+        out = folder / f"classes.{suffix}"
+        firstlight(
+            *("classify", curves, "--metadata", metadata, "--bundle", "fast", "--jobs", 1, "--out", out)
+        )
+    firstlight(
+        *("evaluate", folder / "classes.parquet", "--truth", metadata, "--out", folder, "--jobs", 1),
+        *("--data", curves, "--metadata", metadata, "--bundle", "fast"),
+    )
+    return folder
+
+
+def test_predictions_keep_their_columns(golden, results):
+    schema = pq.read_schema(results / "classes.parquet")
+    with (results / "classes.jsonl").open() as file:
+        keys = list(json.loads(file.readline()))
+    golden.check(
+        "classify_columns.json",
+        {
+            "csv": pd.read_csv(results / "classes.csv", nrows=0).columns.tolist(),
+            "parquet": [[field.name, str(field.type)] for field in schema],
+            "jsonl": keys,
+        },
+    )
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_predictions_are_written_as_recorded(golden, results, suffix):
+    content = (results / f"classes.{suffix}").read_bytes()
+    golden.check(f"classify_{suffix}.json", {"sha256": hashlib.sha256(content).hexdigest()})
+
+
+@pytest.fixture(scope="module")
+def metrics(results):
+    return json.loads((results / "metrics.json").read_text())
+
+
+def test_metrics_keep_their_keys(golden, metrics):
+    golden.check("metrics_keys.json", _paths(metrics))
+
+
+def _paths(value: object, place: str = "") -> dict[str, str]:
+    """Type of every value by its path; elements of a list, classes, phases and libraries share one each."""
+    if isinstance(value, dict):
+        return {
+            path: kind
+            for key, part in value.items()
+            for path, kind in _paths(part, f"{place}/{_collective(key, place)}").items()
+        }
+    if isinstance(value, list):
+        return {path: kind for part in value for path, kind in _paths(part, f"{place}[]").items()}
+    return {place: type(value).__name__}
+
+
+def _collective(key: str, place: str) -> str:
+    if key in CLASSES:
+        return "<class>"
+    return {"/by_phase": "<phase>", "/versions": "<library>"}.get(place, key)
+
+
+def test_metrics_have_the_recorded_values(golden, metrics):
+    found = _overall(metrics)
+    found |= metrics["per_class"]
+    found |= {f"{phase} d": _overall(part) for phase, part in metrics["by_phase"].items()}
+    golden.check("metrics_values.json", found)
+
+
+def _overall(scores: dict[str, object]) -> dict[str, object]:
+    """Scores over all classes."""
+    return {key: value for key, value in scores.items() if isinstance(value, dict) and "mean" in value}
+
+
+def test_shipped_bundles_are_byte_identical(golden):
+    folder = resources.files("firstlight") / "models"
+    with resources.as_file(folder) as models:
+        files = sorted(path for path in models.rglob("*") if path.is_file() and path.parent != models)
+        found = {
+            path.relative_to(models).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in files
+        }
+    golden.check("bundle_files.json", found)
+
+
+@pytest.mark.parametrize("name", ["default", "fast", "quick", "seed", "seed-printed"])
+@pytest.mark.parametrize("spelling", ["{}", "every-key-of-{}"])
+def test_presets_of_the_past_load_and_mean_the_same(name, spelling, tmp_path):
+    copy = tmp_path / f"{name}.toml"  # the file's name is the preset's, where the file gives none
+    copy.write_bytes((PRESETS / f"{spelling.format(name)}.toml").read_bytes())
+    assert load_preset(str(copy)) == load_preset(name)
