@@ -21,8 +21,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import firstlight
 from firstlight import LightCurves, Pipeline, load_plasticc, load_preset, score
-from firstlight.evaluate import METRICS, hash_split
+from firstlight.metrics import METRICS
 from firstlight.preprocess import PreprocessConfig
+from firstlight.splits import hash_split
 
 OUT = Path(__file__).parent.parent / "docs" / "results"
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {

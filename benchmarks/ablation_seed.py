@@ -30,9 +30,9 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 import firstlight
 from firstlight.data import load_plasticc
+from firstlight.encoder import Encoder, EncoderConfig, active_latents, train_encoder
+from firstlight.encoder.steps import make_steps
 from firstlight.lightcurves import LightCurves
-from firstlight.model import Encoder, EncoderConfig, active_latents, train_encoder
-from firstlight.preprocess.steps import make_steps
 
 OUT = Path(__file__).parent.parent / "docs" / "results" / "ablation-seed.json"
 TRAIN, DEVELOPMENT = (0.0, 0.6), (0.6, 0.8)
@@ -167,8 +167,8 @@ def reconstruction(encoder: Encoder, curves: LightCurves) -> dict[str, Any]:
     """Chi2 a point of the light curves drawn from the latent means, by peak signal to noise."""
     import torch
 
-    from firstlight.model.train import _batch, _make_targets
-    from firstlight.model.vae import RnnVae
+    from firstlight.encoder.train import _batch, _make_targets
+    from firstlight.encoder.vae import RnnVae
 
     model = RnnVae(encoder.config.vae)
     model.load_state_dict({name: torch.from_numpy(value) for name, value in encoder.weights.items()})

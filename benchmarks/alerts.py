@@ -29,17 +29,10 @@ import fastavro
 import numpy as np
 
 import firstlight
-from firstlight.stream import (
-    Alert,
-    AntaresCodec,
-    ConfluentCodec,
-    JsonLinesCodec,
-    LasairCodec,
-    MemorySchemas,
-)
-from firstlight.stream.avro_decode import SelectiveDecoder
-from firstlight.stream.avro_schema import field_paths
-from firstlight.stream.layouts import read_record, resolve_layout
+from firstlight.stream import Alert, AntaresCodec, ConfluentCodec, JsonLinesCodec, LasairCodec, MemorySchemas
+from firstlight.stream.alerts.layouts import read_record, resolve_layout
+from firstlight.stream.avro.decode import SelectiveDecoder
+from firstlight.stream.avro.schema import field_paths
 
 OUT = Path(__file__).parent / "results" / "alerts.json"
 SCHEMA_ID = 1000

@@ -33,12 +33,13 @@ from sklearn.metrics import roc_auc_score
 import firstlight
 from anomaly_rows import LEFT_OUT, ROWS, VIEWS
 from firstlight import load_preset
-from firstlight.classify import CLASSIFIERS, AnomalyConfig, AnomalyScorer, PhaseCalibrator
-from firstlight.classify.anomaly import PARTS, Evidence
-from firstlight.classify.isolation import ClassIsolation
-from firstlight.evaluate.plot_style import ACCENT, INK, MAIN, panel_grid, save_figure, styled
-from firstlight.preprocess.contrast import CONTRAST_NAMES, contrasts
-from firstlight.preprocess.steps import CONTEXT_NAMES
+from firstlight.anomaly import AnomalyConfig, AnomalyScorer, Evidence
+from firstlight.anomaly.isolation import ClassIsolation
+from firstlight.anomaly.scorer import PARTS
+from firstlight.classify import CLASSIFIERS, PhaseCalibrator
+from firstlight.encoder.contrast import CONTRAST_NAMES, contrasts
+from firstlight.encoder.steps import CONTEXT_NAMES
+from firstlight.report.style import ACCENT, INK, MAIN, panel_grid, save_figure, styled
 
 OUT = Path(__file__).parent / "results" / "anomaly.json"
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "anomaly.png"

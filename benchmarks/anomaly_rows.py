@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from firstlight import LightCurves, load_plasticc, load_preset
-from firstlight.config import PipelineConfig
-from firstlight.evaluate import hash_split, validation_part
+from firstlight.encoder import Encoder, train_encoder
+from firstlight.encoder.steps import make_steps
 from firstlight.features import Templates, extract
-from firstlight.model import Encoder, train_encoder
+from firstlight.pipeline import PipelineConfig
 from firstlight.preprocess import preprocess
-from firstlight.preprocess.steps import make_steps
 from firstlight.simulate import augment, truncate
+from firstlight.splits import hash_split, validation_part
 
 LEFT_OUT = ("KN", "TDE", "SLSN-I", "muLens-Single")
 ROWS = Path("runs/anomaly")

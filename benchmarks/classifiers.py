@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 from sklearn.ensemble import GradientBoostingClassifier
 
 import firstlight
+from firstlight.classify.forest import Forest, softmax
+from firstlight.classify.gradient import _forest_of
 from firstlight.classify.lightgbm_text import compact, read_forest
-from firstlight.classify.seed_booster import _forest_of
-from firstlight.classify.trees import Forest, softmax
 
 OUT = Path(__file__).parent / "results" / "classifiers.json"
 N_CLASSES, N_ROUNDS, N_FEATURES, N_ROWS = 16, 300, 80, 4096

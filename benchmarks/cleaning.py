@@ -24,10 +24,10 @@ from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
 import firstlight
 from firstlight.bands import N_BANDS
 from firstlight.data import load_plasticc
-from firstlight.evaluate import score
 from firstlight.lightcurves import LightCurves
+from firstlight.metrics import score
 from firstlight.preprocess import CleanConfig, PreprocessConfig, asinh_magnitude, keep_mask, preprocess
-from firstlight.reproduce.cleaning import removed, share
+from firstlight_paper.cleaning import removed, share
 
 OUT = Path(__file__).parent.parent / "docs" / "results" / "cleaning.json"
 SEED = 0

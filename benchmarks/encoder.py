@@ -23,10 +23,10 @@ import numpy as np
 import torch
 
 import firstlight
+from firstlight.encoder import Encoder, EncoderConfig
+from firstlight.encoder.steps import make_steps
+from firstlight.encoder.vae import RnnVae
 from firstlight.lightcurves import LightCurves
-from firstlight.model import Encoder, EncoderConfig
-from firstlight.model.vae import RnnVae
-from firstlight.preprocess.steps import make_steps
 
 OUT = Path(__file__).parent / "results" / "encoder.json"
 N_OBJECTS, N_OBS, N_DAYS = 2000, 181, 950.0  # PLAsTiCC's training set: 181 observations an object

@@ -30,16 +30,15 @@ from numpy.typing import NDArray
 
 import firstlight
 from firstlight.bands import AB_ZERO_POINT_NJY
-from firstlight.classify.brightness import Brightness, measure_brightness
-from firstlight.classify.followup import FollowupConfig, followup_utility
-from firstlight.classify.schedule import ScheduleConfig, exposure_hours
-from firstlight.config import load_preset
-from firstlight.crossval import run_holdout
 from firstlight.data import load_plasticc
-from firstlight.evaluate.plot_style import ACCENT, FAINT, INK, MAIN, new_figure, save_figure, styled
-from firstlight.evaluate.split import hash_split
+from firstlight.experiments.crossval import run_holdout
+from firstlight.followup.brightness import Brightness, measure_brightness
+from firstlight.followup.schedule import ScheduleConfig, exposure_hours
+from firstlight.followup.utility import FollowupConfig, followup_utility
 from firstlight.lightcurves import LightCurves
-from firstlight.pipeline import Pipeline
+from firstlight.pipeline import Pipeline, load_preset
+from firstlight.report.style import ACCENT, FAINT, INK, MAIN, new_figure, save_figure, styled
+from firstlight.splits import hash_split
 from firstlight.taxonomy import GALACTIC, class_index
 
 HERE = Path(__file__).parent

@@ -23,7 +23,7 @@ from rich.progress import track
 
 import firstlight
 from firstlight import LightCurves, Pipeline, load_plasticc
-from firstlight.live import Arrivals, ObjectStates
+from firstlight.online import Arrivals, ObjectStates
 
 OUT = Path(__file__).parent / "results" / "parity.json"
 RUNS = ("in order", "shuffled within nights", "late and repeated")

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from firstlight.evaluate.plot_style import save_figure
-from firstlight.evaluate.plots import confusion_matrix
-from firstlight.evaluate.plots_model import skill_against_phase
-from firstlight.reproduce.page import write_markdown
-from firstlight.reproduce.parts.per_class import leakage_sentences
-from firstlight.reproduce.summary import headline
+from firstlight.report.plots import confusion_matrix
+from firstlight.report.style import save_figure
+from firstlight.report.training import skill_against_phase
+from firstlight_paper.page import write_markdown
+from firstlight_paper.parts.per_class import leakage_sentences
+from firstlight_paper.summary import headline
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, SPEED = ROOT / "docs" / "results", ROOT / "benchmarks" / "results"
@@ -200,7 +200,7 @@ def anomaly_table() -> str:
 
 def metrics_table() -> str:
     """What the worker counts."""
-    from firstlight.stream.metrics import COUNTERS, GAUGES
+    from firstlight.stream.worker.metrics import COUNTERS, GAUGES
 
     lines = ["| metric | kind | meaning |", "|---|---|---|"]
     lines += [

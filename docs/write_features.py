@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from firstlight.features.config import TemplateConfig
-from firstlight.features.extract import features
+from firstlight.features import TemplateConfig, features
 from firstlight.features.registry import document, template_features
 
 HEAD = """# Features

@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
+from tests._forecasts import evaluation, forecasts, predictions  # noqa: F401
+from tests._problems import folder, other_toy, quick, toy  # noqa: F401
 
 from firstlight.bands import SNANA_ZERO_POINT, flux_to_njy
-from firstlight.config import load_preset
 from firstlight.lightcurves import LightCurves
-from firstlight.pipeline import Pipeline
+from firstlight.pipeline import Pipeline, load_preset
 from firstlight.taxonomy import from_plasticc
 
 DATA = Path(__file__).parent / "data"

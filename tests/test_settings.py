@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstlight.config import PipelineConfig, load_preset, preset_names
 from firstlight.errors import SettingsError
+from firstlight.pipeline import PipelineConfig, load_preset
+from firstlight.pipeline.config import preset_names
 from firstlight.settings import from_table, to_table, to_toml
 
 

@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from firstlight.bundle import shipped_bundles
-from firstlight.config import load_preset
-from firstlight.evaluate import Predictions
 from firstlight.lightcurves import LightCurves
-from firstlight.pipeline import Pipeline
+from firstlight.pipeline import Pipeline, load_preset
+from firstlight.pipeline.bundle import shipped_bundles
+from firstlight.predictions import Predictions
 from firstlight.taxonomy import GALACTIC, PLASTICC
 
 

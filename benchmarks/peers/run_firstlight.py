@@ -15,7 +15,7 @@ import numpy as np
 from firstlight import Pipeline
 from firstlight.data import read_curves
 from firstlight.lightcurves import LightCurves
-from firstlight.live import Arrivals
+from firstlight.online import Arrivals
 
 
 class Kept:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from firstlight.stream.broker import LocalBroker
-from firstlight.stream.replay import ReplayPacket
+from firstlight.stream.replay.broker import LocalBroker
+from firstlight.stream.replay.replay import ReplayPacket
 
 PARTITIONS = 4
 PATIENCE_S = 240.0

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from firstlight import Pipeline
-from firstlight.stream.sinks import MemorySink
-from firstlight.stream.sources import MemorySource, Record
-from firstlight.stream.sqlite_store import SqliteStore
-from firstlight.stream.store import Changes
-from firstlight.stream.stores import StateFolder
-from firstlight.stream.worker import Batch, Worker, WorkerConfig
+from firstlight.stream.io.sinks import MemorySink
+from firstlight.stream.io.sources import MemorySource, Record
+from firstlight.stream.state.sqlite import SqliteStore
+from firstlight.stream.state.store import Changes
+from firstlight.stream.state.stores import StateFolder
+from firstlight.stream.worker.worker import Batch, Worker, WorkerConfig
 from streaming.night import Night
 
 #: Parts of an alert's way through a worker, as its metrics call them, and in words.

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from firstlight.stream.decoder import AlertDecoder
-from firstlight.stream.kafka import KafkaSource
+from firstlight.stream.alerts.decoder import AlertDecoder
+from firstlight.stream.io.kafka import KafkaSource
 from streaming.chain import Results, Workers, broker_with, send
 from streaming.night import Night
 

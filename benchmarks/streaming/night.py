@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from firstlight import load_plasticc
-from firstlight.stream.replay import Replay, ReplayConfig, ReplayPacket
+from firstlight.stream.replay.replay import Replay, ReplayConfig, ReplayPacket
 
 #: From here on most objects have a history [MJD].
 MIDDLE_MJD = 60_000.0

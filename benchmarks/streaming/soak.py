@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from firstlight.evaluate import plot_style as style
+from firstlight.report import style
 from streaming.chain import Workers, broker_with, send
 from streaming.night import Night
 

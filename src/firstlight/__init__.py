@@ -7,18 +7,17 @@ that ``import firstlight`` costs nothing and touches no network.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from firstlight.config import PipelineConfig, load_preset
-    from firstlight.crossval import run_crossval, run_holdout
-    from firstlight.data import RejectLog, Truth, load_plasticc, write_curves
-    from firstlight.data.read import read
-    from firstlight.errors import FirstlightError
-    from firstlight.evaluate import Predictions, read_predictions, score, write_predictions
-    from firstlight.lightcurves import LightCurve, LightCurves
-    from firstlight.pipeline import Pipeline
-    from firstlight.taxonomy import CLASSES
+from firstlight._version import __version__ as __version__
 
-__version__ = "0.1.0.dev0"
+if TYPE_CHECKING:
+    from firstlight.data import RejectLog, Truth, load_plasticc, read, write_curves
+    from firstlight.errors import FirstlightError
+    from firstlight.experiments.crossval import run_crossval, run_holdout
+    from firstlight.lightcurves import LightCurve, LightCurves
+    from firstlight.metrics import score
+    from firstlight.pipeline import Pipeline, PipelineConfig, load_preset
+    from firstlight.predictions import Predictions, read_predictions, write_predictions
+    from firstlight.taxonomy import CLASSES
 
 __all__ = [
     "CLASSES",
@@ -47,19 +46,19 @@ _HOME = {
     "LightCurve": "lightcurves",
     "LightCurves": "lightcurves",
     "Pipeline": "pipeline",
-    "PipelineConfig": "config",
-    "Predictions": "evaluate",
+    "PipelineConfig": "pipeline.config",
+    "Predictions": "predictions",
     "RejectLog": "data",
     "Truth": "data",
     "load_plasticc": "data",
-    "load_preset": "config",
+    "load_preset": "pipeline.config",
     "read": "data",
-    "read_predictions": "evaluate",
-    "run_crossval": "crossval",
-    "run_holdout": "crossval",
-    "score": "evaluate",
+    "read_predictions": "predictions",
+    "run_crossval": "experiments.crossval",
+    "run_holdout": "experiments.crossval",
+    "score": "metrics",
     "write_curves": "data",
-    "write_predictions": "evaluate",
+    "write_predictions": "predictions",
 }
 
 

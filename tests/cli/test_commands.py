@@ -14,9 +14,10 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from firstlight.cli import app, run
+from firstlight.cli import app
+from firstlight.cli.app import run
 from firstlight.data import write_curves
-from firstlight.evaluate import read_predictions
+from firstlight.predictions import read_predictions
 from firstlight.taxonomy import CLASSES
 
 TINY = str(Path(__file__).parent.parent / "tiny.toml")

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from firstlight.cli import app, run
+from firstlight.cli import app
+from firstlight.cli.app import run
 from firstlight.errors import BrokerError
 from firstlight.lightcurves import LightCurves
-from firstlight.stream.demo import Tally
+from firstlight.stream.replay.demo import Tally
 from firstlight.taxonomy import CLASSES
 
 
@@ -44,10 +45,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         made.append({"replay": replay, "truth": truth, "worker": worker("kafka://a", "kafka://b"), **values})
         return Tally(truth, n_sent=7)
 
-    module = ModuleType("firstlight.stream.broker")
+    module = ModuleType("firstlight.stream.replay.broker")
     module.LocalBroker = FakeBroker  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "firstlight.stream.broker", module)
-    monkeypatch.setattr("firstlight.stream.demo.run_demo", chain)
+    monkeypatch.setitem(sys.modules, "firstlight.stream.replay.broker", module)
+    monkeypatch.setattr("firstlight.stream.replay.demo.run_demo", chain)
     monkeypatch.setattr(FakeBroker, "ended", 0)
     return made
 
@@ -117,7 +118,7 @@ def test_a_chain_that_breaks_is_an_error_and_ends_the_broker(
     def broken(*arguments: Any, **values: Any) -> Tally:
         raise BrokerError("the worker ended with code 1")
 
-    monkeypatch.setattr("firstlight.stream.demo.run_demo", broken)
+    monkeypatch.setattr("firstlight.stream.replay.demo.run_demo", broken)
     code, said = demo(sample_paths)
     assert code == 1
     assert "the worker ended with code 1" in said
@@ -132,7 +133,7 @@ def test_a_signal_ends_it_with_its_children(
         raise AssertionError("the signal came through")
 
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr("firstlight.stream.demo.run_demo", interrupted)
+    monkeypatch.setattr("firstlight.stream.replay.demo.run_demo", interrupted)
     code, _ = demo(sample_paths)
     assert code == 128 + signal.SIGTERM
     assert FakeBroker.ended == 1

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from firstlight.cli import app, run
+from firstlight.cli import app
+from firstlight.cli.app import run
 from firstlight.taxonomy import CLASSES
 
 START = 61371.04  # MJD of the end of twilight at Rubin on 2026-11-26

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from firstlight.cli import app, run
+from firstlight.cli import app
+from firstlight.cli.app import run
 from firstlight.data import write_curves
 from firstlight.lightcurves import LightCurves
 from firstlight.stream import Alert, ContainerCodec, JsonLinesCodec
-from firstlight.stream.wire import LSST_SCHEMA_ID
+from firstlight.stream.alerts.write import LSST_SCHEMA_ID
 
 
 class Done(NamedTuple):

@@ -2,7 +2,7 @@
 
 import json
 
-from firstlight.cli import run
+from firstlight.cli.app import run
 
 
 def test_an_unknown_part_ends_with_one_message_and_code_one(tmp_path, capsys):
@@ -47,6 +47,6 @@ def test_an_interrupted_run_says_that_it_resumes(tmp_path, capsys, monkeypatch):
     def interrupted(*arguments, **values):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("firstlight.reproduce.run.reproduce", interrupted)
+    monkeypatch.setattr("firstlight_paper.run.reproduce", interrupted)
     assert run(["reproduce", "--out", str(tmp_path)]) == 130
     assert "resumes where it stopped" in " ".join(capsys.readouterr().err.split())

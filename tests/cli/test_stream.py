@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from firstlight.cli import app, run
+from firstlight.cli import app
+from firstlight.cli.app import run
 from firstlight.stream import ContainerCodec, JsonLinesCodec
-from firstlight.stream.results import read_results
+from firstlight.stream.results.read import read_results
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +158,7 @@ def test_misuse_is_told_apart_from_failure(
 
 def test_two_workers_on_one_state_are_refused(lines, bundle, tmp_path, capsys):
     from firstlight.pipeline import Pipeline
-    from firstlight.stream.stores import StateFolder
+    from firstlight.stream.state.stores import StateFolder
 
     pipeline = Pipeline.load(bundle)
     size = pipeline.states([]).data.dtype.itemsize

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from firstlight.cli import run
-from firstlight.config import load_preset
-from firstlight.tune import study
+from firstlight.cli.app import run
+from firstlight.experiments import study
+from firstlight.pipeline import load_preset
 
 PRESET = Path(__file__).parent.parent / "tiny_seed.toml"
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firstlight.data import RejectLog, read
-from firstlight.data.snpcc import PHOTO_Z_ERR, read_snpcc, read_snpcc_curves
+from firstlight.data import RejectLog, read, read_snpcc
+from firstlight.data.snpcc import PHOTO_Z_ERR, read_snpcc_curves
 from firstlight.errors import DataError, MissingColumnError, UnknownClassError
 
 UNIT = 10 ** (0.4 * (31.4 - 27.5))  # nJy

@@ -13,13 +13,7 @@ import pytest
 
 from firstlight.data import sources
 from firstlight.data.download import Checksum, Retry
-from firstlight.data.sources import (
-    from_archive,
-    from_folder,
-    from_wheel,
-    from_zenodo,
-    zenodo_checksums,
-)
+from firstlight.data.sources import from_archive, from_folder, from_wheel, from_zenodo, zenodo_checksums
 from firstlight.errors import FetchError
 
 NAMES = ("plasticc_train_lightcurves.csv", "plasticc_train_metadata.csv")

@@ -5,13 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from firstlight.features.gaussian import bin_object, normalise, predict_grid, select
-from firstlight.features.registry import (
-    COLOURS,
-    EPOCHS,
-    REST_COLOURS,
-    REST_EPOCHS,
-    gaussian_features,
-)
+from firstlight.features.registry import COLOURS, EPOCHS, REST_COLOURS, REST_EPOCHS, gaussian_features
 from firstlight.features.surface import read_epochs, write_fit, write_observer_frame, write_rest_frame
 
 FEATURES = gaussian_features()

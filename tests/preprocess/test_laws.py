@@ -8,6 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstlight.bands import EFFECTIVE_WAVELENGTH
+from firstlight.encoder.shape import TIME_EDGES, WAVELENGTH_EDGES, rest_frame_shape
+from firstlight.encoder.steps import (
+    CONTEXT_NAMES,
+    N_CONTEXT,
+    StepsConfig,
+    make_context,
+    make_steps,
+    target_weights,
+)
 from firstlight.errors import SettingsError
 from firstlight.lightcurves import LightCurves
 from firstlight.preprocess import (
@@ -19,15 +28,6 @@ from firstlight.preprocess import (
     deredden,
     keep_mask,
     preprocess,
-)
-from firstlight.preprocess.shape import TIME_EDGES, WAVELENGTH_EDGES, rest_frame_shape
-from firstlight.preprocess.steps import (
-    CONTEXT_NAMES,
-    N_CONTEXT,
-    StepsConfig,
-    make_context,
-    make_steps,
-    target_weights,
 )
 
 CONFIG = StepsConfig()

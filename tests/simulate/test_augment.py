@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from firstlight.errors import SettingsError
 from firstlight.lightcurves import LightCurves
-from firstlight.simulate.augment import AugmentConfig, augment, detection_probability, truncate
+from firstlight.simulate import AugmentConfig, augment, truncate
+from firstlight.simulate.augment import detection_probability
 
 
 def test_truncation_keeps_the_trigger_and_the_past(sample: LightCurves) -> None:

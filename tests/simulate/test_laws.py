@@ -13,8 +13,17 @@ import firstlight.simulate.survey as surveys
 import firstlight.simulate.transients as transients
 from firstlight.errors import DataError, SettingsError
 from firstlight.lightcurves import LightCurves
-from firstlight.simulate import POPULATIONS, SimulateConfig, SimulatedSet, simulate, simulate_classes
-from firstlight.simulate.augment import AugmentConfig, augment, detection_probability, truncate
+from firstlight.simulate import (
+    POPULATIONS,
+    AugmentConfig,
+    SimulateConfig,
+    SimulatedSet,
+    augment,
+    simulate,
+    simulate_classes,
+    truncate,
+)
+from firstlight.simulate.augment import detection_probability
 from firstlight.simulate.cosmology import draw_redshifts, luminosity_distance, relative_rate
 from firstlight.simulate.engines import (
     DAY,

@@ -5,7 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from firstlight.errors import UnknownClassError
-from firstlight.simulate.populations import POPULATIONS, draw_models, population
+from firstlight.simulate import POPULATIONS
+from firstlight.simulate.populations import draw_models, population
 from firstlight.taxonomy import CLASSES
 
 

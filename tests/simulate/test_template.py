@@ -11,12 +11,7 @@ from hypothesis import strategies as st
 from firstlight.errors import DataError
 from firstlight.simulate import SimulateConfig, simulate, simulate_classes
 from firstlight.simulate.spectrum import TEN_PARSEC, band_flux, planck
-from firstlight.simulate.template import (
-    find_template,
-    make_template,
-    read_template,
-    template_population,
-)
+from firstlight.simulate.template import find_template, make_template, read_template, template_population
 
 PHASE = np.arange(-19.0, 61.0)
 WAVELENGTH = np.arange(2_000.0, 11_001.0, 20.0)

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from firstlight.stream import Alert, ContainerCodec, FinkCodec, Skip
-from firstlight.stream.avro_container import read_header
-from firstlight.stream.avro_decode import FastavroDecoder, SelectiveDecoder
-from firstlight.stream.avro_schema import field_paths
-from firstlight.stream.layouts import read_record, resolve_layout
+from firstlight.stream.alerts.layouts import read_record, resolve_layout
+from firstlight.stream.avro.container import read_header
+from firstlight.stream.avro.decode import FastavroDecoder, SelectiveDecoder
+from firstlight.stream.avro.schema import field_paths
 
 FOLDER = os.environ.get("FIRSTLIGHT_REAL_ALERTS", "")
 FILES = sorted(Path(FOLDER).rglob("*.avro")) if FOLDER else []

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.classify.balance import class_weights
+from firstlight.classify.forest import softmax
 from firstlight.classify.protocol import (
     Report,
     Validation,
@@ -19,7 +20,6 @@ from firstlight.classify.protocol import (
     two_classes,
 )
 from firstlight.classify.storage import read_arrays, read_state, write_arrays, write_state
-from firstlight.classify.trees import softmax
 
 __all__ = ["LogisticBaseline", "LogisticConfig"]
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.classify.balance import object_weights
-from firstlight.classify.boosting import LightGBMConfig, grow_lightgbm
+from firstlight.classify.forest import Forest, softmax
+from firstlight.classify.lightgbm import LightGBMConfig, grow_lightgbm
 from firstlight.classify.lightgbm_text import read_forest
 from firstlight.classify.protocol import (
     Report,
@@ -27,7 +28,6 @@ from firstlight.classify.protocol import (
     two_classes,
 )
 from firstlight.classify.storage import read_state, read_text, write_state, write_text
-from firstlight.classify.trees import Forest, softmax
 from firstlight.errors import BundleError, DataError
 from firstlight.taxonomy import GALACTIC
 

@@ -11,7 +11,7 @@ from collections import defaultdict
 import numpy as np
 from numpy.typing import NDArray
 
-from firstlight.classify.trees import MISSING_HIGH, MISSING_IS_ZERO, MISSING_LOW, Forest, floor_float32
+from firstlight.classify.forest import MISSING_HIGH, MISSING_IS_ZERO, MISSING_LOW, Forest, floor_float32
 from firstlight.errors import BundleError
 
 __all__ = ["compact", "read_forest"]

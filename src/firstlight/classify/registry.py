@@ -7,10 +7,10 @@ from types import MappingProxyType
 from typing import Literal
 
 from firstlight.classify.baselines import LogisticBaseline, LogisticConfig
-from firstlight.classify.boosting import LightGBMBooster, LightGBMConfig
 from firstlight.classify.gate import GateConfig, GatedClassifier
+from firstlight.classify.gradient import SeedBooster, SeedBoosterConfig
+from firstlight.classify.lightgbm import LightGBMBooster, LightGBMConfig
 from firstlight.classify.protocol import Classifier
-from firstlight.classify.seed_booster import SeedBooster, SeedBoosterConfig
 from firstlight.errors import BundleError
 
 __all__ = ["CLASSIFIERS", "ClassifierConfig", "load_classifier"]

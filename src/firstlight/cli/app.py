@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from firstlight import __version__
+from firstlight._version import __version__
 from firstlight.errors import DataError, FirstlightError
 
 __all__ = ["app", "console", "main", "make_folder", "progress", "run"]

@@ -82,9 +82,8 @@ def train(
     jobs: Jobs = None,
 ) -> None:
     """Train a classifier and write it as a bundle. A killed run resumes where it was."""
-    from firstlight.bundle import check_destination
-    from firstlight.config import load_preset
-    from firstlight.pipeline import Pipeline
+    from firstlight.pipeline import Pipeline, load_preset
+    from firstlight.pipeline.bundle import check_destination
 
     check_destination(out)  # a training takes too long to find out at its end
     pipeline = Pipeline(load_preset(preset))
@@ -134,8 +133,8 @@ def classify(
 ) -> None:
     """Classify every object of a file: one row an object, calibrated probabilities in it."""
     from firstlight.data import RejectLog
-    from firstlight.evaluate import check_output, write_predictions
     from firstlight.pipeline import Pipeline
+    from firstlight.predictions import check_output, write_predictions
 
     check_output(out)
     if upto_phase is not None and upto_phase != upto_phase:
@@ -176,9 +175,9 @@ def evaluate(
     jobs: Jobs = None,
 ) -> None:
     """Score predictions against the truth: metrics.json and one self-contained report.html."""
-    from firstlight.crossval import evaluate_predictions
     from firstlight.data import Truth
-    from firstlight.evaluate import read_predictions
+    from firstlight.experiments.crossval import evaluate_predictions
+    from firstlight.predictions import read_predictions
 
     make_folder(out)
     table = read_predictions(predictions)
@@ -210,8 +209,8 @@ def holdout(
     frequencies: Frequencies = None,
 ) -> None:
     """Train on 80 % of the objects (a fixed hash decides), score on the other 20 %, report."""
-    from firstlight.config import load_preset
-    from firstlight.crossval import run_holdout
+    from firstlight.experiments.crossval import run_holdout
+    from firstlight.pipeline import load_preset
 
     make_folder(out)
     curves, labels = _sampled(*read_labelled(data, metadata, truth, None), frequencies, seed)
@@ -236,8 +235,8 @@ def crossval(
     frequencies: Frequencies = None,
 ) -> None:
     """Cross-validate over objects; encoder, classifier and calibration see training folds only."""
-    from firstlight.config import load_preset
-    from firstlight.crossval import run_crossval
+    from firstlight.experiments.crossval import run_crossval
+    from firstlight.pipeline import load_preset
 
     make_folder(out)
     curves, labels = _sampled(*read_labelled(data, metadata, truth, None), frequencies, seed)
@@ -266,7 +265,7 @@ def info(
     """Say what a bundle is: preset, classes, training set, files and their checksums."""
     from rich.table import Table
 
-    from firstlight.bundle import find_bundle, open_bundle
+    from firstlight.pipeline.bundle import find_bundle, open_bundle
 
     folder = find_bundle(bundle)
     manifest = open_bundle(folder)
@@ -306,10 +305,10 @@ def plot(
     """Draw a light curve with its class probabilities, or the paper's Figure 1."""
     import numpy as np
 
-    from firstlight.data.atomic import replacing
-    from firstlight.evaluate.plots_lightcurve import plot_figure_1, plot_light_curve
+    from firstlight.files import replacing
     from firstlight.pipeline import Pipeline
     from firstlight.preprocess import PreprocessConfig, preprocess
+    from firstlight.report.lightcurves import plot_figure_1, plot_light_curve
 
     path = out or Path("figure-1.png" if figure_1 else f"{object_id}.png".replace("/", "_"))
     if path.suffix.lower() not in PICTURES:

@@ -41,12 +41,12 @@ def demo(
     seed: Seed = 0,
 ) -> None:
     """Start a broker, replay labelled objects into it, classify them, and show the answers live."""
-    from firstlight.bundle import find_bundle
     from firstlight.pipeline import Pipeline
-    from firstlight.stream.broker import LocalBroker
-    from firstlight.stream.demo import choose_objects, run_demo
-    from firstlight.stream.live_table import LiveTable
-    from firstlight.stream.replay import Replay, ReplayConfig
+    from firstlight.pipeline.bundle import find_bundle
+    from firstlight.stream.replay.broker import LocalBroker
+    from firstlight.stream.replay.demo import choose_objects, run_demo
+    from firstlight.stream.replay.replay import Replay, ReplayConfig
+    from firstlight.stream.worker.terminal import LiveTable
 
     folder = find_bundle(bundle)
     curves, labels = read_labelled(data, metadata, truth, None)

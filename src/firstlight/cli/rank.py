@@ -10,8 +10,8 @@ from firstlight.cli.app import PICTURES, app, console
 from firstlight.errors import SettingsError
 
 if TYPE_CHECKING:
-    from firstlight.classify.followup import FollowupConfig
-    from firstlight.stream.targets import Ranking
+    from firstlight.followup.utility import FollowupConfig
+    from firstlight.stream.results.rank import Ranking
 
 
 @app.command(
@@ -55,10 +55,10 @@ def rank(
     show: Annotated[int, typer.Option(min=0, help="How many of those left out to print.")] = 5,
 ) -> None:
     """Rank tonight's targets by what a spectrum is worth, and choose those that fit into the hours."""
-    from firstlight.classify.observability import ObservingConfig, find_site
-    from firstlight.classify.schedule import ScheduleConfig
-    from firstlight.stream.results import read_results
-    from firstlight.stream.targets import check_ranking_output, next_evening, rank_targets, write_ranking
+    from firstlight.followup.night import ObservingConfig, find_site
+    from firstlight.followup.schedule import ScheduleConfig
+    from firstlight.stream.results.rank import check_ranking_output, next_evening, rank_targets, write_ranking
+    from firstlight.stream.results.read import read_results
 
     if out is not None:
         check_ranking_output(out)
@@ -92,7 +92,7 @@ def rank(
 
 
 def _followup(want: list[str] | None, novelty: float, limit_mag: float) -> "FollowupConfig":
-    from firstlight.classify.followup import FollowupConfig
+    from firstlight.followup.utility import FollowupConfig
 
     if not want:
         return FollowupConfig(novelty=novelty, limit_mag=limit_mag)
@@ -139,9 +139,9 @@ def _print(ranking: "Ranking", n_left_out: int) -> None:
 
 
 def _draw(ranking: "Ranking", path: Path) -> None:
-    from firstlight.data.atomic import replacing
-    from firstlight.evaluate.plot_style import save_figure
-    from firstlight.evaluate.plots_targets import ShownTarget, plot_targets
+    from firstlight.files import replacing
+    from firstlight.followup.plots import ShownTarget, plot_targets
+    from firstlight.report.style import save_figure
 
     night = ranking.night
     start = night.hours[0] + 24.0 * (ranking.table["start_mjd"].to_numpy() - night.mjd[0])

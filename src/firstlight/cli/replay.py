@@ -14,8 +14,8 @@ from firstlight.cli.data import read_light_curves
 from firstlight.errors import SettingsError
 
 if TYPE_CHECKING:
-    from firstlight.stream.replay import Replay, ReplayPacket
-    from firstlight.stream.replay_sinks import PacketSink
+    from firstlight.stream.replay.replay import Replay, ReplayPacket
+    from firstlight.stream.replay.sinks import PacketSink
 
 __all__ = ["replay"]
 
@@ -102,8 +102,8 @@ def replay(
     schema_out: SchemaOut = None,
 ) -> None:
     """Turn light curves into a time-ordered alert stream in LSST's format: an alert an observation."""
-    from firstlight.stream.replay import Replay, ReplayConfig, paced
-    from firstlight.stream.replay_sinks import write_schema
+    from firstlight.stream.replay.replay import Replay, ReplayConfig, paced
+    from firstlight.stream.replay.sinks import write_schema
 
     if sink is None and schema_out is None:
         raise SettingsError("name a --sink: kafka://HOST:PORT/TOPIC, FILE.avro, FILE.jsonl, or a folder")
@@ -156,12 +156,12 @@ def _send(target: "PacketSink", packets: "Iterator[ReplayPacket]", stream: "Repl
 
 def _open_sink(sink: str, kafka_config: Path | None) -> "PacketSink":
     """The sink that an address or a path means."""
-    from firstlight.stream.replay_sinks import open_file_sink
+    from firstlight.stream.replay.sinks import open_file_sink
 
     if not sink.startswith("kafka:"):
         return open_file_sink(sink)
-    from firstlight.stream.kafka import read_kafka_config
-    from firstlight.stream.replay_kafka import KafkaTopic
+    from firstlight.stream.io.kafka import read_kafka_config
+    from firstlight.stream.replay.kafka import KafkaTopic
 
     return KafkaTopic(sink, None if kafka_config is None else read_kafka_config(kafka_config))
 
@@ -201,7 +201,7 @@ def _date(mjd: float) -> str:
 
 def _write_names(stream: "Replay", path: Path) -> None:
     """Write which object got which number."""
-    from firstlight.data.atomic import replacing
+    from firstlight.files import replacing
 
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

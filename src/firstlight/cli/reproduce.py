@@ -35,11 +35,11 @@ def reproduce(
     ] = None,
 ) -> None:
     """Reproduce the paper: printed, by its own protocol, and honest, side by side. A killed run resumes."""
-    from firstlight.reproduce.page import write_markdown, write_page
-    from firstlight.reproduce.run import DOCUMENT
-    from firstlight.reproduce.run import reproduce as run_parts
-    from firstlight.reproduce.scale import FULL, QUICK
-    from firstlight.reproduce.workshop import Bench, read_json
+    from firstlight_paper.page import write_markdown, write_page
+    from firstlight_paper.run import DOCUMENT
+    from firstlight_paper.run import reproduce as run_parts
+    from firstlight_paper.scale import FULL, QUICK
+    from firstlight_paper.workshop import Bench, read_json
 
     make_folder(out)
     failure: PartsFailedError | None = None

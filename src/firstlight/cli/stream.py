@@ -16,12 +16,12 @@ from firstlight.cli.app import app, console
 from firstlight.errors import SettingsError
 
 if TYPE_CHECKING:
-    from firstlight.stream.decoder import AlertDecoder
-    from firstlight.stream.live_table import WorkerTable
-    from firstlight.stream.metrics import Metrics
-    from firstlight.stream.sinks import ResultSink
-    from firstlight.stream.sources import AlertSource
-    from firstlight.stream.worker import Worker, WorkerConfig
+    from firstlight.stream.alerts.decoder import AlertDecoder
+    from firstlight.stream.io.sinks import ResultSink
+    from firstlight.stream.io.sources import AlertSource
+    from firstlight.stream.worker.metrics import Metrics
+    from firstlight.stream.worker.terminal import WorkerTable
+    from firstlight.stream.worker.worker import Worker, WorkerConfig
 
 __all__ = ["stream"]
 
@@ -117,8 +117,8 @@ def stream(
     go on; start more with the same --group to share a topic. SIGTERM ends it after the micro-batch.
     """
     _one_math_thread()
-    from firstlight.stream.decoder import alert_decoder
-    from firstlight.stream.worker import WorkerConfig
+    from firstlight.stream.alerts.decoder import alert_decoder
+    from firstlight.stream.worker.worker import WorkerConfig
 
     config = WorkerConfig(
         batch=batch,
@@ -158,10 +158,10 @@ class _Work:
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         from firstlight.pipeline import Pipeline
-        from firstlight.stream.metrics import Metrics, MetricsServer
-        from firstlight.stream.records import result_format
-        from firstlight.stream.stores import StateFolder
-        from firstlight.stream.worker import Worker
+        from firstlight.stream.results.record import result_format
+        from firstlight.stream.state.stores import StateFolder
+        from firstlight.stream.worker.metrics import Metrics, MetricsServer
+        from firstlight.stream.worker.worker import Worker
 
         pipeline = Pipeline.load(bundle)
         version, size = pipeline.bundle_version, pipeline.states([]).data.dtype.itemsize
@@ -196,11 +196,11 @@ def _one_math_thread() -> None:
 
 def _configure_logs(form: Literal["text", "json"], kafka_config: Path | None) -> Callable[[], None]:
     """Begin to log; give what ends it."""
-    from firstlight.stream.logs import configure_logs, release_logs
+    from firstlight.stream.worker.logging import configure_logs, release_logs
 
     secrets: tuple[str, ...] = ()
     if kafka_config is not None:
-        from firstlight.stream.kafka import read_kafka_config
+        from firstlight.stream.io.kafka import read_kafka_config
 
         secrets = read_kafka_config(kafka_config).secrets
     configure_logs(form, secrets=secrets)
@@ -210,8 +210,8 @@ def _configure_logs(form: Literal["text", "json"], kafka_config: Path | None) ->
 def _source(
     source: str, group: str, kafka_config: Path | None, follow: bool, until_end: bool
 ) -> "AlertSource":
-    from firstlight.stream.pipe_source import PipeSource
-    from firstlight.stream.sources import open_source
+    from firstlight.stream.io.pipe import PipeSource
+    from firstlight.stream.io.sources import open_source
 
     if source == "-":
         return PipeSource()
@@ -227,7 +227,7 @@ def _sinks(
     wait_s: float,
 ) -> "tuple[ResultSink, ResultSink | None]":
     """The sinks of results and of what could not be used."""
-    from firstlight.stream.sinks import open_sink
+    from firstlight.stream.io.sinks import open_sink
 
     if dead_letters is None:
         dead_letters = (
@@ -243,7 +243,7 @@ def _sinks(
 
 
 def _watcher(metrics: "Metrics", live: bool) -> "WorkerTable":
-    from firstlight.stream.live_table import WorkerLine, WorkerTable
+    from firstlight.stream.worker.terminal import WorkerLine, WorkerTable
 
     return WorkerTable(metrics, console=console) if live else WorkerLine(metrics, console=console)
 

@@ -48,8 +48,9 @@ def tune(
     20 % are scored once, beside the untuned settings. A killed run resumes; a finished study is
     read, not run again; more --trials continue it. OUT/tuned.toml is a preset for firstlight train.
     """
-    from firstlight.config import load_preset
-    from firstlight.tune import TuneConfig, check_tunable, need_optuna, run_tuning
+    from firstlight.experiments.study import TuneConfig, need_optuna
+    from firstlight.experiments.tuning import check_tunable, run_tuning
+    from firstlight.pipeline import load_preset
 
     need_optuna()  # before minutes of work, not after
     config = load_preset(preset)
@@ -74,7 +75,7 @@ def tune(
 def _print(result: dict[str, Any], out: Path) -> None:
     from rich.table import Table
 
-    from firstlight.tune import PARAMETERS
+    from firstlight.experiments.study import PARAMETERS
 
     table = Table(
         box=None, title=f"{result['n_trials']} trials, study {result['study']}", title_justify="left"

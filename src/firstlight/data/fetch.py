@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from firstlight.data.atomic import replacing
-from firstlight.data.clean import Objects
 from firstlight.data.download import Advance, Retry, digest_of
+from firstlight.data.intake import Objects
 from firstlight.data.plasticc import iter_plasticc, read_metadata, read_plasticc
 from firstlight.data.reject import RejectLog
 from firstlight.data.sources import WHEEL, ZENODO, from_folder, from_wheel, from_zenodo
 from firstlight.data.store import iter_curves, read_curves, write_curves
 from firstlight.data.truth import Truth
 from firstlight.errors import DataError, FetchError
+from firstlight.files import replacing
 from firstlight.lightcurves import LightCurves
 
 __all__ = ["ATTRIBUTION", "cache_folder", "fetch_plasticc", "fetch_plasticc_test", "load_plasticc"]

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.bands import AB_ZERO_POINT_NJY, SNANA_ZERO_POINT, flux_to_njy, magnitude
-from firstlight.data.clean import Objects, assemble, join_rows, refuse
 from firstlight.data.delimited import Delimited, choose, read_header, require, texts
+from firstlight.data.intake import Objects, assemble, join_rows, refuse
 from firstlight.data.reject import RejectLog
 from firstlight.errors import DataError
 from firstlight.lightcurves import LightCurves
-from firstlight.tables import Rows, bands_from_arrow
+from firstlight.lightcurves.convert import Rows, bands_from_arrow
 
 __all__ = ["is_plasticc", "iter_plasticc", "read_metadata", "read_plasticc"]
 

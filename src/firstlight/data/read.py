@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from firstlight.bands import SNANA_ZERO_POINT
-from firstlight.data.clean import refuse
 from firstlight.data.delimited import GZIP_MAGIC, read_header
+from firstlight.data.intake import refuse
 from firstlight.data.plasticc import is_plasticc, read_metadata, read_plasticc
 from firstlight.data.reject import RejectLog
 from firstlight.data.snpcc import is_snpcc, read_snpcc_curves

@@ -14,8 +14,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from firstlight.data.atomic import replacing
 from firstlight.errors import DataError
+from firstlight.files import replacing
 
 __all__ = ["Reject", "RejectLog"]
 

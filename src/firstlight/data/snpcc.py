@@ -33,11 +33,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from firstlight.bands import SNANA_ZERO_POINT, flux_to_njy, match_bands
-from firstlight.data.clean import Objects, assemble, refuse
+from firstlight.data.intake import Objects, assemble, refuse
 from firstlight.data.reject import RejectLog
 from firstlight.errors import DataError, MissingColumnError
 from firstlight.lightcurves import LightCurves
-from firstlight.tables import Rows, bands_from_arrow, names_of
+from firstlight.lightcurves.convert import Rows, bands_from_arrow, names_of
 from firstlight.taxonomy import from_snpcc
 
 __all__ = ["PHOTO_Z_ERR", "Snpcc", "is_snpcc", "read_snpcc", "read_snpcc_curves"]

@@ -14,9 +14,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
 
-from firstlight.data.atomic import replacing
 from firstlight.data.download import Advance, Checksum, Retry, digest_of, download, fetch_text
 from firstlight.errors import FetchError
+from firstlight.files import replacing
 
 __all__ = ["WHEEL", "ZENODO", "from_archive", "from_folder", "from_wheel", "from_zenodo", "zenodo_checksums"]
 

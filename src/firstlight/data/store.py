@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, flux_to_njy
-from firstlight.data.atomic import replacing
-from firstlight.data.clean import Objects, assemble
+from firstlight.data.intake import Objects, assemble
 from firstlight.data.reject import RejectLog
 from firstlight.errors import DataError
+from firstlight.files import replacing
 from firstlight.lightcurves import LightCurves
-from firstlight.tables import OBJECT_COLUMNS, OBSERVATION_COLUMNS, rows_from_arrow
+from firstlight.lightcurves.convert import OBJECT_COLUMNS, OBSERVATION_COLUMNS, rows_from_arrow
 
 __all__ = ["SCHEMA_VERSION", "iter_curves", "read_curves", "write_curves"]
 
@@ -92,7 +92,7 @@ def read_curves(
         Written by `write_curves`; or by others with ``object_id``, ``mjd``, ``band`` (names
         or 0 to 5), ``flux`` and ``flux_err`` as lists (one row an object), inside one nested
         column, or flat (one row an observation). Of the other columns only those of
-        `firstlight.tables.OBJECT_COLUMNS` and ``detected`` are read.
+        `firstlight.lightcurves.convert.OBJECT_COLUMNS` and ``detected`` are read.
     rejects : RejectLog, optional
         Takes bad rows and objects of others' files, while the rest goes through.
     zero_point : float, optional

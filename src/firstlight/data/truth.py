@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
-from firstlight.data.atomic import replacing
 from firstlight.data.delimited import Delimited, choose, read_header, require, texts
 from firstlight.errors import DataError, MissingColumnError, UnknownClassError
-from firstlight.tables import names_of
+from firstlight.files import replacing
+from firstlight.lightcurves.convert import names_of
 from firstlight.taxonomy import CLASSES, PLASTICC, from_plasticc
 
 __all__ = ["Truth"]

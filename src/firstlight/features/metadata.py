@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.lightcurves import LightCurves
-from firstlight.preprocess.calibrate import distance_modulus
+from firstlight.preprocess import distance_modulus
 
 __all__ = ["distance", "galactic_latitude", "metadata", "reference_mjd"]
 

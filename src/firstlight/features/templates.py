@@ -27,7 +27,7 @@ from firstlight.features.gaussian import bin_object, matern32, normalise, predic
 from firstlight.features.metadata import reference_mjd
 from firstlight.features.registry import template_features
 from firstlight.lightcurves import LightCurves
-from firstlight.preprocess.calibrate import distance_modulus
+from firstlight.preprocess import distance_modulus
 
 __all__ = ["Templates"]
 

@@ -9,7 +9,8 @@ from typing import Literal
 
 from firstlight.errors import SettingsError
 from firstlight.lightcurves import LightCurves
-from firstlight.preprocess.calibrate import (
+from firstlight.preprocess.clean import CleanConfig, ClipConfig, PhysicalConfig, clean, keep_mask
+from firstlight.preprocess.dust import (
     absolute_asinh_magnitude,
     asinh_flux,
     asinh_magnitude,
@@ -17,7 +18,6 @@ from firstlight.preprocess.calibrate import (
     distance_modulus,
     redden,
 )
-from firstlight.preprocess.clean import CleanConfig, ClipConfig, PhysicalConfig, clean, keep_mask
 
 __all__ = [
     "CleanConfig",

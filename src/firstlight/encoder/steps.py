@@ -1,0 +1,308 @@
+"""Light curves as encoder input: the only place where one becomes the other.
+
+Observations are gathered into time bins that are narrow after the trigger and wide
+elsewhere (124 observations become about 30 steps), beside a running summary of the
+whole history and what the host redshift says. Everything is causal: the steps of a
+curve cut at time t are those that a stream would know at t.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
+
+from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, N_BANDS
+from firstlight.encoder import running
+from firstlight.errors import SettingsError
+from firstlight.lightcurves import LightCurves
+from firstlight.preprocess import distance_modulus
+
+__all__ = [
+    "CONTEXT_NAMES",
+    "N_CONTEXT",
+    "WINDOWS",
+    "WINDOWS_KNOWN",
+    "Steps",
+    "StepsConfig",
+    "make_context",
+    "make_steps",
+    "target_weights",
+]
+
+#: What the redshift adds to the summary, in order.
+REDSHIFT_NAMES = (
+    "redshift_known",
+    "galactic",
+    "log_redshift",
+    "log_redshift_err",
+    "absolute_peak",
+    *(f"absolute_{band}" for band in BANDS),
+)
+#: Name of each entry of an object's context vector.
+CONTEXT_NAMES = running.SUMMARY_NAMES + REDSHIFT_NAMES
+N_CONTEXT = len(CONTEXT_NAMES)
+
+#: Columns of the window fluxes in a context, and of how well each is known.
+WINDOWS = slice(running.SUMMARY_NAMES.index("trigger0_u"), running.SUMMARY_NAMES.index("trigger0_u_known"))
+WINDOWS_KNOWN = slice(WINDOWS.stop, running.N_SUMMARY)
+
+Column = NDArray[Any]
+
+_PEAK_COLUMN = running.SUMMARY_NAMES.index("peak")
+_HIGH_COLUMNS = np.array([running.SUMMARY_NAMES.index(f"high_{band}") for band in BANDS])
+_LEAST_REDSHIFT = 0.002  # a photometric one may scatter below, even below 0
+_LOG_002, _LOG_001 = float(np.log(0.02)), float(np.log(0.01))
+_FAINT_FLUX = 0.1  # in units of the flux scale; a band that never rose counts as this bright
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepsConfig:
+    """How observations are gathered into steps.
+
+    Attributes
+    ----------
+    flux_scale : float
+        Softening flux of the asinh [nJy]; about three times a deep single-visit error.
+    width_before : float
+        Width of the bins before the trigger [day].
+    width_after : float
+        Width right after the trigger [day].
+    phases, widths : tuple of float
+        From each phase on [day since trigger], ascending, this width [day].
+    """
+
+    flux_scale: float = 250.0
+    width_before: float = 25.0
+    width_after: float = 3.0
+    phases: tuple[float, ...] = (30.0, 100.0, 200.0)
+    widths: tuple[float, ...] = (7.0, 15.0, 30.0)
+
+    def __post_init__(self) -> None:
+        """Reject widths that cannot be bins."""
+        if len(self.phases) != len(self.widths):
+            raise SettingsError(f"steps: {len(self.phases)} phases but {len(self.widths)} widths")
+        numbers = (self.flux_scale, self.width_before, self.width_after, *self.widths)
+        if min(numbers) <= 0.0 or list(self.phases) != sorted(self.phases):
+            raise SettingsError("steps: flux_scale and widths must be positive, phases ascending")
+
+    def bins(self) -> NDArray[np.float64]:
+        """Flat form for the kernels: width before, width after, then (phase, width) pairs."""
+        pairs = [value for pair in zip(self.phases, self.widths, strict=True) for value in pair]
+        return np.array([self.width_before, self.width_after, *pairs], dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Steps:
+    """Encoder input of many objects, ragged.
+
+    Attributes
+    ----------
+    values : float32 array, shape (n_steps, N_CHANNELS)
+        Channels of each time bin; object ``i`` owns ``offsets[i]:offsets[i + 1]``.
+    offsets : int64 array, shape (n_objects + 1,)
+        Where each object's steps begin.
+    summary : float32 array, shape (n_objects, N_SUMMARY)
+        Running summary after the last observation (`running.SUMMARY_NAMES`).
+    redshift, redshift_err : float32 arrays, shape (n_objects,)
+        Host redshift; 0 states a Milky Way object, NaN unknown.
+    flux_scale : float
+        Softening flux used [nJy].
+    """
+
+    values: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+    summary: NDArray[np.float32]
+    redshift: NDArray[np.float32]
+    redshift_err: NDArray[np.float32]
+    flux_scale: float
+
+    def __len__(self) -> int:
+        """Number of objects."""
+        return len(self.offsets) - 1
+
+    @property
+    def n_steps(self) -> NDArray[np.int64]:
+        """Steps of each object, shape (n_objects,)."""
+        return np.diff(self.offsets)
+
+    def context(self) -> NDArray[np.float32]:
+        """Summary and redshift of every object, float32, shape (n_objects, N_CONTEXT)."""
+        return make_context(self.summary, self.redshift, self.redshift_err, self.flux_scale)
+
+    def take(self, index: ArrayLike) -> Self:
+        """Objects at the given positions, in that order, shape (n_taken,)."""
+        index = np.asarray(index, dtype=np.int64)
+        counts = self.n_steps[index]
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        rows = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][index] - offsets[:-1], counts)
+        return type(self)(
+            values=self.values[rows],
+            offsets=offsets,
+            summary=self.summary[index],
+            redshift=self.redshift[index],
+            redshift_err=self.redshift_err[index],
+            flux_scale=self.flux_scale,
+        )
+
+    def padded(self) -> NDArray[np.float32]:
+        """Steps as one array, zeros behind each object's last, shape (n_objects, longest, N_CHANNELS)."""
+        counts = self.n_steps
+        longest = int(counts.max(initial=1))
+        out = np.zeros((len(self), longest, self.values.shape[1]), dtype=np.float32)
+        out[np.arange(longest) < counts[:, None]] = self.values
+        return out
+
+
+def make_steps(curves: LightCurves, config: StepsConfig) -> Steps:
+    """Turn light curves into encoder input.
+
+    Parameters
+    ----------
+    curves : LightCurves
+        Any number of objects; curves without observations get no step and a zero summary.
+    config : StepsConfig
+        Bins and flux scale.
+
+    Returns
+    -------
+    Steps
+        Ragged steps, summaries and redshifts, in the order of `curves`.
+    """
+    bins = config.bins()
+    columns = (
+        curves.mjd,
+        curves.band,
+        curves.flux.astype(np.float64),
+        curves.flux_err.astype(np.float64),
+        curves.detected,
+        curves.offsets,
+    )
+    counts = _count_bins(curves.mjd, curves.detected, curves.offsets, bins)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    values = np.empty((offsets[-1], running.N_CHANNELS), dtype=np.float32)
+    summary = np.empty((len(curves), running.N_SUMMARY), dtype=np.float32)
+    _fill(*columns, config.flux_scale, bins, offsets, values, summary)
+    return Steps(values, offsets, summary, curves.redshift, curves.redshift_err, config.flux_scale)
+
+
+@njit(cache=True, nogil=True)
+def _count_bins(mjd: Column, detected: Column, offsets: Column, bins: Column) -> NDArray[np.int64]:
+    """Bins of each object, by the same rule as `running.advance`."""
+    counts = np.zeros(len(offsets) - 1, dtype=np.int64)
+    for i in range(len(counts)):
+        end = -np.inf
+        trigger = np.nan
+        for j in range(offsets[i], offsets[i + 1]):
+            is_trigger = detected[j] and np.isnan(trigger)
+            if mjd[j] >= end or is_trigger:
+                counts[i] += 1
+                if is_trigger:
+                    trigger = mjd[j]
+                triggered = not np.isnan(trigger)
+                days = mjd[j] - trigger if triggered else 0.0
+                end = mjd[j] + running.bin_width(days, triggered, bins)
+    return counts
+
+
+@njit(cache=True, nogil=True)
+def _fill(
+    mjd: Column,
+    band: Column,
+    flux: Column,
+    err: Column,
+    detected: Column,
+    rows: Column,
+    scale: float,
+    bins: Column,
+    offsets: Column,
+    values: Column,
+    summary: Column,
+) -> None:
+    """Advance a fresh state through every object; write bins and summary."""
+    state = np.empty(running.STATE_SIZE)
+    closed = np.empty(running.N_CHANNELS, dtype=np.float32)
+    for i in range(len(rows) - 1):
+        running.clear(state)
+        at = offsets[i]
+        for j in range(rows[i], rows[i + 1]):
+            if running.advance(state, mjd[j], band[j], flux[j], err[j], detected[j], scale, bins, closed):
+                values[at] = closed
+                at += 1
+        if rows[i + 1] > rows[i]:
+            running.bin_channels(state, scale, values[at])
+        running.summarise(state, scale, summary[i])
+
+
+def make_context(
+    summary: NDArray[np.float32], redshift: ArrayLike, redshift_err: ArrayLike, flux_scale: float
+) -> NDArray[np.float32]:
+    """Put what the redshift says beside the running summary.
+
+    Parameters
+    ----------
+    summary : float32 array, shape (n_objects, N_SUMMARY)
+        From `running.summarise`.
+    redshift, redshift_err : array_like, shape (n_objects,)
+        Host redshift and error; 0 states a Milky Way object, NaN unknown.
+    flux_scale : float
+        Softening flux of the summary's asinh [nJy].
+
+    Returns
+    -------
+    float32 array, shape (n_objects, N_CONTEXT)
+        Brightness enters as -(M + 19), so that brighter is larger; all redshift entries
+        are 0 where the redshift is unknown.
+    """
+    z = np.asarray(redshift, dtype=np.float64)
+    z_err = np.asarray(redshift_err, dtype=np.float64)
+    z_err = np.where(np.isnan(z_err), 0.0, z_err)
+    z = np.where(np.isfinite(z), np.where(z != 0.0, np.maximum(z, _LEAST_REDSHIFT), 0.0), np.nan)
+    context = np.zeros((len(summary), N_CONTEXT), dtype=np.float32)
+    context[:, : running.N_SUMMARY] = summary
+    _fill_redshift(context, z, z_err, distance_modulus(z), flux_scale)
+    return context
+
+
+# Compiled, and not by numpy's vector loops, whose logarithms may depend on an array's length:
+# an object's context must not depend on who else is asked about.
+@njit(cache=True, nogil=True)
+def _fill_redshift(context: Column, z: Column, z_err: Column, modulus: Column, flux_scale: float) -> None:
+    """Write the entries of REDSHIFT_NAMES, left 0 where the redshift (NaN) is unknown."""
+    for i in range(len(context)):
+        if np.isnan(z[i]):
+            continue
+        row = context[i]
+        block = row[running.N_SUMMARY :]
+        block[0] = 1.0
+        if z[i] == 0.0:
+            block[1] = 1.0
+            continue
+        block[2] = np.log(z[i] + 0.02) - _LOG_002
+        block[3] = np.log(min(max(z_err[i], 0.0), 10.0) + 0.01) - _LOG_001
+        for k in range(1 + N_BANDS):
+            bright = np.float64(row[_PEAK_COLUMN if k == 0 else _HIGH_COLUMNS[k - 1]])
+            flux = flux_scale * max(np.sinh(bright), _FAINT_FLUX)
+            absolute = AB_ZERO_POINT_NJY - 2.5 * np.log10(flux) - modulus[i]
+            block[4 + k] = min(max(-(absolute + 19.0), -12.0), 8.0)
+
+
+def target_weights(context: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far each entry of a context is knowledge, from 0 to 1, shape (n_objects, N_CONTEXT).
+
+    What the reconstruction head must match is weighted by this: an unobserved window, band or
+    redshift says nothing, and the ``_known`` entries themselves are no target.
+    """
+    weights = np.ones_like(context)
+    weights[:, WINDOWS] = context[:, WINDOWS_KNOWN]
+    weights[:, WINDOWS_KNOWN] = 0.0
+    for band in BANDS:
+        share = running.SUMMARY_NAMES.index(f"share_{band}")
+        weights[:, share : share + running.N_BAND_SUMMARY] = (context[:, share] > 0.0)[:, None]
+    redshift_known = context[:, running.N_SUMMARY] > 0.0
+    outside = redshift_known & (context[:, running.N_SUMMARY + 1] == 0.0)
+    weights[:, running.N_SUMMARY] = 0.0
+    weights[:, running.N_SUMMARY + 1 : running.N_SUMMARY + 3] = redshift_known[:, None]
+    weights[:, running.N_SUMMARY + 3 :] = outside[:, None]
+    return weights

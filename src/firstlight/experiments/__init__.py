@@ -1,0 +1,1 @@
+"""Experiments under the honest protocol: cross-validation, hold-out, tuning."""

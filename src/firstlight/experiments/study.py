@@ -1,0 +1,448 @@
+"""An Optuna study on disk, on inner folds of the learning objects only.
+
+The paper changes four settings over 105 cycles: number of estimators, maximum depth, minimum
+samples to split, minimum impurity decrease. Here a cycle is a trial of a study that SQLite
+keeps: a run that was killed goes on with the trials that are missing.
+
+A trial is judged by its mean log-loss over inner folds, made by object among the learning
+objects. Log-loss is what boosting descends and moves with every object; macro F1 would move
+in steps with the few objects of rare classes and choose by their luck. Test objects are not
+among the rows that `tune` gets, and are scored once, after the choice (law 2).
+"""
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstlight._version import __version__
+from firstlight.classify import SeedBooster, SeedBoosterConfig, to_all_classes
+from firstlight.errors import DataError, MissingExtraError, SettingsError
+from firstlight.metrics.compare import object_losses
+from firstlight.parallel import side_by_side, silent
+from firstlight.settings import to_table
+from firstlight.splits import Fold, check_disjoint, stratified_folds
+
+__all__ = ["LOGARITHMIC", "PARAMETERS", "TuneConfig", "TuneRows", "Tuning", "fit_rows", "need_optuna", "tune"]
+
+Report = Callable[[str, float], None]
+
+#: What is tuned, as the paper has it -> its name in words.
+PARAMETERS: Mapping[str, str] = MappingProxyType(
+    {
+        "n_estimators": "number of estimators",
+        "max_depth": "maximum depth",
+        "min_samples_split": "minimum samples to split",
+        "min_impurity_decrease": "minimum impurity decrease",
+    }
+)
+#: Those that are searched on a logarithmic scale.
+LOGARITHMIC = ("min_samples_split", "min_impurity_decrease")
+
+HELD_SHARE = 0.1  # of each inner training part, for the early stopping of untuned settings
+LOCK_TIMEOUT_S = 60.0  # two processes write to one SQLite file
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneConfig:
+    """How much is tried, and where.
+
+    Attributes
+    ----------
+    n_trials : int
+        Trials of the study in all, complete or stopped early; the paper has 105.
+    inner_folds : int
+        Folds within the learning objects.
+    startup : int
+        Random trials before the sampler learns, and complete ones before trials are stopped.
+    n_estimators, max_depth, min_samples_split : tuple of int
+        Lowest and highest value.
+    min_impurity_decrease : tuple of float
+        Lowest and highest value, on a logarithmic scale; the lowest refuses no split.
+    """
+
+    n_trials: int = 105
+    inner_folds: int = 3
+    startup: int = 10
+    n_estimators: tuple[int, int] = (20, 150)
+    max_depth: tuple[int, int] = (1, 6)
+    min_samples_split: tuple[int, int] = (2, 200)
+    min_impurity_decrease: tuple[float, float] = (1e-7, 1e-3)
+
+    def check(self) -> None:
+        """Raise SettingsError unless there is something to try."""
+        if self.n_trials < 1:
+            raise SettingsError(f"{self.n_trials} trials: a study has one or more")
+        if self.inner_folds < 2:
+            raise SettingsError(f"{self.inner_folds} inner folds: choosing needs two or more")
+        for name in PARAMETERS:
+            low, high = getattr(self, name)
+            least = 2 if name == "min_samples_split" else 1
+            if not (low < high and low >= (1e-12 if name == "min_impurity_decrease" else least)):
+                raise SettingsError(f"{name} from {low:g} to {high:g} is no range")
+
+
+@dataclass(frozen=True, eq=False)
+class TuneRows:
+    """What the classifier learns from; several rows may be copies of one object.
+
+    Attributes
+    ----------
+    X : float32 array, shape (n_rows, n_features)
+        Such as latents.
+    labels, object_id : str array, shape (n_rows,)
+        Class and object of each row.
+    weight : float64 array, shape (n_rows,)
+        Weight of each row.
+    """
+
+    X: NDArray[np.float32]
+    labels: NDArray[np.str_]
+    object_id: NDArray[np.str_]
+    weight: NDArray[np.float64]
+
+    def take(self, index: NDArray[np.int64]) -> "TuneRows":
+        """Some of the rows."""
+        return TuneRows(self.X[index], self.labels[index], self.object_id[index], self.weight[index])
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["TuneRows"]) -> "TuneRows":
+        """Rows of several tables, one below the other."""
+        names = ("X", "labels", "object_id", "weight")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with any row."""
+        state = hashlib.sha256(np.ascontiguousarray(self.X).tobytes())
+        state.update(self.weight.tobytes())
+        for column in (self.labels, self.object_id):
+            state.update("\n".join(column.tolist()).encode())
+        return state.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """What a study found.
+
+    Attributes
+    ----------
+    study : str
+        Its name in the SQLite file; changes with rows, settings, seed and version.
+    trials : tuple of dict
+        In order: ``number`` from 1, the four `PARAMETERS`, ``value`` (mean log-loss over the
+        inner folds that ran, in nat), ``state`` (``"complete"`` or ``"pruned"``), ``best`` (lowest value
+        so far among the complete).
+    untuned : float
+        Value of the settings before tuning, on the same inner folds.
+    best : SeedBoosterConfig
+        Settings of the lowest value; they grow all their stages.
+    importances : dict of str to float, or None
+        Share of the variance of the value that each parameter explains (fANOVA over the
+        complete trials); None with too few of them.
+    """
+
+    study: str
+    trials: tuple[dict[str, Any], ...]
+    untuned: float
+    best: SeedBoosterConfig
+    importances: dict[str, float] | None
+
+
+def need_optuna() -> Any:
+    """The module optuna, silenced.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    try:
+        import optuna
+    except ImportError as error:
+        raise MissingExtraError(
+            f"tuning needs {error.name}; install it with: pip install 'firstlight[train]'"
+        ) from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna
+
+
+def tune(
+    rows: TuneRows,
+    path: Path,
+    config: TuneConfig | None = None,
+    base: SeedBoosterConfig | None = None,
+    *,
+    seed: int = 0,
+    jobs: int = 1,
+    progress: Report | None = None,
+) -> Tuning:
+    """Run a study until it has so many trials, or read it if it has.
+
+    With one process the same seed gives the same trials, however often the run was killed
+    in between; with several, the order in which trials end matters.
+
+    Parameters
+    ----------
+    rows : TuneRows
+        Learning objects; test objects must not be among them.
+    path : Path
+        The SQLite file; a study of other rows or settings in it is left alone.
+    config : TuneConfig, optional
+        How much to try.
+    base : SeedBoosterConfig, optional
+        The untuned settings; all but `PARAMETERS` and ``patience`` stay as they are.
+    seed : int
+        Seed of folds, sampler and classifier.
+    jobs : int
+        Trials at a time, each in a process of its own.
+    progress : callable, optional
+        Called with ``"tuning"`` and the fraction of the trials that is done.
+
+    Raises
+    ------
+    MissingExtraError
+        If optuna is not installed.
+    SettingsError
+        If a range or a number makes no sense.
+    DataError
+        If the file is no study, cannot be written, or another run works on it.
+    """
+    optuna = need_optuna()
+    config = config or TuneConfig()
+    config.check()
+    task = _make_task(rows, path, config, base or SeedBoosterConfig(), seed)
+    report = progress or silent
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(path), _as_data_error(path), _study(task) as study:
+        for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # its process is gone
+        if "untuned" not in study.user_attrs:
+            losses = [_fold_loss(task, task.base, fold) for fold in task.folds]
+            study.set_user_attr("untuned", float(np.mean(losses)))
+        n_done = len(_counted(study))
+        report("tuning", min(n_done / config.n_trials, 1.0))
+        tickets = range(n_done, config.n_trials)
+        for k, _ in enumerate(_run(task, study, tickets, jobs), n_done + 1):
+            report("tuning", k / config.n_trials)
+        return _summary(study, task)
+
+
+def fit_rows(rows: TuneRows, held: TuneRows, config: SeedBoosterConfig, seed: int = 0) -> SeedBooster:
+    """Train the classifier; rows of held-out objects stop it early, if its settings say so.
+
+    Raises
+    ------
+    LeakageError
+        If an object is both trained on and held out.
+    """
+    return SeedBooster(config).fit(
+        rows.X,
+        rows.labels,
+        sample_weight=rows.weight,
+        groups=rows.object_id,
+        validation=(held.X, held.labels, None, held.weight, held.object_id),
+        seed=seed,
+    )
+
+
+# --- one trial --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Task:
+    """All that a process needs to run trials."""
+
+    name: str
+    path: Path
+    rows: TuneRows
+    folds: tuple[Fold, ...]
+    base: SeedBoosterConfig
+    config: TuneConfig
+    seed: int
+
+
+def _make_task(rows: TuneRows, path: Path, config: TuneConfig, base: SeedBoosterConfig, seed: int) -> _Task:
+    folds = stratified_folds(
+        rows.object_id,
+        rows.labels,
+        config.inner_folds,
+        rng=np.random.default_rng(seed),
+        validation=HELD_SHARE,
+    )
+    for fold in folds:
+        check_disjoint(rows.object_id[np.concatenate(fold[:2])], rows.object_id[fold.test])
+    settings = {k: v for k, v in to_table(config).items() if k != "n_trials"}  # more trials, same study
+    parts = (__version__, rows.fingerprint, json.dumps([settings, to_table(base)], sort_keys=True), str(seed))
+    name = "tune-" + hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return _Task(name=name, path=path, rows=rows, folds=tuple(folds), base=base, config=config, seed=seed)
+
+
+def _one_trial(task: _Task, study: Any, ticket: int) -> None:
+    """Run one trial; its sampler's seed is its own, so that a resumed study goes on as if unbroken."""
+    state = np.random.SeedSequence([task.seed, ticket]).generate_state(1)
+    samplers = need_optuna().samplers
+    study.sampler = samplers.TPESampler(seed=int(state[0]), n_startup_trials=task.config.startup)
+    study.optimize(partial(_objective, task), n_trials=1)
+
+
+def _objective(task: _Task, trial: Any) -> float:
+    """Mean log-loss over the inner folds; a trial worse than most is stopped before the last fold."""
+    settings = _suggest(task, trial)
+    losses: list[float] = []
+    for step, fold in enumerate(task.folds):
+        losses.append(_fold_loss(task, settings, fold))
+        trial.report(float(np.mean(losses)), step)
+        if step + 1 < len(task.folds) and trial.should_prune():
+            raise need_optuna().TrialPruned
+    return float(np.mean(losses))
+
+
+def _suggest(task: _Task, trial: Any) -> SeedBoosterConfig:
+    space = task.config
+    return replace(
+        task.base,
+        n_estimators=trial.suggest_int("n_estimators", *space.n_estimators),
+        max_depth=trial.suggest_int("max_depth", *space.max_depth),
+        min_samples_split=trial.suggest_int("min_samples_split", *space.min_samples_split, log=True),
+        min_impurity_decrease=trial.suggest_float(
+            "min_impurity_decrease", *space.min_impurity_decrease, log=True
+        ),
+        patience=0,  # the number of estimators is what is tuned
+    )
+
+
+def _fold_loss(task: _Task, settings: SeedBoosterConfig, fold: Fold) -> float:
+    """Log-loss [nat] of an inner fold's objects, trained as the outer fold will be."""
+    train, held, test = (task.rows.take(part) for part in fold)
+    model = fit_rows(train, held, settings, task.seed)
+    proba = to_all_classes(model.predict_proba(test.X), model.classes)
+    return float(np.average(object_losses(test.labels, proba), weights=test.weight))
+
+
+# --- several trials ---------------------------------------------------------------
+
+_worker: list[tuple[_Task, Any]] = []  # task and study of a worker process; rows travel once
+
+
+def _run(task: _Task, study: Any, tickets: range, jobs: int) -> Iterator[None]:
+    """Run one trial a ticket, here or in processes; yield after each."""
+    if jobs <= 1 or len(tickets) < 2:
+        for ticket in tickets:
+            _one_trial(task, study, ticket)
+            yield
+        return
+    items = {str(ticket): ticket for ticket in tickets}
+    for _ in side_by_side(_work, items, jobs, prepare=_settle, given=(task,)):
+        yield
+
+
+def _settle(task: _Task) -> None:
+    """Make a process ready for trials."""
+    study = ExitStack().enter_context(_study(task))  # open as long as the process lives
+    _worker.append((task, study))
+
+
+def _work(ticket: int, report: Report) -> None:
+    _one_trial(*_worker[0], ticket)
+
+
+def _counted(study: Any) -> list[Any]:
+    """Trials that count: complete, or stopped because they were worse than most."""
+    state = need_optuna().trial.TrialState
+    return study.get_trials(deepcopy=False, states=(state.COMPLETE, state.PRUNED))
+
+
+def _summary(study: Any, task: _Task) -> Tuning:
+    trials: list[dict[str, Any]] = []
+    best: float | None = None
+    for number, trial in enumerate(_counted(study), 1):
+        state = trial.state.name.lower()
+        if state == "complete":
+            best = trial.value if best is None else min(best, trial.value)
+        row = {name: trial.params[name] for name in PARAMETERS}
+        trials.append({"number": number, **row, "value": trial.value, "state": state, "best": best})
+    settings = {name: study.best_trial.params[name] for name in PARAMETERS}
+    return Tuning(
+        study=task.name,
+        trials=tuple(trials),
+        untuned=study.user_attrs["untuned"],
+        best=replace(task.base, **settings, patience=0),
+        importances=_importances(study, task.seed),
+    )
+
+
+def _importances(study: Any, seed: int) -> dict[str, float] | None:
+    importance = need_optuna().importance
+    values = {trial.value for trial in _counted(study) if trial.state.name == "COMPLETE"}
+    if len(values) < 3:
+        return None
+    evaluator = importance.FanovaImportanceEvaluator(seed=seed)
+    found = importance.get_param_importances(study, evaluator=evaluator, params=list(PARAMETERS))
+    return {name: float(found[name]) for name in PARAMETERS}
+
+
+# --- the file ---------------------------------------------------------------------
+
+
+@contextmanager
+def _study(task: _Task) -> Iterator[Any]:
+    """The task's study, made if it is not there; its connections are closed afterwards."""
+    import sqlalchemy
+
+    optuna = need_optuna()
+    url = sqlalchemy.URL.create("sqlite", database=str(task.path)).render_as_string(hide_password=False)
+    storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": LOCK_TIMEOUT_S}})
+    try:
+        yield optuna.create_study(
+            storage=storage,
+            study_name=task.name,
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=task.config.startup),
+            direction="minimize",
+            load_if_exists=True,
+        )
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Be the only run that works on the file; the lock ends with the process."""
+    lock = path.with_name(f"{path.name}.lock")
+    try:
+        file = lock.open("w")
+    except OSError as error:
+        raise DataError(f"cannot write {lock}: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(f"{path}: another run works on this study; wait for it, or stop it") from None
+        except OSError:
+            pass  # a file system that knows no locks
+        yield
+
+
+@contextmanager
+def _as_data_error(path: Path) -> Iterator[None]:
+    """Turn what the database says into an error of ours."""
+    import sqlalchemy
+
+    internal = need_optuna().exceptions.StorageInternalError
+    try:
+        yield
+    except (sqlalchemy.exc.SQLAlchemyError, internal) as error:
+        cause = str(error.__cause__ or error).partition("\n")[0]
+        raise DataError(
+            f"cannot use the study {path}: {cause}; free space, or delete the file to start anew"
+        ) from error

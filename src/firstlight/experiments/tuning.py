@@ -1,0 +1,231 @@
+"""Tune a preset's classifier on the learning objects of the hash hold-out, score it once on the others."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstlight._version import __version__
+from firstlight.classify import SeedBoosterConfig, to_all_classes
+from firstlight.encoder import train_encoder
+from firstlight.errors import DataError, SettingsError
+from firstlight.experiments.study import (
+    LOGARITHMIC,
+    PARAMETERS,
+    TuneConfig,
+    TuneRows,
+    Tuning,
+    fit_rows,
+    need_optuna,
+    tune,
+)
+from firstlight.files import replacing
+from firstlight.lightcurves import LightCurves, RedshiftMode
+from firstlight.metrics.compare import N_RESAMPLES, compare
+from firstlight.parallel import silent
+from firstlight.pipeline import PipelineConfig
+from firstlight.pipeline.training import make_copies, usable_objects
+from firstlight.preprocess import preprocess
+from firstlight.settings import to_table, to_toml
+from firstlight.splits import check_disjoint, check_near_duplicates, hash_split, validation_part
+from firstlight.taxonomy import CLASSES
+
+__all__ = ["check_tunable", "run_tuning"]
+
+Report = Callable[[str, float], None]
+
+
+def run_tuning(
+    curves: LightCurves,
+    labels: NDArray[np.str_],
+    config: PipelineConfig,
+    out: Path,
+    *,
+    settings: TuneConfig | None = None,
+    redshift: RedshiftMode = "photo",
+    seed: int = 0,
+    jobs: int = 1,
+    progress: Report | None = None,
+) -> dict[str, Any]:
+    """Train the encoder, tune the classifier on inner folds, score it once on the hash hold-out.
+
+    The encoder sees the objects that may be learnt from (80 %, by `hash_split`), inner test
+    objects among them but no labels; the hold-out's test objects are seen by nothing. The
+    classifier learns from the copies that the preset makes of each object; whole curves are tested.
+
+    Parameters
+    ----------
+    curves : LightCurves
+        All objects.
+    labels : str array, shape (n_objects,)
+        Class of each object.
+    config : PipelineConfig
+        A preset whose classifier is ``seed``, on latents alone.
+    out : Path
+        Folder for ``study.sqlite``, ``tuning.json``, ``tuned.toml``, ``history.png``,
+        ``importance.png``, ``parallel.png``. A run that was killed resumes from what is there.
+    settings : TuneConfig, optional
+        How much to try.
+    redshift : {"photo", "spec", "none"}
+        Which host redshift the encoder sees.
+    seed : int
+        Seed of every random choice.
+    jobs : int
+        Trials at a time, each in a process of its own.
+    progress : callable, optional
+        Called with a stage's name and the fraction of it that is done.
+
+    Returns
+    -------
+    dict
+        What ``tuning.json`` holds.
+
+    Raises
+    ------
+    MissingExtraError
+        If optuna or torch is not installed.
+    SettingsError
+        If the preset's classifier is another one, or a number makes no sense.
+    DataError
+        If there is nothing to learn from or to test on.
+    """
+    settings = settings or TuneConfig()
+    settings.check()
+    check_tunable(config)
+    report = progress or silent
+    train, held, test = _learn(curves, labels, config, out, redshift, seed, report)
+    base = config.classifier.seed_booster
+    learn = TuneRows.concatenate([train, held])
+    found = tune(learn, out / "study.sqlite", settings, base, seed=seed, jobs=jobs, progress=report)
+    said = [_said(train, held, test, booster, seed) for booster in (base, found.best)]
+    result = {
+        "version": __version__,
+        "preset": config.name,
+        "protocol": _protocol(config, settings, learn, test, seed),
+        "n_trials": len(found.trials),
+        "study": found.study,
+        "settings": {
+            "untuned": {name: getattr(base, name) for name in PARAMETERS},
+            "tuned": {name: getattr(found.best, name) for name in PARAMETERS},
+        },
+        "inner": {"untuned": found.untuned, "tuned": found.trials[-1]["best"]},
+        "test": compare(test.labels, *said, seed=seed),
+        "importances": found.importances,
+        "trials": list(found.trials),
+    }
+    _write(out, result, config, found)
+    return result
+
+
+def check_tunable(config: PipelineConfig) -> None:
+    """Raise unless optuna is there, and the preset's classifier is the paper's, on latents alone."""
+    need_optuna()
+    if config.classifier.kind != "seed":
+        raise SettingsError(
+            f"preset {config.name!r} classifies with {config.classifier.kind!r}; tuning is for 'seed', "
+            "the paper's gradient boosting, as the presets seed and seed-printed have it"
+        )
+    if config.inputs != ("latent",):
+        raise SettingsError(
+            f"preset {config.name!r} reads {', '.join(config.inputs)}; tuning is for latents alone"
+        )
+
+
+# --- private --------------------------------------------------------------------
+
+
+def _said(
+    train: TuneRows, held: TuneRows, test: TuneRows, settings: SeedBoosterConfig, seed: int
+) -> NDArray[np.float64]:
+    """Probabilities of the test objects by a booster of these settings."""
+    model = fit_rows(train, held, settings, seed)
+    return to_all_classes(model.predict_proba(test.X), model.classes)
+
+
+def _protocol(
+    config: PipelineConfig, settings: TuneConfig, learn: TuneRows, test: TuneRows, seed: int
+) -> str:
+    return (
+        f"preset {config.name}; {len(np.unique(learn.object_id)):,} objects to learn from "
+        f"({len(learn.labels):,} rows), {settings.inner_folds} inner folds over them chose the settings by "
+        f"log-loss; {len(test.labels):,} objects to test on, whole curves, scored once, not calibrated; "
+        f"spread: {N_RESAMPLES} paired resamplings of the test objects; seed {seed}"
+    )
+
+
+def _learn(
+    curves: LightCurves,
+    labels: NDArray[np.str_],
+    config: PipelineConfig,
+    out: Path,
+    redshift: RedshiftMode,
+    seed: int,
+    report: Report,
+) -> tuple[TuneRows, TuneRows, TuneRows]:
+    """Rows to train on, to stop early by, and to test on, by an encoder that never saw the last."""
+    fold = hash_split(curves.object_id)
+    curves = curves.with_redshift(redshift)
+    learn = np.sort(np.concatenate([fold.train, fold.validation]))
+    known = fold.test[np.isin(labels[fold.test], CLASSES)]
+    if not len(learn) or not len(known):
+        raise DataError(f"{len(curves)} object(s): too few to learn from some and test on others")
+    training, names = curves.take(learn), labels[learn]
+    usable, _ = usable_objects(training, names)
+    training, names = training.take(usable), names[usable]
+    test = curves.take(known)
+    check_disjoint(training.object_id, test.object_id)
+    check_near_duplicates(training, test)
+    held = validation_part(training.object_id, names, config.copies.validation_fraction)
+    encoder = train_encoder(
+        preprocess(training.take(~held), config.preprocess),
+        preprocess(training.take(held), config.preprocess),
+        config.encoder,
+        seed,
+        out / "training",
+        report,
+    )
+    rng = np.random.default_rng(seed)
+
+    def rows(part: NDArray[np.bool_]) -> TuneRows:
+        copies = make_copies(training.take(part), names[part], config, rng)
+        latent = encoder.encode(copies.curves).mean
+        return TuneRows(latent, copies.labels, copies.curves.object_id, copies.weight)
+
+    latent = encoder.encode(preprocess(test, config.preprocess)).mean
+    return (
+        rows(~held),
+        rows(held),
+        TuneRows(latent, labels[known], test.object_id, np.ones(len(test))),
+    )
+
+
+def _write(out: Path, result: dict[str, Any], config: PipelineConfig, found: Tuning) -> None:
+    """The results, the tuned preset and the pictures."""
+    from firstlight.experiments.plots import parallel_coordinates, parameter_importance, tuning_history
+    from firstlight.report.style import save_figure
+
+    with replacing(out / "tuning.json") as part:
+        part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    tuned = replace(
+        config,
+        name=f"{config.name}-tuned",
+        classifier=replace(config.classifier, seed_booster=found.best),
+    )
+    heading = (
+        f"# Preset {config.name} after {len(found.trials)} trials of `firstlight tune`; see tuning.json."
+    )
+    with replacing(out / "tuned.toml") as part:
+        part.write_text(f"{heading}\n{to_toml(to_table(tuned))}", encoding="utf-8")
+    figures = {
+        "history.png": tuning_history(found.trials, found.untuned),
+        "parallel.png": parallel_coordinates(found.trials, PARAMETERS, LOGARITHMIC),
+    }
+    if found.importances is not None:
+        figures["importance.png"] = parameter_importance(found.importances, PARAMETERS)
+    for name, figure in figures.items():
+        with replacing(out / name) as part:
+            save_figure(figure, part, "png")

@@ -1,0 +1,1 @@
+"""Follow-up: which objects to observe tonight, when and why."""

@@ -1,0 +1,600 @@
+"""`LightCurves`: many light curves as flat columns plus offsets; `LightCurve`: a view of one.
+
+This is the one type that crosses every boundary of the package. It holds what a
+survey may know of an object (fluxes, detections, position, host redshift) and has
+no room for a label or a truth column; those live in tables of their own.
+Internal units: MJD (TAI) days, AB nJy, degrees.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, Self, cast
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import ArrayLike, NDArray
+
+from firstlight.bands import BANDS, N_BANDS
+from firstlight.errors import DataError, MissingColumnError
+from firstlight.lightcurves import convert as tables
+from firstlight.lightcurves.convert import OBJECT_COLUMNS, OBSERVATION_COLUMNS
+
+__all__ = [
+    "DETECTION_SNR",
+    "OBJECT_COLUMNS",
+    "OBSERVATION_COLUMNS",
+    "LightCurve",
+    "LightCurves",
+    "RedshiftMode",
+]
+
+RedshiftMode = Literal["photo", "spec", "none"]
+_ABSENT: Any = None  # stands for "not given" until __post_init__ fills the column
+DETECTION_SNR = 5.0  # the difference-imaging threshold of LSST and PLAsTiCC
+SPEC_REDSHIFT_ERR = 1e-3  # a spectroscopic host redshift, peculiar velocity included
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LightCurve:
+    """One object: read-only views into the columns of a `LightCurves`.
+
+    Attributes
+    ----------
+    object_id : str
+        Name of the object.
+    mjd : float64 array, shape (n_obs,)
+        Times, ascending [MJD day].
+    band : int8 array, shape (n_obs,)
+        Index into `firstlight.bands.BANDS`.
+    flux, flux_err : float32 arrays, shape (n_obs,)
+        Difference flux and its error [nJy].
+    detected : bool array, shape (n_obs,)
+        Whether the survey called the observation a detection.
+    ra, dec : float
+        Position, ICRS [degree]; NaN where unknown.
+    ebv : float
+        Milky Way E(B-V) towards the object [mag]; NaN where unknown.
+    redshift, redshift_err : float
+        Host redshift in use and its error; 0 states a Milky Way object, NaN unknown.
+    redshift_spec : float
+        Spectroscopic host redshift; NaN where unknown.
+    """
+
+    object_id: str
+    mjd: NDArray[np.float64]
+    band: NDArray[np.int8]
+    flux: NDArray[np.float32]
+    flux_err: NDArray[np.float32]
+    detected: NDArray[np.bool_]
+    ra: float
+    dec: float
+    ebv: float
+    redshift: float
+    redshift_err: float
+    redshift_spec: float
+
+    def __len__(self) -> int:
+        """Number of observations."""
+        return len(self.mjd)
+
+    @property
+    def trigger_mjd(self) -> float:
+        """Time of the first detection [MJD]; NaN where there is none."""
+        return float(self.mjd[self.detected][0]) if self.detected.any() else float("nan")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LightCurves:
+    """Light curves of many objects as flat columns.
+
+    Object ``i`` owns the observations ``offsets[i]:offsets[i + 1]`` of every
+    observation column, sorted by time. Arrays are stored as read-only views.
+
+    Parameters
+    ----------
+    object_id : str array, shape (n_objects,)
+        Unique names of the objects.
+    offsets : int64 array, shape (n_objects + 1,)
+        Where each object's observations begin; starts at 0 and never falls.
+    mjd : float64 array, shape (n_total,)
+        Times [MJD day], ascending within an object.
+    band : int8 array, shape (n_total,)
+        Index into `firstlight.bands.BANDS`.
+    flux, flux_err : float32 arrays, shape (n_total,)
+        Difference flux and its positive error [nJy].
+    detected : bool array, shape (n_total,), optional
+        Whether the survey called it a detection; by default flux > 5 flux_err.
+    ra, dec : float64 arrays, shape (n_objects,), optional
+        Position, ICRS [degree]; NaN where unknown.
+    ebv : float32 array, shape (n_objects,), optional
+        Milky Way E(B-V) [mag]; NaN where unknown.
+    redshift, redshift_err : float32 arrays, shape (n_objects,), optional
+        Host redshift in use (photometric as read) and its error. 0 states a Milky Way
+        object; NaN means unknown.
+    redshift_spec : float32 array, shape (n_objects,), optional
+        Spectroscopic host redshift; NaN where unknown. No model reads it unless
+        `with_redshift` puts it in use.
+    dereddened : bool
+        Whether the source already corrected the fluxes for Milky Way dust.
+
+    Raises
+    ------
+    DataError
+        If lengths disagree, times are unsorted, a value is not finite, an error is not
+        positive, a band is unknown, a redshift is negative (-9, say) or infinite, or an
+        object name occurs twice. The message names the object.
+    """
+
+    object_id: NDArray[np.str_]
+    offsets: NDArray[np.int64]
+    mjd: NDArray[np.float64]
+    band: NDArray[np.int8]
+    flux: NDArray[np.float32]
+    flux_err: NDArray[np.float32]
+    detected: NDArray[np.bool_] = _ABSENT
+    ra: NDArray[np.float64] = _ABSENT
+    dec: NDArray[np.float64] = _ABSENT
+    ebv: NDArray[np.float32] = _ABSENT
+    redshift: NDArray[np.float32] = _ABSENT
+    redshift_err: NDArray[np.float32] = _ABSENT
+    redshift_spec: NDArray[np.float32] = _ABSENT
+    dereddened: bool = False
+    _checked: bool = field(default=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self._checked:
+            return
+        _store(self, "object_id", np.asarray(self.object_id, dtype=np.str_))
+        _store(self, "offsets", np.asarray(self.offsets, dtype=np.int64))
+        if self.detected is _ABSENT:
+            flux, flux_err = (np.asarray(x, np.float64) for x in (self.flux, self.flux_err))
+            _store(self, "detected", flux > DETECTION_SNR * flux_err)
+        for name, dtype in OBSERVATION_COLUMNS.items():
+            _store(self, name, np.asarray(getattr(self, name), dtype=dtype))
+        for name, dtype in OBJECT_COLUMNS.items():
+            value = getattr(self, name)
+            if value is _ABSENT:
+                value = np.full(len(self.object_id), np.nan, dtype=dtype)
+            _store(self, name, np.asarray(value, dtype=dtype))
+        _check(self)
+        object.__setattr__(self, "_checked", True)
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Light curves of no object."""
+        nothing: Any = np.empty(0)
+        return cls(np.empty(0, "U1"), np.zeros(1, np.int64), nothing, nothing, nothing, nothing)
+
+    # --- size and time -------------------------------------------------------
+
+    def __len__(self) -> int:
+        """Number of objects."""
+        return len(self.object_id)
+
+    @property
+    def n_obs(self) -> NDArray[np.int64]:
+        """Observations of each object, shape (n_objects,)."""
+        return np.diff(self.offsets)
+
+    @property
+    def object_index(self) -> NDArray[np.int64]:
+        """Position of the owner of every observation, shape (n_total,)."""
+        return np.repeat(np.arange(len(self)), self.n_obs)
+
+    @property
+    def trigger_mjd(self) -> NDArray[np.float64]:
+        """First detection of each object [MJD]; NaN where there is none, shape (n_objects,)."""
+        trigger = np.full(len(self), np.nan)
+        where = np.flatnonzero(self.detected)
+        owner = np.searchsorted(self.offsets, where, side="right") - 1
+        first_of, first_at = np.unique(owner, return_index=True)
+        trigger[first_of] = self.mjd[where[first_at]]
+        return trigger
+
+    @property
+    def phase(self) -> NDArray[np.float64]:
+        """Days since the object's trigger of every observation; NaN without one, shape (n_total,)."""
+        return self.mjd - np.repeat(self.trigger_mjd, self.n_obs)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of everything held, names and all: equal where light curves are equal."""
+        digest = hashlib.sha256(str(self.dereddened).encode())
+        for name in ("offsets", *OBSERVATION_COLUMNS, *OBJECT_COLUMNS):
+            digest.update(np.ascontiguousarray(getattr(self, name)).data)
+        digest.update("\n".join(self.object_id.tolist()).encode())
+        return digest.hexdigest()
+
+    # --- selection ------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[LightCurve]:
+        """Iterate over single objects."""
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, index: int) -> LightCurve:
+        """One object by position."""
+        index = range(len(self))[index]
+        window = slice(self.offsets[index], self.offsets[index + 1])
+        values = {name: getattr(self, name)[window] for name in OBSERVATION_COLUMNS}
+        values |= {name: float(getattr(self, name)[index]) for name in OBJECT_COLUMNS}
+        return LightCurve(object_id=str(self.object_id[index]), **values)
+
+    def find(self, object_id: str) -> LightCurve:
+        """One object by name.
+
+        Raises
+        ------
+        DataError
+            If there is no object of that name.
+        """
+        where = np.flatnonzero(self.object_id == str(object_id))
+        if not len(where):
+            raise DataError(f"no object {object_id!r} among {len(self)} light curves")
+        return self[int(where[0])]
+
+    def take(self, index: ArrayLike) -> Self:
+        """Objects at the given positions, in that order (a repeated position repeats the object).
+
+        Parameters
+        ----------
+        index : int or bool array_like
+            Positions, or a mask of shape (n_objects,) that is true for objects to keep.
+        """
+        index = np.asarray(index)
+        if index.dtype == np.bool_:
+            index = np.flatnonzero(index)
+        index = index.astype(np.int64)
+        rows = self.rows_of(index)
+        offsets = np.concatenate([[0], np.cumsum(self.n_obs[index])])
+        values = {name: getattr(self, name)[rows] for name in OBSERVATION_COLUMNS}
+        values |= {name: getattr(self, name)[index] for name in OBJECT_COLUMNS}
+        return self._derive(object_id=self.object_id[index], offsets=offsets, **values)
+
+    def rows_of(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Positions of all observations of the objects at the given positions, in that order."""
+        counts = self.n_obs[index]
+        before = np.cumsum(counts) - counts
+        return np.arange(int(counts.sum())) + np.repeat(self.offsets[:-1][index] - before, counts)
+
+    def keep(self, mask: NDArray[np.bool_]) -> Self:
+        """The same objects with only the observations where `mask` is true, shape (n_total,)."""
+        kept = np.concatenate([[0], np.cumsum(mask)])
+        values = {name: getattr(self, name)[mask] for name in OBSERVATION_COLUMNS}
+        return self._derive(offsets=kept[self.offsets], **values)
+
+    def upto_mjd(self, mjd: ArrayLike) -> Self:
+        """What had arrived by a time.
+
+        Parameters
+        ----------
+        mjd : float or float array, shape (n_objects,)
+            Last time to keep, inclusive [MJD]; NaN keeps everything of that object.
+        """
+        limit = np.broadcast_to(np.asarray(mjd, dtype=np.float64), (len(self),))
+        return self.keep(~(self.mjd > np.repeat(limit, self.n_obs)))
+
+    def upto_phase(self, days: ArrayLike) -> Self:
+        """What had arrived `days` after the trigger, inclusive.
+
+        Objects that never triggered keep all of their observations.
+
+        Parameters
+        ----------
+        days : float or float array, shape (n_objects,)
+            Days since the first detection.
+        """
+        return self.upto_mjd(self.trigger_mjd + np.asarray(days, dtype=np.float64))
+
+    # --- change ---------------------------------------------------------------
+
+    def with_columns(self, **columns: NDArray[Any]) -> Self:
+        """A copy with whole columns replaced (same shapes); values are checked anew.
+
+        Raises
+        ------
+        DataError
+            As for the constructor.
+        """
+        return replace(self, **columns, _checked=False)  # type: ignore[arg-type]
+
+    def with_redshift(self, mode: RedshiftMode) -> Self:
+        """Choose which host redshift the models see.
+
+        Parameters
+        ----------
+        mode : {"photo", "spec", "none"}
+            ``photo`` keeps the photometric one; ``spec`` uses the spectroscopic one where
+            known, else the photometric; ``none`` hides it (NaN).
+        """
+        if mode == "photo":
+            return self
+        if mode == "none":
+            unknown = np.full(len(self), np.nan, dtype=np.float32)
+            return self._derive(redshift=unknown, redshift_err=unknown, redshift_spec=unknown)
+        if mode != "spec":
+            raise DataError(f"redshift mode {mode!r}: choose photo, spec or none")
+        known = np.isfinite(self.redshift_spec)
+        return self._derive(
+            redshift=np.where(known, self.redshift_spec, self.redshift),
+            redshift_err=np.where(
+                known, np.float32(SPEC_REDSHIFT_ERR) * (self.redshift_spec > 0), self.redshift_err
+            ).astype(np.float32),
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self], *, check: bool = True) -> Self:
+        """Join light curves of several sets.
+
+        Parameters
+        ----------
+        parts : sequence of LightCurves
+            At least one; all dereddened or none.
+        check : bool
+            Whether to reject repeated object names. Training copies repeat them on purpose.
+
+        Raises
+        ------
+        DataError
+            If `parts` is empty, mixes dereddened and raw fluxes, or repeats a name.
+        """
+        if not parts:
+            raise DataError("nothing to concatenate")
+        if len({part.dereddened for part in parts}) > 1:
+            raise DataError("cannot join dereddened fluxes with raw ones; correct them first")
+        shift = np.cumsum([0, *(part.offsets[-1] for part in parts[:-1])])
+        offsets = [part.offsets[:-1] + s for part, s in zip(parts, shift, strict=True)]
+        offsets.append(np.array([shift[-1] + parts[-1].offsets[-1]]))
+        names = ["object_id", *OBSERVATION_COLUMNS, *OBJECT_COLUMNS]
+        values = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        return cls(
+            offsets=np.concatenate(offsets),
+            dereddened=parts[0].dereddened,
+            _checked=not check,
+            **values,
+        )
+
+    # --- Arrow ----------------------------------------------------------------
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> Self:
+        """Wrap a nested Arrow table (one row an object, list columns) without copying.
+
+        Parameters
+        ----------
+        table : pyarrow.Table
+            As written by `to_arrow`. Several chunks are joined, which copies.
+
+        Raises
+        ------
+        MissingColumnError
+            If a needed column is absent.
+        DataError
+            If the values break the rules of the constructor.
+        """
+        table = table.combine_chunks()
+        needed = ("object_id", "mjd", "band", "flux", "flux_err")
+        missing = [name for name in needed if name not in table.column_names]
+        if missing:
+            raise MissingColumnError(
+                f"column(s) {missing} missing; a firstlight table has one row an object with "
+                f"{', '.join(needed)} (the last four as lists)"
+            )
+        if table.num_rows == 0:
+            return cls.empty()
+        values: dict[str, Any] = {}
+        offsets: NDArray[np.int64] | None = None
+        for name, dtype in OBSERVATION_COLUMNS.items():
+            if name not in table.column_names:
+                continue
+            lists = table.column(name).chunk(0)
+            own = np.asarray(lists.offsets).astype(np.int64)
+            if offsets is not None and not np.array_equal(own - own[0], offsets):
+                raise DataError(f"column {name!r}: lists differ in length from those of 'mjd'")
+            offsets = own - own[0]
+            flat = np.asarray(lists.values)[own[0] : own[-1]]
+            values[name] = flat.view(np.bool_) if dtype is np.bool_ and flat.itemsize == 1 else flat
+        for name in OBJECT_COLUMNS:
+            if name in table.column_names:
+                values[name] = table.column(name).to_numpy()
+        metadata = table.schema.metadata or {}
+        return cls(
+            object_id=table.column("object_id").to_numpy().astype(np.str_),
+            offsets=cast(NDArray[np.int64], offsets),
+            dereddened=metadata.get(b"dereddened") == b"true",
+            **values,
+        )
+
+    def to_arrow(self) -> pa.Table:
+        """Nested Arrow table: one row an object, observations as list columns.
+
+        Returns
+        -------
+        pyarrow.Table
+            Columns ``object_id``, those of the object, and lists ``mjd`` [MJD], ``band``,
+            ``flux``, ``flux_err`` [nJy] and ``detected`` (0 or 1).
+        """
+        columns: dict[str, Any] = {"object_id": pa.array(self.object_id.tolist(), pa.string())}
+        for name in OBJECT_COLUMNS:
+            columns[name] = pa.array(getattr(self, name))
+        large = self.offsets[-1] > np.iinfo(np.int32).max
+        for name in OBSERVATION_COLUMNS:
+            flat = getattr(self, name)
+            flat = flat.view(np.uint8) if flat.dtype == np.bool_ else flat
+            kind = pa.LargeListArray if large else pa.ListArray
+            offsets = pa.array(self.offsets, pa.int64() if large else pa.int32())
+            columns[name] = kind.from_arrays(offsets, pa.array(flat))
+        metadata = {"dereddened": str(self.dereddened).lower(), "bands": "".join(BANDS)}
+        return pa.table(columns).replace_schema_metadata(metadata)
+
+    # --- other libraries --------------------------------------------------------
+
+    @classmethod
+    def from_pandas(cls, rows: Any, objects: Any = None, *, dereddened: bool = False) -> Self:
+        """Read a long DataFrame: one row an observation.
+
+        Parameters
+        ----------
+        rows : pandas.DataFrame
+            Columns ``object_id``, ``mjd`` [MJD], ``band`` (names or 0 to 5), ``flux``,
+            ``flux_err`` [nJy] and, optionally, ``detected``; in any order of rows.
+        objects : pandas.DataFrame, optional
+            One row an object: ``object_id`` and any of ``ra``, ``dec``, ``ebv``,
+            ``redshift``, ``redshift_err``, ``redshift_spec``. It sets the order of the
+            objects; its other columns are not read (law 2).
+        dereddened : bool
+            Whether the fluxes are already corrected for Milky Way dust.
+
+        Raises
+        ------
+        MissingColumnError, UnknownBandError, DataError
+            If a column is absent, a band unknown, an object without a row in `objects`,
+            or a value breaks the rules of the constructor.
+        """
+        return cls(**tables.from_pandas(rows, objects), dereddened=dereddened)
+
+    def to_pandas(self) -> tuple[Any, Any]:
+        """Long DataFrame of the observations, and one with a row an object, as `from_pandas` reads them."""
+        return tables.to_pandas(self._columns())
+
+    @classmethod
+    def from_nested(cls, frame: Any, name: str = "lightcurve", *, dereddened: bool = False) -> Self:
+        """Read a nested-pandas ``NestedFrame``: one row an object, observations nested.
+
+        Parameters
+        ----------
+        frame : nested_pandas.NestedFrame
+            ``object_id`` as column or index, and the object columns of `from_pandas`.
+        name : str
+            The nested column, with the observation columns of `from_pandas`.
+        dereddened : bool
+            Whether the fluxes are already corrected for Milky Way dust.
+
+        Raises
+        ------
+        MissingColumnError, UnknownBandError, DataError
+            As for `from_pandas`.
+        """
+        return cls(**tables.from_nested(frame, name), dereddened=dereddened)
+
+    def to_nested(self, name: str = "lightcurve") -> Any:
+        """``NestedFrame`` as `from_nested` reads it, with bands as letters.
+
+        Raises
+        ------
+        MissingExtraError
+            If nested-pandas is not installed.
+        """
+        return tables.to_nested(self.to_arrow(), name)
+
+    @classmethod
+    def from_astropy(cls, curves: Sequence[Any], *, dereddened: bool = False) -> Self:
+        """Read sncosmo-style astropy tables, one an object.
+
+        Parameters
+        ----------
+        curves : sequence of astropy.table.Table
+            Columns ``time`` [MJD], ``band``, ``flux``, ``fluxerr``, ``zp`` [mag] and
+            ``zpsys`` in any of sncosmo's spellings. Each row's flux is converted by its
+            own zero point. Read from ``meta``: ``object_id`` (else the position),
+            ``redshift`` or ``z``, ``mwebv``, ``ra``, ``dec``.
+        dereddened : bool
+            Whether the fluxes are already corrected for Milky Way dust.
+
+        Raises
+        ------
+        MissingColumnError, UnknownBandError, DataError
+            If a column is absent, a band unknown, or ``zpsys`` is not ``ab``.
+        """
+        return cls(**tables.from_astropy(curves), dereddened=dereddened)
+
+    def to_astropy(self) -> list[Any]:
+        """sncosmo-style astropy tables, one an object, with ``zp`` 31.4 (nJy) and ``zpsys`` ``ab``."""
+        return tables.to_astropy(self._columns())
+
+    # --- private --------------------------------------------------------------
+
+    def _columns(self) -> dict[str, Any]:
+        """All columns by name."""
+        names = ("object_id", "offsets", *OBSERVATION_COLUMNS, *OBJECT_COLUMNS)
+        return {name: getattr(self, name) for name in names}
+
+    def _derive(self, **columns: Any) -> Self:
+        """Replace columns whose validity follows from this object's."""
+        new = object.__new__(type(self))
+        for name in _FIELDS:
+            value = columns[name] if name in columns else getattr(self, name)
+            if name in columns and isinstance(value, np.ndarray):
+                value.setflags(write=False)
+            object.__setattr__(new, name, value)
+        return new
+
+
+_FIELDS = tuple(f.name for f in fields(LightCurves))  # asked for at every update of a stream
+
+
+def _store(curves: LightCurves, name: str, value: NDArray[Any]) -> None:
+    view = value.view()
+    view.setflags(write=False)
+    object.__setattr__(curves, name, view)
+
+
+def _check(curves: LightCurves) -> None:
+    """Raise DataError, naming the object, unless all columns are consistent."""
+    offsets, n_total = curves.offsets, len(curves.mjd)
+    n_objects = len(curves.object_id)
+    if (
+        offsets.shape != (n_objects + 1,)
+        or offsets[0] != 0
+        or offsets[-1] != n_total
+        or np.any(np.diff(offsets) < 0)
+    ):
+        raise DataError(
+            f"offsets must rise from 0 to {n_total} with one entry more than the "
+            f"{n_objects} objects; got {offsets.shape[0]} entries"
+        )
+    for names, length in ((OBSERVATION_COLUMNS, n_total), (OBJECT_COLUMNS, n_objects)):
+        for name in names:
+            if getattr(curves, name).shape != (length,):
+                raise DataError(f"column {name!r}: {getattr(curves, name).shape}, expected ({length},)")
+    unique, counts = np.unique(curves.object_id, return_counts=True)
+    if len(unique) != n_objects:
+        name, times = str(unique[counts > 1][0]), int(counts[counts > 1][0])
+        raise DataError(f"object {name!r} occurs {times} times; names are unique")
+    _check_redshifts(curves)
+    problems = (
+        ("time is not finite", ~np.isfinite(curves.mjd)),
+        ("flux is not finite", ~np.isfinite(curves.flux)),
+        ("flux error is not positive and finite", ~(np.isfinite(curves.flux_err) & (curves.flux_err > 0))),
+        ("band index is not 0 to 5", (curves.band < 0) | (curves.band >= N_BANDS)),
+        ("time goes backwards; sort each object by mjd", _goes_back(curves)),
+    )
+    for text, bad in problems:
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            owner = int(np.searchsorted(offsets, row, side="right")) - 1
+            raise DataError(
+                f"object {str(curves.object_id[owner])!r}, observation {row - offsets[owner]}: {text} "
+                f"({int(bad.sum())} such observation(s) in all)"
+            )
+
+
+def _check_redshifts(curves: LightCurves) -> None:
+    """Raise DataError for a redshift such as -9 that stands for unknown elsewhere."""
+    for name in ("redshift", "redshift_spec"):
+        value = getattr(curves, name)
+        wrong = np.flatnonzero((value < 0) | np.isinf(value))
+        if len(wrong):
+            first = wrong[0]
+            raise DataError(
+                f"object {str(curves.object_id[first])!r}: {name} {value[first]:g} is negative or infinite "
+                f"({len(wrong)} such object(s) in all); NaN means unknown, 0 a Milky Way object"
+            )
+
+
+def _goes_back(curves: LightCurves) -> NDArray[np.bool_]:
+    back = np.zeros(len(curves.mjd), dtype=bool)
+    back[1:] = np.diff(curves.mjd) < 0
+    starts = curves.offsets[1:-1]
+    back[starts[starts < len(back)]] = False
+    return back

@@ -1,0 +1,127 @@
+"""Two forecasts of the same objects: how they differ, and how sure that is.
+
+The objects are resampled with replacement, and both forecasts scored on the same draw
+(paired bootstrap): what both get wrong alike does not widen the spread.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstlight.errors import DataError
+from firstlight.metrics.scores import SMALLEST_PROBA
+from firstlight.taxonomy import CLASSES, class_index
+
+__all__ = ["COMPARED", "N_RESAMPLES", "compare", "object_losses"]
+
+#: What `compare` compares.
+COMPARED = ("accuracy", "macro_f1", "log_loss")
+
+N_RESAMPLES = 1000  # draws, unless told otherwise
+
+
+class _Forecast(NamedTuple):
+    """The most probable class of each object, and its log-loss [nat]."""
+
+    said: NDArray[np.int64]
+    loss: NDArray[np.float64]
+
+
+def object_losses(labels: NDArray[np.str_], proba: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log-loss of each object.
+
+    Parameters
+    ----------
+    labels : str array, shape (n_objects,)
+        True classes.
+    proba : float64 array, shape (n_objects, 17)
+        Probabilities, columns `firstlight.taxonomy.CLASSES`, clipped at 1e-15.
+
+    Returns
+    -------
+    float64 array, shape (n_objects,)
+        In nat.
+
+    Examples
+    --------
+    >>> object_losses(np.array(["AGN"]), np.full((1, 17), 1.0 / 17.0)).round(3).tolist()
+    [2.833]
+    """
+    own = proba[np.arange(len(labels)), class_index(labels.tolist())]
+    return np.asarray(-np.log(np.maximum(own, SMALLEST_PROBA)))
+
+
+def compare(
+    labels: NDArray[np.str_],
+    before: NDArray[np.float64],
+    after: NDArray[np.float64],
+    *,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+) -> dict[str, dict[str, float]]:
+    """How two sets of forecasts differ, with the spread of the difference.
+
+    Parameters
+    ----------
+    labels : str array, shape (n_objects,)
+        True classes.
+    before, after : float64 array, shape (n_objects, 17)
+        Probabilities, columns `firstlight.taxonomy.CLASSES`.
+    n_resamples : int
+        Draws.
+    seed : int
+        Seed of the draws.
+
+    Returns
+    -------
+    dict of str to dict
+        For each of `COMPARED`: ``before``, ``after``, ``difference`` (after - before),
+        ``std``, ``low`` and ``high`` (2.5 and 97.5 % of the draws).
+
+    Raises
+    ------
+    DataError
+        If shapes disagree or there is no object.
+
+    Examples
+    --------
+    >>> said = np.eye(17)[[0, 0]]
+    >>> compare(np.array(CLASSES[:2]), said, said, n_resamples=10)["accuracy"]["difference"]
+    0.0
+    """
+    shape = (len(labels), len(CLASSES))
+    if not len(labels) or before.shape != shape or after.shape != shape:
+        raise DataError(f"forecasts of shapes {before.shape} and {after.shape} for {len(labels)} objects")
+    truth = np.asarray(class_index(labels.tolist()))
+    forecasts = [_Forecast(proba.argmax(axis=1), object_losses(labels, proba)) for proba in (before, after)]
+    whole = [_scores(truth, *forecast) for forecast in forecasts]
+    rng = np.random.default_rng(seed)
+    draws = np.empty((n_resamples, len(COMPARED)))
+    for row in draws:
+        drawn = rng.integers(0, len(truth), len(truth))
+        first, second = (_scores(truth[drawn], said[drawn], loss[drawn]) for said, loss in forecasts)
+        row[:] = second - first
+    low, high = np.quantile(draws, (0.025, 0.975), axis=0)
+    return {
+        name: {
+            "before": float(whole[0][k]),
+            "after": float(whole[1][k]),
+            "difference": float(whole[1][k] - whole[0][k]),
+            "std": float(draws[:, k].std(ddof=1)),
+            "low": float(low[k]),
+            "high": float(high[k]),
+        }
+        for k, name in enumerate(COMPARED)
+    }
+
+
+def _scores(
+    truth: NDArray[np.int64], said: NDArray[np.int64], loss: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """`COMPARED`; macro F1 over the classes in the truth."""
+    n = len(CLASSES)
+    hits = np.bincount(truth[truth == said], minlength=n)
+    size = np.bincount(truth, minlength=n)
+    f1 = 2.0 * hits / np.maximum(size + np.bincount(said, minlength=n), 1)
+    return np.array([np.mean(truth == said), f1[size > 0].mean(), loss.mean()])

@@ -1,0 +1,198 @@
+"""`Evaluation`: truth and forecasts side by side, and its scores with their spread.
+
+One evaluation serves a cross-validation (every object forecast once, by the fold that
+had not seen it) and a single test set. With folds, the spread is that between folds;
+without, it comes from resampling the objects.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstlight.errors import DataError
+from firstlight.metrics.phases import Snapshot, phase_name, skill_by_phase
+from firstlight.metrics.scores import score
+from firstlight.metrics.summary import summarise_folds
+from firstlight.predictions import Predictions
+from firstlight.taxonomy import CLASSES
+
+__all__ = ["Evaluation", "fold_scores", "summarise"]
+
+N_RESAMPLES = 100  # a standard deviation good to 7 %
+N_RESAMPLES_BY_PHASE = 25  # nine phases and two selections each: good to 14 %
+MOST_RESAMPLED = 2_000_000  # objects scored in all; bounds the time on huge test sets
+FEWEST_RESAMPLES = 5
+WHOLE = phase_name(np.inf)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluation:
+    """What was true and what was said, object by object.
+
+    Attributes
+    ----------
+    object_id, labels : str arrays, shape (n_objects,)
+        Names and true classes.
+    proba : float64 array, shape (n_objects, n_classes)
+        Forecast of the whole light curve; the prior where not classified.
+    classified : bool array, shape (n_objects,)
+        False for objects that the classifier declined.
+    classes : tuple of str
+        Names of the columns of `proba`.
+    fold : int64 array, shape (n_objects,), optional
+        Test fold of each object; None for a single test set.
+    by_phase : mapping of str to Snapshot
+        What was said at earlier phases, by `phase_name`.
+
+    Raises
+    ------
+    DataError
+        If shapes disagree or there is no object.
+    """
+
+    object_id: NDArray[np.str_]
+    labels: NDArray[np.str_]
+    proba: NDArray[np.float64]
+    classified: NDArray[np.bool_]
+    classes: tuple[str, ...] = CLASSES
+    fold: NDArray[np.int64] | None = None
+    by_phase: Mapping[str, Snapshot] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        n = len(self.object_id)
+        shapes: dict[str, tuple[int, ...]] = {
+            "labels": self.labels.shape,
+            "classified": self.classified.shape,
+            "proba": self.proba.shape[:1],
+        }
+        if self.fold is not None:
+            shapes["fold"] = self.fold.shape
+        wrong = [name for name, shape in shapes.items() if shape != (n,)]
+        wrong += [f"by_phase[{name!r}]" for name, said in self.by_phase.items() if len(said.proba) != n]
+        if wrong or not n:
+            raise DataError(f"{n} object(s) to evaluate, but {', '.join(wrong) or 'nothing'} of that length")
+
+    @property
+    def snapshots(self) -> dict[str, Snapshot]:
+        """What was said at each phase, the whole light curve (``all``) last."""
+        early = {name: said for name, said in self.by_phase.items() if name != WHOLE}
+        return early | {WHOLE: Snapshot(self.proba, self.classified)}
+
+    @classmethod
+    def from_predictions(
+        cls, predictions: Predictions, object_id: NDArray[np.str_], labels: NDArray[np.str_]
+    ) -> tuple[Self, tuple[str, ...]]:
+        """Join predictions and truth by name.
+
+        Parameters
+        ----------
+        predictions : Predictions
+            What the classifier said.
+        object_id, labels : str arrays, shape (n_true,)
+            Names and true classes, in any order.
+
+        Returns
+        -------
+        Evaluation
+            The objects that have both, in the order of `predictions`.
+        tuple of str
+            What was left out and why, in words for the report.
+
+        Raises
+        ------
+        DataError
+            If no object has both, or the truth names an object twice with two classes.
+        """
+        truth = _truth_table(object_id, labels)
+        found = np.array([truth.get(name, "") for name in predictions.object_id.tolist()], dtype=np.str_)
+        known = found != ""
+        scorable = np.isin(found, predictions.classes)
+        if not scorable.any():
+            raise DataError(
+                f"none of the {len(predictions)} predicted objects has a known class; check the names"
+            )
+        kept = predictions.take(scorable)
+        evaluation = cls(
+            object_id=kept.object_id,
+            labels=found[scorable],
+            proba=kept.proba,
+            classified=kept.is_classified,
+            classes=predictions.classes,
+        )
+        outside = found[known & ~scorable]
+        names, counts = np.unique(outside, return_counts=True)
+        listed = ", ".join(f"{name} {n:,}" for name, n in zip(names, counts, strict=True))
+        silent = len(truth) - int(known.sum())
+        notes = (
+            (int((~known).sum()), "predicted object(s) without a true class were left out"),
+            (len(outside), f"object(s) of classes that cannot be predicted were left out ({listed})"),
+            (silent, "object(s) of the truth were not predicted and do not count"),
+        )
+        return evaluation, tuple(f"{n:,} {text}." for n, text in notes if n)
+
+
+def fold_scores(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Score each fold on its own.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        With or without folds; without, all objects are one fold.
+
+    Returns
+    -------
+    list of dict
+        As from `metrics.score`, with ``by_phase`` as from `skill_by_phase`, fold by fold.
+    """
+    fold = np.zeros(len(evaluation.labels)) if evaluation.fold is None else evaluation.fold
+    return [_scores(evaluation, np.flatnonzero(fold == k), phases=True) for k in np.unique(fold)]
+
+
+def summarise(evaluation: Evaluation, *, protocol: str, seed: int = 0) -> dict[str, Any]:
+    """Every score with its spread, as `summarise_folds` lays it out.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        With folds, the spread is the standard deviation between them. Without, it is
+        the standard deviation of scores of objects drawn with replacement.
+    protocol : str
+        In words: what was trained on what, and tested on what.
+    seed : int
+        Seed of the resampling.
+
+    Returns
+    -------
+    dict
+        JSON-ready but for NaN; see `summarise_folds`.
+    """
+    folds = fold_scores(evaluation)
+    if len(folds) > 1:
+        return summarise_folds(folds, protocol=protocol)
+    rng = np.random.default_rng(seed)
+    n = len(evaluation.labels)
+    n_resamples = int(np.clip(MOST_RESAMPLED // n, FEWEST_RESAMPLES, N_RESAMPLES))
+    resamples = [
+        _scores(evaluation, rng.integers(0, n, n), phases=k < min(n_resamples, N_RESAMPLES_BY_PHASE))
+        for k in range(n_resamples)
+    ]
+    return summarise_folds(folds, protocol=protocol, resamples=resamples)
+
+
+def _scores(evaluation: Evaluation, index: NDArray[np.int64], *, phases: bool) -> dict[str, Any]:
+    labels = evaluation.labels[index]
+    scores = score(labels, evaluation.proba[index], evaluation.classes, evaluation.classified[index])
+    said = {name: part.take(index) for name, part in evaluation.snapshots.items()} if phases else {}
+    return scores | {"by_phase": skill_by_phase(labels, said, evaluation.classes)}
+
+
+def _truth_table(object_id: NDArray[np.str_], labels: NDArray[np.str_]) -> dict[str, str]:
+    truth: dict[str, str] = {}
+    for name, label in zip(object_id.tolist(), labels.tolist(), strict=True):
+        if truth.setdefault(name, label) != label:
+            raise DataError(f"object {name!r} is {truth[name]!r} and {label!r} in the truth; it can be one")
+    return truth

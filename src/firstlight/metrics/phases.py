@@ -1,0 +1,104 @@
+"""Skill against days since the trigger: how early the classifier knows.
+
+Whole light curves flatter a classifier that is meant for tonight's alerts, and the
+easy split between galactic and extragalactic flatters it again. So every score is
+taken at fixed phases, for all objects and for the extragalactic ones alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstlight.errors import DataError
+from firstlight.metrics.scores import METRICS, score
+from firstlight.taxonomy import GALACTIC
+
+__all__ = ["PHASES", "SELECTIONS", "Snapshot", "phase_name", "skill_by_phase"]
+
+#: Days since the trigger at which skill is reported; infinity is the whole light curve.
+PHASES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, np.inf)
+
+#: Which objects count: all, or those whose true class lies outside the Milky Way.
+SELECTIONS = ("all", "extragalactic")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """What a classifier said when every light curve was cut at one phase.
+
+    Attributes
+    ----------
+    proba : float64 array, shape (n_objects, n_classes)
+        Probabilities; the prior where not classified.
+    classified : bool array, shape (n_objects,)
+        False where there was too little data.
+    """
+
+    proba: NDArray[np.float64]
+    classified: NDArray[np.bool_]
+
+    def take(self, index: NDArray[np.int64]) -> "Snapshot":
+        """The same for some objects."""
+        return Snapshot(self.proba[index], self.classified[index])
+
+
+def phase_name(days: float) -> str:
+    """Key of a phase in tables and JSON: ``"0"``, ``"0.5"``, ``"64"``, or ``"all"`` for infinity.
+
+    Examples
+    --------
+    >>> [phase_name(days) for days in (0.0, 0.5, 64.0, np.inf)]
+    ['0', '0.5', '64', 'all']
+    """
+    return "all" if np.isposinf(days) else f"{days:g}"
+
+
+def skill_by_phase(
+    labels: NDArray[np.str_], snapshots: Mapping[str, Snapshot], classes: Sequence[str]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Score every phase, for all objects and for the extragalactic ones.
+
+    Extragalactic scores keep the probabilities as they are: mistaking a supernova for a
+    star is an error there, too.
+
+    Parameters
+    ----------
+    labels : str array, shape (n_objects,)
+        True classes.
+    snapshots : mapping of str to Snapshot
+        What was said at each phase, by `phase_name`.
+    classes : sequence of str
+        Names of the probability columns.
+
+    Returns
+    -------
+    dict
+        Phase -> selection (of `SELECTIONS`; left out where it has no object) -> each of
+        `METRICS`, ``n`` and ``n_not_classified``.
+
+    Raises
+    ------
+    DataError
+        If a snapshot has another number of objects than there are labels, or as for `score`.
+    """
+    chosen = {
+        "all": np.arange(len(labels)),
+        "extragalactic": np.flatnonzero(~np.isin(labels, list(GALACTIC))),
+    }
+    table: dict[str, dict[str, dict[str, float]]] = {}
+    for phase, snapshot in snapshots.items():
+        if len(snapshot.proba) != len(labels) or len(snapshot.classified) != len(labels):
+            raise DataError(f"phase {phase}: {len(snapshot.proba)} forecasts for {len(labels)} labels")
+        table[phase] = {}
+        for selection, index in chosen.items():
+            if not len(index):
+                continue
+            part = snapshot.take(index)
+            scores = score(labels[index], part.proba, classes, part.classified)
+            table[phase][selection] = {name: scores[name] for name in METRICS} | {
+                "n": scores["n_objects"],
+                "n_not_classified": scores["n_not_classified"],
+            }
+    return table

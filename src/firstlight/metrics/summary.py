@@ -1,0 +1,250 @@
+"""The result of an evaluation as one JSON document: every number with its spread.
+
+The layout is stable: results of different presets and versions are compared by it, and
+``metrics.json`` of every report has it.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import firstlight
+from firstlight.errors import DataError
+from firstlight.files import replacing
+from firstlight.metrics.phases import SELECTIONS
+from firstlight.metrics.scores import CLASS_METRICS, METRICS
+
+__all__ = ["check_summary", "plain_summary", "read_summary", "summarise_folds", "write_summary"]
+
+Scores = Mapping[str, Any]
+
+
+def summarise_folds(
+    folds: Sequence[Scores], *, protocol: str, resamples: Sequence[Scores] | None = None
+) -> dict[str, Any]:
+    """Join the scores of several folds into means with their spread.
+
+    Parameters
+    ----------
+    folds : sequence of mapping
+        As from `metrics.score`, each with an optional ``by_phase`` as from
+        `phases.skill_by_phase`.
+    protocol : str
+        In words: what was trained on what, and tested on what.
+    resamples : sequence of mapping, optional
+        The same for objects drawn with replacement: the source of the spread where
+        there is but one fold.
+
+    Returns
+    -------
+    dict
+        - each of `METRICS`: ``{"mean", "std", "folds"}``; ``std`` is the sample standard
+          deviation between folds (or resamples), NaN if there is nothing to take it from;
+        - ``n_objects``, ``n_not_classified``, ``n_folds``, ``protocol``, ``spread``, ``version``;
+        - ``per_class``: class -> each of `CLASS_METRICS`: ``{"mean", "std"}``, and ``n``. A fold
+          without the class does not count;
+        - ``by_phase``: phase -> selection -> each of `METRICS`: ``{"mean", "std", "folds"}``,
+          ``n`` and ``n_not_classified``;
+        - ``confusion``: ``classes`` and ``matrix`` (rows the truth), summed over folds.
+
+    Raises
+    ------
+    DataError
+        If there is no fold, or they disagree about the classes.
+
+    Examples
+    --------
+    >>> from firstlight.metrics.scores import score
+    >>> labels, classes = np.array(["KN", "SNIa"]), ("KN", "SNIa")
+    >>> folds = [score(labels, np.array([[p, 1 - p], [0.1, 0.9]]), classes) for p in (0.8, 0.3)]
+    >>> summarise_folds(folds, protocol="an example")["accuracy"]
+    {'mean': 0.75, 'std': 0.3535533905932738, 'folds': [1.0, 0.5]}
+    """
+    if not folds:
+        raise DataError("no fold to summarise")
+    spread_of = folds if resamples is None else resamples
+    summary: dict[str, Any] = {
+        "version": firstlight.__version__,
+        "protocol": protocol,
+        "spread": _spread_in_words(len(folds), resamples),
+        "n_objects": sum(fold["n_objects"] for fold in folds),
+        "n_not_classified": sum(fold["n_not_classified"] for fold in folds),
+        "n_folds": len(folds),
+    }
+    summary |= {name: _with_folds(folds, spread_of, (name,)) for name in METRICS}
+    summary["per_class"] = _per_class(folds, spread_of)
+    summary["by_phase"] = _by_phase(folds, spread_of)
+    summary["confusion"] = _confusion(folds)
+    return summary
+
+
+def plain_summary(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The summary as its JSON is read back: NaN is None, floats keep six decimals."""
+    return {str(key): _plain(value) for key, value in summary.items()}
+
+
+def write_summary(summary: Mapping[str, Any], path: str | Path) -> None:
+    """Write a summary as JSON, atomically; NaN becomes null, floats keep six decimals.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be written.
+    """
+    with replacing(path) as partial:
+        text = json.dumps(plain_summary(summary), indent=1, allow_nan=False, ensure_ascii=False)
+        partial.write_text(text + "\n", encoding="utf-8")
+
+
+def read_summary(path: str | Path) -> dict[str, Any]:
+    """Read and check what `write_summary` wrote.
+
+    Raises
+    ------
+    DataError
+        If the file is absent, is not JSON, or lacks a part of the layout.
+    """
+    try:
+        summary = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read the results {path}: {error}") from error
+    try:
+        check_summary(summary)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    return dict(summary)
+
+
+def check_summary(summary: Any) -> None:
+    """Refuse a document without the layout of `summarise_folds`.
+
+    Raises
+    ------
+    DataError
+        Naming the first part that is missing or of the wrong kind.
+    """
+    kinds = {"version": str, "protocol": str, "spread": str, "n_objects": int, "n_folds": int}
+    kinds |= {"n_not_classified": int, "per_class": dict, "by_phase": dict, "confusion": dict}
+    if not isinstance(summary, dict):
+        raise DataError("results must be a JSON object")
+    for name, kind in kinds.items():
+        if not isinstance(summary.get(name), kind):
+            raise DataError(f"results: {name!r} must be {kind.__name__}, is {summary.get(name)!r}")
+    for name in METRICS:
+        _check_value(summary, name, name, summary["n_folds"])
+    for label, table in summary["per_class"].items():
+        for name in CLASS_METRICS:
+            _check_value(table, name, f"per_class.{label}.{name}", None)
+    for phase, selections in summary["by_phase"].items():
+        for selection, table in selections.items():
+            for name in METRICS:
+                _check_value(table, name, f"by_phase.{phase}.{selection}.{name}", summary["n_folds"])
+
+
+# --- private --------------------------------------------------------------------
+
+
+def _check_value(table: Mapping[str, Any], name: str, place: str, n_folds: int | None) -> None:
+    value = table.get(name)
+    good = isinstance(value, dict) and all(_is_number(value.get(key, "")) for key in ("mean", "std"))
+    if good and isinstance(value, dict) and n_folds is not None:
+        folds = value.get("folds")
+        good = isinstance(folds, list) and len(folds) <= n_folds and all(map(_is_number, folds))
+    if not good:
+        raise DataError(
+            f"results: {place!r} must hold mean, std{' and folds' if n_folds else ''}, is {value!r}"
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _spread_in_words(n_folds: int, resamples: Sequence[Scores] | None) -> str:
+    if resamples is not None:
+        return f"standard deviation of {len(resamples)} resamplings of the objects (bootstrap)"
+    if n_folds == 1:
+        return "none: one set of objects, scored once"
+    return f"standard deviation between {n_folds} folds (n - 1 in the denominator)"
+
+
+def _with_folds(
+    folds: Sequence[Scores], spread_of: Sequence[Scores], place: tuple[str, ...]
+) -> dict[str, Any]:
+    """Mean, spread and values of the number that lies at `place` in each fold's table."""
+    values = _at(folds, place)
+    return {"mean": _mean(values), "std": _std(_at(spread_of, place)), "folds": values}
+
+
+def _at(tables: Sequence[Scores], place: tuple[str, ...]) -> list[float]:
+    values = []
+    for table in tables:
+        found: Any = table
+        for key in place:
+            found = found.get(key) if found is not None else None
+        if found is not None:
+            values.append(float(found))
+    return values
+
+
+def _per_class(folds: Sequence[Scores], spread_of: Sequence[Scores]) -> dict[str, Any]:
+    classes = [
+        name for name in folds[0]["confusion"]["classes"] if any(name in f["per_class"] for f in folds)
+    ]
+    table: dict[str, Any] = {}
+    for label in classes:
+        table[label] = {"n": sum(fold["per_class"].get(label, {}).get("n", 0) for fold in folds)}
+        for name in CLASS_METRICS:
+            place = ("per_class", label, name)
+            table[label][name] = {"mean": _mean(_at(folds, place)), "std": _std(_at(spread_of, place))}
+    return table
+
+
+def _by_phase(folds: Sequence[Scores], spread_of: Sequence[Scores]) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    for phase in folds[0].get("by_phase", {}):
+        table[phase] = {}
+        for selection in SELECTIONS:
+            own = [fold.get("by_phase", {}).get(phase, {}).get(selection) for fold in folds]
+            if not any(own):
+                continue
+            counts = {key: sum(part[key] for part in own if part) for key in ("n", "n_not_classified")}
+            table[phase][selection] = counts | {
+                name: _with_folds(folds, spread_of, ("by_phase", phase, selection, name)) for name in METRICS
+            }
+    return table
+
+
+def _confusion(folds: Sequence[Scores]) -> dict[str, Any]:
+    classes = [tuple(fold["confusion"]["classes"]) for fold in folds]
+    if len(set(classes)) > 1:
+        raise DataError("folds to summarise have different classes")
+    matrix = np.sum([fold["confusion"]["matrix"] for fold in folds], axis=0)
+    return {"classes": list(classes[0]), "matrix": matrix.tolist()}
+
+
+def _mean(values: Sequence[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return float(np.mean(finite)) if finite else float("nan")
+
+
+def _std(values: Sequence[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return float(np.std(finite, ddof=1)) if len(finite) > 1 else float("nan")
+
+
+def _plain(value: Any) -> Any:
+    """The same with numpy unpacked, NaN as None, and no more digits than mean something."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return round(value, 6) if math.isfinite(value) else None
+    return value

@@ -1,0 +1,117 @@
+"""The settings of a whole pipeline: each stage owns its part, this module joins them.
+
+Presets are TOML files in ``firstlight/presets``; an unknown key is an error.
+"""
+
+import tomllib
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from firstlight.anomaly import AnomalyConfig
+from firstlight.classify import CalibrationConfig, ClassifierConfig, VerdictConfig
+from firstlight.encoder import EncoderConfig
+from firstlight.errors import SettingsError
+from firstlight.features import FeatureConfig
+from firstlight.preprocess import PreprocessConfig
+from firstlight.settings import from_table
+from firstlight.simulate import AugmentConfig
+
+__all__ = ["CopiesConfig", "PipelineConfig", "load_preset", "preset_names"]
+
+Input = Literal["latent", "latent_scatter", "summary", "features"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopiesConfig:
+    """Which copies of each training object the classifier learns from.
+
+    All copies of an object stay on its side of every split and share its weight.
+
+    Attributes
+    ----------
+    truncations : int
+        Copies cut at random days since trigger.
+    augmented : int
+        Copies with points dropped, noise added and photo-z scattered.
+    hidden_redshift : float
+        Fraction of all copies whose redshift is hidden.
+    whole_weight : float
+        Weight of the whole curve beside a weight of 1 for each other copy.
+    validation_fraction : float
+        Fraction of the training objects kept for early stopping and calibration.
+    """
+
+    truncations: int = 4
+    augmented: int = 1
+    hidden_redshift: float = 0.25
+    whole_weight: float = 2.0
+    validation_fraction: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineConfig:
+    """All settings of a pipeline; each stage owns its part.
+
+    Attributes
+    ----------
+    name : str
+        Name of the preset.
+    inputs : tuple of {"latent", "latent_scatter", "summary", "features"}
+        What the classifier reads: latent means, their log-variances, the encoder's running
+        summary with the redshift, light-curve features. All but the last can be carried
+        forward at a fixed cost an observation.
+    templates : bool
+        Whether the features include template fits (fitted on training objects).
+    warning : str
+        What a reader of its report must know, such as that this is a quick setting.
+    """
+
+    name: str = "default"
+    warning: str = ""
+    inputs: tuple[Input, ...] = ("latent", "latent_scatter", "features")
+    templates: bool = True
+    preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    copies: CopiesConfig = field(default_factory=CopiesConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+    anomaly: AnomalyConfig = field(default_factory=AnomalyConfig)
+    verdict: VerdictConfig = field(default_factory=VerdictConfig)
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that ship with firstlight."""
+    folder = resources.files("firstlight") / "presets"
+    return sorted(
+        entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")
+    )
+
+
+def load_preset(name: str) -> PipelineConfig:
+    """Read a preset by name, or settings from a TOML file.
+
+    Parameters
+    ----------
+    name : str
+        One of `preset_names`, or the path of a TOML file.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such preset or file, the TOML is malformed or a key is unknown.
+    """
+    if name in preset_names():
+        content = (resources.files("firstlight") / "presets" / f"{name}.toml").read_bytes()
+    elif Path(name).is_file():
+        content = Path(name).read_bytes()
+    else:
+        raise SettingsError(f"no preset or file {name!r}; presets: {', '.join(preset_names())}")
+    try:
+        table = tomllib.loads(content.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{name}: not valid TOML: {error}") from error
+    return from_table(PipelineConfig, {"name": Path(name).stem} | table, Path(name).stem)

@@ -1,0 +1,373 @@
+"""`Predictions`: what a classifier says of many objects, as one table in memory and on disk.
+
+The columns on disk are ``object_id``, ``status``, ``reason``, ``class``, one
+``proba_<Class>`` for every class, ``anomaly``, ``n_obs`` and ``phase``. CSV and JSON
+lines are for people (six significant digits), Parquet is exact.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from firstlight.errors import DataError, MissingColumnError, UnknownClassError
+from firstlight.files import replacing
+from firstlight.taxonomy import CLASSES
+
+__all__ = [
+    "CLASSIFIED",
+    "NOT_CLASSIFIED",
+    "Predictions",
+    "check_output",
+    "read_predictions",
+    "write_predictions",
+]
+
+CLASSIFIED = "classified"
+NOT_CLASSIFIED = "not_classified"
+
+SUM_TOLERANCE = 1e-3  # six digits are good to 1e-5; a missing column is not
+_PROBA = "proba_"
+
+_COLUMNS: dict[str, Any] = {
+    "object_id": np.str_,
+    "status": np.str_,
+    "reason": np.str_,
+    "label": np.str_,
+    "proba": np.float64,
+    "anomaly": np.float64,
+    "n_obs": np.int64,
+    "phase": np.float64,
+}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """One row an object. Arrays are stored as read-only views.
+
+    Parameters
+    ----------
+    object_id : str array, shape (n_objects,)
+        Names, each once.
+    status : str array, shape (n_objects,)
+        ``classified`` or ``not_classified``.
+    reason : str array, shape (n_objects,)
+        Why an object was not classified; empty for those that were.
+    label : str array, shape (n_objects,)
+        The most probable class; empty where not classified.
+    proba : float64 array, shape (n_objects, n_classes)
+        Calibrated probabilities; the prior where not classified.
+    anomaly : float64 array, shape (n_objects,)
+        Higher is stranger; NaN where it was not computed.
+    n_obs : int64 array, shape (n_objects,)
+        Observations that were used.
+    phase : float64 array, shape (n_objects,)
+        Days from the trigger to the last observation used; NaN without a trigger.
+    classes : tuple of str
+        Names of the columns of `proba`.
+
+    Raises
+    ------
+    DataError
+        If shapes disagree, a name repeats, a status is unknown, a label is none of
+        `classes`, or a row of `proba` is no probability distribution.
+    """
+
+    object_id: NDArray[np.str_]
+    status: NDArray[np.str_]
+    reason: NDArray[np.str_]
+    label: NDArray[np.str_]
+    proba: NDArray[np.float64]
+    anomaly: NDArray[np.float64]
+    n_obs: NDArray[np.int64]
+    phase: NDArray[np.float64]
+    classes: tuple[str, ...] = CLASSES
+
+    def __post_init__(self) -> None:
+        for name, dtype in _COLUMNS.items():
+            view = np.asarray(getattr(self, name), dtype).view()
+            view.setflags(write=False)
+            object.__setattr__(self, name, view)
+        _check(self)
+
+    @classmethod
+    def trusted(cls, **columns: NDArray[Any]) -> Self:
+        """Predictions of arrays that have the right types and keep the rules: nothing is checked.
+
+        Checking a row costs more than classifying it does in a stream.
+        """
+        new = object.__new__(cls)
+        for name in _COLUMNS:
+            view = columns[name].view()
+            view.setflags(write=False)
+            object.__setattr__(new, name, view)
+        object.__setattr__(new, "classes", CLASSES)
+        return new
+
+    def __len__(self) -> int:
+        """Number of objects."""
+        return len(self.object_id)
+
+    @property
+    def is_classified(self) -> NDArray[np.bool_]:
+        """Whether each object was classified, shape (n_objects,)."""
+        return np.asarray(self.status == CLASSIFIED)
+
+    def take(self, index: ArrayLike) -> Self:
+        """Objects at the given positions, in that order, or those where a mask is true."""
+        index = np.asarray(index)
+        index = index if index.dtype == np.bool_ else index.astype(np.int64)
+        values = {name: getattr(self, name)[index] for name in _COLUMNS}
+        return type(self)(**values, classes=self.classes)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Join predictions of different objects.
+
+        Raises
+        ------
+        DataError
+            If there are no parts, their classes differ, or an object is in two of them.
+        """
+        if len({part.classes for part in parts}) != 1:
+            raise DataError("predictions to join must be at least one and have the same classes")
+        values = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS}
+        return cls(**values, classes=parts[0].classes)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The table as it is on disk, at full precision."""
+        columns: dict[str, Any] = {
+            "object_id": self.object_id.astype(object),
+            "status": self.status.astype(object),
+            "reason": self.reason.astype(object),
+            "class": self.label.astype(object),
+        }
+        columns |= {f"{_PROBA}{name}": self.proba[:, k] for k, name in enumerate(self.classes)}
+        return pd.DataFrame(columns | {"anomaly": self.anomaly, "n_obs": self.n_obs, "phase": self.phase})
+
+
+def check_output(path: str | Path) -> None:
+    """Refuse a file name that `write_predictions` could not serve, before any work is done.
+
+    Raises
+    ------
+    DataError
+        If the suffix is none of ``.csv``, ``.parquet``, ``.jsonl``, or the folder is a file.
+    """
+    path = Path(path)
+    _choose(path, _WRITERS)
+    if path.is_dir() or (path.parent.exists() and not path.parent.is_dir()):
+        raise DataError(f"cannot write {path}: a folder or a file is in the way; choose another name")
+
+
+def write_predictions(predictions: Predictions, path: str | Path) -> None:
+    """Write predictions as a whole or not at all, in the format of the suffix.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        The table.
+    path : path
+        ``.csv`` and ``.jsonl`` hold six significant digits, ``.parquet`` all of them.
+
+    Raises
+    ------
+    DataError
+        If the suffix is another one, or the file cannot be written.
+    """
+    path = Path(path)
+    write = _choose(path, _WRITERS)
+    with replacing(path) as partial:
+        write(predictions.to_pandas(), partial)
+
+
+def read_predictions(path: str | Path) -> Predictions:
+    """Read predictions, those of another classifier too.
+
+    Needed are ``object_id`` and ``proba_<Class>`` columns for some of `taxonomy.CLASSES`
+    whose rows sum to one; classes without a column get 0. Where ``status``, ``reason``,
+    ``class``, ``anomaly``, ``n_obs`` or ``phase`` are absent, every object counts as
+    classified as its most probable class, and the others are NaN, 0 or empty.
+
+    Parameters
+    ----------
+    path : path
+        ``.csv``, ``.parquet`` or ``.jsonl``.
+
+    Returns
+    -------
+    Predictions
+        With `taxonomy.CLASSES` as columns.
+
+    Raises
+    ------
+    MissingColumnError
+        If there is no ``object_id`` or no ``proba_`` column.
+    UnknownClassError
+        If a ``proba_`` column names no class of the taxonomy.
+    DataError
+        If the file is absent, damaged or of another suffix, or its values cannot be
+        predictions (see `Predictions`); the message names file and object.
+    """
+    path = Path(path)
+    read = _choose(path, _READERS)
+    try:
+        table = read(path)
+    except (OSError, ValueError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise DataError(f"cannot read predictions {path}: {reason}") from error
+    try:
+        return _from_pandas(table)
+    except DataError as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+# --- formats --------------------------------------------------------------------
+
+
+def _write_csv(table: pd.DataFrame, path: Path) -> None:
+    table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def _write_parquet(table: pd.DataFrame, path: Path) -> None:
+    table.to_parquet(path, index=False, compression="zstd")
+
+
+def _write_jsonl(table: pd.DataFrame, path: Path) -> None:
+    names = list(table.columns)
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        for row in zip(*(table[name].tolist() for name in names), strict=True):
+            values = {name: _six_digits(value) for name, value in zip(names, row, strict=True)}
+            file.write(json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _six_digits(value: Any) -> Any:
+    """Floats as people read them; NaN, which JSON lacks, as null."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.6g}") if np.isfinite(value) else None
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    # A class, a reason or a name could read "NA" or "007"; only numbers may be missing.
+    numbers = {name: ["", "nan", "NaN"] for name in ("anomaly", "n_obs", "phase")}
+    texts = dict.fromkeys(("object_id", "status", "reason", "class"), str)
+    return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=numbers)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(path)
+
+
+def _read_jsonl(path: Path) -> pd.DataFrame:
+    rows = []
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError(f"line {number} is not a JSON object")
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+_WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
+    ".csv": _write_csv,
+    ".parquet": _write_parquet,
+    ".jsonl": _write_jsonl,
+}
+_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+    ".jsonl": _read_jsonl,
+}
+
+
+def _choose(path: Path, by_suffix: dict[str, T]) -> T:
+    try:
+        return by_suffix[path.suffix.lower()]
+    except KeyError:
+        raise DataError(
+            f"{path}: predictions are {', '.join(by_suffix)}; choose one of these suffixes"
+        ) from None
+
+
+def _from_pandas(table: pd.DataFrame) -> Predictions:
+    columns = [str(name) for name in table.columns]
+    given = [name.removeprefix(_PROBA) for name in columns if name.startswith(_PROBA)]
+    if "object_id" not in columns or not given:
+        missing = "object_id" if "object_id" not in columns else f"{_PROBA}<Class>"
+        raise MissingColumnError(f"column {missing} missing; predictions have object_id and {_PROBA}<Class>")
+    unknown = sorted(set(given) - set(CLASSES))
+    if unknown:
+        raise UnknownClassError(f"column(s) for unknown class(es) {unknown}; known: {', '.join(CLASSES)}")
+    proba = np.zeros((len(table), len(CLASSES)))
+    for k, name in enumerate(CLASSES):
+        if name in given:
+            proba[:, k] = _numbers(table, f"{_PROBA}{name}", 0.0)
+    status = _texts(table, "status", CLASSIFIED)
+    best = np.array(CLASSES)[proba.argmax(axis=1)] if len(table) else np.empty(0, "U1")
+    label = _texts(table, "class", "") if "class" in columns else np.where(status == CLASSIFIED, best, "")
+    return Predictions(
+        object_id=_texts(table, "object_id", ""),
+        status=status,
+        reason=_texts(table, "reason", ""),
+        label=label,
+        proba=proba,
+        anomaly=_numbers(table, "anomaly", np.nan),
+        n_obs=np.nan_to_num(_numbers(table, "n_obs", 0.0)).astype(np.int64),
+        phase=_numbers(table, "phase", np.nan),
+    )
+
+
+def _texts(table: pd.DataFrame, name: str, default: str) -> NDArray[np.str_]:
+    if name not in table.columns:
+        return np.full(len(table), default)
+    return np.array(["" if pd.isna(value) else str(value) for value in table[name].tolist()], dtype=np.str_)
+
+
+def _numbers(table: pd.DataFrame, name: str, default: float) -> NDArray[np.float64]:
+    if name not in table.columns:
+        return np.full(len(table), default)
+    try:
+        return np.asarray(table[name].astype(np.float64).to_numpy())
+    except (TypeError, ValueError) as error:
+        raise DataError(f"column {name!r} holds something that is no number: {error}") from error
+
+
+def _check(table: Predictions) -> None:
+    n_objects = len(table.object_id)
+    for name in _COLUMNS:
+        shape = (n_objects, len(table.classes)) if name == "proba" else (n_objects,)
+        found = getattr(table, name).shape
+        if found != shape:
+            raise DataError(f"column {name!r} has shape {found}, expected {shape}")
+    names, counts = np.unique(table.object_id, return_counts=True)
+    if len(names) != n_objects:
+        raise DataError(
+            f"object {str(names[counts > 1][0])!r} is predicted {counts.max()} times; once is right"
+        )
+    with np.errstate(invalid="ignore"):
+        uneven = ~(np.abs(table.proba.sum(axis=1) - 1.0) <= SUM_TOLERANCE) | ~(table.proba >= 0.0).all(axis=1)
+    problems = (
+        (
+            "status is neither classified nor not_classified",
+            ~np.isin(table.status, (CLASSIFIED, NOT_CLASSIFIED)),
+        ),
+        ("probabilities are negative, not finite, or do not sum to 1", uneven),
+        ("class is not one of the columns", (table.label != "") & ~np.isin(table.label, table.classes)),
+    )
+    for text, bad in problems:
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            raise DataError(
+                f"object {str(table.object_id[row])!r}: {text} ({int(bad.sum())} such object(s) in all)"
+            )

@@ -1,0 +1,93 @@
+"""Which objects to show: the surest right answers and the surest wrong ones.
+
+They are chosen by rule, never by eye, and the report says by which.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstlight.metrics import Evaluation
+from firstlight.metrics.scores import truth_index
+
+__all__ = ["Chosen", "choose_examples"]
+
+
+class Chosen(NamedTuple):
+    """An object to show, and what was said of it.
+
+    Attributes
+    ----------
+    position : int
+        Its row in the evaluation.
+    object_id, true, predicted : str
+        Name, true class and most probable class.
+    proba : float
+        Probability given to `predicted`.
+    proba_true : float
+        Probability given to `true`.
+    """
+
+    position: int
+    object_id: str
+    true: str
+    predicted: str
+    proba: float
+    proba_true: float
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the most probable class is the true one."""
+        return self.true == self.predicted
+
+
+def choose_examples(evaluation: Evaluation, n_each: int = 4) -> tuple[list[Chosen], list[Chosen]]:
+    """Pick the most confident right and wrong answers, none twice of the same kind.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        Truth and forecasts; objects that were not classified are passed over.
+    n_each : int
+        How many of either, at most.
+
+    Returns
+    -------
+    list of Chosen
+        Right answers: the surest of each class, of the most frequent classes.
+    list of Chosen
+        Wrong answers: the surest of each pair of true and predicted class, surest first.
+    """
+    truth = truth_index(evaluation.labels, evaluation.classes)
+    predicted = evaluation.proba.argmax(axis=1)
+    sure = evaluation.proba.max(axis=1)
+    order = np.argsort(-sure, kind="stable")
+    order = order[evaluation.classified[order]]
+    right, wrong = order[predicted[order] == truth[order]], order[predicted[order] != truth[order]]
+    frequency = np.bincount(truth, minlength=len(evaluation.classes))
+    firsts = _first_of_each(right, truth[right])
+    firsts = firsts[np.argsort(-frequency[truth[firsts]], kind="stable")]
+    errors = _first_of_each(wrong, truth[wrong] * len(evaluation.classes) + predicted[wrong])
+    return (
+        [_chosen(evaluation, int(row), int(predicted[row])) for row in firsts[:n_each]],
+        [_chosen(evaluation, int(row), int(predicted[row])) for row in errors[:n_each]],
+    )
+
+
+def _first_of_each(rows: NDArray[np.int64], kind: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The first row of each kind, in the order of `rows`."""
+    _, first = np.unique(kind, return_index=True)
+    return rows[np.sort(first)]
+
+
+def _chosen(evaluation: Evaluation, row: int, predicted: int) -> Chosen:
+    true = str(evaluation.labels[row])
+    return Chosen(
+        position=row,
+        object_id=str(evaluation.object_id[row]),
+        true=true,
+        predicted=evaluation.classes[predicted],
+        proba=float(evaluation.proba[row, predicted]),
+        proba_true=float(evaluation.proba[row, evaluation.classes.index(true)]),
+    )

@@ -1,0 +1,422 @@
+"""One self-contained page on how good a classifier is, and the same numbers as JSON.
+
+`write_report` turns an `Evaluation` and what is known of its making into
+``report.html`` (figures embedded, no script, nothing fetched) and ``metrics.json``.
+"""
+
+import base64
+import io
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata, resources
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import jinja2
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+import firstlight
+from firstlight.errors import DataError
+from firstlight.files import replacing
+from firstlight.lightcurves import LightCurve, LightCurves
+from firstlight.metrics import Evaluation, summarise, write_summary
+from firstlight.metrics.phases import SELECTIONS
+from firstlight.metrics.summary import plain_summary
+from firstlight.report.examples import Chosen, choose_examples
+from firstlight.report.lightcurves import plot_light_curve
+from firstlight.report.plots import (
+    class_histogram,
+    confusion_matrix,
+    precision_recall,
+    reliability_diagram,
+    roc_average,
+    roc_per_class,
+)
+from firstlight.report.style import save_figure
+from firstlight.report.training import (
+    History,
+    feature_importance,
+    latent_space,
+    phase_by_class,
+    skill_against_phase,
+    training_loss,
+)
+from firstlight.taxonomy import GALACTIC
+
+__all__ = ["Picture", "ReportContent", "versions_in_use", "write_report"]
+
+N_EXAMPLES = 4  # right ones, and as many wrong ones
+TRANSIENT_WINDOW = (-60.0, 250.0)  # days since trigger; years of nothing would hide the event
+LASTING = GALACTIC | {"AGN"}  # classes whose light curve is shown whole
+DIGITS = {"macro_auc": 4, "micro_auc": 4, "auc": 4, "ece": 4, "classwise_ece": 4}
+#: Metrics of the headline table: key, name, what it is.
+HEADLINE = (
+    ("accuracy", "accuracy", "objects whose most probable class is the true one"),
+    ("macro_precision", "macro precision", "purity, averaged over classes"),
+    ("macro_recall", "macro recall", "completeness, averaged over classes (balanced accuracy)"),
+    ("macro_f1", "macro F1", "harmonic mean of both, averaged over classes"),
+    ("macro_auc", "macro AUC", "one class against the rest, averaged over classes"),
+    ("micro_auc", "micro AUC", "all pairs of object and class together"),
+    ("log_loss", "log-loss", "mean of -ln p(true class) over objects [nat]; lower is better"),
+    ("flat_log_loss", "flat log-loss", "the same, every class counting alike; lower is better"),
+    ("weighted_log_loss", "PLAsTiCC log-loss", "the same, TDE and KN counting twice; lower is better"),
+    ("brier", "Brier score", "squared distance between forecast and truth; lower is better"),
+    ("ece", "ECE", "gap between confidence and accuracy, 15 bins; lower is better"),
+    ("classwise_ece", "class-wise ECE", "the same for each class's column, averaged; lower is better"),
+)
+PER_CLASS = (
+    ("precision", "precision"),
+    ("recall", "recall"),
+    ("f1", "F1"),
+    ("auc", "AUC"),
+    ("average_precision", "average precision"),
+    ("completeness_at_95_purity", "recall at 95 % purity"),
+    ("log_loss", "log-loss"),
+)
+BY_PHASE = (
+    ("accuracy", "accuracy"),
+    ("macro_f1", "macro F1"),
+    ("macro_auc", "macro AUC"),
+    ("flat_log_loss", "flat log-loss"),
+    ("ece", "ECE"),
+)
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "lightgbm",
+    "catboost",
+    "onnxruntime",
+    "torch",
+    "numba",
+    "pyarrow",
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Picture:
+    """A figure for the report, made elsewhere.
+
+    Attributes
+    ----------
+    figure : matplotlib.figure.Figure
+        Drawn already.
+    caption : str
+        What it shows, in a sentence.
+    title : str
+        Headline, may be empty.
+    """
+
+    figure: Figure
+    caption: str
+    title: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReportContent:
+    """Everything that a report can tell. Only the first three are needed.
+
+    Attributes
+    ----------
+    title : str
+        Headline of the page.
+    evaluation : Evaluation
+        Truth and forecasts.
+    protocol : str
+        In words: what was trained on what, tested on what. Paragraphs are separated by
+        blank lines.
+    preset : str
+        Name of the preset; empty if unknown.
+    warnings : tuple of str
+        What a reader must know before quoting a number, such as a quick setting.
+    curves : LightCurves, optional
+        Light curves of the objects, for the examples; may hold others too.
+    latent : float array, shape (n_objects, n_latents), optional
+        Latent means of the evaluation's objects, in its order; rows with NaN are not drawn.
+        Folds have encoders of their own whose axes differ: give the latents of one fold.
+    histories : tuple of histories
+        Training histories, one a fold; see `firstlight.report.training.training_loss`.
+    importance : mapping of str to float
+        Importance of each input of the classifier.
+    importance_std : mapping of str to float
+        Its spread between folds, in the same unit.
+    pictures : tuple of Picture
+        More figures, shown with the training.
+    timings : mapping of str to float
+        Stage -> wall time [s].
+    facts : mapping of str to str
+        Whatever else belongs to the record, such as seed, redshift mode, machine.
+    """
+
+    title: str
+    evaluation: Evaluation
+    protocol: str
+    preset: str = ""
+    warnings: tuple[str, ...] = ()
+    curves: LightCurves | None = None
+    latent: NDArray[np.floating[Any]] | None = None
+    histories: tuple[History, ...] = ()
+    importance: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    importance_std: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    pictures: tuple[Picture, ...] = ()
+    timings: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def write_report(
+    out_dir: str | Path, content: ReportContent, summary: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Write ``report.html`` and ``metrics.json`` into a folder, each as a whole or not at all.
+
+    Parameters
+    ----------
+    out_dir : path
+        Folder; made if need be.
+    content : ReportContent
+        What to tell.
+    summary : mapping, optional
+        As from `evaluation.summarise`, if it is at hand; computed otherwise.
+
+    Returns
+    -------
+    dict
+        What ``metrics.json`` holds (NaN as None): the summary, and ``preset``, ``warnings``,
+        ``timings`` and ``versions``.
+
+    Raises
+    ------
+    DataError
+        If the folder cannot be written to, or the latents do not match the objects.
+    """
+    n_objects = len(content.evaluation.labels)
+    if content.latent is not None and len(content.latent) != n_objects:
+        raise DataError(f"{len(content.latent)} latents for {n_objects} evaluated objects; need one each")
+    out_dir = Path(out_dir)
+    if summary is None:
+        summary = summarise(content.evaluation, protocol=content.protocol)
+    record = plain_summary(
+        {
+            **summary,
+            "preset": content.preset,
+            "warnings": content.warnings,
+            "timings": content.timings,
+            "versions": versions_in_use(),
+        }
+    )
+    page = _render(content, record)
+    with replacing(out_dir / "report.html") as partial:
+        partial.write_text(page, encoding="utf-8")
+    write_summary(record, out_dir / "metrics.json")
+    return record
+
+
+def versions_in_use() -> dict[str, str]:
+    """Versions of firstlight, Python and the packages that the numbers depend on."""
+    found = {"firstlight": firstlight.__version__, "Python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+# --- private --------------------------------------------------------------------
+
+
+def _render(content: ReportContent, record: Mapping[str, Any]) -> str:
+    source = resources.files("firstlight.report").joinpath("report.html.j2").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    right, wrong = _examples(content)
+    return environment.from_string(source).render(
+        content=content,
+        record=record,
+        paragraphs=[part.strip() for part in content.protocol.split("\n\n") if part.strip()],
+        tiles=_tiles(record),
+        headline=_headline_rows(record),
+        per_class_head=[name for _, name in PER_CLASS],
+        per_class=_per_class_rows(record),
+        phase_head=[name for _, name in BY_PHASE],
+        phases=_phase_rows(record),
+        figures=_figures(content, record),
+        latent_note=_latent_note(content),
+        right=right,
+        wrong=wrong,
+        pictures=[
+            {"image": _embed(p.figure), "title": p.title, "caption": p.caption} for p in content.pictures
+        ],
+        timings=[(name, _duration(seconds)) for name, seconds in content.timings.items()],
+    )
+
+
+def _figures(content: ReportContent, record: Mapping[str, Any]) -> dict[str, str]:
+    """Every figure there is material for, as data URIs by name."""
+    told = content.evaluation
+    truth = (told.labels, told.proba, told.classes)
+    confusion = record["confusion"]
+    images = {
+        "histogram": _embed(class_histogram(record["per_class"])),
+        "confusion": _embed(confusion_matrix(np.array(confusion["matrix"]), confusion["classes"])),
+        "roc": _embed(roc_average(*truth)),
+        "roc_per_class": _embed(roc_per_class(*truth)),
+        "precision_recall": _embed(precision_recall(*truth)),
+        "reliability": _embed(reliability_diagram(*truth)),
+    }
+    if len(record["by_phase"]) > 1:
+        images["phase"] = _embed(skill_against_phase(record["by_phase"]))
+        images["phase_by_class"] = _embed(phase_by_class(told.labels, told.snapshots, told.classes))
+    if content.latent is not None:
+        # Thousands of points: a picture is smaller than their outlines.
+        known = _has_latent(content.latent)
+        images["latent"] = _embed(
+            latent_space(content.latent[known], told.labels[known], told.classes), "png"
+        )
+    if content.histories:
+        images["training"] = _embed(training_loss(*content.histories))
+    if content.importance:
+        names = list(content.importance)
+        spread = [content.importance_std.get(name, 0.0) for name in names] if content.importance_std else None
+        images["importance"] = _embed(feature_importance(names, list(content.importance.values()), spread))
+    return images
+
+
+def _examples(content: ReportContent) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Captions and light curves of the surest right and wrong answers."""
+    curves = content.curves
+    if curves is None:
+        return [], []
+    drawable = np.flatnonzero(curves.n_obs > 0)
+    position = dict(zip(curves.object_id[drawable].tolist(), drawable.tolist(), strict=True))
+    right, wrong = (
+        [
+            _example(content.evaluation, curves[position[item.object_id]], item)
+            for item in chosen
+            if item.object_id in position
+        ]
+        for chosen in choose_examples(content.evaluation, N_EXAMPLES)
+    )
+    return right, wrong
+
+
+def _example(told: Evaluation, curve: LightCurve, item: Chosen) -> dict[str, str]:
+    said = f"called {item.predicted} with probability {_probability(item.proba)}"
+    if not item.is_right:
+        said += f"; {item.true}, the truth, was given {_probability(item.proba_true)}"
+    given = told.proba[item.position]
+    probabilities = {name: float(p) for name, p in zip(told.classes, given, strict=True) if p > 0.0}
+    passing = item.true not in LASTING and np.isfinite(curve.trigger_mjd)
+    window = TRANSIENT_WINDOW if passing else None
+    figure = plot_light_curve(curve, label=item.true, probabilities=probabilities, window=window)
+    title = item.true if item.is_right else f"{item.true}, taken for {item.predicted}"
+    return {"image": _embed(figure), "title": title, "caption": f"Object {item.object_id}: {said}."}
+
+
+def _embed(figure: Figure, kind: str = "svg") -> str:
+    """A figure as a data URI."""
+    stream = io.BytesIO()
+    save_figure(figure, stream, kind)
+    mime = {"svg": "image/svg+xml", "png": "image/png"}[kind]
+    return f"data:{mime};base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+
+
+def _has_latent(latent: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+    return np.asarray(np.isfinite(latent).all(axis=1))
+
+
+def _latent_note(content: ReportContent) -> str:
+    if content.latent is None:
+        return ""
+    n_known, n_objects = int(_has_latent(content.latent).sum()), len(content.latent)
+    return f"{n_known:,} of {n_objects:,} objects." if n_known < n_objects else f"All {n_objects:,} objects."
+
+
+def _probability(value: float) -> str:
+    """Three digits, and never a false certainty.
+
+    >>> _probability(0.25), _probability(0.9999), _probability(1e-6)
+    ('0.250', '>0.999', '<0.001')
+    """
+    return ">0.999" if value > 0.9995 else "<0.001" if value < 0.0005 else f"{value:.3f}"
+
+
+def _tiles(record: Mapping[str, Any]) -> list[dict[str, str]]:
+    shown = ("accuracy", "macro_f1", "macro_auc", "flat_log_loss", "ece")
+    names = {key: name for key, name, _ in HEADLINE}
+    return [{"name": names[key], **_mean_std(record[key], key)} for key in shown]
+
+
+def _headline_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    whole = record["by_phase"].get("all", {})
+    rows = []
+    for key, name, meaning in HEADLINE:
+        outside = whole.get("extragalactic")
+        rows.append(
+            {
+                "name": name,
+                "meaning": meaning,
+                "all": _mean_std(record[key], key),
+                "extragalactic": None if outside is None else _mean_std(outside[key], key),
+            }
+        )
+    return rows
+
+
+def _per_class_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "n": f"{table['n']:,}",
+            "values": [_mean_std(table[key], key) for key, _ in PER_CLASS],
+        }
+        for name, table in record["per_class"].items()
+    ]
+
+
+def _phase_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = []
+    for selection in SELECTIONS:
+        for phase, tables in record["by_phase"].items():
+            table = tables.get(selection)
+            if table is not None and len(record["by_phase"]) > 1:
+                silent = f"{table['n_not_classified']:,}"
+                values = [_mean_std(table[key], key) for key, _ in BY_PHASE]
+                rows.append(
+                    {
+                        "selection": selection,
+                        "phase": phase,
+                        "n": f"{table['n']:,}",
+                        "silent": silent,
+                        "values": values,
+                    }
+                )
+    return rows
+
+
+def _mean_std(value: Mapping[str, Any], key: str) -> dict[str, str]:
+    digits = DIGITS.get(key, 3)
+    mean, std = (value[part] for part in ("mean", "std"))
+    return {
+        "mean": "n/a" if mean is None else f"{mean:.{digits}f}",
+        "std": "" if std is None else f"{std:.{digits}f}",
+    }
+
+
+def _duration(seconds: float) -> str:
+    """Wall time as people say it.
+
+    >>> _duration(0.25), _duration(75.0), _duration(4000.0)
+    ('0.25 s', '1 min 15 s', '1 h 7 min')
+    """
+    if seconds < 60.0:
+        return f"{seconds:.2f} s" if seconds < 10.0 else f"{seconds:.0f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    hours, minutes = divmod(round(whole / 60), 60)
+    return f"{hours} h {minutes} min"

@@ -1,0 +1,394 @@
+"""Pictures of light curves: one object with its bands, and the seed paper's Figure 1.
+
+Like all plot functions they return a Figure, show nothing and change no global state.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from firstlight.bands import BANDS, N_BANDS
+from firstlight.errors import DataError
+from firstlight.lightcurves import LightCurve, LightCurves
+from firstlight.preprocess import asinh_magnitude, distance_modulus
+from firstlight.report.style import FAINT, INK, MAIN, new_figure, styled
+
+__all__ = [
+    "BAND_COLOUR",
+    "BAND_MARKER",
+    "FIGURE_1_CLASSES",
+    "Curve",
+    "figure_1_objects",
+    "plot_figure_1",
+    "plot_light_curve",
+]
+
+TimeAxis = Literal["phase", "mjd"]
+FluxAxis = Literal["flux", "magnitude", "absolute"]
+
+#: One colour a band, from blue to red as the light itself. The set is Okabe and Ito's with
+#: a violet and a black, told apart with any colour vision, and by their markers in print.
+BAND_COLOUR: Mapping[str, str] = MappingProxyType(
+    dict(zip(BANDS, ("#7B4FA3", "#0072B2", "#009E73", "#E69F00", "#D55E00", "#222222"), strict=True))
+)
+BAND_MARKER: Mapping[str, str] = MappingProxyType(
+    dict(zip(BANDS, ("o", "^", "s", "D", "v", "P"), strict=True))
+)
+
+#: The seed paper's Figure 1, panel by panel.
+FIGURE_1_CLASSES = ("SNIa", "AGN", "SLSN-I")
+_SHOWN_NAME = MappingProxyType({"SNIa": "SN Ia", "AGN": "AGN", "SLSN-I": "SLSN-I"})
+_WINDOW = (-60.0, 200.0)  # days since trigger that Figure 1 shows of a supernova
+_SIGNIFICANT = 3.0  # a magnitude of less than this signal to noise says little
+_N_BARS = 6  # class probabilities drawn
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """A smooth curve in one band, to be drawn beside the observations.
+
+    Attributes
+    ----------
+    mjd : float64 array, shape (n_times,)
+        Times, ascending [MJD].
+    flux : float array, shape (n_times,)
+        Flux of a model or of a Gaussian process's mean [nJy].
+    flux_err : float array, shape (n_times,), optional
+        Half width of the band around it [nJy].
+    """
+
+    mjd: NDArray[np.float64]
+    flux: NDArray[np.floating]
+    flux_err: NDArray[np.floating] | None = None
+
+
+@styled
+def plot_light_curve(
+    curve: LightCurve,
+    *,
+    x: TimeAxis = "phase",
+    y: FluxAxis = "flux",
+    models: Mapping[int, Curve] | None = None,
+    probabilities: Mapping[str, float] | None = None,
+    label: str | None = None,
+    title: str | None = None,
+    redshift: float | None = None,
+    window: tuple[float, float] | None = None,
+) -> Figure:
+    """Draw the observations of one object.
+
+    Parameters
+    ----------
+    curve : LightCurve
+        The object; preprocessed or not.
+    x : {"phase", "mjd"}
+        Days since the trigger, or MJD. An object without a detection is drawn in MJD.
+    y : {"flux", "magnitude", "absolute"}
+        Flux [uJy], asinh magnitude, or absolute asinh magnitude; magnitudes rise downwards.
+    models : mapping of int to Curve, optional
+        Smooth curves by band index, such as a Gaussian process or a reconstruction.
+    probabilities : mapping of str to float, optional
+        Class probabilities; the largest are drawn as bars beside the light curve.
+    label : str, optional
+        True class, where it is known.
+    title : str, optional
+        Title; by default the object's name, `label` and redshift.
+    redshift : float, optional
+        For absolute magnitudes; by default the curve's own.
+    window : (float, float), optional
+        First and last time to draw, on the axis of `x` [day]; by default all.
+
+    Returns
+    -------
+    Figure
+        Detections filled, other observations open; error bars of one sigma. An asinh
+        magnitude is finite for negative fluxes too.
+
+    Raises
+    ------
+    DataError
+        If there is no observation (in the window), `x` or `y` is unknown, or absolute
+        magnitudes are asked for without a redshift.
+    """
+    if x not in ("phase", "mjd") or y not in ("flux", "magnitude", "absolute"):
+        raise DataError(f"x={x!r}, y={y!r}: choose phase or mjd, and flux, magnitude or absolute")
+    scale = _Scale.of(curve, x, y, redshift)
+    if window is not None:
+        time = scale.time(curve.mjd)
+        curve = _select(curve, (time >= window[0]) & (time <= window[1]))
+    if not len(curve):
+        raise DataError(f"object {curve.object_id!r} has no observation to draw")
+    figure = new_figure(3.4)
+    if probabilities:
+        panel, bars = figure.subplots(1, 2, width_ratios=(3.6, 1.0))
+        _draw_probabilities(bars, probabilities)
+    else:
+        panel = figure.subplots()
+    handles = _draw_bands(panel, curve, scale, range(N_BANDS))
+    _draw_models(panel, models or {}, scale)
+    _finish(panel, scale)
+    if window is not None:
+        panel.set_xlim(window)
+    panel.set_title(_title(curve, label) if title is None else title, loc="left")
+    if not curve.detected.all():
+        handles.append(_marker("o", "#777777", "no detection", filled=False))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handletextpad=0.1)
+    return figure
+
+
+@styled
+def plot_figure_1(
+    curves: LightCurves, labels: NDArray[np.str_], *, objects: Sequence[str] | None = None
+) -> Figure:
+    """Draw the seed paper's Figure 1: absolute magnitudes of an SN Ia, an AGN and an SLSN-I.
+
+    Parameters
+    ----------
+    curves : LightCurves
+        Preprocessed light curves, with host redshifts.
+    labels : str array, shape (n_objects,)
+        True class of each object.
+    objects : sequence of str, optional
+        Names of the three objects to draw; by default the best observed of each class with
+        a host redshift: supernovae with many significant fluxes before maximum and after.
+
+    Returns
+    -------
+    Figure
+        Three panels side by side, magnitudes rising downwards; fluxes below 3 sigma, and
+        whatever lies far from a supernova in time, are left out.
+
+    Raises
+    ------
+    DataError
+        If lengths disagree, or a class has no object with a redshift and a detection.
+    """
+    labels = np.asarray(labels)
+    if labels.shape != (len(curves),):
+        raise DataError(f"{len(curves)} light curves but labels of shape {labels.shape}")
+    if objects is not None and len(objects) != len(FIGURE_1_CLASSES):
+        raise DataError(f"Figure 1 has {len(FIGURE_1_CLASSES)} panels, {len(objects)} objects were named")
+    chosen = [curves.find(name) for name in objects or figure_1_objects(curves, labels)]
+    figure = new_figure(3.1)
+    drawn: dict[str, Line2D] = {}
+    for panel, curve, name in zip(figure.subplots(1, 3), chosen, FIGURE_1_CLASSES, strict=True):
+        scale = _Scale.of(curve, "phase", "absolute", None)
+        for handle in _draw_bands(panel, _figure_1_part(curve, name), scale, range(N_BANDS)):
+            drawn.setdefault(str(handle.get_label()), handle)
+        _finish(panel, scale)
+        panel.set_title(
+            f"{_SHOWN_NAME[name]}, z = {curve.redshift:.2f}\nobject {curve.object_id}", loc="left"
+        )
+        if name != FIGURE_1_CLASSES[0]:
+            panel.set_ylabel("")
+    handles = [drawn[band] for band in BANDS if band in drawn]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handletextpad=0.1)
+    return figure
+
+
+def figure_1_objects(curves: LightCurves, labels: NDArray[np.str_]) -> tuple[str, ...]:
+    """Names of the best observed object of each class of Figure 1 that has a host redshift.
+
+    Parameters
+    ----------
+    curves : LightCurves
+        Preprocessed light curves, with host redshifts.
+    labels : str array, shape (n_objects,)
+        True class of each object.
+
+    Returns
+    -------
+    tuple of str
+        One name a panel: supernovae with many significant fluxes before maximum and after.
+
+    Raises
+    ------
+    DataError
+        If a class has no object with a redshift and a significant detection.
+    """
+    chosen = []
+    for name in FIGURE_1_CLASSES:
+        members = np.flatnonzero((labels == name) & (curves.redshift > 0.0) & np.isfinite(curves.trigger_mjd))
+        candidates = [curves[int(i)] for i in members]
+        merits = [_merit(_figure_1_part(curve, name), name) for curve in candidates]
+        if not any(merits):
+            raise DataError(
+                f"no {name} with a host redshift and significant detections among {len(curves)} light curves"
+            )
+        chosen.append(candidates[int(np.argmax(merits))].object_id)
+    return tuple(chosen)
+
+
+# --- axes -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """How times and fluxes become coordinates."""
+
+    zero_mjd: float
+    since_trigger: bool
+    y: FluxAxis
+    shift: float  # mag; the distance modulus for absolute magnitudes
+
+    @classmethod
+    def of(cls, curve: LightCurve, x: TimeAxis, y: FluxAxis, redshift: float | None) -> "_Scale":
+        trigger = curve.trigger_mjd
+        since_trigger = x == "phase" and bool(np.isfinite(trigger))
+        shift = 0.0
+        if y == "absolute":
+            shift = float(distance_modulus(curve.redshift if redshift is None else redshift))
+            if not np.isfinite(shift):
+                raise DataError(
+                    f"object {curve.object_id!r} has no redshift, hence no absolute magnitude; "
+                    "pass redshift=, or draw y='magnitude'"
+                )
+        return cls(trigger if since_trigger else 0.0, since_trigger, y, shift)
+
+    def time(self, mjd: NDArray[np.float64]) -> NDArray[np.float64]:
+        return mjd - self.zero_mjd
+
+    def height(self, flux: NDArray[np.floating], band: int) -> NDArray[np.float64]:
+        if self.y == "flux":
+            return np.asarray(flux, dtype=np.float64) / 1000.0
+        return asinh_magnitude(flux, np.full(np.shape(flux), band)) - self.shift
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        x = "days since first detection" if self.since_trigger else "MJD [day]"
+        y = {"flux": "flux [µJy]", "magnitude": "AB magnitude (asinh)", "absolute": "absolute AB magnitude"}
+        return x, y[self.y]
+
+
+def _finish(panel: Axes, scale: _Scale) -> None:
+    x_label, y_label = scale.labels
+    panel.set_xlabel(x_label)
+    panel.set_ylabel(y_label)
+    panel.grid(visible=True, axis="y")
+    if scale.y == "flux":
+        panel.axhline(0.0, color=FAINT, linewidth=0.8, zorder=0)
+    else:
+        panel.invert_yaxis()
+    if scale.since_trigger:
+        panel.axvline(0.0, color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
+
+
+# --- marks ------------------------------------------------------------------------
+
+
+def _draw_bands(panel: Axes, curve: LightCurve, scale: _Scale, bands: Sequence[int]) -> list[Line2D]:
+    """Draw the observations of each band; one legend handle for each band that has any."""
+    handles = []
+    for band in bands:
+        in_band = curve.band == band
+        if not in_band.any():
+            continue
+        for flag in (False, True):  # detections on top
+            chosen = in_band & (curve.detected == flag)
+            if chosen.any():
+                _draw_points(panel, curve, chosen, scale, band, filled=flag)
+        name = BANDS[band]
+        handles.append(_marker(BAND_MARKER[name], BAND_COLOUR[name], name, filled=True))
+    return handles
+
+
+def _draw_points(
+    panel: Axes, curve: LightCurve, chosen: NDArray[np.bool_], scale: _Scale, band: int, *, filled: bool
+) -> None:
+    colour, marker = BAND_COLOUR[BANDS[band]], BAND_MARKER[BANDS[band]]
+    flux = curve.flux[chosen].astype(np.float64)
+    flux_err = curve.flux_err[chosen].astype(np.float64)
+    height = scale.height(flux, band)
+    fainter = np.abs(scale.height(flux - flux_err, band) - height)
+    brighter = np.abs(scale.height(flux + flux_err, band) - height)
+    panel.errorbar(
+        scale.time(curve.mjd[chosen]),
+        height,
+        yerr=(fainter, brighter) if scale.y == "flux" else (brighter, fainter),  # below, above
+        fmt=marker,
+        color=colour,
+        markerfacecolor=colour if filled else "white",
+        markersize=4.4 if filled else 3.2,
+        markeredgewidth=0.3 if filled else 0.7,
+        markeredgecolor="white" if filled else colour,
+        elinewidth=0.7,
+        alpha=1.0 if filled else 0.45,
+        zorder=3 if filled else 2,
+    )
+
+
+def _marker(marker: str, colour: str, label: str, *, filled: bool) -> Line2D:
+    face = colour if filled else "white"
+    return Line2D(
+        [], [], linestyle="none", marker=marker, markersize=5.0, label=label,
+        markerfacecolor=face, markeredgecolor=colour, markeredgewidth=0.7,
+    )  # fmt: skip
+
+
+def _draw_models(panel: Axes, models: Mapping[int, Curve], scale: _Scale) -> None:
+    for band, model in models.items():
+        time, colour = scale.time(np.asarray(model.mjd, dtype=np.float64)), BAND_COLOUR[BANDS[band]]
+        panel.plot(time, scale.height(model.flux, band), color=colour, linewidth=1.2, zorder=1)
+        if model.flux_err is not None:
+            below = scale.height(model.flux - model.flux_err, band)
+            above = scale.height(model.flux + model.flux_err, band)
+            panel.fill_between(time, below, above, color=colour, alpha=0.15, linewidth=0.0, zorder=0)
+
+
+def _draw_probabilities(panel: Axes, probabilities: Mapping[str, float]) -> None:
+    """Bars of the likeliest classes, each under its name; the first stands out."""
+    top = sorted(probabilities.items(), key=lambda item: -item[1])[:_N_BARS]
+    colours = [MAIN] + [FAINT] * (len(top) - 1)
+    panel.barh(range(len(top)), [value for _, value in top], color=colours, height=0.34)
+    for position, (name, value) in enumerate(top):
+        panel.text(0.0, position - 0.24, name, fontsize=8.0, color=INK, va="bottom")
+        panel.text(1.0, position - 0.24, f"{value:.2f}", fontsize=8.0, color=INK, va="bottom", ha="right")
+    panel.set_ylim(_N_BARS - 0.5, -0.75)  # as many places whatever is drawn, so that bars stay thin
+    panel.set_xlim(0.0, 1.0)
+    panel.set_xticks([0.0, 0.5, 1.0])
+    panel.set_yticks([])
+    panel.spines["left"].set_visible(False)
+    panel.set_xlabel("probability")
+
+
+def _title(curve: LightCurve, label: str | None) -> str:
+    parts = [f"object {curve.object_id}"]
+    if label:
+        parts.append(label)
+    if curve.redshift > 0:
+        parts.append(f"host z = {curve.redshift:.2f}")
+    elif curve.redshift == 0:
+        parts.append("Milky Way")
+    return ", ".join(parts)
+
+
+# --- Figure 1 ---------------------------------------------------------------------
+
+
+def _merit(part: LightCurve, name: str) -> float:
+    """How much of the event a panel would show; 0 for nothing."""
+    if name == "AGN" or not len(part):
+        return float(len(part))
+    before = int(np.sum(part.mjd < part.mjd[np.argmax(part.flux)]))
+    return float(np.sqrt((before + 0.1) * (len(part) - before)))
+
+
+def _figure_1_part(curve: LightCurve, name: str) -> LightCurve:
+    """What a magnitude can say something about; of a supernova, the event alone."""
+    keep = curve.flux > _SIGNIFICANT * curve.flux_err
+    if name != "AGN":
+        phase = curve.mjd - curve.trigger_mjd
+        keep &= (phase >= _WINDOW[0]) & (phase <= _WINDOW[1])
+    return _select(curve, keep)
+
+
+def _select(curve: LightCurve, keep: NDArray[np.bool_]) -> LightCurve:
+    names = ("mjd", "band", "flux", "flux_err", "detected")
+    return replace(curve, **{name: getattr(curve, name)[keep] for name in names})

@@ -1,0 +1,1 @@
+"""Survey packets to `Alert`, the stream's one internal form, and back."""

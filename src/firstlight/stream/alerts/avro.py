@@ -1,0 +1,347 @@
+"""Codecs of Avro alerts: Rubin's Confluent framing, Fink's schema in the key, containers.
+
+A codec turns a message into an `Alert` or a `Skip`, and an `Alert` into bytes. Which
+survey a packet is from is told by its schema, so one container codec reads Babamul's
+messages, ZTF's files and ELAsTiCC's alike.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from firstlight.bands import AB_ZERO_POINT_NJY
+from firstlight.errors import DataError
+from firstlight.stream.alerts.alert import Alert, Skip
+from firstlight.stream.alerts.layouts import PacketReader
+from firstlight.stream.alerts.schemas import MemorySchemas, SchemaSource, parse_schema_json
+from firstlight.stream.alerts.write import LSST_SCHEMA, LSST_SCHEMA_ID, ZTF_SCHEMA, lsst_record, ztf_record
+from firstlight.stream.avro.container import blocks, read_header, write_container
+from firstlight.stream.avro.decode import fastavro_module
+
+__all__ = ["AlertCodec", "ConfluentCodec", "ContainerCodec", "FinkCodec", "Message", "Survey"]
+
+Survey = Literal["lsst", "ztf"]
+
+MAX_SCHEMAS = 64  # compiled schemas kept by a codec; a stream has one or two at a time
+_FRAME_BYTES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message of a stream.
+
+    Attributes
+    ----------
+    value : bytes
+        The payload.
+    key : bytes, optional
+        The key; Fink's holds the schema.
+    """
+
+    value: bytes
+    key: bytes | None = None
+
+
+class AlertCodec(Protocol):
+    """One format of alerts.
+
+    Laws: decoding is pure and raises nothing but DataError for a bad message (FetchError
+    where a schema must be fetched and its source is away, MissingExtraError where a
+    library is missing). Encoding then decoding gives the alert back as far as the format
+    can hold it; each codec says what it cannot.
+    """
+
+    def decode(self, message: bytes | Message) -> Alert | Skip:
+        """Read one message."""
+        ...
+
+    def encode(self, alert: Alert) -> bytes:
+        """Write one alert."""
+        ...
+
+
+def value_of(message: bytes | Message) -> bytes:
+    """The payload of a message, as bytes."""
+    return message.value if isinstance(message, Message) else bytes(message)
+
+
+class _Readers:
+    """Readers by schema, each compiled once; the oldest goes when there are too many."""
+
+    def __init__(self, zero_point: float) -> None:
+        self._zero_point = zero_point
+        self._known: dict[bytes | int, PacketReader] = {}
+
+    def get(self, key: bytes | int, schema: Callable[[], Any]) -> PacketReader:
+        reader = self._known.get(key)
+        if reader is None:
+            reader = PacketReader(schema(), self._zero_point)
+            while len(self._known) >= MAX_SCHEMAS:
+                self._known.pop(next(iter(self._known)))
+            self._known[key] = reader
+        return reader
+
+
+class _Writer:
+    """Alerts to schemaless Avro of one of our own schemas."""
+
+    def __init__(self, survey: Survey, cutout_bytes: int) -> None:
+        if survey not in ("lsst", "ztf"):
+            raise DataError(f"survey {survey!r}: firstlight writes the formats of lsst and ztf")
+        self.schema = LSST_SCHEMA if survey == "lsst" else ZTF_SCHEMA
+        self._survey = survey
+        self._cutout = np.random.default_rng(0).bytes(cutout_bytes)
+        self._parsed: Any = None
+
+    def write(self, alert: Alert) -> bytes:
+        fastavro = fastavro_module()
+        if self._parsed is None:
+            self._parsed = fastavro.parse_schema(self.schema)
+        record = lsst_record(alert, self._cutout) if self._survey == "lsst" else ztf_record(alert)
+        out = BytesIO()
+        fastavro.schemaless_writer(out, self._parsed, record)
+        return out.getvalue()
+
+
+class ConfluentCodec:
+    """Rubin's alerts: byte 0, schema number in four bytes (big-endian), schemaless Avro.
+
+    It writes our LSST-like schema; an alert's and object's names must be integers.
+
+    Parameters
+    ----------
+    schemas : SchemaSource, optional
+        Where schemas come from; by default only the one that firstlight writes is known.
+    schema_id : int
+        Number under which `encode` sends our schema.
+    cutout_bytes : int
+        Size of the cutout that `encode` adds, to send packets of a realistic size.
+    zero_point : float
+        AB magnitude of a flux of 1 in the packets [mag]; 31.4 for nJy.
+
+    Examples
+    --------
+    >>> ConfluentCodec().decode(b"no alert")
+    Traceback (most recent call last):
+        ...
+    firstlight.errors.DataError: not Confluent framing: byte 0 is 0x6e instead of 0
+    """
+
+    def __init__(
+        self,
+        schemas: SchemaSource | None = None,
+        *,
+        schema_id: int = LSST_SCHEMA_ID,
+        cutout_bytes: int = 0,
+        zero_point: float = AB_ZERO_POINT_NJY,
+    ) -> None:
+        self._schemas = schemas or MemorySchemas({schema_id: LSST_SCHEMA})
+        self._frame = b"\0" + schema_id.to_bytes(4, "big")
+        self._readers = _Readers(zero_point)
+        self._writer = _Writer("lsst", cutout_bytes)
+
+    def decode(self, message: bytes | Message) -> Alert | Skip:
+        """Read one message.
+
+        Raises
+        ------
+        DataError
+            If the framing, the schema or the packet is bad.
+        FetchError
+            If the source of schemas is away.
+        """
+        value = value_of(message)
+        if len(value) < _FRAME_BYTES:
+            raise DataError(f"not Confluent framing: {len(value)} bytes, fewer than the five of its head")
+        if value[0] != 0:
+            raise DataError(f"not Confluent framing: byte 0 is {value[0]:#04x} instead of 0")
+        number = int.from_bytes(value[1:_FRAME_BYTES], "big")
+        reader = self._readers.get(number, lambda: self._schemas.schema(number))
+        return reader.read(value, _FRAME_BYTES)[0]
+
+    def encode(self, alert: Alert) -> bytes:
+        """Write one alert.
+
+        Raises
+        ------
+        DataError
+            If a name is no integer.
+        MissingExtraError
+            If fastavro is not installed.
+        """
+        return self._frame + self._writer.write(alert)
+
+
+class FinkCodec:
+    """Fink's alerts: schemaless Avro, with the JSON of its schema as the message's key.
+
+    Parameters
+    ----------
+    schema : Any, optional
+        Parsed JSON of the schema of messages without one in their key.
+    survey : {"lsst", "ztf"}
+        Which of our schemas `encode` writes.
+    cutout_bytes : int
+        Size of the cutout that `encode` adds for LSST.
+    zero_point : float
+        AB magnitude of a flux of 1 in the packets [mag]; 31.4 for nJy.
+    """
+
+    def __init__(
+        self,
+        schema: Any = None,
+        *,
+        survey: Survey = "lsst",
+        cutout_bytes: int = 0,
+        zero_point: float = AB_ZERO_POINT_NJY,
+    ) -> None:
+        self._schema = schema
+        self._readers = _Readers(zero_point)
+        self._writer = _Writer(survey, cutout_bytes)
+
+    @property
+    def key(self) -> bytes:
+        """The key to send with what `encode` writes: the JSON of the schema."""
+        return json.dumps(self._writer.schema, separators=(",", ":")).encode()
+
+    def decode(self, message: bytes | Message) -> Alert | Skip:
+        """Read one message.
+
+        Raises
+        ------
+        DataError
+            If there is no schema, or the packet is bad.
+        """
+        key = (message.key if isinstance(message, Message) else None) or b""
+        if key.lstrip()[:1] in (b"{", b"["):
+            reader = self._readers.get(key, lambda: parse_schema_json(key, "key of the message"))
+        elif self._schema is not None:
+            reader = self._readers.get(b"", lambda: self._schema)
+        else:
+            raise DataError(
+                f"the message's key {key[:40]!r} is no Avro schema; Fink sends it there: pass the message "
+                "with its key, or the schema to FinkCodec"
+            )
+        return reader.read(value_of(message))[0]
+
+    def encode(self, alert: Alert) -> bytes:
+        """Write one alert; send it with `key`.
+
+        Raises
+        ------
+        DataError
+            If the format cannot hold the alert.
+        MissingExtraError
+            If fastavro is not installed.
+        """
+        return self._writer.write(alert)
+
+
+class ContainerCodec:
+    """Alerts in Avro containers: Babamul's messages, files of ZTF, ELAsTiCC and Fink.
+
+    Parameters
+    ----------
+    survey : {"lsst", "ztf"}
+        Which of our schemas `encode` writes.
+    cutout_bytes : int
+        Size of the cutout that `encode` adds for LSST.
+    zero_point : float
+        AB magnitude of a flux of 1 in LSST-like packets [mag]; 31.4 for nJy.
+    """
+
+    def __init__(
+        self, *, survey: Survey = "lsst", cutout_bytes: int = 0, zero_point: float = AB_ZERO_POINT_NJY
+    ) -> None:
+        self._readers = _Readers(zero_point)
+        self._writer = _Writer(survey, cutout_bytes)
+
+    def decode(self, message: bytes | Message) -> Alert | Skip:
+        """Read a container of exactly one alert.
+
+        Raises
+        ------
+        DataError
+            If it is damaged, or holds none or several (`decode_all` reads those).
+        """
+        found = list(self.decode_all(value_of(message)))
+        for item in found:
+            if isinstance(item, DataError):
+                raise item
+        if len(found) != 1:
+            raise DataError(
+                f"the Avro container holds {len(found)} alerts instead of one; read it with decode_all"
+            )
+        return found[0]  # type: ignore[return-value]
+
+    def decode_all(self, data: bytes) -> Iterator[Alert | Skip | DataError]:
+        """Read every alert of a container.
+
+        A damaged record takes the rest of its block with it, since nothing tells where
+        the next one begins; it is yielded as the error that it is, and the other blocks
+        go on.
+
+        Parameters
+        ----------
+        data : bytes
+            The whole container.
+
+        Yields
+        ------
+        Alert, Skip or DataError
+            One for each record that could be told apart.
+
+        Raises
+        ------
+        DataError
+            If the head is no container's, or its schema no alert's.
+        """
+        header = read_header(data, parse=False)
+        reader = self._readers.get(header.schema_text, lambda: read_header(data).schema)
+        remaining = blocks(data, header)
+        number = 0
+        while True:
+            try:
+                count, body = next(remaining)
+            except StopIteration:
+                return
+            except DataError as error:
+                yield error
+                return
+            position = 0
+            for i in range(count):
+                number += 1
+                try:
+                    item, position = reader.read(body, position, whole=i == count - 1)
+                except DataError as error:
+                    yield DataError(f"record {number} of the container ({count - i} lost with it): {error}")
+                    break
+                yield item
+
+    def encode(self, alert: Alert) -> bytes:
+        """Write a container of one alert.
+
+        Raises
+        ------
+        DataError
+            If the format cannot hold the alert.
+        MissingExtraError
+            If fastavro is not installed.
+        """
+        return self.encode_all([alert])
+
+    def encode_all(self, alerts: list[Alert]) -> bytes:
+        """Write a container of any number of alerts.
+
+        Raises
+        ------
+        DataError
+            If the format cannot hold an alert.
+        MissingExtraError
+            If fastavro is not installed.
+        """
+        return write_container(self._writer.schema, [self._writer.write(alert) for alert in alerts])

@@ -1,0 +1,211 @@
+"""Any message to alerts: the format is told from the bytes, the codecs do the rest.
+
+A stream's messages are of one format, so readers (compiled schemas) are kept by the
+codecs, and each message costs a look at its first bytes.
+"""
+
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from firstlight.bands import AB_ZERO_POINT_NJY
+from firstlight.errors import DataError, SettingsError
+from firstlight.stream.alerts.alert import Alert, Skip
+from firstlight.stream.alerts.antares import AntaresCodec
+from firstlight.stream.alerts.avro import AlertCodec, ConfluentCodec, ContainerCodec, FinkCodec, Message
+from firstlight.stream.alerts.json import JsonLinesCodec, LasairCodec
+from firstlight.stream.alerts.schemas import FolderSchemas, RegistrySchemas, SchemaSource, parse_schema_json
+from firstlight.stream.avro.container import MAGIC
+
+__all__ = ["FORMATS", "AlertDecoder", "AlertFormat", "alert_decoder", "detect_format"]
+
+AlertFormat = Literal["auto", "confluent", "container", "fink", "plain", "json", "lasair", "antares"]
+FORMATS: tuple[str, ...] = get_args(AlertFormat)
+
+_FRAME_BYTES = 5
+_LARGEST_MJD = 1e6  # the year 4596; a Julian date is beyond it
+_BLANK = b" \t\r\n"
+_ZLIB_DEFLATE = 0x78  # CMF byte of zlib with the usual window; CMF and FLG together divide by 31
+
+
+def detect_format(value: bytes, key: bytes | None = None) -> AlertFormat:
+    r"""Tell the format of a message from its first bytes.
+
+    Parameters
+    ----------
+    value : bytes
+        The payload.
+    key : bytes, optional
+        The key; Fink's holds the schema.
+
+    Returns
+    -------
+    str
+        One of `FORMATS` but ``auto``.
+
+    Raises
+    ------
+    DataError
+        If the bytes begin like no format of ours.
+
+    Examples
+    --------
+    >>> detect_format(b"Obj\x01...")
+    'container'
+    >>> detect_format(b'{"object_id": "a", "observations": {}}')
+    'json'
+    """
+    if value[:4] == MAGIC:
+        return "container"
+    if key is not None and b'"fields"' in key and key.lstrip(_BLANK)[:1] in (b"{", b"["):
+        return "fink"
+    first = value.lstrip(_BLANK)[:1] if value[:1] in (b" ", b"\t", b"\r", b"\n") else value[:1]
+    if first == b"{":
+        return "json" if b'"observations"' in value and b'"object_id"' in value else "lasair"
+    if len(value) >= _FRAME_BYTES and value[0] == 0:
+        return "confluent"
+    if len(value) > 1 and value[0] == _ZLIB_DEFLATE and int.from_bytes(value[:2], "big") % 31 == 0:
+        return "antares"
+    if not value:
+        raise DataError("an empty message")
+    raise DataError(
+        f"cannot tell the format of a message of {len(value)} bytes that begins with {value[:8]!r}; "
+        f"name it: {', '.join(FORMATS[1:])}"
+    )
+
+
+class AlertDecoder:
+    """Decodes messages of any of our formats.
+
+    Parameters
+    ----------
+    format : str
+        One of `FORMATS`; ``auto`` tells it from each message's bytes. ``plain`` is Avro
+        without any frame, whose schema is given as `schema`.
+    schemas : SchemaSource, optional
+        Where the schemas of Confluent's frames come from; by default only firstlight's own is known.
+    schema : Any, optional
+        Parsed JSON of the schema of messages that name none (``plain``, or Fink without its key).
+    zero_point : float
+        AB magnitude of a flux of 1 in LSST-like packets [mag].
+
+    Raises
+    ------
+    SettingsError
+        If the format is unknown, or is ``plain`` without a schema.
+
+    Examples
+    --------
+    >>> print(AlertDecoder("json").decode_all(b"{}")[0])
+    alert ? of object ?: 'observations' is missing
+    """
+
+    def __init__(
+        self,
+        format: AlertFormat = "auto",
+        schemas: SchemaSource | None = None,
+        *,
+        schema: Any = None,
+        zero_point: float = AB_ZERO_POINT_NJY,
+    ) -> None:
+        if format not in FORMATS:
+            raise SettingsError(f"alert format {format!r}: choose one of {', '.join(FORMATS)}")
+        if format == "plain" and schema is None:
+            raise SettingsError("alert format 'plain' needs the file of its Avro schema")
+        self.format: AlertFormat = format
+        self._container = ContainerCodec(zero_point=zero_point)
+        self._codecs: dict[str, AlertCodec] = {
+            "confluent": ConfluentCodec(schemas, zero_point=zero_point),
+            "fink": FinkCodec(schema, zero_point=zero_point),
+            "plain": FinkCodec(schema, zero_point=zero_point),
+            "json": JsonLinesCodec(),
+            "lasair": LasairCodec(),
+            "antares": AntaresCodec(),
+        }
+
+    def decode_all(self, value: bytes, key: bytes | None = None) -> list[Alert | Skip | DataError]:
+        """Read what one message carries.
+
+        Parameters
+        ----------
+        value : bytes
+            The payload.
+        key : bytes, optional
+            The key.
+
+        Returns
+        -------
+        list of Alert, Skip or DataError
+            One entry for most messages; a container may hold several. What is bad is
+            returned as the error that says why, so that the rest goes on.
+
+        Raises
+        ------
+        FetchError
+            If the source of schemas is away: not the message's fault, try again later.
+        MissingExtraError
+            If the format needs a library that is not installed.
+        """
+        try:
+            kind = detect_format(value, key) if self.format == "auto" else self.format
+            if kind == "container" and value[:4] != MAGIC and key is not None:
+                kind = "fink"  # a container that its source took apart: a record, and the schema as its key
+            if kind == "container":
+                found = list(self._container.decode_all(value))
+                return [_storable(item) for item in found] or [DataError("the Avro container holds no alert")]
+            if kind == "plain":
+                key = None  # whatever it holds, the schema is given
+            return [_storable(self._codecs[kind].decode(Message(value, key)))]
+        except DataError as error:
+            return [error]
+
+
+def _storable(item: Alert | Skip | DataError) -> Alert | Skip | DataError:
+    """The item, unless its names are no text that can be stored and sent, or its times no MJD."""
+    if isinstance(item, Alert):
+        times = item.observations.mjd  # ascending
+        if not -_LARGEST_MJD < min(item.mjd, times[0]) <= max(item.mjd, times[-1]) < _LARGEST_MJD:
+            return DataError(
+                f"alert {item.alert_id!a} of object {item.object_id!a}: times from {times[0]:.9g} to "
+                f"{times[-1]:.9g}, sent at {item.mjd:.9g}, are no MJD"
+            )
+    if isinstance(item, DataError) or (item.object_id.isascii() and item.alert_id.isascii()):
+        return item
+    try:
+        (item.object_id + item.alert_id).encode()
+    except UnicodeEncodeError:
+        return DataError(f"alert {item.alert_id!a} of object {item.object_id!a}: a name is no Unicode text")
+    return item
+
+
+def alert_decoder(format: AlertFormat = "auto", schemas: str = "") -> AlertDecoder:
+    """A decoder as the command line names it.
+
+    Parameters
+    ----------
+    format : str
+        One of `FORMATS`.
+    schemas : str
+        Address of a registry, a folder of schemas, the file of one schema, or nothing.
+
+    Returns
+    -------
+    AlertDecoder
+        With schemas from there.
+
+    Raises
+    ------
+    SettingsError
+        If the format is unknown, or nothing is at that place.
+    DataError
+        If the file is no schema.
+    """
+    if not schemas:
+        return AlertDecoder(format)
+    if schemas.startswith(("http://", "https://")):
+        return AlertDecoder(format, RegistrySchemas(schemas))
+    path = Path(schemas)
+    if path.is_dir():
+        return AlertDecoder(format, FolderSchemas(path))
+    if path.is_file():
+        return AlertDecoder(format, schema=parse_schema_json(path.read_bytes(), schemas))
+    raise SettingsError(f"schemas {schemas}: neither a folder, a file, nor an address of a schema registry")

@@ -1,0 +1,481 @@
+"""Where surveys put what an alert needs: field names of LSST, ZTF and their brokers.
+
+A layout is resolved from the fields that a packet's schema says it has, never from a
+version number, so LSST's schemas 7 to 11.1, ELAsTiCC's 4.1, Fink's and Babamul's
+wrappings and ZTF's all come out of two lists of names:
+
+- *LSST*: a record ``diaSource`` with ``prvDiaSources`` and ``prvDiaForcedSources``; fluxes
+  in nJy at the middle of the visit in TAI;
+- *candidate*: a record ``candidate`` with ``prv_candidates`` and ``fp_hists``, as ZTF
+  (magnitudes, Julian dates in UTC at the start of the exposure) and Babamul (fluxes whose
+  zero point its own magnitude tells) send.
+
+Truth columns and foreign classifications have no name here and so cannot get in.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstlight.bands import AB_ZERO_POINT_NJY
+from firstlight.errors import DataError
+from firstlight.stream.alerts.alert import Alert, Observations, Skip, SkipReason
+from firstlight.stream.alerts.observe import BAND_SPELLINGS, COLUMNS, observe
+from firstlight.stream.avro.decode import Cells, cells_of, decoder_for
+from firstlight.stream.avro.schema import Selection, field_paths
+
+__all__ = ["UTC_TO_TAI_DAYS", "Layout", "PacketReader", "read_record", "resolve_layout"]
+
+JD_MINUS_MJD = 2_400_000.5
+UTC_TO_TAI_DAYS = 37.0 / 86_400.0  # 37 leap seconds since 2017; ZTF began in 2018
+SOLAR_SYSTEM_ARCSEC = 5.0  # a known asteroid this near to a ZTF candidate is the candidate
+
+Names = Mapping[str, tuple[str, ...]]
+
+#: Fields of LSST's sources, newest spelling first.
+_LSST_ROW: Names = {
+    "source": ("diaSourceId", "diaForcedSourceId"),
+    "visit": ("visit", "ccdVisitId"),
+    "time": ("midpointMjdTai", "midPointTai"),
+    "band": ("band", "filterName"),
+    "flux": ("psfFlux", "psFlux"),
+    "flux_err": ("psfFluxErr", "psFluxErr"),
+    "withdrawn": ("timeWithdrawnMjdTai",),
+}
+#: Fields of ZTF's and Babamul's candidates.
+_CANDIDATE_ROW: Names = {
+    "source": ("candid", "diaSourceId"),
+    "visit": ("visit",),
+    "time": ("midpointMjdTai", "jd", "mjd"),
+    "band": ("band", "fid"),
+    "flux": ("psfFlux", "forcediffimflux"),
+    "flux_err": ("psfFluxErr", "forcediffimfluxunc"),
+    "magnitude": ("magpsf",),
+    "magnitude_err": ("sigmapsf",),
+    "positive": ("isdiffpos",),
+    "zero_point": ("magzpsci",),
+    "status": ("procstatus",),
+}
+_LSST_VALUES: Names = {
+    "alert_id": ("alertId", "diaSourceId", "diaSource.diaSourceId"),
+    "object_id": ("diaObject.diaObjectId", "diaSource.diaObjectId", "diaObjectId"),
+    "solar_system": ("diaSource.ssObjectId",),
+    "ra": ("diaObject.ra", "diaSource.ra"),
+    "dec": ("diaObject.dec", "diaObject.decl", "diaSource.dec", "diaSource.decl"),
+    "ebv": ("diaObject.mwebv", "diaSource.mwebv"),
+    "redshift": ("diaObject.hostgal_zphot", "xm.legacydr8_zphot"),
+    "redshift_err": ("diaObject.hostgal_zphot_err", "xm.legacydr8_e_zphot"),
+    "star": ("", "xm.legacydr8_pstar"),
+    "redshift_spec": ("diaObject.hostgal_zspec", "xm.tns_redshift"),
+    "dereddened": ("fluxIsDereddened",),
+}
+_CANDIDATE_VALUES: Names = {
+    "alert_id": ("candid", "candidate.candid", "candidate.diaSourceId"),
+    "object_id": ("objectId",),
+    "solar_system": ("candidate.ssObjectId",),
+    "asteroid_name": ("candidate.ssnamenr",),
+    "asteroid_arcsec": ("candidate.ssdistnr",),
+    "rock": ("properties.rock",),
+    "ra": ("candidate.ra",),
+    "dec": ("candidate.dec",),
+    "jd": ("candidate.jd",),
+    "mag": ("candidate.magpsf",),
+    "flux": ("candidate.psfFlux",),
+    "dereddened": ("fluxIsDereddened",),
+}
+#: Arrays of previous sources, and whether they are detections.
+_LSST_TABLES = {"prvDiaSources": True, "prvDiaForcedSources": False}
+_ZTF_TABLES = {"prv_candidates": True, "fp_hists": False}
+
+TAI, JULIAN_UTC, MJD_UTC = 0, 1, 2  # how a table gives its times
+_CLOCKS = {"jd": JULIAN_UTC, "mjd": MJD_UTC}
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Where a packet holds what an alert needs.
+
+    Attributes
+    ----------
+    family : str
+        ``lsst`` or ``candidate``.
+    selection : Selection
+        Fields to decode: the alert's own values, the columns of the source that sent it,
+        and the tables of previous sources.
+    places : mapping
+        Cells of each of the alert's values, best first; -1 keeps a place in line.
+    columns : int64 array, shape (n_tables, 12)
+        Cells of a row of each table; the source that sent the alert is the first table.
+    detections : bool array, shape (n_tables,)
+        Whether a table lists detections.
+    clocks : int64 array, shape (n_tables,)
+        How a table gives its times: 0 MJD TAI, 1 Julian dates in UTC, 2 MJD UTC.
+    own_clock : int
+        The first of them: that of the source that sent the alert.
+    """
+
+    family: str
+    selection: Selection
+    places: Mapping[str, tuple[int, ...]]
+    columns: NDArray[np.int64]
+    detections: NDArray[np.bool_]
+    clocks: NDArray[np.int64]
+    own_clock: int
+
+
+def resolve_layout(paths: Iterable[str]) -> Layout:
+    """The layout of a packet that has these fields.
+
+    Parameters
+    ----------
+    paths : iterable of str
+        Dotted paths, as of `firstlight.stream.avro.schema.field_paths`.
+
+    Returns
+    -------
+    Layout
+        What to decode, and what it means.
+
+    Raises
+    ------
+    DataError
+        If the fields are those of no alert that we know.
+    """
+    paths = frozenset(paths)
+    if "diaSource" in paths:
+        return _build_layout("lsst", "diaSource", _LSST_TABLES, _LSST_ROW, _LSST_VALUES, paths)
+    if "candidate" in paths:
+        return _build_layout("candidate", "candidate", _ZTF_TABLES, _CANDIDATE_ROW, _CANDIDATE_VALUES, paths)
+    top = sorted(path for path in paths if "." not in path)
+    raise DataError(
+        "the packet is neither LSST's (diaSource) nor ZTF's (candidate); its fields are "
+        f"{', '.join(top[:12]) or 'none'}"
+    )
+
+
+def _build_layout(
+    family: str, main: str, tables: Mapping[str, bool], row: Names, values: Names, paths: frozenset[str]
+) -> Layout:
+    scalars: list[str] = []
+    places: dict[str, tuple[int, ...]] = {}
+    for name, options in values.items():
+        if name == "solar_system" and not paths.intersection(options):
+            options = ("ssSource.ssObjectId", "ssObject.ssObjectId")
+        places[name] = tuple(_place(scalars, path) if path in paths else -1 for path in options)
+    own = _row_fields(row, main, paths)
+    for name, field in own.items():
+        places[f"own_{name}"] = (_place(scalars, f"{main}.{field}"),)
+    columns = [[places[f"own_{name}"][0] if name in own else -1 for name in COLUMNS]]
+    fields, selected = [own], []
+    for table in tables:
+        found = _row_fields(row, table, paths)
+        order = list(found)
+        columns.append([order.index(name) if name in order else -1 for name in COLUMNS])
+        selected.append((table, tuple(found.values())))
+        fields.append(found)
+    if "time" not in own:
+        raise DataError(f"the packet's {main} has no time ({' or '.join(row['time'])})")
+    clocks = [_CLOCKS.get(found.get("time", ""), TAI) for found in fields]
+    return Layout(
+        family=family,
+        selection=Selection(tuple(scalars), tuple(selected)),
+        places=places,
+        columns=np.array(columns, np.int64),
+        detections=np.array([True, *tables.values()]),
+        clocks=np.array(clocks, np.int64),
+        own_clock=clocks[0],
+    )
+
+
+def _place(scalars: list[str], path: str) -> int:
+    if path not in scalars:
+        scalars.append(path)
+    return scalars.index(path)
+
+
+def _row_fields(row: Names, record: str, paths: frozenset[str]) -> dict[str, str]:
+    """The field that gives each column of a record."""
+    found = {}
+    for column, options in row.items():
+        for name in options:
+            if f"{record}.{name}" in paths:
+                found[column] = name
+                break
+    if found.get("flux") == "psfFlux":
+        found.pop("zero_point", None)  # belongs to the image, not to a calibrated flux
+    if record == "candidate" and "magnitude" in found and found.get("time") == "jd":
+        # ZTF's own magnitude is calibrated, the flux that a broker adds may not be
+        found = {key: name for key, name in found.items() if key not in ("flux", "flux_err", "zero_point")}
+    return found
+
+
+class PacketReader:
+    """Reads alerts of one Avro schema.
+
+    Parameters
+    ----------
+    schema : Any
+        Parsed JSON of the schema.
+    zero_point : float
+        AB magnitude of a flux of 1 in the packet's fluxes [mag]; 31.4 where they are nJy.
+
+    Raises
+    ------
+    DataError
+        If the schema is none of an alert that we know.
+    """
+
+    def __init__(self, schema: Any, zero_point: float = AB_ZERO_POINT_NJY) -> None:
+        self.layout = resolve_layout(field_paths(schema))
+        self._decoder = decoder_for(schema, self.layout.selection)
+        self._zero_point = zero_point
+
+    def read(self, data: bytes, start: int = 0, *, whole: bool = True) -> tuple[Alert | Skip, int]:
+        """Read the packet that begins at `start`.
+
+        Parameters
+        ----------
+        data : bytes
+            The buffer.
+        start : int
+            Where the packet begins.
+        whole : bool
+            Whether it must end where the buffer ends.
+
+        Returns
+        -------
+        tuple of Alert or Skip, and int
+            The alert, and where its packet ended.
+
+        Raises
+        ------
+        DataError
+            If the packet is damaged or has no time.
+        """
+        cells = self._decoder.decode(data, start, whole=whole)
+        return alert_of(cells, self.layout, self._zero_point), cells.end
+
+
+def read_record(record: Mapping[str, Any], zero_point: float = AB_ZERO_POINT_NJY) -> Alert | Skip:
+    """Read an alert that is already dicts and lists, with the names of LSST or ZTF.
+
+    Parameters
+    ----------
+    record : mapping
+        The packet.
+    zero_point : float
+        AB magnitude of a flux of 1 in the packet's fluxes [mag].
+
+    Returns
+    -------
+    Alert or Skip
+        In internal units.
+
+    Raises
+    ------
+    DataError
+        If its fields are those of no alert that we know.
+    """
+    layout = resolve_layout(path for path in _KNOWN_PATHS if _has(record, path.split(".")))
+    return alert_of(cells_of(record, layout.selection), layout, zero_point)
+
+
+def _known_paths() -> tuple[str, ...]:
+    """Every path that a layout may look for."""
+    paths = ["diaSource", "candidate", "ssSource.ssObjectId", "ssObject.ssObjectId"]
+    paths += [
+        path
+        for values in (_LSST_VALUES, _CANDIDATE_VALUES)
+        for options in values.values()
+        for path in options
+    ]
+    for row, records in (
+        (_LSST_ROW, ("diaSource", *_LSST_TABLES)),
+        (_CANDIDATE_ROW, ("candidate", *_ZTF_TABLES)),
+    ):
+        names = [name for options in row.values() for name in options]
+        paths += [f"{record}.{name}" for record in records for name in names]
+    return tuple(dict.fromkeys(path for path in paths if path))
+
+
+_KNOWN_PATHS = _known_paths()
+
+
+def _has(value: Any, path: list[str]) -> bool:
+    """Whether a record has a path, through dicts and any item of a list."""
+    for depth, name in enumerate(path):
+        if isinstance(value, list):
+            return any(_has(item, path[depth:]) for item in value)
+        if not isinstance(value, Mapping) or name not in value:
+            return False
+        value = value[name]
+    return True
+
+
+def alert_of(cells: Cells, layout: Layout, zero_point: float = AB_ZERO_POINT_NJY) -> Alert | Skip:
+    """The alert that decoded cells mean.
+
+    Parameters
+    ----------
+    cells : Cells
+        What the layout's selection read.
+    layout : Layout
+        What it means.
+    zero_point : float
+        AB magnitude of a flux of 1 [mag].
+
+    Returns
+    -------
+    Alert or Skip
+        In internal units.
+
+    Raises
+    ------
+    DataError
+        If the source that sent the alert has no time, or the fluxes' zero point cannot be told.
+    """
+    values = _Values(cells, layout)
+    alert_id, object_id = values.name("alert_id"), values.name("object_id")
+    shifts, scale = _units(values, layout, zero_point)
+    mjd = values.number("own_time") + shifts[layout.own_clock]
+    if not math.isfinite(mjd):
+        raise DataError(f"alert {alert_id or '?'} of object {object_id or '?'}: the source has no time")
+    reason = _skip_reason(values, object_id)
+    if reason is not None:
+        return Skip(reason, alert_id, object_id, mjd)
+    *columns, rejected = observe(
+        cells.kind,
+        cells.integer,
+        cells.number,
+        np.frombuffer(cells.data or b"\0", np.uint8),
+        _symbol_bands(cells.symbols),
+        cells.starts,
+        cells.rows,
+        cells.widths,
+        layout.columns,
+        layout.detections,
+        layout.clocks,
+        shifts,
+        scale,
+    )
+    if not len(columns[0]):
+        return Skip(SkipReason.NO_MEASUREMENT, alert_id, object_id, mjd)
+    redshift, redshift_err = values.redshift()
+    return Alert(
+        alert_id=alert_id,
+        object_id=object_id,
+        mjd=mjd,
+        observations=Observations.wrap(columns),
+        source_id=values.integer("own_source"),
+        ra=values.number("ra"),
+        dec=values.number("dec"),
+        ebv=values.positive("ebv"),
+        redshift=redshift,
+        redshift_err=redshift_err,
+        redshift_spec=values.positive("redshift_spec"),
+        dereddened=values.first("dereddened") is True,
+        n_rejected=int(rejected),
+    )
+
+
+class _Values:
+    """The alert's single values by name; of several places, the first that holds one."""
+
+    def __init__(self, cells: Cells, layout: Layout) -> None:
+        self._values = cells.scalars()
+        self._places = layout.places
+
+    def first(self, name: str) -> Any:
+        for place in self._places.get(name, ()):
+            if place >= 0 and (value := self._values[place]) is not None:
+                return value
+        return None
+
+    def name(self, name: str) -> str:
+        """An identifier; the surveys write 0 for none."""
+        for place in self._places.get(name, ()):
+            if place >= 0 and self._values[place] not in (None, 0, "0", ""):
+                return str(self._values[place])
+        return ""
+
+    def number(self, name: str) -> float:
+        for place in self._places.get(name, ()):
+            value = self._number(place)
+            if value == value:
+                return value
+        return math.nan
+
+    def integer(self, name: str) -> int:
+        value = self.first(name)
+        return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+    def positive(self, name: str) -> float:
+        """A value that is never negative; the surveys write -9 or -999 for none."""
+        value = self.number(name)
+        return value if value >= 0.0 else math.nan
+
+    def redshift(self) -> tuple[float, float]:
+        """Photometric redshift and error of the best host; a star next to the source is none."""
+        lines = [self._places.get(name, ()) for name in ("redshift", "redshift_err", "star")]
+        for places in zip(*lines, strict=True):
+            value, error, star = (self._number(place) for place in places)
+            if value >= 0.0 and not star >= 0.5:
+                return value, error if error >= 0.0 else math.nan
+        return math.nan, math.nan
+
+    def _number(self, place: int) -> float:
+        value = self._values[place] if place >= 0 else None
+        if type(value) is float:
+            return value
+        return float(value) if type(value) is int else math.nan
+
+
+def _skip_reason(values: _Values, object_id: str) -> SkipReason | None:
+    asteroid = values.first("asteroid_name") not in (None, "", "null")
+    near = 0.0 <= values.number("asteroid_arcsec") <= SOLAR_SYSTEM_ARCSEC
+    if values.name("solar_system") or (asteroid and near) or values.first("rock") is True:
+        return SkipReason.SOLAR_SYSTEM
+    if not object_id:
+        return SkipReason.NO_OBJECT
+    if values.first("own_withdrawn") is not None:
+        return SkipReason.WITHDRAWN
+    return None
+
+
+def _units(values: _Values, layout: Layout, zero_point: float) -> tuple[tuple[float, float, float], float]:
+    """What to add to times by each clock [day], and nJy of a flux of 1."""
+    julian = UTC_TO_TAI_DAYS - JD_MINUS_MJD
+    if layout.family == "candidate":
+        if layout.own_clock == TAI:
+            # a source in TAI with a history in Julian dates: its own two times tell the difference
+            offset = values.number("own_time") - values.number("jd")
+            julian = offset if math.isfinite(offset) else -JD_MINUS_MJD
+        elif math.isfinite(values.number("flux")):
+            zero_point = _own_zero_point(values, zero_point)
+    scale = 10.0 ** (0.4 * (AB_ZERO_POINT_NJY - zero_point))
+    return (0.0, julian, UTC_TO_TAI_DAYS), scale
+
+
+@lru_cache(maxsize=64)
+def _symbol_bands(symbols: tuple[str, ...]) -> NDArray[np.int8]:
+    """Band of each enum symbol, -1 for none."""
+    return np.array([BAND_SPELLINGS.get(symbol, -1) for symbol in symbols] or [-1], np.int8)
+
+
+def _own_zero_point(values: _Values, zero_point: float) -> float:
+    """Zero point of a broker's fluxes, from a source that has both a flux and a magnitude."""
+    flux, magnitude = values.number("flux"), values.number("mag")
+    if flux == 0.0 or not math.isfinite(magnitude):
+        return zero_point
+    measured = magnitude + 2.5 * math.log10(abs(flux))
+    if abs(measured - round(measured, 1)) > 0.02:
+        raise DataError(
+            f"alert {values.name('alert_id')}: its flux {flux:g} and magnitude {magnitude:g} give a zero "
+            f"point of {measured:.3f} mag, which is none in use"
+        )
+    return round(measured, 1)

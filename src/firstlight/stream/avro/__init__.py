@@ -1,0 +1,1 @@
+"""Compiled selective Avro decoder and the container format."""

@@ -1,0 +1,374 @@
+"""Decoders of Avro packets: only the wanted fields, in compiled code.
+
+`SelectiveDecoder` runs a schema's program over the bytes. Where a program cannot reach a
+wanted field, `decoder_for` falls back to fastavro, after the same checks have passed over
+the packet. Both give `Cells`; bytes left over are an error.
+"""
+
+from dataclasses import dataclass
+from io import BytesIO
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstlight.errors import DataError, MissingExtraError
+from firstlight.stream.avro.kernels import (
+    ABSENT,
+    BOOL,
+    BYTES_CELL,
+    FIRST_ROWS,
+    FLOAT,
+    INT,
+    NULL,
+    REASONS,
+    SYMBOL,
+    TEXT_CELL,
+    run_program,
+)
+from firstlight.stream.avro.schema import (
+    Program,
+    Selection,
+    UnsupportedSchemaError,
+    compile_schema,
+    without_logical_types,
+)
+
+__all__ = [
+    "Cells",
+    "FastavroDecoder",
+    "PacketDecoder",
+    "SelectiveDecoder",
+    "cells_of",
+    "decoder_for",
+    "fastavro_module",
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """What a program read of one packet.
+
+    Single values come first, then the rows of each table, in the order of the selection.
+
+    Attributes
+    ----------
+    kind : uint8 array, shape (n_cells,)
+        What each cell holds: 0 absent, 1 null, 2 bool, 3 int, 4 float, 5 text, 6 bytes, 7 symbol.
+    integer : int64 array, shape (n_cells,)
+        Value of bools and ints, place of text and bytes in `data`, place of symbols in `symbols`.
+    number : float64 array, shape (n_cells,)
+        Value of floats, length of text and bytes.
+    starts, rows : int64 arrays, shape (n_tables,)
+        First cell and number of rows of each table.
+    widths : int64 array, shape (n_tables,)
+        Cells of a row of each table.
+    data : bytes
+        What text and bytes point into.
+    symbols : tuple of str
+        What symbols point into.
+    n_scalars : int
+        Number of single values.
+    end : int
+        Where the packet ended in its buffer.
+    """
+
+    kind: NDArray[np.uint8]
+    integer: NDArray[np.int64]
+    number: NDArray[np.float64]
+    starts: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    widths: NDArray[np.int64]
+    data: bytes
+    symbols: tuple[str, ...]
+    n_scalars: int
+    end: int
+
+    def scalars(self) -> list[Any]:
+        """The single values as Python objects; None where absent or null."""
+        return self.values(0, self.n_scalars)
+
+    def table(self, number: int) -> list[list[Any]]:
+        """The rows of one table as Python objects."""
+        start, width = int(self.starts[number]), int(self.widths[number])
+        return [self.values(start + i * width, width) for i in range(int(self.rows[number]))]
+
+    def values(self, start: int, count: int) -> list[Any]:
+        """Some cells as Python objects; None where absent or null."""
+        window = slice(start, start + count)
+        columns = self.kind[window].tolist(), self.integer[window].tolist(), self.number[window].tolist()
+        return [
+            integer if kind == INT else number if kind == FLOAT else self._value(kind, integer, number)
+            for kind, integer, number in zip(*columns, strict=True)
+        ]
+
+    def _value(self, kind: int, integer: int, number: float) -> Any:
+        """A cell that holds neither an int nor a float."""
+        if kind <= NULL:
+            return None
+        if kind == BOOL:
+            return bool(integer)
+        if kind == SYMBOL:
+            return self.symbols[integer]
+        piece = self.data[integer : integer + int(number)]
+        return piece.decode() if kind == TEXT_CELL else piece
+
+
+class PacketDecoder(Protocol):
+    """Reads the selected fields of packets of one schema.
+
+    Laws: decoding is pure; a packet that is damaged raises DataError and nothing else;
+    with `whole`, bytes left over are damage.
+    """
+
+    def decode(self, data: bytes, start: int = 0, *, whole: bool = True) -> Cells:
+        """Read the selected fields of the packet that begins at `start`."""
+        ...
+
+
+class SelectiveDecoder:
+    r"""The compiled decoder of one schema and one selection. Needs no fastavro; safe in threads.
+
+    Parameters
+    ----------
+    schema : Any
+        Parsed JSON of an Avro schema.
+    selection : Selection
+        Fields to read.
+
+    Raises
+    ------
+    UnsupportedSchemaError
+        If a wanted field lies where a program cannot reach it (see `decoder_for`).
+    DataError
+        If the JSON is no Avro schema.
+
+    Examples
+    --------
+    >>> schema = {"type": "record", "name": "a", "fields": [{"name": "x", "type": "long"}]}
+    >>> SelectiveDecoder(schema, Selection(scalars=("x",))).decode(b"\x06").scalars()
+    [3]
+    """
+
+    def __init__(self, schema: Any, selection: Selection) -> None:
+        self.program: Program = compile_schema(schema, selection)
+        self._room = self.program.n_scalars + FIRST_ROWS * int(self.program.widths.max()) + 1
+
+    def decode(self, data: bytes, start: int = 0, *, whole: bool = True) -> Cells:
+        """Read the selected fields of one packet.
+
+        Parameters
+        ----------
+        data : bytes
+            The buffer.
+        start : int
+            Where the packet begins in it.
+        whole : bool
+            Whether the packet must end where the buffer ends.
+
+        Returns
+        -------
+        Cells
+            The values.
+
+        Raises
+        ------
+        DataError
+            If the packet is damaged; the message says how and at which byte.
+        """
+        program = self.program
+        end, last, kind, integer, number, starts, rows = run_program(
+            program.code,
+            program.jumps,
+            program.optionals,
+            program.widths,
+            program.n_scalars,
+            np.frombuffer(data, np.uint8),
+            start,
+            self._room,
+        )
+        if end < 0:
+            raise DataError(f"damaged Avro packet of {len(data)} bytes: {REASONS[end]}, after byte {last}")
+        if whole and end != len(data):
+            raise DataError(f"damaged Avro packet: {len(data) - end} of its {len(data)} bytes are left over")
+        self._room = max(self._room, len(kind))  # the next packet starts with room for as many
+        return Cells(
+            kind,
+            integer,
+            number,
+            starts,
+            rows,
+            program.widths,
+            data,
+            program.symbols,
+            program.n_scalars,
+            end,
+        )
+
+
+class FastavroDecoder:
+    """The same answers from fastavro, for schemas that the compiled decoder does not know.
+
+    The packet is first checked by the compiled decoder reading nothing, so that fastavro
+    only sees bytes that are whole. Logical types are ignored: values are as they lie in
+    the bytes.
+
+    Parameters
+    ----------
+    schema : Any
+        Parsed JSON of an Avro schema.
+    selection : Selection
+        Fields to read; here a path may lead through maps.
+
+    Raises
+    ------
+    MissingExtraError
+        If fastavro is not installed.
+    DataError
+        If the JSON is no Avro schema.
+    """
+
+    def __init__(self, schema: Any, selection: Selection) -> None:
+        fastavro = fastavro_module()
+        plain = without_logical_types(schema)
+        self._check = SelectiveDecoder(plain, Selection())
+        self._read = fastavro.schemaless_reader
+        try:
+            self._schema = fastavro.parse_schema(plain)
+        except (fastavro.schema.SchemaParseException, fastavro.schema.UnknownType) as error:
+            raise DataError(f"not an Avro schema: {error}") from error
+        self._selection = selection
+
+    def decode(self, data: bytes, start: int = 0, *, whole: bool = True) -> Cells:
+        """Read the selected fields of one packet; as `SelectiveDecoder.decode`."""
+        end = self._check.decode(data, start, whole=whole).end
+        record = self._read(BytesIO(data[start:end]), self._schema, None)
+        return cells_of(record, self._selection, end)
+
+
+def cells_of(record: Any, selection: Selection, end: int = 0) -> Cells:
+    """Cells of a packet that another reader already turned into dicts and lists.
+
+    Parameters
+    ----------
+    record : Any
+        The packet as dicts, lists and plain values (of JSON, BSON or fastavro).
+    selection : Selection
+        Fields to read; a path leads through dicts.
+    end : int
+        Where the packet ended in its buffer.
+
+    Returns
+    -------
+    Cells
+        As from the compiled decoder.
+    """
+    values = [_follow(record, path.split(".")) for path in selection.scalars]
+    starts, rows, widths = [], [], []
+    for path, names in selection.tables:
+        items = _follow(record, path.split("."))
+        items = items if isinstance(items, list) else []
+        starts.append(len(values) if items else 0)
+        rows.append(len(items))
+        widths.append(len(names))
+        paths = [name.split(".") for name in names]
+        for item in items:
+            values.extend([_follow(item, path) for path in paths])
+    kind, integer, number = (
+        np.zeros(len(values), np.uint8),
+        np.zeros(len(values), np.int64),
+        np.zeros(len(values)),
+    )
+    data = bytearray()
+    for i, value in enumerate(values):
+        kind[i], integer[i], number[i] = _cell(value, data)
+    return Cells(
+        kind,
+        integer,
+        number,
+        np.array(starts or [0], np.int64),
+        np.array(rows or [0], np.int64),
+        np.array(widths or [0], np.int64),
+        bytes(data),
+        (),
+        len(selection.scalars),
+        end,
+    )
+
+
+_MISSING: Any = object()
+
+
+def _follow(value: Any, path: list[str]) -> Any:
+    for name in path:
+        if not isinstance(value, dict) or name not in value:
+            return _MISSING
+        value = value[name]
+    return value
+
+
+def _cell(value: Any, data: bytearray) -> tuple[int, int, float]:
+    """Kind, integer and number of one value; text goes to the end of `data`."""
+    if value is None:
+        return NULL, 0, 0.0
+    if isinstance(value, bool):
+        return BOOL, int(value), 0.0
+    if isinstance(value, float):
+        return FLOAT, 0, value
+    if isinstance(value, int) and -(1 << 63) <= value < 1 << 63:
+        return INT, value, 0.0
+    if isinstance(value, str | bytes):
+        # JSON may hold lone surrogates, which are no text; they match no name either
+        piece = value.encode(errors="replace") if isinstance(value, str) else value
+        place = len(data)
+        data.extend(piece)
+        return (TEXT_CELL if isinstance(value, str) else BYTES_CELL), place, float(len(piece))
+    return ABSENT, 0, 0.0
+
+
+def decoder_for(schema: Any, selection: Selection) -> PacketDecoder:
+    """The fastest decoder that knows a schema.
+
+    Parameters
+    ----------
+    schema : Any
+        Parsed JSON of an Avro schema.
+    selection : Selection
+        Fields to read.
+
+    Returns
+    -------
+    PacketDecoder
+        The compiled one; fastavro where a wanted field lies inside a map.
+
+    Raises
+    ------
+    MissingExtraError
+        If fastavro is needed and not installed.
+    DataError
+        If the JSON is no Avro schema.
+    """
+    try:
+        return SelectiveDecoder(schema, selection)
+    except UnsupportedSchemaError:
+        return FastavroDecoder(schema, selection)
+
+
+def fastavro_module() -> ModuleType:
+    """Import fastavro, or say how to install it.
+
+    Raises
+    ------
+    MissingExtraError
+        If fastavro is not installed.
+    """
+    try:
+        import fastavro
+        import fastavro.schema
+    except ImportError as error:
+        raise MissingExtraError(
+            "fastavro is not installed; `pip install firstlight[stream]` brings it"
+        ) from error
+    module: ModuleType = fastavro
+    return module

@@ -1,0 +1,1 @@
+"""Where messages come from and where results go: files, pipes, Kafka."""

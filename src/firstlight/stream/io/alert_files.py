@@ -1,0 +1,173 @@
+"""Files of alerts, record by record: Avro containers and JSON lines, without decoding them.
+
+Readers hand out each record's bytes as they lie in the file and number them, so that a
+reader can go on at any number. A container is split with the compiled decoder (nothing but
+a walk over the bytes tells where a record of Avro ends) and a block at a time is in memory.
+"""
+
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from firstlight.errors import BrokerError
+from firstlight.stream.avro.container import MAGIC
+from firstlight.stream.avro.container_file import read_container
+from firstlight.stream.io.growing import Tail, Taken, bad_record, look_again
+
+__all__ = ["read_alerts"]
+
+MAX_LINE_BYTES = 64 << 20
+MAX_DOCUMENT_BYTES = 256 << 20
+_START_BYTES = 4096
+_GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_ERRORS = (EOFError, zlib.error, gzip.BadGzipFile)
+
+
+def read_alerts(path: Path, skip: int = 0, tail: Tail | None = None) -> Iterator[Taken | None]:
+    """Read the records of one file from a number on.
+
+    What the file is shows in its first bytes: an Avro container, a JSON array, JSON (an
+    object a line, or one over many lines), each perhaps under gzip; anything else is taken
+    as one message.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    skip : int
+        Numbers to pass over; blocks of a container are passed over unread.
+    tail : Tail, optional
+        Whether the file may still grow; by default not.
+
+    Yields
+    ------
+    Taken or None
+        A record; None where there is nothing more for now and the file is not complete.
+
+    Raises
+    ------
+    BrokerError
+        If the file cannot be read, or was replaced or cut while it was read.
+    """
+    tail = tail if tail is not None else Tail()
+    while True:
+        try:
+            with path.open("rb") as raw:
+                packed = raw.peek(2)[:2] == _GZIP_MAGIC
+                file: Any = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if packed else raw
+                for taken in _records(file, path, skip, tail):
+                    if taken is not None:
+                        skip = taken.number + 1
+                    yield taken
+            return
+        except _GZIP_ERRORS as error:
+            if tail.complete:
+                yield Taken(max(skip, tail.numbers), b"", None, f"{path}: damaged gzip: {error}")
+                tail.numbers = max(skip, tail.numbers) + 1
+                return
+            yield None  # still being written, perhaps: from the beginning of the stream again
+        except BrokerError:
+            raise
+        except OSError as error:
+            raise BrokerError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _records(file: Any, path: Path, skip: int, tail: Tail) -> Iterator[Taken | None]:
+    """Choose the reader by the first bytes, as soon as there are any."""
+    while True:
+        start = file.read(_START_BYTES)
+        file.seek(0)
+        if len(start) >= len(MAGIC) or tail.complete:
+            break
+        yield None
+    first = start.lstrip()[:1]
+    if start[:4] == MAGIC:
+        yield from read_container(file, path, skip, tail)
+    elif first == b"[":
+        yield from _array(file, path, skip, tail)
+    elif first == b"{" and not _begins_document(start):
+        yield from _lines(file, path, skip, tail)
+    elif start.strip():
+        yield from _whole(file, path, skip, tail)
+    elif start:  # blank lines, then perhaps JSON
+        yield from _lines(file, path, skip, tail)
+
+
+def _begins_document(start: bytes) -> bool:
+    """Whether a JSON object goes on beyond its first line."""
+    line, newline, _ = start.lstrip().partition(b"\n")
+    if not newline:
+        return False
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        # an object over many lines has next to nothing on its first
+        return len(line.strip()) < 2 or line.rstrip().endswith((b"{", b",", b"["))
+    return False
+
+
+def _lines(file: IO[bytes], path: Path, skip: int, tail: Tail) -> Iterator[Taken | None]:
+    number = 0
+    while True:
+        line = file.readline(MAX_LINE_BYTES)
+        if not line.endswith(b"\n") and len(line) < MAX_LINE_BYTES and not tail.complete:
+            look_again(file, path, len(line))
+            yield None
+            continue
+        if not line:
+            break
+        too_long = len(line) == MAX_LINE_BYTES and not line.endswith(b"\n")
+        if too_long:
+            while (more := file.readline(MAX_LINE_BYTES)) and not more.endswith(b"\n"):
+                pass
+        if line.isspace():
+            continue
+        tail.numbers = number + 1
+        if number >= skip:
+            if too_long:
+                yield Taken(number, b"", None, f"{path}: line of more than {MAX_LINE_BYTES >> 20} MiB")
+            else:
+                yield Taken(number, line.rstrip(b"\r\n"))
+        number += 1
+
+
+def _array(file: IO[bytes], path: Path, skip: int, tail: Tail) -> Iterator[Taken | None]:
+    """Elements of a JSON array."""
+    text = yield from _document(file, tail)
+    if text is None:
+        yield bad_record(
+            0, tail, f"{path}: JSON array of more than {MAX_DOCUMENT_BYTES >> 20} MiB; write it as lines"
+        )
+        return
+    try:
+        elements = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        yield bad_record(0, tail, f"{path}: no JSON: {error}")
+        return
+    tail.numbers = len(elements)
+    for number, element in enumerate(elements[skip:], skip):
+        yield Taken(number, json.dumps(element, separators=(",", ":")).encode())
+
+
+def _whole(file: IO[bytes], path: Path, skip: int, tail: Tail) -> Iterator[Taken | None]:
+    """The whole file as one message."""
+    text = yield from _document(file, tail)
+    tail.numbers = 1
+    if skip:
+        return
+    if text is None:
+        yield bad_record(0, tail, f"{path}: neither Avro nor JSON lines, and too large for one message")
+    else:
+        yield Taken(0, text)
+
+
+def _document(file: IO[bytes], tail: Tail) -> Generator[None, None, bytes | None]:
+    """Everything in the file, once it is complete; None if that is too much."""
+    while not tail.complete:
+        yield None
+    text = file.read(MAX_DOCUMENT_BYTES + 1)
+    return text if len(text) <= MAX_DOCUMENT_BYTES else None

@@ -1,0 +1,1 @@
+"""Test equipment: light curves replayed as alerts, a local broker, the demo."""

@@ -1,0 +1,1 @@
+"""Result records: written, read, ranked."""

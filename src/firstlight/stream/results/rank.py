@@ -1,0 +1,346 @@
+"""Tonight's targets from the stream's results: ranked, placed in the night, with reasons in words.
+
+It joins what the parts say: `followup` (what a spectrum is worth), `observability` (when a
+target is up) and `schedule` (what fits into the hours). Only records from before the night
+count, so that a past night can be ranked as it would have been.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from firstlight.bands import band_index
+from firstlight.errors import DataError, SettingsError
+from firstlight.files import replacing
+from firstlight.followup.brightness import Brightness
+from firstlight.followup.night import Night, ObservingConfig, Site, Visibility, plan_night, visibility
+from firstlight.followup.schedule import Schedule, ScheduleConfig, choose_targets
+from firstlight.followup.utility import FollowupConfig, Utility, followup_utility
+from firstlight.predictions import CLASSIFIED
+from firstlight.stream.results.read import Results
+from firstlight.taxonomy import CLASSES
+
+__all__ = ["Ranking", "check_ranking_output", "next_evening", "rank_targets", "write_ranking"]
+
+STEADY = 0.02  # mag/day; a slower change is called none
+OLD = 1.5  # days; of a magnitude whose age is said
+LEAST_SHOWN = 0.05  # probability of a wanted class that is worth words
+_MJD_0 = date(1858, 11, 17)
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranking:
+    """The targets of a night, best first.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        One row a target: those chosen, by worth an hour, then the others, by worth. Times
+        are UTC, magnitudes those of the object's best band.
+    night : Night
+        The dark hours and the Moon.
+    airmass : float64 array, shape (n_targets, n_steps)
+        In the order of `table`; NaN where a target may not be observed.
+    hours : float
+        Hours to give away.
+    """
+
+    table: pd.DataFrame
+    night: Night
+    airmass: Array
+    hours: float
+
+    @property
+    def chosen(self) -> pd.DataFrame:
+        """The chosen targets alone."""
+        return self.table[self.table["fate"] == "chosen"]
+
+
+def next_evening(results: Results, site: Site) -> str:
+    """Date of the evening of the first night at the site after the last record.
+
+    Parameters
+    ----------
+    results : Results
+        At least one record.
+    site : Site
+        Where.
+
+    Raises
+    ------
+    DataError
+        If there are no records.
+    """
+    if not len(results):
+        raise DataError("no records, so no last one to take the night from; give --night")
+    local = float(results.mjd.max()) + site.longitude / 360.0
+    return (_MJD_0 + timedelta(days=int(np.floor(local + 0.5)))).isoformat()
+
+
+def rank_targets(
+    results: Results,
+    site: Site,
+    evening: str,
+    *,
+    followup: FollowupConfig | None = None,
+    observing: ObservingConfig | None = None,
+    telescope: ScheduleConfig | None = None,
+    max_age: float = 15.0,
+) -> Ranking:
+    """Rank the objects of the stream's results for one night and choose among them.
+
+    The last record of each object before the night counts. Its worth tonight is the utility
+    of `followup_utility` in the middle of the night times what airmass and Moon leave of it
+    (`Visibility.factor`); targets are chosen by worth an hour (`choose_targets`). Exposures are
+    for one sigma fainter than expected, since a trend may fail.
+
+    Parameters
+    ----------
+    results : Results
+        Records of the stream.
+    site : Site
+        Where the telescope stands.
+    evening : str
+        Date on which the night begins there, ``YYYY-MM-DD``.
+    followup, observing, telescope : optional
+        What is wanted, what is observable, how much time there is.
+    max_age : float
+        Oldest last record that still speaks for an object [day].
+
+    Returns
+    -------
+    Ranking
+        Every object with a record that is recent enough.
+
+    Raises
+    ------
+    DataError
+        If no record is from before the night and recent enough, or none has a position.
+    SettingsError
+        If it is never dark in that night.
+    """
+    followup = FollowupConfig() if followup is None else followup
+    observing = ObservingConfig() if observing is None else observing
+    telescope = ScheduleConfig(limit_mag=followup.limit_mag) if telescope is None else telescope
+    night = plan_night(site, evening, observing)
+    if not len(night.mjd):
+        raise SettingsError(
+            f"it is never dark at {site.name} in the night of {evening} (the Sun stays above "
+            f"{observing.twilight:g} degrees)"
+        )
+    rows = _last_records(results, night, max_age)
+    middle = float(night.mjd[len(night.mjd) // 2])
+    brightness = _brightness_of(results, rows)
+    proba, anomaly = results.proba[rows], results.anomaly[rows]
+    classified = results.status[rows] == CLASSIFIED
+    utility = followup_utility(proba, anomaly, classified, brightness, middle, followup)
+    seen = visibility(night, results.ra[rows], results.dec[rows], observing)
+    expected, error = brightness.expected(middle)
+    worth = np.nan_to_num(utility.total) * seen.factor
+    plan = choose_targets(worth, expected + error, night.hours, seen.airmass, telescope)
+    order = _order(worth, utility, plan)
+    table = _table(results, rows, night, brightness, utility, seen, plan, (expected, error), worth)
+    table["reasons"] = _reasons(table, results, rows, followup, night)
+    table = table.iloc[order].reset_index(drop=True)
+    table.insert(0, "rank", np.arange(1, len(table) + 1))
+    return Ranking(table, night, seen.airmass[order], telescope.hours)
+
+
+def check_ranking_output(path: Path) -> None:
+    """Refuse a file name that `write_ranking` could not serve, before any work is done.
+
+    Raises
+    ------
+    SettingsError
+        If the suffix is none of ``.csv`` and ``.json``.
+    """
+    if path.suffix.lower() not in _WRITERS:
+        raise SettingsError(f"{path}: targets are written as {' or '.join(_WRITERS)}")
+
+
+def write_ranking(ranking: Ranking, path: Path) -> None:
+    """Write the table, as a whole or not at all; numbers with six decimals.
+
+    Raises
+    ------
+    SettingsError
+        If the suffix is none of ``.csv`` and ``.json``.
+    DataError
+        If the file cannot be written.
+    """
+    check_ranking_output(path)
+    with replacing(path) as partial:
+        _WRITERS[path.suffix.lower()](ranking.table, partial)
+
+
+# --- private --------------------------------------------------------------------
+
+
+def _write_csv(table: pd.DataFrame, path: Path) -> None:
+    table.to_csv(path, index=False, float_format="%.10g", lineterminator="\n")
+
+
+def _write_json(table: pd.DataFrame, path: Path) -> None:
+    text = table.to_json(orient="records", indent=1, double_precision=6)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+_WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {".csv": _write_csv, ".json": _write_json}
+
+
+def _last_records(results: Results, night: Night, max_age: float) -> NDArray[np.int64]:
+    """Position of the last record of each object before the night, of those that are recent."""
+    before = np.flatnonzero(results.mjd < night.mjd[0])
+    order = before[np.argsort(results.mjd[before], kind="stable")]  # of equal times the later put out
+    last = {name: row for name, row in zip(results.object_id[order].tolist(), order.tolist(), strict=True)}
+    rows = np.array(sorted(last.values()), dtype=np.int64)
+    rows = rows[night.mjd[0] - results.mjd[rows] <= max_age]
+    if not len(rows):
+        span = (
+            f"from MJD {results.mjd.min():.1f} to {results.mjd.max():.1f}" if len(results) else "none at all"
+        )
+        raise DataError(
+            f"no record from the {max_age:g} days before the night of {night.date} (MJD {night.mjd[0]:.1f}); "
+            f"there are {len(results):,} record(s), {span}: choose another --night or a larger --max-age"
+        )
+    if not np.isfinite(results.ra[rows]).any():
+        raise DataError(
+            f"none of the {len(rows):,} object(s) has a position, so none can be pointed at; "
+            "give the stream's JSON lines, whose alerts carry ra and dec"
+        )
+    return rows
+
+
+def _brightness_of(results: Results, rows: NDArray[np.int64]) -> Brightness:
+    names = ("mag", "mag_err", "mag_mjd", "slope", "slope_err", "peak_mag", "peak_mjd")
+    band = np.full(len(rows), -1, dtype=np.int8)
+    known = results.band[rows] != ""
+    band[known] = band_index(results.band[rows][known])
+    return Brightness(band=band, **{name: getattr(results, name)[rows] for name in names})
+
+
+def _order(worth: Array, utility: Utility, plan: Schedule) -> NDArray[np.int64]:
+    """The chosen in their order, then the others by worth tonight, then by utility."""
+    others = np.flatnonzero(plan.fate != "chosen")
+    keys = (-np.nan_to_num(utility.total)[others], -worth[others])
+    return np.concatenate([plan.order, others[np.lexsort(keys)]])
+
+
+def _table(
+    results: Results,
+    rows: NDArray[np.int64],
+    night: Night,
+    brightness: Brightness,
+    utility: Utility,
+    seen: Visibility,
+    plan: Schedule,
+    expected: tuple[Array, Array],
+    worth: Array,
+) -> pd.DataFrame:
+    columns: dict[str, Any] = {
+        "object": results.object_id[rows].astype(object),
+        "fate": plan.fate.astype(object),
+        "worth": worth,
+        "start": _utc(night, plan.start),
+        "start_mjd": night.mjd[0] + (plan.start - night.hours[0]) / 24.0,
+        "hours": np.where(np.isfinite(plan.hours), plan.hours, np.nan),
+        "ra": results.ra[rows],
+        "dec": results.dec[rows],
+        "class": results.label[rows].astype(object),
+        "utility": utility.total,
+        **{name: getattr(utility, name) for name in ("wanted", "novelty", "bright", "peak", "rising")},
+        "anomaly": results.anomaly[rows],
+        "observable": seen.factor,
+        "mag": brightness.mag,
+        "band": results.band[rows].astype(object),
+        "mag_age": night.mjd[0] - brightness.mag_mjd,
+        "mag_expected": expected[0],
+        "mag_expected_err": expected[1],
+        "slope": brightness.slope,
+        "slope_err": brightness.slope_err,
+        "days_since_peak": brightness.mag_mjd - brightness.peak_mjd,
+        "hours_up": seen.hours,
+        "airmass": seen.best_airmass,
+        "moon_distance": seen.moon_distance,
+        "mjd": results.mjd[rows],
+    }
+    return pd.DataFrame(columns).round(6)
+
+
+def _utc(night: Night, start: Array) -> list[str]:
+    """Times as people read them; empty for targets that are not observed."""
+    midnight = datetime.fromisoformat(night.date) + timedelta(days=1)
+    return [
+        (midnight + timedelta(minutes=round(60.0 * hour))).isoformat(timespec="minutes")
+        if hour == hour
+        else ""
+        for hour in start.tolist()
+    ]
+
+
+def _reasons(
+    table: pd.DataFrame,
+    results: Results,
+    rows: NDArray[np.int64],
+    followup: FollowupConfig,
+    night: Night,
+) -> list[str]:
+    wanted = [CLASSES.index(name) for name in followup.wanted]
+    said = []
+    for k, row in enumerate(table.to_dict("records")):
+        parts = [_kind(results.proba[rows[k]], wanted, row, results.reason[rows[k]])]
+        if row["novelty"] > 0.0:
+            parts.append(f"stranger than {100.0 * row['anomaly']:.1f} % of known objects")
+        parts += [_light(row, followup.limit_mag), _sky(row, night)]
+        if row["fate"] not in ("chosen", "not up long enough"):
+            parts.append(str(row["fate"]))
+        said.append("; ".join(part for part in parts if part))
+    return said
+
+
+def _kind(proba: Array, wanted: Sequence[int], row: dict[str, Any], reason: str) -> str:
+    """What it may be."""
+    if np.isnan(row["utility"]):
+        return f"not classified ({reason.replace('_', ' ')})" if reason else "not classified"
+    best = sorted((k for k in wanted if proba[k] >= LEAST_SHOWN), key=lambda k: -proba[k])[:2]
+    if best:
+        return ", ".join(f"{CLASSES[k]} {100.0 * proba[k]:.0f} %" for k in best)
+    return f"most likely {row['class']}, no wanted class above {100.0 * LEAST_SHOWN:.0f} %"
+
+
+def _light(row: dict[str, Any], limit_mag: float) -> str:
+    """How bright it is, where it goes, and how far from its peak it is."""
+    if np.isnan(row["mag"]):
+        return "no light seen lately"
+    words = f"{row['band']} {row['mag']:.1f}"
+    if row["mag_age"] >= OLD:
+        words += f" {row['mag_age']:.0f} days ago"
+    if abs(row["slope"]) >= max(STEADY, row["slope_err"]):
+        way = "fading" if row["slope"] > 0.0 else "brightening"
+        words += f", {way} {abs(row['slope']):.2f} mag a day"
+    else:
+        words += ", no clear trend"
+    words += f", {row['mag_expected']:.1f} expected"
+    if row["mag_expected"] > limit_mag:
+        words += f" (fainter than the limit {limit_mag:g})"
+    days = row["days_since_peak"]
+    return words + ("; at its brightest so far" if days < 0.5 else f"; {days:.0f} days past its brightest")
+
+
+def _sky(row: dict[str, Any], night: Night) -> str:
+    """When it is up, and the Moon."""
+    if row["hours_up"] <= 0.0:
+        return "never up while it is dark, within the limits of airmass and Moon"
+    words = f"up {row['hours_up']:.1f} h, airmass {row['airmass']:.2f} at best"
+    words += " (too short)" if row["fate"] == "not up long enough" else ""
+    if night.moon_lit > 0.1:
+        words += f", Moon {100.0 * night.moon_lit:.0f} % lit at {row['moon_distance']:.0f} degrees"
+    return words

@@ -1,0 +1,210 @@
+"""The stream's results read back: line by line, or as columns."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstlight.errors import DataError
+from firstlight.predictions import CLASSIFIED, NOT_CLASSIFIED
+from firstlight.stream.avro.container import MAGIC
+from firstlight.stream.avro.decode import fastavro_module
+from firstlight.stream.results.record import COARSE_GROUPS
+from firstlight.taxonomy import CLASSES, COARSE, ELASTICC
+
+__all__ = ["Results", "iter_results", "read_results"]
+
+_CLASS_OF = {number: name for name, number in ELASTICC.items()}
+#: Columns of numbers, and the record's keys that fill them; null reads as NaN.
+_NUMBERS = {name: name for name in ("mjd", "ra", "dec", "anomaly", "change", "followup", "phase")} | {
+    name: name for name in ("mag", "mag_err", "mag_mjd", "slope", "slope_err", "peak_mag", "peak_mjd")
+}
+_TEXTS = {
+    "object_id": "object",
+    "alert_id": "alert",
+    "bundle": "bundle",
+    "status": "status",
+    "reason": "reason",
+    "label": "label",
+    "band": "band",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Results:
+    """Records of many alerts as columns, in the order in which they were put out.
+
+    Attributes
+    ----------
+    object_id, alert_id, bundle, status, reason, label, band : str arrays, shape (n_records,)
+        Names, ``classified`` or ``not_classified`` and why, the most probable class, and
+        the band of `mag`; empty where there is none.
+    mjd, ra, dec : float64 arrays, shape (n_records,)
+        Time of the alert [MJD TAI day] and position [degree]; NaN where unknown.
+    anomaly, change, followup : float64 arrays, shape (n_records,)
+        Scores in [0, 1]; NaN where there is none.
+    phase : float64 array, shape (n_records,)
+        Days since trigger; NaN before.
+    mag, mag_err, mag_mjd, slope, slope_err, peak_mag, peak_mjd : float64 arrays, shape (n_records,)
+        Brightness as in `firstlight.followup.brightness.Brightness`; NaN where no light was seen.
+    proba : float64 array, shape (n_records, 17)
+        Class probabilities, columns `firstlight.taxonomy.CLASSES`; the prior where not classified.
+    n_obs : int64 array, shape (n_records,)
+        Observations that the answer rests on.
+    late : bool array, shape (n_records,)
+        Whether the alert brought observations older than known ones.
+    """
+
+    object_id: NDArray[np.str_]
+    alert_id: NDArray[np.str_]
+    bundle: NDArray[np.str_]
+    status: NDArray[np.str_]
+    reason: NDArray[np.str_]
+    label: NDArray[np.str_]
+    band: NDArray[np.str_]
+    mjd: NDArray[np.float64]
+    ra: NDArray[np.float64]
+    dec: NDArray[np.float64]
+    anomaly: NDArray[np.float64]
+    change: NDArray[np.float64]
+    followup: NDArray[np.float64]
+    phase: NDArray[np.float64]
+    mag: NDArray[np.float64]
+    mag_err: NDArray[np.float64]
+    mag_mjd: NDArray[np.float64]
+    slope: NDArray[np.float64]
+    slope_err: NDArray[np.float64]
+    peak_mag: NDArray[np.float64]
+    peak_mjd: NDArray[np.float64]
+    proba: NDArray[np.float64]
+    n_obs: NDArray[np.int64]
+    late: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        """Number of records."""
+        return len(self.object_id)
+
+    @classmethod
+    def of(cls, records: Iterable[Mapping[str, Any]]) -> Self:
+        """Columns of records; one that occurs again (same object, alert, bundle) counts once.
+
+        Parameters
+        ----------
+        records : iterable of mapping
+            As `iter_results` gives them.
+        """
+        once: dict[tuple[str, str, str], Mapping[str, Any]] = {}
+        for record in records:
+            once.setdefault((record["object"], record["alert"], record["bundle"]), record)
+        rows = list(once.values())
+        values: dict[str, Any] = {
+            name: np.array([row[key] or "" for row in rows], np.str_) for name, key in _TEXTS.items()
+        }
+        for name, key in _NUMBERS.items():
+            values[name] = np.array([np.nan if row[key] is None else row[key] for row in rows], np.float64)
+        table = [[row["proba"].get(name, 0.0) for name in CLASSES] for row in rows]
+        return cls(
+            **values,
+            proba=np.array(table, np.float64).reshape(len(rows), len(CLASSES)),
+            n_obs=np.array([row["n_obs"] or 0 for row in rows], np.int64),
+            late=np.array([bool(row["late"]) for row in rows], np.bool_),
+        )
+
+
+def read_results(path: str | Path) -> Results:
+    """Read a file of results as columns.
+
+    Parameters
+    ----------
+    path : path
+        What ``firstlight stream --sink FILE`` wrote, JSON lines or ELAsTiCC's Avro.
+
+    Returns
+    -------
+    Results
+        Each record once.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or a line is no record; the message says which.
+    """
+    return Results.of(iter_results(path))
+
+
+def iter_results(path: str | Path) -> Iterator[dict[str, Any]]:
+    """Read a file of results, record by record.
+
+    A last line without its newline is still being written, or was cut by a crash: it is left out.
+
+    Parameters
+    ----------
+    path : path
+        JSON lines, or an Avro container in ELAsTiCC's form (there, classes of probability 0 are left out).
+
+    Yields
+    ------
+    dict
+        Records with the keys of `firstlight.stream.results.record.build_records`.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or something in it is no record; the message says where.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.peek(len(MAGIC))[: len(MAGIC)]
+            if head == MAGIC:
+                yield from _avro_records(file, path)
+                return
+            for number, line in enumerate(file, start=1):
+                if line.endswith(b"\n") and line.strip():
+                    yield _parsed(line, f"{path}, line {number}")
+    except OSError as error:
+        raise DataError(f"cannot read the results {path}: {error.strerror or error}") from error
+
+
+def _parsed(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"{where}: not JSON: {error}") from error
+    absent = [] if isinstance(record, dict) else ["everything"]
+    absent = absent or [key for key in (*_TEXTS.values(), *_NUMBERS.values(), "proba") if key not in record]
+    if absent:
+        raise DataError(f"{where}: no result of firstlight stream: {', '.join(absent[:5])} missing")
+    found: dict[str, Any] = record
+    return found
+
+
+def _avro_records(file: Any, path: str | Path) -> Iterator[dict[str, Any]]:
+    """Records of a container in ELAsTiCC's form."""
+    fastavro = fastavro_module()
+    try:
+        for message in fastavro.reader(file):
+            yield _from_elasticc(message)
+    except (ValueError, EOFError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: damaged, or not in ELAsTiCC's form: {error!r}") from error
+
+
+def _from_elasticc(message: Mapping[str, Any]) -> dict[str, Any]:
+    about = json.loads(message["classifierParams"])
+    said = {item["classId"]: float(item["probability"]) for item in message["classifications"]}
+    proba = {_CLASS_OF[number]: p for number, p in said.items() if number in _CLASS_OF}
+    coarse = {group: sum(p for name, p in proba.items() if COARSE[name] == group) for group in COARSE_GROUPS}
+    return {
+        **{
+            key: about[key] for key in (*_TEXTS.values(), *_NUMBERS.values(), "n_obs", "late") if key in about
+        },
+        "status": CLASSIFIED if proba else NOT_CLASSIFIED,
+        "label": max(proba, key=proba.__getitem__) if proba else "",
+        "proba": proba,
+        "coarse": coarse,
+        "source": message["diaSourceId"],
+        "published": message["elasticcPublishTimestamp"],
+    }

@@ -1,0 +1,339 @@
+"""What the stream says of one alert: a record, as JSON or in ELAsTiCC's Avro form.
+
+A record depends on the alert, the object's earlier alerts and the bundle alone: not on the
+wall clock, nor on which alerts were worked on together. So a replay gives the same bytes,
+and results keyed by object, alert and bundle can be counted as a set. Sums are therefore
+taken over whole millionths, or column by column, never by a library's order of choice.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstlight._version import __version__
+from firstlight.errors import MissingExtraError, SettingsError
+from firstlight.followup.brightness import measure_brightness
+from firstlight.followup.utility import followup_score
+from firstlight.lightcurves import LightCurves
+from firstlight.predictions import CLASSIFIED, Predictions
+from firstlight.stream.alerts.alert import Alert
+from firstlight.stream.avro.container import write_container
+from firstlight.stream.avro.decode import fastavro_module
+from firstlight.taxonomy import CLASSES, COARSE, ELASTICC, ELASTICC_NOT_CLASSIFIED
+
+__all__ = [
+    "BROKER_CLASSIFICATION",
+    "COARSE_GROUPS",
+    "ElasticcResults",
+    "JsonResults",
+    "OutputFormat",
+    "ResultFormat",
+    "build_records",
+    "result_format",
+    "result_key",
+]
+
+OutputFormat = Literal["json", "elasticc"]
+
+#: Coarse groups in the order of their first class.
+COARSE_GROUPS: tuple[str, ...] = tuple(dict.fromkeys(COARSE[name] for name in CLASSES))
+
+#: Columns of the brightness, and their digits in a record.
+_BRIGHTNESS = {
+    "mag": 4,
+    "mag_err": 4,
+    "mag_mjd": 9,
+    "slope": 5,
+    "slope_err": 5,
+    "peak_mag": 4,
+    "peak_mjd": 9,
+}
+#: What of a record ELAsTiCC's form has a place for, or follows from it.
+_SAID_OTHERWISE = frozenset({"status", "label", "proba", "coarse", "source"})
+_MILLION = 1_000_000
+_GROUP_OF = np.array([COARSE_GROUPS.index(COARSE[name]) for name in CLASSES])
+_UNIX_MJD = 40587.0  # MJD of 1970-01-01
+_TAI_MINUS_UTC_MS = 37_000
+_DAY_MS = 86_400_000
+
+#: ELAsTiCC's schema of a broker's answer, version 0.9.1 (the record's name is spelt so there).
+BROKER_CLASSIFICATION: dict[str, Any] = {
+    "namespace": "elasticc.v0_9_1",
+    "type": "record",
+    "name": "brokerClassfication",
+    "fields": [
+        {"name": "alertId", "type": "long"},
+        {"name": "diaSourceId", "type": "long"},
+        {"name": "elasticcPublishTimestamp", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {
+            "name": "brokerIngestTimestamp",
+            "type": ["null", {"type": "long", "logicalType": "timestamp-millis"}],
+        },
+        *(
+            {"name": name, "type": "string"}
+            for name in ("brokerName", "brokerVersion", "classifierName", "classifierParams")
+        ),
+        {
+            "name": "classifications",
+            "type": {
+                "type": "array",
+                "items": {
+                    "type": "record",
+                    "name": "classificationDict",
+                    "fields": [{"name": "classId", "type": "int"}, {"name": "probability", "type": "float"}],
+                },
+            },
+        },
+    ],
+}
+
+
+def build_records(
+    alerts: Sequence[Alert],
+    curves: LightCurves,
+    predictions: Predictions,
+    previous: NDArray[np.float64],
+    late: NDArray[np.bool_],
+    bundle: str,
+) -> list[dict[str, Any]]:
+    """Records of some alerts of different objects.
+
+    Parameters
+    ----------
+    alerts : sequence of Alert
+        The alerts.
+    curves : LightCurves
+        Their packets' observations, in the same order.
+    predictions : Predictions
+        What the pipeline says after each, in the same order.
+    previous : float64 array, shape (n_alerts, 17)
+        Probabilities in each object's last record; NaN where this is the first.
+    late : bool array, shape (n_alerts,)
+        Whether the alert brought observations older than known ones.
+    bundle : str
+        Fingerprint of the bundle.
+
+    Returns
+    -------
+    list of dict
+        Ready for `ResultFormat.encode`, keys in a fixed order. Probabilities are whole millionths.
+    """
+    brightness = measure_brightness(curves)  # of this packet, as the sky shows it
+    followup = followup_score(
+        predictions.proba,
+        predictions.anomaly,
+        predictions.is_classified,
+        brightness,
+        np.array([alert.mjd for alert in alerts], np.float64),
+    )
+    fine, coarse, change = _in_millionths(predictions.proba, previous)
+    columns = {
+        "status": predictions.status.tolist(),
+        "reason": predictions.reason.tolist(),
+        "label": predictions.label.tolist(),
+        "proba": [dict(zip(CLASSES, row, strict=True)) for row in fine.tolist()],
+        "coarse": [dict(zip(COARSE_GROUPS, row, strict=True)) for row in coarse.tolist()],
+        "anomaly": _numbers(predictions.anomaly, 6),
+        "change": _numbers(change, 6),
+        "followup": _numbers(followup, 6),
+        "n_obs": predictions.n_obs.tolist(),
+        "phase": _numbers(predictions.phase, 6),
+        "mag": _numbers(brightness.mag, _BRIGHTNESS["mag"]),
+        "mag_err": _numbers(brightness.mag_err, _BRIGHTNESS["mag_err"]),
+        "band": [name or None for name in brightness.band_name.tolist()],
+        **{
+            name: _numbers(getattr(brightness, name), digits)
+            for name, digits in _BRIGHTNESS.items()
+            if name not in ("mag", "mag_err")
+        },
+        "source": [alert.source_id for alert in alerts],
+        "late": late.tolist(),
+    }
+    names = tuple(columns)
+    return [
+        {
+            "object": alert.object_id,
+            "alert": alert.alert_id,
+            "mjd": alert.mjd,
+            "ra": _known(alert.ra),
+            "dec": _known(alert.dec),
+            "bundle": bundle,
+        }
+        | dict(zip(names, row, strict=True))
+        for alert, row in zip(alerts, zip(*columns.values(), strict=True), strict=True)
+    ]
+
+
+def _in_millionths(
+    proba: NDArray[np.float64], previous: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Probabilities of classes and groups, and how far they moved, as whole millionths of 1."""
+    parts = np.rint(proba * _MILLION).astype(np.int64)
+    before = np.rint(np.where(np.isnan(previous), 0.0, previous) * _MILLION).astype(np.int64)
+    coarse = np.zeros((len(proba), len(COARSE_GROUPS)), np.int64)
+    moved = np.zeros(len(proba), np.int64)
+    for k, group in enumerate(_GROUP_OF):
+        coarse[:, group] += parts[:, k]
+        moved += np.abs(parts[:, k] - before[:, k])
+    change = np.where(np.isnan(previous[:, 0]), np.nan, np.rint(moved / 2.0) / _MILLION)
+    return parts / _MILLION, coarse / _MILLION, np.minimum(change, 1.0)
+
+
+def _numbers(values: NDArray[np.floating[Any]], digits: int) -> list[float | None]:
+    """Rounded numbers; None for what is no number."""
+    return [_known(value) for value in (np.round(values, digits) + 0.0).tolist()]  # no -0.0
+
+
+def _known(value: float) -> float | None:
+    return value if value - value == 0.0 else None  # NaN and infinities are no JSON
+
+
+def result_key(record: Mapping[str, Any]) -> bytes:
+    """Key of a record's message: the object, so that one object's results stay in order."""
+    return str(record["object"]).encode()
+
+
+# --- bytes ----------------------------------------------------------------------
+
+
+class ResultFormat(Protocol):
+    """Bytes of records.
+
+    Laws: equal records and timestamps give equal bytes; nothing else enters.
+    """
+
+    preamble: bytes  #: what a file of such records begins with
+
+    def encode(self, record: Mapping[str, Any], timestamp_ms: int | None) -> bytes:
+        """One record's bytes; the timestamp is that of the alert's message, if it has one."""
+        ...
+
+
+class JsonResults:
+    r"""Records as JSON, one object each, without a newline.
+
+    Raises
+    ------
+    MissingExtraError
+        If orjson is not installed.
+
+    Examples
+    --------
+    >>> JsonResults().encode({"object": "a", "change": None}, None)
+    b'{"object":"a","change":null}'
+    """
+
+    preamble = b""
+
+    def __init__(self) -> None:
+        try:
+            import orjson
+        except ImportError as error:
+            raise MissingExtraError(
+                "results as JSON need orjson: pip install 'firstlight[stream]'"
+            ) from error
+        self._dumps = orjson.dumps
+
+    def encode(self, record: Mapping[str, Any], timestamp_ms: int | None) -> bytes:
+        """One record's bytes; the timestamp does not enter."""
+        return self._dumps(record)
+
+
+class ElasticcResults:
+    """Records in ELAsTiCC's brokerClassification form (schema version 0.9.1).
+
+    The form has no place for most of a record; all but the classes goes, as JSON, into
+    ``classifierParams``. The publishing time is that of the
+    alert's message, or the alert's own where the message has none.
+
+    Parameters
+    ----------
+    in_file : bool
+        Whether the bytes are blocks of an Avro container (``preamble`` is its head), or
+        bare Avro, as brokers send it to Kafka.
+    preset : str
+        Name of the classifier.
+
+    Raises
+    ------
+    MissingExtraError
+        If fastavro is not installed.
+    """
+
+    def __init__(self, *, in_file: bool = False, preset: str = "") -> None:
+        fastavro = fastavro_module()
+        self._write = fastavro.schemaless_writer
+        self._schema = fastavro.parse_schema(BROKER_CLASSIFICATION)
+        self._name = f"firstlight {preset}".rstrip()
+        self.preamble = write_container(BROKER_CLASSIFICATION, []) if in_file else b""
+
+    def encode(self, record: Mapping[str, Any], timestamp_ms: int | None) -> bytes:
+        """One record's bytes."""
+        if record["status"] == CLASSIFIED:
+            said = [
+                {"classId": ELASTICC[name], "probability": p} for name, p in record["proba"].items() if p > 0
+            ]
+        else:
+            said = [{"classId": ELASTICC_NOT_CLASSIFIED, "probability": 1.0}]
+        about = {name: value for name, value in record.items() if name not in _SAID_OTHERWISE}
+        number = _number(record["alert"])
+        message = {
+            "alertId": number,
+            "diaSourceId": record["source"] or number,
+            "elasticcPublishTimestamp": _unix_ms(record["mjd"]) if timestamp_ms is None else timestamp_ms,
+            "brokerIngestTimestamp": None,  # the wall clock would make a replay's bytes differ
+            "brokerName": "firstlight",
+            "brokerVersion": __version__,
+            "classifierName": self._name,
+            "classifierParams": json.dumps(about, separators=(",", ":")),
+            "classifications": said,
+        }
+        out = BytesIO()
+        self._write(out, self._schema, message)
+        body = out.getvalue()
+        if not self.preamble:
+            return body
+        # one record a block, so that a file may be cut after any record; its head stays the first one's
+        return write_container(BROKER_CLASSIFICATION, [body])[len(self.preamble) :]
+
+
+def result_format(name: OutputFormat, *, in_file: bool, preset: str = "") -> ResultFormat:
+    """The format of that name.
+
+    Parameters
+    ----------
+    name : {"json", "elasticc"}
+        What ``--output-format`` says.
+    in_file : bool
+        Whether it goes to a file, which must tell where a record ends.
+    preset : str
+        Name of the classifier, for ELAsTiCC's form.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such format.
+    MissingExtraError
+        If its library is not installed.
+    """
+    if name == "json":
+        return JsonResults()
+    if name == "elasticc":
+        return ElasticcResults(in_file=in_file, preset=preset)
+    raise SettingsError(f"output format {name!r}: choose json or elasticc")
+
+
+def _number(name: str) -> int:
+    """ELAsTiCC's numbers of alerts are integers; other names are hashed to one."""
+    if name.isascii() and name.isdigit() and int(name) < 1 << 63:
+        return int(name)
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
+
+
+def _unix_ms(mjd: float) -> int:
+    return round((mjd - _UNIX_MJD) * _DAY_MS) - _TAI_MINUS_UTC_MS

@@ -1,0 +1,1 @@
+"""What the stream remembers of each object between alerts."""

@@ -1,0 +1,1 @@
+"""The worker: reads alerts, updates objects, writes results; its metrics and logs."""

@@ -1,0 +1,176 @@
+"""Cross-validation and hold-out of whole pipelines: who sees whom, and what is kept."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from firstlight.data import Truth
+from firstlight.errors import DataError, LeakageError
+from firstlight.experiments.crossval import evaluate_predictions, predict_phases, run_crossval, run_holdout
+from firstlight.lightcurves import LightCurves
+from firstlight.metrics import PHASES, check_summary, phase_name
+from firstlight.pipeline import Pipeline, load_preset
+
+TINY = load_preset(str(Path(__file__).parents[1] / "tiny.toml"))
+
+torch = pytest.importorskip("torch")
+
+
+class Spy:
+    """Stands in for `Pipeline`: remembers who trained and who was asked."""
+
+    def __init__(self) -> None:
+        self.trained: list[set[str]] = []
+        self.held_out: list[set[str]] = []
+        self.asked: list[set[str]] = []
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        spy, fit, predict = self, Pipeline.fit, Pipeline.predict
+
+        def spied_fit(pipeline, curves, labels, **rest):
+            spy.trained.append(set(curves.object_id.tolist()))
+            spy.held_out.append(set(curves.object_id[rest["held_out"]].tolist()))
+            return fit(pipeline, curves, labels, **rest)
+
+        def spied_predict(pipeline, curves, **rest):
+            spy.asked.append(set(curves.object_id.tolist()))
+            return predict(pipeline, curves, **rest)
+
+        monkeypatch.setattr(Pipeline, "fit", spied_fit)
+        monkeypatch.setattr(Pipeline, "predict", spied_predict)
+
+
+class TrainedAnewError(Exception):
+    """Raised where a training starts."""
+
+
+def _stop(*args, **rest):
+    raise TrainedAnewError
+
+
+@pytest.fixture(scope="module")
+def crossval(sample, sample_labels, tmp_path_factory):
+    """Three tiny folds, and who was on which side."""
+    out = tmp_path_factory.mktemp("crossval")
+    spy = Spy()
+    with pytest.MonkeyPatch.context() as patch:
+        spy.install(patch)
+        summary = run_crossval(sample, sample_labels, TINY, out, n_folds=3, seed=5)
+    return summary, spy, out
+
+
+def test_no_fold_tests_an_object_it_trained_on(crossval):
+    _, spy, _ = crossval
+    per_fold = len(PHASES)
+    for k, trained in enumerate(spy.trained):
+        for asked in spy.asked[k * per_fold : (k + 1) * per_fold]:
+            assert not trained & asked
+
+
+def test_every_object_is_tested_exactly_once(crossval, sample):
+    _, spy, _ = crossval
+    tested = [name for asked in spy.asked[:: len(PHASES)] for name in asked]
+    assert sorted(tested) == sorted(sample.object_id.tolist())
+
+
+def test_calibration_and_early_stopping_use_training_objects_only(crossval):
+    _, spy, _ = crossval
+    for trained, held_out in zip(spy.trained, spy.held_out, strict=True):
+        assert held_out
+        assert held_out < trained
+
+
+def test_the_summary_holds_what_the_project_promises(crossval, sample):
+    summary, _, out = crossval
+    check_summary(summary)
+    assert summary["n_objects"] == len(sample)
+    assert list(summary["by_phase"]) == [phase_name(days) for days in PHASES]
+    assert "3-fold" in summary["protocol"]
+    assert json.loads((out / "metrics.json").read_text())["accuracy"] == summary["accuracy"]
+    assert (out / "report.html").stat().st_size > 50_000
+
+
+def test_a_finished_fold_is_not_trained_again(crossval, sample, sample_labels, monkeypatch):
+    summary, _, out = crossval
+    monkeypatch.setattr(Pipeline, "fit", lambda *a, **k: pytest.fail("trained again"))
+    again = run_crossval(sample, sample_labels, TINY, out, n_folds=3, seed=5)
+    assert again["accuracy"] == summary["accuracy"]
+
+
+def test_another_seed_trains_anew(crossval, sample, sample_labels, monkeypatch):
+    monkeypatch.setattr(Pipeline, "fit", _stop)
+    with pytest.raises(TrainedAnewError):
+        run_crossval(sample, sample_labels, TINY, crossval[2], n_folds=3, seed=6)
+
+
+def test_other_labels_train_anew(crossval, sample, sample_labels, monkeypatch):
+    """A finished fold must not be scored against labels that it was not trained on."""
+    shuffled = np.roll(sample_labels, 1)
+    monkeypatch.setattr(Pipeline, "fit", _stop)
+    with pytest.raises(TrainedAnewError):
+        run_crossval(sample, shuffled, TINY, crossval[2], n_folds=3, seed=5)
+
+
+def test_other_code_trains_anew(crossval, sample, sample_labels, monkeypatch):
+    monkeypatch.setattr("firstlight.experiments.crossval.code_digest", lambda: "changed")
+    monkeypatch.setattr(Pipeline, "fit", _stop)
+    with pytest.raises(TrainedAnewError):
+        run_crossval(sample, sample_labels, TINY, crossval[2], n_folds=3, seed=5)
+
+
+@pytest.mark.slow
+def test_folds_in_processes_give_the_same_numbers(crossval, sample, sample_labels, tmp_path):
+    side_by_side = run_crossval(sample, sample_labels, TINY, tmp_path, n_folds=3, seed=5, jobs=2)
+    np.testing.assert_allclose(side_by_side["accuracy"]["folds"], crossval[0]["accuracy"]["folds"])
+    np.testing.assert_allclose(side_by_side["log_loss"]["folds"], crossval[0]["log_loss"]["folds"], rtol=1e-4)
+
+
+def test_an_object_under_two_names_on_both_sides_is_caught(sample, sample_labels, tmp_path):
+    """The statistician's plant: every object once more, renamed, so that folds share light curves."""
+    renamed = np.char.add("copy-", sample.object_id)
+    doubled = LightCurves.concatenate([sample, sample.with_columns(object_id=renamed)])
+    with pytest.raises(LeakageError, match="copy-"):
+        run_crossval(doubled, np.tile(sample_labels, 2), TINY, tmp_path, n_folds=3)
+
+
+def test_holdout_tests_the_fixed_fifth(sample, sample_labels, tmp_path):
+    summary = run_holdout(sample, sample_labels, TINY, tmp_path, jobs=1)
+    assert 0.1 * len(sample) < summary["n_objects"] < 0.3 * len(sample)
+    assert "fixed split" in summary["protocol"]
+    assert (tmp_path / "bundle" / "manifest.json").exists()
+    assert (tmp_path / "report.html").exists()
+
+
+def test_evaluating_without_the_light_curve_of_an_object_says_which(
+    crossval, sample, sample_labels, tmp_path
+):
+    bundle = crossval[2] / "fold-1" / "bundle"
+    said = Pipeline.load(bundle).predict(sample, jobs=1)
+    truth = Truth(sample.object_id, sample_labels)
+    with pytest.raises(DataError, match=f"1 predicted object.*{sample.object_id[0]}"):
+        evaluate_predictions(said, truth, tmp_path, curves=sample.take(np.arange(1, 202)), bundle=bundle)
+
+
+def test_evaluating_with_the_bundle_counts_what_it_was_trained_on(crossval, sample, sample_labels, tmp_path):
+    bundle = crossval[2] / "fold-1" / "bundle"
+    said = Pipeline.load(bundle).predict(sample, jobs=1)
+    summary = evaluate_predictions(said, Truth(sample.object_id, sample_labels), tmp_path, bundle=bundle)
+    n_trained = Pipeline.load(bundle).info["n_objects"]
+    assert f"the bundle was trained on {n_trained} of them" in summary["protocol"]
+    assert "how well it remembers" in summary["warnings"][0]
+
+
+def test_phases_are_reported_in_order_and_progress_reaches_one(crossval, sample):
+    seen: list[float] = []
+    pipeline = Pipeline.load(crossval[2] / "fold-1" / "bundle")
+    said = predict_phases(
+        pipeline,
+        sample.take([0, 1]),
+        phases=(0.0, 8.0, np.inf),
+        progress=lambda stage, done: seen.append(done),
+    )
+    assert list(said) == ["0", "8", "all"]
+    assert seen[-1] == 1.0
+    assert (said["0"].n_obs <= said["8"].n_obs).all()

@@ -1,0 +1,310 @@
+"""The study: exact, resumable, blind to test objects."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firstlight.classify import SeedBoosterConfig
+from firstlight.errors import DataError, LeakageError, MissingExtraError, SettingsError
+from firstlight.experiments import study
+from firstlight.experiments.study import PARAMETERS, TuneConfig, TuneRows, fit_rows, tune
+
+optuna = pytest.importorskip("optuna")
+
+BASE = SeedBoosterConfig(n_estimators=6)
+QUICK = TuneConfig(n_trials=6, inner_folds=2, startup=3, n_estimators=(3, 9), max_depth=(1, 3))
+
+
+class KilledError(BaseException):
+    """Ends a trial as a kill does: nothing is told to the study."""
+
+
+def make_rows(n: int = 60, copies: int = 2, seed: int = 0) -> TuneRows:
+    """Three classes that one of two features tells apart, each object several times."""
+    rng = np.random.default_rng(seed)
+    kind = np.arange(n) % 3
+    X = rng.normal(size=(n, 2))
+    X[:, 0] += 1.5 * kind
+    index = np.tile(np.arange(n), copies)
+    return TuneRows(
+        X[index].astype(np.float32),
+        np.array(["AGN", "SNIa", "TDE"])[kind[index]],
+        np.array([f"object-{k}" for k in range(n)])[index],
+        np.full(len(index), 1.0 / copies),
+    )
+
+
+def upto(n: int) -> TuneConfig:
+    return TuneConfig(**{**QUICK.__dict__, "n_trials": n})
+
+
+class Losses:
+    """Stands in for training: a loss of the settings alone, and a count of the fits."""
+
+    def __init__(self, kill_at: int | None = None) -> None:
+        self.n_fits = 0
+        self.kill_at = kill_at
+
+    def __call__(self, task, settings, fold) -> float:
+        self.n_fits += 1
+        if self.n_fits == self.kill_at:
+            raise KilledError
+        return 0.1 * abs(settings.max_depth - 2) + 1.0 / settings.n_estimators
+
+
+@pytest.fixture
+def losses(monkeypatch) -> Losses:
+    counted = Losses()
+    monkeypatch.setattr(study, "_fold_loss", counted)
+    return counted
+
+
+def run(path, n=6, **rest):
+    return tune(make_rows(), path / "study.sqlite", upto(n), BASE, **rest)
+
+
+def states(path) -> list[str]:
+    storage = optuna.storages.RDBStorage(f"sqlite:///{path / 'study.sqlite'}")
+    try:
+        names = optuna.get_all_study_names(storage)
+        found = [optuna.load_study(study_name=name, storage=storage) for name in names]
+        return [trial.state.name for one in found for trial in one.trials]
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def n_told(path) -> int:
+    """Trials that count, straight from the file; 0 before there is one."""
+    try:
+        with closing(sqlite3.connect(f"file:{path / 'study.sqlite'}?mode=ro", uri=True)) as file:
+            query = "select count(*) from trials where state in ('COMPLETE', 'PRUNED')"
+            return int(file.execute(query).fetchone()[0])
+    except sqlite3.OperationalError:
+        return 0
+
+
+# --- exact and resumable ------------------------------------------------------------
+
+
+def test_three_trials_and_then_six_are_three_more(tmp_path, losses):
+    first = run(tmp_path, 3)
+    n_fits = losses.n_fits
+    both = run(tmp_path, 6)
+    assert (len(first.trials), len(both.trials), len(states(tmp_path))) == (3, 6, 6)
+    assert both.trials[:3] == first.trials
+    assert 3 <= losses.n_fits - n_fits <= 6  # two inner folds each, one where a trial was stopped
+
+
+def test_a_resumed_study_equals_an_unbroken_one(tmp_path, losses):
+    for n in (2, 4, 7):
+        broken = run(tmp_path / "broken", n)
+    assert broken == run(tmp_path / "whole", 7)
+
+
+def test_a_finished_study_is_read_and_not_run_again(tmp_path, losses):
+    first = run(tmp_path)
+    n_fits = losses.n_fits
+    assert run(tmp_path) == first
+    assert run(tmp_path, 2) == first  # fewer are asked for than there are
+    assert losses.n_fits == n_fits
+
+
+def test_a_trial_that_a_kill_left_running_is_failed_and_made_up_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "_fold_loss", Losses(kill_at=8))
+    with pytest.raises(KilledError):
+        run(tmp_path)
+    assert states(tmp_path).count("RUNNING") == 1
+    n_done = len(states(tmp_path)) - 1
+    monkeypatch.setattr(study, "_fold_loss", Losses())
+    found = run(tmp_path)
+    left = states(tmp_path)
+    assert left.count("FAIL") == 1
+    assert len(left) - 1 == len(found.trials) == 6
+    assert 0 < n_done < 6
+    assert [trial["number"] for trial in found.trials] == list(range(1, 7))
+    assert found == run(tmp_path / "whole")
+
+
+def test_two_processes_share_a_study_and_its_number_of_trials_stays_exact(tmp_path):
+    found = run(tmp_path, 7, jobs=2)
+    assert len(found.trials) == len(states(tmp_path)) == 7
+    assert {trial["state"] for trial in found.trials} <= {"complete", "pruned"}
+
+
+def test_a_run_killed_outright_with_two_processes_is_resumed_exactly(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; import test_study as t; "
+        "t.run(Path(sys.argv[2]), 500, jobs=2)"
+    )
+    words = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)]
+    with subprocess.Popen(words) as process:
+        try:
+            deadline = time.monotonic() + 300.0
+            while n_told(tmp_path) < 3 and time.monotonic() < deadline:
+                assert process.poll() is None
+                time.sleep(0.1)
+        finally:
+            process.kill()
+    time.sleep(0.5)  # its two processes see that it is gone
+    n_done = n_told(tmp_path)
+    assert n_done >= 3
+    assert len(run(tmp_path, n_done + 2).trials) == n_done + 2
+    assert n_told(tmp_path) == n_done + 2
+    assert "RUNNING" not in states(tmp_path)
+
+
+def test_progress_ends_at_one_and_starts_with_what_is_there(tmp_path, losses):
+    run(tmp_path, 3)
+    told = []
+    run(tmp_path, 6, progress=lambda stage, fraction: told.append(fraction))
+    assert told == pytest.approx([3 / 6, 4 / 6, 5 / 6, 1.0])
+
+
+def test_other_rows_seeds_or_settings_are_another_study(tmp_path, losses):
+    path = tmp_path / "study.sqlite"
+    names = {
+        tune(make_rows(), path, upto(2), BASE).study,
+        tune(make_rows(seed=1), path, upto(2), BASE).study,
+        tune(make_rows(), path, upto(2), BASE, seed=1).study,
+        tune(make_rows(), path, upto(2), SeedBoosterConfig(n_estimators=7)).study,
+        tune(make_rows(), path, TuneConfig(n_trials=2), BASE).study,
+    }
+    assert len(names) == 5
+    assert len(states(tmp_path)) == 10
+    assert tune(make_rows(), path, upto(3), BASE).study in names  # more trials go on with the first
+
+
+# --- what it finds -------------------------------------------------------------------
+
+
+def test_hopeless_trials_are_stopped_and_count(tmp_path, losses):
+    found = run(tmp_path, 12)
+    by_state = {trial["state"] for trial in found.trials}
+    assert by_state == {"complete", "pruned"}
+    n_pruned = sum(trial["state"] == "pruned" for trial in found.trials)
+    assert losses.n_fits == 2 + 2 * 12 - n_pruned  # the untuned settings too
+
+
+def test_the_best_is_the_lowest_complete_and_never_rises(tmp_path, losses):
+    found = run(tmp_path, 12)
+    best = [trial["best"] for trial in found.trials]
+    assert best == sorted(best, reverse=True)
+    lowest = min((t for t in found.trials if t["state"] == "complete"), key=lambda t: t["value"])
+    assert best[-1] == lowest["value"]
+    for name in PARAMETERS:
+        assert getattr(found.best, name) == lowest[name]
+    assert found.best.patience == 0
+    assert found.best.class_weight_exponent == BASE.class_weight_exponent
+
+
+def test_tried_settings_stay_in_their_ranges(tmp_path, losses):
+    for trial in run(tmp_path, 8).trials:
+        for name in PARAMETERS:
+            low, high = getattr(QUICK, name)
+            assert low <= trial[name] <= high
+
+
+def test_importances_are_shares_of_what_matters(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "_fold_loss", lambda task, settings, fold: float(settings.max_depth))
+    config = TuneConfig(n_trials=14, inner_folds=2, startup=14)
+    found = tune(make_rows(), tmp_path / "study.sqlite", config, BASE).importances
+    assert found is not None
+    assert set(found) == set(PARAMETERS)
+    assert sum(found.values()) == pytest.approx(1.0)
+    assert found["max_depth"] > 0.5
+
+
+def test_one_trial_has_no_importances(tmp_path, losses):
+    assert run(tmp_path, 1).importances is None
+
+
+def test_the_untuned_settings_are_judged_on_the_same_folds(tmp_path, losses):
+    assert run(tmp_path, 1).untuned == pytest.approx(0.1 * 2 + 1.0 / BASE.n_estimators)
+
+
+def test_really_trained_trials_learn_something(tmp_path):
+    found = run(tmp_path, 4)
+    assert found.trials[-1]["best"] < np.log(3.0)
+    json.dumps(found.trials, allow_nan=False)
+
+
+# --- no leak ------------------------------------------------------------------------
+
+
+@given(n=st.integers(12, 40), copies=st.integers(1, 3), n_folds=st.integers(2, 4), seed=st.integers(0, 99))
+def test_inner_folds_keep_all_copies_of_an_object_on_one_side(n, copies, n_folds, seed):
+    rows = make_rows(n, copies)
+    config = TuneConfig(inner_folds=n_folds)
+    task = study._make_task(rows, None, config, BASE, seed)
+    tested = np.concatenate([fold.test for fold in task.folds])
+    assert sorted(tested.tolist()) == list(range(len(rows.labels)))
+    for fold in task.folds:
+        train, held, test = (set(rows.object_id[part]) for part in fold)
+        assert not train & held
+        assert not train & test
+        assert not held & test
+
+
+def test_an_object_that_is_held_out_cannot_be_trained_on():
+    rows = make_rows()
+    with pytest.raises(LeakageError):
+        fit_rows(rows, rows.take(np.arange(5)), BASE)
+
+
+# --- refused ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"n_trials": 0},
+        {"inner_folds": 1},
+        {"n_estimators": (0, 5)},
+        {"max_depth": (4, 4)},
+        {"min_samples_split": (1, 10)},
+        {"min_impurity_decrease": (0.0, 0.1)},
+        {"min_impurity_decrease": (0.1, float("nan"))},
+    ],
+)
+def test_ranges_without_sense_are_refused(tmp_path, settings):
+    with pytest.raises(SettingsError):
+        tune(make_rows(), tmp_path / "study.sqlite", TuneConfig(**settings), BASE)
+    assert not (tmp_path / "study.sqlite").exists()
+
+
+def test_without_optuna_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(MissingExtraError, match=r"firstlight\[train\]"):
+        run(tmp_path)
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path):
+    (tmp_path / "study.sqlite").write_text("no database at all, but long enough to look at" * 50)
+    with pytest.raises(DataError, match=r"study\.sqlite"):
+        run(tmp_path)
+
+
+def test_a_database_of_something_else_keeps_its_tables(tmp_path, losses):
+    with sqlite3.connect(tmp_path / "study.sqlite") as other:
+        other.execute("create table mine (n int)")
+    other.close()
+    run(tmp_path, 2)
+    with sqlite3.connect(tmp_path / "study.sqlite") as other:
+        assert other.execute("select count(*) from mine").fetchone() == (0,)
+    other.close()
+
+
+def test_a_second_run_on_the_same_study_is_refused(tmp_path, losses):
+    with study._alone(tmp_path / "study.sqlite"), pytest.raises(DataError, match="another run"):
+        run(tmp_path)
+    assert len(run(tmp_path, 2).trials) == 2

@@ -1,0 +1,74 @@
+"""A stream in memory: objects, their states and logs, fed one alert at a time."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from firstlight.lightcurves import LightCurves
+from firstlight.online import Arrivals, ObjectStates, Update
+from firstlight.pipeline import Pipeline
+from firstlight.predictions import Predictions
+
+
+class Stream:
+    """What a worker keeps, without files: for every object a state and a log."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+        self.rows: dict[str, bytes] = {}
+        self.logs: dict[str, list[bytes]] = {}
+        self.said: dict[str, tuple[str, np.ndarray, float]] = {}
+        self.reads = 0
+
+    def states(self, names: Sequence[str]) -> ObjectStates:
+        return self.pipeline.states([self.rows.get(name) for name in names])
+
+    def feed(self, arrivals: Arrivals) -> Update:
+        names = arrivals.curves.object_id.tolist()
+
+        def logs(index: np.ndarray) -> list[list[bytes]]:
+            self.reads += len(index)
+            return [self.logs.get(names[i], []) for i in index]
+
+        done = self.pipeline.update(self.states(names), arrivals, logs)
+        rows = done.states.to_bytes()
+        for i, name in enumerate(names):
+            if not done.answered[i]:
+                assert rows[i] == (self.rows.get(name) or rows[i])
+                continue
+            self.rows[name] = rows[i]
+            before = [] if done.rewritten[i] else self.logs.get(name, [])
+            self.logs[name] = [*before, done.entries[i]]
+            said = done.predictions
+            self.said[name] = (str(said.status[i]), said.proba[i], float(said.anomaly[i]))
+        return done
+
+    def assert_says(self, expected: Predictions) -> None:
+        """The last answer of every object is that of batch, to the last bit."""
+        for i, name in enumerate(expected.object_id.tolist()):
+            status, proba, anomaly = self.said[name]
+            assert status == expected.status[i]
+            np.testing.assert_array_equal(proba, expected.proba[i], err_msg=name)
+            np.testing.assert_array_equal(anomaly, expected.anomaly[i], err_msg=name)
+
+
+def rows_of(curves: LightCurves, keep: np.ndarray) -> LightCurves:
+    """Objects that keep observations, with these alone."""
+    part = curves.keep(keep)
+    return part.take(part.n_obs > 0)
+
+
+@pytest.fixture
+def fast_stream(tiny_fast) -> Stream:
+    return Stream(tiny_fast)
+
+
+@pytest.fixture
+def default_stream(tiny_default) -> Stream:
+    return Stream(tiny_default)
+
+
+@pytest.fixture(params=["fast", "default"])
+def any_stream(request) -> Stream:
+    return Stream(request.getfixturevalue(f"tiny_{request.param}"))

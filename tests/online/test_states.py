@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from firstlight.errors import DataError
+from firstlight.online import ObjectStates, state_dtype
+
+
+def test_states_survive_as_bytes(tiny_fast, sample):
+    encoder = tiny_fast._trained_encoder()
+    states = ObjectStates.initial(encoder, 3)
+    states.data["n_obs"] = [1, 2, 3]
+    states.data["hidden"][1] = 0.25
+    rows = states.to_bytes()
+    assert {len(row) for row in rows} == {state_dtype(encoder).itemsize}
+    again = ObjectStates.from_bytes(encoder, rows)
+    assert again.to_bytes() == rows
+
+
+def test_an_unknown_object_starts_from_nothing(tiny_fast):
+    encoder = tiny_fast._trained_encoder()
+    known = ObjectStates.initial(encoder, 1)
+    known.data["n_obs"] = 5
+    states = tiny_fast.states([None, known.to_bytes()[0], None])
+    assert states.data["n_obs"].tolist() == [0, 5, 0]
+    fresh = encoder.initial_state(1)
+    np.testing.assert_array_equal(states.data["running"][0], fresh.running[0])
+    assert np.isnan(states.data["proba"][0]).all()
+
+
+def test_a_row_of_another_bundle_is_refused(tiny_fast):
+    with pytest.raises(DataError, match="made anew from the log"):
+        tiny_fast.states([None, b"short"])
+
+
+def test_the_encoder_part_is_a_copy(tiny_fast):
+    states = tiny_fast.states(2)
+    state = states.encoder_state()
+    state.running[:] = 7.0
+    assert not (states.data["running"] == 7.0).any()
+
+
+def test_the_size_of_a_state_does_not_depend_on_what_was_seen(tiny_fast):
+    assert len(tiny_fast.states(1).to_bytes()[0]) == tiny_fast.states(0).data.dtype.itemsize

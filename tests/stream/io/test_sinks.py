@@ -1,0 +1,158 @@
+"""Sinks: what was flushed is there, what was cut is gone, and a full disk says so."""
+
+import io
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from firstlight.errors import BrokerError, SettingsError
+from firstlight.stream.io.sinks import FileSink, MemorySink, StdoutSink, open_sink
+
+FIRST, SECOND = [(b"a", b"one"), (b"b", b"two")], [(b"a", b"three")]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "deep" / "out.jsonl"
+
+
+@pytest.mark.parametrize("kind", ["memory", "file"])
+def test_a_sink_can_be_cut_back_to_a_length_that_it_told(kind, path):
+    sink = MemorySink() if kind == "memory" else FileSink(path)
+    assert sink.truncates
+    assert sink.flush() == 0
+    sink.write(FIRST)
+    length = sink.flush()
+    sink.write(SECOND)
+    assert sink.flush() > length
+    sink.truncate(length)
+    assert sink.flush() == length
+    sink.write(SECOND)
+    sink.flush()
+    sink.close()
+    sink.close()
+    if kind == "memory":
+        assert sink.records == FIRST + SECOND
+    else:
+        assert path.read_bytes() == b"one\ntwo\nthree\n"
+
+
+def test_a_file_is_gone_on_with(path):
+    for records in (FIRST, SECOND):
+        sink = FileSink(path)
+        sink.write(records)
+        sink.close()
+    assert path.read_bytes() == b"one\ntwo\nthree\n"
+    assert FileSink(path).flush() == len(b"one\ntwo\nthree\n")
+
+
+def test_a_second_writer_is_refused_until_the_first_lets_go(path):
+    first = FileSink(path)
+    first.write(FIRST)
+    with pytest.raises(BrokerError, match="another worker writes to it"):
+        FileSink(path, wait_s=0.05)
+    timer = threading.Timer(0.1, first.close)
+    timer.start()
+    second = open_sink(str(path), wait_s=20.0)
+    timer.join()
+    second.write(SECOND)
+    second.close()
+    assert path.read_bytes() == b"one\ntwo\nthree\n"
+
+
+def test_bytes_go_as_they_are_without_newlines(path):
+    sink = FileSink(path, newline=False)
+    sink.write(FIRST)
+    sink.close()
+    assert path.read_bytes() == b"onetwo"
+
+
+def test_what_is_pending_is_forgotten_by_a_cut(path):
+    sink = FileSink(path)
+    sink.write(FIRST)
+    sink.truncate(0)
+    assert sink.flush() == 0
+
+
+def test_a_file_that_is_shorter_than_was_written_is_refused(path):
+    sink = FileSink(path)
+    sink.write(FIRST)
+    sink.flush()
+    with pytest.raises(BrokerError, match="8 bytes, but 100 were written"):
+        sink.truncate(100)
+
+
+def test_a_full_disk_is_named_with_what_to_do():
+    sink = open_sink("/dev/full")
+    assert not sink.truncates
+    sink.write(FIRST)
+    with pytest.raises(BrokerError, match="/dev/full: cannot be written: No space left on device; free"):
+        sink.flush()
+    sink.truncate(0)
+    sink.close()
+
+
+CRAMPED = """
+import resource, sys
+from pathlib import Path
+from firstlight.errors import BrokerError
+from firstlight.stream.io.sinks import FileSink
+sink = FileSink(Path(sys.argv[1]))
+sink.write([(b"", b"x" * 999)])
+assert sink.flush() == 1000
+resource.setrlimit(resource.RLIMIT_FSIZE, (1500, resource.RLIM_INFINITY))
+sink.write([(b"", b"y" * 999)])
+try:
+    sink.flush()
+except BrokerError as error:
+    print(error)
+assert Path(sys.argv[1]).stat().st_size == 1000
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+sink.write([(b"", b"z" * 999)])
+assert sink.flush() == 2000
+"""
+
+
+def test_a_write_that_failed_halfway_leaves_nothing(path):
+    done = subprocess.run(
+        [sys.executable, "-c", CRAMPED, str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "File too large; free some space" in done.stdout
+    assert path.read_bytes() == b"x" * 999 + b"\n" + b"z" * 999 + b"\n"
+
+
+def test_a_path_that_cannot_be_is_refused(tmp_path):
+    with pytest.raises(BrokerError, match="cannot be opened: Is a directory"):
+        FileSink(tmp_path)
+
+
+def test_standard_output_takes_values_and_cannot_be_cut():
+    stream = io.BytesIO()
+    sink = StdoutSink(stream)
+    sink.write(FIRST)
+    assert sink.flush() == 8
+    assert not sink.truncates
+    sink.truncate(0)
+    sink.close()
+    assert stream.getvalue() == b"one\ntwo\n"
+
+
+def test_a_reader_that_left_is_a_broker_error():
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = os.fdopen(writer, "wb", buffering=0)
+    sink = StdoutSink(stream)
+    with pytest.raises(BrokerError, match="standard output: Broken pipe"):
+        sink.write(FIRST)
+    stream.close()
+
+
+def test_addresses_of_no_known_kind_are_refused(path):
+    with pytest.raises(SettingsError, match="s3:// is not known; give kafka://"):
+        open_sink("s3://bucket/out")
+    assert open_sink("-").name == "-"
+    assert open_sink(str(path)).name == str(path)

@@ -1,0 +1,227 @@
+"""Tonight's targets from records: who counts, in which order, and why."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from firstlight.errors import DataError, SettingsError
+from firstlight.followup.night import SITES, ObservingConfig, find_site, visibility
+from firstlight.followup.schedule import ScheduleConfig
+from firstlight.followup.utility import FollowupConfig, followup_utility
+from firstlight.stream.results.rank import (
+    _brightness_of,
+    check_ranking_output,
+    next_evening,
+    rank_targets,
+    write_ranking,
+)
+from firstlight.stream.results.read import Results
+from firstlight.taxonomy import CLASSES
+
+EVENING = "2026-11-26"
+START = 61371.04  # MJD of the end of twilight at Rubin
+RUBIN = SITES["rubin"]
+
+
+def record(name, label="KN", chance=0.8, **values) -> dict:
+    """A rising object of 20.5 mag in a field that is high at Rubin that night."""
+    rest = (1.0 - chance) / (len(CLASSES) - 1)
+    return {
+        "object": name,
+        "alert": f"{name}-1",
+        "mjd": START - 1.0,
+        "ra": 53.1,
+        "dec": -28.1,
+        "bundle": "b",
+        "status": "classified",
+        "reason": None,
+        "label": label,
+        "proba": {c: chance if c == label else rest for c in CLASSES},
+        "anomaly": 0.4,
+        "change": None,
+        "followup": 0.5,
+        "n_obs": 5,
+        "phase": 3.0,
+        "mag": 20.5,
+        "mag_err": 0.05,
+        "band": "r",
+        "mag_mjd": START - 1.0,
+        "slope": -0.1,
+        "slope_err": 0.03,
+        "peak_mag": 20.5,
+        "peak_mjd": START - 1.0,
+        "late": False,
+    } | values
+
+
+def rank(*records, evening=EVENING, site=RUBIN, **options):
+    return rank_targets(Results.of(records), site, evening, **options)
+
+
+def test_wanted_first_and_every_object_has_its_reasons():
+    ranking = rank(record("ia", "SNIa"), record("kn", "KN"), record("tde", "TDE", 0.6))
+    table = ranking.table
+    assert table["object"].tolist() == ["kn", "tde", "ia"]
+    assert table["rank"].tolist() == [1, 2, 3]
+    assert table["reasons"][0].startswith("KN 80 %; r 20.5, brightening 0.10 mag a day, 20.4 expected")
+    assert "at its brightest so far" in table["reasons"][0]
+    assert "up 7.0 h, airmass 1.00 at best, Moon 90 % lit at" in table["reasons"][0]
+    assert table["reasons"][2].startswith("most likely SNIa, no wanted class above 5 %")
+
+
+def test_worth_is_utility_times_what_the_sky_leaves():
+    results = Results.of([record("a"), record("b", "TDE", dec=-60.0, anomaly=0.99)])
+    ranking = rank_targets(results, RUBIN, EVENING)
+    table = ranking.table.set_index("object")
+    middle = ranking.night.mjd[len(ranking.night.mjd) // 2]
+    rows = np.arange(2)
+    utility = followup_utility(
+        *(results.proba, results.anomaly, np.ones(2, bool), _brightness_of(results, rows), middle)
+    )
+    factor = visibility(ranking.night, results.ra, results.dec).factor
+    assert table["worth"][["a", "b"]].tolist() == pytest.approx(utility.total * factor, abs=1e-6)
+    assert table["utility"][["a", "b"]].tolist() == pytest.approx(utility.total, abs=1e-6)
+
+
+def test_last_record_before_the_night_counts():
+    old = record("a", "SNIa", mjd=START - 3.0)
+    new = record("a", "KN", mjd=START - 1.0, alert="a-2")
+    after = record("a", "EB", mjd=START + 5.0, alert="a-3")
+    table = rank(new, after, old).table
+    assert table["class"].tolist() == ["KN"]
+    assert table["mjd"][0] == pytest.approx(START - 1.0)
+
+
+def test_of_records_of_one_time_the_later_put_out_counts():
+    assert rank(record("a", "SNIa"), record("a", "KN", alert="a-2")).table["class"].tolist() == ["KN"]
+
+
+def test_objects_not_seen_for_long_are_left_alone():
+    fresh, stale = record("fresh"), record("stale", mjd=START - 20.0)
+    assert rank(fresh, stale).table["object"].tolist() == ["fresh"]
+    assert len(rank(fresh, stale, max_age=30.0).table) == 2
+
+
+def test_hours_are_kept_and_those_left_out_say_why():
+    many = [record(f"o{k}", chance=0.9 - 0.05 * k) for k in range(8)]
+    ranking = rank(*many, telescope=ScheduleConfig(hours=0.6, limit_mag=22.0))
+    assert ranking.chosen["object"].tolist() == ["o0", "o1", "o2"]
+    assert ranking.chosen["hours"].sum() <= 0.6 + 1e-9
+    assert ranking.table["reasons"][3].endswith("no hours left")
+    assert (ranking.table["start"][3:] == "").all()
+
+
+def test_exposures_allow_for_a_trend_that_fails():
+    table = rank(record("sure", mag=21.5, slope_err=0.01), record("unsure", mag=21.5, slope_err=0.2)).table
+    hours = dict(zip(table["object"], table["hours"], strict=True))
+    assert hours["unsure"] > 1.2 * hours["sure"]
+
+
+def test_starts_are_within_the_dark_hours_and_read_as_times():
+    ranking = rank(record("a"), record("b"))
+    night = ranking.night
+    for row in ranking.chosen.to_dict("records"):
+        assert night.mjd[0] - 1e-6 <= row["start_mjd"] <= night.mjd[-1]
+        spelt = pd.Timestamp(row["start"]).to_julian_date() - 2_400_000.5
+        assert spelt == pytest.approx(row["start_mjd"], abs=1.0 / 1440.0)
+
+
+def test_what_cannot_be_seen_is_never_chosen():
+    table = rank(record("up"), record("north", dec=60.0), record("nowhere", ra=None, dec=None)).table
+    fate = dict(zip(table["object"], table["fate"], strict=True))
+    assert fate["up"] == "chosen"
+    assert fate["north"] != "chosen"
+    assert fate["nowhere"] != "chosen"
+    north = table.set_index("object")["reasons"]["north"]
+    assert "never up while it is dark" in north
+
+
+def test_too_faint_fading_strange_and_unclassified_are_said_in_words():
+    dark = dict.fromkeys(("mag", "mag_err", "mag_mjd", "slope", "slope_err", "peak_mag", "peak_mjd", "band"))
+    table = rank(
+        record("good"),
+        record("faint", mag=24.0, slope=0.0, peak_mjd=START - 9.0),
+        record("fading", slope=0.2, mag=21.0),
+        record("old", mag_mjd=START - 6.0, peak_mjd=START - 6.0),
+        record("strange", "SNIa", anomaly=0.991),
+        record("early", status="not_classified", reason="too_few_observations", label=None, anomaly=None),
+        record("dark", **dark),
+    ).table
+    said = dict(zip(table["object"], table["reasons"], strict=True))
+    assert "24.0 expected (fainter than the limit 22); 8 days past its brightest" in said["faint"]
+    assert "no clear trend" in said["faint"]
+    assert "fading 0.20 mag a day" in said["fading"]
+    assert "r 20.5 6 days ago, brightening" in said["old"]
+    assert "stranger than 99.1 % of known objects" in said["strange"]
+    assert said["early"].startswith("not classified (too few observations)")
+    assert "no light seen lately" in said["dark"]
+    assert set(table["object"][table["fate"] == "chosen"]) == {"good", "fading", "old", "strange"}
+
+
+def test_wishes_change_the_order():
+    records = [record("kn", "KN"), record("ia", "SNIa")]
+    table = rank(*records, followup=FollowupConfig(wanted=("SNIa",), rarity=0.0)).table
+    assert table["object"].tolist() == ["ia", "kn"]
+
+
+def test_order_in_the_file_changes_nothing():
+    records = [record(f"o{k}", chance=0.3 + 0.05 * k, ra=40.0 + 3.0 * k) for k in range(10)]
+    a = rank(*records).table
+    b = rank(*records[::-1]).table
+    pd.testing.assert_frame_equal(a, b)
+
+
+def test_first_night_after_the_last_record_is_the_default():
+    def evening(mjd, site):
+        return next_evening(Results.of([record("a", mjd=mjd)]), find_site(site))
+
+    assert evening(61371.3, "rubin") == "2026-11-27"  # 02:30 local of the 27th
+    assert evening(61371.05, "rubin") == "2026-11-27"  # 20:30 local of the 26th, the night has begun
+    assert evening(61371.3, "mauna-kea") == "2026-11-27"  # 20:50 local of the 26th
+    assert evening(61371.0, "siding-spring") == "2026-11-27"  # 10:00 local of the 27th
+    with pytest.raises(DataError, match="no records"):
+        next_evening(Results.of([]), RUBIN)
+
+
+def test_without_usable_records_the_error_says_what_there_is():
+    with pytest.raises(DataError, match=r"1 record\(s\), from MJD 61370\.0 to 61370\.0"):
+        rank(record("a"), evening="2027-03-01")
+    with pytest.raises(DataError, match="none at all"):
+        rank()
+    with pytest.raises(DataError, match="has a position"):
+        rank(record("a", ra=None))
+
+
+def test_a_night_that_is_never_dark_is_refused():
+    with pytest.raises(SettingsError, match="never dark"):
+        rank(record("a"), site=find_site("25,70"), evening="2026-06-20")
+
+
+def test_limits_of_the_sky_are_passed_on():
+    low = record("low", dec=20.0)
+    assert rank(low).table["hours_up"][0] > 0.0
+    strict = rank(low, observing=ObservingConfig(airmass_limit=1.2))
+    assert strict.table["hours_up"][0] == 0.0
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json"])
+def test_table_is_written_whole(tmp_path, suffix):
+    ranking = rank(record("00123"), record("b", "SNIa", dec=60.0))
+    path = tmp_path / f"targets.{suffix}"
+    write_ranking(ranking, path)
+    if suffix == "csv":
+        back = pd.read_csv(path, dtype={"object": str})
+    else:
+        back = pd.DataFrame(json.loads(path.read_text()))
+    assert back["object"].tolist() == ["00123", "b"]
+    assert back.columns.tolist() == ranking.table.columns.tolist()
+    assert back["worth"].tolist() == pytest.approx(ranking.table["worth"].tolist())
+    assert back["start_mjd"][0] == pytest.approx(ranking.table["start_mjd"][0], abs=1e-5)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_other_suffixes_are_refused(tmp_path):
+    with pytest.raises(SettingsError, match="csv or"):
+        check_ranking_output(tmp_path / "targets.xlsx")

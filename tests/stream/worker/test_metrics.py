@@ -1,0 +1,132 @@
+"""Counts, times and health of a worker, and the page that shows them."""
+
+import json
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from firstlight.errors import MissingExtraError, SettingsError
+from firstlight.stream.worker.metrics import COUNTERS, STAGES, Metrics, MetricsServer
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def metrics(clock) -> Metrics:
+    return Metrics("abc123", stuck_after=10.0, clock=clock)
+
+
+@pytest.fixture
+def server(metrics) -> Iterator[MetricsServer]:
+    pytest.importorskip("prometheus_client")
+    server = MetricsServer(metrics, 0)
+    yield server
+    server.close()
+
+
+def get(server: MetricsServer, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_counters_add_up_over_their_labels(metrics):
+    metrics.count("skipped", "no-object")
+    metrics.count("skipped", "solar-system", 3)
+    assert metrics.total("skipped") == 4
+    assert list(metrics.by_label("skipped")) == ["solar-system", "no-object"]
+    with pytest.raises(KeyError):
+        metrics.count("misspelt")
+
+
+def test_stages_are_timed_by_the_given_clock(metrics, clock):
+    with metrics.timed("decode"):
+        clock.now += 2.0
+    assert metrics.seconds("decode") == 2.0
+    assert metrics.seconds("commit") == 0.0
+
+
+def test_health_tells_the_age_of_the_last_batch(metrics, clock):
+    assert metrics.health()["last_batch_age_s"] is None
+    assert metrics.health()["status"] == "starting"
+    metrics.alive()
+    metrics.batch_done()
+    clock.now += 4.0
+    health = metrics.health()
+    assert (health["status"], health["last_batch_age_s"], health["bundle"]) == ("ok", 4.0, "abc123")
+
+
+def test_a_worker_without_a_sign_of_life_is_stuck_and_recovers(metrics, clock):
+    metrics.alive()
+    clock.now += 11.0
+    metrics.waiting("waiting for the broker")  # waiting is no sign of life
+    assert metrics.health()["status"] == "stuck"
+    metrics.alive()
+    assert metrics.health()["status"] == "ok"
+
+
+def test_the_health_page_is_json_and_turns_503_when_stuck(server, metrics, clock):
+    metrics.alive()
+    metrics.gauges |= {"partitions": 3, "lag": 17}
+    code, body = get(server, "/health")
+    assert code == 200
+    assert {"partitions": 3, "lag": 17}.items() <= json.loads(body).items()
+    clock.now += 11.0
+    code, body = get(server, "/health")
+    assert (code, json.loads(body)["status"]) == (503, "stuck")
+
+
+def test_the_metrics_page_reads_back_in_prometheus_own_parser(server, metrics):
+    parser = pytest.importorskip("prometheus_client.parser")
+    metrics.count("alerts", n=7)
+    metrics.count("results", "SNIa", 5)
+    metrics.gauges["objects"] = 12
+    with metrics.timed("update"):
+        pass
+    code, body = get(server, "/metrics")
+    assert code == 200
+    samples = {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in parser.text_string_to_metric_families(body)
+        for sample in family.samples
+    }
+    assert samples[("firstlight_alerts_total",)] == 7
+    assert samples[("firstlight_results_total", ("label", "SNIa"))] == 5
+    assert samples[("firstlight_objects",)] == 12
+    assert samples[("firstlight_seconds_count", ("stage", "update"))] == 1
+    assert {f"firstlight_{name}_total" for name in COUNTERS if COUNTERS[name][0] is None} <= {
+        key[0] for key in samples
+    }
+    assert {dict(key[1:]).get("stage") for key in samples} >= set(STAGES)
+
+
+def test_other_pages_do_not_exist(server):
+    assert get(server, "/elsewhere")[0] == 404
+
+
+def test_a_port_in_use_is_a_setting_to_change(server, metrics):
+    with pytest.raises(SettingsError, match="cannot listen"):
+        MetricsServer(metrics, server.port)
+
+
+def test_without_the_client_the_message_names_the_extra(metrics, monkeypatch):
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    with pytest.raises(MissingExtraError, match="stream"):
+        MetricsServer(metrics, 0)

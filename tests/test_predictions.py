@@ -1,0 +1,247 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from firstlight.errors import DataError, MissingColumnError, UnknownClassError
+from firstlight.predictions import Predictions, check_output, read_predictions, write_predictions
+from firstlight.taxonomy import CLASSES
+
+COLUMNS = ["object_id", "status", "reason", "class", *(f"proba_{name}" for name in CLASSES)]
+COLUMNS += ["anomaly", "n_obs", "phase"]
+SUFFIXES = (".csv", ".parquet", ".jsonl")
+
+
+def assert_equal(a: Predictions, b: Predictions, rtol: float) -> None:
+    for name in ("object_id", "status", "reason", "label", "n_obs"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+    for name in ("proba", "anomaly", "phase"):
+        np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=rtol, err_msg=name)
+    assert a.classes == b.classes
+
+
+# --- the table ------------------------------------------------------------------------
+
+
+def test_arrays_are_read_only(predictions: Predictions) -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        predictions.proba[0, 0] = 1.0
+
+
+def test_is_classified_follows_status(predictions: Predictions) -> None:
+    assert predictions.is_classified.tolist() == [True, True, False, True]
+    assert len(predictions) == 4
+
+
+def test_take_accepts_positions_and_masks(predictions: Predictions) -> None:
+    assert predictions.take([3, 0]).object_id.tolist() == ["a,b", "615"]
+    assert predictions.take(predictions.is_classified).object_id.tolist() == ["615", "007", "a,b"]
+    assert len(predictions.take([])) == 0
+
+
+def test_concatenate_puts_parts_together_again(predictions: Predictions) -> None:
+    parts = [predictions.take([0]), predictions.take([1, 2, 3])]
+    assert_equal(Predictions.concatenate(parts), predictions, rtol=0)
+
+
+def test_concatenate_refuses_repeats_and_nothing(predictions: Predictions) -> None:
+    with pytest.raises(DataError, match="'007' is predicted"):
+        Predictions.concatenate([predictions, predictions])
+    with pytest.raises(DataError, match="at least one"):
+        Predictions.concatenate([])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"status": np.array(["classified", "maybe", "not_classified", "classified"])}, "'007': status"),
+        ({"label": np.array(["SNIa", "SNIb", "", "TDE"])}, "'007': class is not one"),
+        ({"proba": np.zeros((4, len(CLASSES)))}, "'615': probabilities"),
+        ({"proba": np.full((4, len(CLASSES)), np.nan)}, "probabilities"),
+        ({"proba": np.eye(4)}, "'proba' has shape"),
+        ({"n_obs": np.arange(3)}, "'n_obs' has shape"),
+        ({"object_id": np.array(["1", "2", "2", "3"])}, "'2' is predicted 2 times"),
+    ],
+)
+def test_what_cannot_be_predictions_is_refused(
+    predictions: Predictions, change: dict[str, np.ndarray], words: str
+) -> None:
+    names = ("object_id", "status", "reason", "label", "proba", "anomaly", "n_obs", "phase")
+    with pytest.raises(DataError, match=words):
+        Predictions(**({name: getattr(predictions, name) for name in names} | change))
+
+
+# --- files ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_what_was_written_is_read_back(predictions: Predictions, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"new folder/out{suffix}"
+    write_predictions(predictions, path)
+    assert_equal(read_predictions(path), predictions, rtol=0 if suffix == ".parquet" else 1e-5)
+    assert [item.name for item in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_columns_are_those_of_the_manual(predictions: Predictions, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    write_predictions(predictions, path)
+    if suffix == ".parquet":
+        found = list(pd.read_parquet(path).columns)
+    elif suffix == ".csv":
+        found = path.read_text().splitlines()[0].split(",")
+    else:
+        found = list(json.loads(path.read_text().splitlines()[0]))
+    assert found == COLUMNS
+
+
+def test_csv_has_six_digits_empty_class_and_empty_nan(predictions: Predictions, tmp_path: Path) -> None:
+    write_predictions(predictions, tmp_path / "out.csv")
+    rows = (tmp_path / "out.csv").read_text().splitlines()
+    assert rows[1].startswith("615,classified,,SNIa,0,")
+    assert ",0.123457,352,848.25" in rows[1]
+    assert rows[3].startswith('NA,not_classified,"1 observation, needs 2",,0.0588235,')
+    assert rows[3].endswith(",,1,")
+    assert rows[4].startswith('"a,b",')
+
+
+def test_jsonl_writes_null_for_what_is_unknown(predictions: Predictions, tmp_path: Path) -> None:
+    write_predictions(predictions, tmp_path / "out.jsonl")
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert rows[2]["anomaly"] is None
+    assert rows[2]["class"] == ""
+    assert rows[0]["n_obs"] == 352
+    assert rows[0]["anomaly"] == 0.123457
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_writing_twice_gives_the_same_bytes(predictions: Predictions, tmp_path: Path, suffix: str) -> None:
+    for name in ("a", "b"):
+        write_predictions(predictions, tmp_path / f"{name}{suffix}")
+    assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_no_object_is_a_table_too(predictions: Predictions, tmp_path: Path, suffix: str) -> None:
+    write_predictions(predictions.take([]), tmp_path / f"out{suffix}")
+    assert len(read_predictions(tmp_path / f"out{suffix}")) == 0
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10_000), st.sampled_from((".csv", ".jsonl")))
+def test_rounded_probabilities_stay_a_distribution(seed: int, suffix: str) -> None:
+    import tempfile
+
+    rng = np.random.default_rng(seed)
+    n = 5
+    table = Predictions(
+        object_id=np.array([f"o{k}" for k in range(n)]),
+        status=np.full(n, "classified"),
+        reason=np.full(n, ""),
+        label=rng.choice(CLASSES, n),
+        proba=rng.dirichlet(np.full(len(CLASSES), 0.05), n),
+        anomaly=rng.normal(size=n),
+        n_obs=rng.integers(0, 1000, n),
+        phase=rng.normal(0, 100, n),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"out{suffix}"
+        write_predictions(table, path)
+        back = read_predictions(path)
+    np.testing.assert_allclose(back.proba.sum(axis=1), 1.0, atol=2e-5)
+    assert_equal(back, table, rtol=1e-5)
+
+
+def test_an_older_file_survives_a_failed_write(predictions: Predictions, tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("old")
+    (tmp_path / "blocked").write_text("a file where a folder should be")
+    with pytest.raises(DataError, match="cannot write"):
+        write_predictions(predictions, tmp_path / "blocked" / "out.csv")
+    assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("name", ["out.txt", "out", "out.csv.gz"])
+def test_an_unknown_suffix_is_refused_early(predictions: Predictions, tmp_path: Path, name: str) -> None:
+    for act in (lambda p: check_output(p), lambda p: write_predictions(predictions, p), read_predictions):
+        with pytest.raises(DataError, match=r"\.csv, \.parquet, \.jsonl"):
+            act(tmp_path / name)
+
+
+def test_check_output_refuses_a_folder_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "out.csv").mkdir()
+    with pytest.raises(DataError, match="in the way"):
+        check_output(tmp_path / "out.csv")
+    check_output(tmp_path / "new" / "out.csv")
+
+
+# --- files of others --------------------------------------------------------------------
+
+
+def test_a_foreign_classifier_needs_names_and_probabilities_only(tmp_path: Path) -> None:
+    path = tmp_path / "other.csv"
+    path.write_text("object_id,proba_SNIa,proba_KN\n0007,0.25,0.75\nx,1,0\n")
+    table = read_predictions(path)
+    assert table.object_id.tolist() == ["0007", "x"]
+    assert table.label.tolist() == ["KN", "SNIa"]
+    assert table.is_classified.all()
+    assert np.isnan(table.anomaly).all()
+    assert table.proba[0, CLASSES.index("KN")] == 0.75
+    assert table.proba[0, CLASSES.index("AGN")] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        ("object_id,class\n1,SNIa\n", MissingColumnError, "proba_<Class>"),
+        ("name,proba_SNIa\n1,1\n", MissingColumnError, "object_id"),
+        ("object_id,proba_SN1987A\n1,1\n", UnknownClassError, "SN1987A"),
+        ("object_id,proba_SNIa\n1,much\n", DataError, "no number"),
+        ("object_id,proba_SNIa\n1,0.5\n", DataError, "'1': probabilities"),
+        ("object_id,proba_SNIa\n1,1\n1,1\n", DataError, "'1' is predicted 2 times"),
+        ("", DataError, "cannot read"),
+    ],
+)
+def test_errors_name_file_and_place(tmp_path: Path, text: str, error: type[DataError], words: str) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+    with pytest.raises(error, match=words) as raised:
+        read_predictions(path)
+    assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_an_absent_file_is_one_clear_error(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(DataError, match="cannot read predictions"):
+        read_predictions(tmp_path / f"absent{suffix}")
+
+
+def test_a_damaged_file_is_one_clear_error(predictions: Predictions, tmp_path: Path) -> None:
+    path = tmp_path / "out.parquet"
+    write_predictions(predictions, path)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(DataError, match="cannot read predictions"):
+        read_predictions(path)
+    lines = tmp_path / "out.jsonl"
+    lines.write_text('{"object_id": "1"\n')
+    with pytest.raises(DataError, match="cannot read predictions"):
+        read_predictions(lines)
+    lines.write_text("[1, 2]\n")
+    with pytest.raises(DataError, match="line 1 is not a JSON object"):
+        read_predictions(lines)
+
+
+def test_an_empty_jsonl_has_no_columns(tmp_path: Path) -> None:
+    (tmp_path / "out.jsonl").write_text("")
+    with pytest.raises(MissingColumnError):
+        read_predictions(tmp_path / "out.jsonl")
+
+
+def test_blank_lines_of_jsonl_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    path.write_text('\n{"object_id": 5, "proba_KN": 1.0}\n\n')
+    assert read_predictions(path).object_id.tolist() == ["5"]
