@@ -1,8 +1,9 @@
 """TOML tables to frozen dataclasses."""
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 from hypothesis import given
@@ -82,6 +83,42 @@ class Needy:
 def test_a_missing_needed_setting_is_an_error():
     with pytest.raises(SettingsError, match="path"):
         from_table(Needy, {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slimmer:
+    RETIRED: ClassVar[Mapping[str, object]] = {"depth": 4, "grid": (1.0, 2.0), "fast": True}
+
+    n: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    slimmer: Slimmer = field(default_factory=Slimmer)
+
+
+def test_a_retired_setting_with_its_last_value_is_ignored():
+    table = {"n": 5, "depth": 4, "grid": [1.0, 2.0], "fast": True}
+    assert from_table(Slimmer, table) == Slimmer(n=5)
+    assert from_table(Holder, {"slimmer": table}) == Holder(slimmer=Slimmer(n=5))
+    assert table["depth"] == 4
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"depth": 5}, r"Slimmer.depth = 5: this setting is gone, its value is always 4; remove it"),
+        ({"grid": [1.0]}, r"Slimmer.grid = \[1.0\]: .*always \(1.0, 2.0\)"),
+        ({"fast": 1}, r"Slimmer.fast = 1: .*always True"),
+    ],
+)
+def test_a_retired_setting_with_another_value_is_an_error_that_names_key_and_value(table, message):
+    with pytest.raises(SettingsError, match=message):
+        from_table(Slimmer, table)
+
+
+def test_a_retired_setting_is_not_written():
+    assert to_table(Slimmer()) == {"n": 3}
 
 
 @given(

@@ -1,6 +1,7 @@
 """Settings: TOML tables to frozen dataclasses, where an unknown key is an error.
 
-Each stage owns its dataclass; this module only fills them. There are no global settings.
+Each stage owns its dataclass; this module only fills them. A class that once had more settings lists them
+as ``RETIRED: ClassVar[Mapping[str, object]]``: key -> the only value that any preset or bundle holds.
 """
 
 import json
@@ -36,10 +37,11 @@ def from_table(kind: type[T], table: Mapping[str, Any], where: str = "") -> T:
     Raises
     ------
     SettingsError
-        If a key is unknown or a value has the wrong type.
+        If a key is unknown, a value has the wrong type, or a retired key holds another value than its last.
     """
     name = where or kind.__name__
     hints = get_type_hints(kind)
+    table = _without_retired(kind, table, name)
     known = [f.name for f in fields(kind)]  # type: ignore[arg-type]
     unknown = sorted(set(table) - set(known))
     if unknown:
@@ -77,6 +79,21 @@ def to_toml(table: Mapping[str, Any], place: str = "") -> str:
         if isinstance(value, Mapping):
             text += to_toml(value, f"{place}.{key}" if place else key)
     return text
+
+
+def _without_retired(kind: type[Any], table: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The table without its retired keys, which must hold the values that are now constants."""
+    retired: Mapping[str, object] = getattr(kind, "RETIRED", {})
+    for key in sorted(retired.keys() & set(table)):
+        value, last = table[key], retired[key]
+        if isinstance(value, list):
+            value = tuple(value)
+        if value != last or isinstance(value, bool) != isinstance(last, bool):
+            raise SettingsError(
+                f"{name}.{key} = {table[key]!r}: this setting is gone, its value is always {last!r}; "
+                f"remove it or set it to that"
+            )
+    return {key: value for key, value in table.items() if key not in retired}
 
 
 def _plain(table: dict[str, Any]) -> dict[str, Any]:
