@@ -41,7 +41,7 @@ def wait_long(path, report):
 
 def test_every_item_has_its_result_under_its_name():
     told = []
-    found = dict(side_by_side(square, {"a": 3, "b": 4}, 2, report=lambda *said: told.append(said)))
+    found = dict(side_by_side(square, {"a": 3, "b": 4}, 2, progress=lambda *said: told.append(said)))
     assert found == {"a": 9, "b": 16}
     assert set(told) <= {("a", "squaring", 1.0), ("b", "squaring", 1.0)}
 
@@ -57,7 +57,7 @@ def test_the_error_of_an_item_comes_back_as_it_was():
 
 def test_a_process_is_prepared_once_and_has_one_thread(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    found = dict(side_by_side(tell, {"a": 1, "b": 2}, 1, prepare=remember, given=("ready",)))
+    found = dict(side_by_side(tell, {"a": 1, "b": 2}, 1, initializer=remember, initargs=("ready",)))
     assert [words for words, _, _ in found.values()] == [["ready"], ["ready"]]
     assert all(pid != os.getpid() and threads == "1" for _, pid, threads in found.values())
     assert os.environ["OMP_NUM_THREADS"] == "7"

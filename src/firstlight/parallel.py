@@ -1,4 +1,4 @@
-"""Work side by side: processes of one thread each, which end with the run that started them."""
+"""Work in parallel processes of one thread each, which end with the process that started them."""
 
 import multiprocessing
 import os
@@ -10,55 +10,55 @@ from queue import Empty
 from threading import Thread
 from typing import Any, TypeVar
 
-__all__ = ["side_by_side", "silent"]
+from firstlight._types import Progress
+
+__all__ = ["side_by_side"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Report = Callable[[str, float], None]
 
 #: Every pool of threads has one; more threads than cores would fight for them.
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 def side_by_side(
-    work: Callable[[Item, Report], Result],
+    work: Callable[[Item, Progress], Result],
     items: Mapping[str, Item],
     jobs: int,
     *,
-    report: Callable[[str, str, float], None] | None = None,
-    prepare: Callable[..., None] | None = None,
-    given: tuple[Any, ...] = (),
+    progress: Callable[[str, str, float], None] | None = None,
+    initializer: Callable[..., None] | None = None,
+    initargs: tuple[Any, ...] = (),
 ) -> Iterator[tuple[str, Result]]:
-    """Results of ``work(item, report)`` as they come, each computed in another process.
+    """Yield the results of ``work(item, progress)`` as they complete, computed in worker processes.
 
-    A process that is killed takes its workers with it, so that nothing goes on computing,
-    or writing, for a run that is no more.
+    Workers end when this process ends, however it ends, so that none goes on writing
+    for a run that was killed.
 
     Parameters
     ----------
     work : callable
-        A function of a module: it travels by name, as its items and results do by pickle
-        between these processes.
+        A module-level function; items and results are pickled between the processes.
     items : mapping of str to anything
-        What to work on, by name.
+        Inputs by name.
     jobs : int
-        Processes at most.
-    report : callable, optional
-        Told an item's name, a stage and the fraction of it that is done.
-    prepare : callable, optional
-        Called once in every process before its first item, with the arguments `given`.
-    given : tuple
-        Arguments of `prepare`.
+        Maximum number of processes.
+    progress : callable, optional
+        Called with the item's name, a stage and the fraction of it that is done.
+    initializer : callable, optional
+        Called once in every process before its first item, with the arguments `initargs`.
+    initargs : tuple
+        Arguments of `initializer`.
 
     Yields
     ------
     tuple of str and result
-        In the order in which they are done.
+        Name and result, in order of completion.
 
     Raises
     ------
     Exception
-        The first that an item raises; what has not begun is not begun.
+        The first error of an item; items not yet started are cancelled.
     """
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
@@ -68,7 +68,7 @@ def side_by_side(
             max(1, min(jobs, len(items))),
             mp_context=context,
             initializer=_begin,
-            initargs=(queue, prepare, given),
+            initargs=(queue, initializer, initargs),
         ) as pool,
     ):
         names = {pool.submit(_call, work, name, item): name for name, item in items.items()}
@@ -76,7 +76,7 @@ def side_by_side(
         try:
             while pending:
                 done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
-                _drain(queue, report)
+                _drain(queue, progress)
                 for future in done:
                     yield names[future], future.result()
         except (KeyboardInterrupt, GeneratorExit):  # do not wait for what is running
@@ -87,23 +87,19 @@ def side_by_side(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def silent(stage: str, fraction: float) -> None:
-    """Report nothing: stands where nobody asked to be told."""
-
-
 # --- private --------------------------------------------------------------------
 
-_told: list[Any] = []  # the queue of this process, put there by `_begin`
+_messages: list[Any] = []  # the queue of this process, set by `_begin`
 
 
-def _begin(queue: Any, prepare: Callable[..., None] | None, given: tuple[Any, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the run says that it was interrupted; its workers just end
+def _begin(queue: Any, initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the parent reports the interruption; workers just end
     parent = multiprocessing.parent_process()
     if parent is not None:
         Thread(target=_end_with, args=(parent,), daemon=True).start()
-    _told[:] = [queue]
-    if prepare is not None:
-        prepare(*given)
+    _messages[:] = [queue]
+    if initializer is not None:
+        initializer(*initargs)
 
 
 def _end_with(parent: Any) -> None:
@@ -111,18 +107,18 @@ def _end_with(parent: Any) -> None:
     os._exit(1)
 
 
-def _call(work: Callable[[Item, Report], Result], name: str, item: Item) -> Result:
-    return work(item, lambda stage, fraction: _told[0].put((name, stage, fraction)))
+def _call(work: Callable[[Item, Progress], Result], name: str, item: Item) -> Result:
+    return work(item, lambda stage, fraction: _messages[0].put((name, stage, fraction)))
 
 
-def _drain(queue: Any, report: Callable[[str, str, float], None] | None) -> None:
+def _drain(queue: Any, progress: Callable[[str, str, float], None] | None) -> None:
     while True:
         try:
-            said = queue.get_nowait()
+            message = queue.get_nowait()
         except Empty:
             return
-        if report is not None:
-            report(*said)
+        if progress is not None:
+            progress(*message)
 
 
 @contextmanager

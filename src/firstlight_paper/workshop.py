@@ -17,16 +17,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from firstlight._types import Progress, no_progress
 from firstlight._version import __version__
 from firstlight.errors import DataError
 from firstlight.files import replacing
-from firstlight.parallel import side_by_side, silent
+from firstlight.parallel import side_by_side
 from firstlight_paper.objects import Objects, make_objects
 from firstlight_paper.scale import Scale
 
 __all__ = ["Bench", "Report", "Workshop", "plain", "read_json", "write_json"]
 
-Report = Callable[[str, float], None]
+Report = Progress
 Item = TypeVar("Item")
 Work = Callable[["Bench", Item, Report], Any]
 
@@ -88,7 +89,7 @@ class Workshop:
     def __init__(self, bench: Bench, jobs: int = 1, report: Report | None = None) -> None:
         self.bench = bench
         self.jobs = jobs
-        self.report: Report = report or silent
+        self.report: Report = report or no_progress
 
     def map(self, stage: str, work: Work[Item], items: Mapping[str, Item]) -> dict[str, Any]:
         """Results of ``work(bench, item, report)`` for every item, computed where not at hand.
@@ -145,7 +146,7 @@ class Workshop:
                 yield name, work(self.bench, item, lambda _, done, name=name: report(name, done))  # type: ignore[misc]
             return
         todo = {name: (work, self.bench, item) for name, item in items.items()}
-        yield from side_by_side(_run, todo, self.jobs, report=lambda name, _, done: report(name, done))
+        yield from side_by_side(_run, todo, self.jobs, progress=lambda name, _, done: report(name, done))
 
 
 # --- JSON -----------------------------------------------------------------------

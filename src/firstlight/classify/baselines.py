@@ -7,10 +7,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from firstlight._types import Progress
 from firstlight.classify.balance import class_weights
 from firstlight.classify.forest import softmax
 from firstlight.classify.protocol import (
-    Report,
     Validation,
     check_rows,
     check_training,
@@ -76,7 +76,7 @@ class LogisticBaseline:
         validation: Validation | tuple[NDArray[Any] | None, ...] | None = None,
         seed: int = 0,
         jobs: int = 1,
-        progress: Report | None = None,
+        progress: Progress | None = None,
     ) -> Self:
         """Train on rows; see `Classifier.fit`. Validation rows are checked and not used."""
         X, labels, weight = check_training(X, labels, sample_weight, groups)

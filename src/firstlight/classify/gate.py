@@ -13,12 +13,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from firstlight._types import Progress
 from firstlight.classify.balance import object_weights
 from firstlight.classify.forest import Forest, softmax
 from firstlight.classify.lightgbm import LightGBMConfig, grow_lightgbm
 from firstlight.classify.lightgbm_text import read_forest
 from firstlight.classify.protocol import (
-    Report,
     Validation,
     check_rows,
     check_training,
@@ -114,7 +114,7 @@ class GatedClassifier:
         validation: Validation | tuple[NDArray[Any] | None, ...] | None = None,
         seed: int = 0,
         jobs: int = 1,
-        progress: Report | None = None,
+        progress: Progress | None = None,
     ) -> Self:
         """Train on rows with the redshift shown and hidden; see `Classifier.fit`."""
         X, labels, weight = check_training(X, labels, sample_weight, groups)
@@ -296,7 +296,7 @@ class _Grower:
 
     seed: int
     jobs: int
-    progress: Report | None
+    progress: Progress | None
 
     def expert(
         self, rows: _Side, held: _Side | None, within: NDArray[np.bool_], config: LightGBMConfig
@@ -355,7 +355,7 @@ class _Grower:
         )
         return replace(stated, text=text, forest=read_forest(text))
 
-    def _part(self, start: float, end: float) -> Report | None:
+    def _part(self, start: float, end: float) -> Progress | None:
         """Progress of one booster as a part of the whole."""
         progress = self.progress
         if progress is None:

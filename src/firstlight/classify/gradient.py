@@ -12,10 +12,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from firstlight._types import Progress
 from firstlight.classify.balance import class_weights, oversample
 from firstlight.classify.forest import Forest, softmax
 from firstlight.classify.protocol import (
-    Report,
     Validation,
     check_rows,
     check_training,
@@ -116,7 +116,7 @@ class SeedBooster:
         validation: Validation | tuple[NDArray[Any] | None, ...] | None = None,
         seed: int = 0,
         jobs: int = 1,
-        progress: Report | None = None,
+        progress: Progress | None = None,
     ) -> Self:
         """Train on rows; see `Classifier.fit`. scikit-learn grows its trees on one thread."""
         X, labels, weight = check_training(X, labels, sample_weight, groups)
@@ -181,7 +181,7 @@ class SeedBooster:
 class _StageWatch:
     """scikit-learn's monitor: reports progress and stops when the validation loss rises."""
 
-    def __init__(self, patience: int, n_stages: int, progress: Report | None) -> None:
+    def __init__(self, patience: int, n_stages: int, progress: Progress | None) -> None:
         self.patience = patience
         self.n_stages = n_stages
         self.progress = progress

@@ -12,11 +12,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from firstlight._types import Progress
 from firstlight.classify.balance import class_weights
 from firstlight.classify.forest import Forest, softmax
 from firstlight.classify.lightgbm_text import compact, read_forest
 from firstlight.classify.protocol import (
-    Report,
     Validation,
     check_rows,
     check_training,
@@ -132,7 +132,7 @@ class LightGBMBooster:
         validation: Validation | tuple[NDArray[Any] | None, ...] | None = None,
         seed: int = 0,
         jobs: int = 1,
-        progress: Report | None = None,
+        progress: Progress | None = None,
     ) -> Self:
         """Train on rows; see `Classifier.fit`."""
         X, labels, weight = check_training(X, labels, sample_weight, groups)
@@ -191,7 +191,7 @@ def grow_lightgbm(
     *,
     seed: int,
     jobs: int = 1,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> str:
     """Grow a booster.
 
@@ -262,7 +262,7 @@ def _parameters(config: LightGBMConfig, n_classes: int, seed: int, jobs: int) ->
     }
 
 
-def _round_reporter(progress: Report) -> Any:
+def _round_reporter(progress: Progress) -> Any:
     def report(env: Any) -> None:
         progress("classifier", (env.iteration + 1) / env.end_iteration)
 

@@ -1,19 +1,17 @@
 """What every classifier promises, and the checks that all of them share."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firstlight._types import Progress
 from firstlight.errors import DataError, LeakageError, NotFittedError
 from firstlight.taxonomy import CLASSES, class_index
 
-__all__ = ["Classifier", "Report", "Validation", "to_all_classes"]
-
-#: Called with a stage's name and the fraction of it that is done.
-Report = Callable[[str, float], None]
+__all__ = ["Classifier", "Validation", "to_all_classes"]
 
 
 class Validation(NamedTuple):
@@ -66,7 +64,7 @@ class Classifier(Protocol):
         validation: Validation | tuple[NDArray[Any] | None, ...] | None = None,
         seed: int = 0,
         jobs: int = 1,
-        progress: Report | None = None,
+        progress: Progress | None = None,
     ) -> Self:
         """Train on rows.
 

@@ -5,7 +5,7 @@ it (the message says why), 2 the command was misspelt, 130 interrupted.
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal, Optional
@@ -14,12 +14,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from firstlight._types import Progress
 from firstlight._version import __version__
 from firstlight.errors import DataError, FirstlightError
 
 __all__ = ["app", "console", "main", "make_folder", "progress", "run"]
 
-Report = Callable[[str, float], None]
 
 console = Console(stderr=True)
 app = typer.Typer(
@@ -84,12 +84,13 @@ def make_folder(out: Path) -> None:
 
 
 @contextmanager
-def progress() -> Iterator[Report]:
+def progress() -> Iterator[Progress]:
     """Show one bar a stage; a stage is named by its first report."""
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as bars:
+    with Bars(*columns, console=console) as bars:
         tasks: dict[str, TaskID] = {}
 
         def report(stage: str, fraction: float) -> None:

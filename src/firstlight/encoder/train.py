@@ -9,7 +9,7 @@ import csv
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from firstlight._types import Progress
 from firstlight.bands import N_BANDS
 from firstlight.encoder import running
 from firstlight.encoder.augment import augment
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HISTORY_COLUMNS", "active_latents", "train_encoder"]
 
-Progress = Callable[[str, float], None]
 
 HISTORY_FILE = "history.csv"
 CHECKPOINT_FILE = "checkpoint.safetensors"

@@ -8,7 +8,7 @@ that has never seen it, at every phase of `firstlight.metrics.PHASES`.
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from firstlight._types import Progress
 from firstlight._version import __version__
 from firstlight.data import Truth
 from firstlight.errors import DataError
@@ -30,8 +31,6 @@ from firstlight.settings import to_table
 from firstlight.splits import Fold, check_disjoint, check_near_duplicates, hash_split, stratified_folds
 
 __all__ = ["code_digest", "evaluate_predictions", "predict_phases", "run_crossval", "run_holdout"]
-
-Report = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,7 +67,7 @@ def predict_phases(
     *,
     phases: tuple[float, ...] = PHASES,
     jobs: int | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Predictions]:
     """Classify every object as it stood at several days since its trigger.
 
@@ -107,7 +106,7 @@ def run_holdout(
     redshift: RedshiftMode = "photo",
     seed: int = 0,
     jobs: int | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train on the fixed 60 % / 20 % split, score on the other 20 %, write a report.
 
@@ -172,7 +171,7 @@ def run_crossval(
     redshift: RedshiftMode = "photo",
     seed: int = 0,
     jobs: int = 1,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Cross-validate a whole pipeline over objects and write a report.
 
@@ -221,7 +220,7 @@ def run_crossval(
     if jobs > 1:
         told = progress or (lambda stage, fraction: None)
         by_name = {task.name: task for task in tasks}
-        for _ in side_by_side(_run_in_process, by_name, jobs, report=lambda _, *said: told(*said)):
+        for _ in side_by_side(_run_in_process, by_name, jobs, progress=lambda _, *said: told(*said)):
             pass
     else:
         for task in tasks:
@@ -243,7 +242,7 @@ def evaluate_predictions(
     bundle: Path | None = None,
     redshift: RedshiftMode = "photo",
     jobs: int | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Score predictions against the truth and write ``metrics.json`` and ``report.html``.
 
@@ -320,7 +319,7 @@ _REDSHIFT: Mapping[str, str] = {
 }
 
 
-def _run(task: _Task, progress: Report | None) -> None:
+def _run(task: _Task, progress: Progress | None) -> None:
     """Train and score one task, unless its result is already there."""
     done = task.folder / "done.json"
     fingerprint = task.fingerprint  # hashes every light curve: once is enough
@@ -356,7 +355,7 @@ def _run(task: _Task, progress: Report | None) -> None:
     done.write_text(json.dumps({"fingerprint": fingerprint, "seconds": seconds}))
 
 
-def _run_in_process(task: _Task, report: Report) -> None:
+def _run_in_process(task: _Task, report: Progress) -> None:
     _run(task, report)
 
 

@@ -13,7 +13,7 @@ among the rows that `tune` gets, and are scored once, after the choice (law 2).
 import fcntl
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,17 +24,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from firstlight._types import Progress, no_progress
 from firstlight._version import __version__
 from firstlight.classify import SeedBooster, SeedBoosterConfig, to_all_classes
 from firstlight.errors import DataError, MissingExtraError, SettingsError
 from firstlight.metrics.compare import object_losses
-from firstlight.parallel import side_by_side, silent
+from firstlight.parallel import side_by_side
 from firstlight.settings import to_table
 from firstlight.splits import Fold, check_disjoint, stratified_folds
 
 __all__ = ["LOGARITHMIC", "PARAMETERS", "TuneConfig", "TuneRows", "Tuning", "fit_rows", "need_optuna", "tune"]
 
-Report = Callable[[str, float], None]
 
 #: What is tuned, as the paper has it -> its name in words.
 PARAMETERS: Mapping[str, str] = MappingProxyType(
@@ -184,7 +184,7 @@ def tune(
     *,
     seed: int = 0,
     jobs: int = 1,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Tuning:
     """Run a study until it has so many trials, or read it if it has.
 
@@ -221,7 +221,7 @@ def tune(
     config = config or TuneConfig()
     config.check()
     task = _make_task(rows, path, config, base or SeedBoosterConfig(), seed)
-    report = progress or silent
+    report = progress or no_progress
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone(path), _as_data_error(path), _study(task) as study:
         for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
@@ -342,7 +342,7 @@ def _run(task: _Task, study: Any, tickets: range, jobs: int) -> Iterator[None]:
             yield
         return
     items = {str(ticket): ticket for ticket in tickets}
-    for _ in side_by_side(_work, items, jobs, prepare=_settle, given=(task,)):
+    for _ in side_by_side(_work, items, jobs, initializer=_settle, initargs=(task,)):
         yield
 
 
@@ -352,7 +352,7 @@ def _settle(task: _Task) -> None:
     _worker.append((task, study))
 
 
-def _work(ticket: int, report: Report) -> None:
+def _work(ticket: int, report: Progress) -> None:
     _one_trial(*_worker[0], ticket)
 
 

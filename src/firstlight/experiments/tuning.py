@@ -1,7 +1,6 @@
 """Tune a preset's classifier on the learning objects of the hash hold-out, score it once on the others."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from firstlight._types import Progress, no_progress
 from firstlight._version import __version__
 from firstlight.classify import SeedBoosterConfig, to_all_classes
 from firstlight.encoder import train_encoder
@@ -26,7 +26,6 @@ from firstlight.experiments.study import (
 from firstlight.files import replacing
 from firstlight.lightcurves import LightCurves, RedshiftMode
 from firstlight.metrics.compare import N_RESAMPLES, compare
-from firstlight.parallel import silent
 from firstlight.pipeline import PipelineConfig
 from firstlight.pipeline.training import make_copies, usable_objects
 from firstlight.preprocess import preprocess
@@ -35,8 +34,6 @@ from firstlight.splits import check_disjoint, check_near_duplicates, hash_split,
 from firstlight.taxonomy import CLASSES
 
 __all__ = ["check_tunable", "run_tuning"]
-
-Report = Callable[[str, float], None]
 
 
 def run_tuning(
@@ -49,7 +46,7 @@ def run_tuning(
     redshift: RedshiftMode = "photo",
     seed: int = 0,
     jobs: int = 1,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train the encoder, tune the classifier on inner folds, score it once on the hash hold-out.
 
@@ -96,7 +93,7 @@ def run_tuning(
     settings = settings or TuneConfig()
     settings.check()
     check_tunable(config)
-    report = progress or silent
+    report = progress or no_progress
     train, held, test = _learn(curves, labels, config, out, redshift, seed, report)
     base = config.classifier.seed_booster
     learn = TuneRows.concatenate([train, held])
@@ -164,7 +161,7 @@ def _learn(
     out: Path,
     redshift: RedshiftMode,
     seed: int,
-    report: Report,
+    report: Progress,
 ) -> tuple[TuneRows, TuneRows, TuneRows]:
     """Rows to train on, to stop early by, and to test on, by an encoder that never saw the last."""
     fold = hash_split(curves.object_id)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from firstlight._types import Progress, no_progress
 from firstlight.anomaly import AnomalyScorer, Evidence
 from firstlight.classify import (
     CLASSIFIERS,
@@ -34,7 +35,6 @@ from firstlight.errors import BundleError, NotFittedError
 from firstlight.features import Templates, extract
 from firstlight.lightcurves import LightCurves, RedshiftMode
 from firstlight.online import Arrivals, Logs, ObjectStates, Parts, Update, update
-from firstlight.parallel import silent
 from firstlight.pipeline.bundle import find_bundle, open_bundle, write_bundle
 from firstlight.pipeline.config import PipelineConfig, load_preset
 from firstlight.pipeline.training import (
@@ -52,7 +52,6 @@ from firstlight.taxonomy import CLASSES
 
 __all__ = ["Pipeline"]
 
-Report = Callable[[str, float], None]
 
 BUNDLE_KIND = "firstlight-pipeline"
 CHUNK = 512  # objects a thread takes at a time: enough to amortise calls, few enough to balance
@@ -143,7 +142,7 @@ class Pipeline:
         held_out: NDArray[np.bool_] | None = None,
         jobs: int | None = None,
         workdir: Path | None = None,
-        progress: Report | None = None,
+        progress: Progress | None = None,
     ) -> Self:
         """Train every stage on the given objects.
 
@@ -178,7 +177,7 @@ class Pipeline:
         DataError
             If lengths disagree or fewer than two classes remain.
         """
-        report = progress or silent
+        report = progress or no_progress
         rng = np.random.default_rng(seed)
         labels = np.asarray(labels, dtype=np.str_)
         usable, dropped = usable_objects(curves, labels)
@@ -215,7 +214,7 @@ class Pipeline:
         labels: NDArray[np.str_],
         rng: np.random.Generator,
         jobs: int | None,
-        report: Report,
+        report: Progress,
         stage: str,
     ) -> _Rows:
         """Copies of every object as rows."""
@@ -237,7 +236,9 @@ class Pipeline:
             redshift=copies.curves.redshift,
         )
 
-    def _fit_classifier(self, rows: _Rows, check: _Rows, seed: int, jobs: int | None, report: Report) -> None:
+    def _fit_classifier(
+        self, rows: _Rows, check: _Rows, seed: int, jobs: int | None, report: Progress
+    ) -> None:
         classifier = CLASSIFIERS[self.config.classifier.kind](self.config.classifier)
         self._classifier = classifier.fit(
             rows.X,
@@ -270,7 +271,7 @@ class Pipeline:
     # --- predict ----------------------------------------------------------------
 
     def predict(
-        self, curves: LightCurves, *, jobs: int | None = None, progress: Report | None = None
+        self, curves: LightCurves, *, jobs: int | None = None, progress: Progress | None = None
     ) -> Predictions:
         """Classify every object from the observations given.
 
@@ -296,7 +297,7 @@ class Pipeline:
             If the pipeline was neither fitted nor loaded.
         """
         self._fitted()
-        report = progress or silent
+        report = progress or no_progress
         if self.info.get("redshift") == "none":  # trained blind: a stated redshift would mislead it
             curves = curves.with_redshift("none")
         ready = preprocess(curves, self.config.preprocess)
