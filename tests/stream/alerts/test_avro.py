@@ -303,6 +303,14 @@ def test_a_container_cut_inside_a_block_gives_what_came_before(make_alert: Any) 
     assert [type(item) for item in found] == [Alert, DataError]
 
 
+def test_a_container_goes_on_after_a_block_without_its_marker(make_alert: Any) -> None:
+    head = len(write_container(LSST_SCHEMA, []))
+    one = ContainerCodec().encode(make_alert(3))
+    spoilt = one[:-16] + b"\0" * 16 + one[-16:]  # the marker, but later than the block ends
+    found = list(ContainerCodec().decode_all(spoilt + one[head:]))
+    assert [type(item) for item in found] == [DataError, Alert]
+
+
 def test_skips_come_out_of_containers_too(lsst_latest: Any, make_alert: Any, packet: Any) -> None:
     record = lsst_latest.record(make_alert(3))
     record["diaSource"]["ssObjectId"] = 5

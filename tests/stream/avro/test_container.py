@@ -1,15 +1,35 @@
 """Avro containers: heads, blocks, compression, damage."""
 
-import json
 import zlib
+from io import BytesIO
 
 import pytest
 
 from firstlight.errors import DataError
 from firstlight.stream.avro import container as avro_container
-from firstlight.stream.avro.container import MAGIC, blocks, read_header, write_container
+from firstlight.stream.avro.container import (
+    MAGIC,
+    Block,
+    ContainerReader,
+    IncompleteError,
+    read_header,
+    write_container,
+)
 
 SCHEMA = {"type": "record", "name": "R", "fields": [{"name": "x", "type": "long"}]}
+
+
+def blocks(data: bytes, **how: bool) -> list[Block]:
+    reader, found = ContainerReader(BytesIO(data)), []
+    while (block := reader.read_block(**how)) is not None:  # type: ignore[arg-type]
+        found.append(block)
+    return found
+
+
+def bodies(data: bytes) -> list[tuple[int, bytes]]:
+    found = blocks(data)
+    assert not [block.error for block in found if block.error]
+    return [(block.count, block.body) for block in found]
 
 
 def test_a_container_gives_back_its_schema_and_records() -> None:
@@ -17,34 +37,30 @@ def test_a_container_gives_back_its_schema_and_records() -> None:
     header = read_header(data)
     assert header.schema == SCHEMA
     assert header.codec == "null"
-    assert list(blocks(data, header)) == [(2, b"\x02\x04")]
+    assert bodies(data) == [(2, b"\x02\x04")]
+    reader = ContainerReader(BytesIO(data))
+    block = reader.read_block()
+    assert block is not None
+    assert list(reader.records(block)) == [b"\x02", b"\x04"]
 
 
 def test_an_empty_container_has_no_blocks() -> None:
     data = write_container(SCHEMA, [])
-    assert list(blocks(data, read_header(data))) == []
+    assert blocks(data) == []
 
 
 def test_the_same_records_give_the_same_bytes() -> None:
     assert write_container(SCHEMA, [b"\x02"]) == write_container(SCHEMA, [b"\x02"])
 
 
-def test_the_schema_need_not_be_parsed() -> None:
-    header = read_header(write_container(SCHEMA, []), parse=False)
-    assert header.schema is None
-    assert json.loads(header.schema_text) == SCHEMA
-
-
 def test_fastavro_and_we_read_each_other() -> None:
     fastavro = pytest.importorskip("fastavro")
-    from io import BytesIO
-
     ours = write_container(SCHEMA, [b"\x02", b"\x04"])
     assert list(fastavro.reader(BytesIO(ours))) == [{"x": 1}, {"x": 2}]
     out = BytesIO()
     fastavro.writer(out, SCHEMA, [{"x": 1}, {"x": 2}])
     theirs = out.getvalue()
-    assert list(blocks(theirs, read_header(theirs))) == [(2, b"\x02\x04")]
+    assert bodies(theirs) == [(2, b"\x02\x04")]
 
 
 def head(codec: bytes = b"null", schema: bytes = b'"long"', sync: bytes = b"s" * 16) -> bytes:
@@ -67,37 +83,69 @@ def test_heads_may_state_the_size_of_their_entries() -> None:
     [
         (b"", "not an Avro container"),
         (b"Obj\x02", "not an Avro container"),
-        (MAGIC, "ends inside an integer"),
-        (MAGIC + b"\x80", "ends inside an integer"),
+        (MAGIC[:3], "cut short"),
+        (MAGIC, "cut short"),
+        (MAGIC + b"\x80", "cut short"),
         (MAGIC + b"\xff" * 12, "more than 64 bits"),
-        (MAGIC + b"\x7e" + b"\x00" * 5, "more entries than bytes"),
+        (MAGIC + b"\x7e" + b"\x00" * 5, "cut short"),
         (MAGIC + b"\x02\x05", "bytes announced"),
-        (MAGIC + b"\x02\x7e", "bytes announced"),
-        (head()[:-1], "ends inside its head"),
+        (MAGIC + b"\x02" + b"\xfe" * 5 + b"\x01", "bytes announced"),
+        (MAGIC + b"\x02\x7e", "cut short"),
+        (head()[:-1], "cut short"),
         (head(codec=b"snappy"), "codec 'snappy'"),
         (head(schema=b"{"), "no JSON"),
     ],
 )
-def test_damaged_heads_say_what_is_wrong(data: bytes, why: str) -> None:
-    with pytest.raises(DataError, match=why):
-        read_header(data)
+def test_damaged_heads_name_the_damage(data: bytes, why: str) -> None:
+    with pytest.raises(DataError, match=why) as caught:
+        _ = read_header(data).schema
+    assert isinstance(caught.value, IncompleteError) == (why == "cut short")
 
 
 @pytest.mark.parametrize(
     ("block", "why"),
     [
         (b"\x02\x02\x02" + b"t" * 16, "no sync marker"),
-        (b"\x02\x02\x02" + b"s" * 15, "no sync marker"),
-        (b"\x02\x04\x02", "bytes announced"),
+        (b"\x02\x02\x02" + b"t" * 15, "cut short"),
+        (b"\x02\x04\x02", "cut short"),
+        (b"\x02", "cut short"),
         (b"\x01\x02\x02" + b"s" * 16, "claims -1 records"),
-        (b"\x7e\x02\x02" + b"s" * 16, "claims 63 records"),
-        (b"\x02", "ends inside an integer"),
+        (b"\xff" * 12, "more than 64 bits"),
+        (b"\x7e\x02\x02" + b"s" * 16, "claim to be 63 records"),
     ],
 )
-def test_damaged_blocks_say_what_is_wrong(block: bytes, why: str) -> None:
-    data = head() + block
-    with pytest.raises(DataError, match=why):
-        list(blocks(data, read_header(data)))
+def test_damaged_blocks_name_the_damage_and_the_next_block_is_read(block: bytes, why: str) -> None:
+    bad, *_ = blocks(head() + block)
+    assert why in bad.error
+    assert bad.position == len(head())
+    sound = b"s" * 16 + b"\x02\x02\x08" + b"s" * 16  # a marker, from which reading goes on
+    *damaged, last = blocks(head() + block + sound)
+    assert [b.error != "" for b in damaged] == [True] * len(damaged)
+    assert (last.count, last.body, last.error) == (1, b"\x08", "")
+
+
+def test_a_block_of_a_growing_file_is_waited_for() -> None:
+    file = BytesIO(head() + b"\x02\x02\x08" + b"s" * 15)
+    reader = ContainerReader(file)
+    for _ in range(2):
+        with pytest.raises(IncompleteError):
+            reader.read_block(complete=False)
+    file.seek(0, 2)
+    file.write(b"s")
+    block = reader.read_block(complete=False)
+    assert block is not None
+    assert block.body == b"\x08"
+    assert reader.read_block(complete=False) is None
+
+
+def test_skipped_blocks_are_not_read() -> None:
+    data = head() + b"\x04\x04\x02\x04" + b"s" * 16 + b"\x02\x02\x08" + b"s" * 16
+    reader = ContainerReader(BytesIO(data))
+    first, second = reader.read_block(skip=2), reader.read_block(skip=0)
+    assert first is not None
+    assert second is not None
+    assert (first.count, first.body) == (2, b"")
+    assert second.body == b"\x08"
 
 
 def deflated(body: bytes) -> bytes:
@@ -108,16 +156,16 @@ def deflated(body: bytes) -> bytes:
 def test_deflated_blocks_are_inflated_and_checked() -> None:
     piece = deflated(b"\x02\x04")
     good = head(b"deflate") + b"\x04" + bytes([2 * len(piece)]) + piece + b"s" * 16
-    assert list(blocks(good, read_header(good))) == [(2, b"\x02\x04")]
+    assert bodies(good) == [(2, b"\x02\x04")]
     for bad in (piece[:-1], b"\xff" * len(piece)):
         data = head(b"deflate") + b"\x04" + bytes([2 * len(bad)]) + bad + b"s" * 16
-        with pytest.raises(DataError, match="damaged Avro container"):
-            list(blocks(data, read_header(data)))
+        (block,) = blocks(data)
+        assert "damaged Avro block" in block.error
 
 
 def test_a_block_that_inflates_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(avro_container, "MAX_BLOCK_BYTES", 1000)
     piece = deflated(b"\0" * 5000)
     data = head(b"deflate") + b"\x02" + bytes([2 * len(piece)]) + piece + b"s" * 16
-    with pytest.raises(DataError, match="cut short or larger"):
-        list(blocks(data, read_header(data)))
+    (block,) = blocks(data)
+    assert "hold more than" in block.error

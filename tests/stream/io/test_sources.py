@@ -12,8 +12,7 @@ from tests.stream.conftest import assert_same_alert, build_alert
 from firstlight.errors import BrokerError, DataError, SettingsError
 from firstlight.stream import Alert, ContainerCodec, FinkCodec, JsonLinesCodec, Message
 from firstlight.stream.alerts.write import LSST_SCHEMA
-from firstlight.stream.avro import container_file
-from firstlight.stream.avro.container import read_header, write_container
+from firstlight.stream.avro.container import ContainerReader, read_header, write_container
 from firstlight.stream.io import alert_files
 from firstlight.stream.io.alert_files import read_alerts
 from firstlight.stream.io.growing import Tail
@@ -107,8 +106,8 @@ def test_blocks_that_are_passed_over_are_not_split(tmp_path, monkeypatch):
     path = tmp_path / "a.avro"
     path.write_bytes(container((4, 4, 4)))
     split = []
-    whole = container_file._split
-    monkeypatch.setattr(container_file, "_split", lambda *a: split.append(1) or whole(*a))
+    whole = ContainerReader.records
+    monkeypatch.setattr(ContainerReader, "records", lambda *a: split.append(1) or whole(*a))
     assert [taken.number for taken in read_alerts(path, 9)] == [9, 10, 11]
     assert len(split) == 1
 

@@ -19,7 +19,7 @@ from firstlight.stream.alerts.alert import Alert, Skip
 from firstlight.stream.alerts.layouts import PacketReader
 from firstlight.stream.alerts.schemas import MemorySchemas, SchemaSource, parse_schema_json
 from firstlight.stream.alerts.write import LSST_SCHEMA, LSST_SCHEMA_ID, ZTF_SCHEMA, lsst_record, ztf_record
-from firstlight.stream.avro.container import blocks, read_header, write_container
+from firstlight.stream.avro.container import ContainerReader, write_container
 from firstlight.stream.avro.decode import fastavro_module
 
 __all__ = ["AlertCodec", "ConfluentCodec", "ContainerCodec", "FinkCodec", "Message", "Survey"]
@@ -300,25 +300,23 @@ class ContainerCodec:
         DataError
             If the head is no container's, or its schema no alert's.
         """
-        header = read_header(data, parse=False)
-        reader = self._readers.get(header.schema_text, lambda: read_header(data).schema)
-        remaining = blocks(data, header)
-        number = 0
-        while True:
-            try:
-                count, body = next(remaining)
-            except StopIteration:
-                return
-            except DataError as error:
-                yield error
-                return
+        container = ContainerReader(BytesIO(data))
+        header, number = container.header, 0
+        reader = self._readers.get(header.schema_text, lambda: header.schema)
+        while (block := container.read_block()) is not None:
+            if block.error:
+                yield DataError(block.error)
+                number += block.count
+                continue
             position = 0
-            for i in range(count):
+            for i in range(block.count):
                 number += 1
                 try:
-                    item, position = reader.read(body, position, whole=i == count - 1)
+                    item, position = reader.read(block.body, position, whole=i == block.count - 1)
                 except DataError as error:
-                    yield DataError(f"record {number} of the container ({count - i} lost with it): {error}")
+                    lost = block.count - i
+                    yield DataError(f"record {number} of the container ({lost} lost with it): {error}")
+                    number += lost - 1
                     break
                 yield item
 

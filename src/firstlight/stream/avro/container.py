@@ -1,145 +1,205 @@
 """Avro container files: a schema, then blocks of records between sync markers.
 
-Own code rather than fastavro's, so that the records go to the compiled decoder and every
-length is checked before it is believed. References: Apache Avro 1.11 specification,
-section "Object Container Files".
+One reader serves messages in memory and files that still grow; it checks every length and
+goes on after the next sync marker where a block is damaged. Reference: Apache Avro 1.11
+specification, section "Object Container Files".
 """
 
 import hashlib
+import io
 import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from firstlight.errors import DataError
+from firstlight.stream.avro.decode import SelectiveDecoder
+from firstlight.stream.avro.schema import Selection, without_logical_types
 
-__all__ = ["Header", "blocks", "inflate", "read_header", "write_container"]
+__all__ = ["MAGIC", "Block", "ContainerReader", "Header", "IncompleteError", "read_header", "write_container"]
 
 MAGIC = b"Obj\x01"
 SYNC_BYTES = 16
 MAX_BLOCK_BYTES = 1 << 30  # of one block when inflated; an alert has some 100 kB
+MAX_HEAD_BYTES = 64 << 20  # Rubin's schema has 0.1 MB
+_SCAN_BYTES = 1 << 20
 
 
-@dataclass(frozen=True)
+class IncompleteError(DataError):
+    """The container ends inside its head or a block: it is damaged, or still being written."""
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
-    """Head of a container.
+    """Head of a container: JSON of the schema, codec, sync marker, byte at which the first block begins."""
 
-    Attributes
-    ----------
-    schema : Any
-        Parsed JSON of the schema.
-    schema_text : bytes
-        The JSON itself.
-    codec : str
-        ``null`` or ``deflate``.
-    sync : bytes
-        Marker after every block.
-    end : int
-        Where the first block begins.
-    """
-
-    schema: Any
     schema_text: bytes
     codec: str
     sync: bytes
     end: int
 
+    @property
+    def schema(self) -> Any:
+        """The schema as parsed JSON; DataError if it is no JSON."""
+        try:
+            return json.loads(self.schema_text)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"damaged Avro container: its schema is no JSON: {error}") from error
 
-def read_header(data: bytes, *, parse: bool = True) -> Header:
-    """Read the head of a container.
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block of a container.
+
+    Attributes
+    ----------
+    position : int
+        Byte at which it begins.
+    count : int
+        Number of its records; 1 for a block whose frame is damaged.
+    body : bytes
+        The records, inflated; empty if they were skipped or `error` is set.
+    error : str
+        Reason why the records cannot be read; empty if they can.
+    """
+
+    position: int
+    count: int
+    body: bytes = b""
+    error: str = ""
+
+
+class ContainerReader:
+    """Blocks of a container in a seekable binary file.
 
     Parameters
     ----------
-    data : bytes
-        The container, from its beginning.
-    parse : bool
-        Whether to parse the schema's JSON; otherwise it is None.
-
-    Returns
-    -------
-    Header
-        Schema, codec and marker.
+    file : binary file
+        The container, from its first byte.
 
     Raises
     ------
+    IncompleteError
+        If the file ends inside the head.
     DataError
-        If this is no container, is cut short, or its codec is not one of ours.
+        If the head is damaged or names a codec other than null and deflate.
     """
-    if data[:4] != MAGIC:
-        raise DataError(f"not an Avro container: it begins with {data[:4]!r}, not {MAGIC!r}")
-    position, meta = 4, {}
-    while True:
-        position, count = _varint(data, position)
-        if count == 0:
-            break
-        if count < 0:
-            position, _ = _varint(data, position)
-            count = -count
-        if count > len(data) - position:
-            raise DataError("damaged Avro container: its head has more entries than bytes")
-        for _ in range(count):
-            position, key = _bytes(data, position)
-            position, meta[key] = _bytes(data, position)
-    sync = data[position : position + SYNC_BYTES]
-    if len(sync) < SYNC_BYTES:
-        raise DataError("damaged Avro container: it ends inside its head")
-    codec = meta.get(b"avro.codec", b"null").decode(errors="replace")
-    if codec not in ("null", "deflate"):
-        raise DataError(
-            f"Avro container with codec {codec!r}; firstlight reads null and deflate: write it with one"
-        )
-    text = meta.get(b"avro.schema", b"")
-    try:
-        schema = json.loads(text) if parse else None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"damaged Avro container: its schema is no JSON: {error}") from error
-    return Header(schema, text, codec, sync, position + SYNC_BYTES)
+
+    def __init__(self, file: IO[bytes]) -> None:
+        file.seek(0)
+        self._file = file
+        self.header = _read_head(file)
+        self._position = self.header.end
+        self._walk: SelectiveDecoder | None = None
+
+    def read_block(self, *, skip: int = 0, complete: bool = True) -> Block | None:
+        """The next block, or None at the end of the file.
+
+        Parameters
+        ----------
+        skip : int
+            A block of at most this many records is passed over: its `body` stays empty.
+        complete : bool
+            Whether the file is written to its end. A block that is cut short is damage then.
+
+        Raises
+        ------
+        IncompleteError
+            If the block is cut short and the file is not complete; call again when it has grown.
+        """
+        start = self._position
+        self._file.seek(start)
+        try:
+            return self._frame(start, skip)
+        except IncompleteError as error:
+            if self._file.tell() == start:
+                return None
+            if not complete:
+                self._file.seek(start)
+                raise
+            reason = str(error)
+        except DataError as error:
+            reason = str(error)
+        self._position = self._next_marker(start)
+        return Block(start, 1, error=f"damaged Avro block at byte {start}: {reason}")
+
+    def _frame(self, start: int, skip: int) -> Block:
+        """Read one block; DataError if its frame is damaged, so that nothing shows where it ends."""
+        file = self._file
+        count, size = _read_varint(file), _read_varint(file)
+        if not (0 <= count <= MAX_BLOCK_BYTES and 0 <= size <= MAX_BLOCK_BYTES):
+            raise DataError(f"it claims {count} records in {size} bytes")
+        body_at, body = file.tell(), b""
+        if count <= skip:
+            file.seek(body_at + size)
+        else:
+            body = _read_exactly(file, size)
+        if _read_exactly(file, SYNC_BYTES) != self.header.sync:
+            raise DataError("no sync marker after it")
+        self._position = body_at + size + SYNC_BYTES
+        if count <= skip:
+            return Block(start, count)
+        try:
+            if self.header.codec == "deflate":
+                body = _inflate(body)
+            if count > max(len(body), 1):
+                raise DataError(f"{len(body)} bytes claim to be {count} records")
+        except DataError as error:
+            return Block(start, count, error=f"damaged Avro block at byte {start}: {error}")
+        return Block(start, count, body)
+
+    def _next_marker(self, start: int) -> int:
+        """Byte after the next sync marker; the end of the file if there is none."""
+        self._file.seek(start)
+        window = b""
+        while chunk := self._file.read(_SCAN_BYTES):
+            window = window[-SYNC_BYTES + 1 :] + chunk
+            if (at := window.find(self.header.sync)) >= 0:
+                return self._file.tell() - len(window) + at + SYNC_BYTES
+        return self._file.tell()
+
+    def records(self, block: Block) -> Iterator[bytes | DataError]:
+        """The bytes of each record of a block; a damaged record ends them with an error.
+
+        Raises
+        ------
+        DataError
+            If the container's schema is no Avro schema.
+        """
+        if block.error:
+            yield DataError(block.error)
+            return
+        if self._walk is None:  # only a walk over the bytes finds where a record ends
+            self._walk = SelectiveDecoder(without_logical_types(self.header.schema), Selection())
+        body, start = block.body, 0
+        for i in range(block.count):
+            end = len(body)
+            if i < block.count - 1:  # the decoder of the last record checks where it ends
+                try:
+                    end = self._walk.decode(body, start, whole=False).end
+                except DataError as error:
+                    lost = f"record {i} ({block.count - i} lost with it)"
+                    yield DataError(f"block at byte {block.position}: {lost}: {error}")
+                    return
+            yield body[start:end]
+            start = end
 
 
-def blocks(data: bytes, header: Header) -> Iterator[tuple[int, bytes]]:
-    """The blocks of a container: how many records, and their bytes.
-
-    Parameters
-    ----------
-    data : bytes
-        The whole container.
-    header : Header
-        Its head.
-
-    Yields
-    ------
-    tuple of int and bytes
-        Number of records and the bytes, inflated.
-
-    Raises
-    ------
-    DataError
-        At the first block that is damaged; those before it have been yielded.
-    """
-    position = header.end
-    while position < len(data):
-        position, count = _varint(data, position)
-        position, body = _bytes(data, position)
-        if data[position : position + SYNC_BYTES] != header.sync:
-            raise DataError(f"damaged Avro container: no sync marker at byte {position}")
-        position += SYNC_BYTES
-        if header.codec == "deflate":
-            body = inflate(body)
-        if count < 0 or count > max(len(body), 1):
-            raise DataError(f"damaged Avro container: a block of {len(body)} bytes claims {count} records")
-        yield count, body
+def read_header(data: bytes) -> Header:
+    """Head of a container that begins with these bytes; raises as `ContainerReader`."""
+    return _read_head(io.BytesIO(data))
 
 
 def write_container(schema: Any, records: list[bytes]) -> bytes:
-    """A container of records that are already encoded, in one block, not compressed.
+    """A container with one uncompressed block of encoded records.
 
     Parameters
     ----------
     schema : Any
         Parsed JSON of the schema.
     records : list of bytes
-        Schemaless Avro, one each.
+        Schemaless Avro, one per record.
 
     Returns
     -------
@@ -156,43 +216,65 @@ def write_container(schema: Any, records: list[bytes]) -> bytes:
     return head + _zigzag(len(records)) + _counted(b"".join(records)) + sync
 
 
-def _varint(data: bytes, position: int) -> tuple[int, int]:
+def _read_head(file: IO[bytes]) -> Header:
+    magic = file.read(len(MAGIC))
+    if magic != MAGIC:
+        if magic and MAGIC.startswith(magic):
+            raise IncompleteError("damaged Avro container: it is cut short")
+        raise DataError(f"not an Avro container: it begins with {magic!r}, not {MAGIC!r}")
+    meta: dict[bytes, bytes] = {}
+    try:
+        while count := _read_varint(file):
+            if count < 0:  # then the size of the entries follows
+                _read_varint(file)
+            for _ in range(abs(count)):
+                key = _read_piece(file)
+                meta[key] = _read_piece(file)
+        sync = _read_exactly(file, SYNC_BYTES)
+    except DataError as error:
+        raise type(error)(f"damaged Avro container: in its head, {error}") from error
+    codec = meta.get(b"avro.codec", b"null").decode(errors="replace")
+    if codec not in ("null", "deflate"):
+        raise DataError(
+            f"Avro container with codec {codec!r}; firstlight reads null and deflate: write it with one"
+        )
+    return Header(meta.get(b"avro.schema", b""), codec, sync, file.tell())
+
+
+def _read_exactly(file: IO[bytes], size: int) -> bytes:
+    data = file.read(size)
+    if len(data) < size:
+        raise IncompleteError("it is cut short")
+    return data
+
+
+def _read_piece(file: IO[bytes]) -> bytes:
+    size = _read_varint(file)
+    if not 0 <= size <= MAX_HEAD_BYTES - file.tell():
+        raise DataError(f"{size} bytes announced; a head has at most {MAX_HEAD_BYTES >> 20} MiB")
+    return _read_exactly(file, size)
+
+
+def _read_varint(file: IO[bytes]) -> int:
     bits = shift = 0
-    while True:
-        if position >= len(data):
-            raise DataError("damaged Avro container: it ends inside an integer")
-        byte = data[position]
-        position += 1
+    while shift < 70:
+        byte = _read_exactly(file, 1)[0]
         bits |= (byte & 0x7F) << shift
-        shift += 7
         if byte < 0x80:
-            return position, (bits >> 1) ^ -(bits & 1)
-        if shift >= 70:
-            raise DataError("damaged Avro container: an integer of more than 64 bits")
+            return (bits >> 1) ^ -(bits & 1)
+        shift += 7
+    raise DataError("an integer of more than 64 bits")
 
 
-def _bytes(data: bytes, position: int) -> tuple[int, bytes]:
-    position, size = _varint(data, position)
-    if size < 0 or size > len(data) - position:
-        raise DataError(f"damaged Avro container: {size} bytes announced, {len(data) - position} there")
-    return position + size, data[position : position + size]
-
-
-def inflate(body: bytes) -> bytes:
-    """Inflate a block.
-
-    Raises
-    ------
-    DataError
-        If it is damaged, cut short, or larger than 1 GiB.
-    """
+def _inflate(body: bytes) -> bytes:
+    """Inflate a block; DataError if it is damaged, cut short, or larger than 1 GiB."""
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         out = engine.decompress(body, MAX_BLOCK_BYTES)
     except zlib.error as error:
-        raise DataError(f"damaged Avro container: {error}") from error
+        raise DataError(str(error)) from error
     if not engine.eof:
-        raise DataError("damaged Avro container: a block is cut short or larger than 1 GiB")
+        raise DataError("its compressed bytes are cut short, or hold more than 1 GiB")
     return out
 
 

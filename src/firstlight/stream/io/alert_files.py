@@ -13,9 +13,8 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from firstlight.errors import BrokerError
-from firstlight.stream.avro.container import MAGIC
-from firstlight.stream.avro.container_file import read_container
+from firstlight.errors import BrokerError, DataError
+from firstlight.stream.avro.container import MAGIC, ContainerReader, IncompleteError
 from firstlight.stream.io.growing import Tail, Taken, bad_record, look_again
 
 __all__ = ["read_alerts"]
@@ -86,7 +85,7 @@ def _records(file: Any, path: Path, skip: int, tail: Tail) -> Iterator[Taken | N
         yield None
     first = start.lstrip()[:1]
     if start[:4] == MAGIC:
-        yield from read_container(file, path, skip, tail)
+        yield from _container(file, path, skip, tail)
     elif first == b"[":
         yield from _array(file, path, skip, tail)
     elif first == b"{" and not _begins_document(start):
@@ -95,6 +94,40 @@ def _records(file: Any, path: Path, skip: int, tail: Tail) -> Iterator[Taken | N
         yield from _whole(file, path, skip, tail)
     elif start:  # blank lines, then perhaps JSON
         yield from _lines(file, path, skip, tail)
+
+
+def _container(file: IO[bytes], path: Path, skip: int, tail: Tail) -> Iterator[Taken | None]:
+    """Records of an Avro container.
+
+    A block takes as many numbers as it claims records, also where it is damaged inside; a
+    block whose frame is damaged takes one.
+    """
+    container, number = None, 0
+    while True:
+        try:
+            container = container or ContainerReader(file)
+            block = container.read_block(skip=skip - number, complete=tail.complete)
+            if block is not None and number + block.count > skip:
+                for i, record in enumerate(container.records(block)):
+                    if number + i < skip:
+                        continue
+                    if isinstance(record, DataError):
+                        yield Taken(number + i, b"", None, f"{path}: {record}")
+                    else:
+                        yield Taken(number + i, record, container.header.schema_text)
+        except DataError as error:
+            if tail.complete or not isinstance(error, IncompleteError):
+                yield bad_record(number, tail, f"{path}: {error}")
+                return
+            block = None
+        if block is not None:
+            number += block.count
+            tail.numbers = max(tail.numbers, number)
+        elif tail.complete:
+            return
+        else:
+            look_again(file, path, 0)
+            yield None
 
 
 def _begins_document(start: bytes) -> bool:
