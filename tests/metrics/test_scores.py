@@ -78,7 +78,7 @@ def test_hand_worked_brier_and_ece() -> None:
 
 
 def test_one_confident_error_costs_a_finite_loss() -> None:
-    loss = metrics.log_loss(np.array(["KN"]), np.array([[1.0, 0.0]]), ("SNIa", "KN"))
+    loss = score(np.array(["KN"]), np.array([[1.0, 0.0]]), ("SNIa", "KN"))["log_loss"]
     assert loss == pytest.approx(-math.log(1e-15))
 
 
@@ -124,17 +124,7 @@ def test_scores_agree_with_scikit_learn(forecasts: Forecasts) -> None:
 def test_brier_agrees_with_its_definition(forecasts: Forecasts) -> None:
     labels, proba = forecasts
     truth = (labels[:, None] == np.array(CLASSES)).astype(float)
-    assert metrics.brier(labels, proba, CLASSES) == pytest.approx(((proba - truth) ** 2).sum(axis=1).mean())
-
-
-def test_single_metrics_equal_those_of_score(forecasts: Forecasts) -> None:
-    labels, proba = forecasts
-    result = score(labels, proba, CLASSES)
-    single = ("accuracy", "macro_auc", "micro_auc", "log_loss", "flat_log_loss", "weighted_log_loss")
-    for name in (*single, "brier", "ece", "classwise_ece"):
-        assert getattr(metrics, name)(labels, proba, CLASSES) == pytest.approx(result[name]), name
-    assert metrics.per_class(labels, proba, CLASSES) == result["per_class"]
-    assert metrics.confusion_matrix(labels, proba, CLASSES).tolist() == result["confusion"]["matrix"]
+    assert score(labels, proba, CLASSES)["brier"] == pytest.approx(((proba - truth) ** 2).sum(axis=1).mean())
 
 
 # --- laws ---------------------------------------------------------------------------
@@ -189,8 +179,8 @@ def test_the_prior_is_the_best_constant_forecast(forecasts: Forecasts) -> None:
     prior = (labels[:, None] == np.array(CLASSES)).mean(axis=0)
     other = 0.9 * prior + 0.1 / len(CLASSES)
     n = len(labels)
-    best = metrics.log_loss(labels, np.tile(prior, (n, 1)), CLASSES)
-    assert best < metrics.log_loss(labels, np.tile(other, (n, 1)), CLASSES)
+    best = score(labels, np.tile(prior, (n, 1)), CLASSES)["log_loss"]
+    assert best < score(labels, np.tile(other, (n, 1)), CLASSES)["log_loss"]
 
 
 # --- conventions ----------------------------------------------------------------------
@@ -218,8 +208,8 @@ def test_objects_not_classified_are_counted_and_keep_their_row(forecasts: Foreca
 
 def test_rows_that_nearly_sum_to_one_are_scaled() -> None:
     rough = HAND_PROBA * 1.0004
-    assert metrics.log_loss(HAND_LABELS, rough, HAND_CLASSES) == pytest.approx(
-        metrics.log_loss(HAND_LABELS, HAND_PROBA, HAND_CLASSES)
+    assert score(HAND_LABELS, rough, HAND_CLASSES)["log_loss"] == pytest.approx(
+        score(HAND_LABELS, HAND_PROBA, HAND_CLASSES)["log_loss"]
     )
 
 
@@ -260,7 +250,7 @@ def test_a_mask_of_another_length_is_refused() -> None:
         score(HAND_LABELS, HAND_PROBA, HAND_CLASSES, np.ones(3, bool))
 
 
-def test_metrics_need_no_scikit_learn() -> None:
+def test_importing_metrics_loads_no_scikit_learn() -> None:
     import subprocess
     import sys
 
@@ -276,7 +266,7 @@ def test_metrics_need_no_scikit_learn() -> None:
 
 
 def test_the_weighted_log_loss_of_fourteen_classes_by_hand() -> None:
-    """One object a class, probability 1/2 for TDE and KN, 1/4 for all others."""
+    """One object per class, probability 1/2 for TDE and KN, 1/4 for all others."""
     present = [name for name in CLASSES if name not in ("CaRT", "ILOT", "PISN")]
     own = np.where(np.isin(present, ("TDE", "KN")), 0.5, 0.25)
     proba = np.zeros((14, len(CLASSES)))
@@ -285,8 +275,8 @@ def test_the_weighted_log_loss_of_fourteen_classes_by_hand() -> None:
         proba[row, CLASSES.index(name)] = p
     labels = np.array(present)
     expected = (12 * math.log(4) + 2 * 2 * math.log(2)) / (12 + 2 * 2)
-    assert metrics.weighted_log_loss(labels, proba, CLASSES) == pytest.approx(expected)
-    assert metrics.flat_log_loss(labels, proba, CLASSES) == pytest.approx(
+    assert score(labels, proba, CLASSES)["weighted_log_loss"] == pytest.approx(expected)
+    assert score(labels, proba, CLASSES)["flat_log_loss"] == pytest.approx(
         (12 * math.log(4) + 2 * math.log(2)) / 14
     )
 
@@ -295,10 +285,10 @@ def test_flat_log_loss_ignores_how_many_objects_a_class_has() -> None:
     labels = np.array(["SNIa", "KN"])
     proba = np.array([[0.9, 0.1], [0.6, 0.4]])
     many = np.repeat([0, 1], [99, 1])
-    assert metrics.flat_log_loss(labels[many], proba[many], ("SNIa", "KN")) == pytest.approx(
-        metrics.flat_log_loss(labels, proba, ("SNIa", "KN"))
+    assert score(labels[many], proba[many], ("SNIa", "KN"))["flat_log_loss"] == pytest.approx(
+        score(labels, proba, ("SNIa", "KN"))["flat_log_loss"]
     )
-    assert metrics.log_loss(labels[many], proba[many], ("SNIa", "KN")) < 0.2
+    assert score(labels[many], proba[many], ("SNIa", "KN"))["log_loss"] < 0.2
 
 
 def test_accuracy_flatters_where_macro_f1_does_not() -> None:
@@ -317,8 +307,8 @@ def test_columns_without_an_object_do_not_flatter_the_micro_auc(forecasts: Forec
     present = metrics.present_classes(labels, CLASSES)
     columns = [CLASSES.index(name) for name in present]
     alone = proba[:, columns] / proba[:, columns].sum(axis=1, keepdims=True)
-    ours = metrics.micro_auc(labels, proba, CLASSES)
-    assert ours == pytest.approx(metrics.micro_auc(labels, alone, present), abs=1e-3)
+    ours = score(labels, proba, CLASSES)["micro_auc"]
+    assert ours == pytest.approx(score(labels, alone, present)["micro_auc"], abs=1e-3)
 
 
 def test_sharpening_forecasts_worsens_calibration_and_keeps_ranks(forecasts: Forecasts) -> None:
@@ -338,15 +328,6 @@ def test_repeating_every_object_changes_no_score(forecast: Forecasts, times: int
     often = score(np.repeat(labels, times), np.repeat(proba, times, axis=0), CLASSES)
     for name in METRICS:
         assert once[name] == pytest.approx(often[name], nan_ok=True), name
-
-
-def test_headline_is_what_score_reports(forecasts: Forecasts) -> None:
-    labels, proba = forecasts
-    truth = metrics.truth_index(labels, CLASSES)
-    fast = metrics.headline(truth, proba, metrics.class_weights(CLASSES))
-    full = score(labels, proba, CLASSES)
-    assert list(fast) == list(METRICS)
-    assert fast == pytest.approx({name: full[name] for name in METRICS})
 
 
 def test_ten_thousand_objects_are_scored_in_a_second() -> None:

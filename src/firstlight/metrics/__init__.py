@@ -1,19 +1,17 @@
-"""Metrics with their spread over folds and phases: pure functions of labels and probabilities."""
+"""Scores with their spread over folds and phases: pure functions of labels and probabilities."""
 
 from firstlight.metrics.evaluation import Evaluation, fold_scores, summarise
 from firstlight.metrics.phases import PHASES, Snapshot, phase_name, skill_by_phase
 from firstlight.metrics.scores import METRICS, score
-from firstlight.metrics.summary import check_summary, read_summary, summarise_folds, write_summary
+from firstlight.metrics.summary import summarise_folds, write_summary
 
 __all__ = [
     "METRICS",
     "PHASES",
     "Evaluation",
     "Snapshot",
-    "check_summary",
     "fold_scores",
     "phase_name",
-    "read_summary",
     "score",
     "skill_by_phase",
     "summarise",

@@ -1,7 +1,7 @@
-"""Two forecasts of the same objects: how they differ, and how sure that is.
+"""Paired bootstrap of two forecasts of the same objects.
 
-The objects are resampled with replacement, and both forecasts scored on the same draw
-(paired bootstrap): what both get wrong alike does not widen the spread.
+Objects are resampled with replacement and both forecasts are scored on each resample, so
+errors that they share do not widen the spread of the difference.
 """
 
 from typing import NamedTuple
@@ -10,21 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.errors import DataError
-from firstlight.metrics.scores import SMALLEST_PROBA
+from firstlight.metrics.scores import SMALLEST_PROBA, confusion_matrix, precision_recall_f1
 from firstlight.taxonomy import CLASSES, class_index
 
 __all__ = ["COMPARED", "N_RESAMPLES", "compare", "object_losses"]
 
-#: What `compare` compares.
+#: Scores that `compare` compares.
 COMPARED = ("accuracy", "macro_f1", "log_loss")
 
-N_RESAMPLES = 1000  # draws, unless told otherwise
+N_RESAMPLES = 1000
 
 
 class _Forecast(NamedTuple):
     """The most probable class of each object, and its log-loss [nat]."""
 
-    said: NDArray[np.int64]
+    predicted: NDArray[np.int64]
     loss: NDArray[np.float64]
 
 
@@ -60,7 +60,7 @@ def compare(
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> dict[str, dict[str, float]]:
-    """How two sets of forecasts differ, with the spread of the difference.
+    """Difference between the scores of two forecasts, with its spread.
 
     Parameters
     ----------
@@ -69,15 +69,15 @@ def compare(
     before, after : float64 array, shape (n_objects, 17)
         Probabilities, columns `firstlight.taxonomy.CLASSES`.
     n_resamples : int
-        Draws.
+        Number of resamples.
     seed : int
-        Seed of the draws.
+        Seed of the resampling.
 
     Returns
     -------
     dict of str to dict
         For each of `COMPARED`: ``before``, ``after``, ``difference`` (after - before),
-        ``std``, ``low`` and ``high`` (2.5 and 97.5 % of the draws).
+        ``std``, ``low`` and ``high`` (2.5 and 97.5 % quantiles).
 
     Raises
     ------
@@ -86,8 +86,8 @@ def compare(
 
     Examples
     --------
-    >>> said = np.eye(17)[[0, 0]]
-    >>> compare(np.array(CLASSES[:2]), said, said, n_resamples=10)["accuracy"]["difference"]
+    >>> proba = np.eye(17)[[0, 0]]
+    >>> compare(np.array(CLASSES[:2]), proba, proba, n_resamples=10)["accuracy"]["difference"]
     0.0
     """
     shape = (len(labels), len(CLASSES))
@@ -100,7 +100,7 @@ def compare(
     draws = np.empty((n_resamples, len(COMPARED)))
     for row in draws:
         drawn = rng.integers(0, len(truth), len(truth))
-        first, second = (_scores(truth[drawn], said[drawn], loss[drawn]) for said, loss in forecasts)
+        first, second = (_scores(truth[drawn], f.predicted[drawn], f.loss[drawn]) for f in forecasts)
         row[:] = second - first
     low, high = np.quantile(draws, (0.025, 0.975), axis=0)
     return {
@@ -117,11 +117,9 @@ def compare(
 
 
 def _scores(
-    truth: NDArray[np.int64], said: NDArray[np.int64], loss: NDArray[np.float64]
+    truth: NDArray[np.int64], predicted: NDArray[np.int64], loss: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """`COMPARED`; macro F1 over the classes in the truth."""
-    n = len(CLASSES)
-    hits = np.bincount(truth[truth == said], minlength=n)
-    size = np.bincount(truth, minlength=n)
-    f1 = 2.0 * hits / np.maximum(size + np.bincount(said, minlength=n), 1)
-    return np.array([np.mean(truth == said), f1[size > 0].mean(), loss.mean()])
+    confusion = confusion_matrix(truth, predicted, len(CLASSES))
+    _, _, f1 = precision_recall_f1(confusion)
+    return np.array([np.mean(truth == predicted), f1[confusion.sum(axis=1) > 0].mean(), loss.mean()])

@@ -1,8 +1,7 @@
-"""`Evaluation`: truth and forecasts side by side, and its scores with their spread.
+"""`Evaluation`: true classes and forecasts, and their scores with a spread.
 
-One evaluation serves a cross-validation (every object forecast once, by the fold that
-had not seen it) and a single test set. With folds, the spread is that between folds;
-without, it comes from resampling the objects.
+It serves a cross-validation, where the spread is that between folds, and a single test set,
+where it comes from resampling the objects.
 """
 
 from collections.abc import Mapping
@@ -31,7 +30,7 @@ WHOLE = phase_name(np.inf)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
-    """What was true and what was said, object by object.
+    """True classes and forecasts of the same objects.
 
     Attributes
     ----------
@@ -42,11 +41,11 @@ class Evaluation:
     classified : bool array, shape (n_objects,)
         False for objects that the classifier declined.
     classes : tuple of str
-        Names of the columns of `proba`.
+        Columns of `proba`.
     fold : int64 array, shape (n_objects,), optional
         Test fold of each object; None for a single test set.
     by_phase : mapping of str to Snapshot
-        What was said at earlier phases, by `phase_name`.
+        Forecasts at earlier phases, by `phase_name`.
 
     Raises
     ------
@@ -72,26 +71,26 @@ class Evaluation:
         if self.fold is not None:
             shapes["fold"] = self.fold.shape
         wrong = [name for name, shape in shapes.items() if shape != (n,)]
-        wrong += [f"by_phase[{name!r}]" for name, said in self.by_phase.items() if len(said.proba) != n]
+        wrong += [f"by_phase[{name!r}]" for name, part in self.by_phase.items() if len(part.proba) != n]
         if wrong or not n:
             raise DataError(f"{n} object(s) to evaluate, but {', '.join(wrong) or 'nothing'} of that length")
 
     @property
     def snapshots(self) -> dict[str, Snapshot]:
-        """What was said at each phase, the whole light curve (``all``) last."""
-        early = {name: said for name, said in self.by_phase.items() if name != WHOLE}
+        """Forecasts at each phase; the whole light curve (``all``) comes last."""
+        early = {name: part for name, part in self.by_phase.items() if name != WHOLE}
         return early | {WHOLE: Snapshot(self.proba, self.classified)}
 
     @classmethod
     def from_predictions(
         cls, predictions: Predictions, object_id: NDArray[np.str_], labels: NDArray[np.str_]
     ) -> tuple[Self, tuple[str, ...]]:
-        """Join predictions and truth by name.
+        """Join predictions and truth by object name.
 
         Parameters
         ----------
         predictions : Predictions
-            What the classifier said.
+            Output of the classifier.
         object_id, labels : str arrays, shape (n_true,)
             Names and true classes, in any order.
 
@@ -100,7 +99,7 @@ class Evaluation:
         Evaluation
             The objects that have both, in the order of `predictions`.
         tuple of str
-            What was left out and why, in words for the report.
+            Sentences for the report: how many objects were left out, and why.
 
         Raises
         ------
@@ -126,11 +125,11 @@ class Evaluation:
         outside = found[known & ~scorable]
         names, counts = np.unique(outside, return_counts=True)
         listed = ", ".join(f"{name} {n:,}" for name, n in zip(names, counts, strict=True))
-        silent = len(truth) - int(known.sum())
+        unpredicted = len(truth) - int(known.sum())
         notes = (
             (int((~known).sum()), "predicted object(s) without a true class were left out"),
             (len(outside), f"object(s) of classes that cannot be predicted were left out ({listed})"),
-            (silent, "object(s) of the truth were not predicted and do not count"),
+            (unpredicted, "object(s) of the truth were not predicted and do not count"),
         )
         return evaluation, tuple(f"{n:,} {text}." for n, text in notes if n)
 
@@ -146,14 +145,14 @@ def fold_scores(evaluation: Evaluation) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        As from `metrics.score`, with ``by_phase`` as from `skill_by_phase`, fold by fold.
+        One per fold, as from `metrics.score`, with ``by_phase`` as from `skill_by_phase`.
     """
     fold = np.zeros(len(evaluation.labels)) if evaluation.fold is None else evaluation.fold
     return [_scores(evaluation, np.flatnonzero(fold == k), phases=True) for k in np.unique(fold)]
 
 
 def summarise(evaluation: Evaluation, *, protocol: str, seed: int = 0) -> dict[str, Any]:
-    """Every score with its spread, as `summarise_folds` lays it out.
+    """Every score with its spread, in the layout of `summarise_folds`.
 
     Parameters
     ----------
@@ -161,7 +160,7 @@ def summarise(evaluation: Evaluation, *, protocol: str, seed: int = 0) -> dict[s
         With folds, the spread is the standard deviation between them. Without, it is
         the standard deviation of scores of objects drawn with replacement.
     protocol : str
-        In words: what was trained on what, and tested on what.
+        A sentence on the training and test objects.
     seed : int
         Seed of the resampling.
 
@@ -186,13 +185,15 @@ def summarise(evaluation: Evaluation, *, protocol: str, seed: int = 0) -> dict[s
 def _scores(evaluation: Evaluation, index: NDArray[np.int64], *, phases: bool) -> dict[str, Any]:
     labels = evaluation.labels[index]
     scores = score(labels, evaluation.proba[index], evaluation.classes, evaluation.classified[index])
-    said = {name: part.take(index) for name, part in evaluation.snapshots.items()} if phases else {}
-    return scores | {"by_phase": skill_by_phase(labels, said, evaluation.classes)}
+    snapshots = {name: part.take(index) for name, part in evaluation.snapshots.items()} if phases else {}
+    return scores | {"by_phase": skill_by_phase(labels, snapshots, evaluation.classes)}
 
 
 def _truth_table(object_id: NDArray[np.str_], labels: NDArray[np.str_]) -> dict[str, str]:
     truth: dict[str, str] = {}
     for name, label in zip(object_id.tolist(), labels.tolist(), strict=True):
         if truth.setdefault(name, label) != label:
-            raise DataError(f"object {name!r} is {truth[name]!r} and {label!r} in the truth; it can be one")
+            raise DataError(
+                f"object {name!r} is {truth[name]!r} and {label!r} in the truth; give it one class"
+            )
     return truth

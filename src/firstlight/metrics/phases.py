@@ -1,8 +1,8 @@
-"""Skill against days since the trigger: how early the classifier knows.
+"""Scores as a function of days since the trigger.
 
-Whole light curves flatter a classifier that is meant for tonight's alerts, and the
-easy split between galactic and extragalactic flatters it again. So every score is
-taken at fixed phases, for all objects and for the extragalactic ones alone.
+Scores of whole light curves flatter a classifier for tonight's alerts, and so does the easy
+split between galactic and extragalactic. So every score is taken at fixed phases, for all
+objects and for the extragalactic ones alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.errors import DataError
-from firstlight.metrics.scores import METRICS, score
+from firstlight.metrics.scores import align, class_weights, headline
 from firstlight.taxonomy import GALACTIC
 
 __all__ = ["PHASES", "SELECTIONS", "Snapshot", "phase_name", "skill_by_phase"]
@@ -26,7 +26,7 @@ SELECTIONS = ("all", "extragalactic")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """What a classifier said when every light curve was cut at one phase.
+    """Predictions from light curves cut at one phase.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Snapshot:
     classified: NDArray[np.bool_]
 
     def take(self, index: NDArray[np.int64]) -> "Snapshot":
-        """The same for some objects."""
+        """The snapshot of the objects at these positions."""
         return Snapshot(self.proba[index], self.classified[index])
 
 
@@ -60,15 +60,14 @@ def skill_by_phase(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Score every phase, for all objects and for the extragalactic ones.
 
-    Extragalactic scores keep the probabilities as they are: mistaking a supernova for a
-    star is an error there, too.
+    A supernova classified as a star is an error in both: probabilities are not renormalised.
 
     Parameters
     ----------
     labels : str array, shape (n_objects,)
         True classes.
     snapshots : mapping of str to Snapshot
-        What was said at each phase, by `phase_name`.
+        Predictions at each phase, by `phase_name`.
     classes : sequence of str
         Names of the probability columns.
 
@@ -76,7 +75,7 @@ def skill_by_phase(
     -------
     dict
         Phase -> selection (of `SELECTIONS`; left out where it has no object) -> each of
-        `METRICS`, ``n`` and ``n_not_classified``.
+        `firstlight.metrics.METRICS`, ``n`` and ``n_not_classified``.
 
     Raises
     ------
@@ -95,10 +94,9 @@ def skill_by_phase(
         for selection, index in chosen.items():
             if not len(index):
                 continue
-            part = snapshot.take(index)
-            scores = score(labels[index], part.proba, classes, part.classified)
-            table[phase][selection] = {name: scores[name] for name in METRICS} | {
-                "n": scores["n_objects"],
-                "n_not_classified": scores["n_not_classified"],
+            truth, proba = align(labels[index], snapshot.proba[index], classes)
+            table[phase][selection] = headline(truth, proba, class_weights(classes)) | {
+                "n": len(index),
+                "n_not_classified": int(np.sum(~snapshot.classified[index])),
             }
     return table

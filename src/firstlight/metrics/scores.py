@@ -1,17 +1,16 @@
-"""How good probabilities are: pure functions of truth and forecast.
+"""Scores of probabilities: pure functions of true classes and forecasts.
 
-Every function takes ``labels`` (true classes), ``proba`` (one row an object, one column
-a class) and ``classes`` (the names of the columns). Conventions, which the report
-repeats in words:
+Arguments are ``labels`` (true classes), ``proba`` (one row per object, one column per class)
+and ``classes`` (names of the columns). Conventions, which the report repeats:
 
 - The predicted class is the most probable one; a tie goes to the first column.
 - Macro averages run over the classes that occur in the truth, no others. A class that
   is never predicted has precision 0.
 - AUC is one class against the rest, ties counted one half; the micro average pools all
   (object, class) pairs of the classes in the truth.
-- Logarithms see probabilities clipped at 1e-15, after rows are scaled to sum to one.
-- An object that was not classified counts with the row it has, which by protocol is
-  the prior: silence earns what the prior earns, and is counted in ``n_not_classified``.
+- Log-losses clip probabilities at 1e-15, after rows are scaled to sum to one.
+- An object that was not classified stays in every score with the prior as its row, and
+  is counted in ``n_not_classified``.
 """
 
 from collections.abc import Sequence
@@ -21,33 +20,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.errors import DataError, UnknownClassError
-from firstlight.metrics.operating import average_precision, completeness_at_purity, roc_auc
-from firstlight.metrics.reliability import N_BINS, calibration_error
+from firstlight.metrics.curves import (
+    average_precision,
+    calibration_error,
+    completeness_at_purity,
+    precision_recall_curve,
+    roc_auc,
+)
 from firstlight.taxonomy import PLASTICC_WEIGHT
 
 __all__ = [
     "CLASS_METRICS",
     "METRICS",
-    "accuracy",
-    "brier",
-    "classwise_ece",
+    "align",
+    "class_weights",
     "confusion_matrix",
-    "ece",
-    "flat_log_loss",
     "headline",
-    "log_loss",
-    "macro_auc",
-    "micro_auc",
-    "per_class",
+    "precision_recall_f1",
     "present_classes",
     "score",
     "truth_index",
-    "weighted_log_loss",
 ]
 
 SMALLEST_PROBA = 1e-15  # as in the PLAsTiCC challenge, so that one confident error is finite
 SUM_TOLERANCE = 1e-3  # rows written with six digits sum to one within 1e-5
-WANTED_PURITY = 0.95  # of the sample that `completeness_at_95_purity` asks for
+WANTED_PURITY = 0.95  # of `completeness_at_95_purity`
 
 #: Scores of a whole set, in the order of every table.
 METRICS = (
@@ -118,7 +115,7 @@ def score(
     >>> result["accuracy"], result["per_class"]["KN"]["recall"]
     (0.5, 0.0)
     """
-    truth, proba = _aligned(labels, proba, classes)
+    truth, proba = align(labels, proba, classes)
     if classified is None:
         classified = np.ones(len(truth), dtype=bool)
     if classified.shape != truth.shape:
@@ -126,33 +123,23 @@ def score(
     result: dict[str, Any] = {"n_objects": len(truth), "n_not_classified": int(np.sum(~classified))}
     result |= headline(truth, proba, class_weights(classes))
     result["per_class"] = _per_class(truth, proba, classes)
-    result["confusion"] = {
-        "classes": list(classes),
-        "matrix": _confusion(truth, proba.argmax(axis=1), len(classes)).tolist(),
-    }
+    confusion = confusion_matrix(truth, proba.argmax(axis=1), len(classes))
+    result["confusion"] = {"classes": list(classes), "matrix": confusion.tolist()}
     return result
 
 
 def headline(truth: NDArray[np.int64], proba: FloatArray, weights: FloatArray) -> dict[str, float]:
-    """All of `METRICS`, from checked input: for resampling, where checking each time would cost.
+    """All of `METRICS` from the output of `align` and `class_weights`; fast enough for resampling.
 
-    Parameters
-    ----------
-    truth : int64 array, shape (n_objects,)
-        Column of each object's true class, as from `truth_index`.
-    proba : float64 array, shape (n_objects, n_classes)
-        Forecast probabilities, rows summing to one.
-    weights : float64 array, shape (n_classes,)
-        Weight of each class in the weighted log-loss.
-
-    Returns
-    -------
-    dict of str to float
-        Keys and order of `METRICS`.
+    Macro and flat averages run over the classes in the truth. ``flat_log_loss`` is the
+    "flat-weighted" metric of Boone 2019 (doi:10.3847/1538-3881/ab5182), ``weighted_log_loss`` that of
+    the PLAsTiCC challenge (Malz et al. 2019, doi:10.3847/1538-3881/ab3a2f; TDE and KN count twice;
+    its 15th class, "none of these", does not occur), both in nat. ``brier`` (0 to 2) sums over
+    classes; ``classwise_ece`` is from Kull et al. 2019 (arXiv:1910.12656).
     """
     present = np.unique(truth)
     predicted = proba.argmax(axis=1)
-    precision, recall, f1 = _rates(_confusion(truth, predicted, proba.shape[1]))
+    precision, recall, f1 = precision_recall_f1(confusion_matrix(truth, predicted, proba.shape[1]))
     loss = _losses(truth, proba)
     own = _class_means(loss, truth, proba.shape[1])[present]
     return {
@@ -170,149 +157,6 @@ def headline(truth: NDArray[np.int64], proba: FloatArray, weights: FloatArray) -
         "ece": calibration_error(predicted == truth, proba.max(axis=1)),
         "classwise_ece": _mean([calibration_error(truth == k, proba[:, k]) for k in present]),
     }
-
-
-# --- the single metrics ---------------------------------------------------------
-
-
-def accuracy(labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[str]) -> float:
-    """Share of objects whose most probable class is the true one; arguments as for `score`.
-
-    Examples
-    --------
-    >>> accuracy(np.array(["KN", "KN"]), np.array([[0.2, 0.8], [0.7, 0.3]]), ("SNIa", "KN"))
-    0.5
-    """
-    truth, proba = _aligned(labels, proba, classes)
-    return float(np.mean(proba.argmax(axis=1) == truth))
-
-
-def macro_auc(labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[str]) -> float:
-    """Mean one-vs-rest AUC of the classes in the truth; NaN if there is only one.
-
-    Arguments as for `score`.
-    """
-    truth, proba = _aligned(labels, proba, classes)
-    return _mean([roc_auc(truth == k, proba[:, k]) for k in np.unique(truth)])
-
-
-def micro_auc(labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[str]) -> float:
-    """AUC of all (object, class) pairs together, over the classes in the truth.
-
-    Arguments as for `score`. Absent classes are left out because their columns of
-    near-zero probabilities would flatter the score.
-    """
-    truth, proba = _aligned(labels, proba, classes)
-    present = np.unique(truth)
-    return roc_auc((truth[:, None] == present).ravel(), proba[:, present].ravel())
-
-
-def log_loss(labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[str]) -> float:
-    """Mean over objects of minus the logarithm of the true class's probability [nat].
-
-    Arguments as for `score`.
-
-    Examples
-    --------
-    >>> round(log_loss(np.array(["KN"]), np.array([[0.5, 0.5]]), ("SNIa", "KN")), 4)
-    0.6931
-    """
-    truth, proba = _aligned(labels, proba, classes)
-    return float(_losses(truth, proba).mean())
-
-
-def flat_log_loss(labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[str]) -> float:
-    """Mean over the classes in the truth of each class's mean log-loss [nat].
-
-    Arguments as for `score`.
-
-    References
-    ----------
-    Boone 2019, AJ 158, 257, doi:10.3847/1538-3881/ab5182 (its "flat-weighted" metric)
-    """
-    truth, proba = _aligned(labels, proba, classes)
-    own = _class_means(_losses(truth, proba), truth, proba.shape[1])
-    return float(own[np.unique(truth)].mean())
-
-
-def weighted_log_loss(labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[str]) -> float:
-    """The PLAsTiCC challenge's metric: class-mean log-losses, TDE and KN counted twice [nat].
-
-    Arguments as for `score`. The challenge's 15th class, "none of these", is not asked for.
-
-    References
-    ----------
-    Malz et al. 2019, AJ 158, 171, doi:10.3847/1538-3881/ab3a2f
-    """
-    truth, proba = _aligned(labels, proba, classes)
-    present = np.unique(truth)
-    own = _class_means(_losses(truth, proba), truth, proba.shape[1])
-    return float(np.average(own[present], weights=class_weights(classes)[present]))
-
-
-def brier(labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[str]) -> float:
-    """Mean squared distance between forecast and truth, summed over classes: 0 to 2.
-
-    Arguments as for `score`.
-
-    References
-    ----------
-    Brier 1950, MWR 78, 1, doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2
-    """
-    return _brier(*_aligned(labels, proba, classes))
-
-
-def ece(labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[str], n_bins: int = N_BINS) -> float:
-    """Expected calibration error of the most probable class; other arguments as for `score`."""
-    truth, proba = _aligned(labels, proba, classes)
-    return calibration_error(proba.argmax(axis=1) == truth, proba.max(axis=1), n_bins)
-
-
-def classwise_ece(
-    labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[str], n_bins: int = N_BINS
-) -> float:
-    """Expected calibration error of each class's column, averaged over the classes in the truth.
-
-    Other arguments as for `score`.
-
-    References
-    ----------
-    Kull et al. 2019, NeurIPS, arXiv:1910.12656
-    """
-    truth, proba = _aligned(labels, proba, classes)
-    return _mean([calibration_error(truth == k, proba[:, k], n_bins) for k in np.unique(truth)])
-
-
-def confusion_matrix(
-    labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[str]
-) -> NDArray[np.int64]:
-    """Count objects by true class (rows) and most probable class (columns).
-
-    Arguments as for `score`.
-
-    Returns
-    -------
-    int64 array, shape (n_classes, n_classes)
-        Sums to the number of objects.
-    """
-    truth, proba = _aligned(labels, proba, classes)
-    return _confusion(truth, proba.argmax(axis=1), len(classes))
-
-
-def per_class(
-    labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[str]
-) -> dict[str, dict[str, float]]:
-    """Score each class in the truth against the rest.
-
-    Precision is also known as purity, recall as completeness. Arguments as for `score`.
-
-    Returns
-    -------
-    dict
-        Class -> each of `CLASS_METRICS`, and ``n``, the number of its objects.
-    """
-    truth, proba = _aligned(labels, proba, classes)
-    return _per_class(truth, proba, classes)
 
 
 def present_classes(labels: NDArray[np.str_], classes: Sequence[str]) -> tuple[str, ...]:
@@ -358,13 +202,13 @@ def truth_index(labels: NDArray[np.str_], classes: Sequence[str]) -> NDArray[np.
     return lookup[inverse] if len(names) else np.empty(0, dtype=np.int64)
 
 
-# --- from indices ---------------------------------------------------------------
-
-
-def _aligned(
+def align(
     labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[str]
 ) -> tuple[NDArray[np.int64], FloatArray]:
-    """Truth as columns, probabilities scaled to sum to one; DataError if that cannot be."""
+    """Column of each true class, and the probabilities scaled to sum to one per row.
+
+    Raises `UnknownClassError` and `DataError` as `score` does.
+    """
     labels = np.asarray(labels, dtype=np.str_)
     proba = np.asarray(proba, dtype=np.float64)
     if proba.shape != (len(labels), len(classes)):
@@ -388,31 +232,40 @@ def _aligned(
 def _per_class(
     truth: NDArray[np.int64], proba: FloatArray, classes: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    precision, recall, f1 = _rates(_confusion(truth, proba.argmax(axis=1), len(classes)))
+    """`CLASS_METRICS` and ``n`` of each class in the truth."""
+    confusion = confusion_matrix(truth, proba.argmax(axis=1), len(classes))
+    precision, recall, f1 = precision_recall_f1(confusion)
     loss = _class_means(_losses(truth, proba), truth, len(classes))
     table: dict[str, dict[str, float]] = {}
     for k in np.unique(truth):
         is_member, own = truth == k, proba[:, k]
+        curve = precision_recall_curve(is_member, own)
         table[classes[k]] = {
             "n": int(is_member.sum()),
             "precision": float(precision[k]),
             "recall": float(recall[k]),
             "f1": float(f1[k]),
             "auc": roc_auc(is_member, own),
-            "average_precision": average_precision(is_member, own),
-            "completeness_at_95_purity": completeness_at_purity(is_member, own, WANTED_PURITY),
+            "average_precision": average_precision(curve),
+            "completeness_at_95_purity": completeness_at_purity(curve, WANTED_PURITY),
             "log_loss": float(loss[k]),
         }
     return table
 
 
-def _confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:
+def confusion_matrix(
+    truth: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int
+) -> NDArray[np.int64]:
+    """Objects per true class (row) and predicted class (column).
+
+    scikit-learn's takes 50 times as long, which resampling would feel.
+    """
     cells = np.bincount(truth * n_classes + predicted, minlength=n_classes * n_classes)
     return cells.reshape(n_classes, n_classes).astype(np.int64)
 
 
-def _rates(confusion: NDArray[np.int64]) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Precision, recall and F1 of every class; 0 where the denominator is."""
+def precision_recall_f1(confusion: NDArray[np.int64]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Precision, recall and F1 of every class; 0 where the denominator is 0."""
     hit = np.diagonal(confusion).astype(np.float64)
     called, true = confusion.sum(axis=0), confusion.sum(axis=1)
     return (
@@ -424,7 +277,7 @@ def _rates(confusion: NDArray[np.int64]) -> tuple[FloatArray, FloatArray, FloatA
 
 def _losses(truth: NDArray[np.int64], proba: FloatArray) -> FloatArray:
     own = proba[np.arange(len(truth)), truth]
-    return 0.0 - np.log(np.clip(own, SMALLEST_PROBA, 1.0))  # so that certainty costs 0, not -0
+    return 0.0 - np.log(np.clip(own, SMALLEST_PROBA, 1.0))  # certainty costs 0, not -0
 
 
 def _class_means(values: FloatArray, truth: NDArray[np.int64], n_classes: int) -> FloatArray:

@@ -1,7 +1,6 @@
-"""The result of an evaluation as one JSON document: every number with its spread.
+"""Scores of folds or of one test set as one JSON document, every number with its spread.
 
-The layout is stable: results of different presets and versions are compared by it, and
-``metrics.json`` of every report has it.
+The layout is stable; ``metrics.json`` beside every report has it.
 """
 
 import json
@@ -18,7 +17,7 @@ from firstlight.files import replacing
 from firstlight.metrics.phases import SELECTIONS
 from firstlight.metrics.scores import CLASS_METRICS, METRICS
 
-__all__ = ["check_summary", "plain_summary", "read_summary", "summarise_folds", "write_summary"]
+__all__ = ["plain_summary", "summarise_folds", "write_summary"]
 
 Scores = Mapping[str, Any]
 
@@ -26,7 +25,7 @@ Scores = Mapping[str, Any]
 def summarise_folds(
     folds: Sequence[Scores], *, protocol: str, resamples: Sequence[Scores] | None = None
 ) -> dict[str, Any]:
-    """Join the scores of several folds into means with their spread.
+    """Mean and spread of the scores of several folds.
 
     Parameters
     ----------
@@ -34,16 +33,16 @@ def summarise_folds(
         As from `metrics.score`, each with an optional ``by_phase`` as from
         `phases.skill_by_phase`.
     protocol : str
-        In words: what was trained on what, and tested on what.
+        A sentence on the training and test objects.
     resamples : sequence of mapping, optional
-        The same for objects drawn with replacement: the source of the spread where
-        there is but one fold.
+        The same for objects drawn with replacement; the source of the spread where
+        there is only one fold.
 
     Returns
     -------
     dict
         - each of `METRICS`: ``{"mean", "std", "folds"}``; ``std`` is the sample standard
-          deviation between folds (or resamples), NaN if there is nothing to take it from;
+          deviation between folds (or resamples), NaN if there are fewer than two;
         - ``n_objects``, ``n_not_classified``, ``n_folds``, ``protocol``, ``spread``, ``version``;
         - ``per_class``: class -> each of `CLASS_METRICS`: ``{"mean", "std"}``, and ``n``. A fold
           without the class does not count;
@@ -83,12 +82,12 @@ def summarise_folds(
 
 
 def plain_summary(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The summary as its JSON is read back: NaN is None, floats keep six decimals."""
+    """The summary in JSON types: NaN becomes None, floats are rounded to six decimals."""
     return {str(key): _plain(value) for key, value in summary.items()}
 
 
 def write_summary(summary: Mapping[str, Any], path: str | Path) -> None:
-    """Write a summary as JSON, atomically; NaN becomes null, floats keep six decimals.
+    """Write a summary as JSON, atomically; NaN becomes null, floats are rounded to six decimals.
 
     Raises
     ------
@@ -98,70 +97,6 @@ def write_summary(summary: Mapping[str, Any], path: str | Path) -> None:
     with replacing(path) as partial:
         text = json.dumps(plain_summary(summary), indent=1, allow_nan=False, ensure_ascii=False)
         partial.write_text(text + "\n", encoding="utf-8")
-
-
-def read_summary(path: str | Path) -> dict[str, Any]:
-    """Read and check what `write_summary` wrote.
-
-    Raises
-    ------
-    DataError
-        If the file is absent, is not JSON, or lacks a part of the layout.
-    """
-    try:
-        summary = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read the results {path}: {error}") from error
-    try:
-        check_summary(summary)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
-    return dict(summary)
-
-
-def check_summary(summary: Any) -> None:
-    """Refuse a document without the layout of `summarise_folds`.
-
-    Raises
-    ------
-    DataError
-        Naming the first part that is missing or of the wrong kind.
-    """
-    kinds = {"version": str, "protocol": str, "spread": str, "n_objects": int, "n_folds": int}
-    kinds |= {"n_not_classified": int, "per_class": dict, "by_phase": dict, "confusion": dict}
-    if not isinstance(summary, dict):
-        raise DataError("results must be a JSON object")
-    for name, kind in kinds.items():
-        if not isinstance(summary.get(name), kind):
-            raise DataError(f"results: {name!r} must be {kind.__name__}, is {summary.get(name)!r}")
-    for name in METRICS:
-        _check_value(summary, name, name, summary["n_folds"])
-    for label, table in summary["per_class"].items():
-        for name in CLASS_METRICS:
-            _check_value(table, name, f"per_class.{label}.{name}", None)
-    for phase, selections in summary["by_phase"].items():
-        for selection, table in selections.items():
-            for name in METRICS:
-                _check_value(table, name, f"by_phase.{phase}.{selection}.{name}", summary["n_folds"])
-
-
-# --- private --------------------------------------------------------------------
-
-
-def _check_value(table: Mapping[str, Any], name: str, place: str, n_folds: int | None) -> None:
-    value = table.get(name)
-    good = isinstance(value, dict) and all(_is_number(value.get(key, "")) for key in ("mean", "std"))
-    if good and isinstance(value, dict) and n_folds is not None:
-        folds = value.get("folds")
-        good = isinstance(folds, list) and len(folds) <= n_folds and all(map(_is_number, folds))
-    if not good:
-        raise DataError(
-            f"results: {place!r} must hold mean, std{' and folds' if n_folds else ''}, is {value!r}"
-        )
-
-
-def _is_number(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _spread_in_words(n_folds: int, resamples: Sequence[Scores] | None) -> str:
@@ -175,7 +110,7 @@ def _spread_in_words(n_folds: int, resamples: Sequence[Scores] | None) -> str:
 def _with_folds(
     folds: Sequence[Scores], spread_of: Sequence[Scores], place: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Mean, spread and values of the number that lies at `place` in each fold's table."""
+    """Mean, spread and values per fold of the number at `place` in each fold's table."""
     values = _at(folds, place)
     return {"mean": _mean(values), "std": _std(_at(spread_of, place)), "folds": values}
 
@@ -238,7 +173,7 @@ def _std(values: Sequence[float]) -> float:
 
 
 def _plain(value: Any) -> Any:
-    """The same with numpy unpacked, NaN as None, and no more digits than mean something."""
+    """The value in JSON types: no numpy, NaN as None, six decimals."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | np.ndarray):

@@ -13,15 +13,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from firstlight.metrics.operating import (
+from firstlight.metrics.curves import (
+    N_BINS,
     OperatingCurve,
+    Reliability,
     average_precision,
     precision_recall_curve,
+    reliability,
     roc_auc,
     roc_curve,
     thin,
 )
-from firstlight.metrics.reliability import N_BINS, Reliability, reliability
 from firstlight.metrics.scores import present_classes, truth_index
 from firstlight.report.style import (
     ACCENT,
@@ -254,12 +256,17 @@ def precision_recall(labels: NDArray[np.str_], proba: FloatArray, classes: Seque
     figure, panels = panel_grid(len(present), 5, 1.5)
     for name, panel in zip(present, panels, strict=True):
         k = list(classes).index(name)
-        curve = _from_first_threshold(precision_recall_curve(truth == k, proba[:, k]))
+        whole = precision_recall_curve(truth == k, proba[:, k])
+        curve = _from_first_threshold(whole)
         panel.plot(curve.x, curve.y, color=CLASS_COLOUR.get(name, MAIN), lw=1.8)
         panel.axhline(float(np.mean(truth == k)), color=INK, lw=0.8, ls=":")
         panel.set_title(name, loc="left", pad=3)
-        area = average_precision(truth == k, proba[:, k])
-        panel.text(0.04, 0.08, f"AP {area:.3f}\nn {int((truth == k).sum()):,}", **_corner(panel, "left"))
+        panel.text(
+            0.04,
+            0.08,
+            f"AP {average_precision(whole):.3f}\nn {int((truth == k).sum()):,}",
+            **_corner(panel, "left"),
+        )
         panel.set_xlim(0, 1.02)
         panel.set_ylim(0, 1.03)
         panel.grid()
@@ -316,11 +323,11 @@ def reliability_diagram(
 
 def _reliability_panel(panel: Axes, bins: Reliability, colour: str, text: str) -> None:
     filled = bins.n > 0
-    promised, observed, n = bins.promised[filled], bins.observed[filled], bins.n[filled]
+    forecast, observed, n = bins.forecast[filled], bins.observed[filled], bins.n[filled]
     low, high = _wilson(observed, n)
     panel.plot([0, 1], [0, 1], color=INK, lw=0.8, ls=":")
-    panel.vlines(promised, low, high, color=colour, lw=1.0)
-    panel.plot(promised, observed, color=colour, marker="o", lw=1.0)
+    panel.vlines(forecast, low, high, color=colour, lw=1.0)
+    panel.plot(forecast, observed, color=colour, marker="o", lw=1.0)
     text += f"\n{int(bins.n.sum()):,} forecasts"
     panel.text(0.04, 0.96, text, transform=panel.transAxes, va="top")
     panel.set_xlim(0, 1)

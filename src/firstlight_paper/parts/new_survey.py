@@ -19,7 +19,7 @@ from firstlight.data import Snpcc
 from firstlight.experiments.crossval import predict_phases
 from firstlight.lightcurves import LightCurves
 from firstlight.metrics import PHASES, phase_name, score
-from firstlight.metrics.operating import roc_auc
+from firstlight.metrics.curves import roc_auc
 from firstlight.pipeline import Pipeline
 from firstlight.pipeline.training import class_frequencies
 from firstlight.taxonomy import CLASSES, class_index

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from firstlight.classify import LightGBMBooster, LightGBMConfig, to_all_classes
 from firstlight.lightcurves import RedshiftMode
 from firstlight.metrics import PHASES, phase_name
-from firstlight.metrics.operating import roc_auc
+from firstlight.metrics.curves import roc_auc
 from firstlight.predictions import Predictions
 from firstlight.splits import check_disjoint
 from firstlight.taxonomy import CLASSES

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.classify import SeedBooster, SeedBoosterConfig, oversample, to_all_classes
-from firstlight.metrics.operating import roc_auc, roc_curve
+from firstlight.metrics.curves import roc_auc, roc_curve
 from firstlight.metrics.scores import present_classes, truth_index
 from firstlight.taxonomy import CLASSES
 from firstlight_paper.booster import PLAIN, fold_proba

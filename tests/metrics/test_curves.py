@@ -4,11 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from firstlight.metrics.operating import (
+from firstlight.metrics.curves import (
+    N_BINS,
     OperatingCurve,
     average_precision,
+    calibration_error,
     completeness_at_purity,
     precision_recall_curve,
+    reliability,
     roc_auc,
     roc_curve,
     thin,
@@ -56,14 +59,11 @@ def test_auc_of_reversed_scores_is_the_complement(problem: tuple[list[bool], lis
 
 
 @given(problems)
-def test_roc_curve_agrees_with_scikit_learn(problem: tuple[list[bool], list[int]]) -> None:
+def test_the_area_under_the_roc_curve_is_the_auc(problem: tuple[list[bool], list[int]]) -> None:
     members, scores = np.array(problem[0]), np.array(problem[1], dtype=float)
     if members.all() or not members.any():
         return
     curve = roc_curve(members, scores)
-    x, y, _ = reference.roc_curve(members, scores, drop_intermediate=False)
-    np.testing.assert_allclose(curve.x, x)
-    np.testing.assert_allclose(curve.y, y)
     assert np.trapezoid(curve.y, curve.x) == pytest.approx(roc_auc(members, scores))
 
 
@@ -88,21 +88,20 @@ def test_precision_recall_curve_by_hand() -> None:
 def test_average_precision_agrees_with_scikit_learn(problem: tuple[list[bool], list[int]]) -> None:
     members, scores = np.array(problem[0]), np.array(problem[1], dtype=float)
     if members.any():
-        assert average_precision(members, scores) == pytest.approx(
+        assert average_precision(precision_recall_curve(members, scores)) == pytest.approx(
             reference.average_precision_score(members, scores)
         )
-    else:
-        assert np.isnan(average_precision(members, scores))
 
 
 def test_completeness_at_purity_takes_the_loosest_threshold_that_is_pure_enough() -> None:
-    assert completeness_at_purity(MEMBERS, SCORES, 0.75) == 1.0
-    assert completeness_at_purity(MEMBERS, SCORES, 0.9) == pytest.approx(1 / 3)
+    curve = precision_recall_curve(MEMBERS, SCORES)
+    assert completeness_at_purity(curve, 0.75) == 1.0
+    assert completeness_at_purity(curve, 0.9) == pytest.approx(1 / 3)
 
 
 def test_completeness_is_zero_where_no_threshold_is_pure_enough() -> None:
-    assert completeness_at_purity(np.array([False, True]), np.array([1.0, 0.0]), 0.9) == 0.0
-    assert np.isnan(completeness_at_purity(np.zeros(2, bool), np.zeros(2), 0.9))
+    curve = precision_recall_curve(np.array([False, True]), np.array([1.0, 0.0]))
+    assert completeness_at_purity(curve, 0.9) == 0.0
 
 
 def test_thin_keeps_short_curves_as_they_are() -> None:
@@ -127,3 +126,53 @@ def test_thin_keeps_ends_and_shape() -> None:
 def test_thin_survives_a_curve_that_does_not_move() -> None:
     flat = OperatingCurve(np.zeros(50), np.zeros(50), np.zeros(50))
     assert len(thin(flat, 5).x) >= 2
+
+
+# --- reliability ---------------------------------------------------------------------
+
+
+def test_calibrated_forecasts_have_no_error() -> None:
+    happened = np.repeat([True, False], [80, 20])
+    assert calibration_error(happened, np.full(100, 0.8)) == pytest.approx(0.0)
+
+
+def test_error_is_the_gap_weighted_by_numbers() -> None:
+    # 3 forecasts of 0.9 of which 1 happened, 1 forecast of 0.2 that did not.
+    happened = np.array([True, False, False, False])
+    probability = np.array([0.9, 0.9, 0.9, 0.2])
+    expected = 3 / 4 * (0.9 - 1 / 3) + 1 / 4 * 0.2
+    assert calibration_error(happened, probability) == pytest.approx(expected)
+
+
+def test_gaps_of_different_bins_do_not_cancel() -> None:
+    happened = np.array([True, False])
+    assert calibration_error(happened, np.array([0.3, 0.7])) == pytest.approx(0.7)
+    assert calibration_error(happened, np.array([0.5, 0.5])) == pytest.approx(0.0)
+
+
+def test_bins_are_closed_on_the_right_and_take_zero_and_one() -> None:
+    bins = reliability(np.ones(4, bool), np.array([0.0, 0.2, 0.2000001, 1.0]), n_bins=5)
+    assert bins.n.tolist() == [2, 1, 0, 0, 1]
+    assert np.isnan(bins.forecast[2])
+    assert np.isnan(bins.observed[3])
+    np.testing.assert_allclose(bins.edge, [0, 0.2, 0.4, 0.6, 0.8, 1.0])
+
+
+def test_no_forecast_has_no_error() -> None:
+    assert calibration_error(np.zeros(0, bool), np.zeros(0)) == 0.0
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=1, max_size=50), st.integers(1, 20))
+def test_error_is_bounded_and_every_forecast_is_counted(rows: list[tuple[bool, float]], n_bins: int) -> None:
+    happened, probability = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])
+    bins = reliability(happened, probability, n_bins)
+    assert bins.n.sum() == len(rows)
+    assert 0.0 <= bins.error <= 1.0
+
+
+def test_calibrated_forecasts_have_a_small_error() -> None:
+    rng = np.random.default_rng(0)
+    probability = rng.random(50_000)
+    happened = rng.random(50_000) < probability
+    assert calibration_error(happened, probability, N_BINS) < 0.01
+    assert calibration_error(happened, probability**2, N_BINS) > 0.1
