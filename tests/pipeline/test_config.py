@@ -13,6 +13,11 @@ def test_every_shipped_preset_is_valid_and_carries_its_name(name):
     assert load_preset(name).name == name
 
 
+@pytest.mark.parametrize(("alias", "name"), [("paper", "seed"), ("paper-printed", "seed-printed")])
+def test_the_presets_of_the_paper_have_a_second_name(alias, name):
+    assert load_preset(alias) == load_preset(name)
+
+
 def test_the_presets_are_those_documented():
     assert {"default", "seed", "quick"} <= set(preset_names())
 

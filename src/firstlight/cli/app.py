@@ -1,30 +1,31 @@
-"""The application that every command joins: options they share, progress, errors as messages.
+"""The application that every command joins: shared options, progress bars, errors as messages.
 
-Results go to files, messages to stderr. Exit codes: 0 done, 1 firstlight could not do
-it (the message says why), 2 the command was misspelt, 130 interrupted.
+Results go to files, messages to stderr. Exit codes: 0 success, 1 an error that the message
+explains, 2 wrong usage, 130 interrupted.
 """
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from firstlight._types import Progress
 from firstlight._version import __version__
-from firstlight.errors import DataError, FirstlightError
+from firstlight.errors import DataError, FirstlightError, SettingsError
 
-__all__ = ["app", "console", "main", "make_folder", "progress", "run"]
+if TYPE_CHECKING:
+    from firstlight._types import Progress
 
+__all__ = ["app", "check_picture", "console", "main", "make_folder", "progress", "run"]
 
 console = Console(stderr=True)
 app = typer.Typer(
     name="firstlight",
-    help="Classify astronomical transients from their light curves, as the light arrives.",
+    help="Classify astronomical transients from their light curves, in real time.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -35,29 +36,56 @@ INTERRUPTED = 130
 PLASTICC = "plasticc"
 PICTURES = (".png", ".svg", ".pdf")
 
-Preset = Annotated[str, typer.Option(help="default, seed, seed-printed, quick, or a TOML file.")]
-Redshift = Annotated[
-    Literal["photo", "spec", "none"],
-    typer.Option(help="Host redshift the model sees: photometric, spectroscopic where known, or none."),
-]
-Seed = Annotated[int, typer.Option(help="Seed of every random choice; same seed, same numbers.")]
-Jobs = Annotated[Optional[int], typer.Option(min=1, help="Threads; default: all cores.")]  # noqa: UP045
-Metadata = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(help="Metadata CSV beside PLAsTiCC light curves (positions, redshifts)."),
-]
-TruthFile = Annotated[
-    Optional[Path],  # noqa: UP045
+# --- options that several commands share --------------------------------------
+
+Bundle = Annotated[
+    Path | None,
     typer.Option(
-        help="Labels: object_id with target, label or class (CSV or Parquet); default: those of the "
-        "metadata file, of truth.parquet beside the data, or of the fetched set."
+        help="Trained bundle: a folder, or one that ships with firstlight: default (most accurate) or "
+        "fast (constant time per alert). Default: default.",
     ),
 ]
-Objects = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(help="Use only the objects named in this file, one id a line."),
+Data = Annotated[
+    str, typer.Option(help="Light curves: a file, or 'plasticc' for the downloaded PLAsTiCC training set.")
 ]
-Data = Annotated[str, typer.Option(help="Light curves: a file, or 'plasticc' for the fetched training set.")]
+Frequencies = Annotated[
+    Literal["paper"] | None,
+    typer.Option(help="Draw a sample with the paper's class frequencies first. Default: all objects."),
+]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Number of threads. Default: one per core.")]
+KafkaConfig = Annotated[
+    Path | None,
+    typer.Option(help="File of Kafka client settings (SASL, TLS). Secrets are never shown."),
+]
+Metadata = Annotated[
+    Path | None,
+    typer.Option(help="Metadata CSV that belongs to PLAsTiCC light curves (positions, redshifts)."),
+]
+Objects = Annotated[
+    Path | None,
+    typer.Option(help="Use only the objects listed in this text file, one id per line."),
+]
+Preset = Annotated[
+    str,
+    typer.Option(
+        help="Settings: default, fast, quick, seed (also called paper), seed-printed (also called "
+        "paper-printed), or a TOML file."
+    ),
+]
+Redshift = Annotated[
+    Literal["photo", "spec", "none"],
+    typer.Option(help="Host redshift to use: photo (photometric), spec (spectroscopic where known) or none."),
+]
+Seed = Annotated[int, typer.Option(help="Random seed. The same seed gives the same numbers.")]
+TruthFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="True classes: a CSV or Parquet file with the columns object_id and target, label or class. "
+        "Default: those of the metadata file, of truth.parquet beside the data, or of the downloaded set."
+    ),
+]
+
+# --- the application ----------------------------------------------------------
 
 
 def _version(show: bool) -> None:
@@ -72,7 +100,7 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Classify astronomical transients from their light curves, as the light arrives."""
+    """Classify astronomical transients from their light curves, in real time."""
 
 
 def make_folder(out: Path) -> None:
@@ -83,9 +111,15 @@ def make_folder(out: Path) -> None:
         raise DataError(f"cannot make the folder {out}: {error.strerror}") from error
 
 
+def check_picture(path: Path) -> None:
+    """Raise `SettingsError` unless the file's suffix is that of a picture."""
+    if path.suffix.lower() not in PICTURES:
+        raise SettingsError(f"{path}: unknown picture format; use {', '.join(PICTURES)}")
+
+
 @contextmanager
-def progress() -> Iterator[Progress]:
-    """Show one bar a stage; a stage is named by its first report."""
+def progress() -> Iterator["Progress"]:
+    """Show one progress bar per stage; a stage appears with its first report."""
     from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
@@ -94,7 +128,7 @@ def progress() -> Iterator[Progress]:
         tasks: dict[str, TaskID] = {}
 
         def report(stage: str, fraction: float) -> None:
-            name = stage.partition(" epoch ")[0]  # an epoch's losses follow its stage's name
+            name = stage.partition(" epoch ")[0]  # "encoder epoch 3, loss 0.2" belongs to "encoder"
             if name not in tasks:
                 tasks[name] = bars.add_task(name, total=1.0)
             bars.update(tasks[name], completed=fraction, description=stage)
@@ -103,7 +137,7 @@ def progress() -> Iterator[Progress]:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run one command and turn its errors into one message.
+    """Run one command and show its error as one message.
 
     Parameters
     ----------
@@ -113,7 +147,7 @@ def run(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0 done, 1 a `FirstlightError`, 2 misspelt, 130 interrupted.
+        Exit code: 0 success, 1 a `FirstlightError`, 2 wrong usage, 130 interrupted.
     """
     try:
         app(arguments)
@@ -122,7 +156,7 @@ def run(arguments: list[str] | None = None) -> int:
         return 1
     except SystemExit as stop:  # how typer ends, also when interrupted
         if stop.code == INTERRUPTED:
-            console.print("interrupted; the same command resumes where it stopped")
+            console.print("interrupted; run the same command again to resume")
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     return 0
 

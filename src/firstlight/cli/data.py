@@ -1,4 +1,4 @@
-"""Where the commands get light curves and labels: files, or the fetched set."""
+"""Light curves and labels for the commands, from files or the downloaded PLAsTiCC set."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,9 +7,7 @@ from firstlight.cli.app import PLASTICC
 from firstlight.errors import DataError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from firstlight._types import StrArray
     from firstlight.data import RejectLog, Truth
     from firstlight.lightcurves import LightCurves
 
@@ -24,7 +22,7 @@ def read_light_curves(
     zero_point: float | None = None,
     dereddened: bool | None = None,
 ) -> "LightCurves":
-    """Light curves of a file or of the fetched set, of all objects or those of a list."""
+    """Light curves of a file or of the downloaded set; all objects, or those that a file lists."""
     from firstlight.data import load_plasticc, read
 
     if str(source) == PLASTICC:
@@ -36,7 +34,7 @@ def read_light_curves(
 
 def read_labelled(
     data: str, metadata: Path | None, truth: Path | None, objects: Path | None
-) -> tuple["LightCurves", "NDArray[np.str_]"]:
+) -> tuple["LightCurves", "StrArray"]:
     """Light curves and their labels, aligned."""
     from firstlight.data import Truth, load_plasticc
 
@@ -67,13 +65,15 @@ def _only(curves: "LightCurves", objects: Path) -> "LightCurves":
     except OSError as error:
         raise DataError(f"cannot read the list of objects {objects}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{objects}: not a text file; it has one object id a line") from error
+        raise DataError(f"{objects}: not a text file; it must have one object id per line") from error
     named = lines[1:] if lines[:1] == ["object_id"] else lines  # as tables are written
     wanted = np.unique(np.array([name for name in named if name], dtype=np.str_))
     if not len(wanted):
-        raise DataError(f"{objects}: names no object; it has one object id a line")
+        raise DataError(f"{objects}: lists no object; it must have one object id per line")
     known = np.isin(curves.object_id, wanted)
     if known.sum() < len(wanted):
         missing = np.setdiff1d(wanted, curves.object_id)
-        raise DataError(f"{objects}: {len(missing)} object(s) not in the data, the first {str(missing[0])!r}")
+        raise DataError(
+            f"{objects}: {len(missing)} object(s) not in the data; the first is {str(missing[0])!r}"
+        )
     return curves.take(known)

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
-from firstlight.cli.app import PLASTICC, Data, Metadata, Seed, TruthFile, app, console
+from firstlight.cli.app import PLASTICC, Bundle, Data, Metadata, Seed, TruthFile, app, console
 from firstlight.cli.data import read_labelled
 from firstlight.errors import DataError
 
@@ -25,10 +25,7 @@ def demo(
     data: Data = PLASTICC,
     metadata: Metadata = None,
     truth: TruthFile = None,
-    bundle: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Trained bundle; default: the one shipped with firstlight."),
-    ] = None,
+    bundle: Bundle = None,
     seconds: Annotated[float, typer.Option(min=1.0, help="How long to send alerts.")] = 60.0,
     rate: Annotated[float, typer.Option(min=0.1, help="Alerts a second.")] = 100.0,
     packet_kb: Annotated[float, typer.Option(min=0.0, help="Size of a packet: LSST's have 30 to 80.")] = 30.0,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 from rich.markup import escape
 
-from firstlight.cli.app import PICTURES, app, console
+from firstlight.cli.app import app, check_picture, console
 from firstlight.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def rank(
 
     if out is not None:
         check_ranking_output(out)
-    if plot is not None and plot.suffix.lower() not in PICTURES:
-        raise SettingsError(f"{plot}: a picture is {', '.join(PICTURES)}")
+    if plot is not None:
+        check_picture(plot)
     place = find_site(site)
     followup = _followup(want, novelty, limit_mag)
     telescope = ScheduleConfig(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from firstlight.cli.app import PLASTICC, Data, Metadata, Objects, Seed, app, console
+from firstlight.cli.app import PLASTICC, Data, KafkaConfig, Metadata, Objects, Seed, app, console
 from firstlight.cli.data import read_light_curves
 from firstlight.errors import SettingsError
 
@@ -69,10 +69,6 @@ Names = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(help="Number objects whose names are no integers, and write here (CSV) which is which."),
 ]
-KafkaFile = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(help="File of Kafka's own settings (SASL, TLS); its secrets are never shown."),
-]
 SchemaOut = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(help="Folder to write the packets' Avro schema to, for other consumers of the topic."),
@@ -98,7 +94,7 @@ def replay(
     repeat: Repeat = 0.0,
     seed: Seed = 0,
     names: Names = None,
-    kafka_config: KafkaFile = None,
+    kafka_config: KafkaConfig = None,
     schema_out: SchemaOut = None,
 ) -> None:
     """Turn light curves into a time-ordered alert stream in LSST's format: an alert an observation."""

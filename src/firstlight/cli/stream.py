@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
 import typer
 
-from firstlight.cli.app import app, console
+from firstlight.cli.app import Bundle, KafkaConfig, app, console
 from firstlight.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -39,10 +39,6 @@ Source = Annotated[
 ]
 Sink = Annotated[str, typer.Option(help="Results: kafka://HOST:PORT/TOPIC, a file, or - for stdout.")]
 State = Annotated[Path, typer.Option(help="Folder of the state; a worker goes on where it ended.")]
-Bundle = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(help="Trained bundle; default: the one shipped with firstlight."),
-]
 Format = Annotated[
     Literal["auto", "confluent", "container", "fink", "plain", "json", "lasair", "antares"],
     typer.Option(help="Format of the alerts; auto tells it from each message's bytes."),
@@ -61,10 +57,6 @@ DeadLetters = Annotated[
 ]
 Skipped = Annotated[bool, typer.Option("--skipped", help="Put alerts with nothing to classify there, too.")]
 Group = Annotated[str, typer.Option(help="Consumer group; its workers share the topic.")]
-KafkaSettings = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(help="File of Kafka's own settings (SASL, TLS); its secrets are never shown."),
-]
 Batch = Annotated[int, typer.Option(min=1, help="Alerts of a micro-batch at most.")]
 Linger = Annotated[float, typer.Option(min=0.0, help="Longest wait for alerts before looking around (ms).")]
 Forget = Annotated[
@@ -98,7 +90,7 @@ def stream(
     dead_letters: DeadLetters = None,
     skipped: Skipped = False,
     group: Group = "firstlight",
-    kafka_config: KafkaSettings = None,
+    kafka_config: KafkaConfig = None,
     batch: Batch = 512,
     linger_ms: Linger = 50.0,
     forget_days: Forget = 400.0,

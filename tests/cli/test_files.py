@@ -1,0 +1,129 @@
+"""Commands on files, as a user types them, on the real sample with a tiny preset."""
+
+import csv
+import json
+
+import numpy as np
+import pandas as pd
+
+from firstlight.data import write_curves
+from firstlight.predictions import read_predictions
+from firstlight.taxonomy import CLASSES
+
+
+def test_info_describes_a_bundle(firstlight, bundle):
+    text = firstlight("info", bundle).stdout
+    assert "tiny" in text
+    assert "objects per class" in text
+    assert "checksums verified" in text
+    unknown = next(line for line in text.splitlines() if "without training objects" in line)
+    assert "CaRT, ILOT, PISN" in unknown
+    assert "M-dwarf" not in unknown
+
+
+def test_classify_writes_one_row_per_object_with_every_class(predictions, sample):
+    with open(predictions, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["object_id"] for row in rows] == sample.object_id.tolist()
+    assert {f"proba_{name}" for name in CLASSES} | {"status", "class", "anomaly", "n_obs", "phase"} <= set(
+        rows[0]
+    )
+
+
+def test_csv_parquet_and_jsonl_hold_the_same_predictions(firstlight, predictions, bundle, sample, tmp_path):
+    write_curves(sample, tmp_path / "curves.parquet")
+    expected = read_predictions(predictions)
+    for suffix in ("parquet", "jsonl"):
+        out = tmp_path / f"answers.{suffix}"
+        firstlight("classify", tmp_path / "curves.parquet", "--bundle", bundle, "--out", out)
+        np.testing.assert_allclose(read_predictions(out).proba, expected.proba, atol=1e-5)
+
+
+def test_a_foreign_file_may_say_that_its_dust_is_corrected(firstlight, bundle, sample, tmp_path):
+    """Corrected and uncorrected fluxes are different light curves where there is dust."""
+    table = sample.take(np.arange(40)).to_arrow().to_pandas()
+    table["ebv"] = 0.4
+    table.to_parquet(tmp_path / "foreign.parquet")
+    answers = []
+    for flag in ("--dereddened", "--not-dereddened"):
+        out = tmp_path / f"answers{flag}.parquet"
+        firstlight("classify", tmp_path / "foreign.parquet", "--bundle", bundle, flag, "--out", out)
+        answers.append(read_predictions(out).proba)
+    assert np.abs(answers[0] - answers[1]).max() > 1e-3
+
+
+def test_upto_phase_cuts_every_curve(firstlight, bundle, sample, sample_paths, tmp_path):
+    out = tmp_path / "early.parquet"
+    firstlight(
+        *("classify", sample_paths.light_curves, "--metadata", sample_paths.metadata),
+        *("--bundle", bundle, "--upto-phase", 5, "--out", out),
+    )
+    answers = read_predictions(out)
+    assert np.nanmax(answers.phase) <= 5.0
+    assert (answers.n_obs == sample.upto_phase(5.0).n_obs).all()
+
+
+def test_bad_rows_go_to_a_reject_file_and_the_rest_goes_through(firstlight, bundle, sample_paths, tmp_path):
+    rows = pd.read_csv(sample_paths.light_curves)
+    rows.loc[3, "flux"] = np.nan
+    rows.to_csv(tmp_path / "dirty.csv", index=False)
+    out = tmp_path / "answers.csv"
+    done = firstlight(
+        *("classify", tmp_path / "dirty.csv", "--metadata", sample_paths.metadata),
+        *("--bundle", bundle, "--out", out),
+    )
+    assert "set aside" in done.stderr
+    rejects = [json.loads(line) for line in (tmp_path / "answers.csv.rejects.jsonl").read_text().splitlines()]
+    assert len(rejects) == 1
+    assert rejects[0]["object_id"] == str(rows.object_id[3])
+    assert len(read_predictions(out)) == 202
+
+
+def test_errors_are_one_message_and_exit_code_1(firstlight, bundle, sample_paths, tmp_path):
+    done = firstlight(
+        "classify", tmp_path / "absent.csv", "--bundle", bundle, "--out", tmp_path / "x.csv", ok=False
+    )
+    assert done.returncode == 1
+    assert "error:" in done.stderr
+    assert "absent.csv" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = firstlight("classify", sample_paths.light_curves, "--out", tmp_path / "x.doc", ok=False)
+    assert done.returncode == 1
+    assert ".csv" in done.stderr
+
+
+def test_plot_draws_an_object_with_its_probabilities(firstlight, bundle, sample, sample_paths, tmp_path):
+    out = tmp_path / "object.png"
+    firstlight(
+        *(
+            "plot",
+            sample.object_id[0],
+            "--data",
+            sample_paths.light_curves,
+            "--metadata",
+            sample_paths.metadata,
+        ),
+        *("--bundle", bundle, "--out", out),
+    )
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_plot_draws_figure_1(firstlight, sample_paths, tmp_path):
+    out = tmp_path / "figure-1.svg"
+    firstlight(
+        *("plot", "--figure-1", "--data", sample_paths.light_curves, "--metadata", sample_paths.metadata),
+        *("--out", out),
+    )
+    assert "<svg" in out.read_text()
+
+
+def test_a_phase_that_is_no_number_is_refused(firstlight, sample_paths, tmp_path):
+    words = ("classify", sample_paths.light_curves, "--upto-phase", "nan", "--out", tmp_path / "a.csv")
+    assert "not NaN" in firstlight(*words, ok=False).stderr
+
+
+def test_a_picture_of_unknown_kind_is_refused_and_folders_are_made(firstlight, sample_paths, tmp_path):
+    words = ("plot", "--figure-1", "--data", sample_paths.light_curves, "--metadata", sample_paths.metadata)
+    assert "unknown picture format" in firstlight(*words, "--out", tmp_path / "a.xyz", ok=False).stderr
+    firstlight(*words, "--out", tmp_path / "new" / "a.svg")
+    assert (tmp_path / "new" / "a.svg").read_text().startswith("<?xml")
