@@ -88,7 +88,8 @@ def send(pipeline: Pipeline, curves: LightCurves, run: str, rng: np.random.Gener
             known = curves.keep(sent).take(alive)
             batch = pipeline.predict(known, jobs=1)
             state = ObjectStates(states.data[alive]).encoder_state()
-            latents = pipeline._trained_encoder().latents(state, known.redshift, known.redshift_err).mean
+            encoder = pipeline._trained_encoder()
+            latents = encoder.latents_and_context(state, known.redshift, known.redshift_err)[0].mean
             for name, left, right in (
                 ("latents", latents, pipeline.latents(known)),
                 ("probabilities", last[alive], batch.proba),

@@ -21,7 +21,7 @@ def test_the_latent_has_one_to_twenty_five_dimensions(latent):
         VaeConfig(latent=latent)
 
 
-@pytest.mark.parametrize("settings", [{"hidden": 0}, {"flux_floor": 0.0}])
+@pytest.mark.parametrize("settings", [{"hidden": 0}, {"layers": 0}, {"head_width": 0}])
 def test_impossible_networks_are_refused(settings):
     with pytest.raises(SettingsError, match="vae"):
         VaeConfig(**settings)

@@ -1,11 +1,11 @@
-"""The compiled arithmetic against numpy, and its one promise: company makes no difference."""
+"""The compiled arithmetic against numpy; an object's result does not depend on the batch."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.encoder._reference import gru_cell
 
-from firstlight.encoder.encode import gru_cell
 from firstlight.encoder.kernels import dense, gru_step, run_steps, tanh
 
 
@@ -58,7 +58,7 @@ def test_a_step_obeys_the_equations_of_the_cell(n_layers):
     np.testing.assert_allclose(hidden, expected, rtol=0, atol=2e-6)
 
 
-def test_an_object_has_the_same_state_in_any_company():
+def test_an_object_has_the_same_state_in_any_batch():
     _, packed = layers(7, 16, 2)
     values, offsets = draw(60, 7), np.array([0, 11, 11, 34, 60])
     together = np.zeros((4, 2, 16), np.float32)

@@ -107,12 +107,22 @@ def test_empty_sets_are_refused(sample, tiny_config):
 
 
 def test_a_missing_extra_is_named(halves, tiny_config, monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnx", None)
+    monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtraError, match=r"firstlight\[train\]"):
         train_encoder(*halves, tiny_config, 0)
 
 
-def test_importing_the_model_does_not_import_torch():
+def test_without_onnx_the_encoder_has_no_graph(halves, tiny_config, encoder, monkeypatch, tmp_path):
+    assert encoder.graph is not None
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    bare = train_encoder(*halves, tiny_config, seed=1)
+    assert same(bare, encoder)
+    assert bare.graph is None
+    bare.save(tmp_path)
+    assert not (tmp_path / "encoder.onnx").exists()
+
+
+def test_importing_the_encoder_does_not_import_torch():
     code = "import sys, firstlight.encoder; sys.exit('torch' in sys.modules or 'onnx' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -28,7 +28,7 @@ def test_shapes_follow_the_settings(tiny_config, sample):
     assert model.reconstruct(mean).shape == (12, N_TARGETS)
 
 
-def test_the_seed_has_two_layers_of_sixty_four_and_six_latents():
+def test_the_default_has_two_layers_of_sixty_four_and_six_latents():
     model = RnnVae(VaeConfig())
     assert model.encoder.num_layers == 2
     assert model.encoder.hidden_size == 64
@@ -50,13 +50,6 @@ def test_kl_is_the_divergence_from_a_standard_normal(tiny_config, sample):
     posterior = torch.distributions.Normal(mean, torch.exp(0.5 * log_var))
     expected = torch.distributions.kl_divergence(posterior, torch.distributions.Normal(0.0, 1.0))
     torch.testing.assert_close(model.losses(batch).kl, expected.mean(dim=0))
-
-
-def test_free_bits_put_a_floor_under_the_cost(tiny_config, sample):
-    model, batch = make(replace(SMALL, kl_weight=1.0, free_bits=50.0), tiny_config, sample)
-    plain, _ = make(replace(SMALL, kl_weight=0.0), tiny_config, sample)
-    difference = model.losses(batch).total - plain.losses(batch).total
-    torch.testing.assert_close(difference, torch.tensor(300.0))
 
 
 def test_a_fitted_amplitude_never_fits_worse(tiny_config, sample):

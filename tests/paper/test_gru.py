@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.encoder._reference import gru_cell
 
-from firstlight.encoder.encode import gru_cell
 from firstlight_paper.gru import PaperGates, paper_gru_step
 
 

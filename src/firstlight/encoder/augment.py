@@ -1,4 +1,4 @@
-"""Light curves as a stream might have shown them: cut short, thinned, noisier, without redshift."""
+"""Augmentation of the encoder's training set: cut short, thinned, noisier, without redshift."""
 
 import numpy as np
 
@@ -11,21 +11,9 @@ _FIRST_CUT, _LAST_CUT = 0.3, 400.0  # days since trigger; cuts are drawn log-uni
 
 
 def augment(curves: LightCurves, config: TrainConfig, rng: np.random.Generator) -> LightCurves:
-    """Change a random share of the objects; the others stay as they are.
+    """Change a random part of the objects; order and triggers stay.
 
-    Parameters
-    ----------
-    curves : LightCurves
-        Training objects.
-    config : TrainConfig
-        Shares and strengths (`whole`, `cut`, `drop`, `noise`, `hide_redshift`).
-    rng : numpy.random.Generator
-        Source of all randomness.
-
-    Returns
-    -------
-    LightCurves
-        The same objects in the same order. An object never loses its trigger.
+    `config` gives the fractions and strengths: `whole`, `cut`, `drop`, `noise`, `hide_redshift`.
     """
     n = len(curves)
     changed = rng.random(n) >= config.whole

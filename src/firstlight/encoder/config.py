@@ -1,7 +1,8 @@
-"""Settings of the encoder: its input, its network, its training. Free of torch on purpose."""
+"""Settings of the encoder: input, network and training; free of torch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -15,36 +16,35 @@ __all__ = ["EncoderConfig", "TrainConfig", "VaeConfig"]
 class VaeConfig:
     """The network of `vae.RnnVae` and its loss.
 
+    The tuning and the paper set `latent`, `hidden` and `layers`; the study behind decision 0010
+    compares the others.
+
     Attributes
     ----------
     latent : int
-        Dimension of the latent, 1 to 25; the seed settled on 6.
+        Dimension of the latent, 1 to 25; the paper settled on 6.
     hidden, layers : int
         Width and depth of the GRU, in encoder and decoder.
     width : int
-        Width of the two fully connected layers of the encoder.
+        Width of the encoder's two fully connected layers.
     head_width : int
         Width of the reconstruction head's two hidden layers.
     kl_weight : float
         Weight of the KL divergence against mean squared errors of unit variance.
-    kl_warmup : int
-        Epochs over which that weight grows from zero.
-    free_bits : float
-        KL [nat] of each latent that costs nothing.
     curve_weight : float
         Weight of the reconstructed light curve.
     scalar_weight, band_weight, window_weight, shape_weight, redshift_weight, absolute_weight : float
-        Weights of the head's groups: counts and spans, per-band moments, fluxes in
-        windows after trigger and peak, rest-frame shape, redshift and galactic flag,
-        absolute magnitudes. Only their ratios matter.
-    flux_floor : float
-        Model error of the reconstructed light curve, relative to the running peak.
+        Weights of the groups that the head reconstructs: counts and spans, per-band moments, fluxes
+        in windows after trigger and peak, rest-frame shape, redshift and galactic flag, absolute
+        magnitudes. Only their ratios matter.
     amplitude : {"fitted", "latent"}
-        Whether the decoder's amplitude is solved for each object by least squares, so that
-        the latent carries shape only, or must come from the latent too.
+        Whether the decoder's amplitude is a least-squares fit per object, so that the latent carries
+        the shape alone, or comes from the latent.
     decoder_redshift : bool
-        Whether the light-curve decoder is told the redshift, so that the latent need not.
+        Whether the light-curve decoder sees the redshift, so that the latent need not carry it.
     """
+
+    RETIRED: ClassVar[Mapping[str, object]] = {"kl_warmup": 5, "free_bits": 0.0, "flux_floor": 0.1}
 
     latent: int = 6
     hidden: int = 64
@@ -52,8 +52,6 @@ class VaeConfig:
     width: int = 512
     head_width: int = 256
     kl_weight: float = 0.001
-    kl_warmup: int = 5
-    free_bits: float = 0.0
     curve_weight: float = 0.05
     scalar_weight: float = 0.3
     band_weight: float = 1.0
@@ -61,52 +59,51 @@ class VaeConfig:
     shape_weight: float = 20.0
     redshift_weight: float = 1.0
     absolute_weight: float = 1.0
-    flux_floor: float = 0.1
     amplitude: Literal["fitted", "latent"] = "fitted"
     decoder_redshift: bool = True
 
     def __post_init__(self) -> None:
-        """Reject networks that cannot be."""
+        """Check the sizes."""
         if not 1 <= self.latent <= 25:
             raise SettingsError(f"vae.latent = {self.latent}: choose 1 to 25")
         if min(self.hidden, self.layers, self.width, self.head_width) < 1:
             raise SettingsError("vae: hidden, layers, width and head_width must be at least 1")
-        if self.flux_floor <= 0.0:
-            raise SettingsError(f"vae.flux_floor = {self.flux_floor}: must be positive")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How the network is trained.
+    """Optimisation and augmentation.
+
+    Presets differ in `epochs`; the paper's training study sets `patience`, `learning_rate` and
+    `batch`; the augmentation depends on the survey that the encoder is for.
 
     Attributes
     ----------
     epochs : int
         Most epochs; the learning rate falls to a hundredth over them (cosine).
     patience : int
-        Epochs without a better validation loss after which training stops.
+        Training stops after this many epochs without a better validation loss.
     learning_rate : float
         First learning rate of Adam.
-    weight_decay : float
-        Decoupled weight decay.
     batch : int
-        Objects in a batch.
+        Objects per batch.
     whole : float
-        Share of the objects shown whole and as they are; the rest are augmented.
+        Fraction of the objects that are not augmented.
     cut : float
-        Share of the augmented objects that end at a random phase.
+        Fraction of the augmented objects that end at a random phase.
     drop : float
-        Largest share of observations dropped from an augmented object.
+        Largest fraction of observations dropped from an augmented object.
     noise : float
-        Largest added noise of an augmented object, in units of the errors.
+        Largest noise added to an augmented object, in units of the errors.
     hide_redshift : float
-        Share of the augmented objects whose redshift is hidden.
+        Fraction of the augmented objects whose redshift is hidden.
     """
+
+    RETIRED: ClassVar[Mapping[str, object]] = {"weight_decay": 0.0}
 
     epochs: int = 40
     patience: int = 10
     learning_rate: float = 1e-3
-    weight_decay: float = 0.0
     batch: int = 128
     whole: float = 0.5
     cut: float = 0.5
@@ -115,12 +112,12 @@ class TrainConfig:
     hide_redshift: float = 0.15
 
     def __post_init__(self) -> None:
-        """Reject training that cannot run."""
+        """Check counts and fractions."""
         if min(self.epochs, self.patience, self.batch) < 1:
             raise SettingsError("train: epochs, patience and batch must be at least 1")
         for name in ("whole", "cut", "drop", "hide_redshift"):
             if not 0.0 <= getattr(self, name) <= 1.0:
-                raise SettingsError(f"train.{name} = {getattr(self, name)}: a share lies between 0 and 1")
+                raise SettingsError(f"train.{name} = {getattr(self, name)}: choose 0 to 1")
         if self.learning_rate <= 0.0 or self.noise < 0.0:
             raise SettingsError("train: learning_rate must be positive and noise not negative")
 
@@ -132,7 +129,7 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
-    """Everything that defines an encoder.
+    """All settings of an encoder.
 
     Attributes
     ----------

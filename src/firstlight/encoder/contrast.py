@@ -1,8 +1,7 @@
-"""Contrasts: colours, rises and falls, read off the windows of a running summary.
+"""Contrasts: colours, rises and falls, computed from the windows of a running summary.
 
-Boosted trees cut one number at a time and find ratios of two hard to see. These are the
-ratios that tell transients apart, bounded and near zero where nothing is known, at a
-fixed cost an object: they need the summary alone and no look at the history.
+Boosted trees split on one number at a time and do not see ratios of two. These ratios separate transients;
+they are bounded, near zero where nothing is known, and need no look at the history.
 """
 
 from itertools import pairwise
@@ -10,8 +9,8 @@ from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from firstlight._types import Float32Array
 from firstlight.bands import BANDS, N_BANDS
 from firstlight.encoder import running
 
@@ -36,16 +35,14 @@ N_CONTRAST = len(CONTRAST_NAMES)
 
 _SHRINK = 0.09  # squared prior of a window's flux over the peak, as in running.summarise
 
-Floats = NDArray[np.float32]
 
-
-def contrasts(summary: Floats) -> Floats:
+def contrasts(summary: Float32Array) -> Float32Array:
     """Colours and changes between the window fluxes of running summaries.
 
     Parameters
     ----------
     summary : float32 array, shape (n_objects, N_SUMMARY or more)
-        From `running.summarise`; further columns are not looked at.
+        From `running.summarise`; further columns are ignored.
 
     Returns
     -------
@@ -64,7 +61,7 @@ def _fill(summary: Any, out: Any) -> None:
     for i in range(len(summary)):
         for k in range(n_known):
             known = np.float64(summary[i, _FIRST + n_known + k])
-            # the summary shrinks each flux towards zero by its error: undo it
+            # undo the shrinkage of each flux towards zero by its error
             flux[k] = summary[i, _FIRST + k] / known if known > 0.0 else np.nan
             variance[k] = _SHRINK * (1.0 - known) / known if known > 0.0 else np.nan
         at = 0

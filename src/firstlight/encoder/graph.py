@@ -1,31 +1,22 @@
-"""The encoder's recurrent part as an ONNX graph, built by hand from its weights."""
+"""Export of the encoder's recurrent part to ONNX, for use outside firstlight."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+
+from firstlight._types import Float32Array
 
 __all__ = ["build_graph"]
 
 OPSET = 17
 
-Layer = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
+def build_graph(layers: Sequence[Sequence[Float32Array]]) -> bytes:
+    """Serialised ONNX model of stacked GRU layers; needs onnx.
 
-def build_graph(layers: Sequence[Layer]) -> bytes:
-    """Stack ONNX GRU operators.
-
-    Parameters
-    ----------
-    layers : sequence of (w_input, w_hidden, b_input, b_hidden)
-        Weights in torch's gate order (reset, update, candidate).
-
-    Returns
-    -------
-    bytes
-        Serialised model with inputs ``steps`` float32 (time, batch, channels) and
-        ``lengths`` int32 (batch,), and output ``last`` float32 (batch, hidden): the
-        state of the last layer after each object's last step.
+    Each layer is (w_input, w_hidden, b_input, b_hidden) in torch's gate order. The model has inputs
+    ``steps``, float32 (time, batch, channels), and ``lengths``, int32 (batch,), and output ``last``,
+    float32 (batch, hidden): the last layer's state after each object's last step.
     """
     from onnx import TensorProto, checker, helper, numpy_helper
 
@@ -66,7 +57,7 @@ def build_graph(layers: Sequence[Layer]) -> bytes:
     return serialised
 
 
-def _reorder(gates: NDArray[np.float32]) -> NDArray[np.float32]:
+def _reorder(gates: Float32Array) -> Float32Array:
     """Rows from torch's order (reset, update, candidate) to ONNX's (update, reset, candidate)."""
     reset, update, candidate = np.split(gates, 3)
     return np.ascontiguousarray(np.concatenate([update, reset, candidate]))

@@ -1,21 +1,19 @@
-"""The encoder's arithmetic at inference, compiled: every row alone, sums in one fixed order.
+"""The encoder's arithmetic at inference, compiled, with sums in one fixed order per row.
 
-A matrix product of a library groups its sums by the size of the batch, so that an object's
-latents would depend on who came with it. Here they do not, to the last bit: whole curves,
-micro-batches and single observations give the same latents, the trees behind them take
-the same branches, and a stream's records can be repeated byte for byte.
+A library's matrix product groups its sums by the size of the batch. Here whole curves, micro-batches and
+single observations give the same latents to the last bit, so that the trees take the same branches.
 """
 
 from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
+
+from firstlight._types import Float32Array, IntArray
 
 __all__ = ["dense", "gru_step", "read_latents", "run_steps", "tanh"]
 
-Floats = NDArray[np.float32]
-Layers = tuple[tuple[Floats, Floats, Floats, Floats], ...]
+Layers = tuple[tuple[Float32Array, Float32Array, Float32Array, Float32Array], ...]
 
 # Fused multiply-add is allowed everywhere, so a vector's body and its tail round alike;
 # nothing is reordered.
@@ -52,16 +50,10 @@ def tanh(x: Any) -> Any:
 
 
 @njit(cache=True, nogil=True, fastmath=_MATH)
-def dense(x: Floats, weight: Floats, bias: Floats, out: Floats) -> None:
-    """One row through a linear layer: ``out = x @ weight + bias``.
+def dense(x: Float32Array, weight: Float32Array, bias: Float32Array, out: Float32Array) -> None:
+    """One row through a linear layer: ``out = x @ weight + bias``, adding the inputs from first to last.
 
-    Parameters
-    ----------
-    x : float32 array, shape (n_in,)
-    weight : float32 array, shape (n_in, n_out)
-        C-contiguous; the transpose of what torch stores.
-    bias, out : float32 arrays, shape (n_out,)
-        `out` is overwritten; each entry adds the inputs from first to last.
+    `weight`, shape (n_in, n_out), is C-contiguous: the transpose of torch's.
     """
     n_in, n_out = weight.shape
     for j in range(n_out):
@@ -81,7 +73,7 @@ def dense(x: Floats, weight: Floats, bias: Floats, out: Floats) -> None:
 
 
 @njit(cache=True, nogil=True, fastmath=_MATH)
-def _cell(from_input: Floats, from_hidden: Floats, hidden: Floats) -> None:
+def _cell(from_input: Float32Array, from_hidden: Float32Array, hidden: Float32Array) -> None:
     """Gates of one layer; `hidden` is advanced in place."""
     n = len(hidden)
     for j in range(n):
@@ -92,18 +84,11 @@ def _cell(from_input: Floats, from_hidden: Floats, hidden: Floats) -> None:
 
 
 @njit(cache=True, nogil=True, fastmath=_MATH)
-def gru_step(x: Floats, hidden: Floats, layers: Layers, scratch: Floats) -> None:
-    """Advance all layers of one object by one input, in place; the equations are `encode.gru_cell`'s.
+def gru_step(x: Float32Array, hidden: Float32Array, layers: Layers, scratch: Float32Array) -> None:
+    """Advance `hidden`, shape (n_layers, n_hidden), by one input, in place, with torch's GRU equations.
 
-    Parameters
-    ----------
-    x : float32 array, shape (n_inputs,)
-    hidden : float32 array, shape (n_layers, n_hidden)
-        Changed in place.
-    layers : tuple of (input weight, hidden weight, input bias, hidden bias)
-        Of each layer, weights as for `dense` with columns reset, update, candidate.
-    scratch : float32 array, shape (2, 3 n_hidden)
-        Working space.
+    Each layer is (input weight, hidden weight, input bias, hidden bias) as for `dense`, with columns
+    reset, update, candidate; `scratch`, shape (2, 3 n_hidden), is workspace.
     """
     for layer in range(len(layers)):
         w_input, w_hidden, b_input, b_hidden = layers[layer]
@@ -113,18 +98,10 @@ def gru_step(x: Floats, hidden: Floats, layers: Layers, scratch: Floats) -> None
 
 
 @njit(cache=True, nogil=True, fastmath=_MATH)
-def run_steps(values: Floats, offsets: NDArray[np.int64], layers: Layers, hidden: Floats) -> None:
-    """Advance each object through its steps; an object without any gets one of zeros.
+def run_steps(values: Float32Array, offsets: IntArray, layers: Layers, hidden: Float32Array) -> None:
+    """Advance `hidden`, shape (n_objects, n_layers, n_hidden), by each object's steps, in place.
 
-    Parameters
-    ----------
-    values : float32 array, shape (n_steps, n_inputs)
-        Object ``i`` owns ``offsets[i]:offsets[i + 1]``.
-    offsets : int64 array, shape (n_objects + 1,)
-    layers : tuple
-        As for `gru_step`.
-    hidden : float32 array, shape (n_objects, n_layers, n_hidden)
-        Changed in place.
+    Object ``i`` owns the rows ``offsets[i]:offsets[i + 1]`` of `values`; without any it gets one of zeros.
     """
     scratch = np.empty((2, 3 * hidden.shape[2]), np.float32)
     nothing = np.zeros(values.shape[1], np.float32)
@@ -137,29 +114,18 @@ def run_steps(values: Floats, offsets: NDArray[np.int64], layers: Layers, hidden
 
 @njit(cache=True, nogil=True, fastmath=_MATH)
 def read_latents(
-    last: Floats,
-    context: Floats,
-    scale: tuple[Floats, Floats, float],
+    last: Float32Array,
+    context: Float32Array,
+    scale: tuple[Float32Array, Float32Array, float],
     network: Layers,
     windows: tuple[int, int, int],
-    out: tuple[Floats, Floats, Floats],
+    out: tuple[Float32Array, Float32Array, Float32Array],
 ) -> None:
-    """Fully connected layers, latent, and the head's error, a row an object.
+    """Fill the fields of `Latents` from the last layer's GRU states, shape (n_objects, n_hidden).
 
-    Parameters
-    ----------
-    last : float32 array, shape (n_objects, n_hidden)
-        Last GRU state of the last layer.
-    context : float32 array, shape (n_objects, n_context)
-        Running summary and redshift.
-    scale : tuple
-        Mean and standard deviation of the context, and how many of these it may reach.
-    network : tuple of (weight, bias)
-        fc1, fc2, mean, log_var, head1, head2, head3; of the last the columns of the windows.
-    windows : tuple of int
-        First and one past the last context column of the window fluxes; first of their weights.
-    out : tuple of float32 arrays
-        Mean and log variance, shape (n_objects, n_latent), and error, shape (n_objects,).
+    `scale` is mean, standard deviation and clipping limit of the context; `network` is (weight, bias) of
+    fc1, fc2, mean, log_var, head1, head2 and the window columns of head3; `windows` is the first and one
+    past the last context column of the window fluxes, and the first column of their weights.
     """
     mean, log_var, error = out
     n_hidden, n_context = last.shape[1], context.shape[1]
@@ -192,8 +158,10 @@ def read_latents(
 
 
 @njit(cache=True, nogil=True, fastmath=_MATH)
-def _missed(drawn: Floats, scaled: Floats, context: Floats, windows: tuple[int, int, int]) -> Any:
-    """Weighted mean squared error of what the head draws of the window fluxes."""
+def _missed(
+    drawn: Float32Array, scaled: Float32Array, context: Float32Array, windows: tuple[int, int, int]
+) -> Any:
+    """Weighted mean squared error of the window fluxes that the head reconstructs."""
     first, stop, weights = windows
     total, missed = np.float32(1e-6), np.float32(0.0)
     for j in range(stop - first):
@@ -205,12 +173,8 @@ def _missed(drawn: Floats, scaled: Floats, context: Floats, windows: tuple[int, 
 
 
 @njit(cache=True, nogil=True, fastmath=_MATH)
-def _layer(x: Floats, layer: tuple[Floats, Floats], out: Floats, relu: bool) -> None:
-    """A few rows through one layer, from the front of theirs to the front of others.
-
-    The rows share each weight while it is in the nearest cache; every row's own sums are
-    those of `dense`, in the same order.
-    """
+def _layer(x: Float32Array, layer: tuple[Float32Array, Float32Array], out: Float32Array, relu: bool) -> None:
+    """A few rows through one layer, with the sums of `dense`; they share each weight in the first cache."""
     weight, bias = layer
     n_in, n_out = weight.shape
     for i in range(len(x)):

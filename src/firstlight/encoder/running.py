@@ -1,18 +1,13 @@
-"""What is remembered of one light curve: a flat state that each observation advances in O(1).
+"""Running state of one light curve, which each observation advances in O(1).
 
-The batch path (`steps.make_steps`) and the stream advance the *same* compiled kernel,
-so parity between them holds by construction. The state of an object is one float64
-row: scalars, a block for each band, fluxes in windows after the trigger and after
-the running peak, and the accumulators of the time bin that is still open. Nothing in
-it looks ahead; before the first detection the trigger is simply not known yet.
+Batch (`steps.make_steps`) and stream use the same compiled kernel. The state is one float64 row: scalars, a
+block per band, fluxes in windows after the trigger and after the running peak, and sums of the open time bin.
 """
-
-from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from firstlight._types import AnyArray
 from firstlight.bands import BANDS, N_BANDS
 
 __all__ = [
@@ -169,12 +164,10 @@ N_BAND_SUMMARY = len(_BAND_NAMES)
 _N_WINDOWS = N_TRIGGER + N_PEAK
 _WINDOW_OUT = _N_SCALAR_OUT + N_BANDS * N_BAND_SUMMARY
 
-Row = NDArray[Any]
-
 
 @njit(cache=True, nogil=True)
-def clear(state: Row) -> None:
-    """Set one state row to "nothing seen yet"."""
+def clear(state: AnyArray) -> None:
+    """Reset one state row to that of an object without observations."""
     state[:] = 0.0
     state[T_TRIGGER] = np.nan
     state[BIN_END] = -np.inf
@@ -182,8 +175,8 @@ def clear(state: Row) -> None:
 
 
 @njit(cache=True, nogil=True)
-def bin_width(days: float, triggered: bool, bins: Row) -> float:
-    """Width [day] of a bin opened so long after the trigger; `bins` is (before, then edge, width pairs)."""
+def bin_width(days: float, triggered: bool, bins: AnyArray) -> float:
+    """Width [day] of a bin opened `days` after the trigger; `bins` is as for `advance`."""
     if not triggered:
         return bins[0]
     width = bins[1]
@@ -194,7 +187,7 @@ def bin_width(days: float, triggered: bool, bins: Row) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _count(state: Row, mjd: float, detected: bool) -> bool:
+def _count(state: AnyArray, mjd: float, detected: bool) -> bool:
     """Advance times, seasons and counts; return whether this observation is the trigger."""
     if state[N_OBS] == 0:
         state[T_FIRST] = mjd
@@ -220,7 +213,7 @@ def _count(state: Row, mjd: float, detected: bool) -> bool:
 
 @njit(cache=True, nogil=True)
 def _advance_band(
-    state: Row, mjd: float, band: int, flux: float, err: float, seen: bool, scale: float
+    state: AnyArray, mjd: float, band: int, flux: float, err: float, seen: bool, scale: float
 ) -> None:
     """Advance the running moments, extremes and changes of one band."""
     block = state[BAND_BLOCK + band * BAND_SIZE : BAND_BLOCK + (band + 1) * BAND_SIZE]
@@ -266,8 +259,8 @@ def _advance_band(
 
 
 @njit(cache=True, nogil=True)
-def _new_peak(state: Row, mjd: float, band: int) -> None:
-    """Restart the windows after the peak, keeping what other bands just showed."""
+def _new_peak(state: AnyArray, mjd: float, band: int) -> None:
+    """Restart the windows after the peak, keeping the last fluxes of other bands at the same epoch."""
     state[T_PEAK] = mjd
     state[PEAK_BAND] = band
     state[PEAK_BLOCK:BIN_BLOCK] = 0.0
@@ -280,7 +273,7 @@ def _new_peak(state: Row, mjd: float, band: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _advance_windows(state: Row, mjd: float, band: int, flux: float, err: float) -> None:
+def _advance_windows(state: AnyArray, mjd: float, band: int, flux: float, err: float) -> None:
     """Advance the window fluxes after the trigger and after the running peak."""
     weight = 1.0 / (err * err)
     window = 0
@@ -306,35 +299,21 @@ def _advance_windows(state: Row, mjd: float, band: int, flux: float, err: float)
 
 @njit(cache=True, nogil=True)
 def advance(
-    state: Row,
+    state: AnyArray,
     mjd: float,
     band: int,
     flux: float,
     err: float,
     detected: bool,
     scale: float,
-    bins: Row,
-    closed: Row,
+    bins: AnyArray,
+    closed: AnyArray,
 ) -> bool:
-    """Advance one object's state by one observation.
+    """Advance one object's state by one observation [MJD, index, nJy, nJy], in place.
 
-    Parameters
-    ----------
-    state : float64 array, shape (STATE_SIZE,)
-        Changed in place.
-    mjd, band, flux, err, detected : scalars
-        The observation [MJD, index, nJy, nJy].
-    scale : float
-        Softening flux of the asinh [nJy].
-    bins : float64 array
-        Width before the trigger, width after it, then pairs (from this phase on, width) [day].
-    closed : float32 array, shape (N_CHANNELS,)
-        Receives the channels of the bin that this observation closes.
-
-    Returns
-    -------
-    bool
-        Whether a bin was closed, that is, whether `closed` was written.
+    `scale` is the softening flux of the asinh [nJy]; `bins` holds the width before the trigger, the
+    width after it, then pairs (phase, width from there on) [day]. Returns whether the observation
+    closed a bin; then `closed`, float32 (N_CHANNELS,), holds its channels.
     """
     triggered_before = not np.isnan(state[T_TRIGGER])
     opens = mjd >= state[BIN_END] or (detected and not triggered_before)
@@ -368,13 +347,12 @@ def advance(
 
 
 @njit(cache=True, nogil=True)
-def bin_channels(state: Row, scale: float, out: Row) -> None:
+def bin_channels(state: AnyArray, scale: float, out: AnyArray) -> None:
     """Write the channels of the open bin, shape (N_CHANNELS,), float32.
 
-    For each band: asinh flux, flux over the running peak, error in asinh units, whether
-    the band was observed, scatter within the bin; then of the bin: time since the bin
-    before, whether triggered, time since the trigger, time since the first observation,
-    observations, and the fraction of detections.
+    Per band: asinh flux, flux over the running peak, error in asinh units, whether observed, scatter.
+    Then time since the previous bin, whether triggered, time since the trigger, time since the first
+    observation, number of observations, and the fraction of detections.
     """
     out[:] = 0.0
     peak = max(state[PEAK], scale)
@@ -409,7 +387,7 @@ def _signed_log(days: float) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _summarise_scalars(state: Row, scale: float, out: Row) -> None:
+def _summarise_scalars(state: AnyArray, scale: float, out: AnyArray) -> None:
     """Counts, spans and the extremes over all bands."""
     last, triggered = state[T_LAST], not np.isnan(state[T_TRIGGER])
     out[0] = np.log1p(state[N_OBS])
@@ -438,7 +416,7 @@ def _summarise_scalars(state: Row, scale: float, out: Row) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _summarise_band(state: Row, block: Row, scale: float, out: Row) -> None:
+def _summarise_band(state: AnyArray, block: AnyArray, scale: float, out: AnyArray) -> None:
     """Moments, extremes and changes of one band; zeros where it was never observed."""
     n = block[B_N]
     if n == 0.0:
@@ -478,18 +456,11 @@ def _summarise_band(state: Row, block: Row, scale: float, out: Row) -> None:
 
 
 @njit(cache=True, nogil=True)
-def summarise(state: Row, scale: float, out: Row) -> None:
-    """Write the running summary of one state, in the order of SUMMARY_NAMES.
+def summarise(state: AnyArray, scale: float, out: AnyArray) -> None:
+    """Write the running summary of one state, float32 (N_SUMMARY,), in the order of SUMMARY_NAMES.
 
-    Parameters
-    ----------
-    state : float64 array, shape (STATE_SIZE,)
-        Left unchanged.
-    scale : float
-        Softening flux of the asinh [nJy].
-    out : float32 array, shape (N_SUMMARY,)
-        Window fluxes are relative to the running peak and shrunk towards zero by their
-        error; the matching ``_known`` entry is 0 for no information and 1 for certainty.
+    Window fluxes are relative to the running peak and shrunk towards zero by their error; the matching
+    ``_known`` entry is 0 for no information and 1 for certainty.
     """
     out[:] = 0.0
     if state[N_OBS] == 0.0:

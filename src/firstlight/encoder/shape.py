@@ -1,15 +1,12 @@
-"""The shape of a whole light curve at rest: what the autoencoder's head must draw.
+"""Rest-frame shape of a whole light curve: a target of the autoencoder's head in training.
 
-A target of training only. It looks at the whole curve (its peak is the final one), so
-it never enters a model's input; `steps` holds what may.
+It is not causal (it uses the final peak), so it is never an input of a model; `steps` makes the inputs.
 """
-
-from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from firstlight._types import AnyArray, Float32Array
 from firstlight.bands import EFFECTIVE_WAVELENGTH
 from firstlight.encoder.running import PEAK_MARGIN
 from firstlight.lightcurves import LightCurves
@@ -27,27 +24,17 @@ WAVELENGTH_EDGES.setflags(write=False)
 #: Entries of the shape: windows in time by windows in wavelength, flattened.
 N_SHAPE = (len(TIME_EDGES) - 1) * (len(WAVELENGTH_EDGES) - 1)
 
-Column = NDArray[Any]
-
 _PRIOR = 0.3  # relative to the peak: expected size of a window's flux, and what 1 unit of shape is
 _CALIBRATION = 0.02  # relative to the peak; no flux is known better than this
 _LARGEST = 2.0  # relative to the peak
 
 
-def rest_frame_shape(curves: LightCurves) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Average each light curve in windows of rest-frame time and wavelength around its peak.
+def rest_frame_shape(curves: LightCurves) -> tuple[Float32Array, Float32Array]:
+    """Mean flux in windows of rest-frame time and wavelength around the peak, and its weight.
 
-    Parameters
-    ----------
-    curves : LightCurves
-        Whole light curves. An unknown redshift counts as 0.
-
-    Returns
-    -------
-    shape : float32 array, shape (n_objects, N_SHAPE)
-        Flux over peak flux, shrunk towards zero by its error, in units of 0.3.
-    known : float32 array, shape (n_objects, N_SHAPE)
-        0 where a window says nothing (or nothing rose above its noise), 1 for certainty.
+    Both have shape (n_objects, N_SHAPE). Fluxes are relative to the peak, shrunk towards zero by their
+    error, in units of 0.3; the weight is 0 without information and 1 for certainty. An unknown
+    redshift counts as 0.
     """
     redshift = np.maximum(np.nan_to_num(curves.redshift.astype(np.float64), nan=0.0), 0.0)
     shape = np.zeros((len(curves), N_SHAPE), dtype=np.float32)
@@ -68,13 +55,13 @@ def rest_frame_shape(curves: LightCurves) -> tuple[NDArray[np.float32], NDArray[
 
 @njit(cache=True, nogil=True)
 def _average(
-    mjd: Column,
-    wavelength: Column,
-    flux: Column,
-    err: Column,
+    mjd: AnyArray,
+    wavelength: AnyArray,
+    flux: AnyArray,
+    err: AnyArray,
     stretch: float,
-    shape: Column,
-    known: Column,
+    shape: AnyArray,
+    known: AnyArray,
 ) -> None:
     """Fill one object's windows; `stretch` is 1 + z."""
     best = -1

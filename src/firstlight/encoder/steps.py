@@ -1,18 +1,17 @@
-"""Light curves as encoder input: the only place where one becomes the other.
+"""Light curves to encoder input: time bins, a running summary and the host redshift.
 
-Observations are gathered into time bins that are narrow after the trigger and wide
-elsewhere (124 observations become about 30 steps), beside a running summary of the
-whole history and what the host redshift says. Everything is causal: the steps of a
-curve cut at time t are those that a stream would know at t.
+Bins are narrow after the trigger and wide elsewhere (124 observations become about 30 steps). Everything is
+causal: the steps of a curve cut at time t are those that a stream has at t.
 """
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numba import njit
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from firstlight._types import AnyArray, Float32Array, FloatArray, IntArray
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, N_BANDS
 from firstlight.encoder import running
 from firstlight.errors import SettingsError
@@ -31,7 +30,7 @@ __all__ = [
     "target_weights",
 ]
 
-#: What the redshift adds to the summary, in order.
+#: Entries of the context that depend on the host redshift; they follow the summary.
 REDSHIFT_NAMES = (
     "redshift_known",
     "galactic",
@@ -44,11 +43,9 @@ REDSHIFT_NAMES = (
 CONTEXT_NAMES = running.SUMMARY_NAMES + REDSHIFT_NAMES
 N_CONTEXT = len(CONTEXT_NAMES)
 
-#: Columns of the window fluxes in a context, and of how well each is known.
+#: AnyArrays of the window fluxes in a context, and of how well each is known.
 WINDOWS = slice(running.SUMMARY_NAMES.index("trigger0_u"), running.SUMMARY_NAMES.index("trigger0_u_known"))
 WINDOWS_KNOWN = slice(WINDOWS.stop, running.N_SUMMARY)
-
-Column = NDArray[Any]
 
 _PEAK_COLUMN = running.SUMMARY_NAMES.index("peak")
 _HIGH_COLUMNS = np.array([running.SUMMARY_NAMES.index(f"high_{band}") for band in BANDS])
@@ -59,18 +56,18 @@ _FAINT_FLUX = 0.1  # in units of the flux scale; a band that never rose counts a
 
 @dataclass(frozen=True, kw_only=True)
 class StepsConfig:
-    """How observations are gathered into steps.
+    """Time bins of the encoder's input; they depend on a survey's depth and cadence.
 
     Attributes
     ----------
     flux_scale : float
-        Softening flux of the asinh [nJy]; about three times a deep single-visit error.
+        Softening flux of the asinh [nJy]; about three times the error of a deep visit.
     width_before : float
         Width of the bins before the trigger [day].
     width_after : float
         Width right after the trigger [day].
     phases, widths : tuple of float
-        From each phase on [day since trigger], ascending, this width [day].
+        Each phase [day since trigger], ascending, and the width [day] from there on.
     """
 
     flux_scale: float = 250.0
@@ -87,7 +84,7 @@ class StepsConfig:
         if min(numbers) <= 0.0 or list(self.phases) != sorted(self.phases):
             raise SettingsError("steps: flux_scale and widths must be positive, phases ascending")
 
-    def bins(self) -> NDArray[np.float64]:
+    def bins(self) -> FloatArray:
         """Flat form for the kernels: width before, width after, then (phase, width) pairs."""
         pairs = [value for pair in zip(self.phases, self.widths, strict=True) for value in pair]
         return np.array([self.width_before, self.width_after, *pairs], dtype=np.float64)
@@ -95,27 +92,27 @@ class StepsConfig:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Steps:
-    """Encoder input of many objects, ragged.
+    """Encoder input of n objects, ragged.
 
     Attributes
     ----------
     values : float32 array, shape (n_steps, N_CHANNELS)
         Channels of each time bin; object ``i`` owns ``offsets[i]:offsets[i + 1]``.
     offsets : int64 array, shape (n_objects + 1,)
-        Where each object's steps begin.
+        Start of each object's steps.
     summary : float32 array, shape (n_objects, N_SUMMARY)
         Running summary after the last observation (`running.SUMMARY_NAMES`).
     redshift, redshift_err : float32 arrays, shape (n_objects,)
-        Host redshift; 0 states a Milky Way object, NaN unknown.
+        Host redshift; 0 for a Milky Way object, NaN for unknown.
     flux_scale : float
         Softening flux used [nJy].
     """
 
-    values: NDArray[np.float32]
-    offsets: NDArray[np.int64]
-    summary: NDArray[np.float32]
-    redshift: NDArray[np.float32]
-    redshift_err: NDArray[np.float32]
+    values: Float32Array
+    offsets: IntArray
+    summary: Float32Array
+    redshift: Float32Array
+    redshift_err: Float32Array
     flux_scale: float
 
     def __len__(self) -> int:
@@ -123,11 +120,11 @@ class Steps:
         return len(self.offsets) - 1
 
     @property
-    def n_steps(self) -> NDArray[np.int64]:
+    def n_steps(self) -> IntArray:
         """Steps of each object, shape (n_objects,)."""
         return np.diff(self.offsets)
 
-    def context(self) -> NDArray[np.float32]:
+    def context(self) -> Float32Array:
         """Summary and redshift of every object, float32, shape (n_objects, N_CONTEXT)."""
         return make_context(self.summary, self.redshift, self.redshift_err, self.flux_scale)
 
@@ -146,7 +143,7 @@ class Steps:
             flux_scale=self.flux_scale,
         )
 
-    def padded(self) -> NDArray[np.float32]:
+    def padded(self) -> Float32Array:
         """Steps as one array, zeros behind each object's last, shape (n_objects, longest, N_CHANNELS)."""
         counts = self.n_steps
         longest = int(counts.max(initial=1))
@@ -156,19 +153,9 @@ class Steps:
 
 
 def make_steps(curves: LightCurves, config: StepsConfig) -> Steps:
-    """Turn light curves into encoder input.
+    """Turn light curves into encoder input, in the order of `curves`.
 
-    Parameters
-    ----------
-    curves : LightCurves
-        Any number of objects; curves without observations get no step and a zero summary.
-    config : StepsConfig
-        Bins and flux scale.
-
-    Returns
-    -------
-    Steps
-        Ragged steps, summaries and redshifts, in the order of `curves`.
+    A curve without observations gets no step and a summary of zeros.
     """
     bins = config.bins()
     columns = (
@@ -188,7 +175,7 @@ def make_steps(curves: LightCurves, config: StepsConfig) -> Steps:
 
 
 @njit(cache=True, nogil=True)
-def _count_bins(mjd: Column, detected: Column, offsets: Column, bins: Column) -> NDArray[np.int64]:
+def _count_bins(mjd: AnyArray, detected: AnyArray, offsets: AnyArray, bins: AnyArray) -> IntArray:
     """Bins of each object, by the same rule as `running.advance`."""
     counts = np.zeros(len(offsets) - 1, dtype=np.int64)
     for i in range(len(counts)):
@@ -208,19 +195,19 @@ def _count_bins(mjd: Column, detected: Column, offsets: Column, bins: Column) ->
 
 @njit(cache=True, nogil=True)
 def _fill(
-    mjd: Column,
-    band: Column,
-    flux: Column,
-    err: Column,
-    detected: Column,
-    rows: Column,
+    mjd: AnyArray,
+    band: AnyArray,
+    flux: AnyArray,
+    err: AnyArray,
+    detected: AnyArray,
+    rows: AnyArray,
     scale: float,
-    bins: Column,
-    offsets: Column,
-    values: Column,
-    summary: Column,
+    bins: AnyArray,
+    offsets: AnyArray,
+    values: AnyArray,
+    summary: AnyArray,
 ) -> None:
-    """Advance a fresh state through every object; write bins and summary."""
+    """Advance a new state through every object; write bins and summary."""
     state = np.empty(running.STATE_SIZE)
     closed = np.empty(running.N_CHANNELS, dtype=np.float32)
     for i in range(len(rows) - 1):
@@ -236,24 +223,12 @@ def _fill(
 
 
 def make_context(
-    summary: NDArray[np.float32], redshift: ArrayLike, redshift_err: ArrayLike, flux_scale: float
-) -> NDArray[np.float32]:
-    """Put what the redshift says beside the running summary.
+    summary: Float32Array, redshift: ArrayLike, redshift_err: ArrayLike, flux_scale: float
+) -> Float32Array:
+    """Append the entries of REDSHIFT_NAMES to running summaries, float32, shape (n_objects, N_CONTEXT).
 
-    Parameters
-    ----------
-    summary : float32 array, shape (n_objects, N_SUMMARY)
-        From `running.summarise`.
-    redshift, redshift_err : array_like, shape (n_objects,)
-        Host redshift and error; 0 states a Milky Way object, NaN unknown.
-    flux_scale : float
-        Softening flux of the summary's asinh [nJy].
-
-    Returns
-    -------
-    float32 array, shape (n_objects, N_CONTEXT)
-        Brightness enters as -(M + 19), so that brighter is larger; all redshift entries
-        are 0 where the redshift is unknown.
+    A redshift is 0 for a Milky Way object and NaN for unknown; then all its entries are 0. Absolute
+    magnitudes M enter as -(M + 19), so that brighter is larger.
     """
     z = np.asarray(redshift, dtype=np.float64)
     z_err = np.asarray(redshift_err, dtype=np.float64)
@@ -265,10 +240,12 @@ def make_context(
     return context
 
 
-# Compiled, and not by numpy's vector loops, whose logarithms may depend on an array's length:
-# an object's context must not depend on who else is asked about.
+# Compiled, not vectorised: numpy's logarithms may depend on an array's length, and an object's context must
+# not depend on the batch.
 @njit(cache=True, nogil=True)
-def _fill_redshift(context: Column, z: Column, z_err: Column, modulus: Column, flux_scale: float) -> None:
+def _fill_redshift(
+    context: AnyArray, z: AnyArray, z_err: AnyArray, modulus: AnyArray, flux_scale: float
+) -> None:
     """Write the entries of REDSHIFT_NAMES, left 0 where the redshift (NaN) is unknown."""
     for i in range(len(context)):
         if np.isnan(z[i]):
@@ -288,11 +265,10 @@ def _fill_redshift(context: Column, z: Column, z_err: Column, modulus: Column, f
             block[4 + k] = min(max(-(absolute + 19.0), -12.0), 8.0)
 
 
-def target_weights(context: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far each entry of a context is knowledge, from 0 to 1, shape (n_objects, N_CONTEXT).
+def target_weights(context: Float32Array) -> Float32Array:
+    """Weight of each context entry as a target of the head, 0 to 1, shape (n_objects, N_CONTEXT).
 
-    What the reconstruction head must match is weighted by this: an unobserved window, band or
-    redshift says nothing, and the ``_known`` entries themselves are no target.
+    It is 0 for unobserved windows, bands and redshifts, and for the ``_known`` entries themselves.
     """
     weights = np.ones_like(context)
     weights[:, WINDOWS] = context[:, WINDOWS_KNOWN]

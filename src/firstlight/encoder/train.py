@@ -1,31 +1,31 @@
 """Training of the encoder: epochs, early stopping, checkpoints that resume exactly.
 
-All randomness of an epoch follows from (seed, epoch), so a run that was killed and
-resumed from its checkpoint gives the same numbers as one left alone. Needs torch,
-which only this module and `vae` import, and only when training starts.
+All randomness of an epoch follows from (seed, epoch), so a resumed run gives the same numbers as an
+uninterrupted one. Only this module and `vae` import torch, when training starts.
 """
 
 import csv
 import json
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from firstlight._types import Progress
+from firstlight._types import Float32Array, IntArray, Progress, StrArray, no_progress
 from firstlight.bands import N_BANDS
 from firstlight.encoder import running
 from firstlight.encoder.augment import augment
 from firstlight.encoder.config import EncoderConfig, VaeConfig
-from firstlight.encoder.encode import Encoder
+from firstlight.encoder.encode import Encoder, gru_weights
+from firstlight.encoder.graph import build_graph
 from firstlight.encoder.shape import N_SHAPE, rest_frame_shape
 from firstlight.encoder.steps import CONTEXT_NAMES, Steps, make_steps, target_weights
 from firstlight.errors import BundleError, DataError, LeakageError, MissingExtraError
+from firstlight.files import replacing
 from firstlight.lightcurves import LightCurves
 from firstlight.settings import to_table
 
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 __all__ = ["HISTORY_COLUMNS", "active_latents", "train_encoder"]
 
-
 HISTORY_FILE = "history.csv"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 ACTIVE_KL = 0.1  # nat; a latent below this carries nothing
+KL_WARMUP = 5  # epochs over which the weight of the KL divergence grows from zero
 #: Columns of the history that come before the KL of each latent.
 HISTORY_COLUMNS = (
     "epoch",
@@ -54,7 +54,7 @@ HISTORY_COLUMNS = (
 
 @dataclass
 class _Run:
-    """What changes while training and what a checkpoint keeps."""
+    """State of the training that a checkpoint keeps."""
 
     model: "RnnVae"
     optimizer: Any
@@ -71,7 +71,7 @@ def train_encoder(
     config: EncoderConfig,
     seed: int,
     folder: Path | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> Encoder:
     """Train an encoder without labels.
 
@@ -86,15 +86,15 @@ def train_encoder(
     seed : int
         Seed of weights, batches and augmentation.
     folder : Path, optional
-        Where checkpoint and history are written after every epoch. A checkpoint of the
-        same configuration, seed and number of objects found there is resumed.
+        Where checkpoint and history are written after every epoch. Training resumes from a
+        checkpoint of the same configuration, seed and objects.
     progress : callable, optional
-        Told a message and the fraction done after every epoch.
+        Called after every epoch with a message and the fraction done.
 
     Returns
     -------
     Encoder
-        With the weights of the best validation loss.
+        With the weights of the best validation loss, and with an ONNX export if onnx is installed.
 
     Raises
     ------
@@ -103,12 +103,11 @@ def train_encoder(
     LeakageError
         If an object is in both sets.
     MissingExtraError
-        If torch or onnx is not installed.
+        If torch is not installed.
     BundleError
         If the checkpoint in `folder` belongs to another run.
     """
     try:
-        import onnx  # noqa: F401  (fail before training, not after)
         import torch
     except ImportError as error:
         raise MissingExtraError(
@@ -128,26 +127,22 @@ def train_encoder(
         if checkpoint is not None:
             _save_checkpoint(run, checkpoint, identity)
             _write_history(run.history, checkpoint.with_name(HISTORY_FILE))
-        if progress is not None:
-            progress(
-                f"encoder epoch {run.epoch}/{config.train.epochs}: "
-                f"loss {row['train_loss']:.4f}, validation {row['validation_loss']:.4f}",
-                run.epoch / config.train.epochs,
-            )
+        progress(
+            f"encoder epoch {run.epoch}/{config.train.epochs}: "
+            f"loss {row['train_loss']:.4f}, validation {row['validation_loss']:.4f}",
+            run.epoch / config.train.epochs,
+        )
     weights = {name: value.numpy() for name, value in run.best.items()}
     # Wall times stay with the checkpoint: the same seed must give the same bundle, byte for byte.
     history = tuple({key: value for key, value in row.items() if key != "seconds"} for row in run.history)
-    return Encoder(config, weights, history=history)
+    graph = None
+    if find_spec("onnx") is not None:
+        graph = build_graph([gru_weights(weights, layer) for layer in range(config.vae.layers)])
+    return Encoder(config, weights, history, graph)
 
 
 def active_latents(history: tuple[dict[str, float], ...]) -> int:
-    """Count the latents that carry more than 0.1 nat at the best epoch of a history.
-
-    Parameters
-    ----------
-    history : tuple of dict
-        One row an epoch, as in `Encoder.history`.
-    """
+    """Count the latents that carry more than 0.1 nat at the best epoch of an `Encoder.history`."""
     best = min(history, key=lambda row: row["validation_loss"])
     return sum(value > ACTIVE_KL for name, value in best.items() if name.startswith("kl_"))
 
@@ -165,11 +160,8 @@ def _check_sets(curves: LightCurves, validation: LightCurves) -> None:
         )
 
 
-# --- one epoch ----------------------------------------------------------------
-
-
 def _start(targets: "_Targets", config: EncoderConfig) -> _Run:
-    """Fresh network and optimiser, scaled to the training set."""
+    """New network and optimiser, scaled to the training set."""
     import torch
 
     from firstlight.encoder.vae import RnnVae
@@ -178,16 +170,14 @@ def _start(targets: "_Targets", config: EncoderConfig) -> _Run:
     context = targets.context
     std = context.std(axis=0)
     model.context_mean.copy_(torch.from_numpy(context.mean(axis=0)))
-    # A constant entry (every redshift known) must not explode when it moves at last.
+    # An entry that is constant in training (every redshift known) must not explode when it varies.
     model.context_std.copy_(torch.from_numpy(np.where(std > 1e-3, std, 1.0).astype(np.float32)))
     model.target_scale.copy_(torch.from_numpy(_target_scale(context, config.vae)))
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.train.learning_rate, weight_decay=config.train.weight_decay
-    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.train.learning_rate, weight_decay=0.0)
     return _Run(model, optimizer)
 
 
-def _target_scale(context: NDArray[np.float32], config: VaeConfig) -> NDArray[np.float32]:
+def _target_scale(context: Float32Array, config: VaeConfig) -> Float32Array:
     """Weight of every target, so that each group's weights sum to the group's own."""
     groups = _target_groups()
     weight = {
@@ -208,7 +198,7 @@ def _target_scale(context: NDArray[np.float32], config: VaeConfig) -> NDArray[np
     return scale / np.float32(total if total > 0 else 1.0)
 
 
-def _target_groups() -> NDArray[np.str_]:
+def _target_groups() -> StrArray:
     """Group of every target: the entries of the context, then those of the shape."""
     n_scalars = running.SUMMARY_NAMES.index("share_u")
     n_bands = running.SUMMARY_NAMES.index("trigger0_u")
@@ -232,7 +222,7 @@ def _epoch(
     seed: int,
     held_out: "list[Batch]",
 ) -> dict[str, float]:
-    """Train one epoch, validate, note what was best; return the row of the history."""
+    """Train one epoch, validate and keep the best weights; return the row of the history."""
     import torch
 
     start = time.perf_counter()
@@ -242,7 +232,7 @@ def _epoch(
     rate = train.rate_at(run.epoch)
     for group in run.optimizer.param_groups:
         group["lr"] = rate
-    kl_scale = min(1.0, (run.epoch + 1) / max(config.vae.kl_warmup, 1))
+    kl_scale = min(1.0, (run.epoch + 1) / KL_WARMUP)
     run.model.train()
     loss_sum, n_seen = 0.0, 0
     for batch in _training_batches(curves, targets, config, rng):
@@ -285,17 +275,14 @@ def _validate(model: "RnnVae", held_out: "list[Batch]") -> dict[str, float]:
     return row | {"kl": float(means[4:].sum())}
 
 
-# --- batches ------------------------------------------------------------------
-
-
 class _Targets(NamedTuple):
-    """What the head must draw: of the whole curve, however little of it the encoder is shown."""
+    """Targets of the head: they describe the whole curve, even if the encoder sees a part of it."""
 
-    context: NDArray[np.float32]  # (n_objects, N_CONTEXT)
-    shape: NDArray[np.float32]  # (n_objects, N_SHAPE)
-    known: NDArray[np.float32]  # (n_objects, N_CONTEXT + N_SHAPE)
+    context: Float32Array  # (n_objects, N_CONTEXT)
+    shape: Float32Array  # (n_objects, N_SHAPE)
+    known: Float32Array  # (n_objects, N_CONTEXT + N_SHAPE)
 
-    def take(self, index: NDArray[np.int64]) -> "_Targets":
+    def take(self, index: IntArray) -> "_Targets":
         """Targets of the objects at the given positions."""
         return _Targets(self.context[index], self.shape[index], self.known[index])
 
@@ -318,7 +305,7 @@ def _training_batches(
 
 
 def _validation_batches(validation: LightCurves, config: EncoderConfig, seed: int) -> "Iterator[Batch]":
-    """Each validation object whole, and once more as augmented by the seed."""
+    """Each validation object twice: whole, and augmented with the seed."""
     rng = np.random.default_rng([seed, 2**31])
     targets = _make_targets(validation, config)
     for shown in (validation, augment(validation, config.train, rng)):
@@ -358,17 +345,14 @@ def _batch(steps: Steps, targets: _Targets) -> "Batch":
     return Batch(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays))
 
 
-# --- checkpoint and history ----------------------------------------------------
-
-
 def _identity(curves: LightCurves, validation: LightCurves, config: EncoderConfig, seed: int) -> str:
-    """What a checkpoint must agree on to be continued."""
+    """Config, seed and data, which must be equal for a checkpoint to be resumed."""
     sets = [curves.fingerprint, validation.fingerprint]
     return json.dumps({"config": to_table(config), "seed": seed, "sets": sets}, sort_keys=True)
 
 
 def _save_checkpoint(run: _Run, path: Path, identity: str) -> None:
-    """One file, replaced atomically: a kill leaves the old or the new, never half."""
+    """Write the checkpoint as one file, which is replaced atomically."""
     from safetensors.torch import save_file
 
     tensors = {f"model.{name}": value for name, value in run.model.state_dict().items()}
@@ -381,11 +365,9 @@ def _save_checkpoint(run: _Run, path: Path, identity: str) -> None:
         "best_epoch": run.best_epoch,
         "history": run.history,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
     clones = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
-    save_file(clones, partial, metadata={"identity": identity, "run": json.dumps(note)})
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        save_file(clones, partial, metadata={"identity": identity, "run": json.dumps(note)})
 
 
 def _resume(run: _Run, path: Path, identity: str) -> None:
@@ -396,11 +378,11 @@ def _resume(run: _Run, path: Path, identity: str) -> None:
             note = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise BundleError(f"{path}: not a checkpoint ({error}); delete it to start anew") from error
+        raise BundleError(f"{path}: not a checkpoint ({error}); delete it to start over") from error
     if note.get("identity") != identity:
         raise BundleError(
             f"{path}: a checkpoint of another configuration, seed or data set; "
-            "choose another folder or delete it to start anew"
+            "choose another folder or delete it to start over"
         )
 
     def part(prefix: str) -> dict[str, Any]:
@@ -418,9 +400,7 @@ def _resume(run: _Run, path: Path, identity: str) -> None:
 
 
 def _write_history(history: list[dict[str, float]], path: Path) -> None:
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="") as file:
+    with replacing(path) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(history[0]))
         writer.writeheader()
         writer.writerows(history)
-    os.replace(partial, path)

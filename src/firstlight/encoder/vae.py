@@ -1,13 +1,6 @@
-"""The recurrent variational autoencoder, in one page of torch.
+"""The recurrent variational autoencoder in torch; only training imports this module.
 
-A unidirectional GRU reads the time bins of a light curve; two fully connected layers
-join its last state with the running summary and the redshift and give mean and log
-variance of the latent. A second GRU draws the light curve again from the latent, and a
-head draws the summary and the rest-frame shape of the whole curve: what the decoder must
-reconstruct is what the latent reconstruct is what the latent learns. No label enters.
-
-Kingma & Welling (2013, arXiv:1312.6114); Villar et al. (2020, doi:10.3847/1538-4357/abc6fd).
-Only training imports this module.
+After Kingma & Welling (2013, arXiv:1312.6114) and Villar et al. (2020, doi:10.3847/1538-4357/abc6fd).
 """
 
 from typing import NamedTuple
@@ -24,6 +17,7 @@ from firstlight.encoder.steps import N_CONTEXT
 __all__ = ["N_TARGETS", "Batch", "Losses", "RnnVae"]
 
 N_TARGETS = N_CONTEXT + N_SHAPE
+FLUX_FLOOR = 0.1  # error of the decoder, relative to the running peak: decision 0010
 
 _BIN_CHANNELS = slice(CHANNELS_PER_BAND * N_BANDS, CHANNELS_PER_BAND * N_BANDS + 4)  # time alone
 _REDSHIFT_COLUMNS = slice(N_CONTEXT - 11, N_CONTEXT - 7)
@@ -31,14 +25,14 @@ _LARGEST = 5.0  # standard deviations; inputs and targets are clipped here
 
 
 class Batch(NamedTuple):
-    """What one training step needs, padded; all float32 but `lengths`."""
+    """Input and targets of one training step, padded; all float32 but `lengths`."""
 
     steps: Tensor  # (batch, time, N_CHANNELS)
     lengths: Tensor  # (batch,) int64
-    context: Tensor  # (batch, N_CONTEXT), what the encoder is told
-    target: Tensor  # (batch, N_CONTEXT), what the head must say of the whole curve
-    shape: Tensor  # (batch, N_SHAPE), and what rest-frame shape it must draw
-    known: Tensor  # (batch, N_TARGETS), 0 to 1, how far each of both is knowledge
+    context: Tensor  # (batch, N_CONTEXT), input of the encoder
+    target: Tensor  # (batch, N_CONTEXT), target of the head: the whole curve's context
+    shape: Tensor  # (batch, N_SHAPE), target of the head: the rest-frame shape
+    known: Tensor  # (batch, N_TARGETS), weight of each target, 0 to 1
     flux: Tensor  # (batch, time, N_BANDS), over the object's peak
     flux_err: Tensor  # (batch, time, N_BANDS)
     observed: Tensor  # (batch, time, N_BANDS), 0 or 1
@@ -57,10 +51,9 @@ class Losses(NamedTuple):
 class RnnVae(nn.Module):
     """Encoder, light-curve decoder and reconstruction head.
 
-    Parameters
-    ----------
-    config : VaeConfig
-        Sizes and weights.
+    A unidirectional GRU reads the time bins; two fully connected layers join its last state with the
+    context and give the latent. A second GRU decodes the light curve from the latent, and the head
+    decodes the context and rest-frame shape of the whole curve. No label enters.
     """
 
     context_mean: Tensor
@@ -102,28 +95,22 @@ class RnnVae(nn.Module):
     def decode(self, latent: Tensor, steps: Tensor, context: Tensor) -> Tensor:
         """Flux over peak at the times of the steps, (batch, time, N_BANDS)."""
         n_times = steps.shape[1]
-        told = (
-            [latent, self.scale(context)[:, _REDSHIFT_COLUMNS]] if self.config.decoder_redshift else [latent]
-        )
-        query = torch.cat(told, dim=1)[:, None, :].expand(-1, n_times, -1)
+        known = [latent]
+        if self.config.decoder_redshift:
+            known.append(self.scale(context)[:, _REDSHIFT_COLUMNS])
+        query = torch.cat(known, dim=1)[:, None, :].expand(-1, n_times, -1)
         states, _ = self.decoder(torch.cat([query, steps[:, :, _BIN_CHANNELS]], dim=2))
         return self.flux2(torch.relu(self.flux1(states)))
 
     def reconstruct(self, latent: Tensor) -> Tensor:
-        """Scaled context and shape as the head draws them, (batch, N_TARGETS)."""
+        """Scaled context and shape as the head reconstructs them, (batch, N_TARGETS)."""
         return self.head3(torch.relu(self.head2(torch.relu(self.head1(latent)))))
 
     def losses(self, batch: Batch, kl_scale: float = 1.0, noise: Tensor | None = None) -> Losses:
         """Negative ELBO of a batch and its parts.
 
-        Parameters
-        ----------
-        batch : Batch
-            Padded objects.
-        kl_scale : float
-            Warm-up factor of the KL weight, 0 to 1.
-        noise : Tensor, optional
-            Standard normal draws, (batch, latent); without them the latent is its mean.
+        `kl_scale`, 0 to 1, is the warm-up factor of the KL weight; `noise` holds standard normal draws,
+        (batch, latent), and without it the latent is its mean.
         """
         config = self.config
         mean, log_var = self.encode(batch.steps, batch.lengths, batch.context)
@@ -136,13 +123,13 @@ class RnnVae(nn.Module):
         if config.curve_weight > 0.0:
             by_object, floored = self.curve_chi2(latent, batch)
             curve, chi2 = floored.mean(), by_object.median()
-        cost = config.kl_weight * kl_scale * kl.clamp(min=config.free_bits).sum()
+        cost = config.kl_weight * kl_scale * kl.clamp(min=0.0).sum()
         return Losses(config.curve_weight * curve + head + cost, curve, chi2, head, kl)
 
     def curve_chi2(self, latent: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Chi2 a point of each object's drawn light curve, (batch,): errors alone, and with the floor."""
+        """Chi2 per point of the decoded light curves, (batch,): with errors alone, and with the floor."""
         model = self.decode(latent, batch.steps, batch.context)
-        weight = batch.observed / (batch.flux_err**2 + self.config.flux_floor**2)  # (batch, time, bands)
+        weight = batch.observed / (batch.flux_err**2 + FLUX_FLOOR**2)  # (batch, time, bands)
         if self.config.amplitude == "fitted":
             # Least squares with a unit-width Gaussian prior around 1, solved in closed form.
             cross = (weight * batch.flux * model).sum(dim=(1, 2)) + 1.0
