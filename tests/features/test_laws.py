@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 
+from firstlight.cosmology import distance_modulus
 from firstlight.errors import DataError
 from firstlight.features import FeatureConfig, FeatureTable, extract
 from firstlight.features.gaussian import bin_nights, normalise, predict_grid, predict_points, select
 from firstlight.features.metadata import distance, galactic_latitude, metadata, reference_mjd
 from firstlight.features.statistics import bounded
 from firstlight.lightcurves import LightCurves
-from firstlight.preprocess import distance_modulus
 
 Array = NDArray[np.float64]
 FLUX = st.floats(-1e8, 1e8)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from firstlight.cosmology import distance_modulus
 from firstlight.errors import BundleError, DataError
 from firstlight.features import FeatureConfig, TemplateConfig, Templates, extract
 from firstlight.features.registry import template_features
 from firstlight.features.templates import _median_surface
 from firstlight.lightcurves import LightCurves
-from firstlight.preprocess import distance_modulus
 
 CONFIG = FeatureConfig(
     templates=TemplateConfig(classes=("SNIa", "SNII"), redshifts=(0.05, 0.1, 0.15, 0.2, 0.3, 0.4))

@@ -11,6 +11,7 @@ from scipy import integrate, stats
 
 import firstlight.simulate.survey as surveys
 import firstlight.simulate.transients as transients
+from firstlight.cosmology import luminosity_distance
 from firstlight.errors import DataError, SettingsError
 from firstlight.lightcurves import LightCurves
 from firstlight.simulate import (
@@ -24,7 +25,6 @@ from firstlight.simulate import (
     truncate,
 )
 from firstlight.simulate.augment import detection_probability
-from firstlight.simulate.cosmology import draw_redshifts, luminosity_distance, relative_rate
 from firstlight.simulate.engines import (
     DAY,
     SOLAR_MASS,
@@ -38,6 +38,7 @@ from firstlight.simulate.engines import (
     time_grid,
 )
 from firstlight.simulate.populations import Evolution, draw_models, population
+from firstlight.simulate.rates import draw_redshifts, relative_rate
 from firstlight.simulate.spectrum import SIGMA_SB, TEN_PARSEC, Thermal, band_flux, flux_density, planck
 from firstlight.simulate.survey import Survey, measure_survey, milky_way_dimming
 

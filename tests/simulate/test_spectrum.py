@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from firstlight.bands import BANDS, magnitude
-from firstlight.simulate.cosmology import luminosity_distance
+from firstlight.cosmology import luminosity_distance
 from firstlight.simulate.spectrum import TEN_PARSEC, Thermal, band_flux, dust_curve, flux_density, planck
 from firstlight.simulate.throughput import lsst_throughputs
 

@@ -11,6 +11,7 @@ import typer
 
 from firstlight.cli.app import PLASTICC, Data, KafkaConfig, Metadata, Objects, Seed, app, console
 from firstlight.cli.data import read_light_curves
+from firstlight.constants import MJD_OF_1970
 from firstlight.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ __all__ = ["replay"]
 
 _REFRESH_S = 0.2
 _SECONDS_A_DAY = 86_400.0
-_UNIX_MJD = 40_587.0
 
 _EPILOG = (
     "Examples: firstlight replay --data curves.csv --metadata meta.csv --sink alerts.avro  |  "
@@ -190,7 +190,7 @@ def _follow(packets: "Iterator[ReplayPacket]", total: int) -> "Iterator[ReplayPa
 def _date(mjd: float) -> str:
     """Date and hour of the stream's clock, for people."""
     with contextlib.suppress(OverflowError, ValueError, OSError):  # a light curve's times may be any
-        when = time.gmtime((mjd - _UNIX_MJD) * _SECONDS_A_DAY)
+        when = time.gmtime((mjd - MJD_OF_1970) * _SECONDS_A_DAY)
         return f"MJD {mjd:.3f} ({time.strftime('%Y-%m-%d', when)})"
     return f"MJD {mjd:.3f}"
 

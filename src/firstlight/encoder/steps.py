@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike
 
 from firstlight._types import AnyArray, Float32Array, FloatArray, IntArray
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, N_BANDS
+from firstlight.cosmology import distance_modulus
 from firstlight.encoder import running
 from firstlight.errors import SettingsError
 from firstlight.lightcurves import LightCurves
-from firstlight.preprocess import distance_modulus
 
 __all__ = [
     "CONTEXT_NAMES",

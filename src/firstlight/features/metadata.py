@@ -7,8 +7,8 @@ differences: a field or a season must not be something that a classifier can mem
 import numpy as np
 from numpy.typing import NDArray
 
+from firstlight.cosmology import distance_modulus
 from firstlight.lightcurves import LightCurves
-from firstlight.preprocess import distance_modulus
 
 __all__ = ["distance", "galactic_latitude", "metadata", "reference_mjd"]
 

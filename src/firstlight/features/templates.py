@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from firstlight.bands import EFFECTIVE_WAVELENGTH
+from firstlight.cosmology import distance_modulus
 from firstlight.errors import BundleError, DataError
 from firstlight.features.config import FeatureConfig
 from firstlight.features.gaussian import bin_object, matern32, normalise, predict_grid, select
 from firstlight.features.metadata import reference_mjd
 from firstlight.features.registry import template_features
 from firstlight.lightcurves import LightCurves
-from firstlight.preprocess import distance_modulus
 
 __all__ = ["Templates"]
 

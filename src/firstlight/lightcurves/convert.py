@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, flux_to_njy, match_bands
+from firstlight.constants import JD_MINUS_MJD
 from firstlight.errors import DataError, MissingColumnError, MissingExtraError, UnknownBandError
 
 __all__ = [
@@ -72,7 +73,6 @@ _META: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "redshift_spec": ("redshift_spec",),
     }
 )
-_JD_MINUS_MJD = 2_400_000.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -466,7 +466,7 @@ def _photometry(table: Any, name: str) -> dict[str, Any]:
         unknown = sorted({str(value["band"][i]) for i in np.flatnonzero(band < 0)})
         raise UnknownBandError(f"object {name!r}: unknown band(s) {unknown}; known: {', '.join(BANDS)}")
     return {
-        "mjd": mjd - _JD_MINUS_MJD if str(column["time"]).lower() == "jd" else mjd,
+        "mjd": mjd - JD_MINUS_MJD if str(column["time"]).lower() == "jd" else mjd,
         "band": band,
         "flux": flux_to_njy(value["flux"], value["zp"]),
         "flux_err": flux_to_njy(value["fluxerr"], value["zp"]),

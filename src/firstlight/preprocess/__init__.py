@@ -10,29 +10,19 @@ from typing import Literal
 from firstlight.errors import SettingsError
 from firstlight.lightcurves import LightCurves
 from firstlight.preprocess.clean import CleanConfig, ClipConfig, PhysicalConfig, clean, keep_mask
-from firstlight.preprocess.dust import (
-    absolute_asinh_magnitude,
-    asinh_flux,
-    asinh_magnitude,
-    deredden,
-    distance_modulus,
-    redden,
-)
+from firstlight.preprocess.dust import deredden
+from firstlight.preprocess.magnitudes import asinh_magnitude
 
 __all__ = [
     "CleanConfig",
     "ClipConfig",
     "PhysicalConfig",
     "PreprocessConfig",
-    "absolute_asinh_magnitude",
-    "asinh_flux",
     "asinh_magnitude",
     "clean",
     "deredden",
-    "distance_modulus",
     "keep_mask",
     "preprocess",
-    "redden",
 ]
 
 

@@ -15,9 +15,10 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from firstlight.bands import BANDS, N_BANDS
+from firstlight.cosmology import distance_modulus
 from firstlight.errors import DataError
 from firstlight.lightcurves import LightCurve, LightCurves
-from firstlight.preprocess import asinh_magnitude, distance_modulus
+from firstlight.preprocess import asinh_magnitude
 from firstlight.report.style import FAINT, INK, MAIN, new_figure, styled
 
 __all__ = [

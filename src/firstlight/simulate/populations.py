@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from firstlight.bands import AB_ZERO_POINT_NJY, EFFECTIVE_WAVELENGTH
 from firstlight.errors import UnknownClassError
-from firstlight.simulate.cosmology import Rate
 from firstlight.simulate.engines import (
     diffuse,
     diffusion_time,
@@ -26,6 +25,7 @@ from firstlight.simulate.engines import (
     photosphere_temperature,
     time_grid,
 )
+from firstlight.simulate.rates import Rate
 from firstlight.simulate.spectrum import BLACKBODY, Spectrum, Thermal, band_flux, flux_density
 
 __all__ = ["POPULATIONS", "Evolution", "Population", "draw_models", "population"]

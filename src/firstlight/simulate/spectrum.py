@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstlight.bands import N_BANDS
-from firstlight.simulate.cosmology import PARSEC_CM
+from firstlight.constants import PARSEC_CM, SPEED_OF_LIGHT
 from firstlight.simulate.throughput import lsst_throughputs
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
 
 PLANCK = 6.62607015e-27  # erg s
 BOLTZMANN = 1.380649e-16  # erg/K
-LIGHT_SPEED = 2.99792458e10  # cm/s
+LIGHT_SPEED = SPEED_OF_LIGHT * 1e5  # cm/s
 SIGMA_SB = 5.670374419e-5  # erg/s/cm^2/K^4
 ANGSTROM = 1e-8  # cm
 NANOJANSKY = 1e-32  # erg/s/cm^2/Hz

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from firstlight.errors import DataError
 from firstlight.simulate.populations import Population
-from firstlight.simulate.spectrum import TEN_PARSEC, dust_curve
+from firstlight.simulate.spectrum import ANGSTROM, LIGHT_SPEED, TEN_PARSEC, dust_curve
 
 __all__ = ["Template", "find_template", "make_template", "read_template", "template_population"]
 
@@ -31,7 +31,6 @@ STEP = 10.0  # Angstrom; the template's own, finer than its broad lines
 RISE = 20.0  # rest-frame days from explosion to B's peak, at stretch 1
 FADE = 0.015  # mag a day after the last spectrum
 VEGA_B = 0.09  # B(Vega) - B(AB)
-LIGHT_SPEED = 2.99792458e18  # Angstrom/s
 
 #: B of Bessell 1990, doi:10.1086/132749: wavelengths from 3600 to 5600 Angstrom.
 _B_RESPONSE = np.ravel(
@@ -120,7 +119,7 @@ def make_template(phase: Array, wavelength: Array, flux: Array) -> Template:
 def _b_flux(wavelength: Array, flux: Array) -> Array:
     """Mean flux density f_nu through B of every row, shape (n_phases,)."""
     response = np.interp(wavelength, np.linspace(3600.0, 5600.0, len(_B_RESPONSE)), _B_RESPONSE, 0.0, 0.0)
-    return np.asarray(flux @ response / np.sum(response * LIGHT_SPEED / wavelength**2))
+    return np.asarray(flux @ response / np.sum(response * LIGHT_SPEED / ANGSTROM / wavelength**2))
 
 
 @lru_cache(maxsize=4)

@@ -1,7 +1,7 @@
 """Light curves of simulated transients, as a real survey would have seen them.
 
 `simulate` joins the three parts: models of a class (`populations`), their light in
-LSST bands at a redshift (`spectrum`, `cosmology`), and the survey's epochs, noise and
+LSST bands at a redshift (`spectrum`), and the survey's epochs, noise and
 detections (`survey`). Simulated objects carry the prefix ``sim-`` for ever, and what is
 true of them stays in a table of its own.
 """
@@ -17,11 +17,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from firstlight.bands import AB_ZERO_POINT_NJY, EFFECTIVE_WAVELENGTH
+from firstlight.cosmology import luminosity_distance
 from firstlight.data import write_curves
 from firstlight.errors import DataError, SettingsError
 from firstlight.lightcurves import LightCurves
-from firstlight.simulate.cosmology import draw_redshifts, luminosity_distance
 from firstlight.simulate.populations import Evolution, Population, draw_models, population
+from firstlight.simulate.rates import draw_redshifts
 from firstlight.simulate.spectrum import band_flux, flux_density
 from firstlight.simulate.survey import Survey, measure_survey, milky_way_dimming
 from firstlight.simulate.template import read_template, template_population

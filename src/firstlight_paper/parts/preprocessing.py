@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, EXTINCTION_PER_EBV
+from firstlight.cosmology import distance_modulus
 from firstlight.lightcurves import LightCurves
 from firstlight.pipeline import PipelineConfig
 from firstlight.preprocess import (
@@ -20,7 +21,6 @@ from firstlight.preprocess import (
     ClipConfig,
     PreprocessConfig,
     deredden,
-    distance_modulus,
     keep_mask,
 )
 from firstlight.report.lightcurves import FIGURE_1_CLASSES, figure_1_objects

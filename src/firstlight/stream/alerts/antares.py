@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
+from firstlight.constants import MAG_PER_E_FOLD
 from firstlight.errors import DataError
 from firstlight.online.visits import merge
 from firstlight.stream.alerts.alert import Alert, Observations, Skip, SkipReason
@@ -27,7 +28,6 @@ __all__ = ["AntaresCodec"]
 
 MAX_BYTES = 64 << 20  # of a message when inflated; a locus has some 100 kB
 ZTF_SURVEY, LIMIT_SURVEY, LSST_SURVEY = "1", "2", "4"
-_MAG_PER_E_FOLD = 2.5 / math.log(10.0)
 _COLUMNS = ("time", "alert_id", "ant_mjd", "ant_survey", "ant_ra", "ant_dec", "ant_passband", "ant_mag",
             "ant_magerr", "ant_maglim")  # fmt: skip
 
@@ -109,7 +109,7 @@ class AntaresCodec:
             if flux == 0.0:
                 raise DataError(f"alert {alert.alert_id}: a detection of flux 0 has no magnitude")
             row["ant_mag"] = repr(float(AB_ZERO_POINT_NJY - 2.5 * math.log10(abs(flux))))
-            row["ant_magerr"] = repr(float(_MAG_PER_E_FOLD * flux_err / abs(flux)))
+            row["ant_magerr"] = repr(float(MAG_PER_E_FOLD * flux_err / abs(flux)))
             writer.writerow(row | {"ant_survey": LSST_SURVEY, "ant_maglim": repr(float(limit))})
             properties = {"lsst_diaSource_isNegative": bool(flux < 0)}
             included.append(
@@ -183,7 +183,7 @@ def _observe(rows: list[dict[str, Any]], alerts: Mapping[str, Mapping[str, Any]]
         band = BAND_SPELLINGS.get(row["ant_passband"] or "", -1)
         about = alerts.get(row["alert_id"], {})
         flux = 10.0 ** (0.4 * (AB_ZERO_POINT_NJY - _float(row["ant_mag"])))
-        flux_err = flux * _float(row["ant_magerr"]) / _MAG_PER_E_FOLD
+        flux_err = flux * _float(row["ant_magerr"]) / MAG_PER_E_FOLD
         if _is_negative(about):
             flux = -flux
         exact = _float(about.get("lsst_diaSource_psfFlux")), _float(about.get("lsst_diaSource_psfFluxErr"))

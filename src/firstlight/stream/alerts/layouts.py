@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.bands import AB_ZERO_POINT_NJY
+from firstlight.constants import JD_MINUS_MJD
 from firstlight.errors import DataError
 from firstlight.stream.alerts.alert import Alert, Observations, Skip, SkipReason
 from firstlight.stream.alerts.observe import BAND_SPELLINGS, COLUMNS, observe
@@ -31,7 +32,6 @@ from firstlight.stream.avro.schema import Selection, field_paths
 
 __all__ = ["UTC_TO_TAI_DAYS", "Layout", "PacketReader", "read_record", "resolve_layout"]
 
-JD_MINUS_MJD = 2_400_000.5
 UTC_TO_TAI_DAYS = 37.0 / 86_400.0  # 37 leap seconds since 2017; ZTF began in 2018
 SOLAR_SYSTEM_ARCSEC = 5.0  # a known asteroid this near to a ZTF candidate is the candidate
 

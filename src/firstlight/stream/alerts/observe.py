@@ -14,6 +14,7 @@ import numba
 import numpy as np
 
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
+from firstlight.constants import MAG_PER_E_FOLD
 from firstlight.online.visits import merge
 
 __all__ = ["BAND_SPELLINGS", "COLUMNS", "observe"]
@@ -50,7 +51,6 @@ _WORDS = np.array(
 )
 _WORD_BANDS = np.array(list(BAND_SPELLINGS.values()), np.int8)
 
-_MAG_PER_E_FOLD = 2.5 / np.log(10.0)
 _BAD_FLUX = -99998.0  # ZTF writes -99999 where its forced photometry failed
 _LARGEST, _SMALLEST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).smallest_normal)
 _INT, _FLOAT, _TEXT, _SYMBOL = 3, 4, 5, 7  # kinds of cells, as in avro_decode
@@ -130,7 +130,7 @@ def _flux(
     if np.isnan(flux) and columns[MAG] >= 0:
         magnitude = _number(kind, integer, number, columns[MAG], base)
         size = 10.0 ** (0.4 * (AB_ZERO_POINT_NJY - magnitude))
-        flux_err = size * _number(kind, integer, number, columns[MAG_ERR], base) / _MAG_PER_E_FOLD
+        flux_err = size * _number(kind, integer, number, columns[MAG_ERR], base) / MAG_PER_E_FOLD
         flux = size * _sign(kind, integer, number, data, columns[POSITIVE], base)
         scale = 1.0
     flux, flux_err = flux * scale, flux_err * scale

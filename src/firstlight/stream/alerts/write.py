@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
+from firstlight.constants import JD_MINUS_MJD
 from firstlight.errors import DataError
 from firstlight.stream.alerts.alert import Alert, Observations
-from firstlight.stream.alerts.layouts import JD_MINUS_MJD, UTC_TO_TAI_DAYS
+from firstlight.stream.alerts.layouts import UTC_TO_TAI_DAYS
 
 __all__ = [
     "LSST_SCHEMA",

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight._version import __version__
+from firstlight.constants import MJD_OF_1970
 from firstlight.errors import MissingExtraError, SettingsError
 from firstlight.followup.brightness import measure_brightness
 from firstlight.followup.utility import followup_score
@@ -57,7 +58,6 @@ _BRIGHTNESS = {
 _SAID_OTHERWISE = frozenset({"status", "label", "proba", "coarse", "source"})
 _MILLION = 1_000_000
 _GROUP_OF = np.array([COARSE_GROUPS.index(COARSE[name]) for name in CLASSES])
-_UNIX_MJD = 40587.0  # MJD of 1970-01-01
 _TAI_MINUS_UTC_MS = 37_000
 _DAY_MS = 86_400_000
 
@@ -336,4 +336,4 @@ def _number(name: str) -> int:
 
 
 def _unix_ms(mjd: float) -> int:
-    return round((mjd - _UNIX_MJD) * _DAY_MS) - _TAI_MINUS_UTC_MS
+    return round((mjd - MJD_OF_1970) * _DAY_MS) - _TAI_MINUS_UTC_MS

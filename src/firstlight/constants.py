@@ -1,0 +1,11 @@
+"""Constants of nature and of time scales, each defined once."""
+
+import math
+
+__all__ = ["JD_MINUS_MJD", "MAG_PER_E_FOLD", "MJD_OF_1970", "PARSEC_CM", "SPEED_OF_LIGHT"]
+
+SPEED_OF_LIGHT = 299_792.458  # km/s, exact (SI)
+PARSEC_CM = 3.0856775814913673e18  # cm (IAU 2015 resolution B2)
+JD_MINUS_MJD = 2_400_000.5  # day
+MJD_OF_1970 = 40_587.0  # MJD of 1970-01-01, where Unix time starts
+MAG_PER_E_FOLD = 2.5 / math.log(10.0)  # magnitudes per e-fold of flux (Pogson 1856)
