@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from firstlight import Pipeline
+from firstlight.stream.io.message import Message
 from firstlight.stream.io.sinks import MemorySink
-from firstlight.stream.io.sources import MemorySource, Record
+from firstlight.stream.io.sources import MemorySource
 from firstlight.stream.state.sqlite import SqliteStore
 from firstlight.stream.state.store import Changes
 from firstlight.stream.state.stores import StateFolder
@@ -80,7 +81,7 @@ def one_run(pipeline: Pipeline, values: Sequence[bytes], batch: int, warm_up: in
         )
         worker = Worker(
             pipeline,
-            MemorySource(Record("alerts", 0, i, None, value) for i, value in enumerate(values)),
+            MemorySource(Message(value, None, "alerts", 0, i) for i, value in enumerate(values)),
             MemorySink(),
             stores,
             config=WorkerConfig(batch=batch, linger_ms=0.0),

@@ -202,11 +202,8 @@ def _configure_logs(form: Literal["text", "json"], kafka_config: Path | None) ->
 def _source(
     source: str, group: str, kafka_config: Path | None, follow: bool, until_end: bool
 ) -> "AlertSource":
-    from firstlight.stream.io.pipe import PipeSource
-    from firstlight.stream.io.sources import open_source
+    from firstlight.stream.io.open import open_source
 
-    if source == "-":
-        return PipeSource()
     return open_source(source, group=group, kafka_config=kafka_config, follow=follow, until_end=until_end)
 
 
@@ -219,7 +216,7 @@ def _sinks(
     wait_s: float,
 ) -> "tuple[ResultSink, ResultSink | None]":
     """The sinks of results and of what could not be used."""
-    from firstlight.stream.io.sinks import open_sink
+    from firstlight.stream.io.open import open_sink
 
     if dead_letters is None:
         dead_letters = (

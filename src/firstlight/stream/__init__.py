@@ -2,9 +2,10 @@
 
 from firstlight.stream.alerts.alert import Alert, Observations, Skip, SkipReason, light_curves
 from firstlight.stream.alerts.antares import AntaresCodec
-from firstlight.stream.alerts.avro import AlertCodec, ConfluentCodec, ContainerCodec, FinkCodec, Message
+from firstlight.stream.alerts.avro import AlertCodec, ConfluentCodec, ContainerCodec, FinkCodec
 from firstlight.stream.alerts.json import JsonLinesCodec, LasairCodec
 from firstlight.stream.alerts.schemas import FolderSchemas, MemorySchemas, RegistrySchemas, SchemaSource
+from firstlight.stream.io.message import Message
 
 __all__ = [
     "Alert",

@@ -16,8 +16,9 @@ import pytest
 
 from firstlight.lightcurves import LightCurve
 from firstlight.stream import Alert, JsonLinesCodec, Observations
+from firstlight.stream.io.message import Message
 from firstlight.stream.io.sinks import MemorySink
-from firstlight.stream.io.sources import MemorySource, Record
+from firstlight.stream.io.sources import MemorySource
 from firstlight.stream.state.sqlite import SqliteStore
 from firstlight.stream.state.store import MemoryStore
 from firstlight.stream.worker.worker import Worker, WorkerConfig
@@ -307,11 +308,11 @@ class Done:
 def run(fast_pipeline) -> Callable[..., Done]:
     """Work through messages: alerts, values, or pairs of key and value."""
 
-    def message(place: int, item: Any) -> Record:
+    def message(place: int, item: Any) -> Message:
         if isinstance(item, Alert):
             item = JsonLinesCodec().encode(item)
         key, value = item if isinstance(item, tuple) else (None, item)
-        return Record("t", 0, place, key, value)
+        return Message(value, key, "t", 0, place)
 
     def start(messages: Any, *, decoder: Any = None, pipeline: Any = fast_pipeline, **settings: Any) -> Done:
         sink, letters, stores = MemorySink("out"), MemorySink("letters"), OneStore()

@@ -11,8 +11,7 @@ import pytest
 
 from firstlight.errors import BrokerError, MissingExtraError, SettingsError
 from firstlight.stream.io.kafka import KafkaConfig, KafkaSink, KafkaSource, read_kafka_config
-from firstlight.stream.io.sinks import open_sink
-from firstlight.stream.io.sources import open_source
+from firstlight.stream.io.open import open_sink, open_source
 from firstlight.stream.replay.broker import LocalBroker
 
 confluent_kafka = pytest.importorskip("confluent_kafka")

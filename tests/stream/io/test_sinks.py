@@ -9,7 +9,8 @@ import threading
 import pytest
 
 from firstlight.errors import BrokerError, SettingsError
-from firstlight.stream.io.sinks import FileSink, MemorySink, StdoutSink, open_sink
+from firstlight.stream.io.open import open_sink
+from firstlight.stream.io.sinks import FileSink, MemorySink, StdoutSink
 
 FIRST, SECOND = [(b"a", b"one"), (b"b", b"two")], [(b"a", b"three")]
 
@@ -152,7 +153,7 @@ def test_a_reader_that_left_is_a_broker_error():
 
 
 def test_addresses_of_no_known_kind_are_refused(path):
-    with pytest.raises(SettingsError, match="s3:// is not known; give kafka://"):
+    with pytest.raises(SettingsError, match="s3:// is unknown; give kafka://"):
         open_sink("s3://bucket/out")
     assert open_sink("-").name == "-"
     assert open_sink(str(path)).name == str(path)

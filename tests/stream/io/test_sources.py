@@ -15,8 +15,9 @@ from firstlight.stream.alerts.write import LSST_SCHEMA
 from firstlight.stream.avro.container import ContainerReader, read_header, write_container
 from firstlight.stream.io import alert_files
 from firstlight.stream.io.alert_files import read_alerts
-from firstlight.stream.io.growing import Tail
-from firstlight.stream.io.sources import DirectorySource, FileSource, MemorySource, Record, open_source
+from firstlight.stream.io.open import open_source
+from firstlight.stream.io.sources import DirectorySource, FileSource, MemorySource
+from firstlight.stream.io.tail import Tail
 
 
 def alerts(n: int, first: int = 0) -> list[Alert]:
@@ -40,7 +41,7 @@ def lines(n: int, first: int = 0) -> bytes:
     return b"".join(JsonLinesCodec().encode(alert) for alert in alerts(n, first))
 
 
-def drain(source, size: int = 3) -> list[Record]:
+def drain(source, size: int = 3) -> list[Message]:
     found = []
     while not source.exhausted:
         found += source.poll(size, 0.0)
@@ -108,7 +109,7 @@ def test_blocks_that_are_passed_over_are_not_split(tmp_path, monkeypatch):
     split = []
     whole = ContainerReader.records
     monkeypatch.setattr(ContainerReader, "records", lambda *a: split.append(1) or whole(*a))
-    assert [taken.number for taken in read_alerts(path, 9)] == [9, 10, 11]
+    assert [message.offset for message in read_alerts(path, 9)] == [9, 10, 11]
     assert len(split) == 1
 
 
@@ -343,7 +344,7 @@ def test_a_gzip_file_that_grows_is_waited_for(tmp_path):
 def test_a_partition_is_announced_before_its_first_record(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(lines(3))
-    for source in (FileSource(path), MemorySource(Record("file", 0, i, None, b"x") for i in range(3))):
+    for source in (FileSource(path), MemorySource(Message(b"x", None, "file", 0, i) for i in range(3))):
         gained = []
 
         def gain(partitions, source=source, gained=gained):
@@ -361,10 +362,10 @@ def test_a_partition_is_announced_before_its_first_record(tmp_path):
 
 
 def test_a_source_in_memory_keeps_partitions_apart_and_may_grow():
-    source = MemorySource([Record("t", p, o, None, b"") for p, o in ((0, 0), (0, 4), (1, 0))], endless=True)
+    source = MemorySource([Message(b"", None, "t", p, o) for p, o in ((0, 0), (0, 4), (1, 0))], endless=True)
     assert [(r.partition, r.offset) for r in source.poll(9, 0.0)] == [(0, 0), (0, 4), (1, 0)]
     source.seek("t", 0, 2)
-    source.append([Record("t", 1, 1, None, b"")])
+    source.append([Message(b"", None, "t", 1, 1)])
     assert source.lag() == 2
     assert [(r.partition, r.offset) for r in source.poll(9, 0.0)] == [(0, 4), (1, 1)]
     assert source.poll(9, 0.0) == []
@@ -393,7 +394,7 @@ def test_paths_and_addresses_that_are_none_are_refused(tmp_path):
     for make in (FileSource, DirectorySource):
         with pytest.raises(DataError, match="no such"):
             make(tmp_path / "none")
-    with pytest.raises(SettingsError, match="https:// is not known; give kafka://"):
+    with pytest.raises(SettingsError, match="https:// is unknown; give kafka://"):
         open_source("https://example.org/alerts")
     (tmp_path / "a.jsonl").touch()
     assert isinstance(open_source(str(tmp_path)), DirectorySource)
@@ -404,4 +405,4 @@ def test_a_tail_counts_the_numbers_of_a_file(tmp_path):
     (tmp_path / "a.avro").write_bytes(container((2, 3)))
     tail = Tail()
     assert len(list(read_alerts(tmp_path / "a.avro", 4, tail))) == 1
-    assert tail.numbers == 5
+    assert tail.n_records == 5

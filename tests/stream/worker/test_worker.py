@@ -12,7 +12,7 @@ import pytest
 from firstlight.errors import BrokerError, DataError, FetchError, FirstlightError, SettingsError, StateError
 from firstlight.stream import JsonLinesCodec
 from firstlight.stream.alerts.decoder import AlertDecoder
-from firstlight.stream.io.sources import Record
+from firstlight.stream.io.message import Message
 from firstlight.stream.results.record import ElasticcResults
 from firstlight.stream.state.store import MemoryStore
 from firstlight.stream.worker.metrics import Metrics
@@ -109,11 +109,11 @@ class Stores:
 
 def messages(alerts, partition=0):
     codec = JsonLinesCodec()
-    return [Record(T, partition, i, None, codec.encode(alert), 1000 + i) for i, alert in enumerate(alerts)]
+    return [Message(codec.encode(alert), None, T, partition, i, 1000 + i) for i, alert in enumerate(alerts)]
 
 
-def garbage(value: bytes, offset: int = 0) -> Record:
-    return Record(T, 0, offset, b"key", value, None)
+def garbage(value: bytes, offset: int = 0) -> Message:
+    return Message(value, b"key", T, 0, offset)
 
 
 def renumbered(records):

@@ -19,10 +19,11 @@ from firstlight.constants import MAG_PER_E_FOLD
 from firstlight.errors import DataError
 from firstlight.online.visits import merge
 from firstlight.stream.alerts.alert import Alert, Observations, Skip, SkipReason
-from firstlight.stream.alerts.avro import Message, value_of
+from firstlight.stream.alerts.avro import value_of
 from firstlight.stream.alerts.bson import dump_bson, load_bson
 from firstlight.stream.alerts.layouts import SOLAR_SYSTEM_ARCSEC, UTC_TO_TAI_DAYS
 from firstlight.stream.alerts.observe import BAND_SPELLINGS
+from firstlight.stream.io.message import Message
 
 __all__ = ["AntaresCodec"]
 

@@ -7,7 +7,6 @@ messages, ZTF's files and ELAsTiCC's alike.
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Literal, Protocol
 
@@ -21,29 +20,14 @@ from firstlight.stream.alerts.schemas import MemorySchemas, SchemaSource, parse_
 from firstlight.stream.alerts.write import LSST_SCHEMA, LSST_SCHEMA_ID, ZTF_SCHEMA, lsst_record, ztf_record
 from firstlight.stream.avro.container import ContainerReader, write_container
 from firstlight.stream.avro.decode import fastavro_module
+from firstlight.stream.io.message import Message
 
-__all__ = ["AlertCodec", "ConfluentCodec", "ContainerCodec", "FinkCodec", "Message", "Survey"]
+__all__ = ["AlertCodec", "ConfluentCodec", "ContainerCodec", "FinkCodec", "Survey"]
 
 Survey = Literal["lsst", "ztf"]
 
 MAX_SCHEMAS = 64  # compiled schemas kept by a codec; a stream has one or two at a time
 _FRAME_BYTES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message of a stream.
-
-    Attributes
-    ----------
-    value : bytes
-        The payload.
-    key : bytes, optional
-        The key; Fink's holds the schema.
-    """
-
-    value: bytes
-    key: bytes | None = None
 
 
 class AlertCodec(Protocol):

@@ -11,10 +11,11 @@ from firstlight.bands import AB_ZERO_POINT_NJY
 from firstlight.errors import DataError, SettingsError
 from firstlight.stream.alerts.alert import Alert, Skip
 from firstlight.stream.alerts.antares import AntaresCodec
-from firstlight.stream.alerts.avro import AlertCodec, ConfluentCodec, ContainerCodec, FinkCodec, Message
+from firstlight.stream.alerts.avro import AlertCodec, ConfluentCodec, ContainerCodec, FinkCodec
 from firstlight.stream.alerts.json import JsonLinesCodec, LasairCodec
 from firstlight.stream.alerts.schemas import FolderSchemas, RegistrySchemas, SchemaSource, parse_schema_json
 from firstlight.stream.avro.container import MAGIC
+from firstlight.stream.io.message import Message
 
 __all__ = ["FORMATS", "AlertDecoder", "AlertFormat", "alert_decoder", "detect_format"]
 

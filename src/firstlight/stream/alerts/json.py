@@ -11,9 +11,10 @@ import numpy as np
 from firstlight.bands import BANDS, band_index
 from firstlight.errors import DataError
 from firstlight.stream.alerts.alert import OBJECT_VALUES, Alert, Observations, Skip, SkipReason
-from firstlight.stream.alerts.avro import Message, value_of
+from firstlight.stream.alerts.avro import value_of
 from firstlight.stream.alerts.layouts import read_record
 from firstlight.stream.alerts.write import lsst_object, lsst_sources
+from firstlight.stream.io.message import Message
 
 __all__ = ["JsonLinesCodec", "LasairCodec"]
 

@@ -15,7 +15,8 @@ from typing import IO, Any
 
 from firstlight.errors import BrokerError, DataError
 from firstlight.stream.avro.container import MAGIC, ContainerReader, IncompleteError
-from firstlight.stream.io.growing import Tail, Taken, bad_record, look_again
+from firstlight.stream.io.message import Message
+from firstlight.stream.io.tail import Tail, bad_record, file_record, rewind
 
 __all__ = ["read_alerts"]
 
@@ -26,7 +27,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_ERRORS = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
-def read_alerts(path: Path, skip: int = 0, tail: Tail | None = None) -> Iterator[Taken | None]:
+def read_alerts(path: Path, skip: int = 0, tail: Tail | None = None) -> Iterator[Message | None]:
     """Read the records of one file from a number on.
 
     What the file is shows in its first bytes: an Avro container, a JSON array, JSON (an
@@ -44,7 +45,7 @@ def read_alerts(path: Path, skip: int = 0, tail: Tail | None = None) -> Iterator
 
     Yields
     ------
-    Taken or None
+    Message or None
         A record; None where there is nothing more for now and the file is not complete.
 
     Raises
@@ -58,15 +59,14 @@ def read_alerts(path: Path, skip: int = 0, tail: Tail | None = None) -> Iterator
             with path.open("rb") as raw:
                 packed = raw.peek(2)[:2] == _GZIP_MAGIC
                 file: Any = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if packed else raw
-                for taken in _records(file, path, skip, tail):
-                    if taken is not None:
-                        skip = taken.number + 1
-                    yield taken
+                for message in _records(file, path, skip, tail):
+                    if message is not None:
+                        skip = message.offset + 1
+                    yield message
             return
         except _GZIP_ERRORS as error:
             if tail.complete:
-                yield Taken(max(skip, tail.numbers), b"", None, f"{path}: damaged gzip: {error}")
-                tail.numbers = max(skip, tail.numbers) + 1
+                yield bad_record(max(skip, tail.n_records), tail, f"{path}: damaged gzip: {error}")
                 return
             yield None  # still being written, perhaps: from the beginning of the stream again
         except BrokerError:
@@ -75,7 +75,7 @@ def read_alerts(path: Path, skip: int = 0, tail: Tail | None = None) -> Iterator
             raise BrokerError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _records(file: Any, path: Path, skip: int, tail: Tail) -> Iterator[Taken | None]:
+def _records(file: Any, path: Path, skip: int, tail: Tail) -> Iterator[Message | None]:
     """Choose the reader by the first bytes, as soon as there are any."""
     while True:
         start = file.read(_START_BYTES)
@@ -96,7 +96,7 @@ def _records(file: Any, path: Path, skip: int, tail: Tail) -> Iterator[Taken | N
         yield from _lines(file, path, skip, tail)
 
 
-def _container(file: IO[bytes], path: Path, skip: int, tail: Tail) -> Iterator[Taken | None]:
+def _container(file: IO[bytes], path: Path, skip: int, tail: Tail) -> Iterator[Message | None]:
     """Records of an Avro container.
 
     A block takes as many numbers as it claims records, also where it is damaged inside; a
@@ -112,9 +112,9 @@ def _container(file: IO[bytes], path: Path, skip: int, tail: Tail) -> Iterator[T
                     if number + i < skip:
                         continue
                     if isinstance(record, DataError):
-                        yield Taken(number + i, b"", None, f"{path}: {record}")
+                        yield file_record(number + i, b"", None, f"{path}: {record}")
                     else:
-                        yield Taken(number + i, record, container.header.schema_text)
+                        yield file_record(number + i, record, container.header.schema_text)
         except DataError as error:
             if tail.complete or not isinstance(error, IncompleteError):
                 yield bad_record(number, tail, f"{path}: {error}")
@@ -122,11 +122,11 @@ def _container(file: IO[bytes], path: Path, skip: int, tail: Tail) -> Iterator[T
             block = None
         if block is not None:
             number += block.count
-            tail.numbers = max(tail.numbers, number)
+            tail.n_records = max(tail.n_records, number)
         elif tail.complete:
             return
         else:
-            look_again(file, path, 0)
+            rewind(file, path, 0)
             yield None
 
 
@@ -143,12 +143,12 @@ def _begins_document(start: bytes) -> bool:
     return False
 
 
-def _lines(file: IO[bytes], path: Path, skip: int, tail: Tail) -> Iterator[Taken | None]:
+def _lines(file: IO[bytes], path: Path, skip: int, tail: Tail) -> Iterator[Message | None]:
     number = 0
     while True:
         line = file.readline(MAX_LINE_BYTES)
         if not line.endswith(b"\n") and len(line) < MAX_LINE_BYTES and not tail.complete:
-            look_again(file, path, len(line))
+            rewind(file, path, len(line))
             yield None
             continue
         if not line:
@@ -159,16 +159,16 @@ def _lines(file: IO[bytes], path: Path, skip: int, tail: Tail) -> Iterator[Taken
                 pass
         if line.isspace():
             continue
-        tail.numbers = number + 1
+        tail.n_records = number + 1
         if number >= skip:
             if too_long:
-                yield Taken(number, b"", None, f"{path}: line of more than {MAX_LINE_BYTES >> 20} MiB")
+                yield bad_record(number, tail, f"{path}: line of more than {MAX_LINE_BYTES >> 20} MiB")
             else:
-                yield Taken(number, line.rstrip(b"\r\n"))
+                yield file_record(number, line.rstrip(b"\r\n"))
         number += 1
 
 
-def _array(file: IO[bytes], path: Path, skip: int, tail: Tail) -> Iterator[Taken | None]:
+def _array(file: IO[bytes], path: Path, skip: int, tail: Tail) -> Iterator[Message | None]:
     """Elements of a JSON array."""
     text = yield from _document(file, tail)
     if text is None:
@@ -181,21 +181,21 @@ def _array(file: IO[bytes], path: Path, skip: int, tail: Tail) -> Iterator[Taken
     except (ValueError, RecursionError) as error:
         yield bad_record(0, tail, f"{path}: no JSON: {error}")
         return
-    tail.numbers = len(elements)
+    tail.n_records = len(elements)
     for number, element in enumerate(elements[skip:], skip):
-        yield Taken(number, json.dumps(element, separators=(",", ":")).encode())
+        yield file_record(number, json.dumps(element, separators=(",", ":")).encode())
 
 
-def _whole(file: IO[bytes], path: Path, skip: int, tail: Tail) -> Iterator[Taken | None]:
+def _whole(file: IO[bytes], path: Path, skip: int, tail: Tail) -> Iterator[Message | None]:
     """The whole file as one message."""
     text = yield from _document(file, tail)
-    tail.numbers = 1
+    tail.n_records = 1
     if skip:
         return
     if text is None:
         yield bad_record(0, tail, f"{path}: neither Avro nor JSON lines, and too large for one message")
     else:
-        yield Taken(0, text)
+        yield file_record(0, text)
 
 
 def _document(file: IO[bytes], tail: Tail) -> Generator[None, None, bytes | None]:

@@ -12,7 +12,8 @@ from typing import Any
 
 from firstlight.errors import BrokerError, MissingExtraError, SettingsError
 from firstlight.stream.io.kafka_config import KafkaAddress, KafkaConfig, read_kafka_config
-from firstlight.stream.io.sources import Partition, PartitionCall, Record
+from firstlight.stream.io.message import Message, Partition
+from firstlight.stream.io.sources import PartitionCall
 
 __all__ = ["KafkaAddress", "KafkaConfig", "KafkaSink", "KafkaSource", "read_kafka_config"]
 
@@ -137,7 +138,7 @@ class KafkaSource:
             return self._ended.issuperset(self._next)
         return time.monotonic() - self._idle_since > NOTHING_S
 
-    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+    def poll(self, max_records: int, timeout_s: float) -> list[Message]:
         """Records that are there, waiting up to `timeout_s` [s] for the first.
 
         Raises
@@ -157,7 +158,7 @@ class KafkaSource:
         except self._kafka.KafkaException as error:
             raise self._failed("cannot read", error) from None
         self._tell()
-        return [record for message in messages if (record := self._record(message)) is not None]
+        return [found for message in messages if (found := self._message(message)) is not None]
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """Go on at an offset.
@@ -214,8 +215,8 @@ class KafkaSource:
         self._tell(at_once=True)
         self._consumer.close()
 
-    def _record(self, message: Any) -> Record | None:
-        """A message as a record; None for an event, and for what is not ours any more."""
+    def _message(self, message: Any) -> Message | None:
+        """A message of librdkafka as ours; None for an event, and for what is not ours any more."""
         if (error := message.error()) is not None:
             self._event(message, error)
             return None
@@ -226,11 +227,11 @@ class KafkaSource:
         self._next[place] = offset + 1
         kind, timestamp = message.timestamp()
         key, value = message.key(), message.value()
-        return Record(
+        return Message(
+            value if value is not None else b"",
+            key,
             *place,
             offset,
-            key,
-            value if value is not None else b"",
             timestamp if kind != self._kafka.TIMESTAMP_NOT_AVAILABLE else None,
             "" if value is not None else "a message without a value (tombstone)",
         )

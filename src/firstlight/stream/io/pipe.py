@@ -7,7 +7,8 @@ import time
 from typing import IO
 
 from firstlight.errors import BrokerError
-from firstlight.stream.io.sources import Partition, PartitionCall, Record
+from firstlight.stream.io.message import Message, Partition
+from firstlight.stream.io.sources import PartitionCall
 
 __all__ = ["PipeSource"]
 
@@ -42,7 +43,7 @@ class PipeSource:
         """Whether the other end is closed, and all was handed out."""
         return self._ended and not self._lines
 
-    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+    def poll(self, max_records: int, timeout_s: float) -> list[Message]:
         """Next lines, waiting up to `timeout_s` [s] for the first.
 
         Raises
@@ -62,7 +63,7 @@ class PipeSource:
             self._read()
         taken, self._lines = self._lines[:max_records], self._lines[max_records:]
         first, self._next = self._next, self._next + len(taken)
-        return [Record(PIPE_TOPIC, 0, first + i, None, line) for i, line in enumerate(taken)]
+        return [Message(line, None, PIPE_TOPIC, 0, first + i) for i, line in enumerate(taken)]
 
     def _read(self) -> None:
         try:

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
-from firstlight.errors import BrokerError, SettingsError
+from firstlight.errors import BrokerError
 
-__all__ = ["FileSink", "MemorySink", "ResultSink", "StdoutSink", "open_sink"]
+__all__ = ["FileSink", "MemorySink", "ResultSink", "StdoutSink"]
 
 _LOCK_PAUSE_S = 0.02
 
@@ -268,46 +268,6 @@ class StdoutSink:
     def close(self) -> None:
         """Flush; standard output stays open."""
         self.flush()
-
-
-def open_sink(
-    url: str, *, kafka_config: Path | None = None, newline: bool = True, wait_s: float = 0.0
-) -> ResultSink:
-    """Open a sink as the command line names it.
-
-    Parameters
-    ----------
-    url : str
-        ``kafka://host:port[,host:port]/topic``, a file, or ``-`` for standard output.
-    kafka_config : Path, optional
-        File of Kafka's settings.
-    newline : bool
-        Whether a file gets a newline after each value.
-    wait_s : float
-        How long to wait for another worker to let go of a file [s].
-
-    Raises
-    ------
-    SettingsError
-        If the address is of a kind that is not known.
-    BrokerError
-        If the file cannot be opened, or another worker writes to it.
-    MissingExtraError
-        If Kafka's client is not installed.
-    """
-    if url == "-":
-        return StdoutSink(newline=newline)
-    scheme, separator, _ = url.partition("://")
-    if separator and scheme == "kafka":
-        from firstlight.stream.io.kafka import KafkaSink, read_kafka_config
-
-        return KafkaSink(url, config=read_kafka_config(kafka_config) if kafka_config is not None else None)
-    if separator:
-        raise SettingsError(
-            f"sink {url}: {scheme}:// is not known; give kafka://host:port/topic, a file, "
-            "or - for standard output"
-        )
-    return FileSink(Path(url), newline=newline, wait_s=wait_s)
 
 
 def _is_regular(file: int) -> bool:

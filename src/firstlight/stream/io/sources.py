@@ -5,13 +5,14 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from firstlight.errors import BrokerError, DataError, SettingsError
+from firstlight.errors import BrokerError, DataError
 from firstlight.stream.io.alert_files import read_alerts
-from firstlight.stream.io.growing import Tail, Taken
+from firstlight.stream.io.message import FILE_TOPIC, Message, Partition
+from firstlight.stream.io.tail import Tail
 
 __all__ = [
     "AlertSource",
@@ -19,44 +20,11 @@ __all__ = [
     "FileSource",
     "MemorySource",
     "PartitionCall",
-    "Record",
-    "open_source",
 ]
 
-FILE_TOPIC = "file"
 _LOOK_S = 0.02  # between looks for more in a file that is followed
 
-Partition = tuple[str, int]
 PartitionCall = Callable[[list[Partition]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One message as it came.
-
-    Attributes
-    ----------
-    topic : str
-        Topic; ``file`` for files and folders.
-    partition, offset : int
-        Its place. Offsets ascend in a partition and may have gaps.
-    key : bytes or None
-        The key; the JSON of its schema for a record of an Avro container.
-    value : bytes
-        The payload.
-    timestamp_ms : int, optional
-        When it was appended to the topic [ms since 1970].
-    error : str
-        Why the source could not read it (the payload is empty then); usually empty.
-    """
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes
-    timestamp_ms: int | None = None
-    error: str = ""
 
 
 class AlertSource(Protocol):
@@ -82,7 +50,7 @@ class AlertSource(Protocol):
         """Whether no more will come, and all was handed out."""
         ...
 
-    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+    def poll(self, max_records: int, timeout_s: float) -> list[Message]:
         """Records that are there, waiting up to `timeout_s` [s] for the first; [] when none came."""
         ...
 
@@ -108,24 +76,24 @@ class MemorySource:
 
     Parameters
     ----------
-    records : iterable of Record
+    records : iterable of Message
         Of any number of partitions; offsets ascend in each.
     endless : bool
         Whether more may be appended; otherwise the source ends with its last record.
 
     Examples
     --------
-    >>> source = MemorySource([Record("t", 0, i, None, b"%d" % i) for i in range(3)])
+    >>> source = MemorySource([Message(b"%d" % i, None, "t", 0, i) for i in range(3)])
     >>> [record.offset for record in source.poll(2, 0.0)], source.exhausted
     ([0, 1], False)
     """
 
-    def __init__(self, records: Iterable[Record] = (), *, endless: bool = False) -> None:
+    def __init__(self, records: Iterable[Message] = (), *, endless: bool = False) -> None:
         self.on_assign: PartitionCall | None = None
         self.on_revoke: PartitionCall | None = None
         self.endless = endless
         self.committed: dict[Partition, int] = {}
-        self._records: dict[Partition, list[Record]] = {}
+        self._records: dict[Partition, list[Message]] = {}
         self._at: dict[Partition, int] = {}
         self._told: set[Partition] = set()
         self.append(records)
@@ -135,20 +103,20 @@ class MemorySource:
         """Whether all was handed out and no more may come."""
         return not self.endless and self.lag() == 0
 
-    def append(self, records: Iterable[Record]) -> None:
+    def append(self, records: Iterable[Message]) -> None:
         """Add records to the ends of their partitions."""
         for record in records:
             partition = (record.topic, record.partition)
             self._records.setdefault(partition, []).append(record)
             self._at.setdefault(partition, 0)
 
-    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+    def poll(self, max_records: int, timeout_s: float) -> list[Message]:
         """Next records, partition after partition."""
         if new := [partition for partition in self._records if partition not in self._told]:
             self._told.update(new)
             if self.on_assign is not None:
                 self.on_assign(new)
-        found: list[Record] = []
+        found: list[Message] = []
         for partition, records in self._records.items():
             at = self._at[partition]
             part = records[at : at + max_records - len(found)]
@@ -210,14 +178,14 @@ class FileSource:
         self._bases = [0]  # records before each file, as far as it is known
         self._goal = 0  # next offset to hand out
         self._tail = Tail()
-        self._reader: Iterator[Taken | None] | None = None
+        self._reader: Iterator[Message | None] | None = None
 
     @property
     def exhausted(self) -> bool:
         """Whether the last record was handed out."""
         return self._ended
 
-    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+    def poll(self, max_records: int, timeout_s: float) -> list[Message]:
         """Next records.
 
         Raises
@@ -230,12 +198,13 @@ class FileSource:
             if self.on_assign is not None:
                 self.on_assign([(FILE_TOPIC, 0)])
         deadline = time.monotonic() + timeout_s
-        found: list[Record] = []
+        found: list[Message] = []
         while len(found) < max_records and not self._ended:
-            taken = self._take()
-            if taken is not None:
-                self._goal = self._bases[-1] + taken.number + 1
-                found.append(Record(FILE_TOPIC, 0, self._goal - 1, taken.key, taken.value, None, taken.error))
+            message = self._take()
+            if message is not None:
+                base = self._bases[-1]
+                self._goal = base + message.offset + 1
+                found.append(replace(message, offset=base + message.offset) if base else message)
             elif found or self._ended or time.monotonic() >= deadline:
                 break
             else:
@@ -264,23 +233,23 @@ class FileSource:
         self._reader = None
         self._ended = True
 
-    def _take(self) -> Taken | None:
+    def _take(self) -> Message | None:
         """Next record; None where there is none for now, or none any more."""
         while True:
             if self._reader is None and not self._begin_file():
                 return None
             assert self._reader is not None
             try:
-                taken = next(self._reader)
+                message = next(self._reader)
             except StopIteration:
                 self._reader = None
-                self._bases.append(self._bases[-1] + self._tail.numbers)
+                self._bases.append(self._bases[-1] + self._tail.n_records)
                 continue
             except BrokerError:
                 self._reader = None  # to be opened again, at the same place, by the next poll
                 raise
-            if taken is not None:
-                return taken
+            if message is not None:
+                return message
             if not self._has_next():
                 return None
             self._tail.complete = True  # a file after it has begun: nobody writes to this one any more
@@ -352,49 +321,3 @@ class DirectorySource(FileSource):
             ),
             key=lambda path: path.name,
         )
-
-
-def open_source(
-    url: str,
-    *,
-    group: str = "firstlight",
-    kafka_config: Path | None = None,
-    follow: bool = False,
-    until_end: bool = False,
-) -> AlertSource:
-    """Open a source as the command line names it.
-
-    Parameters
-    ----------
-    url : str
-        ``kafka://host:port[,host:port]/topic``, a file or a folder.
-    group : str
-        Consumer group, for Kafka.
-    kafka_config : Path, optional
-        File of Kafka's settings.
-    follow : bool
-        Wait for more in files.
-    until_end : bool
-        Stop at the end of a topic instead of waiting for more.
-
-    Raises
-    ------
-    SettingsError
-        If the address is of a kind that is not known.
-    DataError
-        If there is no such file.
-    MissingExtraError
-        If Kafka's client is not installed.
-    """
-    scheme, separator, _ = url.partition("://")
-    if separator and scheme == "kafka":
-        from firstlight.stream.io.kafka import KafkaSource, read_kafka_config
-
-        config = read_kafka_config(kafka_config) if kafka_config is not None else None
-        return KafkaSource(url, group=group, config=config, until_end=until_end)
-    if separator:
-        raise SettingsError(
-            f"source {url}: {scheme}:// is not known; give kafka://host:port/topic, a file or a folder"
-        )
-    path = Path(url)
-    return DirectorySource(path, follow=follow) if path.is_dir() else FileSource(path, follow=follow)

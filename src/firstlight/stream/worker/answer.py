@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from firstlight.errors import DataError, FirstlightError
 from firstlight.online import Arrivals, ObjectStates, Update
 from firstlight.stream.alerts.alert import Alert, arrivals
+from firstlight.stream.io.message import Partition
 from firstlight.stream.results.record import build_records
 from firstlight.stream.state.batch import PartitionMemory
 from firstlight.stream.worker.metrics import Metrics
 
-__all__ = ["ALERT_ERRORS", "Arrived", "LivePipeline", "Partition", "answer"]
-
-Partition = tuple[str, int]
+__all__ = ["ALERT_ERRORS", "Arrived", "LivePipeline", "answer"]
 
 #: What the data of an alert can raise inside the pipeline; anything else is our fault and stops the worker.
 ALERT_ERRORS = (DataError, ValueError, ArithmeticError, LookupError)

@@ -21,12 +21,13 @@ from typing import Any, Protocol, TypeVar
 from firstlight.errors import BrokerError, DataError, FetchError, SettingsError, StateError
 from firstlight.stream.alerts.alert import Alert, Skip
 from firstlight.stream.alerts.decoder import AlertDecoder
+from firstlight.stream.io.message import Message, Partition
 from firstlight.stream.io.sinks import ResultSink
-from firstlight.stream.io.sources import AlertSource, Record
+from firstlight.stream.io.sources import AlertSource
 from firstlight.stream.results.record import JsonResults, ResultFormat, result_key
 from firstlight.stream.state.batch import PartitionMemory
 from firstlight.stream.state.store import Changes, StateStore
-from firstlight.stream.worker.answer import ALERT_ERRORS, Arrived, LivePipeline, Partition, answer
+from firstlight.stream.worker.answer import ALERT_ERRORS, Arrived, LivePipeline, answer
 from firstlight.stream.worker.logging import log
 from firstlight.stream.worker.metrics import Metrics
 
@@ -127,12 +128,12 @@ class Batch:
     n_skipped: int
 
 
-def dead_letter(record: Record, kind: str, reason: str, alert: Alert | Skip | None = None) -> bytes:
+def dead_letter(record: Message, kind: str, reason: str, alert: Alert | Skip | None = None) -> bytes:
     """A message that could not be used, with its reason and place, as JSON.
 
     Parameters
     ----------
-    record : Record
+    record : Message
         The message; its bytes are kept, as base64 (but no long key: it is a schema).
     kind : str
         ``decode``, ``pipeline`` or ``skip``.
@@ -164,7 +165,7 @@ def _base64(data: bytes) -> str:
 class _Work:
     """One partition's share of a micro-batch."""
 
-    records: list[Record]
+    records: list[Message]
     memory: PartitionMemory
     results: list[tuple[bytes, bytes]]
     letters: list[tuple[bytes, bytes]]
@@ -282,13 +283,13 @@ class Worker:
         limit = self.config.max_alerts
         return limit is not None and self._n_read >= limit
 
-    def _poll(self) -> list[Record]:
+    def _poll(self) -> list[Message]:
         limit = self.config.batch
         if self.config.max_alerts is not None:
             limit = min(limit, self.config.max_alerts - self._n_read)
         if limit <= 0:
             return []
-        nothing: list[Record] = []
+        nothing: list[Message] = []
         poll = partial(self._source.poll, limit, self.config.linger_ms / 1000.0)
         records = self._patiently("source", poll, nothing)
         self._n_read += len(records)
@@ -350,7 +351,7 @@ class Worker:
 
     # --- a micro-batch -----------------------------------------------------------
 
-    def _work(self, records: Sequence[Record]) -> None:
+    def _work(self, records: Sequence[Message]) -> None:
         try:
             with self.metrics.timed("batch"):
                 shares = self._shares(records)
@@ -387,7 +388,7 @@ class Worker:
             self._source.seek(*partition, store.position or 0)  # the others' share is undone, too
         return True
 
-    def _shares(self, records: Sequence[Record]) -> dict[Partition, _Work]:
+    def _shares(self, records: Sequence[Message]) -> dict[Partition, _Work]:
         """Each partition's messages, but for those that its store says are done."""
         shares: dict[Partition, _Work] = {}
         for record in records:
@@ -407,7 +408,7 @@ class Worker:
             shares[partition].records.append(record)
         return shares
 
-    def _passed_over(self, record: Record, position: int) -> None:
+    def _passed_over(self, record: Message, position: int) -> None:
         """Say once that a partition has messages again at places that are done."""
         partition = (record.topic, record.partition)
         if partition not in self._odd:
@@ -424,7 +425,7 @@ class Worker:
 
     def _answered(self, shares: Mapping[Partition, _Work]) -> Batch | None:
         """Decode and answer all messages; None if told to stop meanwhile."""
-        origins: list[tuple[Partition, Record, Alert]] = []
+        origins: list[tuple[Partition, Message, Alert]] = []
         n_rejected = n_skipped = 0
         with self.metrics.timed("decode"):
             for partition, work in shares.items():
@@ -455,7 +456,7 @@ class Worker:
         n_alerts = sum(len(work.records) for work in shares.values())
         return Batch(n_alerts, [said[place] for place in sorted(said)], n_rejected + len(failed), n_skipped)
 
-    def _decoded(self, record: Record) -> Sequence[Alert | Skip | Exception]:
+    def _decoded(self, record: Message) -> Sequence[Alert | Skip | Exception]:
         if record.error:
             return [DataError(record.error)]
         try:
@@ -463,14 +464,14 @@ class Worker:
         except ALERT_ERRORS as error:  # no codec lets one through; if one did, the rest still goes on
             return [error]
 
-    def _skip(self, work: _Work, record: Record, skip: Skip) -> None:
+    def _skip(self, work: _Work, record: Message, skip: Skip) -> None:
         self.metrics.count("skipped", skip.reason.value)
         if self.config.keep_skips and self._dead_letters is not None:
             letter = dead_letter(record, "skip", skip.reason.value, skip)
             work.letters.append((b"", letter))
 
     def _reject(
-        self, work: _Work, record: Record, kind: str, reason: str, alert: Alert | None = None
+        self, work: _Work, record: Message, kind: str, reason: str, alert: Alert | None = None
     ) -> None:
         self.metrics.count("rejected", kind)
         place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}

@@ -1,0 +1,45 @@
+"""The one message type of the stream: what a source reads and a codec decodes."""
+
+from dataclasses import dataclass
+
+__all__ = ["FILE_TOPIC", "Message", "Partition"]
+
+#: Topic of messages that come from files and folders.
+FILE_TOPIC = "file"
+
+#: Topic and number of a partition.
+Partition = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message with its place in a stream.
+
+    Attributes
+    ----------
+    value : bytes
+        The payload; empty if the message could not be read.
+    key : bytes, optional
+        The key. For Fink, and for a record from an Avro container, it holds the JSON of the schema.
+    topic : str
+        Topic; `FILE_TOPIC` for files and folders.
+    partition, offset : int
+        Place in the topic. Offsets ascend within a partition and may have gaps.
+    timestamp_ms : int, optional
+        Time at which the message was appended to the topic [ms since 1970].
+    error : str
+        Why the message could not be read; usually empty.
+    """
+
+    value: bytes
+    key: bytes | None = None
+    topic: str = ""
+    partition: int = 0
+    offset: int = 0
+    timestamp_ms: int | None = None
+    error: str = ""
+
+    @property
+    def origin(self) -> Partition:
+        """The partition that the message belongs to."""
+        return self.topic, self.partition

@@ -1,0 +1,99 @@
+"""Sources and sinks from their addresses, as the command line names them."""
+
+from pathlib import Path
+
+from firstlight.errors import SettingsError
+from firstlight.stream.io.kafka_config import read_kafka_config
+from firstlight.stream.io.pipe import PipeSource
+from firstlight.stream.io.sinks import FileSink, ResultSink, StdoutSink
+from firstlight.stream.io.sources import AlertSource, DirectorySource, FileSource
+
+__all__ = ["open_sink", "open_source"]
+
+
+def open_source(
+    url: str,
+    *,
+    group: str = "firstlight",
+    kafka_config: Path | None = None,
+    follow: bool = False,
+    until_end: bool = False,
+) -> AlertSource:
+    """Open a source.
+
+    Parameters
+    ----------
+    url : str
+        ``kafka://host:port[,host:port]/topic``, a file, a folder, or ``-`` for standard input.
+    group : str
+        Consumer group, for Kafka.
+    kafka_config : Path, optional
+        File with settings of the Kafka client.
+    follow : bool
+        Wait for more alerts at the end of a file or folder.
+    until_end : bool
+        Stop at the end of a topic instead of waiting for more.
+
+    Raises
+    ------
+    SettingsError
+        If the kind of address is unknown.
+    DataError
+        If there is no such file.
+    MissingExtraError
+        If the Kafka client is not installed.
+    """
+    if url == "-":
+        return PipeSource()
+    scheme, separator, _ = url.partition("://")
+    if separator and scheme == "kafka":
+        from firstlight.stream.io.kafka import KafkaSource
+
+        config = read_kafka_config(kafka_config) if kafka_config is not None else None
+        return KafkaSource(url, group=group, config=config, until_end=until_end)
+    if separator:
+        raise SettingsError(
+            f"source {url}: {scheme}:// is unknown; give kafka://host:port/topic, a file or a folder"
+        )
+    path = Path(url)
+    return DirectorySource(path, follow=follow) if path.is_dir() else FileSource(path, follow=follow)
+
+
+def open_sink(
+    url: str, *, kafka_config: Path | None = None, newline: bool = True, wait_s: float = 0.0
+) -> ResultSink:
+    """Open a sink.
+
+    Parameters
+    ----------
+    url : str
+        ``kafka://host:port[,host:port]/topic``, a file, or ``-`` for standard output.
+    kafka_config : Path, optional
+        File with settings of the Kafka client.
+    newline : bool
+        Whether to end each value in a file with a newline.
+    wait_s : float
+        How long to wait for another worker to release a file [s].
+
+    Raises
+    ------
+    SettingsError
+        If the kind of address is unknown.
+    BrokerError
+        If the file cannot be opened, or another worker writes to it.
+    MissingExtraError
+        If the Kafka client is not installed.
+    """
+    if url == "-":
+        return StdoutSink(newline=newline)
+    scheme, separator, _ = url.partition("://")
+    if separator and scheme == "kafka":
+        from firstlight.stream.io.kafka import KafkaSink
+
+        return KafkaSink(url, config=read_kafka_config(kafka_config) if kafka_config is not None else None)
+    if separator:
+        raise SettingsError(
+            f"sink {url}: {scheme}:// is unknown; give kafka://host:port/topic, a file, "
+            "or - for standard output"
+        )
+    return FileSink(Path(url), newline=newline, wait_s=wait_s)
