@@ -1,16 +1,21 @@
 """ANTARES' loci: light curves in CSV, signs in properties."""
 
+import contextlib
 import math
+import sys
 import zlib
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from firstlight.errors import DataError
+from firstlight.errors import DataError, MissingExtraError
 from firstlight.stream import Alert, AntaresCodec, Skip, SkipReason
 from firstlight.stream.alerts import antares
-from firstlight.stream.alerts.bson import dump_bson
+
+bson = pytest.importorskip("bson")
 
 COLUMNS = "time,alert_id,ant_mjd,ant_survey,ant_ra,ant_dec,ant_passband,ant_mag,ant_magerr,ant_maglim"
 
@@ -18,7 +23,7 @@ COLUMNS = "time,alert_id,ant_mjd,ant_survey,ant_ra,ant_dec,ant_passband,ant_mag,
 def message(rows: list[str], included: Any = (), **changes: Any) -> bytes:
     attributes = {"ra": 57.03, "dec": -49.74, "lightcurve": "\n".join([COLUMNS, *rows]), "properties": {}}
     locus = {"type": "locus", "id": "ANT2025uns34defs98p", "attributes": attributes | changes}
-    return zlib.compress(dump_bson({"data": locus, "included": list(included)}))
+    return zlib.compress(bson.encode({"data": locus, "included": list(included)}))
 
 
 def row(
@@ -116,9 +121,9 @@ def test_a_locus_without_position_or_name_is_no_crash() -> None:
     assert math.isnan(alert.ra)
     assert math.isnan(alert.dec)
     flat = {"locus_id": "ANT1", "lightcurve": f"{COLUMNS}\n{row('lsst:1', 1.0, 4, 'r', 20.0)}"}
-    assert AntaresCodec().decode(zlib.compress(dump_bson(flat))).object_id == "ANT1"
+    assert AntaresCodec().decode(zlib.compress(bson.encode(flat))).object_id == "ANT1"
     del flat["locus_id"]
-    assert AntaresCodec().decode(zlib.compress(dump_bson(flat))).reason is SkipReason.NO_OBJECT
+    assert AntaresCodec().decode(zlib.compress(bson.encode(flat))).reason is SkipReason.NO_OBJECT
 
 
 def test_damage_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +145,30 @@ def test_damage_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
         codec.decode(good)
 
 
-def test_included_entries_of_any_shape_are_no_crash() -> None:
+@given(st.data())
+def test_flipped_bits_are_a_data_error_or_an_alert(data: st.DataObject) -> None:
+    packet = bytearray(zlib.decompress(message([row("lsst:1", 1.0, 4, "r", 20.0)], [about("lsst:1", x=1)])))
+    for at in data.draw(st.lists(st.integers(0, len(packet) - 1), min_size=1, max_size=4)):
+        packet[at] ^= data.draw(st.integers(1, 255))
+    with contextlib.suppress(DataError):
+        assert isinstance(AntaresCodec().decode(zlib.compress(bytes(packet))), Alert | Skip)
+
+
+def test_dates_and_numbers_of_any_size_are_read() -> None:
+    dates = [about("lsst:1", when=bson.DatetimeMS(1 << 62), number=bson.Decimal128("1e400"))]
+    assert decode([row("lsst:1", 1.0, 4, "r", 20.0)], dates).alert_id == "lsst:1"
+
+
+def test_without_pymongo_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    packet = message([row("lsst:1", 1.0, 4, "r", 20.0)])
+    monkeypatch.setitem(sys.modules, "bson", None)
+    with pytest.raises(MissingExtraError, match=r"pip install firstlight\[antares\]"):
+        AntaresCodec().decode(packet)
+
+
+def test_included_entries_of_any_shape_leave_the_locus_as_it_is() -> None:
+    rows = [row("lsst:1", 1.0, 4, "r", 20.0)]
+    expected = decode(rows)
     for included in (
         [None],
         [3],
@@ -148,7 +176,9 @@ def test_included_entries_of_any_shape_are_no_crash() -> None:
         [{"id": "lsst:1"}],
         [{"id": "lsst:1", "attributes": {"properties": 5}}],
     ):
-        assert isinstance(decode([row("lsst:1", 1.0, 4, "r", 20.0)], included), Alert)
+        found = decode(rows, included)
+        assert (found.alert_id, found.mjd) == (expected.alert_id, expected.mjd) == ("lsst:1", 1.0)
+        assert found.observations.flux.tolist() == expected.observations.flux.tolist()
 
 
 def test_writing_a_detection_of_no_flux_is_refused(make_alert: Any) -> None:

@@ -1,8 +1,8 @@
 """Codec of ANTARES' messages: a locus with its light curve, as BSON compressed by zlib.
 
-The light curve is a table in CSV with one row an alert: survey 1 is ZTF (MJD in UTC), 2
-its upper limits, 4 is LSST (MJD in TAI). Magnitudes have lost the sign of the difference,
-which the properties of the alerts that come along still tell.
+The light curve is a CSV table with one row per alert: survey 1 is ZTF (MJD in UTC), 2 its
+upper limits, 4 is LSST (MJD in TAI). Magnitudes lack the sign of the difference flux, which
+is taken from the properties of the included alerts.
 """
 
 import csv
@@ -10,45 +10,39 @@ import io
 import math
 import zlib
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
 from firstlight.constants import MAG_PER_E_FOLD
-from firstlight.errors import DataError
+from firstlight.errors import DataError, MissingExtraError
 from firstlight.online.visits import merge
 from firstlight.stream.alerts.alert import Alert, Observations, Skip, SkipReason
 from firstlight.stream.alerts.avro import value_of
-from firstlight.stream.alerts.bson import dump_bson, load_bson
 from firstlight.stream.alerts.layouts import SOLAR_SYSTEM_ARCSEC, UTC_TO_TAI_DAYS
 from firstlight.stream.alerts.observe import BAND_SPELLINGS
 from firstlight.stream.io.message import Message
 
 __all__ = ["AntaresCodec"]
 
-MAX_BYTES = 64 << 20  # of a message when inflated; a locus has some 100 kB
+MAX_BYTES = 64 << 20  # of an inflated message; a locus has some 100 kB
 ZTF_SURVEY, LIMIT_SURVEY, LSST_SURVEY = "1", "2", "4"
 _COLUMNS = ("time", "alert_id", "ant_mjd", "ant_survey", "ant_ra", "ant_dec", "ant_passband", "ant_mag",
             "ant_magerr", "ant_maglim")  # fmt: skip
 
 
 class AntaresCodec:
-    """ANTARES' loci. Needs nothing beyond the standard library.
+    """ANTARES' loci; needs the extra ``antares``.
 
     The format has magnitudes only: upper limits are not read, and `encode` writes
-    observations that are no detections as upper limits.
+    non-detections as upper limits.
     """
 
     def decode(self, message: bytes | Message) -> Alert | Skip:
-        """Read one message.
-
-        Raises
-        ------
-        DataError
-            If it is damaged or no locus.
-        """
-        document = load_bson(_inflate(value_of(message)))
+        """See `AlertCodec.decode`."""
+        document = _load(_inflate(value_of(message)))
         locus = _dict(document.get("data")) or document
         attributes = _dict(locus.get("attributes")) or locus
         object_id = str(locus.get("id") or attributes.get("locus_id") or "")
@@ -80,13 +74,7 @@ class AntaresCodec:
         )
 
     def encode(self, alert: Alert) -> bytes:
-        """Write one locus.
-
-        Raises
-        ------
-        DataError
-            If a detection has a flux of 0, which has no magnitude.
-        """
+        """See `AlertCodec.encode`; DataError for a detection of flux 0, which has no magnitude."""
         out = io.StringIO()
         writer = csv.DictWriter(out, _COLUMNS, restval="", lineterminator="\n")
         writer.writeheader()
@@ -124,7 +112,30 @@ class AntaresCodec:
             "id": alert.object_id,
             "attributes": {**position, "lightcurve": out.getvalue()},
         }
-        return zlib.compress(dump_bson({"data": locus, "included": included}))
+        return zlib.compress(bson_module().encode({"data": locus, "included": included}))
+
+
+def bson_module() -> ModuleType:
+    """Import pymongo's bson; MissingExtraError if it is not installed."""
+    try:
+        import bson
+        from bson.codec_options import CodecOptions  # noqa: F401  # another package of this name lacks it
+    except ImportError as error:
+        raise MissingExtraError(
+            "ANTARES' messages are BSON, which needs pymongo; `pip install firstlight[antares]` brings it"
+        ) from error
+    module: ModuleType = bson
+    return module
+
+
+def _load(data: bytes) -> dict[str, Any]:
+    bson = bson_module()
+    milliseconds = bson.codec_options.DatetimeConversion.DATETIME_MS  # holds any date
+    try:
+        document = bson.decode(data, bson.codec_options.CodecOptions(datetime_conversion=milliseconds))
+    except bson.errors.BSONError as error:
+        raise DataError(f"damaged BSON in a message of ANTARES: {error}") from error
+    return dict(document)
 
 
 def _inflate(data: bytes) -> bytes:
@@ -141,7 +152,7 @@ def _inflate(data: bytes) -> bytes:
 
 
 def _read_rows(table: str, object_id: str) -> list[dict[str, Any]]:
-    """Rows of the light curve with their time in TAI; rows without one are left out."""
+    """Rows of the light curve with their time in MJD TAI, without the rows that have none."""
     reader = csv.DictReader(io.StringIO(table))
     missing = {"alert_id", "ant_mjd", "ant_survey", "ant_passband", "ant_mag", "ant_magerr"} - set(
         reader.fieldnames or ()
@@ -166,7 +177,7 @@ def _read_rows(table: str, object_id: str) -> list[dict[str, Any]]:
 
 
 def _properties(included: Any) -> dict[str, Mapping[str, Any]]:
-    """Properties of the alerts that come along, by name."""
+    """Properties of the included alerts, by name."""
     found: dict[str, Mapping[str, Any]] = {}
     for item in included if isinstance(included, list) else ():
         entry = _dict(item)
@@ -179,6 +190,7 @@ def _dict(value: Any) -> dict[str, Any]:
 
 
 def _observe(rows: list[dict[str, Any]], alerts: Mapping[str, Mapping[str, Any]]) -> tuple[Observations, int]:
+    """Observations of the detections, and the number of rows that were not usable."""
     columns: list[tuple[float, int, float, float, int]] = []
     for row in rows:
         band = BAND_SPELLINGS.get(row["ant_passband"] or "", -1)
@@ -211,7 +223,7 @@ def _observe(rows: list[dict[str, Any]], alerts: Mapping[str, Mapping[str, Any]]
 
 
 def _is_negative(about: Mapping[str, Any]) -> bool:
-    """Whether the properties of an alert say that its difference is negative."""
+    """Whether an alert's properties give it a negative difference flux."""
     negative = str(about.get("lsst_diaSource_isNegative", "")).lower() in ("true", "1", "t")
     return negative or str(about.get("ztf_isdiffpos", about.get("isdiffpos", ""))).lower() in (
         "f",

@@ -442,7 +442,7 @@ def _skip_reason(values: _Values, object_id: str) -> SkipReason | None:
         return SkipReason.SOLAR_SYSTEM
     if not object_id:
         return SkipReason.NO_OBJECT
-    if values.first("own_withdrawn") is not None:
+    if 0.0 < values.number("own_withdrawn") < math.inf:  # Rubin writes null, NaN or 0 for "never"
         return SkipReason.WITHDRAWN
     return None
 

@@ -189,7 +189,7 @@ def observe(
             base = first + row * width
             time = _number(kind, integer, number, place[TIME], base) + shift
             index = _band(kind, integer, number, data, symbol_bands, place[BAND], base)
-            gone = place[WITHDRAWN] >= 0 and kind[place[WITHDRAWN] + base] > 1
+            gone = 0.0 < _number(kind, integer, number, place[WITHDRAWN], base) < np.inf
             good = _status_ok(kind, integer, number, data, place[STATUS], base)
             value, error = _flux(kind, integer, number, data, place, base, scale)
             if np.isnan(value) and (limits or index < 0):
