@@ -25,7 +25,7 @@ from firstlight.data import (
 from firstlight.data.download import Retry
 from firstlight.errors import DataError, FetchError
 from firstlight.lightcurves import LightCurves
-from firstlight.lightcurves.curves import OBJECT_COLUMNS, OBSERVATION_COLUMNS
+from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
 
 QUICK = Retry(attempts=2, pause=0.001, timeout=5.0)
 FILES = "/records/2539456/files"

@@ -1,4 +1,4 @@
-"""Rows to light curves: what is judged, and in which order."""
+"""ObservationRows to light curves: what is judged, and in which order."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from firstlight.data import RejectLog
 from firstlight.data.intake import Objects, assemble, join_rows, refuse
 from firstlight.errors import DataError
-from firstlight.lightcurves.convert import Rows
+from firstlight.lightcurves.rows import ObservationRows
 
 
 def make(owner, names="abc", **columns):
@@ -21,7 +21,7 @@ def make(owner, names="abc", **columns):
         "detected": None,
         "place": np.arange(n) + 2,
     }
-    return Rows(**(values | columns))
+    return ObservationRows(**(values | columns))
 
 
 def objects(names="abc", **columns):

@@ -13,7 +13,7 @@ from firstlight.data import RejectLog, delimited, iter_plasticc, read_plasticc
 from firstlight.data.plasticc import is_plasticc, read_metadata
 from firstlight.errors import DataError, MissingColumnError, UnknownBandError
 from firstlight.lightcurves import LightCurves
-from firstlight.lightcurves.curves import OBJECT_COLUMNS, OBSERVATION_COLUMNS
+from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
 
 TRUTH = ("target", "true_", "tflux_", "libid_cadence", "distmod", "ddf")
 

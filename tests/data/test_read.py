@@ -10,7 +10,7 @@ import pytest
 import firstlight.data
 from firstlight.data import RejectLog, read, write_curves
 from firstlight.errors import DataError, MissingColumnError
-from firstlight.lightcurves.curves import OBJECT_COLUMNS, OBSERVATION_COLUMNS
+from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
 
 
 def assert_same(one, other):

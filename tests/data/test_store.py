@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from firstlight.data import RejectLog, iter_curves, read_curves, store, write_curves
 from firstlight.errors import DataError, MissingColumnError, UnknownBandError
 from firstlight.lightcurves import LightCurves
-from firstlight.lightcurves.curves import OBJECT_COLUMNS, OBSERVATION_COLUMNS
+from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
 
 
 def assert_same(one, other):

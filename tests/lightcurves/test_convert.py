@@ -12,13 +12,8 @@ from hypothesis import strategies as st
 
 from firstlight.errors import DataError, MissingColumnError, MissingExtraError, UnknownBandError
 from firstlight.lightcurves import LightCurves
-from firstlight.lightcurves.convert import (
-    OBJECT_COLUMNS,
-    OBSERVATION_COLUMNS,
-    Rows,
-    names_of,
-    rows_from_arrow,
-)
+from firstlight.lightcurves.convert import rows_from_arrow
+from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS, ObservationRows, names_of
 
 
 def assert_same(one, other):
@@ -362,7 +357,7 @@ def test_missing_table_columns_are_named_with_what_is_there():
 
 def rows(owner, mjd):
     n = len(owner)
-    return Rows(
+    return ObservationRows(
         names=np.array(["a", "b", "c"]), owner=np.array(owner), mjd=np.array(mjd, float),
         band=np.zeros(n, np.int8), flux=np.ones(n), flux_err=np.ones(n), detected=None, place=np.arange(n),
     )  # fmt: skip

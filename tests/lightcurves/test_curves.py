@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from firstlight.errors import DataError, MissingColumnError
 from firstlight.lightcurves import LightCurves
-from firstlight.lightcurves.curves import OBJECT_COLUMNS, OBSERVATION_COLUMNS
+from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
 
 FORBIDDEN = ("target", "label", "class", "true_target", "true_z", "tflux_g", "libid_cadence", "distmod")
 

@@ -1,4 +1,4 @@
-"""Rows of a file to `LightCurves`: judge each row and object, set the bad aside, sort the rest.
+"""ObservationRows of a file to `LightCurves`: judge each row and object, set the bad aside, sort the rest.
 
 What is judged here is whether an observation can be used at all. Whether it is an
 outlier is a question for ``firstlight.preprocess``.
@@ -15,7 +15,7 @@ from firstlight.bands import BANDS
 from firstlight.data.reject import RejectLog
 from firstlight.errors import DataError, UnknownBandError
 from firstlight.lightcurves import LightCurves
-from firstlight.lightcurves.convert import OBJECT_COLUMNS, Rows
+from firstlight.lightcurves.rows import OBJECT_COLUMNS, ObservationRows
 
 __all__ = ["Objects", "assemble", "join_rows", "refuse"]
 
@@ -111,13 +111,13 @@ def refuse(
 
 
 def assemble(
-    rows: Rows, objects: Objects | None, *, file: str, rejects: RejectLog | None, dereddened: bool
+    rows: ObservationRows, objects: Objects | None, *, file: str, rejects: RejectLog | None, dereddened: bool
 ) -> LightCurves:
     """Light curves of what is usable in `rows`, in the order of their names.
 
     Parameters
     ----------
-    rows : Rows
+    rows : ObservationRows
         Observations in nJy, in any order.
     objects : Objects or None
         Metadata; without it positions and redshifts are NaN. Objects met are marked.
@@ -154,8 +154,8 @@ def assemble(
     return LightCurves(**values, dereddened=dereddened)
 
 
-def join_rows(parts: Sequence[Rows]) -> Rows:
-    """One `Rows` of several; objects of the same name become one, in order of appearance."""
+def join_rows(parts: Sequence[ObservationRows]) -> ObservationRows:
+    """One `ObservationRows` of several; objects of the same name become one, in order of appearance."""
     import pandas as pd
 
     if len(parts) == 1 and len(np.unique(parts[0].names)) == len(parts[0].names):
@@ -167,7 +167,7 @@ def join_rows(parts: Sequence[Rows]) -> Rows:
         for part, shift in zip(parts, shifts, strict=True)
     ]
     detected = [part.detected for part in parts]
-    return Rows(
+    return ObservationRows(
         names=np.asarray(names, dtype=np.str_),
         owner=np.concatenate(owners).astype(np.int64),
         mjd=np.concatenate([part.mjd for part in parts]),
@@ -180,7 +180,7 @@ def join_rows(parts: Sequence[Rows]) -> Rows:
 
 
 def _usable(
-    rows: Rows, position: NDArray[np.int64] | None, file: str, rejects: RejectLog | None
+    rows: ObservationRows, position: NDArray[np.int64] | None, file: str, rejects: RejectLog | None
 ) -> NDArray[np.bool_]:
     """Refuse bad rows, each for its first fault; returns which rows are left."""
     with np.errstate(over="ignore"):  # what overflows float32 is as good as infinite
@@ -208,7 +208,7 @@ def _usable(
     return good
 
 
-def _without_repeats(rows: Rows, file: str, rejects: RejectLog | None) -> Rows:
+def _without_repeats(rows: ObservationRows, file: str, rejects: RejectLog | None) -> ObservationRows:
     """Refuse every further observation of an object in the same band at the same time."""
     tied = np.zeros(len(rows), dtype=bool)
     same = (np.diff(rows.owner) == 0) & (np.diff(rows.mjd) == 0)
@@ -232,7 +232,7 @@ def _without_repeats(rows: Rows, file: str, rejects: RejectLog | None) -> Rows:
     return rows.select(keep)
 
 
-def _owning(rows: Rows) -> NDArray[np.bool_]:
+def _owning(rows: ObservationRows) -> NDArray[np.bool_]:
     """Which names own a row."""
     owning = np.zeros(len(rows.names), dtype=bool)
     owning[rows.owner[rows.owner >= 0]] = True
@@ -240,11 +240,11 @@ def _owning(rows: Rows) -> NDArray[np.bool_]:
 
 
 def _refuse_objects(
-    reason: str, rows: Rows, bad: NDArray[np.bool_], file: str, rejects: RejectLog | None
+    reason: str, rows: ObservationRows, bad: NDArray[np.bool_], file: str, rejects: RejectLog | None
 ) -> None:
     names = rows.names[bad & (rows.names != "")]
     refuse(reason, names, np.full(len(names), _WHOLE), file, rejects)
 
 
-def _owners(rows: Rows, index: NDArray[np.int64]) -> NDArray[np.str_]:
+def _owners(rows: ObservationRows, index: NDArray[np.int64]) -> NDArray[np.str_]:
     return np.append(rows.names, "")[rows.owner[index]]

@@ -19,7 +19,7 @@ from firstlight.data.intake import Objects, assemble, join_rows, refuse
 from firstlight.data.reject import RejectLog
 from firstlight.errors import DataError
 from firstlight.lightcurves import LightCurves
-from firstlight.lightcurves.convert import Rows, bands_from_arrow
+from firstlight.lightcurves.rows import ObservationRows, bands_from_arrow
 
 __all__ = ["is_plasticc", "iter_plasticc", "read_metadata", "read_plasticc"]
 
@@ -234,7 +234,7 @@ def _unique(
     return Objects(names[first], chosen, lines[first], file)
 
 
-def _read_rows(path: Path, scale: float, rejects: RejectLog | None) -> Iterator[Rows]:
+def _read_rows(path: Path, scale: float, rejects: RejectLog | None) -> Iterator[ObservationRows]:
     """Long form of each batch of a light-curve file, in nJy; at least one batch."""
     header = read_header(path)
     found = choose(header, _LIGHT_CURVES)
@@ -253,7 +253,9 @@ def _read_rows(path: Path, scale: float, rejects: RejectLog | None) -> Iterator[
         refuse("the file has no observations", np.array([""]), np.array([-1]), str(path), rejects)
         empty = np.empty(0)
         whole = np.empty(0, np.int64)
-        yield Rows(np.empty(0, "U1"), whole, empty, whole.astype(np.int8), empty, empty, None, whole)
+        yield ObservationRows(
+            np.empty(0, "U1"), whole, empty, whole.astype(np.int8), empty, empty, None, whole
+        )
 
 
 def _rows(
@@ -263,7 +265,7 @@ def _rows(
     scale: float,
     path: Path,
     rejects: RejectLog | None,
-) -> Rows:
+) -> ObservationRows:
     names, owner = texts(batch[found["object_id"]])
     detected = None
     unflagged = np.zeros(len(lines), dtype=bool)
@@ -271,7 +273,7 @@ def _rows(
         values, index = texts(batch[found["detected"]])
         detected = np.array([_FLAGS.get(value, False) for value in values.tolist()])[index]
         unflagged = np.array([value not in _FLAGS for value in values.tolist()])[index]
-    rows = Rows(
+    rows = ObservationRows(
         names=names,
         owner=owner,
         mjd=batch[found["mjd"]],
@@ -302,9 +304,9 @@ def _refuse_damage(source: Delimited, rejects: RejectLog | None, last: str) -> N
         refuse(reason, np.array([object_id]), np.array([line]), str(source.path), rejects, hint=hint)
 
 
-def _chunks(parts: Iterable[Rows], chunk_objects: int) -> Iterator[Rows]:
+def _chunks(parts: Iterable[ObservationRows], chunk_objects: int) -> Iterator[ObservationRows]:
     """Regroup batches into chunks of whole objects; the object of the last row may go on."""
-    pending: list[Rows] = []
+    pending: list[ObservationRows] = []
     for part in parts:
         pending.append(part)
         if sum(len(rows.names) for rows in pending) <= chunk_objects:
@@ -321,7 +323,9 @@ def _chunks(parts: Iterable[Rows], chunk_objects: int) -> Iterator[Rows]:
         yield join_rows(pending)
 
 
-def _refuse_met_again(rows: Rows, met: set[str], path: Path, rejects: RejectLog | None) -> Rows:
+def _refuse_met_again(
+    rows: ObservationRows, met: set[str], path: Path, rejects: RejectLog | None
+) -> ObservationRows:
     """Refuse objects that an earlier chunk already had, and remember the new ones."""
     names = rows.names.tolist()
     again = np.array([name in met for name in names], dtype=bool)
@@ -339,7 +343,7 @@ def _refuse_met_again(rows: Rows, met: set[str], path: Path, rejects: RejectLog 
     return rows.select(~np.append(again, False)[rows.owner]).pruned() if again.any() else rows
 
 
-def _check_depth(rows: Rows, path: Path, zero_point: float) -> None:
+def _check_depth(rows: ObservationRows, path: Path, zero_point: float) -> None:
     """Raise DataError if the error bars are none that LSST could have with this zero point."""
     errors = rows.flux_err[np.isfinite(rows.flux_err) & (rows.flux_err > 0)]
     if not len(errors):

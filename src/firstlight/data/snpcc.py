@@ -37,7 +37,7 @@ from firstlight.data.intake import Objects, assemble, refuse
 from firstlight.data.reject import RejectLog
 from firstlight.errors import DataError, MissingColumnError
 from firstlight.lightcurves import LightCurves
-from firstlight.lightcurves.convert import Rows, bands_from_arrow, names_of
+from firstlight.lightcurves.rows import ObservationRows, bands_from_arrow, names_of
 from firstlight.taxonomy import from_snpcc
 
 __all__ = ["PHOTO_Z_ERR", "Snpcc", "is_snpcc", "read_snpcc", "read_snpcc_curves"]
@@ -214,12 +214,12 @@ def _one(column: Any) -> Any:
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
 
 
-def _parquet_rows(path: Path, zero_point: float) -> Rows:
+def _parquet_rows(path: Path, zero_point: float) -> ObservationRows:
     """Long form of the light curves, in nJy."""
     table = _table(path, _ROWS)
     scale = float(flux_to_njy(1.0, zero_point))
     code = _one(table["snid"]).dictionary_encode()
-    return Rows(
+    return ObservationRows(
         names=names_of(code.dictionary),
         owner=np.asarray(code.indices.fill_null(-1)).astype(np.int64),
         mjd=_numbers(table, "mjd", path),
@@ -266,7 +266,7 @@ def _described(
 # --- the original text files ----------------------------------------------------
 
 
-def _read_texts(paths: list[Path], folder: Path) -> tuple[Rows, _Described]:
+def _read_texts(paths: list[Path], folder: Path) -> tuple[ObservationRows, _Described]:
     """All ``.DAT`` files of a folder, one an object, in nJy."""
     heads, bodies = [], []
     for path in paths:
@@ -280,7 +280,7 @@ def _read_texts(paths: list[Path], folder: Path) -> tuple[Rows, _Described]:
     scale = float(flux_to_njy(1.0, SNANA_ZERO_POINT))
     cells = np.array([row for body in bodies for row in body], dtype=np.str_).reshape(-1, 5)
     mjd, flux, flux_err = (_parsed(cells[:, k]) for k in (0, 2, 3))
-    rows = Rows(
+    rows = ObservationRows(
         names=names,
         owner=np.repeat(np.arange(len(names)), [len(body) for body in bodies]),
         mjd=mjd,

@@ -20,7 +20,8 @@ from firstlight.data.reject import RejectLog
 from firstlight.errors import DataError
 from firstlight.files import replacing
 from firstlight.lightcurves import LightCurves
-from firstlight.lightcurves.convert import OBJECT_COLUMNS, OBSERVATION_COLUMNS, rows_from_arrow
+from firstlight.lightcurves.convert import rows_from_arrow
+from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
 
 __all__ = ["SCHEMA_VERSION", "iter_curves", "read_curves", "write_curves"]
 

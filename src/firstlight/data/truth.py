@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from firstlight.data.delimited import Delimited, choose, read_header, require, texts
 from firstlight.errors import DataError, MissingColumnError, UnknownClassError
 from firstlight.files import replacing
-from firstlight.lightcurves.convert import names_of
+from firstlight.lightcurves.rows import names_of
 from firstlight.taxonomy import CLASSES, PLASTICC, from_plasticc
 
 __all__ = ["Truth"]

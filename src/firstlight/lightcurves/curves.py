@@ -1,33 +1,24 @@
 """`LightCurves`: many light curves as flat columns plus offsets; `LightCurve`: a view of one.
 
-This is the one type that crosses every boundary of the package. It holds what a
-survey may know of an object (fluxes, detections, position, host redshift) and has
-no room for a label or a truth column; those live in tables of their own.
-Internal units: MJD (TAI) days, AB nJy, degrees.
+This type crosses every boundary of the package. It has no column for a label or a truth, which
+live in tables of their own. Internal units: MJD (TAI) days, AB nJy, degrees.
 """
 
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from firstlight.bands import BANDS, N_BANDS
-from firstlight.errors import DataError, MissingColumnError
-from firstlight.lightcurves import convert as tables
-from firstlight.lightcurves.convert import OBJECT_COLUMNS, OBSERVATION_COLUMNS
+from firstlight._types import AnyArray, BoolArray, Float32Array, FloatArray, IntArray, StrArray
+from firstlight.bands import N_BANDS
+from firstlight.errors import DataError
+from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
 
-__all__ = [
-    "DETECTION_SNR",
-    "OBJECT_COLUMNS",
-    "OBSERVATION_COLUMNS",
-    "LightCurve",
-    "LightCurves",
-    "RedshiftMode",
-]
+__all__ = ["DETECTION_SNR", "LightCurve", "LightCurves", "RedshiftMode"]
 
 RedshiftMode = Literal["photo", "spec", "none"]
 _ABSENT: Any = None  # stands for "not given" until __post_init__ fills the column
@@ -62,11 +53,11 @@ class LightCurve:
     """
 
     object_id: str
-    mjd: NDArray[np.float64]
+    mjd: FloatArray
     band: NDArray[np.int8]
-    flux: NDArray[np.float32]
-    flux_err: NDArray[np.float32]
-    detected: NDArray[np.bool_]
+    flux: Float32Array
+    flux_err: Float32Array
+    detected: BoolArray
     ra: float
     dec: float
     ebv: float
@@ -126,19 +117,19 @@ class LightCurves:
         object name occurs twice. The message names the object.
     """
 
-    object_id: NDArray[np.str_]
-    offsets: NDArray[np.int64]
-    mjd: NDArray[np.float64]
+    object_id: StrArray
+    offsets: IntArray
+    mjd: FloatArray
     band: NDArray[np.int8]
-    flux: NDArray[np.float32]
-    flux_err: NDArray[np.float32]
-    detected: NDArray[np.bool_] = _ABSENT
-    ra: NDArray[np.float64] = _ABSENT
-    dec: NDArray[np.float64] = _ABSENT
-    ebv: NDArray[np.float32] = _ABSENT
-    redshift: NDArray[np.float32] = _ABSENT
-    redshift_err: NDArray[np.float32] = _ABSENT
-    redshift_spec: NDArray[np.float32] = _ABSENT
+    flux: Float32Array
+    flux_err: Float32Array
+    detected: BoolArray = _ABSENT
+    ra: FloatArray = _ABSENT
+    dec: FloatArray = _ABSENT
+    ebv: Float32Array = _ABSENT
+    redshift: Float32Array = _ABSENT
+    redshift_err: Float32Array = _ABSENT
+    redshift_spec: Float32Array = _ABSENT
     dereddened: bool = False
     _checked: bool = field(default=False, repr=False)
 
@@ -173,17 +164,17 @@ class LightCurves:
         return len(self.object_id)
 
     @property
-    def n_obs(self) -> NDArray[np.int64]:
+    def n_obs(self) -> IntArray:
         """Observations of each object, shape (n_objects,)."""
         return np.diff(self.offsets)
 
     @property
-    def object_index(self) -> NDArray[np.int64]:
+    def object_index(self) -> IntArray:
         """Position of the owner of every observation, shape (n_total,)."""
         return np.repeat(np.arange(len(self)), self.n_obs)
 
     @property
-    def trigger_mjd(self) -> NDArray[np.float64]:
+    def trigger_mjd(self) -> FloatArray:
         """First detection of each object [MJD]; NaN where there is none, shape (n_objects,)."""
         trigger = np.full(len(self), np.nan)
         where = np.flatnonzero(self.detected)
@@ -193,7 +184,7 @@ class LightCurves:
         return trigger
 
     @property
-    def phase(self) -> NDArray[np.float64]:
+    def phase(self) -> FloatArray:
         """Days since the object's trigger of every observation; NaN without one, shape (n_total,)."""
         return self.mjd - np.repeat(self.trigger_mjd, self.n_obs)
 
@@ -251,20 +242,20 @@ class LightCurves:
         values |= {name: getattr(self, name)[index] for name in OBJECT_COLUMNS}
         return self._derive(object_id=self.object_id[index], offsets=offsets, **values)
 
-    def rows_of(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+    def rows_of(self, index: IntArray) -> IntArray:
         """Positions of all observations of the objects at the given positions, in that order."""
         counts = self.n_obs[index]
         before = np.cumsum(counts) - counts
         return np.arange(int(counts.sum())) + np.repeat(self.offsets[:-1][index] - before, counts)
 
-    def keep(self, mask: NDArray[np.bool_]) -> Self:
+    def keep(self, mask: BoolArray) -> Self:
         """The same objects with only the observations where `mask` is true, shape (n_total,)."""
         kept = np.concatenate([[0], np.cumsum(mask)])
         values = {name: getattr(self, name)[mask] for name in OBSERVATION_COLUMNS}
         return self._derive(offsets=kept[self.offsets], **values)
 
     def upto_mjd(self, mjd: ArrayLike) -> Self:
-        """What had arrived by a time.
+        """The same objects with only the observations up to a time.
 
         Parameters
         ----------
@@ -275,7 +266,7 @@ class LightCurves:
         return self.keep(~(self.mjd > np.repeat(limit, self.n_obs)))
 
     def upto_phase(self, days: ArrayLike) -> Self:
-        """What had arrived `days` after the trigger, inclusive.
+        """The same objects with only the observations up to `days` after the trigger, inclusive.
 
         Objects that never triggered keep all of their observations.
 
@@ -288,8 +279,8 @@ class LightCurves:
 
     # --- change ---------------------------------------------------------------
 
-    def with_columns(self, **columns: NDArray[Any]) -> Self:
-        """A copy with whole columns replaced (same shapes); values are checked anew.
+    def with_columns(self, **columns: AnyArray) -> Self:
+        """A copy with whole columns replaced (same shapes); values are checked again.
 
         Raises
         ------
@@ -358,7 +349,7 @@ class LightCurves:
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Self:
-        """Wrap a nested Arrow table (one row an object, list columns) without copying.
+        """Wrap a nested Arrow table (one row per object, list columns) without copying.
 
         Parameters
         ----------
@@ -367,46 +358,15 @@ class LightCurves:
 
         Raises
         ------
-        MissingColumnError
-            If a needed column is absent.
-        DataError
-            If the values break the rules of the constructor.
+        MissingColumnError, DataError
+            If a needed column is absent, or the values break the rules of the constructor.
         """
-        table = table.combine_chunks()
-        needed = ("object_id", "mjd", "band", "flux", "flux_err")
-        missing = [name for name in needed if name not in table.column_names]
-        if missing:
-            raise MissingColumnError(
-                f"column(s) {missing} missing; a firstlight table has one row an object with "
-                f"{', '.join(needed)} (the last four as lists)"
-            )
-        if table.num_rows == 0:
-            return cls.empty()
-        values: dict[str, Any] = {}
-        offsets: NDArray[np.int64] | None = None
-        for name, dtype in OBSERVATION_COLUMNS.items():
-            if name not in table.column_names:
-                continue
-            lists = table.column(name).chunk(0)
-            own = np.asarray(lists.offsets).astype(np.int64)
-            if offsets is not None and not np.array_equal(own - own[0], offsets):
-                raise DataError(f"column {name!r}: lists differ in length from those of 'mjd'")
-            offsets = own - own[0]
-            flat = np.asarray(lists.values)[own[0] : own[-1]]
-            values[name] = flat.view(np.bool_) if dtype is np.bool_ and flat.itemsize == 1 else flat
-        for name in OBJECT_COLUMNS:
-            if name in table.column_names:
-                values[name] = table.column(name).to_numpy()
-        metadata = table.schema.metadata or {}
-        return cls(
-            object_id=table.column("object_id").to_numpy().astype(np.str_),
-            offsets=cast(NDArray[np.int64], offsets),
-            dereddened=metadata.get(b"dereddened") == b"true",
-            **values,
-        )
+        from firstlight.lightcurves import convert
+
+        return cls(**convert.from_arrow(table))
 
     def to_arrow(self) -> pa.Table:
-        """Nested Arrow table: one row an object, observations as list columns.
+        """Nested Arrow table: one row per object, observations as list columns.
 
         Returns
         -------
@@ -414,24 +374,15 @@ class LightCurves:
             Columns ``object_id``, those of the object, and lists ``mjd`` [MJD], ``band``,
             ``flux``, ``flux_err`` [nJy] and ``detected`` (0 or 1).
         """
-        columns: dict[str, Any] = {"object_id": pa.array(self.object_id.tolist(), pa.string())}
-        for name in OBJECT_COLUMNS:
-            columns[name] = pa.array(getattr(self, name))
-        large = self.offsets[-1] > np.iinfo(np.int32).max
-        for name in OBSERVATION_COLUMNS:
-            flat = getattr(self, name)
-            flat = flat.view(np.uint8) if flat.dtype == np.bool_ else flat
-            kind = pa.LargeListArray if large else pa.ListArray
-            offsets = pa.array(self.offsets, pa.int64() if large else pa.int32())
-            columns[name] = kind.from_arrays(offsets, pa.array(flat))
-        metadata = {"dereddened": str(self.dereddened).lower(), "bands": "".join(BANDS)}
-        return pa.table(columns).replace_schema_metadata(metadata)
+        from firstlight.lightcurves import convert
+
+        return convert.to_arrow(self._columns(), self.dereddened)
 
     # --- other libraries --------------------------------------------------------
 
     @classmethod
     def from_pandas(cls, rows: Any, objects: Any = None, *, dereddened: bool = False) -> Self:
-        """Read a long DataFrame: one row an observation.
+        """Read a long DataFrame: one row per observation.
 
         Parameters
         ----------
@@ -439,7 +390,7 @@ class LightCurves:
             Columns ``object_id``, ``mjd`` [MJD], ``band`` (names or 0 to 5), ``flux``,
             ``flux_err`` [nJy] and, optionally, ``detected``; in any order of rows.
         objects : pandas.DataFrame, optional
-            One row an object: ``object_id`` and any of ``ra``, ``dec``, ``ebv``,
+            One row per object: ``object_id`` and any of ``ra``, ``dec``, ``ebv``,
             ``redshift``, ``redshift_err``, ``redshift_spec``. It sets the order of the
             objects; its other columns are not read (law 2).
         dereddened : bool
@@ -451,15 +402,19 @@ class LightCurves:
             If a column is absent, a band unknown, an object without a row in `objects`,
             or a value breaks the rules of the constructor.
         """
-        return cls(**tables.from_pandas(rows, objects), dereddened=dereddened)
+        from firstlight.lightcurves import convert
+
+        return cls(**convert.from_pandas(rows, objects), dereddened=dereddened)
 
     def to_pandas(self) -> tuple[Any, Any]:
-        """Long DataFrame of the observations, and one with a row an object, as `from_pandas` reads them."""
-        return tables.to_pandas(self._columns())
+        """DataFrames of observations and of objects, as `from_pandas` reads them."""
+        from firstlight.lightcurves import convert
+
+        return convert.to_pandas(self._columns())
 
     @classmethod
     def from_nested(cls, frame: Any, name: str = "lightcurve", *, dereddened: bool = False) -> Self:
-        """Read a nested-pandas ``NestedFrame``: one row an object, observations nested.
+        """Read a nested-pandas ``NestedFrame``: one row per object, observations nested.
 
         Parameters
         ----------
@@ -475,7 +430,9 @@ class LightCurves:
         MissingColumnError, UnknownBandError, DataError
             As for `from_pandas`.
         """
-        return cls(**tables.from_nested(frame, name), dereddened=dereddened)
+        from firstlight.lightcurves import convert
+
+        return cls(**convert.from_nested(frame, name), dereddened=dereddened)
 
     def to_nested(self, name: str = "lightcurve") -> Any:
         """``NestedFrame`` as `from_nested` reads it, with bands as letters.
@@ -485,11 +442,13 @@ class LightCurves:
         MissingExtraError
             If nested-pandas is not installed.
         """
-        return tables.to_nested(self.to_arrow(), name)
+        from firstlight.lightcurves import convert
+
+        return convert.to_nested(self.to_arrow(), name)
 
     @classmethod
     def from_astropy(cls, curves: Sequence[Any], *, dereddened: bool = False) -> Self:
-        """Read sncosmo-style astropy tables, one an object.
+        """Read sncosmo-style astropy tables, one per object.
 
         Parameters
         ----------
@@ -506,11 +465,15 @@ class LightCurves:
         MissingColumnError, UnknownBandError, DataError
             If a column is absent, a band unknown, or ``zpsys`` is not ``ab``.
         """
-        return cls(**tables.from_astropy(curves), dereddened=dereddened)
+        from firstlight.lightcurves import convert
+
+        return cls(**convert.from_astropy(curves), dereddened=dereddened)
 
     def to_astropy(self) -> list[Any]:
-        """sncosmo-style astropy tables, one an object, with ``zp`` 31.4 (nJy) and ``zpsys`` ``ab``."""
-        return tables.to_astropy(self._columns())
+        """sncosmo-style astropy tables, one per object, with ``zp`` 31.4 (nJy) and ``zpsys`` ``ab``."""
+        from firstlight.lightcurves import convert
+
+        return convert.to_astropy(self._columns())
 
     # --- private --------------------------------------------------------------
 
@@ -530,10 +493,10 @@ class LightCurves:
         return new
 
 
-_FIELDS = tuple(f.name for f in fields(LightCurves))  # asked for at every update of a stream
+_FIELDS = tuple(f.name for f in fields(LightCurves))  # once: each update of the stream needs them
 
 
-def _store(curves: LightCurves, name: str, value: NDArray[Any]) -> None:
+def _store(curves: LightCurves, name: str, value: AnyArray) -> None:
     view = value.view()
     view.setflags(write=False)
     object.__setattr__(curves, name, view)
@@ -592,7 +555,7 @@ def _check_redshifts(curves: LightCurves) -> None:
             )
 
 
-def _goes_back(curves: LightCurves) -> NDArray[np.bool_]:
+def _goes_back(curves: LightCurves) -> BoolArray:
     back = np.zeros(len(curves.mjd), dtype=bool)
     back[1:] = np.diff(curves.mjd) < 0
     starts = curves.offsets[1:-1]

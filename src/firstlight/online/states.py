@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from firstlight.encoder import Encoder, EncoderState
 from firstlight.errors import DataError
+from firstlight.lightcurves import OBJECT_COLUMNS
 from firstlight.taxonomy import CLASSES
 
 __all__ = ["META", "RECENT", "ObjectStates", "state_dtype"]
 
 #: What an alert may say of an object beside its observations, in order.
-META = ("ra", "dec", "ebv", "redshift", "redshift_err", "redshift_spec")
+META = tuple(OBJECT_COLUMNS)
 #: Observations of which a state keeps short hashes: more than LSST's main survey takes of a
 #: place in the twelve months that a packet tells of.
 RECENT = 128

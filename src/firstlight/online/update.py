@@ -20,7 +20,8 @@ from firstlight.classify.status import CLASSIFIED, NOT_CLASSIFIED
 from firstlight.encoder import Encoder, EncoderState, Latents, running
 from firstlight.errors import DataError
 from firstlight.lightcurves import LightCurves
-from firstlight.lightcurves.curves import OBJECT_COLUMNS, OBSERVATION_COLUMNS, RedshiftMode
+from firstlight.lightcurves.curves import RedshiftMode
+from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
 from firstlight.online.arrivals import Arrivals
 from firstlight.online.history import MAX_ENTRIES, Histories, read_logs, write_entries
 from firstlight.online.kernels import (

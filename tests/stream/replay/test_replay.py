@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from firstlight.errors import DataError, SettingsError
 from firstlight.lightcurves import LightCurves
-from firstlight.lightcurves.curves import OBSERVATION_COLUMNS
+from firstlight.lightcurves.rows import OBSERVATION_COLUMNS
 from firstlight.stream import Alert, ConfluentCodec, light_curves
 from firstlight.stream.alerts.alert import OBJECT_VALUES
 from firstlight.stream.replay.replay import (

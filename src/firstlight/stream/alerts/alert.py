@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from firstlight.bands import N_BANDS
 from firstlight.errors import DataError
-from firstlight.lightcurves import LightCurves
+from firstlight.lightcurves import OBJECT_COLUMNS, LightCurves
 from firstlight.online import Arrivals
 from firstlight.online.visits import merge
 
@@ -218,7 +218,7 @@ class Alert:
 
 
 #: Columns of `LightCurves` that an alert may fill, besides the observations.
-OBJECT_VALUES = ("ra", "dec", "ebv", "redshift", "redshift_err", "redshift_spec")
+OBJECT_VALUES = tuple(OBJECT_COLUMNS)
 
 
 def light_curves(alerts: Iterable[Alert]) -> LightCurves:
