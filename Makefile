@@ -78,8 +78,10 @@ bundle: setup ## Retrain the bundles that ship with the package
 		rm -rf src/firstlight/models/$$preset && cp -r runs/$$preset-bundle src/firstlight/models/$$preset; \
 	done
 
-figures: setup ## Write the README's numbers and pictures from the committed results
+figures: setup ## Write the numbers and pictures of README and docs from results and code
 	$(BIN)/python docs/update.py
+	$(BIN)/python docs/architecture.py
+	$(BIN)/python docs/write_features.py
 
 clean: ## Remove what was built here (not the data cache)
 	rm -rf $(VENV) runs build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,7 +1,7 @@
 """firstlight: classify astronomical transients from their light curves in real time.
 
-The names below are the stable library; each loads its module when it is first used, so
-that ``import firstlight`` costs nothing and touches no network.
+The names in ``__all__`` are the stable library. Each loads its module on first use, so
+that ``import firstlight`` is fast.
 """
 
 from importlib import import_module
@@ -60,6 +60,11 @@ _HOME = {
     "write_curves": "data",
     "write_predictions": "predictions",
 }
+
+
+def __dir__() -> list[str]:
+    """Public names, for completion."""
+    return [*__all__, "__version__"]
 
 
 def __getattr__(name: str) -> Any:

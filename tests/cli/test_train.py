@@ -1,6 +1,7 @@
 """Commands that train and score, as a user types them, on the real sample with a tiny preset."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,14 @@ def test_a_sample_at_the_papers_frequencies_is_drawn_before_the_split(firstlight
     n_drawn = int(done.stderr.split(" of 202 objects drawn")[0].split()[-1])
     assert n_drawn < 202
     assert scores["n_objects"] < n_drawn
+
+
+@pytest.mark.parametrize("command", ["train", "holdout", "crossval"])
+@pytest.mark.parametrize("library", ["torch", "lightgbm"])
+def test_without_the_training_libraries_the_extra_is_named(
+    firstlight, sample_words, command, library, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, library, None)
+    done = firstlight(command, *sample_words, "--out", tmp_path / "out", ok=False)
+    assert f"training needs {library}; install with: pip install 'firstlight[train]'" in done.stderr
+    assert not (tmp_path / "out").exists()

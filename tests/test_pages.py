@@ -1,0 +1,46 @@
+"""README and docs: their numbers come from files, and their code runs."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from firstlight.lightcurves import LightCurves
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/stream.md"])
+def test_the_numbers_of_a_page_are_those_of_the_result_files(page):
+    spec = importlib.util.spec_from_file_location("update", ROOT / "docs" / "update.py")
+    assert spec is not None
+    assert spec.loader is not None
+    update = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(update)
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert update.fill(text) == text
+
+
+def _python_blocks(text: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_python_of_the_readme_runs(sample: LightCurves, tmp_path, monkeypatch, capsys):
+    """The reader's table is that of three objects of the sample."""
+    monkeypatch.chdir(tmp_path)
+    rows, _ = sample.take([0, 1, 2]).to_pandas()
+    rows[["object_id", "mjd", "band", "flux", "flux_err"]].to_csv("curves.csv", index=False)
+    blocks = _python_blocks(README)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})  # noqa: S102  (our own page)
+    assert "classified" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=str)
+def test_the_links_of_a_page_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    files = [link for link in links if not link.startswith(("http", "data:"))]
+    assert [link for link in files if not (page.parent / link).exists()] == []
