@@ -140,11 +140,13 @@ def plot(
     from firstlight.files import replacing
     from firstlight.pipeline import Pipeline
     from firstlight.preprocess import PreprocessConfig, preprocess
-    from firstlight.report.lightcurves import plot_figure_1, plot_light_curve
+    from firstlight.report.lightcurves import plot_light_curve
 
     path = out or Path("figure-1.png" if figure_1 else f"{object_id}.png".replace("/", "_"))
     check_picture(path)
     if figure_1:
+        from firstlight_paper.figure_1 import plot_figure_1
+
         curves, labels = read_labelled(data, metadata, truth, None)
         figure = plot_figure_1(preprocess(curves, PreprocessConfig()), labels)
     elif object_id is None:

@@ -1,9 +1,6 @@
-"""Pictures of light curves: one object with its bands, and the seed paper's Figure 1.
+"""Figures of light curves; they show nothing and change no global state."""
 
-Like all plot functions they return a Figure, show nothing and change no global state.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
@@ -17,25 +14,24 @@ from numpy.typing import NDArray
 from firstlight.bands import BANDS, N_BANDS
 from firstlight.cosmology import distance_modulus
 from firstlight.errors import DataError
-from firstlight.lightcurves import LightCurve, LightCurves
+from firstlight.lightcurves import LightCurve
 from firstlight.preprocess import asinh_magnitude
 from firstlight.report.style import FAINT, INK, MAIN, new_figure, styled
 
 __all__ = [
     "BAND_COLOUR",
     "BAND_MARKER",
-    "FIGURE_1_CLASSES",
     "Curve",
-    "figure_1_objects",
-    "plot_figure_1",
+    "draw_light_curve",
     "plot_light_curve",
+    "select_observations",
 ]
 
 TimeAxis = Literal["phase", "mjd"]
 FluxAxis = Literal["flux", "magnitude", "absolute"]
 
-#: One colour a band, from blue to red as the light itself. The set is Okabe and Ito's with
-#: a violet and a black, told apart with any colour vision, and by their markers in print.
+#: Colour per band, from blue to red: Okabe and Ito's set with a violet and a black, which differ
+#: for any colour vision. Markers distinguish the bands in print.
 BAND_COLOUR: Mapping[str, str] = MappingProxyType(
     dict(zip(BANDS, ("#7B4FA3", "#0072B2", "#009E73", "#E69F00", "#D55E00", "#222222"), strict=True))
 )
@@ -43,26 +39,21 @@ BAND_MARKER: Mapping[str, str] = MappingProxyType(
     dict(zip(BANDS, ("o", "^", "s", "D", "v", "P"), strict=True))
 )
 
-#: The seed paper's Figure 1, panel by panel.
-FIGURE_1_CLASSES = ("SNIa", "AGN", "SLSN-I")
-_SHOWN_NAME = MappingProxyType({"SNIa": "SN Ia", "AGN": "AGN", "SLSN-I": "SLSN-I"})
-_WINDOW = (-60.0, 200.0)  # days since trigger that Figure 1 shows of a supernova
-_SIGNIFICANT = 3.0  # a magnitude of less than this signal to noise says little
 _N_BARS = 6  # class probabilities drawn
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """A smooth curve in one band, to be drawn beside the observations.
+    """A smooth curve in one band, drawn with the observations.
 
     Attributes
     ----------
     mjd : float64 array, shape (n_times,)
         Times, ascending [MJD].
     flux : float array, shape (n_times,)
-        Flux of a model or of a Gaussian process's mean [nJy].
+        Model flux, or mean of a Gaussian process [nJy].
     flux_err : float array, shape (n_times,), optional
-        Half width of the band around it [nJy].
+        Half width of the shaded band [nJy].
     """
 
     mjd: NDArray[np.float64]
@@ -96,7 +87,7 @@ def plot_light_curve(
     models : mapping of int to Curve, optional
         Smooth curves by band index, such as a Gaussian process or a reconstruction.
     probabilities : mapping of str to float, optional
-        Class probabilities; the largest are drawn as bars beside the light curve.
+        Class probabilities; the six largest are drawn as bars beside the light curve.
     label : str, optional
         True class, where it is known.
     title : str, optional
@@ -104,26 +95,23 @@ def plot_light_curve(
     redshift : float, optional
         For absolute magnitudes; by default the curve's own.
     window : (float, float), optional
-        First and last time to draw, on the axis of `x` [day]; by default all.
+        First and last time to draw, in units of `x` [day]; by default all.
 
     Returns
     -------
     Figure
-        Detections filled, other observations open; error bars of one sigma. An asinh
-        magnitude is finite for negative fluxes too.
+        Detections are filled, other observations open; error bars are one sigma. Asinh
+        magnitudes are finite for negative fluxes too.
 
     Raises
     ------
     DataError
-        If there is no observation (in the window), `x` or `y` is unknown, or absolute
-        magnitudes are asked for without a redshift.
+        If there is no observation (in the window), `x` or `y` is unknown, or `y` is
+        ``absolute`` and there is no redshift.
     """
-    if x not in ("phase", "mjd") or y not in ("flux", "magnitude", "absolute"):
-        raise DataError(f"x={x!r}, y={y!r}: choose phase or mjd, and flux, magnitude or absolute")
-    scale = _Scale.of(curve, x, y, redshift)
     if window is not None:
-        time = scale.time(curve.mjd)
-        curve = _select(curve, (time >= window[0]) & (time <= window[1]))
+        time = _Scale.of(curve, x, y, redshift).time(curve.mjd)
+        curve = select_observations(curve, (time >= window[0]) & (time <= window[1]))
     if not len(curve):
         raise DataError(f"object {curve.object_id!r} has no observation to draw")
     figure = new_figure(3.4)
@@ -132,9 +120,7 @@ def plot_light_curve(
         _draw_probabilities(bars, probabilities)
     else:
         panel = figure.subplots()
-    handles = _draw_bands(panel, curve, scale, range(N_BANDS))
-    _draw_models(panel, models or {}, scale)
-    _finish(panel, scale)
+    handles = draw_light_curve(panel, curve, x=x, y=y, models=models, redshift=redshift)
     if window is not None:
         panel.set_xlim(window)
     panel.set_title(_title(curve, label) if title is None else title, loc="left")
@@ -144,87 +130,30 @@ def plot_light_curve(
     return figure
 
 
-@styled
-def plot_figure_1(
-    curves: LightCurves, labels: NDArray[np.str_], *, objects: Sequence[str] | None = None
-) -> Figure:
-    """Draw the seed paper's Figure 1: absolute magnitudes of an SN Ia, an AGN and an SLSN-I.
+def draw_light_curve(
+    panel: Axes,
+    curve: LightCurve,
+    *,
+    x: TimeAxis = "phase",
+    y: FluxAxis = "flux",
+    models: Mapping[int, Curve] | None = None,
+    redshift: float | None = None,
+) -> list[Line2D]:
+    """Draw the observations of one object into a panel; one legend handle per band.
 
-    Parameters
-    ----------
-    curves : LightCurves
-        Preprocessed light curves, with host redshifts.
-    labels : str array, shape (n_objects,)
-        True class of each object.
-    objects : sequence of str, optional
-        Names of the three objects to draw; by default the best observed of each class with
-        a host redshift: supernovae with many significant fluxes before maximum and after.
-
-    Returns
-    -------
-    Figure
-        Three panels side by side, magnitudes rising downwards; fluxes below 3 sigma, and
-        whatever lies far from a supernova in time, are left out.
-
-    Raises
-    ------
-    DataError
-        If lengths disagree, or a class has no object with a redshift and a detection.
+    Parameters are those of `plot_light_curve`.
     """
-    labels = np.asarray(labels)
-    if labels.shape != (len(curves),):
-        raise DataError(f"{len(curves)} light curves but labels of shape {labels.shape}")
-    if objects is not None and len(objects) != len(FIGURE_1_CLASSES):
-        raise DataError(f"Figure 1 has {len(FIGURE_1_CLASSES)} panels, {len(objects)} objects were named")
-    chosen = [curves.find(name) for name in objects or figure_1_objects(curves, labels)]
-    figure = new_figure(3.1)
-    drawn: dict[str, Line2D] = {}
-    for panel, curve, name in zip(figure.subplots(1, 3), chosen, FIGURE_1_CLASSES, strict=True):
-        scale = _Scale.of(curve, "phase", "absolute", None)
-        for handle in _draw_bands(panel, _figure_1_part(curve, name), scale, range(N_BANDS)):
-            drawn.setdefault(str(handle.get_label()), handle)
-        _finish(panel, scale)
-        panel.set_title(
-            f"{_SHOWN_NAME[name]}, z = {curve.redshift:.2f}\nobject {curve.object_id}", loc="left"
-        )
-        if name != FIGURE_1_CLASSES[0]:
-            panel.set_ylabel("")
-    handles = [drawn[band] for band in BANDS if band in drawn]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handletextpad=0.1)
-    return figure
+    scale = _Scale.of(curve, x, y, redshift)
+    handles = _draw_bands(panel, curve, scale)
+    _draw_models(panel, models or {}, scale)
+    _finish(panel, scale)
+    return handles
 
 
-def figure_1_objects(curves: LightCurves, labels: NDArray[np.str_]) -> tuple[str, ...]:
-    """Names of the best observed object of each class of Figure 1 that has a host redshift.
-
-    Parameters
-    ----------
-    curves : LightCurves
-        Preprocessed light curves, with host redshifts.
-    labels : str array, shape (n_objects,)
-        True class of each object.
-
-    Returns
-    -------
-    tuple of str
-        One name a panel: supernovae with many significant fluxes before maximum and after.
-
-    Raises
-    ------
-    DataError
-        If a class has no object with a redshift and a significant detection.
-    """
-    chosen = []
-    for name in FIGURE_1_CLASSES:
-        members = np.flatnonzero((labels == name) & (curves.redshift > 0.0) & np.isfinite(curves.trigger_mjd))
-        candidates = [curves[int(i)] for i in members]
-        merits = [_merit(_figure_1_part(curve, name), name) for curve in candidates]
-        if not any(merits):
-            raise DataError(
-                f"no {name} with a host redshift and significant detections among {len(curves)} light curves"
-            )
-        chosen.append(candidates[int(np.argmax(merits))].object_id)
-    return tuple(chosen)
+def select_observations(curve: LightCurve, keep: NDArray[np.bool_]) -> LightCurve:
+    """The light curve with the observations where `keep` is true."""
+    names = ("mjd", "band", "flux", "flux_err", "detected")
+    return replace(curve, **{name: getattr(curve, name)[keep] for name in names})
 
 
 # --- axes -------------------------------------------------------------------------
@@ -232,7 +161,7 @@ def figure_1_objects(curves: LightCurves, labels: NDArray[np.str_]) -> tuple[str
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """How times and fluxes become coordinates."""
+    """Conversion of times and fluxes to coordinates of the panel."""
 
     zero_mjd: float
     since_trigger: bool
@@ -241,6 +170,8 @@ class _Scale:
 
     @classmethod
     def of(cls, curve: LightCurve, x: TimeAxis, y: FluxAxis, redshift: float | None) -> "_Scale":
+        if x not in ("phase", "mjd") or y not in ("flux", "magnitude", "absolute"):
+            raise DataError(f"x={x!r}, y={y!r}: choose phase or mjd, and flux, magnitude or absolute")
         trigger = curve.trigger_mjd
         since_trigger = x == "phase" and bool(np.isfinite(trigger))
         shift = 0.0
@@ -284,10 +215,10 @@ def _finish(panel: Axes, scale: _Scale) -> None:
 # --- marks ------------------------------------------------------------------------
 
 
-def _draw_bands(panel: Axes, curve: LightCurve, scale: _Scale, bands: Sequence[int]) -> list[Line2D]:
-    """Draw the observations of each band; one legend handle for each band that has any."""
+def _draw_bands(panel: Axes, curve: LightCurve, scale: _Scale) -> list[Line2D]:
+    """Draw the observations of each band; one legend handle per band that has any."""
     handles = []
-    for band in bands:
+    for band in range(N_BANDS):
         in_band = curve.band == band
         if not in_band.any():
             continue
@@ -344,14 +275,14 @@ def _draw_models(panel: Axes, models: Mapping[int, Curve], scale: _Scale) -> Non
 
 
 def _draw_probabilities(panel: Axes, probabilities: Mapping[str, float]) -> None:
-    """Bars of the likeliest classes, each under its name; the first stands out."""
+    """Bars of the most probable classes, each below its name; the first is highlighted."""
     top = sorted(probabilities.items(), key=lambda item: -item[1])[:_N_BARS]
     colours = [MAIN] + [FAINT] * (len(top) - 1)
     panel.barh(range(len(top)), [value for _, value in top], color=colours, height=0.34)
     for position, (name, value) in enumerate(top):
         panel.text(0.0, position - 0.24, name, fontsize=8.0, color=INK, va="bottom")
         panel.text(1.0, position - 0.24, f"{value:.2f}", fontsize=8.0, color=INK, va="bottom", ha="right")
-    panel.set_ylim(_N_BARS - 0.5, -0.75)  # as many places whatever is drawn, so that bars stay thin
+    panel.set_ylim(_N_BARS - 0.5, -0.75)  # constant number of places, so that bars stay thin
     panel.set_xlim(0.0, 1.0)
     panel.set_xticks([0.0, 0.5, 1.0])
     panel.set_yticks([])
@@ -368,28 +299,3 @@ def _title(curve: LightCurve, label: str | None) -> str:
     elif curve.redshift == 0:
         parts.append("Milky Way")
     return ", ".join(parts)
-
-
-# --- Figure 1 ---------------------------------------------------------------------
-
-
-def _merit(part: LightCurve, name: str) -> float:
-    """How much of the event a panel would show; 0 for nothing."""
-    if name == "AGN" or not len(part):
-        return float(len(part))
-    before = int(np.sum(part.mjd < part.mjd[np.argmax(part.flux)]))
-    return float(np.sqrt((before + 0.1) * (len(part) - before)))
-
-
-def _figure_1_part(curve: LightCurve, name: str) -> LightCurve:
-    """What a magnitude can say something about; of a supernova, the event alone."""
-    keep = curve.flux > _SIGNIFICANT * curve.flux_err
-    if name != "AGN":
-        phase = curve.mjd - curve.trigger_mjd
-        keep &= (phase >= _WINDOW[0]) & (phase <= _WINDOW[1])
-    return _select(curve, keep)
-
-
-def _select(curve: LightCurve, keep: NDArray[np.bool_]) -> LightCurve:
-    names = ("mjd", "band", "flux", "flux_err", "detected")
-    return replace(curve, **{name: getattr(curve, name)[keep] for name in names})

@@ -23,9 +23,9 @@ from firstlight.preprocess import (
     deredden,
     keep_mask,
 )
-from firstlight.report.lightcurves import FIGURE_1_CLASSES, figure_1_objects
 from firstlight_paper.booster import fold_proba
 from firstlight_paper.cleaning import BRIGHT_SNR, EVERY_CLASS, SIGNAL_SNR, peak_kept, removed
+from firstlight_paper.figure_1 import FIGURE_1_CLASSES, figure_1_objects
 from firstlight_paper.objects import PAPER_CLASSES, Objects
 from firstlight_paper.parts import preprocessing_plots as plots
 from firstlight_paper.scores import HEADLINE, scored, spread, spread_of

@@ -12,9 +12,10 @@ from matplotlib.lines import Line2D
 from firstlight.bands import BANDS
 from firstlight.lightcurves import LightCurves
 from firstlight.preprocess import deredden
-from firstlight.report.lightcurves import BAND_COLOUR, BAND_MARKER, plot_figure_1
+from firstlight.report.lightcurves import BAND_COLOUR, BAND_MARKER
 from firstlight.report.style import ACCENT, FAINT, FOURTH, INK, MAIN, THIRD, new_figure, styled
 from firstlight_paper.cleaning import BRIGHT_SNR, EVERY_CLASS
+from firstlight_paper.figure_1 import plot_figure_1
 from firstlight_paper.objects import PAPER_CLASSES, SIMULATED_CLASSES
 
 __all__ = [

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from firstlight.preprocess import keep_mask, preprocess
-from firstlight.report.lightcurves import FIGURE_1_CLASSES
+from firstlight_paper.figure_1 import FIGURE_1_CLASSES
 from firstlight_paper.parts import preprocessing
 from firstlight_paper.parts.preprocessing import CLEANINGS, PART, REFERENCE, VARIANTS
 from firstlight_paper.parts.preprocessing_plots import SHOWN
