@@ -162,9 +162,9 @@ def test_the_frame_is_a_zero_byte_and_a_big_endian_number(make_alert: Any) -> No
     assert ConfluentCodec().encode(make_alert(2))[1:5] == LSST_SCHEMA_ID.to_bytes(4, "big")
 
 
-def test_bad_frames_say_what_is_wrong(make_alert: Any) -> None:
+def test_bad_frames_name_the_fault(make_alert: Any) -> None:
     codec = ConfluentCodec()
-    with pytest.raises(DataError, match="3 bytes, fewer than the five"):
+    with pytest.raises(DataError, match="3 bytes are less than its head of 5"):
         codec.decode(b"\0\0\0")
     with pytest.raises(DataError, match="byte 0 is 0x01"):
         codec.decode(b"\x01" + codec.encode(make_alert(2))[1:])
@@ -216,7 +216,7 @@ def test_names_that_are_no_integers_are_refused_with_advice(make_alert: Any) -> 
         {"object_id": "9" * 30},
         {"object_id": "-5"},
     ):
-        with pytest.raises(DataError, match="JSON lines take any name"):
+        with pytest.raises(DataError, match="JSON lines hold any name"):
             ConfluentCodec().encode(make_alert(2, **values))
 
 

@@ -66,14 +66,14 @@ def test_what_is_left_out_is_unknown() -> None:
         ({"band": ["g", 7]}, "unknown band"),
         ({"band": 5}, "."),
         ({"source_id": [0, 1 << 70]}, "."),
-        ({"redshift": "high"}, "'high' is no number"),
-        ({"redshift": True}, "no number"),
+        ({"redshift": "high"}, "'high' is not a number"),
+        ({"redshift": True}, "not a number"),
         ({"source_id ": 3}, "unknown key"),
         ({"observed": {}}, r"unknown key\(s\) \['observed'\]"),
         ({"n_rejected": "many"}, "invalid literal"),
     ],
 )
-def test_bad_lines_say_what_is_wrong_and_where(changes: dict[str, Any], why: str) -> None:
+def test_bad_lines_name_the_fault_and_its_place(changes: dict[str, Any], why: str) -> None:
     with pytest.raises(DataError, match=f"alert 1 of object a: .*{why}"):
         JsonLinesCodec().decode(line(**changes))
 

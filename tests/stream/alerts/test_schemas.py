@@ -151,7 +151,7 @@ def test_what_a_registry_does_not_know_is_a_bad_message(registry: Any) -> None:
 
 def test_a_registry_in_trouble_is_worth_another_try(registry: Any) -> None:
     url, _ = registry
-    with pytest.raises(FetchError, match="answered 500"):
+    with pytest.raises(FetchError, match="responded 500"):
         RegistrySchemas(url, authorization="Basic c2VjcmV0").schema(500)
     with pytest.raises(FetchError, match="is the registry running"):
         RegistrySchemas("http://127.0.0.1:9", timeout=0.5).schema(1)

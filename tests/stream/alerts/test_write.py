@@ -78,7 +78,7 @@ def test_the_cutout_travels_as_bytes(make_alert: Any) -> None:
 def test_ztf_has_three_bands_and_no_alert_without_a_detection() -> None:
     with pytest.raises(DataError, match="ZTF has no band z"):
         ztf_record(alert_of(1.0, (1.0, 4, 5.0, True, 7)))
-    with pytest.raises(DataError, match="no detection sent it"):
+    with pytest.raises(DataError, match="no detection triggered it"):
         ztf_record(alert_of(1.0, (1.0, 1, 5.0, False, 7)))
     with pytest.raises(DataError, match="flux 0 has no magnitude"):
         ztf_record(alert_of(1.0, (1.0, 1, 0.0, True, 7)))

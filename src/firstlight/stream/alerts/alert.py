@@ -1,8 +1,7 @@
-"""The internal alert: one object, one trigger, and the observations that its packet carries.
+"""The internal alert: one object, the observation that triggered the alert, and its history.
 
-Every codec of `firstlight.stream` turns foreign packets into an `Alert`, or into a `Skip`
-with its reason where a packet holds nothing to classify (a solar-system object, a source
-without an object). Foreign units end there: times are MJD TAI, fluxes AB nJy.
+Codecs turn packets into an `Alert`, or into a `Skip` with a reason if there is nothing to
+classify. Foreign units end there: times are MJD TAI, fluxes AB nJy.
 """
 
 import hashlib
@@ -36,7 +35,7 @@ COLUMN_TYPES: dict[str, Any] = {
 
 
 class SkipReason(StrEnum):
-    """Why an alert is not classified."""
+    """Reason why an alert is not classified."""
 
     SOLAR_SYSTEM = "solar-system"  #: the source is a known solar-system object
     NO_OBJECT = "no-object"  #: the source belongs to no object
@@ -46,16 +45,16 @@ class SkipReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """An alert with nothing to classify, and why.
+    """An alert that is not classified, and the reason.
 
     Attributes
     ----------
     reason : SkipReason
         Code of the reason.
     alert_id, object_id : str
-        Names as the packet gives them; empty where it gives none.
+        Names as in the packet; empty if it has none.
     mjd : float
-        Time of the source [MJD TAI day]; NaN where unknown.
+        Time of the source [MJD TAI day]; NaN if unknown.
     """
 
     reason: SkipReason
@@ -66,7 +65,7 @@ class Skip:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observations:
-    """Observations of one object in columns, sorted by time, each visit once.
+    """Observations of one object in columns, sorted by time, one row per visit and band.
 
     Attributes
     ----------
@@ -79,7 +78,7 @@ class Observations:
     detected : bool array, shape (n_obs,)
         Whether the survey called it a detection.
     source_id : int64 array, shape (n_obs,)
-        The survey's number of the measurement; 0 where unknown.
+        The survey's number of the measurement; 0 if unknown.
     """
 
     mjd: NDArray[np.float64]
@@ -97,13 +96,7 @@ class Observations:
 
     @classmethod
     def wrap(cls, columns: Sequence[NDArray[Any]]) -> Self:
-        """Observations of arrays that are nobody else's and have the right types: no copy, no check.
-
-        Parameters
-        ----------
-        columns : sequence of array
-            In the order of the attributes; they become read-only.
-        """
+        """Observations of unshared arrays of the right types, one per attribute, without copy or check."""
         new = object.__new__(cls)
         for name, column in zip(COLUMN_TYPES, columns, strict=True):
             column.setflags(write=False)
@@ -115,20 +108,14 @@ class Observations:
         return len(self.mjd)
 
     def checked(self) -> Self:
-        """The same observations, if every value is one that a light curve may hold.
-
-        Raises
-        ------
-        DataError
-            If columns differ in length, times fall, or a value is out of range.
-        """
+        """The same observations; DataError if lengths differ, times fall or a value is out of range."""
         lengths = {name: getattr(self, name).shape for name in COLUMN_TYPES}
         if len(set(lengths.values())) > 1 or self.mjd.ndim != 1:
             raise DataError(f"columns of observations differ in length: {lengths}")
         if not np.isfinite(self.mjd).all() or (np.diff(self.mjd) < 0).any():
-            raise DataError("times of observations are not finite and ascending")
+            raise DataError("times of observations are not all finite and ascending")
         if ((self.band < 0) | (self.band >= N_BANDS)).any():
-            raise DataError("an observation's band is none of u, g, r, i, z, y")
+            raise DataError("an observation's band is not one of u, g, r, i, z, y")
         if not (
             np.isfinite(self.flux).all() and np.isfinite(self.flux_err).all() and (self.flux_err > 0).all()
         ):
@@ -136,24 +123,14 @@ class Observations:
         return self
 
     @classmethod
-    def joined(cls, parts: Sequence[Self], stated: Sequence[float]) -> Self:
-        """Observations of several alerts of one object, each visit once.
+    def joined(cls, parts: Sequence[Self], times: Sequence[float]) -> Self:
+        """Observations of several alerts of one object, one row per visit and band.
 
-        Parameters
-        ----------
-        parts : sequence of Observations
-            In any order.
-        stated : sequence of float
-            Time of each part's alert: of two statements about one visit, the later alert's
-            counts (but a detection before forced photometry, always).
-
-        Returns
-        -------
-        Observations
-            Sorted by time.
+        Of two measurements of one visit, that of the later alert counts (`times` are those of the
+        alerts [MJD]); a detection counts before forced photometry in any case.
         """
         columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMN_TYPES}
-        order = np.repeat(np.array(stated, dtype=np.float64), [len(part) for part in parts])
+        order = np.repeat(np.array(times, dtype=np.float64), [len(part) for part in parts])
         *merged, _, _ = merge(
             columns["mjd"],
             columns["band"],
@@ -173,27 +150,24 @@ class Alert:
 
     Attributes
     ----------
-    alert_id : str
-        The survey's name of the alert.
-    object_id : str
-        The survey's name of the object.
+    alert_id, object_id : str
+        The survey's names of the alert and of the object.
     mjd : float
-        Time of the observation that sent the alert [MJD TAI day].
+        Time of the observation that triggered the alert [MJD TAI day].
     observations : Observations
-        What the packet carries: the source, previous sources and forced photometry,
-        each visit once.
+        The triggering source, previous sources and forced photometry.
     source_id : int
-        Number of the source that sent the alert; 0 where unknown.
+        Number of the triggering source; 0 if unknown.
     ra, dec : float
-        Position, ICRS [degree]; NaN where unknown.
+        Position, ICRS [degree]; NaN if unknown.
     ebv : float
-        Milky Way E(B-V) [mag]; NaN where unknown.
+        Milky Way E(B-V) [mag]; NaN if unknown.
     redshift, redshift_err : float
-        Photometric host redshift and its error; 0 states a Milky Way object, NaN unknown.
+        Photometric host redshift and its error; 0 means a Milky Way object, NaN unknown.
     redshift_spec : float
-        Spectroscopic host redshift; NaN where unknown.
+        Spectroscopic host redshift; NaN if unknown.
     dereddened : bool
-        Whether the fluxes are already corrected for Milky Way dust.
+        Whether the fluxes are corrected for Milky Way dust.
     n_rejected : int
         Rows of the packet without a usable time, band or flux.
     """
@@ -224,8 +198,8 @@ OBJECT_VALUES = tuple(OBJECT_COLUMNS)
 def light_curves(alerts: Iterable[Alert]) -> LightCurves:
     """Light curves of the objects of some alerts.
 
-    Alerts of one object are joined: every visit once, whatever the order in which the
-    alerts are given, and the newest known value of position, redshift and reddening.
+    Alerts of one object are joined, in any order: one row per visit and band, and the newest
+    known position, redshift and reddening.
 
     Parameters
     ----------
@@ -235,24 +209,24 @@ def light_curves(alerts: Iterable[Alert]) -> LightCurves:
     Returns
     -------
     LightCurves
-        One object each, in the order of their first appearance.
+        One per object, in the order of first appearance.
 
     Raises
     ------
     DataError
-        If there is no alert, or corrected fluxes meet uncorrected ones.
+        If there is no alert, or dereddened fluxes are mixed with raw ones.
     """
     by_object: dict[str, list[Alert]] = {}
     for alert in alerts:
         by_object.setdefault(alert.object_id, []).append(alert)
     if not by_object:
-        raise DataError("no alerts, no light curves")
+        raise DataError("no alerts: light curves need at least one")
     if len({alert.dereddened for group in by_object.values() for alert in group}) > 1:
-        raise DataError("cannot join dereddened fluxes with raw ones; correct them first")
+        raise DataError("cannot mix dereddened and raw fluxes; correct the raw ones first")
     histories, values = [], []
     for group in by_object.values():
-        parts, stated = [alert.observations for alert in group], [alert.mjd for alert in group]
-        histories.append(parts[0] if len(parts) == 1 else Observations.joined(parts, stated))
+        parts, times = [alert.observations for alert in group], [alert.mjd for alert in group]
+        histories.append(parts[0] if len(parts) == 1 else Observations.joined(parts, times))
         values.append([_newest(group, name) for name in OBJECT_VALUES])
     table = np.array(values, dtype=np.float64)
     columns: dict[str, Any] = {
@@ -270,26 +244,18 @@ def light_curves(alerts: Iterable[Alert]) -> LightCurves:
 
 
 def _newest(alerts: Sequence[Alert], name: str) -> float:
-    """The value that the latest alert knows; the larger of two of one time, whatever came first."""
+    """The value in the latest alert that has one; of two alerts of one time, the larger value."""
     known = [(alert.mjd, value) for alert in alerts if not np.isnan(value := getattr(alert, name))]
     return float(max(known)[1]) if known else _NAN
 
 
 def arrivals(alerts: Sequence[Alert]) -> Arrivals:
-    """What alerts of different objects carry, as `Pipeline.update` takes it.
+    """Alerts of different objects as `Pipeline.update` takes them.
 
-    Parameters
-    ----------
-    alerts : sequence of Alert
-        At most one of each object.
-
-    Raises
-    ------
-    DataError
-        If an object occurs twice, or dereddened fluxes are mixed with raw ones.
+    Raises DataError if an object occurs twice, or dereddened fluxes are mixed with raw ones.
     """
     if len({alert.dereddened for alert in alerts}) > 1:
-        raise DataError("cannot take dereddened fluxes together with raw ones; update them apart")
+        raise DataError("cannot mix dereddened and raw fluxes in one update; update them separately")
     columns: dict[str, Any] = {
         name: np.concatenate([getattr(alert.observations, name) for alert in alerts])
         if alerts
@@ -317,5 +283,5 @@ def arrivals(alerts: Sequence[Alert]) -> Arrivals:
 
 
 def alert_digest(alert_id: str) -> int:
-    """64-bit digest of an alert's name, by which an object's state remembers that it was answered."""
+    """64-bit digest of an alert's name, by which an object's state recognises a repeated alert."""
     return int.from_bytes(hashlib.blake2b(alert_id.encode(), digest_size=8).digest(), "little")

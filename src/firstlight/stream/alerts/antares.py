@@ -146,7 +146,7 @@ def _inflate(data: bytes) -> bytes:
         raise DataError(f"damaged message of ANTARES: {error}") from error
     if not engine.eof or engine.unused_data:
         raise DataError(
-            "damaged message of ANTARES: it is cut short, larger than 64 MiB, or goes on after its end"
+            "damaged message of ANTARES: it is cut short, larger than 64 MiB, or longer than its content"
         )
     return out
 
@@ -172,7 +172,9 @@ def _read_rows(table: str, object_id: str) -> list[dict[str, Any]]:
                     {**row, "alert_id": row["alert_id"] or "", "ant_survey": survey, "mjd": mjd + shift}
                 )
     except csv.Error as error:
-        raise DataError(f"locus {object_id or '?'} of ANTARES: its light curve is no CSV: {error}") from error
+        raise DataError(
+            f"locus {object_id or '?'} of ANTARES: its light curve is not CSV: {error}"
+        ) from error
     return rows
 
 

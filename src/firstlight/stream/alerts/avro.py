@@ -1,8 +1,7 @@
 """Codecs of Avro alerts: Rubin's Confluent framing, Fink's schema in the key, containers.
 
-A codec turns a message into an `Alert` or a `Skip`, and an `Alert` into bytes. Which
-survey a packet is from is told by its schema, so one container codec reads Babamul's
-messages, ZTF's files and ELAsTiCC's alike.
+The survey is recognised from the schema, so one container codec reads Babamul's messages,
+ZTF's files and ELAsTiCC's alike.
 """
 
 import json
@@ -26,35 +25,62 @@ __all__ = ["AlertCodec", "ConfluentCodec", "ContainerCodec", "FinkCodec", "Surve
 
 Survey = Literal["lsst", "ztf"]
 
-MAX_SCHEMAS = 64  # compiled schemas kept by a codec; a stream has one or two at a time
-_FRAME_BYTES = 5
+MAX_SCHEMAS = 64  # compiled schemas per codec; a stream uses one or two at a time
+FRAME_BYTES = 5  # byte 0, then the schema number
 
 
 class AlertCodec(Protocol):
     """One format of alerts.
 
-    Laws: decoding is pure and raises nothing but DataError for a bad message (FetchError
-    where a schema must be fetched and its source is away, MissingExtraError where a
-    library is missing). Encoding then decoding gives the alert back as far as the format
-    can hold it; each codec says what it cannot.
+    Laws: decoding is pure and raises nothing but DataError for a bad message. Encoding then
+    decoding gives the alert back as far as the format can hold it; each codec documents what
+    is lost.
     """
 
     def decode(self, message: bytes | Message) -> Alert | Skip:
-        """Read one message."""
+        """Read one message.
+
+        Parameters
+        ----------
+        message : bytes or Message
+            The payload, with its key where the format needs one.
+
+        Returns
+        -------
+        Alert or Skip
+            In internal units.
+
+        Raises
+        ------
+        DataError
+            If the message is damaged, or not of this format.
+        FetchError
+            If its schema has to be fetched and the registry does not answer.
+        MissingExtraError
+            If a library is not installed.
+        """
         ...
 
     def encode(self, alert: Alert) -> bytes:
-        """Write one alert."""
+        """Write one alert.
+
+        Raises
+        ------
+        DataError
+            If the format cannot hold the alert.
+        MissingExtraError
+            If a library is not installed.
+        """
         ...
 
 
 def value_of(message: bytes | Message) -> bytes:
-    """The payload of a message, as bytes."""
+    """The payload of a message."""
     return message.value if isinstance(message, Message) else bytes(message)
 
 
 class _Readers:
-    """Readers by schema, each compiled once; the oldest goes when there are too many."""
+    """Compiled readers per schema, at most `MAX_SCHEMAS`; the oldest is dropped first."""
 
     def __init__(self, zero_point: float) -> None:
         self._zero_point = zero_point
@@ -71,11 +97,11 @@ class _Readers:
 
 
 class _Writer:
-    """Alerts to schemaless Avro of one of our own schemas."""
+    """Writes alerts as schemaless Avro of one of our own schemas."""
 
     def __init__(self, survey: Survey, cutout_bytes: int) -> None:
         if survey not in ("lsst", "ztf"):
-            raise DataError(f"survey {survey!r}: firstlight writes the formats of lsst and ztf")
+            raise DataError(f"survey {survey!r}: firstlight writes the formats lsst and ztf")
         self.schema = LSST_SCHEMA if survey == "lsst" else ZTF_SCHEMA
         self._survey = survey
         self._cutout = np.random.default_rng(0).bytes(cutout_bytes)
@@ -94,16 +120,16 @@ class _Writer:
 class ConfluentCodec:
     """Rubin's alerts: byte 0, schema number in four bytes (big-endian), schemaless Avro.
 
-    It writes our LSST-like schema; an alert's and object's names must be integers.
+    It writes our LSST-like schema, whose names of alerts and objects are integers.
 
     Parameters
     ----------
     schemas : SchemaSource, optional
-        Where schemas come from; by default only the one that firstlight writes is known.
+        Source of schemas; by default only the schema that firstlight writes is known.
     schema_id : int
         Number under which `encode` sends our schema.
     cutout_bytes : int
-        Size of the cutout that `encode` adds, to send packets of a realistic size.
+        Size of the cutout that `encode` adds, for packets of a realistic size.
     zero_point : float
         AB magnitude of a flux of 1 in the packets [mag]; 31.4 for nJy.
 
@@ -129,34 +155,18 @@ class ConfluentCodec:
         self._writer = _Writer("lsst", cutout_bytes)
 
     def decode(self, message: bytes | Message) -> Alert | Skip:
-        """Read one message.
-
-        Raises
-        ------
-        DataError
-            If the framing, the schema or the packet is bad.
-        FetchError
-            If the source of schemas is away.
-        """
+        """See `AlertCodec.decode`."""
         value = value_of(message)
-        if len(value) < _FRAME_BYTES:
-            raise DataError(f"not Confluent framing: {len(value)} bytes, fewer than the five of its head")
+        if len(value) < FRAME_BYTES:
+            raise DataError(f"not Confluent framing: {len(value)} bytes are less than its head of 5")
         if value[0] != 0:
             raise DataError(f"not Confluent framing: byte 0 is {value[0]:#04x} instead of 0")
-        number = int.from_bytes(value[1:_FRAME_BYTES], "big")
+        number = int.from_bytes(value[1:FRAME_BYTES], "big")
         reader = self._readers.get(number, lambda: self._schemas.schema(number))
-        return reader.read(value, _FRAME_BYTES)[0]
+        return reader.read(value, FRAME_BYTES)[0]
 
     def encode(self, alert: Alert) -> bytes:
-        """Write one alert.
-
-        Raises
-        ------
-        DataError
-            If a name is no integer.
-        MissingExtraError
-            If fastavro is not installed.
-        """
+        """See `AlertCodec.encode`."""
         return self._frame + self._writer.write(alert)
 
 
@@ -166,7 +176,7 @@ class FinkCodec:
     Parameters
     ----------
     schema : Any, optional
-        Parsed JSON of the schema of messages without one in their key.
+        Parsed JSON of the schema of messages whose key holds none.
     survey : {"lsst", "ztf"}
         Which of our schemas `encode` writes.
     cutout_bytes : int
@@ -189,17 +199,11 @@ class FinkCodec:
 
     @property
     def key(self) -> bytes:
-        """The key to send with what `encode` writes: the JSON of the schema."""
+        """The key to send with the result of `encode`: the JSON of the schema."""
         return json.dumps(self._writer.schema, separators=(",", ":")).encode()
 
     def decode(self, message: bytes | Message) -> Alert | Skip:
-        """Read one message.
-
-        Raises
-        ------
-        DataError
-            If there is no schema, or the packet is bad.
-        """
+        """See `AlertCodec.decode`."""
         key = (message.key if isinstance(message, Message) else None) or b""
         if key.lstrip()[:1] in (b"{", b"["):
             reader = self._readers.get(key, lambda: parse_schema_json(key, "key of the message"))
@@ -207,21 +211,13 @@ class FinkCodec:
             reader = self._readers.get(b"", lambda: self._schema)
         else:
             raise DataError(
-                f"the message's key {key[:40]!r} is no Avro schema; Fink sends it there: pass the message "
-                "with its key, or the schema to FinkCodec"
+                f"the message's key {key[:40]!r} is not an Avro schema, where Fink sends it: pass the "
+                "message with its key, or the schema to FinkCodec"
             )
         return reader.read(value_of(message))[0]
 
     def encode(self, alert: Alert) -> bytes:
-        """Write one alert; send it with `key`.
-
-        Raises
-        ------
-        DataError
-            If the format cannot hold the alert.
-        MissingExtraError
-            If fastavro is not installed.
-        """
+        """See `AlertCodec.encode`; the message also needs `key`."""
         return self._writer.write(alert)
 
 
@@ -245,13 +241,7 @@ class ContainerCodec:
         self._writer = _Writer(survey, cutout_bytes)
 
     def decode(self, message: bytes | Message) -> Alert | Skip:
-        """Read a container of exactly one alert.
-
-        Raises
-        ------
-        DataError
-            If it is damaged, or holds none or several (`decode_all` reads those).
-        """
+        """Read a container of exactly one alert; see `AlertCodec.decode`."""
         found = list(self.decode_all(value_of(message)))
         for item in found:
             if isinstance(item, DataError):
@@ -265,9 +255,8 @@ class ContainerCodec:
     def decode_all(self, data: bytes) -> Iterator[Alert | Skip | DataError]:
         """Read every alert of a container.
 
-        A damaged record takes the rest of its block with it, since nothing tells where
-        the next one begins; it is yielded as the error that it is, and the other blocks
-        go on.
+        A damaged record takes the rest of its block with it, since nothing else shows where the
+        next one begins; the other blocks are read.
 
         Parameters
         ----------
@@ -277,12 +266,12 @@ class ContainerCodec:
         Yields
         ------
         Alert, Skip or DataError
-            One for each record that could be told apart.
+            One per record; an error for damage.
 
         Raises
         ------
         DataError
-            If the head is no container's, or its schema no alert's.
+            If the head is damaged, or its schema is not that of an alert.
         """
         container = ContainerReader(BytesIO(data))
         header, number = container.header, 0
@@ -305,25 +294,9 @@ class ContainerCodec:
                 yield item
 
     def encode(self, alert: Alert) -> bytes:
-        """Write a container of one alert.
-
-        Raises
-        ------
-        DataError
-            If the format cannot hold the alert.
-        MissingExtraError
-            If fastavro is not installed.
-        """
+        """Write a container of one alert; see `AlertCodec.encode`."""
         return self.encode_all([alert])
 
     def encode_all(self, alerts: list[Alert]) -> bytes:
-        """Write a container of any number of alerts.
-
-        Raises
-        ------
-        DataError
-            If the format cannot hold an alert.
-        MissingExtraError
-            If fastavro is not installed.
-        """
+        """Write a container of any number of alerts; see `AlertCodec.encode`."""
         return write_container(self._writer.schema, [self._writer.write(alert) for alert in alerts])

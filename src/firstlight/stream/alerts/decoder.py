@@ -1,8 +1,4 @@
-"""Any message to alerts: the format is told from the bytes, the codecs do the rest.
-
-A stream's messages are of one format, so readers (compiled schemas) are kept by the
-codecs, and each message costs a look at its first bytes.
-"""
+"""Messages of any format to alerts: the first bytes show the format, the codecs do the rest."""
 
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -11,7 +7,7 @@ from firstlight.bands import AB_ZERO_POINT_NJY
 from firstlight.errors import DataError, SettingsError
 from firstlight.stream.alerts.alert import Alert, Skip
 from firstlight.stream.alerts.antares import AntaresCodec
-from firstlight.stream.alerts.avro import AlertCodec, ConfluentCodec, ContainerCodec, FinkCodec
+from firstlight.stream.alerts.avro import FRAME_BYTES, AlertCodec, ConfluentCodec, ContainerCodec, FinkCodec
 from firstlight.stream.alerts.json import JsonLinesCodec, LasairCodec
 from firstlight.stream.alerts.schemas import FolderSchemas, RegistrySchemas, SchemaSource, parse_schema_json
 from firstlight.stream.avro.container import MAGIC
@@ -22,14 +18,13 @@ __all__ = ["FORMATS", "AlertDecoder", "AlertFormat", "alert_decoder", "detect_fo
 AlertFormat = Literal["auto", "confluent", "container", "fink", "plain", "json", "lasair", "antares"]
 FORMATS: tuple[str, ...] = get_args(AlertFormat)
 
-_FRAME_BYTES = 5
 _LARGEST_MJD = 1e6  # the year 4596; a Julian date is beyond it
 _BLANK = b" \t\r\n"
 _ZLIB_DEFLATE = 0x78  # CMF byte of zlib with the usual window; CMF and FLG together divide by 31
 
 
 def detect_format(value: bytes, key: bytes | None = None) -> AlertFormat:
-    r"""Tell the format of a message from its first bytes.
+    r"""The format of a message, from its first bytes.
 
     Parameters
     ----------
@@ -41,12 +36,12 @@ def detect_format(value: bytes, key: bytes | None = None) -> AlertFormat:
     Returns
     -------
     str
-        One of `FORMATS` but ``auto``.
+        One of `FORMATS`, but not ``auto``.
 
     Raises
     ------
     DataError
-        If the bytes begin like no format of ours.
+        If the bytes begin like none of the formats.
 
     Examples
     --------
@@ -62,15 +57,15 @@ def detect_format(value: bytes, key: bytes | None = None) -> AlertFormat:
     first = value.lstrip(_BLANK)[:1] if value[:1] in (b" ", b"\t", b"\r", b"\n") else value[:1]
     if first == b"{":
         return "json" if b'"observations"' in value and b'"object_id"' in value else "lasair"
-    if len(value) >= _FRAME_BYTES and value[0] == 0:
+    if len(value) >= FRAME_BYTES and value[0] == 0:
         return "confluent"
     if len(value) > 1 and value[0] == _ZLIB_DEFLATE and int.from_bytes(value[:2], "big") % 31 == 0:
         return "antares"
     if not value:
         raise DataError("an empty message")
     raise DataError(
-        f"cannot tell the format of a message of {len(value)} bytes that begins with {value[:8]!r}; "
-        f"name it: {', '.join(FORMATS[1:])}"
+        f"unknown format of a message of {len(value)} bytes that begins with {value[:8]!r}; "
+        f"name one: {', '.join(FORMATS[1:])}"
     )
 
 
@@ -80,12 +75,12 @@ class AlertDecoder:
     Parameters
     ----------
     format : str
-        One of `FORMATS`; ``auto`` tells it from each message's bytes. ``plain`` is Avro
-        without any frame, whose schema is given as `schema`.
+        One of `FORMATS`; ``auto`` detects it for each message. ``plain`` is Avro without any
+        frame, whose schema is given as `schema`.
     schemas : SchemaSource, optional
-        Where the schemas of Confluent's frames come from; by default only firstlight's own is known.
+        Schemas of Confluent framing; by default only firstlight's own is known.
     schema : Any, optional
-        Parsed JSON of the schema of messages that name none (``plain``, or Fink without its key).
+        Parsed JSON of the schema of messages that carry none (``plain``, or Fink without its key).
     zero_point : float
         AB magnitude of a flux of 1 in LSST-like packets [mag].
 
@@ -111,7 +106,7 @@ class AlertDecoder:
         if format not in FORMATS:
             raise SettingsError(f"alert format {format!r}: choose one of {', '.join(FORMATS)}")
         if format == "plain" and schema is None:
-            raise SettingsError("alert format 'plain' needs the file of its Avro schema")
+            raise SettingsError("alert format 'plain' needs a file with its Avro schema")
         self.format: AlertFormat = format
         self._container = ContainerCodec(zero_point=zero_point)
         self._codecs: dict[str, AlertCodec] = {
@@ -124,7 +119,7 @@ class AlertDecoder:
         }
 
     def decode_all(self, value: bytes, key: bytes | None = None) -> list[Alert | Skip | DataError]:
-        """Read what one message carries.
+        """Read the alerts of one message.
 
         Parameters
         ----------
@@ -136,69 +131,68 @@ class AlertDecoder:
         Returns
         -------
         list of Alert, Skip or DataError
-            One entry for most messages; a container may hold several. What is bad is
-            returned as the error that says why, so that the rest goes on.
+            One entry for most messages, several for a container; an error stands for a bad alert.
 
         Raises
         ------
         FetchError
-            If the source of schemas is away: not the message's fault, try again later.
+            If the schema registry does not answer: try the message again later.
         MissingExtraError
             If the format needs a library that is not installed.
         """
         try:
             kind = detect_format(value, key) if self.format == "auto" else self.format
             if kind == "container" and value[:4] != MAGIC and key is not None:
-                kind = "fink"  # a container that its source took apart: a record, and the schema as its key
+                kind = "fink"  # a record that its source took from a container, with the schema as its key
             if kind == "container":
                 found = list(self._container.decode_all(value))
                 return [_storable(item) for item in found] or [DataError("the Avro container holds no alert")]
             if kind == "plain":
-                key = None  # whatever it holds, the schema is given
+                key = None  # the schema is given
             return [_storable(self._codecs[kind].decode(Message(value, key)))]
         except DataError as error:
             return [error]
 
 
 def _storable(item: Alert | Skip | DataError) -> Alert | Skip | DataError:
-    """The item, unless its names are no text that can be stored and sent, or its times no MJD."""
+    """The item, or an error if its names are not valid Unicode or its times not MJD."""
     if isinstance(item, Alert):
         times = item.observations.mjd  # ascending
         if not -_LARGEST_MJD < min(item.mjd, times[0]) <= max(item.mjd, times[-1]) < _LARGEST_MJD:
             return DataError(
                 f"alert {item.alert_id!a} of object {item.object_id!a}: times from {times[0]:.9g} to "
-                f"{times[-1]:.9g}, sent at {item.mjd:.9g}, are no MJD"
+                f"{times[-1]:.9g}, of the alert {item.mjd:.9g}, are not MJD"
             )
     if isinstance(item, DataError) or (item.object_id.isascii() and item.alert_id.isascii()):
         return item
     try:
         (item.object_id + item.alert_id).encode()
     except UnicodeEncodeError:
-        return DataError(f"alert {item.alert_id!a} of object {item.object_id!a}: a name is no Unicode text")
+        return DataError(f"alert {item.alert_id!a} of object {item.object_id!a}: a name is not valid Unicode")
     return item
 
 
 def alert_decoder(format: AlertFormat = "auto", schemas: str = "") -> AlertDecoder:
-    """A decoder as the command line names it.
+    """The decoder that the options of the command line name.
 
     Parameters
     ----------
     format : str
         One of `FORMATS`.
     schemas : str
-        Address of a registry, a folder of schemas, the file of one schema, or nothing.
+        Address of a registry, a folder of schemas, the file of one schema, or empty.
 
     Returns
     -------
     AlertDecoder
-        With schemas from there.
+        With these schemas.
 
     Raises
     ------
     SettingsError
-        If the format is unknown, or nothing is at that place.
+        If the format is unknown, or `schemas` does not exist.
     DataError
-        If the file is no schema.
+        If the file is not a schema.
     """
     if not schemas:
         return AlertDecoder(format)
@@ -209,4 +203,4 @@ def alert_decoder(format: AlertFormat = "auto", schemas: str = "") -> AlertDecod
         return AlertDecoder(format, FolderSchemas(path))
     if path.is_file():
         return AlertDecoder(format, schema=parse_schema_json(path.read_bytes(), schemas))
-    raise SettingsError(f"schemas {schemas}: neither a folder, a file, nor an address of a schema registry")
+    raise SettingsError(f"schemas {schemas}: not a folder, a file, or an address of a schema registry")

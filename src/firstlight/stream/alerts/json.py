@@ -32,10 +32,9 @@ _KEYS = {
 
 
 class JsonLinesCodec:
-    r"""Our own format: one JSON object a line, with the observations as columns.
+    r"""Our own format: one JSON object per line, with the observations as columns.
 
-    It holds an alert whole: any names, redshift and all, fluxes to the last bit. Needs
-    nothing beyond the standard library.
+    It holds an alert without loss: any names, redshifts, fluxes to the last bit.
 
     Examples
     --------
@@ -46,17 +45,11 @@ class JsonLinesCodec:
     """
 
     def decode(self, message: bytes | Message) -> Alert | Skip:
-        """Read one line.
-
-        Raises
-        ------
-        DataError
-            If it is no JSON, or lacks a value, or holds one that no light curve may.
-        """
+        """See `AlertCodec.decode`."""
         record = _parse(value_of(message))
         alert_id, object_id = str(record.get("alert_id") or ""), str(record.get("object_id") or "")
         if unknown := sorted(record.keys() - _KEYS):
-            # a misspelt key would otherwise read as an unknown value
+            # a misspelt key would otherwise pass as a missing value
             raise DataError(f"alert {alert_id or '?'} of object {object_id or '?'}: unknown key(s) {unknown}")
         try:
             columns = record["observations"]
@@ -98,7 +91,7 @@ class JsonLinesCodec:
         )
 
     def encode(self, alert: Alert) -> bytes:
-        """Write one line, its newline included."""
+        """See `AlertCodec.encode`; the line ends with a newline."""
         observations = alert.observations
         record: dict[str, Any] = {
             "alert_id": alert.alert_id,
@@ -123,18 +116,12 @@ class JsonLinesCodec:
 class LasairCodec:
     """Lasair's messages, of LSST (sources and forced sources) and of ZTF (candidates).
 
-    A topic that carries names without a light curve gives a `Skip` (no-measurement).
-    `encode` writes the LSST form, with any names and our host columns.
+    Topics that carry names without a light curve give a `Skip` (no-measurement). `encode`
+    writes the LSST form, with any names and our host columns.
     """
 
     def decode(self, message: bytes | Message) -> Alert | Skip:
-        """Read one message.
-
-        Raises
-        ------
-        DataError
-            If it is no JSON of Lasair's.
-        """
+        """See `AlertCodec.decode`."""
         record = _parse(value_of(message))
         inner = record.get("alert")
         inner = {**record, **inner} if isinstance(inner, dict) else record
@@ -147,7 +134,7 @@ class LasairCodec:
         )
 
     def encode(self, alert: Alert) -> bytes:
-        """Write one message."""
+        """See `AlertCodec.encode`."""
         source, previous, forced = lsst_sources(alert)
         record = {
             "diaObjectId": alert.object_id,
@@ -196,14 +183,14 @@ def _ztf_alert(record: dict[str, Any]) -> Alert | Skip:
 
 
 def _named(alert: Alert | Skip) -> Alert | Skip:
-    """An alert whose source has no number is named after its object and time."""
+    """The alert; one whose source has no number is named after its object and time."""
     if alert.alert_id:
         return alert
     return replace(alert, alert_id=f"{alert.object_id}@{alert.mjd:.6f}")
 
 
 def _host(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Redshift and reddening that Lasair adds; Sherlock's only where it sees a galaxy."""
+    """Redshift and reddening that Lasair adds; Sherlock's redshift only if it finds a galaxy."""
     about, sherlock = _dict(record.get("diaObject")), _dict(_dict(record.get("lasairData")).get("sherlock"))
     host = {"mwebv": about["ebv"]} if "ebv" in about else {}
     if sherlock.get("classification") in ("SN", "NT", "AGN"):
@@ -246,7 +233,7 @@ def _number(value: Any) -> float:
     if value is None:
         return math.nan
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise DataError(f"{value!r} is no number")
+        raise DataError(f"{value!r} is not a number")
     return float(value)
 
 

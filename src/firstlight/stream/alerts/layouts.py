@@ -1,16 +1,8 @@
-"""Where surveys put what an alert needs: field names of LSST, ZTF and their brokers.
+"""Field names of LSST, ZTF and their brokers, and the alert that a packet's fields give.
 
-A layout is resolved from the fields that a packet's schema says it has, never from a
-version number, so LSST's schemas 7 to 11.1, ELAsTiCC's 4.1, Fink's and Babamul's
-wrappings and ZTF's all come out of two lists of names:
-
-- *LSST*: a record ``diaSource`` with ``prvDiaSources`` and ``prvDiaForcedSources``; fluxes
-  in nJy at the middle of the visit in TAI;
-- *candidate*: a record ``candidate`` with ``prv_candidates`` and ``fp_hists``, as ZTF
-  (magnitudes, Julian dates in UTC at the start of the exposure) and Babamul (fluxes whose
-  zero point its own magnitude tells) send.
-
-Truth columns and foreign classifications have no name here and so cannot get in.
+A layout is resolved from the fields of a packet's schema, never from a version number, so two
+lists of names read LSST's schemas 7 to 11.1, ELAsTiCC's 4.1, Fink's and Babamul's packets and
+ZTF's. The lists are an allow-list: truth columns and foreign classifications have no name here.
 """
 
 import math
@@ -33,7 +25,7 @@ from firstlight.stream.avro.schema import Selection, field_paths
 __all__ = ["UTC_TO_TAI_DAYS", "Layout", "PacketReader", "read_record", "resolve_layout"]
 
 UTC_TO_TAI_DAYS = 37.0 / 86_400.0  # 37 leap seconds since 2017; ZTF began in 2018
-SOLAR_SYSTEM_ARCSEC = 5.0  # a known asteroid this near to a ZTF candidate is the candidate
+SOLAR_SYSTEM_ARCSEC = 5.0  # a ZTF candidate this near to a known asteroid is that asteroid
 
 Names = Mapping[str, tuple[str, ...]]
 
@@ -88,35 +80,36 @@ _CANDIDATE_VALUES: Names = {
     "flux": ("candidate.psfFlux",),
     "dereddened": ("fluxIsDereddened",),
 }
-#: Arrays of previous sources, and whether they are detections.
+#: Arrays of previous sources, and whether their rows are detections.
 _LSST_TABLES = {"prvDiaSources": True, "prvDiaForcedSources": False}
 _ZTF_TABLES = {"prv_candidates": True, "fp_hists": False}
 
-TAI, JULIAN_UTC, MJD_UTC = 0, 1, 2  # how a table gives its times
+TAI, JULIAN_UTC, MJD_UTC = 0, 1, 2  # time systems
 _CLOCKS = {"jd": JULIAN_UTC, "mjd": MJD_UTC}
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Where a packet holds what an alert needs.
+    """Where a packet holds the fields of an alert.
 
     Attributes
     ----------
     family : str
-        ``lsst`` or ``candidate``.
+        ``lsst`` (record ``diaSource``: nJy, MJD TAI at mid-visit) or ``candidate`` (ZTF:
+        magnitudes, Julian dates in UTC; Babamul: fluxes with a zero point of their own).
     selection : Selection
-        Fields to decode: the alert's own values, the columns of the source that sent it,
-        and the tables of previous sources.
+        Fields to decode.
     places : mapping
-        Cells of each of the alert's values, best first; -1 keeps a place in line.
+        Candidate cell indices per field, in order of preference; -1 if the schema lacks the
+        candidate.
     columns : int64 array, shape (n_tables, 12)
-        Cells of a row of each table; the source that sent the alert is the first table.
+        Offset in a row of each of `COLUMNS`, per table; the triggering source is the first table.
     detections : bool array, shape (n_tables,)
         Whether a table lists detections.
     clocks : int64 array, shape (n_tables,)
-        How a table gives its times: 0 MJD TAI, 1 Julian dates in UTC, 2 MJD UTC.
+        Time system per table: 0 MJD TAI, 1 Julian dates in UTC, 2 MJD UTC.
     own_clock : int
-        The first of them: that of the source that sent the alert.
+        Time system of the triggering source.
     """
 
     family: str
@@ -129,22 +122,9 @@ class Layout:
 
 
 def resolve_layout(paths: Iterable[str]) -> Layout:
-    """The layout of a packet that has these fields.
+    """The layout of a packet with these dotted paths (see `field_paths`).
 
-    Parameters
-    ----------
-    paths : iterable of str
-        Dotted paths, as of `firstlight.stream.avro.schema.field_paths`.
-
-    Returns
-    -------
-    Layout
-        What to decode, and what it means.
-
-    Raises
-    ------
-    DataError
-        If the fields are those of no alert that we know.
+    Raises DataError if they are not the fields of a known alert.
     """
     paths = frozenset(paths)
     if "diaSource" in paths:
@@ -199,7 +179,7 @@ def _place(scalars: list[str], path: str) -> int:
 
 
 def _row_fields(row: Names, record: str, paths: frozenset[str]) -> dict[str, str]:
-    """The field that gives each column of a record."""
+    """The field name for each column of a record."""
     found = {}
     for column, options in row.items():
         for name in options:
@@ -217,17 +197,8 @@ def _row_fields(row: Names, record: str, paths: frozenset[str]) -> dict[str, str
 class PacketReader:
     """Reads alerts of one Avro schema.
 
-    Parameters
-    ----------
-    schema : Any
-        Parsed JSON of the schema.
-    zero_point : float
-        AB magnitude of a flux of 1 in the packet's fluxes [mag]; 31.4 where they are nJy.
-
-    Raises
-    ------
-    DataError
-        If the schema is none of an alert that we know.
+    `zero_point` is the AB magnitude of a flux of 1 in the packet [mag], 31.4 for nJy. Raises
+    DataError if the schema is not that of a known alert.
     """
 
     def __init__(self, schema: Any, zero_point: float = AB_ZERO_POINT_NJY) -> None:
@@ -236,50 +207,18 @@ class PacketReader:
         self._zero_point = zero_point
 
     def read(self, data: bytes, start: int = 0, *, whole: bool = True) -> tuple[Alert | Skip, int]:
-        """Read the packet that begins at `start`.
+        """The alert in the packet that begins at byte `start`, and the byte at which the packet ends.
 
-        Parameters
-        ----------
-        data : bytes
-            The buffer.
-        start : int
-            Where the packet begins.
-        whole : bool
-            Whether it must end where the buffer ends.
-
-        Returns
-        -------
-        tuple of Alert or Skip, and int
-            The alert, and where its packet ended.
-
-        Raises
-        ------
-        DataError
-            If the packet is damaged or has no time.
+        With `whole`, the packet must end with the buffer. DataError if it is damaged or has no time.
         """
         cells = self._decoder.decode(data, start, whole=whole)
         return alert_of(cells, self.layout, self._zero_point), cells.end
 
 
 def read_record(record: Mapping[str, Any], zero_point: float = AB_ZERO_POINT_NJY) -> Alert | Skip:
-    """Read an alert that is already dicts and lists, with the names of LSST or ZTF.
+    """An alert from dicts and lists with the names of LSST or ZTF; DataError if they are not known.
 
-    Parameters
-    ----------
-    record : mapping
-        The packet.
-    zero_point : float
-        AB magnitude of a flux of 1 in the packet's fluxes [mag].
-
-    Returns
-    -------
-    Alert or Skip
-        In internal units.
-
-    Raises
-    ------
-    DataError
-        If its fields are those of no alert that we know.
+    `zero_point` is the AB magnitude of a flux of 1 in the record [mag].
     """
     layout = resolve_layout(path for path in _KNOWN_PATHS if _has(record, path.split(".")))
     return alert_of(cells_of(record, layout.selection), layout, zero_point)
@@ -318,26 +257,10 @@ def _has(value: Any, path: list[str]) -> bool:
 
 
 def alert_of(cells: Cells, layout: Layout, zero_point: float = AB_ZERO_POINT_NJY) -> Alert | Skip:
-    """The alert that decoded cells mean.
+    """The alert of decoded cells in internal units.
 
-    Parameters
-    ----------
-    cells : Cells
-        What the layout's selection read.
-    layout : Layout
-        What it means.
-    zero_point : float
-        AB magnitude of a flux of 1 [mag].
-
-    Returns
-    -------
-    Alert or Skip
-        In internal units.
-
-    Raises
-    ------
-    DataError
-        If the source that sent the alert has no time, or the fluxes' zero point cannot be told.
+    `zero_point` is the AB magnitude of a flux of 1 [mag]. DataError if the triggering source has
+    no time, or the zero point of a broker's fluxes is unclear.
     """
     values = _Values(cells, layout)
     alert_id, object_id = values.name("alert_id"), values.name("object_id")
@@ -384,7 +307,7 @@ def alert_of(cells: Cells, layout: Layout, zero_point: float = AB_ZERO_POINT_NJY
 
 
 class _Values:
-    """The alert's single values by name; of several places, the first that holds one."""
+    """Single values of an alert by name: of several candidates, the first that has a value."""
 
     def __init__(self, cells: Cells, layout: Layout) -> None:
         self._values = cells.scalars()
@@ -397,7 +320,7 @@ class _Values:
         return None
 
     def name(self, name: str) -> str:
-        """An identifier; the surveys write 0 for none."""
+        """An identifier; empty if the survey wrote 0 or nothing."""
         for place in self._places.get(name, ()):
             if place >= 0 and self._values[place] not in (None, 0, "0", ""):
                 return str(self._values[place])
@@ -415,12 +338,12 @@ class _Values:
         return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
     def positive(self, name: str) -> float:
-        """A value that is never negative; the surveys write -9 or -999 for none."""
+        """A value that is never negative; NaN if negative (the surveys write -9 or -999 for unknown)."""
         value = self.number(name)
         return value if value >= 0.0 else math.nan
 
     def redshift(self) -> tuple[float, float]:
-        """Photometric redshift and error of the best host; a star next to the source is none."""
+        """Photometric redshift and error of the best host; a star beside the source is no host."""
         lines = [self._places.get(name, ()) for name in ("redshift", "redshift_err", "star")]
         for places in zip(*lines, strict=True):
             value, error, star = (self._number(place) for place in places)
@@ -448,11 +371,11 @@ def _skip_reason(values: _Values, object_id: str) -> SkipReason | None:
 
 
 def _units(values: _Values, layout: Layout, zero_point: float) -> tuple[tuple[float, float, float], float]:
-    """What to add to times by each clock [day], and nJy of a flux of 1."""
+    """Days to add to times of each time system, and nJy per unit of flux."""
     julian = UTC_TO_TAI_DAYS - JD_MINUS_MJD
     if layout.family == "candidate":
         if layout.own_clock == TAI:
-            # a source in TAI with a history in Julian dates: its own two times tell the difference
+            # a source in TAI with a history in Julian dates: its own two times give the difference
             offset = values.number("own_time") - values.number("jd")
             julian = offset if math.isfinite(offset) else -JD_MINUS_MJD
         elif math.isfinite(values.number("flux")):
@@ -463,12 +386,12 @@ def _units(values: _Values, layout: Layout, zero_point: float) -> tuple[tuple[fl
 
 @lru_cache(maxsize=64)
 def _symbol_bands(symbols: tuple[str, ...]) -> NDArray[np.int8]:
-    """Band of each enum symbol, -1 for none."""
+    """Band index per enum symbol, -1 for none."""
     return np.array([BAND_SPELLINGS.get(symbol, -1) for symbol in symbols] or [-1], np.int8)
 
 
 def _own_zero_point(values: _Values, zero_point: float) -> float:
-    """Zero point of a broker's fluxes, from a source that has both a flux and a magnitude."""
+    """Zero point of a broker's fluxes, from a source with both a flux and a magnitude [mag]."""
     flux, magnitude = values.number("flux"), values.number("mag")
     if flux == 0.0 or not math.isfinite(magnitude):
         return zero_point
@@ -476,6 +399,6 @@ def _own_zero_point(values: _Values, zero_point: float) -> float:
     if abs(measured - round(measured, 1)) > 0.02:
         raise DataError(
             f"alert {values.name('alert_id')}: its flux {flux:g} and magnitude {magnitude:g} give a zero "
-            f"point of {measured:.3f} mag, which is none in use"
+            f"point of {measured:.3f} mag, which no survey uses"
         )
     return round(measured, 1)

@@ -1,9 +1,7 @@
-"""Rows of an alert's source tables to observations: units, bands, flags, each visit once.
+"""Rows of an alert's source tables to observations in internal units.
 
-Compiled by numba. `observe` turns the cells of an alert's tables into columns in internal
-units; `firstlight.online.visits.merge` sorts them by time and keeps one row of each visit and
-band: the detection's measurement and flag where there is one, forced photometry elsewhere.
-The result does not depend on the order of the rows in the packet.
+Compiled by numba. `firstlight.online.visits.merge` then sorts them and keeps one row per visit
+and band, so the result does not depend on the order of the rows in the packet.
 """
 
 from collections.abc import Mapping
@@ -19,7 +17,7 @@ from firstlight.online.visits import merge
 
 __all__ = ["BAND_SPELLINGS", "COLUMNS", "observe"]
 
-#: What a row may hold, in the order in which `observe` looks for it.
+#: Columns that a row may have.
 COLUMNS = (
     "source",  # identifier
     "visit",
@@ -53,12 +51,12 @@ _WORD_BANDS = np.array(list(BAND_SPELLINGS.values()), np.int8)
 
 _BAD_FLUX = -99998.0  # ZTF writes -99999 where its forced photometry failed
 _LARGEST, _SMALLEST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).smallest_normal)
-_INT, _FLOAT, _TEXT, _SYMBOL = 3, 4, 5, 7  # kinds of cells, as in avro_decode
+_INT, _FLOAT, _TEXT, _SYMBOL = 3, 4, 5, 7  # kinds of cells, as in `avro.kernels`
 
 
 @numba.njit(cache=True, nogil=True)
 def _number(kind: Any, integer: Any, number: Any, column: int, base: int) -> float:
-    """A cell as a float; NaN where it holds no number."""
+    """A cell as a float; NaN if it holds no number."""
     at = np.uint64(column + base)  # unsigned: numba then adds no test for negative indices
     if column < 0:
         return np.nan
@@ -69,7 +67,7 @@ def _number(kind: Any, integer: Any, number: Any, column: int, base: int) -> flo
 
 @numba.njit(cache=True, nogil=True)
 def _band(kind: Any, integer: Any, number: Any, data: Any, symbol_bands: Any, column: int, base: int) -> int:
-    """A cell as a band index; -1 where it names none of ugrizy."""
+    """A cell as a band index; -1 if it names none of ugrizy."""
     at = column + base
     if column < 0:
         return -1
@@ -91,7 +89,7 @@ def _band(kind: Any, integer: Any, number: Any, data: Any, symbol_bands: Any, co
 
 @numba.njit(cache=True, nogil=True)
 def _sign(kind: Any, integer: Any, number: Any, data: Any, column: int, base: int) -> float:
-    """-1 where a cell says that the difference is negative (False, 0, "f" or "0")."""
+    """-1 if a cell marks the difference flux as negative (False, 0, "f" or "0"), else 1."""
     at = column + base
     if column < 0 or kind[at] <= 1:
         return 1.0
@@ -119,7 +117,7 @@ def _status_ok(kind: Any, integer: Any, number: Any, data: Any, column: int, bas
 def _flux(
     kind: Any, integer: Any, number: Any, data: Any, columns: Any, base: int, scale: float
 ) -> tuple[float, float]:
-    """Flux and error of a row [nJy]; NaN where it has none."""
+    """Flux and error of a row [nJy]; NaN if it has none."""
     flux = _number(kind, integer, number, columns[FLUX], base)
     flux_err = _number(kind, integer, number, columns[FLUX_ERR], base)
     if columns[ZERO_POINT] >= 0:
@@ -149,29 +147,27 @@ def observe(
 
     Parameters
     ----------
-    kind, integer, number, data : arrays
-        Cells, as of `firstlight.stream.avro.decode.Cells`.
+    kind, integer, number, data, starts, rows, widths : arrays
+        Cells, as in `firstlight.stream.avro.decode.Cells`.
     symbol_bands : int8 array
-        Band of every enum symbol, -1 for none.
-    starts, rows, widths : int64 arrays, shape (n_tables,)
-        First cell, number and width of the rows of each table.
+        Band index per enum symbol, -1 for none.
     columns : int64 array, shape (1 + n_tables, 12)
-        Place in a row of each of `COLUMNS`, -1 where absent; first for the source that
-        sent the alert, whose values are single ones.
+        Offset in a row of each of `COLUMNS`, -1 if absent; the first row of the array is for the
+        triggering source.
     detections : bool array, shape (1 + n_tables,)
-        Whether the rows are detections.
+        Whether the rows of each table are detections.
     clocks : int64 array, shape (1 + n_tables,)
-        Which of the shifts holds for the rows' times.
+        Index into `shifts` for the times of each table.
     shifts : tuple of float
-        What to add to times to get MJD TAI [day].
+        Days to add to times to get MJD TAI.
     scale : float
-        nJy of a flux of 1.
+        nJy per unit of flux.
 
     Returns
     -------
     tuple
-        mjd, band, flux, flux_err, detected, source_id (see `merge`), and how many rows
-        had no usable time, band or flux.
+        mjd, band, flux, flux_err, detected, source_id (see `merge`), and the number of rows
+        without a usable time, band or flux.
     """
     total = 1 + rows.sum()
     mjd, flux, flux_err = np.empty(total), np.empty(total), np.empty(total)
@@ -183,19 +179,19 @@ def observe(
         count, first, width = 1, 0, 0
         if table > 0:
             count, first, width = rows[table - 1], starts[table - 1], widths[table - 1]
-        # a table of magnitudes lists upper limits as rows without one: no detections, no errors
+        # in a table of magnitudes, rows without one are upper limits, not faulty rows
         limits = place[MAG] >= 0 and place[FLUX] < 0
         for row in range(count):
             base = first + row * width
             time = _number(kind, integer, number, place[TIME], base) + shift
             index = _band(kind, integer, number, data, symbol_bands, place[BAND], base)
-            gone = 0.0 < _number(kind, integer, number, place[WITHDRAWN], base) < np.inf
+            withdrawn = 0.0 < _number(kind, integer, number, place[WITHDRAWN], base) < np.inf
             good = _status_ok(kind, integer, number, data, place[STATUS], base)
             value, error = _flux(kind, integer, number, data, place, base, scale)
             if np.isnan(value) and (limits or index < 0):
-                continue  # an upper limit, or a row that states nothing
+                continue  # an upper limit or an empty row
             if (
-                gone
+                withdrawn
                 or not good
                 or index < 0
                 or not np.isfinite(time)

@@ -1,8 +1,7 @@
-"""Where the schemas of schemaless Avro messages come from: a registry, a folder, memory.
+"""Sources of the schemas of schemaless Avro messages: a registry, a folder, memory.
 
-Confluent's framing names a schema by number. Rubin's registry numbers them 100 times the
-major plus the minor version, and its folders hold one file a record; `FolderSchemas`
-reads those as they are.
+Confluent framing names a schema by number. Rubin numbers its schemas 100 times the major plus
+the minor version, in folders with one file per record.
 """
 
 import json
@@ -50,13 +49,7 @@ class MemorySchemas:
         self._schemas = dict(schemas)
 
     def schema(self, schema_id: int) -> Any:
-        """Parsed JSON of the schema with this number.
-
-        Raises
-        ------
-        DataError
-            If there is none.
-        """
+        """See `SchemaSource.schema`."""
         if schema_id not in self._schemas:
             raise DataError(f"no Avro schema number {schema_id}; known: {sorted(self._schemas)[:20]}")
         return self._schemas[schema_id]
@@ -65,9 +58,8 @@ class MemorySchemas:
 class FolderSchemas:
     """Schemas in the files of a folder.
 
-    Number 1101 is looked for as ``1101.avsc``, ``1101.json``, in the head of the Avro
-    container ``1101.avro``, and as ``11/1/*.alert.avsc`` with the records that it names in
-    the files beside it.
+    Number 1101 is looked up as ``1101.avsc``, ``1101.json``, in the head of the Avro container
+    ``1101.avro``, and as ``11/1/*.alert.avsc`` with the files of its records beside it.
 
     Parameters
     ----------
@@ -80,13 +72,7 @@ class FolderSchemas:
         self._known: dict[int, Any] = {}
 
     def schema(self, schema_id: int) -> Any:
-        """Parsed JSON of the schema with this number.
-
-        Raises
-        ------
-        DataError
-            If no file has it, or the file is no schema.
-        """
+        """See `SchemaSource.schema`."""
         if schema_id not in self._known:
             self._known[schema_id] = self._find(schema_id)
         return self._known[schema_id]
@@ -110,7 +96,7 @@ class FolderSchemas:
 
 
 def _join_files(main: Path, files: list[Path]) -> Any:
-    """One schema of several files, each record written out where it is first named."""
+    """One schema from several files: each record is written out at its first use."""
     records: dict[str, Any] = {}
     for path in files:
         schema = parse_schema_json(path.read_bytes(), str(path))
@@ -148,18 +134,18 @@ def _join_files(main: Path, files: list[Path]) -> Any:
 
 
 class RegistrySchemas:
-    """Schemas of a Confluent schema registry, each asked for once.
+    """Schemas of a Confluent schema registry, each fetched once.
 
     Parameters
     ----------
     url : str
         Address of the registry, ``http://`` or ``https://``.
     authorization : str
-        Value of the Authorization header, if the registry wants one. It is never shown.
+        Value of the Authorization header, if the registry needs one. It is never shown.
     timeout : float
-        Longest wait for an answer [s].
+        Longest wait for a response [s].
     fetch : callable, optional
-        What gets the bytes of an address; for tests.
+        Gets the bytes of an address; for tests.
 
     Raises
     ------
@@ -186,20 +172,12 @@ class RegistrySchemas:
         self._known: dict[int, Any] = {}
 
     def schema(self, schema_id: int) -> Any:
-        """Parsed JSON of the schema with this number.
-
-        Raises
-        ------
-        DataError
-            If the registry does not know it.
-        FetchError
-            If the registry cannot be reached; worth another try later.
-        """
+        """See `SchemaSource.schema`."""
         if schema_id not in self._known:
             address = f"{self._url}/schemas/ids/{schema_id}"
             answer = parse_schema_json(self._fetch(address), address)
             if not isinstance(answer, dict) or not isinstance(answer.get("schema"), str):
-                raise DataError(f"{address}: the answer holds no schema")
+                raise DataError(f"{address}: the response holds no schema")
             self._known[schema_id] = parse_schema_json(answer["schema"].encode(), address)
         return self._known[schema_id]
 
@@ -215,26 +193,13 @@ class RegistrySchemas:
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 raise DataError(f"{address}: the registry does not know this schema") from None
-            raise FetchError(f"{address}: the registry answered {error.code} {error.reason}") from None
+            raise FetchError(f"{address}: the registry responded {error.code} {error.reason}") from None
         except OSError as error:
             raise FetchError(f"{address}: {error}; is the registry running?") from error
 
 
 def parse_schema_json(text: bytes, where: str) -> Any:
-    """Parse the JSON of a schema.
-
-    Parameters
-    ----------
-    text : bytes
-        The JSON.
-    where : str
-        Its origin, for messages.
-
-    Raises
-    ------
-    DataError
-        If it is no JSON.
-    """
+    """Parse the JSON of a schema; DataError, which names its origin `where`, if it is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

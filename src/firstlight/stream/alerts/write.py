@@ -1,9 +1,7 @@
-"""Avro schemas that firstlight writes, and records of them.
+"""Avro schemas that firstlight writes, and alerts as their records.
 
-Both are our own and minimal: they use the field names of LSST's and ZTF's alerts, so that
-any reader of those alerts finds what it needs, and leave out what a light curve does not
-hold. Our additions to LSST's names are ELAsTiCC's host columns on ``diaObject`` and
-``fluxIsDereddened``.
+Both schemas are our own and minimal: field names of LSST's and ZTF's alerts, as far as a light
+curve needs them, plus ELAsTiCC's host columns on ``diaObject`` and ``fluxIsDereddened``.
 """
 
 import math
@@ -155,50 +153,26 @@ ZTF_SCHEMA: dict[str, Any] = _record(
 
 
 def own_row(alert: Alert) -> int:
-    """Which observation sent the alert: by number, else the last detection at its time.
+    """Row of the observation that triggered the alert; -1 if no detection did.
 
-    Parameters
-    ----------
-    alert : Alert
-        The alert.
-
-    Returns
-    -------
-    int
-        Row of its observations; -1 where none is a detection of that time.
+    It is found by its number, else as the last detection at the alert's time.
     """
     observations = alert.observations
     at_its_time = observations.mjd == alert.mjd
     named = np.flatnonzero(at_its_time & (observations.source_id == alert.source_id))
     if alert.source_id and len(named) and not observations.detected[named].any():
-        return -1  # forced photometry sent it: a detection of the same instant did not
+        return -1  # forced photometry triggered it, not the detection at the same time
     rows = np.flatnonzero(at_its_time & observations.detected)
     named = named[observations.detected[named]]
     return int(named[-1] if len(named) else rows[-1] if len(rows) else -1)
 
 
 def lsst_record(alert: Alert, cutout: bytes = b"") -> dict[str, Any]:
-    """A record of `LSST_SCHEMA`.
+    """A record of `LSST_SCHEMA` for fastavro; DataError if a name is not a 64-bit integer.
 
-    An alert that no detection sent (a replay may send every observation) has a source
-    with time and neither band nor flux; its measurement is among the forced sources.
-
-    Parameters
-    ----------
-    alert : Alert
-        The alert.
-    cutout : bytes
-        What to send as the science cutout.
-
-    Returns
-    -------
-    dict
-        The record, for fastavro.
-
-    Raises
-    ------
-    DataError
-        If the alert's or object's name is no integer of 64 bits, as LSST's are.
+    An alert that no detection triggered (a replay may send every observation) has a source with
+    a time and neither band nor flux; its measurement is among the forced sources. `cutout` goes
+    into the science cutout.
     """
     object_number, alert_number = _integer(alert.object_id, "object"), _integer(alert.alert_id, "alert")
     source, previous, forced = lsst_sources(alert)
@@ -232,18 +206,9 @@ def lsst_object(alert: Alert) -> dict[str, float | None]:
 
 
 def lsst_sources(alert: Alert) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
-    """An alert's observations under LSST's names.
+    """The triggering source, previous detections and forced photometry under LSST's names.
 
-    Parameters
-    ----------
-    alert : Alert
-        The alert.
-
-    Returns
-    -------
-    tuple of dict, list of dict, list of dict
-        The source that sent the alert (with time, and neither band nor flux, where no
-        detection did), previous detections, and forced photometry.
+    The source has a time and neither band nor flux if no detection triggered the alert.
     """
     observations, own = alert.observations, own_row(alert)
     source: dict[str, Any] = {"diaSourceId": alert.source_id, "midpointMjdTai": alert.mjd}
@@ -272,27 +237,15 @@ def _rows(observations: Observations) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def ztf_record(alert: Alert) -> dict[str, Any]:
-    """A record of `ZTF_SCHEMA`: detections as magnitudes, the rest as forced photometry in nJy.
+    """A record of `ZTF_SCHEMA` for fastavro: detections as magnitudes, the rest as forced photometry.
 
-    Parameters
-    ----------
-    alert : Alert
-        The alert. Its redshift and reddening have no place in ZTF's format.
-
-    Returns
-    -------
-    dict
-        The record, for fastavro.
-
-    Raises
-    ------
-    DataError
-        If a band is none of g, r, i, a detection has no flux, or no detection sent the alert.
+    The format holds neither redshift nor reddening. DataError if a band is none of g, r, i, a
+    detection has no flux, or no detection triggered the alert.
     """
     own = own_row(alert)
     if own < 0:
         raise DataError(
-            f"alert {alert.alert_id}: no detection sent it, and ZTF's format knows no other alerts"
+            f"alert {alert.alert_id}: no detection triggered it, and ZTF's format has no other alerts"
         )
     observations = alert.observations
     candidates, forced = [], []
@@ -334,9 +287,9 @@ def _magnitude(flux: float, flux_err: float) -> Mapping[str, Any]:
 
 
 def _integer(name: str, what: str) -> int:
-    """A survey's number; LSST and ZTF name alerts by integers of 64 bits."""
+    """The name as the 64-bit integer that LSST's and ZTF's formats need."""
     if name.isascii() and name.isdigit() and int(name) < 1 << 63:
         return int(name)
     raise DataError(
-        f"the {what} {name!r} has no integer name, which this format needs; JSON lines take any name"
+        f"the {what} {name!r} has no integer name, which this format needs; JSON lines hold any name"
     )
