@@ -36,7 +36,7 @@ from firstlight import load_preset
 from firstlight.anomaly import AnomalyConfig, AnomalyScorer, Evidence
 from firstlight.anomaly.isolation import ClassIsolation
 from firstlight.anomaly.scorer import PARTS
-from firstlight.classify import CLASSIFIERS, PhaseCalibrator
+from firstlight.classify import CLASSIFIERS, PhaseCalibrator, TrainingRows
 from firstlight.encoder.contrast import CONTRAST_NAMES, contrasts
 from firstlight.encoder.steps import CONTEXT_NAMES
 from firstlight.report.style import ACCENT, INK, MAIN, panel_grid, save_figure, styled
@@ -183,16 +183,11 @@ def add_proba(parts: dict[str, Rows], name: str, preset: str) -> None:
         kind = replace(config.classifier, kind="lightgbm", lightgbm=booster)
         train, scale = parts["train"], parts["scale"]
         names = [np.tile(np.arange(len(p["label"]) // n).astype(str), n) for p, n in ((train, 3), (scale, 5))]
-        held = (matrix(scale, preset), scale["label"], redshift(scale), None, np.char.add("v", names[1]))
-        classifier = CLASSIFIERS[kind.kind](kind).fit(
-            matrix(train, preset),
-            train["label"],
-            redshift=redshift(train),
-            groups=names[0],
-            validation=held,
-            seed=0,
-            jobs=1,
+        rows, held = (
+            TrainingRows(matrix(part, preset), part["label"], redshift(part), object_id=owner)
+            for part, owner in ((train, names[0]), (scale, np.char.add("v", names[1])))
         )
+        classifier = CLASSIFIERS[kind.kind](kind).fit(rows, held, seed=0)
         said = {
             p: classifier.predict_proba(matrix(r, preset), redshift=redshift(r)) for p, r in parts.items()
         }

@@ -88,7 +88,7 @@ def send(pipeline: Pipeline, curves: LightCurves, run: str, rng: np.random.Gener
             known = curves.keep(sent).take(alive)
             batch = pipeline.predict(known, jobs=1)
             state = ObjectStates(states.data[alive]).encoder_state()
-            encoder = pipeline._trained_encoder()
+            encoder = pipeline.encoder
             latents = encoder.latents_and_context(state, known.redshift, known.redshift_err)[0].mean
             for name, left, right in (
                 ("latents", latents, pipeline.latents(known)),

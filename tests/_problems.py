@@ -11,8 +11,8 @@ from firstlight.classify import (
     ClassifierConfig,
     GateConfig,
     LightGBMConfig,
-    LogisticConfig,
-    SeedBoosterConfig,
+    SklearnBoosterConfig,
+    TrainingRows,
 )
 
 NAMES = np.array(["KN", "SNIa", "AGN", "RRL", "EB"])  # not in taxonomy order
@@ -25,6 +25,11 @@ class Toy(NamedTuple):
     labels: NDArray[np.str_]
     redshift: NDArray[np.float64]
     object_id: NDArray[np.str_]
+
+    @property
+    def rows(self) -> TrainingRows:
+        """The same rows, to train on."""
+        return TrainingRows(self.X, self.labels, self.redshift, object_id=self.object_id)
 
 
 def make_toy(n_rows: int, seed: int, n_features: int = 8) -> Toy:
@@ -58,8 +63,7 @@ def quick() -> ClassifierConfig:
     return ClassifierConfig(
         lightgbm=booster,
         gate=GateConfig(booster=booster),
-        seed_booster=SeedBoosterConfig(n_estimators=12, max_depth=3, learning_rate=0.3),
-        logistic=LogisticConfig(iterations=50),
+        seed_booster=SklearnBoosterConfig(n_estimators=12, max_depth=3, learning_rate=0.3),
     )
 
 

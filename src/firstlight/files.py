@@ -1,24 +1,28 @@
-"""Whole files or none: what a reader finds is complete, whenever the writer stopped."""
+"""Files that are whole or absent, results kept with the identity that made them, and source digests."""
 
+import hashlib
+import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from firstlight.errors import DataError, FirstlightError
 
-__all__ = ["replacing"]
+__all__ = ["keep", "kept", "replacing", "source_digest"]
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path that takes the place of `path` when the block ends well.
+    """Yield a temporary path that replaces `path` when the block ends without an error.
 
     Parameters
     ----------
     path : path
-        The file to write; its folder is made if need be.
+        The file to write; its folder is made if it does not exist.
 
     Yields
     ------
@@ -41,10 +45,66 @@ def replacing(path: str | Path) -> Iterator[Path]:
         finally:
             os.close(descriptor)
         os.replace(partial, path)
-    except FirstlightError:  # some of ours are OSErrors too, and say more
+    except FirstlightError:  # some of ours are OSErrors too, with a better message
         raise
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        with suppress(OSError):  # most often it has become the file
+        with suppress(OSError):  # usually it has become the file
             partial.unlink()
+
+
+def kept(path: str | Path, identity: str) -> Mapping[str, Any] | None:
+    """Result that `keep` wrote to a file, or None if there is none of this identity.
+
+    Parameters
+    ----------
+    path : path
+        A JSON file.
+    identity : str
+        Digest of everything that the result depends on.
+
+    Returns
+    -------
+    mapping or None
+        The result; None also for a damaged file, whose result is then computed again.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(content, dict) or content.get("identity") != identity:
+        return None
+    result = content.get("result")
+    return result if isinstance(result, dict) else None
+
+
+def keep(path: str | Path, identity: str, result: Mapping[str, Any]) -> None:
+    """Write a JSON result with the identity that made it, whole or not at all; see `kept`.
+
+    Files that belong to the result must be complete before this call.
+    """
+    with replacing(path) as partial:
+        text = json.dumps({"identity": identity, "result": result}, indent=1)
+        partial.write_text(text + "\n", encoding="utf-8")
+
+
+def source_digest(rooms: Iterable[str]) -> str:
+    """SHA-256 of the source of some modules and sub-packages of firstlight, such as ``"encoder"``.
+
+    Raises DataError if a room is neither.
+    """
+    return _digest(tuple(sorted(rooms)))
+
+
+@cache
+def _digest(rooms: tuple[str, ...]) -> str:
+    digest = hashlib.sha256()
+    package = Path(__file__).parent
+    for room in rooms:
+        paths = sorted((package / room).rglob("*.py")) or [package / f"{room}.py"]
+        for path in paths:
+            if not path.is_file():
+                raise DataError(f"{room}: no module and no sub-package of firstlight")
+            digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()

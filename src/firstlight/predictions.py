@@ -9,12 +9,13 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from firstlight._types import AnyArray, FloatArray, StrArray
 from firstlight.errors import DataError, MissingColumnError, UnknownClassError
 from firstlight.files import replacing
 from firstlight.taxonomy import CLASSES
@@ -23,6 +24,7 @@ __all__ = [
     "CLASSIFIED",
     "NOT_CLASSIFIED",
     "Predictions",
+    "Scores",
     "check_output",
     "read_predictions",
     "write_predictions",
@@ -46,6 +48,13 @@ _COLUMNS: dict[str, Any] = {
 }
 
 T = TypeVar("T")
+
+
+class Scores(NamedTuple):
+    """Calibrated probabilities of all classes, shape (n_objects, 17), and anomaly scores in [0, 1]."""
+
+    proba: FloatArray
+    anomaly: FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,6 +105,49 @@ class Predictions:
             view.setflags(write=False)
             object.__setattr__(self, name, view)
         _check(self)
+
+    @classmethod
+    def of(
+        cls,
+        scores: Scores,
+        status: StrArray,
+        reason: StrArray,
+        prior: FloatArray,
+        *,
+        object_id: StrArray,
+        n_obs: AnyArray,
+        phase: FloatArray,
+        check: bool = True,
+    ) -> Self:
+        """Predictions of scored objects; one that is not classified gets the prior, no label and no score.
+
+        Parameters
+        ----------
+        scores : Scores
+            Probabilities and anomaly score of every object; not read where not classified.
+        status, reason : str array, shape (n_objects,)
+            As in `Predictions`.
+        prior : float64 array, shape (n_classes,)
+            Class frequencies of training.
+        object_id, n_obs, phase : array, shape (n_objects,)
+            As in `Predictions`.
+        check : bool
+            Whether to check the result. Checking a row costs more than classifying it does
+            in a stream.
+        """
+        unsure = status != CLASSIFIED
+        proba = np.where(unsure[:, None], prior, scores.proba)
+        made = cls if check else cls.trusted
+        return made(
+            object_id=object_id,
+            status=status,
+            reason=reason,
+            label=np.where(unsure, "", np.array(CLASSES)[proba.argmax(axis=1)]),
+            proba=proba,
+            anomaly=np.where(unsure, np.nan, scores.anomaly),
+            n_obs=n_obs,
+            phase=phase,
+        )
 
     @classmethod
     def trusted(cls, **columns: NDArray[Any]) -> Self:

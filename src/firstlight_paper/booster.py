@@ -3,19 +3,19 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from firstlight.classify import SeedBooster, SeedBoosterConfig, to_all_classes
+from firstlight.classify import SklearnBooster, SklearnBoosterConfig, TrainingRows, to_all_classes
 from firstlight_paper.leak import LeakyRows
 from firstlight_paper.objects import Objects
 
 __all__ = ["PLAIN", "fit_fold", "fit_leaky", "fold_proba", "leaky_proba"]
 
 #: The paper's booster as the preset ``seed`` has it, without help for rare classes.
-PLAIN = SeedBoosterConfig(class_weight_exponent=0.0)
+PLAIN = SklearnBoosterConfig(class_weight_exponent=0.0)
 
 
 def fit_fold(
-    objects: Objects, X: NDArray[np.float32], k: int, config: SeedBoosterConfig, seed: int = 0
-) -> SeedBooster:
+    objects: Objects, X: NDArray[np.float32], k: int, config: SklearnBoosterConfig, seed: int = 0
+) -> SklearnBooster:
     """Train on the objects that fold `k` may learn from; its held-out tenth stops the boosting.
 
     Parameters
@@ -26,24 +26,22 @@ def fit_fold(
         One row an object, such as its latents, made without the fold's test objects.
     k : int
         Fold.
-    config : SeedBoosterConfig
+    config : SklearnBoosterConfig
         Settings; class weights and oversampling act on training rows only.
     seed : int
         Seed of rows and features drawn.
     """
     fold, names = objects.folds[k], objects.curves.object_id
     held = fold.validation
-    return SeedBooster(config).fit(
-        X[fold.train],
-        objects.labels[fold.train],
-        groups=names[fold.train],
-        validation=(X[held], objects.labels[held], None, None, names[held]),
+    return SklearnBooster(config).fit(
+        TrainingRows(X[fold.train], objects.labels[fold.train], object_id=names[fold.train]),
+        TrainingRows(X[held], objects.labels[held], object_id=names[held]),
         seed=seed,
     )
 
 
 def fold_proba(
-    objects: Objects, X: NDArray[np.float32], k: int, config: SeedBoosterConfig = PLAIN, seed: int = 0
+    objects: Objects, X: NDArray[np.float32], k: int, config: SklearnBoosterConfig = PLAIN, seed: int = 0
 ) -> NDArray[np.float64]:
     """Probabilities of fold `k`'s test objects, shape (n_test, 17); see `fit_fold`."""
     model = fit_fold(objects, X, k, config, seed)
@@ -54,18 +52,18 @@ def fit_leaky(
     objects: Objects,
     X: NDArray[np.float32],
     rows: LeakyRows,
-    config: SeedBoosterConfig = PLAIN,
+    config: SklearnBoosterConfig = PLAIN,
     seed: int = 0,
-) -> SeedBooster:
+) -> SklearnBooster:
     """Train by the paper's protocol: on rows whose objects are tested on too."""
-    return SeedBooster(config).fit(X[rows.train], objects.labels[rows.train], seed=seed)
+    return SklearnBooster(config).fit(TrainingRows(X[rows.train], objects.labels[rows.train]), seed=seed)
 
 
 def leaky_proba(
     objects: Objects,
     X: NDArray[np.float32],
     rows: LeakyRows,
-    config: SeedBoosterConfig = PLAIN,
+    config: SklearnBoosterConfig = PLAIN,
     seed: int = 0,
 ) -> NDArray[np.float64]:
     """Probabilities of the test rows by the paper's protocol, shape (n_rows, 17)."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from firstlight._version import __version__
 from firstlight.errors import FirstlightError, PartsFailedError, SettingsError
-from firstlight.experiments.crossval import code_digest
+from firstlight.experiments.fold import code_digest
 from firstlight_paper.objects import PAPER_CLASSES, SIMULATED_CLASSES
 from firstlight_paper.parts import PARTS
 from firstlight_paper.section import Part

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from firstlight.encoder import train_encoder
 from firstlight.errors import DataError
-from firstlight.experiments.crossval import predict_phases
+from firstlight.experiments.fold import predict_phases
 from firstlight.metrics import phase_name
 from firstlight.pipeline import Pipeline, PipelineConfig, load_preset
 from firstlight.predictions import Predictions, read_predictions, write_predictions

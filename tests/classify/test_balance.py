@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstlight.classify import class_weights, object_weights, oversample
+from firstlight.classify import class_frequencies, class_weights, object_weights, oversample
 from firstlight.errors import DataError, LeakageError
+from firstlight.taxonomy import CLASSES
 
 label_lists = st.lists(st.sampled_from(["AGN", "KN", "SNIa"]), min_size=1, max_size=60)
 
@@ -116,3 +117,9 @@ def test_oversampling_needs_a_name_a_row(rng):
 @pytest.fixture
 def rng():
     return np.random.default_rng(11)
+
+
+def test_frequencies_cover_the_taxonomy():
+    frequencies = class_frequencies(np.array(["KN", "SNIa", "SNIa", "SNIa"]), ("KN", "SNIa"))
+    assert frequencies.sum() == 1.0
+    assert frequencies[CLASSES.index("SNIa")] == 0.75

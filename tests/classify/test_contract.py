@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firstlight.classify import CLASSIFIERS, Classifier, ClassifierConfig, load_classifier
+from firstlight.classify import CLASSIFIERS, Classifier, ClassifierConfig, TrainingRows, load_classifier
 from firstlight.errors import BundleError, DataError, LeakageError, NotFittedError, UnknownClassError
 from firstlight.settings import from_table, to_table
 
@@ -22,7 +22,7 @@ def fitted(toy, quick) -> Callable[[str], Classifier]:
 
     def get(kind: str) -> Classifier:
         if kind not in kept:
-            kept[kind] = CLASSIFIERS[kind](quick).fit(toy.X, toy.labels, redshift=toy.redshift, seed=3)
+            kept[kind] = CLASSIFIERS[kind](quick).fit(toy.rows, seed=3)
         return kept[kind]
 
     return get
@@ -48,7 +48,7 @@ def test_it_learns(kind, fitted, other_toy):
 
 
 def test_the_same_seed_gives_the_same_numbers(kind, fitted, quick, toy, other_toy):
-    again = CLASSIFIERS[kind](quick).fit(toy.X, toy.labels, redshift=toy.redshift, seed=3)
+    again = CLASSIFIERS[kind](quick).fit(toy.rows, seed=3)
     np.testing.assert_array_equal(
         again.predict_proba(other_toy.X, redshift=other_toy.redshift),
         fitted(kind).predict_proba(other_toy.X, redshift=other_toy.redshift),
@@ -57,7 +57,7 @@ def test_the_same_seed_gives_the_same_numbers(kind, fitted, quick, toy, other_to
 
 def test_training_does_not_touch_its_input(kind, quick, toy):
     X, labels = toy.X.copy(), toy.labels.copy()
-    CLASSIFIERS[kind](quick).fit(X, labels, redshift=toy.redshift)
+    CLASSIFIERS[kind](quick).fit(TrainingRows(X, labels, toy.redshift))
     np.testing.assert_array_equal(X, toy.X)
     np.testing.assert_array_equal(labels, toy.labels)
 
@@ -112,13 +112,13 @@ def test_infinite_and_huge_values_are_survived(kind, fitted, quick, toy):
     wild = toy.X.copy()
     wild[::7, 0], wild[1::7, 1], wild[2::7, 2] = np.inf, -np.inf, 3e38
     assert np.isfinite(fitted(kind).predict_proba(wild)).all()
-    model = CLASSIFIERS[kind](quick).fit(wild, toy.labels, redshift=toy.redshift)
+    model = CLASSIFIERS[kind](quick).fit(TrainingRows(wild, toy.labels, toy.redshift))
     assert np.isfinite(model.predict_proba(wild)).all()
 
 
 def test_a_feature_that_is_never_known_does_no_harm(kind, quick, toy):
     X = np.column_stack([toy.X, np.full(len(toy.X), np.nan, dtype=np.float32)])
-    model = CLASSIFIERS[kind](quick).fit(X, toy.labels, redshift=toy.redshift)
+    model = CLASSIFIERS[kind](quick).fit(TrainingRows(X, toy.labels, toy.redshift))
     assert np.isfinite(model.predict_proba(X)).all()
 
 
@@ -161,40 +161,26 @@ def test_rows_of_another_width_are_an_error(kind, fitted, toy):
 def test_an_object_on_both_sides_is_a_leak(kind, quick, toy, other_toy):
     groups = other_toy.object_id.copy()
     groups[5] = toy.object_id[7]
-    validation = (other_toy.X, other_toy.labels, other_toy.redshift, None, groups)
+    held = TrainingRows(other_toy.X, other_toy.labels, other_toy.redshift, object_id=groups)
     with pytest.raises(LeakageError, match=toy.object_id[7]):
-        CLASSIFIERS[kind](quick).fit(
-            toy.X, toy.labels, redshift=toy.redshift, groups=toy.object_id, validation=validation
-        )
+        CLASSIFIERS[kind](quick).fit(toy.rows, held)
 
 
-def test_validation_of_unknown_classes_is_left_out(kind, quick, toy, other_toy):
+def test_held_out_rows_of_unknown_classes_are_left_out(kind, quick, toy, other_toy):
     labels = np.where(other_toy.labels == "KN", "PISN", other_toy.labels)
-    validation = (other_toy.X, labels, other_toy.redshift, None, other_toy.object_id)
-    model = CLASSIFIERS[kind](quick).fit(
-        toy.X, toy.labels, redshift=toy.redshift, groups=toy.object_id, validation=validation
-    )
+    held = TrainingRows(other_toy.X, labels, other_toy.redshift, object_id=other_toy.object_id)
+    model = CLASSIFIERS[kind](quick).fit(toy.rows, held)
     assert "PISN" not in model.classes
 
 
 def test_bad_training_input_is_named(kind, quick, toy):
     model = CLASSIFIERS[kind](quick)
-    with pytest.raises(DataError, match="labels"):
-        model.fit(toy.X, toy.labels[:-1])
-    with pytest.raises(DataError, match="sample_weight"):
-        model.fit(toy.X, toy.labels, sample_weight=np.ones(3))
-    with pytest.raises(DataError, match="weights"):
-        model.fit(toy.X, toy.labels, sample_weight=np.full(len(toy.X), -1.0))
-    with pytest.raises(DataError, match="groups"):
-        model.fit(toy.X, toy.labels, groups=toy.object_id[:-1])
     with pytest.raises(DataError, match="two classes"):
-        model.fit(toy.X, np.full(len(toy.X), "KN"))
-    with pytest.raises(DataError, match="no rows"):
-        model.fit(toy.X[:0], toy.labels[:0])
-    with pytest.raises(DataError, match="matrix"):
-        model.fit(toy.X[0], toy.labels[:1])
+        model.fit(TrainingRows(toy.X, np.full(len(toy.X), "KN")))
     with pytest.raises(UnknownClassError, match="Quasar"):
-        model.fit(toy.X, np.full(len(toy.X), "Quasar"))
+        model.fit(TrainingRows(toy.X, np.full(len(toy.X), "Quasar")))
+    with pytest.raises(DataError, match="held-out rows have 7 features"):
+        model.fit(toy.rows, TrainingRows(toy.X[:, 1:], toy.labels))
 
 
 def test_weight_decides(kind, quick, toy):
@@ -204,14 +190,14 @@ def test_weight_decides(kind, quick, toy):
     labels = np.concatenate([toy.labels, rng.permutation(toy.labels)])
     weight = np.repeat([1.0, 0.0], len(toy.X))
     redshift = np.full(len(X), np.nan)
-    model = CLASSIFIERS[kind](quick).fit(X, labels, redshift=redshift, sample_weight=weight)
+    model = CLASSIFIERS[kind](quick).fit(TrainingRows(X, labels, redshift, weight))
     proba = model.predict_proba(toy.X)
     assert (np.array(model.classes)[proba.argmax(axis=1)] == toy.labels).mean() > 0.7
 
 
 def test_two_classes_are_enough(kind, quick, toy, folder):
     two = np.isin(toy.labels, ["AGN", "SNIa"])
-    model = CLASSIFIERS[kind](quick).fit(toy.X[two], toy.labels[two], redshift=toy.redshift[two])
+    model = CLASSIFIERS[kind](quick).fit(toy.rows.take(two))
     proba = model.predict_proba(toy.X[two])
     assert model.classes == ("AGN", "SNIa")
     assert (np.array(model.classes)[proba.argmax(axis=1)] == toy.labels[two]).mean() > 0.8
@@ -221,9 +207,7 @@ def test_two_classes_are_enough(kind, quick, toy, folder):
 
 def test_progress_rises_to_one(kind, quick, toy):
     seen: list[float] = []
-    CLASSIFIERS[kind](quick).fit(
-        toy.X, toy.labels, redshift=toy.redshift, progress=lambda stage, done: seen.append(done)
-    )
+    CLASSIFIERS[kind](quick).fit(toy.rows, progress=lambda stage, done: seen.append(done))
     assert seen == sorted(seen)
     assert seen[-1] == pytest.approx(1.0)
 

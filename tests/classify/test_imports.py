@@ -3,7 +3,13 @@
 import subprocess
 import sys
 
-from firstlight.classify import GateConfig, GatedClassifier, LightGBMConfig, SeedBooster, SeedBoosterConfig
+from firstlight.classify import (
+    GateConfig,
+    GatedClassifier,
+    LightGBMConfig,
+    SklearnBooster,
+    SklearnBoosterConfig,
+)
 
 SCRIPT = """
 import sys
@@ -21,11 +27,11 @@ def test_a_loaded_classifier_predicts_without_the_libraries_that_trained_it(toy,
     booster = LightGBMConfig(rounds=3)
     models = {
         "gated": GatedClassifier(booster, GateConfig(booster=booster)),
-        "seed": SeedBooster(SeedBoosterConfig(n_estimators=2)),
+        "seed": SklearnBooster(SklearnBoosterConfig(n_estimators=2)),
     }
     for kind, model in models.items():
         (tmp_path / kind).mkdir()
-        model.fit(toy.X, toy.labels, redshift=toy.redshift).save(tmp_path / kind)
+        model.fit(toy.rows).save(tmp_path / kind)
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, check=False
     )

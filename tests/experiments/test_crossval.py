@@ -8,7 +8,8 @@ import pytest
 
 from firstlight.data import Truth
 from firstlight.errors import DataError, LeakageError
-from firstlight.experiments.crossval import evaluate_predictions, predict_phases, run_crossval, run_holdout
+from firstlight.experiments.crossval import evaluate_predictions, run_crossval, run_holdout
+from firstlight.experiments.fold import predict_phases
 from firstlight.lightcurves import LightCurves
 from firstlight.metrics import PHASES, phase_name
 from firstlight.pipeline import Pipeline, load_preset
@@ -113,7 +114,7 @@ def test_other_labels_train_anew(crossval, sample, sample_labels, monkeypatch):
 
 
 def test_other_code_trains_anew(crossval, sample, sample_labels, monkeypatch):
-    monkeypatch.setattr("firstlight.experiments.crossval.code_digest", lambda: "changed")
+    monkeypatch.setattr("firstlight.experiments.fold.code_digest", lambda: "changed")
     monkeypatch.setattr(Pipeline, "fit", _stop)
     with pytest.raises(TrainedAnewError):
         run_crossval(sample, sample_labels, TINY, crossval[2], n_folds=3, seed=5)

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstlight.classify import SeedBoosterConfig
+from firstlight.classify import SklearnBooster, SklearnBoosterConfig, TrainingRows
 from firstlight.errors import DataError, LeakageError, MissingExtraError, SettingsError
 from firstlight.experiments import study
-from firstlight.experiments.study import PARAMETERS, TuneConfig, TuneRows, fit_rows, tune
+from firstlight.experiments.study import PARAMETERS, TuneConfig, tune
 
 optuna = pytest.importorskip("optuna")
 
-BASE = SeedBoosterConfig(n_estimators=6)
+BASE = SklearnBoosterConfig(n_estimators=6)
 QUICK = TuneConfig(n_trials=6, inner_folds=2, startup=3, n_estimators=(3, 9), max_depth=(1, 3))
 
 
@@ -28,18 +28,18 @@ class KilledError(BaseException):
     """Ends a trial as a kill does: nothing is told to the study."""
 
 
-def make_rows(n: int = 60, copies: int = 2, seed: int = 0) -> TuneRows:
+def make_rows(n: int = 60, copies: int = 2, seed: int = 0) -> TrainingRows:
     """Three classes that one of two features tells apart, each object several times."""
     rng = np.random.default_rng(seed)
     kind = np.arange(n) % 3
     X = rng.normal(size=(n, 2))
     X[:, 0] += 1.5 * kind
     index = np.tile(np.arange(n), copies)
-    return TuneRows(
+    return TrainingRows(
         X[index].astype(np.float32),
         np.array(["AGN", "SNIa", "TDE"])[kind[index]],
-        np.array([f"object-{k}" for k in range(n)])[index],
-        np.full(len(index), 1.0 / copies),
+        weight=np.full(len(index), 1.0 / copies),
+        object_id=np.array([f"object-{k}" for k in range(n)])[index],
     )
 
 
@@ -176,7 +176,7 @@ def test_other_rows_seeds_or_settings_are_another_study(tmp_path, losses):
         tune(make_rows(), path, upto(2), BASE).study,
         tune(make_rows(seed=1), path, upto(2), BASE).study,
         tune(make_rows(), path, upto(2), BASE, seed=1).study,
-        tune(make_rows(), path, upto(2), SeedBoosterConfig(n_estimators=7)).study,
+        tune(make_rows(), path, upto(2), SklearnBoosterConfig(n_estimators=7)).study,
         tune(make_rows(), path, TuneConfig(n_trials=2), BASE).study,
     }
     assert len(names) == 5
@@ -258,7 +258,7 @@ def test_inner_folds_keep_all_copies_of_an_object_on_one_side(n, copies, n_folds
 def test_an_object_that_is_held_out_cannot_be_trained_on():
     rows = make_rows()
     with pytest.raises(LeakageError):
-        fit_rows(rows, rows.take(np.arange(5)), BASE)
+        SklearnBooster(BASE).fit(rows, rows.take(np.arange(5)))
 
 
 # --- refused ------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from firstlight.classify import SklearnBooster
 from firstlight.errors import DataError, SettingsError
 from firstlight.experiments import study
 from firstlight.experiments import tuning as holdout
@@ -33,33 +34,27 @@ class Spy:
         self.scored: list[int] = []
 
     def install(self, patch: pytest.MonkeyPatch) -> None:
-        train, tune, fit, compare = (
-            holdout.train_encoder,
-            holdout.tune,
-            study.fit_rows,
-            holdout.compare,
-        )
+        train, tune, fit, compare = holdout.train_inputs, holdout.tune, SklearnBooster.fit, holdout.compare
 
-        def spied_train(curves, validation, *rest):
-            self.encoded |= set(curves.object_id.tolist()) | set(validation.object_id.tolist())
-            return train(curves, validation, *rest)
+        def spied_train(objects, *rest, **more):
+            self.encoded |= set(objects.curves.object_id.tolist())
+            return train(objects, *rest, **more)
 
         def spied_tune(rows, *rest, **more):
             self.tuned |= set(rows.object_id.tolist())
             return tune(rows, *rest, **more)
 
-        def spied_fit(rows, held, config, seed=0):
+        def spied_fit(booster, rows, held, **more):
             self.fitted.append(set(rows.object_id.tolist()) | set(held.object_id.tolist()))
-            return fit(rows, held, config, seed)
+            return fit(booster, rows, held, **more)
 
         def spied_compare(labels, *rest, **more):
             self.scored.append(len(labels))
             return compare(labels, *rest, **more)
 
-        patch.setattr(holdout, "train_encoder", spied_train)
+        patch.setattr(holdout, "train_inputs", spied_train)
         patch.setattr(holdout, "tune", spied_tune)
-        patch.setattr(holdout, "fit_rows", spied_fit)
-        patch.setattr(study, "fit_rows", spied_fit)
+        patch.setattr(SklearnBooster, "fit", spied_fit)
         patch.setattr(holdout, "compare", spied_compare)
 
 

@@ -358,3 +358,10 @@ def test_the_fingerprint_changes_with_anything_held(sample: LightCurves) -> None
         sample.with_columns(object_id=np.char.add("x", sample.object_id)),
     ]
     assert len({part.fingerprint for part in [sample, *others]}) == 5
+
+
+def test_the_last_phase_is_that_of_the_last_observation(sample):
+    cut = sample.upto_phase(5.0)
+    phase = cut.last_phase
+    assert np.nanmax(phase) <= 5.0
+    assert np.isnan(sample.upto_mjd(0.0).last_phase).all()

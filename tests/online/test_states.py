@@ -6,7 +6,7 @@ from firstlight.online import ObjectStates, state_dtype
 
 
 def test_states_survive_as_bytes(tiny_fast, sample):
-    encoder = tiny_fast._trained_encoder()
+    encoder = tiny_fast.encoder
     states = ObjectStates.initial(encoder, 3)
     states.data["n_obs"] = [1, 2, 3]
     states.data["hidden"][1] = 0.25
@@ -17,7 +17,7 @@ def test_states_survive_as_bytes(tiny_fast, sample):
 
 
 def test_an_unknown_object_starts_from_nothing(tiny_fast):
-    encoder = tiny_fast._trained_encoder()
+    encoder = tiny_fast.encoder
     known = ObjectStates.initial(encoder, 1)
     known.data["n_obs"] = 5
     states = tiny_fast.states([None, known.to_bytes()[0], None])

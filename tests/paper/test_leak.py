@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from firstlight.classify import SeedBoosterConfig
+from firstlight.classify import SklearnBoosterConfig
 from firstlight.errors import LeakageError
 from firstlight.splits import check_disjoint
 from firstlight_paper.booster import fit_fold, fold_proba, leaky_proba
 from firstlight_paper.leak import leaky_rows
 
-FEW = SeedBoosterConfig(n_estimators=8, max_depth=2, class_weight_exponent=0.0)
+FEW = SklearnBoosterConfig(n_estimators=8, max_depth=2, class_weight_exponent=0.0)
 
 
 def test_balancing_before_the_split_puts_rare_objects_on_both_sides(rng):
@@ -33,7 +33,7 @@ def test_the_rows_are_balanced_and_no_more_than_wanted(rng):
 
 def test_rows_without_any_signal_score_well_by_the_leaky_protocol_alone(tiny_objects, rng):
     noise = rng.normal(size=(len(tiny_objects), 6)).astype(np.float32)
-    deep = SeedBoosterConfig(n_estimators=20, max_depth=6, min_samples_split=2, class_weight_exponent=0.0)
+    deep = SklearnBoosterConfig(n_estimators=20, max_depth=6, min_samples_split=2, class_weight_exponent=0.0)
     rows = leaky_rows(tiny_objects.labels, rng)
     leaky = leaky_proba(tiny_objects, noise, rows, deep)
     honest = fold_proba(tiny_objects, noise, 0, deep)

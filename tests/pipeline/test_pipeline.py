@@ -74,7 +74,7 @@ def test_an_object_alone_gets_the_answer_it_gets_in_a_batch(trained, said, sampl
 
 
 def test_threads_do_not_change_the_answer(trained, said, sample, monkeypatch):
-    monkeypatch.setattr("firstlight.pipeline.pipeline.CHUNK", 32)
+    monkeypatch.setattr("firstlight.pipeline.inputs.CHUNK", 32)
     np.testing.assert_allclose(trained.predict(sample, jobs=2).proba, said.proba, atol=1e-6)
 
 

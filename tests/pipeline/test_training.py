@@ -8,8 +8,7 @@ import pytest
 from firstlight.errors import DataError
 from firstlight.pipeline import PipelineConfig
 from firstlight.pipeline.config import CopiesConfig
-from firstlight.pipeline.training import class_frequencies, last_phase, make_copies, usable_objects
-from firstlight.taxonomy import CLASSES
+from firstlight.pipeline.training import training_copies, usable_objects
 
 
 def config(**copies) -> PipelineConfig:
@@ -19,7 +18,7 @@ def config(**copies) -> PipelineConfig:
 def test_every_object_has_each_copy_and_all_share_one_weight(sample, sample_labels):
     part, labels = sample.take(np.arange(20)), sample_labels[:20]
     settings = config(truncations=2, augmented=1, hidden_redshift=0.5, whole_weight=3.0)
-    copies = make_copies(part, labels, settings, np.random.default_rng(0))
+    copies = training_copies(part, labels, settings, np.random.default_rng(0))
     assert len(copies.curves) == 20 * (1 + 2 + 1 + 1)
     assert copies.labels.tolist() == labels.tolist() * 5
     sums = [copies.weight[copies.curves.object_id == name].sum() for name in part.object_id]
@@ -28,29 +27,22 @@ def test_every_object_has_each_copy_and_all_share_one_weight(sample, sample_labe
 
 def test_whole_curves_come_first_and_keep_their_redshift(sample, sample_labels):
     part = sample.take(np.arange(20))
-    copies = make_copies(part, sample_labels[:20], config(hidden_redshift=1.0), np.random.default_rng(0))
+    copies = training_copies(part, sample_labels[:20], config(hidden_redshift=1.0), np.random.default_rng(0))
     np.testing.assert_array_equal(copies.curves.redshift[:20], part.redshift)
     assert np.isnan(copies.curves.redshift[20:]).all()
 
 
 def test_without_hiding_no_copy_loses_its_redshift(sample, sample_labels):
     settings = config(truncations=1, augmented=0, hidden_redshift=0.0)
-    copies = make_copies(sample, sample_labels, settings, np.random.default_rng(0))
+    copies = training_copies(sample, sample_labels, settings, np.random.default_rng(0))
     assert len(copies.curves) == 2 * len(sample)
     assert np.isfinite(copies.curves.redshift).all()
 
 
 def test_the_same_seed_makes_the_same_copies(sample, sample_labels):
     part, labels = sample.take(np.arange(20)), sample_labels[:20]
-    once, again = (make_copies(part, labels, config(), np.random.default_rng(4)) for _ in range(2))
+    once, again = (training_copies(part, labels, config(), np.random.default_rng(4)) for _ in range(2))
     assert once.curves.fingerprint == again.curves.fingerprint
-
-
-def test_the_last_phase_is_that_of_the_last_observation(sample):
-    cut = sample.upto_phase(5.0)
-    phase = last_phase(cut)
-    assert np.nanmax(phase) <= 5.0
-    assert np.isnan(last_phase(sample.upto_mjd(0.0))).all()
 
 
 def test_classes_too_rare_to_learn_are_left_out(sample):
@@ -64,9 +56,3 @@ def test_classes_too_rare_to_learn_are_left_out(sample):
 def test_one_class_is_nothing_to_learn(sample):
     with pytest.raises(DataError, match="two classes"):
         usable_objects(sample, np.full(len(sample), "SNIa"))
-
-
-def test_frequencies_cover_the_taxonomy():
-    frequencies = class_frequencies(np.array(["KN", "SNIa", "SNIa", "SNIa"]), ("KN", "SNIa"))
-    assert frequencies.sum() == 1.0
-    assert frequencies[CLASSES.index("SNIa")] == 0.75

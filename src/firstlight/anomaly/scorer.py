@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from firstlight.anomaly.isolation import ClassIsolation
 from firstlight.anomaly.nearest import NearestClass, normal_deviate
-from firstlight.classify.protocol import check_rows, check_training, encode_labels, not_fitted
+from firstlight.classify.protocol import not_fitted
+from firstlight.classify.rows import TrainingRows, check_rows, encode_labels
 from firstlight.classify.storage import read_arrays, read_state, write_arrays, write_state
 from firstlight.errors import BundleError, BundleVersionError, DataError
 
@@ -168,7 +169,8 @@ class AnomalyScorer:
             If shapes disagree, a weight is negative, no column is left, or there are no
             validation rows.
         """
-        X, labels, _ = check_training(X, labels, None, None)
+        rows = TrainingRows(X, labels)
+        X, labels = rows.X, rows.labels
         validation_X = check_rows(validation_X, X.shape[1])
         if not len(validation_X):
             raise DataError("no validation rows to set the scale of the anomaly score; hold some objects out")

@@ -1,14 +1,14 @@
 """Classification: boosted trees, the galactic gate, calibration, status."""
 
-from firstlight.classify.balance import class_weights, object_weights, oversample
-from firstlight.classify.baselines import LogisticBaseline, LogisticConfig
+from firstlight.classify.balance import class_frequencies, class_weights, object_weights, oversample
 from firstlight.classify.calibrate import CalibrationConfig, PhaseCalibrator
 from firstlight.classify.gate import GateConfig, GatedClassifier
-from firstlight.classify.gradient import SeedBooster, SeedBoosterConfig
+from firstlight.classify.gradient import SklearnBooster, SklearnBoosterConfig
 from firstlight.classify.lightgbm import LightGBMBooster, LightGBMConfig
-from firstlight.classify.protocol import Classifier, Validation, to_all_classes
+from firstlight.classify.protocol import Classifier, to_all_classes
 from firstlight.classify.registry import CLASSIFIERS, ClassifierConfig, load_classifier
-from firstlight.classify.status import VerdictConfig, verdict, verdict_of
+from firstlight.classify.rows import TrainingRows
+from firstlight.classify.status import StatusConfig, status_from_counts, status_of
 
 __all__ = [
     "CLASSIFIERS",
@@ -19,18 +19,17 @@ __all__ = [
     "GatedClassifier",
     "LightGBMBooster",
     "LightGBMConfig",
-    "LogisticBaseline",
-    "LogisticConfig",
     "PhaseCalibrator",
-    "SeedBooster",
-    "SeedBoosterConfig",
-    "Validation",
-    "VerdictConfig",
+    "SklearnBooster",
+    "SklearnBoosterConfig",
+    "StatusConfig",
+    "TrainingRows",
+    "class_frequencies",
     "class_weights",
     "load_classifier",
     "object_weights",
     "oversample",
+    "status_from_counts",
+    "status_of",
     "to_all_classes",
-    "verdict",
-    "verdict_of",
 ]

@@ -1,15 +1,18 @@
-"""Class balance, for training rows only: class weights, oversampling, one weight an object.
-
-Oversampling before the split is how a classifier gets to be tested on copies of what it
-was trained on; here that is an error.
-"""
+"""Class frequencies, and class balance of training rows: class weights, oversampling, object weights."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstlight.errors import DataError, LeakageError
+from firstlight.taxonomy import CLASSES
 
-__all__ = ["class_weights", "object_weights", "oversample"]
+__all__ = ["class_frequencies", "class_weights", "object_weights", "oversample"]
+
+
+def class_frequencies(labels: NDArray[np.str_], classes: tuple[str, ...]) -> NDArray[np.float64]:
+    """Frequency of each class of the taxonomy among the labels, shape (17,); 0 outside `classes`."""
+    counts = np.array([np.sum(labels == name) if name in classes else 0 for name in CLASSES], dtype=float)
+    return counts / counts.sum()
 
 
 def object_weights(object_id: ArrayLike, weight: ArrayLike | None = None) -> NDArray[np.float64]:
@@ -40,7 +43,7 @@ def object_weights(object_id: ArrayLike, weight: ArrayLike | None = None) -> NDA
     object_id = np.asarray(object_id)
     relative = np.ones(len(object_id)) if weight is None else np.asarray(weight, dtype=np.float64)
     if relative.shape != object_id.shape:
-        raise DataError(f"{len(relative)} weights for {len(object_id)} rows; give one a row")
+        raise DataError(f"{len(relative)} weights for {len(object_id)} rows; one per row is needed")
     if not np.all(np.isfinite(relative) & (relative >= 0.0)):
         raise DataError("weights must be finite and not negative")
     _, owner = np.unique(object_id, return_inverse=True)
@@ -51,22 +54,21 @@ def object_weights(object_id: ArrayLike, weight: ArrayLike | None = None) -> NDA
 def class_weights(
     labels: ArrayLike, exponent: float = 1.0, sample_weight: ArrayLike | None = None
 ) -> NDArray[np.float64]:
-    """Weights that make classes count alike.
+    """Weights that raise rare classes.
 
     Parameters
     ----------
     labels : array_like, shape (n_rows,)
         Class of each row.
     exponent : float
-        0 leaves the classes as they are, 1 gives each the same total weight; what lies
-        between raises rare classes in part.
+        0 keeps the classes as they are, 1 gives each the same total weight.
     sample_weight : float array_like, shape (n_rows,), optional
-        Weights that rows have already.
+        Weights to start from.
 
     Returns
     -------
     float64 array, shape (n_rows,)
-        `sample_weight` times a factor for each class; the total stays what it was.
+        `sample_weight` times a factor per class; the total is unchanged.
 
     Raises
     ------
@@ -81,7 +83,7 @@ def class_weights(
     labels = np.asarray(labels)
     weight = np.ones(len(labels)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
     if weight.shape != labels.shape:
-        raise DataError(f"{len(weight)} weights for {len(labels)} labels; give one a row")
+        raise DataError(f"{len(weight)} weights for {len(labels)} labels; one per row is needed")
     _, code = np.unique(labels, return_inverse=True)
     total = np.bincount(code, weights=weight)
     factor = np.where(total > 0.0, total, 1.0) ** -exponent
@@ -108,8 +110,7 @@ def oversample(
     object_id : array_like, shape (n_rows,)
         Object of each training row.
     held_out : array_like
-        Objects kept for validation or test. There is no default: whoever oversamples has
-        to say what must not be among the copies.
+        Objects kept for validation or test, which must not be among the copies.
     exponent : float
         0 draws nothing, 1 brings each class to the size of the largest.
 
@@ -127,7 +128,7 @@ def oversample(
     """
     labels, object_id = np.asarray(labels), np.asarray(object_id)
     if labels.shape != object_id.shape:
-        raise DataError(f"{len(object_id)} object names for {len(labels)} labels; give one a row")
+        raise DataError(f"{len(object_id)} object names for {len(labels)} labels; one per row is needed")
     both = np.intersect1d(object_id, np.asarray(held_out))
     if len(both):
         raise LeakageError(

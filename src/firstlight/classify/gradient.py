@@ -1,8 +1,7 @@
-"""`SeedBooster`: the paper's classifier, scikit-learn's gradient boosting.
+"""`SklearnBooster`: scikit-learn's gradient boosting, the classifier of the paper.
 
-scikit-learn grows the trees; they are kept as arrays and walked by
-`firstlight.classify.forest.Forest`, so that neither pickle nor scikit-learn is needed to
-classify, and a batch costs a fraction of ``GradientBoostingClassifier.predict_proba``.
+scikit-learn grows the trees; they are stored as arrays and evaluated by `Forest`, so
+that classifying needs neither pickle nor scikit-learn.
 """
 
 from dataclasses import dataclass
@@ -10,52 +9,44 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from firstlight._types import Progress
+from firstlight._types import AnyArray, Float32Array, FloatArray, Progress, no_progress
 from firstlight.classify.balance import class_weights, oversample
 from firstlight.classify.forest import Forest, softmax
-from firstlight.classify.protocol import (
-    Validation,
-    check_rows,
-    check_training,
-    check_validation,
-    encode_labels,
-    not_fitted,
-    two_classes,
-)
+from firstlight.classify.protocol import not_fitted
+from firstlight.classify.rows import CodedRows, TrainingRows, check_rows, coded_split
 from firstlight.classify.storage import read_arrays, read_state, write_arrays, write_state
 
-__all__ = ["SeedBooster", "SeedBoosterConfig"]
+__all__ = ["SklearnBooster", "SklearnBoosterConfig"]
 
 _LARGEST = 1e30  # scikit-learn takes no infinity, nor a float32 sum of all values that overflows
 _FLOOR = float(np.finfo(np.float64).eps)  # scikit-learn clips the prior here
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeedBoosterConfig:
-    """Settings of `SeedBooster`; the names are scikit-learn's.
+class SklearnBoosterConfig:
+    """Settings of `SklearnBooster`, named as in scikit-learn. `firstlight tune` searches four of them.
 
     Attributes
     ----------
     n_estimators : int
-        Boosting stages at most; each grows one tree a class.
+        Maximum number of boosting stages; each grows one tree per class.
     learning_rate : float
         Shrinkage of each stage.
     max_depth : int
-        Levels of each tree.
+        Maximum depth per tree.
     min_samples_split : int
-        Rows that a node needs to be split.
+        Minimum number of rows to split a node.
     min_impurity_decrease : float
-        Gain that a split needs.
+        Minimum gain of a split.
     subsample : float
-        Fraction of rows that each stage sees.
+        Fraction of rows drawn in each stage.
     max_features : float
-        Fraction of features that each split looks at.
+        Fraction of features tried at each split.
     patience : int
         Stages without a better validation loss before training stops; 0 grows all.
     class_weight_exponent : float
-        0 leaves the classes as they are, 1 weighs them alike.
+        0 keeps the classes as they are, 1 gives them equal total weight.
     oversample_exponent : float
         0 repeats no row, 1 brings every class to the size of the largest.
     """
@@ -72,15 +63,15 @@ class SeedBoosterConfig:
     oversample_exponent: float = 0.0
 
 
-class SeedBooster:
-    """Gradient boosting with multinomial deviance, as the paper has it.
+class SklearnBooster:
+    """Gradient boosting with multinomial deviance.
 
-    Missing values are replaced by the medians of the training rows. Where validation
-    rows are given, boosting stops at the stage with the lowest deviance on them.
+    Missing values are replaced by the medians of the training rows. With held-out rows,
+    boosting stops at the stage with the lowest deviance on them.
 
     Parameters
     ----------
-    config : SeedBoosterConfig, optional
+    config : SklearnBoosterConfig, optional
         Settings.
 
     References
@@ -88,15 +79,15 @@ class SeedBooster:
     Friedman 2001, Annals of Statistics 29, 1189, doi:10.1214/aos/1013203451.
     """
 
-    def __init__(self, config: SeedBoosterConfig | None = None) -> None:
-        self.config = SeedBoosterConfig() if config is None else config
+    def __init__(self, config: SklearnBoosterConfig | None = None) -> None:
+        self.config = SklearnBoosterConfig() if config is None else config
         self._classes: tuple[str, ...] = ()
         self._forest: Forest | None = None
         self._median = np.zeros(0, dtype=np.float32)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Classes trained on, in the order of the taxonomy."""
+        """See `Classifier.classes`."""
         return self._classes
 
     @property
@@ -107,47 +98,37 @@ class SeedBooster:
 
     def fit(
         self,
-        X: NDArray[np.float32],
-        labels: NDArray[np.str_],
+        rows: TrainingRows,
+        held: TrainingRows | None = None,
         *,
-        redshift: NDArray[np.floating] | None = None,
-        sample_weight: NDArray[np.floating] | None = None,
-        groups: NDArray[np.generic] | None = None,
-        validation: Validation | tuple[NDArray[Any] | None, ...] | None = None,
         seed: int = 0,
         jobs: int = 1,
-        progress: Progress | None = None,
+        progress: Progress = no_progress,
     ) -> Self:
-        """Train on rows; see `Classifier.fit`. scikit-learn grows its trees on one thread."""
-        X, labels, weight = check_training(X, labels, sample_weight, groups)
-        classes, code = encode_labels(labels)
-        two_classes(classes)
-        held = check_validation(validation, groups, classes, X.shape[1])
-        self._median = _medians(X)
-        X = self._filled(X)
-        watch = _StageWatch(self.config.patience, self.config.n_estimators, progress)
-        if held is not None:
-            held_code = np.array([classes.index(name) for name in held.labels])
-            watch.look_at(self._filled(held.X), held_code, np.asarray(held.sample_weight, np.float64))
-        weight = class_weights(code, self.config.class_weight_exponent, weight)
+        """See `Classifier.fit`. scikit-learn grows its trees on one thread."""
+        classes, coded, held_rows = coded_split(rows, held)
+        self._median = _medians(coded.X)
+        if held_rows is not None:
+            held_rows = held_rows._replace(X=self._filled(held_rows.X))
+        watch = _StageWatch(self.config.patience, self.config.n_estimators, held_rows, progress)
+        X, code = self._filled(coded.X), coded.code
+        weight = class_weights(code, self.config.class_weight_exponent, coded.weight)
         if self.config.oversample_exponent > 0.0:
             chosen = oversample(
-                labels,
+                rows.labels,
                 np.random.default_rng(seed),
-                object_id=np.arange(len(labels)) if groups is None else groups,
-                held_out=[] if held is None or held.groups is None else held.groups,
+                object_id=rows.owner,
+                held_out=[] if held is None or held.object_id is None else held.object_id,
                 exponent=self.config.oversample_exponent,
             )
             X, code, weight = X[chosen], code[chosen], weight[chosen]
-        model = _grow(X, code, weight, self.config, seed, watch)
+        model = _grow(CodedRows(X, code, weight), self.config, seed, watch)
         self._forest = _forest_of(model, watch.best_stage)
         self._classes = classes
         return self
 
-    def predict_proba(
-        self, X: NDArray[np.float32], redshift: NDArray[np.floating] | None = None
-    ) -> NDArray[np.float64]:
-        """Class probabilities of rows; see `Classifier.predict_proba`."""
+    def predict_proba(self, X: Float32Array, redshift: FloatArray | Float32Array | None = None) -> FloatArray:
+        """See `Classifier.predict_proba`."""
         forest = self._fitted()
         return softmax(forest.raw(self._filled(check_rows(X, forest.n_features))))
 
@@ -170,10 +151,10 @@ class SeedBooster:
 
     def _fitted(self) -> Forest:
         if self._forest is None:
-            raise not_fitted("SeedBooster")
+            raise not_fitted("SklearnBooster")
         return self._forest
 
-    def _filled(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _filled(self, X: Float32Array) -> Float32Array:
         """Rows without NaN or infinity."""
         return np.clip(np.where(np.isnan(X), self._median, X), -_LARGEST, _LARGEST).astype(np.float32)
 
@@ -181,23 +162,20 @@ class SeedBooster:
 class _StageWatch:
     """scikit-learn's monitor: reports progress and stops when the validation loss rises."""
 
-    def __init__(self, patience: int, n_stages: int, progress: Progress | None) -> None:
+    def __init__(
+        self, patience: int, n_stages: int, held: CodedRows | None, progress: Progress = no_progress
+    ) -> None:
         self.patience = patience
         self.n_stages = n_stages
         self.progress = progress
         self.best_stage: int | None = None  # None keeps all
         self._best_loss = np.inf
-        self._held: tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64]] | None = None
+        self._held = held
         self._raw = np.zeros((0, 0))
-
-    def look_at(self, X: NDArray[np.float32], code: NDArray[np.int64], weight: NDArray[np.float64]) -> None:
-        """Choose the rows whose deviance decides."""
-        self._held = (X, code, weight)
 
     def __call__(self, stage: int, model: Any, _: dict[str, Any]) -> bool:
         """Whether to stop after this stage."""
-        if self.progress is not None:
-            self.progress("classifier", (stage + 1) / self.n_stages)
+        self.progress("classifier", (stage + 1) / self.n_stages)
         if self._held is None or self.patience <= 0:
             return False
         X, code, weight = self._held
@@ -212,7 +190,7 @@ class _StageWatch:
         return stage + 1 - (self.best_stage or 0) >= self.patience
 
 
-def _medians(X: NDArray[np.float32]) -> NDArray[np.float32]:
+def _medians(X: Float32Array) -> Float32Array:
     """Median of each feature over its finite values; 0 where there is none."""
     finite = np.where(np.isfinite(X), X, np.nan)
     empty = np.isnan(finite).all(axis=0)
@@ -220,14 +198,7 @@ def _medians(X: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.nanmedian(finite, axis=0), dtype=np.float32)
 
 
-def _grow(
-    X: NDArray[np.float32],
-    code: NDArray[np.int64],
-    weight: NDArray[np.float64],
-    config: SeedBoosterConfig,
-    seed: int,
-    watch: _StageWatch,
-) -> Any:
+def _grow(rows: CodedRows, config: SklearnBoosterConfig, seed: int, watch: _StageWatch) -> Any:
     from sklearn.ensemble import GradientBoostingClassifier
 
     model = GradientBoostingClassifier(
@@ -241,10 +212,10 @@ def _grow(
         max_features=config.max_features,
         random_state=seed,
     )
-    return model.fit(X, code, sample_weight=weight, monitor=watch)
+    return model.fit(rows.X, rows.code, sample_weight=rows.weight, monitor=watch)
 
 
-def _prior_scores(model: Any) -> NDArray[np.float64]:
+def _prior_scores(model: Any) -> FloatArray:
     """Raw scores before the first tree: the weighted class frequencies through the link."""
     prior = np.clip(np.asarray(model.init_.class_prior_, dtype=np.float64), _FLOOR, 1.0 - _FLOOR)
     if len(prior) == 2:
@@ -258,7 +229,7 @@ def _forest_of(model: Any, n_stages: int | None) -> Forest:
     trees = [tree.tree_ for tree in model.estimators_[:n_stages].ravel()]
     n_outputs = model.estimators_.shape[1]
 
-    def joined(name: str) -> NDArray[Any]:
+    def joined(name: str) -> AnyArray:
         return np.concatenate([getattr(tree, name) for tree in trees])
 
     return Forest.lay_out(

@@ -1,19 +1,20 @@
-"""The classifiers by name. Adding one is a line here; the contract tests then cover it."""
+"""The classifiers by name. A new one needs one line here; the contract tests then cover it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import ClassVar, Literal
 
-from firstlight.classify.baselines import LogisticBaseline, LogisticConfig
 from firstlight.classify.gate import GateConfig, GatedClassifier
-from firstlight.classify.gradient import SeedBooster, SeedBoosterConfig
+from firstlight.classify.gradient import SklearnBooster, SklearnBoosterConfig
 from firstlight.classify.lightgbm import LightGBMBooster, LightGBMConfig
 from firstlight.classify.protocol import Classifier
-from firstlight.errors import BundleError
+from firstlight.errors import BundleError, SettingsError
 
 __all__ = ["CLASSIFIERS", "ClassifierConfig", "load_classifier"]
+
+_LAST_LOGISTIC = "0.1.0.dev0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,23 +23,34 @@ class ClassifierConfig:
 
     Attributes
     ----------
-    kind : {"gated", "lightgbm", "seed", "logistic"}
-        Name in `CLASSIFIERS`.
+    kind : {"gated", "lightgbm", "seed"}
+        Name in `CLASSIFIERS`; ``seed`` is scikit-learn's gradient boosting.
     lightgbm : LightGBMConfig
         The booster of ``lightgbm``, and both experts of ``gated``.
     gate : GateConfig
         The gate of ``gated``.
-    seed_booster : SeedBoosterConfig
+    seed_booster : SklearnBoosterConfig
         The booster of ``seed``.
-    logistic : LogisticConfig
-        The baseline ``logistic``.
+
+    Raises
+    ------
+    SettingsError
+        If the kind is ``logistic``, which is no longer there.
     """
+
+    RETIRED: ClassVar = {"logistic": {"ridge": 1.0, "iterations": 200, "class_weight_exponent": 0.5}}
 
     kind: Literal["gated", "lightgbm", "seed", "logistic"] = "gated"
     lightgbm: LightGBMConfig = field(default_factory=LightGBMConfig)
     gate: GateConfig = field(default_factory=GateConfig)
-    seed_booster: SeedBoosterConfig = field(default_factory=SeedBoosterConfig)
-    logistic: LogisticConfig = field(default_factory=LogisticConfig)
+    seed_booster: SklearnBoosterConfig = field(default_factory=SklearnBoosterConfig)
+
+    def __post_init__(self) -> None:
+        if self.kind == "logistic":
+            raise SettingsError(
+                f"classifier 'logistic' was last in firstlight {_LAST_LOGISTIC}; "
+                f"choose one of {', '.join(CLASSIFIERS)}"
+            )
 
 
 #: How to make each classifier, untrained.
@@ -46,8 +58,7 @@ CLASSIFIERS: Mapping[str, Callable[[ClassifierConfig], Classifier]] = MappingPro
     {
         "gated": lambda config: GatedClassifier(config.lightgbm, config.gate),
         "lightgbm": lambda config: LightGBMBooster(config.lightgbm),
-        "seed": lambda config: SeedBooster(config.seed_booster),
-        "logistic": lambda config: LogisticBaseline(config.logistic),
+        "seed": lambda config: SklearnBooster(config.seed_booster),
     }
 )
 
@@ -55,8 +66,7 @@ _LOADERS: Mapping[str, Callable[[Path], Classifier]] = MappingProxyType(
     {
         "gated": GatedClassifier.load,
         "lightgbm": LightGBMBooster.load,
-        "seed": SeedBooster.load,
-        "logistic": LogisticBaseline.load,
+        "seed": SklearnBooster.load,
     }
 )
 

@@ -1,26 +1,22 @@
-"""When there is too little data to classify at all.
+"""Which objects have enough data to be classified.
 
-The answer is then "not classified yet" with the reason, and the training frequencies in
-place of probabilities: a confident guess from one point would be false certainty. This
-is about too little data only; a strange object is classified and scored as strange.
+The others are "not classified yet", with the reason, and have the class frequencies of
+training in place of probabilities. A strange object with enough data is classified.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from firstlight._types import AnyArray, BoolArray, StrArray
 from firstlight.lightcurves import LightCurves
+from firstlight.predictions import CLASSIFIED, NOT_CLASSIFIED
 
-__all__ = ["CLASSIFIED", "NOT_CLASSIFIED", "VerdictConfig", "verdict", "verdict_of"]
-
-CLASSIFIED = "classified"
-NOT_CLASSIFIED = "not_classified"
+__all__ = ["StatusConfig", "status_from_counts", "status_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerdictConfig:
+class StatusConfig:
     """What an object needs to be classified.
 
     Attributes
@@ -38,16 +34,14 @@ class VerdictConfig:
     min_snr: float = 3.0
 
 
-def verdict(
-    curves: LightCurves, config: VerdictConfig | None = None
-) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
-    """Say which objects have enough data to be classified.
+def status_of(curves: LightCurves, config: StatusConfig | None = None) -> tuple[StrArray, StrArray]:
+    """Decide which objects have enough data to be classified.
 
     Parameters
     ----------
     curves : LightCurves
         Objects, with what has been observed so far.
-    config : VerdictConfig, optional
+    config : StatusConfig, optional
         What an object needs.
 
     Returns
@@ -59,19 +53,19 @@ def verdict(
         ``too_few_detections``, ``too_few_observations`` and ``no_signal`` (no point
         stands out of the noise); empty where classified.
     """
-    config = VerdictConfig() if config is None else config
+    config = StatusConfig() if config is None else config
     owner = curves.object_index
     n_objects = len(curves)
     n_detected = np.bincount(owner[curves.detected], minlength=n_objects)
     snr = np.abs(curves.flux.astype(np.float64)) / curves.flux_err
     n_signal = np.bincount(owner[snr >= config.min_snr], minlength=n_objects)
-    return verdict_of(curves.n_obs, n_detected, n_signal > 0, config)
+    return status_from_counts(curves.n_obs, n_detected, n_signal > 0, config)
 
 
-def verdict_of(
-    n_obs: NDArray[Any], n_detected: NDArray[Any], has_signal: NDArray[np.bool_], config: VerdictConfig
-) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
-    """`verdict` of objects whose observations were counted already.
+def status_from_counts(
+    n_obs: AnyArray, n_detected: AnyArray, has_signal: BoolArray, config: StatusConfig
+) -> tuple[StrArray, StrArray]:
+    """As `status_of`, from counts of observations.
 
     Parameters
     ----------
@@ -79,7 +73,7 @@ def verdict_of(
         Observations and detections.
     has_signal : bool array, shape (n_objects,)
         Whether an observation reaches ``config.min_snr``.
-    config : VerdictConfig
+    config : StatusConfig
         What an object needs.
     """
     reason = np.select(

@@ -5,96 +5,27 @@ early stopping see training objects only; each test object is scored once, by a 
 that has never seen it, at every phase of `firstlight.metrics.PHASES`.
 """
 
-import hashlib
-import json
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firstlight._types import Progress
-from firstlight._version import __version__
+from firstlight._types import Progress, no_progress
 from firstlight.data import Truth
 from firstlight.errors import DataError
+from firstlight.experiments.fold import FoldTask, load_fold, predict_phases, read_fold, run_fold
 from firstlight.lightcurves import LightCurves, RedshiftMode
 from firstlight.metrics import PHASES, Evaluation, Snapshot, phase_name
 from firstlight.parallel import side_by_side
 from firstlight.pipeline import Pipeline, PipelineConfig
-from firstlight.predictions import Predictions, read_predictions, write_predictions
+from firstlight.predictions import Predictions
 from firstlight.report.html import ReportContent, write_report
-from firstlight.settings import to_table
-from firstlight.splits import Fold, check_disjoint, check_near_duplicates, hash_split, stratified_folds
+from firstlight.splits import hash_split, stratified_folds
 
-__all__ = ["code_digest", "evaluate_predictions", "predict_phases", "run_crossval", "run_holdout"]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Task:
-    """One pipeline to train and score: all that a worker process needs."""
-
-    name: str
-    curves: LightCurves
-    labels: NDArray[np.str_]
-    fold: Fold
-    config: PipelineConfig
-    redshift: RedshiftMode
-    seed: int
-    folder: Path
-    jobs: int | None
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes with anything that would change the result."""
-        parts = [
-            __version__,
-            json.dumps(to_table(self.config), sort_keys=True),
-            self.redshift,
-            str(self.seed),
-        ]
-        parts += [",".join(self.curves.object_id[index]) for index in self.fold]
-        parts += [self.curves.fingerprint, ",".join(self.labels), code_digest()]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def predict_phases(
-    pipeline: Pipeline,
-    curves: LightCurves,
-    *,
-    phases: tuple[float, ...] = PHASES,
-    jobs: int | None = None,
-    progress: Progress | None = None,
-) -> dict[str, Predictions]:
-    """Classify every object as it stood at several days since its trigger.
-
-    Parameters
-    ----------
-    pipeline : Pipeline
-        Trained.
-    curves : LightCurves
-        Whole light curves.
-    phases : tuple of float
-        Days since trigger; infinity is the whole curve.
-    jobs : int, optional
-        Threads; by default one a core.
-    progress : callable, optional
-        Called with ``"score"`` and the fraction that is done.
-
-    Returns
-    -------
-    dict of str to Predictions
-        By `phase_name`, in the order of `phases`.
-    """
-    said = {}
-    for k, days in enumerate(phases):
-        said[phase_name(days)] = pipeline.predict(curves.upto_phase(days), jobs=jobs)
-        if progress is not None:
-            progress("score", (k + 1) / len(phases))
-    return said
+__all__ = ["evaluate_predictions", "run_crossval", "run_holdout"]
 
 
 def run_holdout(
@@ -141,7 +72,7 @@ def run_holdout(
         If an object is on both sides under one name or two.
     """
     fold = hash_split(curves.object_id)
-    task = _Task(
+    task = FoldTask(
         name="hold-out",
         curves=curves,
         labels=labels,
@@ -152,13 +83,13 @@ def run_holdout(
         folder=out,
         jobs=jobs,
     )
-    _run(task, progress)
+    result = run_fold(task, progress or no_progress)
     protocol = (
         f"preset {config.name}, {_REDSHIFT[redshift]}; fixed split of {len(curves):,} objects by the hash of "
         f"their names: {len(fold.train):,} to learn, {len(fold.validation):,} for early stopping and "
         f"calibration, {len(fold.test):,} to test, which nothing has seen"
     )
-    return _conclude([task], protocol, f"firstlight: hold-out of preset {config.name}", out)
+    return _conclude([task], [result], protocol, f"firstlight: hold-out of preset {config.name}", out)
 
 
 def run_crossval(
@@ -204,7 +135,7 @@ def run_crossval(
         validation=config.copies.validation_fraction,
     )
     tasks = [
-        _Task(
+        FoldTask(
             name=f"fold {k + 1}",
             curves=curves,
             labels=labels,
@@ -217,20 +148,19 @@ def run_crossval(
         )
         for k, fold in enumerate(folds)
     ]
+    progress = progress or no_progress
     if jobs > 1:
-        told = progress or (lambda stage, fraction: None)
         by_name = {task.name: task for task in tasks}
-        for _ in side_by_side(_run_in_process, by_name, jobs, progress=lambda _, *said: told(*said)):
-            pass
+        done = dict(side_by_side(run_fold, by_name, jobs, progress=lambda _, *stage: progress(*stage)))
+        results = [done[name] for name in by_name]
     else:
-        for task in tasks:
-            _run(task, progress)
+        results = [run_fold(task, progress) for task in tasks]
     protocol = (
         f"preset {config.name}, {_REDSHIFT[redshift]}; stratified {n_folds}-fold cross-validation over "
         f"{len(curves):,} objects: encoder, classifier, scaling, early stopping and calibration see training "
         f"folds only, every object is tested once; seed {seed}"
     )
-    return _conclude(tasks, protocol, f"firstlight: cross-validation of preset {config.name}", out)
+    return _conclude(tasks, results, protocol, f"firstlight: cross-validation of preset {config.name}", out)
 
 
 def evaluate_predictions(
@@ -290,8 +220,8 @@ def evaluate_predictions(
     latent = None
     if curves is not None and pipeline is not None:
         here = _those_of(curves.with_redshift(redshift), evaluation.object_id)
-        said = predict_phases(pipeline, here, phases=PHASES[:-1], jobs=jobs, progress=progress)
-        snapshots = {name: Snapshot(part.proba, part.is_classified) for name, part in said.items()}
+        by_phase = predict_phases(pipeline, here, phases=PHASES[:-1], jobs=jobs, progress=progress)
+        snapshots = {name: Snapshot(part.proba, part.is_classified) for name, part in by_phase.items()}
         evaluation = replace(evaluation, by_phase=snapshots)
         latent = pipeline.latents(here)
     content = ReportContent(
@@ -319,54 +249,13 @@ _REDSHIFT: Mapping[str, str] = {
 }
 
 
-def _run(task: _Task, progress: Progress | None) -> None:
-    """Train and score one task, unless its result is already there."""
-    done = task.folder / "done.json"
-    fingerprint = task.fingerprint  # hashes every light curve: once is enough
-    if done.exists() and json.loads(done.read_text()).get("fingerprint") == fingerprint:
-        return
-    report = progress or (lambda stage, fraction: None)
-
-    def named(stage: str, fraction: float) -> None:
-        report(f"{task.name}: {stage}", fraction)
-
-    task.folder.mkdir(parents=True, exist_ok=True)
-    learn = np.sort(np.concatenate([task.fold.train, task.fold.validation]))
-    training, test = task.curves.take(learn), task.curves.take(task.fold.test)
-    check_disjoint(training.object_id, test.object_id)
-    check_near_duplicates(training, test)
-    started = time.perf_counter()
-    pipeline = Pipeline(task.config).fit(
-        training,
-        task.labels[learn],
-        redshift=task.redshift,
-        seed=task.seed,
-        held_out=np.isin(learn, task.fold.validation),
-        jobs=task.jobs,
-        workdir=task.folder / f"training-{fingerprint[:12]}",
-        progress=named,
-    )
-    trained = time.perf_counter()
-    pipeline.save(task.folder / "bundle")
-    test = test.with_redshift(task.redshift)
-    for name, said in predict_phases(pipeline, test, jobs=task.jobs, progress=named).items():
-        write_predictions(said, task.folder / f"phase-{name}.parquet")
-    seconds = {"train": round(trained - started, 1), "score": round(time.perf_counter() - trained, 1)}
-    done.write_text(json.dumps({"fingerprint": fingerprint, "seconds": seconds}))
-
-
-def _run_in_process(task: _Task, report: Progress) -> None:
-    _run(task, report)
-
-
-def _gather(tasks: list[_Task]) -> Evaluation:
+def _gather(tasks: list[FoldTask]) -> Evaluation:
     """All test objects of all tasks side by side."""
-    names = [phase_name(days) for days in PHASES]
-    said = {
-        name: Predictions.concatenate([read_predictions(t.folder / f"phase-{name}.parquet") for t in tasks])
-        for name in names
+    by_phase = {
+        phase_name(days): Predictions.concatenate([read_fold(task.folder, days) for task in tasks])
+        for days in PHASES
     }
-    whole = said[names[-1]]
+    whole = by_phase[phase_name(PHASES[-1])]
     rows = np.concatenate([task.fold.test for task in tasks])
     fold = np.repeat(np.arange(len(tasks)), [len(task.fold.test) for task in tasks])
     return Evaluation(
@@ -375,22 +264,23 @@ def _gather(tasks: list[_Task]) -> Evaluation:
         proba=whole.proba,
         classified=whole.is_classified,
         fold=fold if len(tasks) > 1 else None,
-        by_phase={name: Snapshot(part.proba, part.is_classified) for name, part in said.items()},
+        by_phase={name: Snapshot(part.proba, part.is_classified) for name, part in by_phase.items()},
     )
 
 
-def _conclude(tasks: list[_Task], protocol: str, title: str, out: Path) -> dict[str, Any]:
+def _conclude(
+    tasks: list[FoldTask], results: Sequence[Mapping[str, Any]], protocol: str, title: str, out: Path
+) -> dict[str, Any]:
     """Join the results of all tasks into metrics.json and report.html."""
     first = tasks[0]
     evaluation = _gather(tasks)
     shown = _those_of(first.curves, evaluation.object_id).with_redshift(first.redshift)
-    pipelines = [Pipeline.load(task.folder / "bundle") for task in tasks]
+    pipelines = [load_fold(task.folder) for task in tasks]
     # Each fold's encoder has axes of its own, so the latents of the first fold's test objects are drawn.
     n_first = len(first.fold.test)
     own = pipelines[0].latents(shown.take(np.arange(n_first)))
     latent = np.full((len(shown), own.shape[1]), np.nan)
     latent[:n_first] = own
-    seconds = [json.loads((task.folder / "done.json").read_text())["seconds"] for task in tasks]
     content = ReportContent(
         title=title,
         evaluation=evaluation,
@@ -401,7 +291,8 @@ def _conclude(tasks: list[_Task], protocol: str, title: str, out: Path) -> dict[
         latent=latent,
         histories=tuple(pipeline.history for pipeline in pipelines),
         timings={
-            f"{key}, mean of {len(tasks)}": float(np.mean([s[key] for s in seconds])) for key in seconds[0]
+            f"{key}, mean of {len(tasks)}": float(np.mean([result[key] for result in results]))
+            for key in ("train", "score")
         },
         facts={
             "redshift": _REDSHIFT[first.redshift],
@@ -411,15 +302,6 @@ def _conclude(tasks: list[_Task], protocol: str, title: str, out: Path) -> dict[
         },
     )
     return write_report(out, content)
-
-
-@cache
-def code_digest() -> str:
-    """sha256 of the package's own source: results of other code are not taken up."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def _those_of(curves: LightCurves, object_id: NDArray[np.str_]) -> LightCurves:

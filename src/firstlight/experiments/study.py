@@ -13,7 +13,7 @@ among the rows that `tune` gets, and are scored once, after the choice (law 2).
 import fcntl
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,18 +22,17 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from firstlight._types import Progress, no_progress
 from firstlight._version import __version__
-from firstlight.classify import SeedBooster, SeedBoosterConfig, to_all_classes
+from firstlight.classify import SklearnBooster, SklearnBoosterConfig, TrainingRows, to_all_classes
 from firstlight.errors import DataError, MissingExtraError, SettingsError
 from firstlight.metrics.compare import object_losses
 from firstlight.parallel import side_by_side
 from firstlight.settings import to_table
 from firstlight.splits import Fold, check_disjoint, stratified_folds
 
-__all__ = ["LOGARITHMIC", "PARAMETERS", "TuneConfig", "TuneRows", "Tuning", "fit_rows", "need_optuna", "tune"]
+__all__ = ["LOGARITHMIC", "PARAMETERS", "TuneConfig", "Tuning", "need_optuna", "tune"]
 
 
 #: What is tuned, as the paper has it -> its name in words.
@@ -91,45 +90,6 @@ class TuneConfig:
                 raise SettingsError(f"{name} from {low:g} to {high:g} is no range")
 
 
-@dataclass(frozen=True, eq=False)
-class TuneRows:
-    """What the classifier learns from; several rows may be copies of one object.
-
-    Attributes
-    ----------
-    X : float32 array, shape (n_rows, n_features)
-        Such as latents.
-    labels, object_id : str array, shape (n_rows,)
-        Class and object of each row.
-    weight : float64 array, shape (n_rows,)
-        Weight of each row.
-    """
-
-    X: NDArray[np.float32]
-    labels: NDArray[np.str_]
-    object_id: NDArray[np.str_]
-    weight: NDArray[np.float64]
-
-    def take(self, index: NDArray[np.int64]) -> "TuneRows":
-        """Some of the rows."""
-        return TuneRows(self.X[index], self.labels[index], self.object_id[index], self.weight[index])
-
-    @classmethod
-    def concatenate(cls, parts: Sequence["TuneRows"]) -> "TuneRows":
-        """Rows of several tables, one below the other."""
-        names = ("X", "labels", "object_id", "weight")
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes with any row."""
-        state = hashlib.sha256(np.ascontiguousarray(self.X).tobytes())
-        state.update(self.weight.tobytes())
-        for column in (self.labels, self.object_id):
-            state.update("\n".join(column.tolist()).encode())
-        return state.hexdigest()
-
-
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
     """What a study found.
@@ -144,7 +104,7 @@ class Tuning:
         so far among the complete).
     untuned : float
         Value of the settings before tuning, on the same inner folds.
-    best : SeedBoosterConfig
+    best : SklearnBoosterConfig
         Settings of the lowest value; they grow all their stages.
     importances : dict of str to float, or None
         Share of the variance of the value that each parameter explains (fANOVA over the
@@ -154,7 +114,7 @@ class Tuning:
     study: str
     trials: tuple[dict[str, Any], ...]
     untuned: float
-    best: SeedBoosterConfig
+    best: SklearnBoosterConfig
     importances: dict[str, float] | None
 
 
@@ -177,10 +137,10 @@ def need_optuna() -> Any:
 
 
 def tune(
-    rows: TuneRows,
+    rows: TrainingRows,
     path: Path,
     config: TuneConfig | None = None,
-    base: SeedBoosterConfig | None = None,
+    base: SklearnBoosterConfig | None = None,
     *,
     seed: int = 0,
     jobs: int = 1,
@@ -193,13 +153,13 @@ def tune(
 
     Parameters
     ----------
-    rows : TuneRows
+    rows : TrainingRows
         Learning objects; test objects must not be among them.
     path : Path
         The SQLite file; a study of other rows or settings in it is left alone.
     config : TuneConfig, optional
         How much to try.
-    base : SeedBoosterConfig, optional
+    base : SklearnBoosterConfig, optional
         The untuned settings; all but `PARAMETERS` and ``patience`` stay as they are.
     seed : int
         Seed of folds, sampler and classifier.
@@ -220,8 +180,8 @@ def tune(
     optuna = need_optuna()
     config = config or TuneConfig()
     config.check()
-    task = _make_task(rows, path, config, base or SeedBoosterConfig(), seed)
-    report = progress or no_progress
+    task = _make_task(rows, path, config, base or SklearnBoosterConfig(), seed)
+    progress = progress or no_progress
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone(path), _as_data_error(path), _study(task) as study:
         for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
@@ -230,29 +190,11 @@ def tune(
             losses = [_fold_loss(task, task.base, fold) for fold in task.folds]
             study.set_user_attr("untuned", float(np.mean(losses)))
         n_done = len(_counted(study))
-        report("tuning", min(n_done / config.n_trials, 1.0))
+        progress("tuning", min(n_done / config.n_trials, 1.0))
         tickets = range(n_done, config.n_trials)
         for k, _ in enumerate(_run(task, study, tickets, jobs), n_done + 1):
-            report("tuning", k / config.n_trials)
+            progress("tuning", k / config.n_trials)
         return _summary(study, task)
-
-
-def fit_rows(rows: TuneRows, held: TuneRows, config: SeedBoosterConfig, seed: int = 0) -> SeedBooster:
-    """Train the classifier; rows of held-out objects stop it early, if its settings say so.
-
-    Raises
-    ------
-    LeakageError
-        If an object is both trained on and held out.
-    """
-    return SeedBooster(config).fit(
-        rows.X,
-        rows.labels,
-        sample_weight=rows.weight,
-        groups=rows.object_id,
-        validation=(held.X, held.labels, None, held.weight, held.object_id),
-        seed=seed,
-    )
 
 
 # --- one trial --------------------------------------------------------------------
@@ -264,23 +206,25 @@ class _Task:
 
     name: str
     path: Path
-    rows: TuneRows
+    rows: TrainingRows
     folds: tuple[Fold, ...]
-    base: SeedBoosterConfig
+    base: SklearnBoosterConfig
     config: TuneConfig
     seed: int
 
 
-def _make_task(rows: TuneRows, path: Path, config: TuneConfig, base: SeedBoosterConfig, seed: int) -> _Task:
+def _make_task(
+    rows: TrainingRows, path: Path, config: TuneConfig, base: SklearnBoosterConfig, seed: int
+) -> _Task:
     folds = stratified_folds(
-        rows.object_id,
+        rows.owner,
         rows.labels,
         config.inner_folds,
         rng=np.random.default_rng(seed),
         validation=HELD_SHARE,
     )
     for fold in folds:
-        check_disjoint(rows.object_id[np.concatenate(fold[:2])], rows.object_id[fold.test])
+        check_disjoint(rows.owner[np.concatenate(fold[:2])], rows.owner[fold.test])
     settings = {k: v for k, v in to_table(config).items() if k != "n_trials"}  # more trials, same study
     parts = (__version__, rows.fingerprint, json.dumps([settings, to_table(base)], sort_keys=True), str(seed))
     name = "tune-" + hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
@@ -307,7 +251,7 @@ def _objective(task: _Task, trial: Any) -> float:
     return float(np.mean(losses))
 
 
-def _suggest(task: _Task, trial: Any) -> SeedBoosterConfig:
+def _suggest(task: _Task, trial: Any) -> SklearnBoosterConfig:
     space = task.config
     return replace(
         task.base,
@@ -321,10 +265,10 @@ def _suggest(task: _Task, trial: Any) -> SeedBoosterConfig:
     )
 
 
-def _fold_loss(task: _Task, settings: SeedBoosterConfig, fold: Fold) -> float:
+def _fold_loss(task: _Task, settings: SklearnBoosterConfig, fold: Fold) -> float:
     """Log-loss [nat] of an inner fold's objects, trained as the outer fold will be."""
     train, held, test = (task.rows.take(part) for part in fold)
-    model = fit_rows(train, held, settings, task.seed)
+    model = SklearnBooster(settings).fit(train, held, seed=task.seed)
     proba = to_all_classes(model.predict_proba(test.X), model.classes)
     return float(np.average(object_losses(test.labels, proba), weights=test.weight))
 

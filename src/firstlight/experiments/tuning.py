@@ -6,20 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from firstlight._types import Progress, no_progress
+from firstlight._types import Progress, StrArray, no_progress
 from firstlight._version import __version__
-from firstlight.classify import SeedBoosterConfig, to_all_classes
-from firstlight.encoder import train_encoder
+from firstlight.classify import SklearnBooster, TrainingRows, to_all_classes
 from firstlight.errors import DataError, SettingsError
+from firstlight.experiments.fold import fold_sides
 from firstlight.experiments.study import (
     LOGARITHMIC,
     PARAMETERS,
     TuneConfig,
-    TuneRows,
     Tuning,
-    fit_rows,
     need_optuna,
     tune,
 )
@@ -27,10 +24,10 @@ from firstlight.files import replacing
 from firstlight.lightcurves import LightCurves, RedshiftMode
 from firstlight.metrics.compare import N_RESAMPLES, compare
 from firstlight.pipeline import PipelineConfig
-from firstlight.pipeline.training import make_copies, usable_objects
+from firstlight.pipeline.training import train_inputs, training_objects, training_rows
 from firstlight.preprocess import preprocess
 from firstlight.settings import to_table, to_toml
-from firstlight.splits import check_disjoint, check_near_duplicates, hash_split, validation_part
+from firstlight.splits import hash_split
 from firstlight.taxonomy import CLASSES
 
 __all__ = ["check_tunable", "run_tuning"]
@@ -38,7 +35,7 @@ __all__ = ["check_tunable", "run_tuning"]
 
 def run_tuning(
     curves: LightCurves,
-    labels: NDArray[np.str_],
+    labels: StrArray,
     config: PipelineConfig,
     out: Path,
     *,
@@ -93,12 +90,15 @@ def run_tuning(
     settings = settings or TuneConfig()
     settings.check()
     check_tunable(config)
-    report = progress or no_progress
-    train, held, test = _learn(curves, labels, config, out, redshift, seed, report)
+    progress = progress or no_progress
+    train, held, test = _learn(curves, labels, config, out, redshift, seed, progress)
     base = config.classifier.seed_booster
-    learn = TuneRows.concatenate([train, held])
-    found = tune(learn, out / "study.sqlite", settings, base, seed=seed, jobs=jobs, progress=report)
-    said = [_said(train, held, test, booster, seed) for booster in (base, found.best)]
+    learn = TrainingRows.concatenate([train, held])
+    found = tune(learn, out / "study.sqlite", settings, base, seed=seed, jobs=jobs, progress=progress)
+    proba = []
+    for booster in (base, found.best):
+        model = SklearnBooster(booster).fit(train, held, seed=seed)
+        proba.append(to_all_classes(model.predict_proba(test.X), model.classes))
     result = {
         "version": __version__,
         "preset": config.name,
@@ -110,7 +110,7 @@ def run_tuning(
             "tuned": {name: getattr(found.best, name) for name in PARAMETERS},
         },
         "inner": {"untuned": found.untuned, "tuned": found.trials[-1]["best"]},
-        "test": compare(test.labels, *said, seed=seed),
+        "test": compare(test.labels, *proba, seed=seed),
         "importances": found.importances,
         "trials": list(found.trials),
     }
@@ -135,19 +135,11 @@ def check_tunable(config: PipelineConfig) -> None:
 # --- private --------------------------------------------------------------------
 
 
-def _said(
-    train: TuneRows, held: TuneRows, test: TuneRows, settings: SeedBoosterConfig, seed: int
-) -> NDArray[np.float64]:
-    """Probabilities of the test objects by a booster of these settings."""
-    model = fit_rows(train, held, settings, seed)
-    return to_all_classes(model.predict_proba(test.X), model.classes)
-
-
 def _protocol(
-    config: PipelineConfig, settings: TuneConfig, learn: TuneRows, test: TuneRows, seed: int
+    config: PipelineConfig, settings: TuneConfig, learn: TrainingRows, test: TrainingRows, seed: int
 ) -> str:
     return (
-        f"preset {config.name}; {len(np.unique(learn.object_id)):,} objects to learn from "
+        f"preset {config.name}; {len(np.unique(learn.owner)):,} objects to learn from "
         f"({len(learn.labels):,} rows), {settings.inner_folds} inner folds over them chose the settings by "
         f"log-loss; {len(test.labels):,} objects to test on, whole curves, scored once, not calibrated; "
         f"spread: {N_RESAMPLES} paired resamplings of the test objects; seed {seed}"
@@ -156,48 +148,25 @@ def _protocol(
 
 def _learn(
     curves: LightCurves,
-    labels: NDArray[np.str_],
+    labels: StrArray,
     config: PipelineConfig,
     out: Path,
     redshift: RedshiftMode,
     seed: int,
-    report: Progress,
-) -> tuple[TuneRows, TuneRows, TuneRows]:
+    progress: Progress,
+) -> tuple[TrainingRows, TrainingRows, TrainingRows]:
     """Rows to train on, to stop early by, and to test on, by an encoder that never saw the last."""
     fold = hash_split(curves.object_id)
-    curves = curves.with_redshift(redshift)
-    learn = np.sort(np.concatenate([fold.train, fold.validation]))
-    known = fold.test[np.isin(labels[fold.test], CLASSES)]
-    if not len(learn) or not len(known):
+    fold = fold._replace(test=fold.test[np.isin(labels[fold.test], CLASSES)])
+    if not len(fold.train) + len(fold.validation) or not len(fold.test):
         raise DataError(f"{len(curves)} object(s): too few to learn from some and test on others")
-    training, names = curves.take(learn), labels[learn]
-    usable, _ = usable_objects(training, names)
-    training, names = training.take(usable), names[usable]
-    test = curves.take(known)
-    check_disjoint(training.object_id, test.object_id)
-    check_near_duplicates(training, test)
-    held = validation_part(training.object_id, names, config.copies.validation_fraction)
-    encoder = train_encoder(
-        preprocess(training.take(~held), config.preprocess),
-        preprocess(training.take(held), config.preprocess),
-        config.encoder,
-        seed,
-        out / "training",
-        report,
-    )
+    sides = fold_sides(curves, labels, fold)
+    objects = training_objects(sides.training, sides.labels, config, redshift)
     rng = np.random.default_rng(seed)
-
-    def rows(part: NDArray[np.bool_]) -> TuneRows:
-        copies = make_copies(training.take(part), names[part], config, rng)
-        latent = encoder.encode(copies.curves).mean
-        return TuneRows(latent, copies.labels, copies.curves.object_id, copies.weight)
-
-    latent = encoder.encode(preprocess(test, config.preprocess)).mean
-    return (
-        rows(~held),
-        rows(held),
-        TuneRows(latent, labels[known], test.object_id, np.ones(len(test))),
-    )
+    inputs = train_inputs(objects, config, rng, seed=seed, folder=out / "training", progress=progress)
+    train, held = (training_rows(objects, inputs, rng, held_out=side, jobs=1).rows for side in (False, True))
+    test = preprocess(sides.test.with_redshift(redshift), config.preprocess)
+    return train, held, TrainingRows(inputs.rows(test).X, sides.test_labels, object_id=test.object_id)
 
 
 def _write(out: Path, result: dict[str, Any], config: PipelineConfig, found: Tuning) -> None:

@@ -189,6 +189,14 @@ class LightCurves:
         return self.mjd - np.repeat(self.trigger_mjd, self.n_obs)
 
     @property
+    def last_phase(self) -> NDArray[np.float64]:
+        """Days from trigger to the last observation; NaN without either, shape (n_objects,)."""
+        last = np.full(len(self), np.nan)
+        some = self.n_obs > 0
+        last[some] = self.mjd[self.offsets[1:][some] - 1]
+        return last - self.trigger_mjd
+
+    @property
     def fingerprint(self) -> str:
         """sha256 of everything held, names and all: equal where light curves are equal."""
         digest = hashlib.sha256(str(self.dereddened).encode())

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.bands import N_BANDS
-from firstlight.classify import VerdictConfig, verdict_of
-from firstlight.classify.status import CLASSIFIED, NOT_CLASSIFIED
+from firstlight.classify import StatusConfig, status_from_counts
 from firstlight.encoder import Encoder, EncoderState, Latents, running
 from firstlight.errors import DataError
 from firstlight.lightcurves import LightCurves
@@ -36,7 +35,7 @@ from firstlight.online.kernels import (
     route,
 )
 from firstlight.online.states import META, RECENT, ObjectStates
-from firstlight.predictions import Predictions
+from firstlight.predictions import NOT_CLASSIFIED, Predictions, Scores
 from firstlight.preprocess import PreprocessConfig, preprocess
 from firstlight.taxonomy import CLASSES
 
@@ -57,20 +56,20 @@ class Parts:
     ----------
     encoder : Encoder
     preprocess : PreprocessConfig
-    verdict : VerdictConfig
+    status : StatusConfig
     needs_history : bool
         Whether classifying or cleaning looks at the whole history.
-    classify : callable
-        Of latents, context, light curves (without observations unless `needs_history`) and
-        phases to probabilities of all classes with the anomaly score as last column.
+    score : callable
+        From latents, context, light curves (without observations unless `needs_history`) and
+        phases to `Scores`.
     prior : float64 array, shape (n_classes,)
     """
 
     encoder: Encoder
     preprocess: PreprocessConfig
-    verdict: VerdictConfig
+    status: StatusConfig
     needs_history: bool
-    classify: Callable[[Latents, NDArray[np.float32], LightCurves, NDArray[np.float64]], NDArray[np.float64]]
+    score: Callable[[Latents, NDArray[np.float32], LightCurves, NDArray[np.float64]], Scores]
     prior: NDArray[np.float64]
 
 
@@ -355,31 +354,32 @@ class _Work:
         snr = np.maximum(
             state.running[:, _SNR + running.B_SNR_MAX], -state.running[:, _SNR + running.B_SNR_MIN]
         )
-        config = self.parts.verdict
+        least = self.parts.status
+        has_signal = snr.max(axis=1, initial=0.0) >= least.min_snr
         n_obs, n_detected = state.running[:, running.N_OBS], state.running[:, running.N_DET]
-        status, reason = verdict_of(n_obs, n_detected, snr.max(axis=1, initial=0.0) >= config.min_snr, config)
+        status, reason = status_from_counts(n_obs, n_detected, has_signal, least)
         latents, context = self.parts.encoder.latents_and_context(
             state, objects.redshift, objects.redshift_err
         )
-        table = self.parts.classify(latents, context, objects, phase)
         n = len(curves)
-        result: dict[str, Any] = {
-            "status": np.full(n, NOT_CLASSIFIED),
-            "reason": np.full(n, "repeated", dtype="U32"),
-            "label": np.full(n, "", dtype="U32"),
-            "proba": np.tile(self.parts.prior, (n, 1)),
-            "anomaly": np.full(n, np.nan),
-            "phase": np.full(n, np.nan),
-        }
-        unsure = status != CLASSIFIED
-        proba = np.where(unsure[:, None], self.parts.prior, table[:, :-1])
-        result["status"][answered], result["reason"][answered] = status, reason
-        result["label"][answered] = np.where(unsure, "", np.array(CLASSES)[proba.argmax(axis=1)])
-        result["proba"][answered] = proba
-        result["anomaly"][answered] = np.where(unsure, np.nan, table[:, -1])
-        result["phase"][answered] = phase
-        d["proba"][answered] = proba
-        return Predictions.trusted(object_id=curves.object_id, n_obs=d["n_obs"].copy(), **result)
+        scores = Scores(np.zeros((n, len(CLASSES))), np.zeros(n))
+        scores.proba[answered], scores.anomaly[answered] = self.parts.score(latents, context, objects, phase)
+        all_status, all_reason = np.full(n, NOT_CLASSIFIED), np.full(n, "repeated", dtype="U32")
+        all_status[answered], all_reason[answered] = status, reason
+        all_phase = np.full(n, np.nan)
+        all_phase[answered] = phase
+        predictions = Predictions.of(
+            scores,
+            all_status,
+            all_reason,
+            self.parts.prior,
+            check=False,
+            object_id=curves.object_id,
+            n_obs=d["n_obs"].copy(),
+            phase=all_phase,
+        )
+        d["proba"][answered] = predictions.proba[answered]
+        return predictions
 
     def _objects(self, answered: NDArray[np.int64]) -> LightCurves:
         """The answered objects, with their preprocessed observations where these are needed."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from firstlight.anomaly import AnomalyConfig
-from firstlight.classify import CalibrationConfig, ClassifierConfig, VerdictConfig
+from firstlight.classify import CalibrationConfig, ClassifierConfig, StatusConfig
 from firstlight.encoder import EncoderConfig
 from firstlight.errors import SettingsError
 from firstlight.features import FeatureConfig
@@ -83,7 +83,7 @@ class PipelineConfig:
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     anomaly: AnomalyConfig = field(default_factory=AnomalyConfig)
-    verdict: VerdictConfig = field(default_factory=VerdictConfig)
+    verdict: StatusConfig = field(default_factory=StatusConfig)
 
 
 def preset_names() -> list[str]:

@@ -1,50 +1,198 @@
-"""What the classifier is trained on: copies of each object, as a stream may see it.
+"""What a pipeline is trained on: the split of its objects, its inputs, and copies of every object.
 
-Truncated, thinned, without redshift; all copies of an object stay on its side of every
-split and share its weight (law 2).
+Copies are truncated, thinned or shown without redshift, as a stream may see the object.
+All copies of an object stay on its side of every split and share its weight (law 2).
 """
 
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from firstlight._types import BoolArray, FloatArray, Progress, StrArray, no_progress
 from firstlight._version import __version__
-from firstlight.classify import object_weights
+from firstlight.classify import TrainingRows, object_weights
 from firstlight.data.sample import MIN_OBJECTS
+from firstlight.encoder import Latents, train_encoder
 from firstlight.errors import DataError
+from firstlight.features import Templates
 from firstlight.lightcurves import LightCurves, RedshiftMode
 from firstlight.pipeline.config import PipelineConfig
+from firstlight.pipeline.inputs import InputBuilder, in_chunks
 from firstlight.preprocess import preprocess
 from firstlight.simulate import augment, truncate
+from firstlight.splits import validation_part
 from firstlight.taxonomy import CLASSES
 
-__all__ = ["Copies", "class_frequencies", "last_phase", "make_copies", "training_info", "usable_objects"]
+__all__ = [
+    "CopyRows",
+    "TrainingCopies",
+    "TrainingObjects",
+    "train_inputs",
+    "training_copies",
+    "training_objects",
+    "training_rows",
+    "usable_objects",
+]
 
 
-@dataclass(frozen=True, slots=True)
-class Copies:
-    """Preprocessed copies of some objects, the whole curves first.
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingObjects:
+    """Raw objects to learn from, with the redshift that is shown and the held-out part.
 
     Attributes
     ----------
     curves : LightCurves
-        The copies; names repeat.
-    labels : str array, shape (n_copies,)
-    weight : float64 array, shape (n_copies,)
-        Copies of one object share its weight.
+    labels : str array, shape (n_objects,)
+    held_out : bool array, shape (n_objects,)
+        Objects kept for early stopping and calibration.
+    redshift : {"photo", "spec", "none"}
+    left_out : dict of str to int
+        Objects left out, by class: unknown or too rare.
     """
 
     curves: LightCurves
-    labels: NDArray[np.str_]
-    weight: NDArray[np.float64]
+    labels: StrArray
+    held_out: BoolArray
+    redshift: RedshiftMode
+    left_out: dict[str, int]
+
+    def part(self, held_out: bool) -> tuple[LightCurves, StrArray]:
+        """Objects to train on, or those held out, with their labels."""
+        chosen = self.held_out == held_out
+        return self.curves.take(chosen), self.labels[chosen]
+
+    def info(self, preset: str, seed: int) -> dict[str, Any]:
+        """Description of the training, for the manifest of a bundle."""
+        names, counts = np.unique(self.labels, return_counts=True)
+        return {
+            "preset": preset,
+            "firstlight": __version__,
+            "redshift": self.redshift,
+            "seed": seed,
+            "n_objects": len(self.curves),
+            "n_validation": int(self.held_out.sum()),
+            "n_observations": int(self.curves.offsets[-1]),
+            "objects_per_class": {str(n): int(c) for n, c in zip(names, counts, strict=True)},
+            "left_out": self.left_out,
+        }
 
 
-def make_copies(
-    curves: LightCurves, labels: NDArray[np.str_], config: PipelineConfig, rng: np.random.Generator
-) -> Copies:
-    """Copies of every object, as the classifier sees them: cut first, then preprocessed (law 1).
+class TrainingCopies(NamedTuple):
+    """Preprocessed copies of some objects, the whole curves first; names repeat."""
+
+    curves: LightCurves
+    labels: StrArray
+    weight: FloatArray  # copies of one object share its weight
+
+
+class CopyRows(NamedTuple):
+    """Copies as rows of the classifier, with the encoder's latents and days since trigger."""
+
+    rows: TrainingRows
+    latents: Latents
+    phase: FloatArray
+
+
+def training_objects(
+    curves: LightCurves,
+    labels: StrArray,
+    config: PipelineConfig,
+    redshift: RedshiftMode = "photo",
+    held_out: BoolArray | None = None,
+) -> TrainingObjects:
+    """Choose the objects to learn from and those held out; see `Pipeline.fit` for the parameters."""
+    labels = np.asarray(labels, dtype=np.str_)
+    usable, left_out = usable_objects(curves, labels)
+    if held_out is None:
+        held_out = validation_part(curves.object_id, labels, config.copies.validation_fraction)
+    chosen = curves.take(usable).with_redshift(redshift)
+    return TrainingObjects(chosen, labels[usable], held_out[usable], redshift, left_out)
+
+
+def train_inputs(
+    objects: TrainingObjects,
+    config: PipelineConfig,
+    rng: np.random.Generator,
+    *,
+    seed: int = 0,
+    folder: Path | None = None,
+    progress: Progress = no_progress,
+) -> InputBuilder:
+    """Train the encoder and fit the templates.
+
+    Parameters
+    ----------
+    objects : TrainingObjects
+        What to learn from.
+    config : PipelineConfig
+        Settings.
+    rng : numpy.random.Generator
+        Random choices of the template fit.
+    seed : int
+        Seed of the encoder.
+    folder : Path, optional
+        Where checkpoints go; a killed training resumes from them.
+    progress : callable
+        Called with a stage's name and the fraction of it that is done.
+
+    Returns
+    -------
+    InputBuilder
+        Makes the classifier's rows from light curves.
+    """
+    training, labels = objects.part(held_out=False)
+    validation, _ = objects.part(held_out=True)
+    clean = preprocess(training, config.preprocess)
+    encoder = train_encoder(
+        clean, preprocess(validation, config.preprocess), config.encoder, seed, folder, progress
+    )
+    templates = None
+    if config.templates and "features" in config.inputs:
+        progress("templates", 0.0)
+        templates = Templates.fit(clean, labels, config.features, rng)
+        progress("templates", 1.0)
+    return InputBuilder(config, encoder, templates)
+
+
+def training_rows(
+    objects: TrainingObjects,
+    inputs: InputBuilder,
+    rng: np.random.Generator,
+    *,
+    held_out: bool,
+    jobs: int | None = None,
+    progress: Progress = no_progress,
+) -> CopyRows:
+    """Make copies of every object and turn them into rows of the classifier.
+
+    Parameters
+    ----------
+    objects : TrainingObjects
+        Raw objects.
+    inputs : InputBuilder
+        From `train_inputs`.
+    rng : numpy.random.Generator
+        Random choices of the copies.
+    held_out : bool
+        Whether to use the held-out objects or the others.
+    jobs : int, optional
+        Threads; by default one per core.
+    progress : callable
+        Called with a stage's name and the fraction of it that is done.
+    """
+    copies = training_copies(*objects.part(held_out), inputs.config, rng)
+    stage = "validation rows" if held_out else "training rows"
+    made = in_chunks(inputs.rows, copies.curves, jobs, lambda done: progress(stage, done))
+    rows = TrainingRows(made.X, copies.labels, copies.curves.redshift, copies.weight, copies.curves.object_id)
+    return CopyRows(rows, made.latents, copies.curves.last_phase)
+
+
+def training_copies(
+    curves: LightCurves, labels: StrArray, config: PipelineConfig, rng: np.random.Generator
+) -> TrainingCopies:
+    """Copies of every object as the classifier sees them: cut first, then preprocessed (law 1).
 
     Parameters
     ----------
@@ -66,20 +214,23 @@ def make_copies(
     parts = [preprocess(part, config.preprocess) for part in parts]
     joined = LightCurves.concatenate(parts, check=False)
     hidden = rng.random(len(joined)) < copies.hidden_redshift
-    hidden[: len(curves)] = False  # the whole curve is always shown with what is known
+    hidden[: len(curves)] = False  # the whole curve keeps its redshift
     if copies.hidden_redshift > 0.0:
         unseen = parts[0].with_redshift("none")
         joined = LightCurves.concatenate([_hide_redshift(joined, hidden), unseen], check=False)
         weights = np.append(weights, 1.0)
-    return Copies(
+    return TrainingCopies(
         joined,
         np.tile(labels, len(weights)),
         object_weights(joined.object_id, np.repeat(weights, len(curves))),
     )
 
 
-def usable_objects(curves: LightCurves, labels: NDArray[np.str_]) -> tuple[NDArray[np.bool_], dict[str, int]]:
-    """Leave out classes that are unknown or too rare to learn, and say which."""
+def usable_objects(curves: LightCurves, labels: StrArray) -> tuple[BoolArray, dict[str, int]]:
+    """Mask of the objects of known classes with at least `MIN_OBJECTS` objects, and counts of the others.
+
+    Raises DataError if lengths disagree or fewer than two classes remain.
+    """
     if len(curves) != len(labels):
         raise DataError(f"{len(curves)} light curves but {len(labels)} labels")
     names, counts = np.unique(labels, return_counts=True)
@@ -95,45 +246,7 @@ def usable_objects(curves: LightCurves, labels: NDArray[np.str_]) -> tuple[NDArr
     return ~np.isin(labels, list(left_out)), left_out
 
 
-def last_phase(curves: LightCurves) -> NDArray[np.float64]:
-    """Days from trigger to the last observation; NaN without trigger or observations."""
-    last = np.full(len(curves), np.nan)
-    some = curves.n_obs > 0
-    last[some] = curves.mjd[curves.offsets[1:][some] - 1]
-    return last - curves.trigger_mjd
-
-
-def class_frequencies(labels: NDArray[np.str_], classes: tuple[str, ...]) -> NDArray[np.float64]:
-    """Training frequency of every class of the taxonomy."""
-    counts = np.array([np.sum(labels == name) if name in classes else 0 for name in CLASSES], dtype=float)
-    return counts / counts.sum()
-
-
-def training_info(
-    config: PipelineConfig,
-    curves: LightCurves,
-    labels: NDArray[np.str_],
-    held_out: NDArray[np.bool_],
-    dropped: dict[str, int],
-    redshift: RedshiftMode,
-    seed: int,
-) -> dict[str, Any]:
-    """What a bundle says of its training."""
-    names, counts = np.unique(labels, return_counts=True)
-    return {
-        "preset": config.name,
-        "firstlight": __version__,
-        "redshift": redshift,
-        "seed": seed,
-        "n_objects": len(curves),
-        "n_validation": int(held_out.sum()),
-        "n_observations": int(curves.offsets[-1]),
-        "objects_per_class": {str(n): int(c) for n, c in zip(names, counts, strict=True)},
-        "left_out": dropped,
-    }
-
-
-def _hide_redshift(curves: LightCurves, hidden: NDArray[np.bool_]) -> LightCurves:
+def _hide_redshift(curves: LightCurves, hidden: BoolArray) -> LightCurves:
     columns = {
         name: np.where(hidden, np.float32(np.nan), getattr(curves, name))
         for name in ("redshift", "redshift_err", "redshift_spec")

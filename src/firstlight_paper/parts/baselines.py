@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from firstlight.classify import SeedBoosterConfig, to_all_classes
+from firstlight.classify import SklearnBoosterConfig, to_all_classes
 from firstlight.encoder.steps import Steps, make_steps
 from firstlight.preprocess import preprocess
 from firstlight_paper.booster import PLAIN, fit_fold, fit_leaky
@@ -62,7 +62,7 @@ class Amounts:
         C of the support vector machine; its kernel width is scikit-learn's ``scale``.
     convnet : ConvnetConfig
         The network.
-    boosting : SeedBoosterConfig
+    boosting : SklearnBoosterConfig
         The paper's classifier on latents.
     wide_share : float
         Share of the columns that a split looks at where hundreds are read.
@@ -74,7 +74,7 @@ class Amounts:
     penalty: float = 1.0
     svm_penalty: float = 10.0
     convnet: ConvnetConfig = field(default_factory=ConvnetConfig)
-    boosting: SeedBoosterConfig = PLAIN
+    boosting: SklearnBoosterConfig = PLAIN
     wide_share: float = 0.03
     leaky_rows: int = 12_000
     leaky_svm_rows: int = 12_000

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstlight.classify import LightGBMBooster, LightGBMConfig, to_all_classes
+from firstlight.classify import LightGBMBooster, LightGBMConfig, TrainingRows, to_all_classes
 from firstlight.classify.forest import Forest, softmax
 from firstlight.classify.lightgbm_text import read_forest
 from firstlight.data import write_curves
@@ -281,7 +281,7 @@ def _make_smaller(bench: Bench, item: Smaller, report: Report) -> dict[str, Any]
     X = inputs_of(bench, item.fold)
     config = replace(_BOOSTER, rounds=item.rounds[-1])
     booster = LightGBMBooster(config).fit(
-        X[learn], objects.labels[learn], groups=names_of[learn], seed=bench.seed, jobs=1
+        TrainingRows(X[learn], objects.labels[learn], object_id=names_of[learn]), seed=bench.seed
     )
     report("", 0.6)
     labels, simulated, test = objects.labels[fold.test], objects.simulated[fold.test], X[fold.test]
@@ -298,7 +298,7 @@ def _make_smaller(bench: Bench, item: Smaller, report: Report) -> dict[str, Any]
     names = pipeline_of(bench, item.fold).input_names
     latent = [k for k, name in enumerate(names) if name.startswith("latent_")]
     alone = LightGBMBooster(config).fit(
-        X[learn][:, latent], objects.labels[learn], groups=names_of[learn], seed=bench.seed, jobs=1
+        TrainingRows(X[learn][:, latent], objects.labels[learn], object_id=names_of[learn]), seed=bench.seed
     )
     latent_forest = read_forest(alone.text)
     coarse = []

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from firstlight.classify import (
     LightGBMBooster,
     LightGBMConfig,
-    SeedBooster,
-    SeedBoosterConfig,
+    SklearnBooster,
+    SklearnBoosterConfig,
+    TrainingRows,
     class_weights,
     oversample,
     to_all_classes,
@@ -47,7 +48,7 @@ class Amounts:
 
     Attributes
     ----------
-    boosting : SeedBoosterConfig
+    boosting : SklearnBoosterConfig
         The paper's classifier on six latents; exponents are replaced.
     lightgbm : LightGBMConfig
         A LightGBM booster on our inputs; its exponent is not used.
@@ -57,7 +58,7 @@ class Amounts:
         Rows of the paper's protocol.
     """
 
-    boosting: SeedBoosterConfig = field(
+    boosting: SklearnBoosterConfig = field(
         default_factory=lambda: replace(PLAIN, n_estimators=100, subsample=0.5)
     )
     lightgbm: LightGBMConfig = field(
@@ -209,21 +210,18 @@ def rates(confusion: NDArray[np.float64], frequencies: NDArray[np.float64] | Non
 
 
 def _boosting(
-    objects: Objects, X: NDArray[np.float32], k: int, config: SeedBoosterConfig, seed: int
+    objects: Objects, X: NDArray[np.float32], k: int, config: SklearnBoosterConfig, seed: int
 ) -> NDArray[np.float64]:
     fold, names = objects.folds[k], objects.curves.object_id
     held = fold.validation
     corrected = config.class_weight_exponent + config.oversample_exponent
-    model = SeedBooster(config).fit(
-        X[fold.train],
-        objects.labels[fold.train],
-        groups=names[fold.train],
-        validation=(
+    model = SklearnBooster(config).fit(
+        TrainingRows(X[fold.train], objects.labels[fold.train], object_id=names[fold.train]),
+        TrainingRows(
             X[held],
             objects.labels[held],
-            None,
-            class_weights(objects.labels[held], corrected),
-            names[held],
+            weight=class_weights(objects.labels[held], corrected),
+            object_id=names[held],
         ),
         seed=seed,
     )
@@ -243,7 +241,7 @@ def _lightgbm(objects: Objects, X: NDArray[np.float32], item: Trial, seed: int) 
         exponent=copies,
     )
     model = LightGBMBooster(replace(item.amounts.lightgbm, class_weight_exponent=0.0)).fit(
-        X[fold.train][rows], labels[rows], sample_weight=class_weights(labels, weight)[rows], seed=seed
+        TrainingRows(X[fold.train][rows], labels[rows], weight=class_weights(labels, weight)[rows]), seed=seed
     )
     return to_all_classes(model.predict_proba(X[fold.test]), model.classes)
 

@@ -14,14 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.bands import BANDS
-from firstlight.classify import LightGBMBooster, LightGBMConfig, to_all_classes
+from firstlight.classify import (
+    LightGBMBooster,
+    LightGBMConfig,
+    TrainingRows,
+    class_frequencies,
+    to_all_classes,
+)
 from firstlight.data import Snpcc
-from firstlight.experiments.crossval import predict_phases
+from firstlight.experiments.fold import predict_phases
 from firstlight.lightcurves import LightCurves
 from firstlight.metrics import PHASES, phase_name, score
 from firstlight.metrics.curves import roc_auc
 from firstlight.pipeline import Pipeline
-from firstlight.pipeline.training import class_frequencies
 from firstlight.taxonomy import CLASSES, class_index
 from firstlight_paper.objects import Objects
 from firstlight_paper.parts.new_survey_data import (
@@ -341,7 +346,7 @@ class _Trainer:
             max_bin=63,
             min_data_in_leaf=3 if len(X) < 300 else 10,
         )
-        model = LightGBMBooster(config).fit(X, labels, sample_weight=weight, seed=self.seed)
+        model = LightGBMBooster(config).fit(TrainingRows(X, labels, weight=weight), seed=self.seed)
         proba = to_three(to_all_classes(model.predict_proba(self.X_test), model.classes))
         return _scores(self.labels, remix(proba, np.full(len(THREE), 1.0 / len(THREE)), self.mix))
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstlight.classify import LightGBMBooster, LightGBMConfig, to_all_classes
+from firstlight.classify import LightGBMBooster, LightGBMConfig, TrainingRows, to_all_classes
 from firstlight.lightcurves import RedshiftMode
 from firstlight.metrics import PHASES, phase_name
 from firstlight.metrics.curves import roc_auc
@@ -229,7 +229,7 @@ def _retrain(bench: Bench, item: Retrained, report: Report) -> dict[str, Any]:
     X = pipeline_of(bench, item.fold).inputs(objects.curves.with_redshift(item.mode))
     report("", 0.3)
     model = LightGBMBooster(item.config).fit(
-        X[learn], objects.labels[learn], groups=names[learn], seed=bench.seed, jobs=1
+        TrainingRows(X[learn], objects.labels[learn], object_id=names[learn]), seed=bench.seed, jobs=1
     )
     proba = to_all_classes(model.predict_proba(X[fold.test]), model.classes)
     n = len(fold.test)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstlight.classify import SeedBooster, SeedBoosterConfig, oversample, to_all_classes
+from firstlight.classify import SklearnBooster, SklearnBoosterConfig, TrainingRows, oversample, to_all_classes
 from firstlight.metrics.curves import roc_auc, roc_curve
 from firstlight.metrics.scores import present_classes, truth_index
 from firstlight.taxonomy import CLASSES
@@ -271,18 +271,17 @@ def _tried(bench: Bench, trial: Trial, report: Report) -> dict[str, Any]:
     """Train and test once: scores and ROC curves by test, and those of the nearest neighbour."""
     objects, X = bench.objects, latents_of(bench, trial.fold)
     if trial.arm == "design":
-        config = replace(SeedBoosterConfig(), n_estimators=trial.stages)
+        config = replace(SklearnBoosterConfig(), n_estimators=trial.stages)
         proba = fold_proba(objects, X, trial.fold, config, trial.seed)
         return {"tests": {"design": _tested(objects, objects.folds[trial.fold].test, proba)}}
     rng = bench.rng(STAGE, trial.arm, trial.seed)
     rows = make_rows(objects, trial, rng)
     stop = stopping_rows(objects, trial, rows, rng)
     train, held = rows.train[~stop], rows.train[stop]
-    booster = SeedBooster(replace(PLAIN, n_estimators=trial.stages))
+    booster = SklearnBooster(replace(PLAIN, n_estimators=trial.stages))
     booster.fit(
-        X[train],
-        objects.labels[train],
-        validation=(X[held], objects.labels[held], None, None, None),
+        TrainingRows(X[train], objects.labels[train]),
+        TrainingRows(X[held], objects.labels[held]),
         seed=trial.seed,
         progress=report,
     )

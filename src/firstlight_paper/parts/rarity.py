@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from firstlight.classify import LightGBMBooster, LightGBMConfig, to_all_classes
+from firstlight.classify import LightGBMBooster, LightGBMConfig, TrainingRows, to_all_classes
 from firstlight.report.style import ACCENT, INK, MAIN, THIRD, new_figure, styled
 from firstlight.splits import check_disjoint
 from firstlight.taxonomy import CLASSES
@@ -200,7 +200,7 @@ def _scores(
     seed: int,
 ) -> dict[str, Any]:
     config = replace(item.config, class_weight_exponent=1.0 if item.weights else 0.0)
-    model = LightGBMBooster(config).fit(X[train], objects.labels[train], seed=seed, jobs=1)
+    model = LightGBMBooster(config).fit(TrainingRows(X[train], objects.labels[train]), seed=seed)
     proba = to_all_classes(model.predict_proba(X[test]), model.classes)
     full = scored(objects.labels[test], proba, objects.simulated[test])
     learnt = {name: len(np.unique(train[objects.labels[train] == name])) for name in THINNED}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstlight.classify import SeedBoosterConfig
+from firstlight.classify import SklearnBoosterConfig
 from firstlight.encoder import active_latents
 from firstlight_paper.booster import PLAIN, fold_proba, leaky_proba
 from firstlight_paper.leak import leaky_rows
@@ -40,7 +40,7 @@ class _Amount:
     folds: int
     epochs: int
     leaky_rows: int
-    booster: SeedBoosterConfig = PLAIN
+    booster: SklearnBoosterConfig = PLAIN
 
 
 _FULL = _Amount(latents=(*range(1, 11), 12, 15, 20, 25), folds=2, epochs=12, leaky_rows=12_000)
@@ -63,7 +63,7 @@ class LatentCount:
         Number of latent features.
     autoencoder : Autoencoder
         What is trained on which fold, with a seed of its own for each fold.
-    booster : SeedBoosterConfig
+    booster : SklearnBoosterConfig
         The classifier of both columns.
     leaky_rows : int
         Rows of the paper's protocol; 0 leaves that column out.
@@ -71,7 +71,7 @@ class LatentCount:
 
     latents: int
     autoencoder: Autoencoder
-    booster: SeedBoosterConfig
+    booster: SklearnBoosterConfig
     leaky_rows: int
 
 
@@ -132,7 +132,7 @@ def _trained(bench: Bench, item: LatentCount, report: Report) -> dict[str, Any]:
 
 
 def _honest(
-    bench: Bench, latent: NDArray[np.float32], fold: int, booster: SeedBoosterConfig, seed: int
+    bench: Bench, latent: NDArray[np.float32], fold: int, booster: SklearnBoosterConfig, seed: int
 ) -> dict[str, Any]:
     objects = bench.objects
     test = objects.folds[fold].test
@@ -170,7 +170,7 @@ def _reference(workshop: Workshop, amount: _Amount) -> dict[str, Any]:
     }
 
 
-def _referred(bench: Bench, item: tuple[int, SeedBoosterConfig], report: Report) -> dict[str, Any]:
+def _referred(bench: Bench, item: tuple[int, SklearnBoosterConfig], report: Report) -> dict[str, Any]:
     fold, booster = item
     return _honest(bench, latents_of(bench, fold), fold, booster, bench.seed)
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstlight.classify import SeedBoosterConfig
+from firstlight.classify import SklearnBoosterConfig, TrainingRows
 from firstlight.experiments.plots import parallel_coordinates, parameter_importance, tuning_history
-from firstlight.experiments.study import LOGARITHMIC, PARAMETERS, TuneConfig, TuneRows, Tuning, tune
+from firstlight.experiments.study import LOGARITHMIC, PARAMETERS, TuneConfig, Tuning, tune
 from firstlight.metrics.compare import N_RESAMPLES, compare
 from firstlight_paper.booster import PLAIN, fold_proba, leaky_proba
 from firstlight_paper.leak import leaky_rows
@@ -55,7 +55,7 @@ class Trained:
         ``"fold"``: the untuned settings on another outer fold, for the spread between folds.
     fold : int
         Outer fold.
-    settings : tuple of SeedBoosterConfig
+    settings : tuple of SklearnBoosterConfig
         To be fitted.
     most : int
         Rows of the paper's protocol at most.
@@ -65,7 +65,7 @@ class Trained:
 
     kind: str
     fold: int
-    settings: tuple[SeedBoosterConfig, ...]
+    settings: tuple[SklearnBoosterConfig, ...]
     most: int = 0
     study: str = ""
 
@@ -104,16 +104,12 @@ def measure(workshop: Workshop) -> dict[str, Any]:
     return _result(bench, config, found, workshop.map(f"{STAGE}-scores", _fit, items))
 
 
-def learning_rows(bench: Bench) -> TuneRows:
+def learning_rows(bench: Bench) -> TrainingRows:
     """What the study sees: latents of the objects that outer fold 1 may learn from, no others."""
     objects = bench.objects
     learn = objects.learn(0)
-    return TuneRows(
-        latents_of(bench, 0)[learn],
-        objects.labels[learn],
-        objects.curves.object_id[learn],
-        np.ones(len(learn)),
-    )
+    X = latents_of(bench, 0)[learn]
+    return TrainingRows(X, objects.labels[learn], object_id=objects.curves.object_id[learn])
 
 
 def show(result: Mapping[str, Any]) -> Section:

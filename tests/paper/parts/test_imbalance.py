@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from firstlight.classify import LightGBMConfig, SeedBooster
+from firstlight.classify import LightGBMConfig, SklearnBooster
 from firstlight_paper.parts import imbalance
 from firstlight_paper.parts.imbalance import HELPS, PART, Amounts, Trial, rates
 from firstlight_paper.section import Picture, Table
@@ -90,13 +90,13 @@ def test_labels_of_test_objects_do_not_reach_a_learner(
 
 def test_copies_and_weights_reach_the_booster_as_asked(bench, result, monkeypatch):
     seen = []
-    fit = SeedBooster.fit
+    fit = SklearnBooster.fit
 
     def watched(self, X, labels, **options):
         seen.append((self.config.class_weight_exponent, self.config.oversample_exponent, options["groups"]))
         return fit(self, X, labels, **options)
 
-    monkeypatch.setattr(SeedBooster, "fit", watched)
+    monkeypatch.setattr(SklearnBooster, "fit", watched)
     for name in HELPS:
         imbalance.trial(bench, Trial("boosting", name, 0, TINY), lambda stage, fraction: None)
     assert [one[:2] for one in seen] == list(HELPS.values())

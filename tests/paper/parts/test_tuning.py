@@ -26,7 +26,7 @@ def bench(own_bench):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tuning, "QUICK", CONFIG)
         patch.setattr(tuning, "MOST_LEAKY_ROWS_QUICK", 300)
-        patch.setattr(tuning, "PLAIN", tuning.SeedBoosterConfig(class_weight_exponent=0.0, n_estimators=4))
+        patch.setattr(tuning, "PLAIN", tuning.SklearnBoosterConfig(class_weight_exponent=0.0, n_estimators=4))
         patch.setattr(study, "_fold_loss", fold_loss)
         yield own_bench
 

@@ -1,0 +1,110 @@
+"""From light curves to the rows that the classifier reads."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from os import cpu_count
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from firstlight._types import Float32Array
+from firstlight.encoder import Encoder, Latents
+from firstlight.encoder.contrast import CONTRAST_NAMES, contrasts
+from firstlight.encoder.steps import CONTEXT_NAMES, make_steps
+from firstlight.features import Templates, extract
+from firstlight.lightcurves import LightCurves
+from firstlight.pipeline.config import PipelineConfig
+
+__all__ = ["InputBuilder", "InputRows", "in_chunks", "input_names", "n_threads"]
+
+CHUNK = 512  # objects per task of a thread: enough to amortise calls, few enough to balance
+
+Columns = TypeVar("Columns", bound=tuple[Any, ...])
+
+
+class InputRows(NamedTuple):
+    """Rows of the classifier, shape (n_objects, n_inputs), and the encoder's `Latents` of the objects."""
+
+    X: Float32Array
+    mean: Float32Array
+    log_var: Float32Array
+    recon_error: Float32Array
+
+    @property
+    def latents(self) -> Latents:
+        """What the encoder gives."""
+        return Latents(self.mean, self.log_var, self.recon_error)
+
+
+@dataclass(frozen=True, slots=True)
+class InputBuilder:
+    """Trained encoder and templates, and the choice of columns."""
+
+    config: PipelineConfig
+    encoder: Encoder
+    templates: Templates | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each column."""
+        return input_names(self.config, self.templates)
+
+    def rows(self, curves: LightCurves) -> InputRows:
+        """Rows of preprocessed light curves."""
+        steps = make_steps(curves, self.config.encoder.steps)
+        latents = self.encoder.encode_steps(steps)
+        return InputRows(self.columns(latents, steps.context(), curves), *latents)
+
+    def columns(self, latents: Latents, context: Float32Array, curves: LightCurves) -> Float32Array:
+        """The classifier's columns, shape (n_objects, n_inputs); unused ones are not computed."""
+        inputs = self.config.inputs
+        parts = []
+        if "latent" in inputs:
+            parts.append(latents.mean)
+        if "latent_scatter" in inputs:
+            parts.append(latents.log_var)
+        if "summary" in inputs:
+            parts += [context, contrasts(context)]
+        if "features" in inputs:
+            parts.append(extract(curves, self.config.features, self.templates).values)
+        return np.hstack(parts).astype(np.float32, copy=False)
+
+
+def input_names(config: PipelineConfig, templates: Templates | None) -> tuple[str, ...]:
+    """Name of each column that the classifier reads, in order."""
+    n_latents = config.encoder.vae.latent
+    names: list[str] = []
+    if "latent" in config.inputs:
+        names += [f"latent_{k + 1}" for k in range(n_latents)]
+    if "latent_scatter" in config.inputs:
+        names += [f"latent_log_var_{k + 1}" for k in range(n_latents)]
+    if "summary" in config.inputs:
+        names += CONTEXT_NAMES + CONTRAST_NAMES
+    if "features" in config.inputs:
+        names += extract(LightCurves.empty(), config.features, templates).names
+    return tuple(names)
+
+
+def n_threads(jobs: int | None) -> int:
+    """Number of threads; by default one per core."""
+    return jobs or cpu_count() or 1
+
+
+def in_chunks(
+    function: Callable[[LightCurves], Columns],
+    curves: LightCurves,
+    jobs: int | None,
+    progress: Callable[[float], None],
+) -> Columns:
+    """Apply a function to chunks of objects in threads and join its named tuples field by field."""
+    starts = range(0, max(len(curves), 1), CHUNK)
+    parts = [curves.take(np.arange(s, min(s + CHUNK, len(curves)))) for s in starts]
+    results = []
+    with ThreadPoolExecutor(n_threads(jobs)) as pool:  # compiled code releases the GIL
+        for result in pool.map(function, parts):
+            results.append(result)
+            progress(len(results) / len(parts))
+    if len(results) == 1:
+        return results[0]
+    return type(results[0])(*(np.concatenate(column) for column in zip(*results, strict=True)))
