@@ -44,3 +44,11 @@ def test_the_links_of_a_page_lead_somewhere(page):
     links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
     files = [link for link in links if not link.startswith(("http", "data:"))]
     assert [link for link in files if not (page.parent / link).exists()] == []
+
+
+def test_the_index_of_decisions_lists_every_page_with_its_title():
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    for page in folder.glob("0*.md"):
+        number, _, title = page.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ").partition(": ")
+        assert f"| [{number}]({page.name}) | {title} |" in index
