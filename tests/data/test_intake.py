@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from firstlight.data import RejectLog
-from firstlight.data.intake import Objects, assemble, join_rows, refuse
+from firstlight.data.intake import Intake, MetadataTable, join_rows
 from firstlight.errors import DataError
 from firstlight.lightcurves.rows import ObservationRows
 
@@ -24,13 +24,14 @@ def make(owner, names="abc", **columns):
     return ObservationRows(**(values | columns))
 
 
-def objects(names="abc", **columns):
+def objects(names="abc", rejects=None, **columns):
     n = len(names)
-    return Objects(np.array(list(names)), columns or {"ra": np.arange(n) * 1.0}, np.arange(n) + 2, "meta.csv")
+    columns = columns or {"ra": np.arange(n) * 1.0}
+    return MetadataTable(np.array(list(names)), columns, np.arange(n) + 2, Intake("meta.csv", rejects))
 
 
 def clean(rows, known=None, rejects=None):
-    return assemble(rows, known, file="x.csv", rejects=rejects, dereddened=False)
+    return Intake("x.csv", rejects).light_curves(rows, known, dereddened=False)
 
 
 def test_a_row_has_one_reason_the_first():
@@ -71,18 +72,18 @@ def test_metadata_follow_their_objects():
 
 
 def test_met_objects_are_remembered_even_if_their_rows_are_bad():
-    known = objects("abcd")
     log = RejectLog()
+    known = objects("abcd", log)
     clean(make([0, 1, 2], flux=np.array([1.0, np.nan, 1.0])), known, log)
     assert known.met.tolist() == [True, True, True, False]
-    known.report_unmet(log)
+    known.refuse_unmet()
     assert [r.object_id for r in log] == ["b", "b", "d"]
 
 
 def test_objects_are_found_by_binary_search():
     known = objects("bdf")
     assert known.find(np.array(list("abcdefg"))).tolist() == [-1, 0, -1, 1, -1, 2, -1]
-    empty = Objects(np.empty(0, "U1"), {}, np.empty(0, np.int64), "x")
+    empty = MetadataTable(np.empty(0, "U1"), {}, np.empty(0, np.int64), Intake("x"))
     assert empty.find(np.array(["a"])).tolist() == [-1]
 
 
@@ -114,5 +115,5 @@ def test_the_error_names_the_first_and_counts_the_rest():
     with pytest.raises(
         DataError, match=r"x.csv, row 7, object 'a': is bad \(2 such in all\); mend it, or set"
     ):
-        refuse("is bad", names, rows, "x.csv", None, hint="mend it")
-    refuse("is bad", names[:0], rows[:0], "x.csv", None)
+        Intake("x.csv").refuse("is bad", names, rows, hint="mend it")
+    Intake("x.csv").refuse("is bad", names[:0], rows[:0])

@@ -420,7 +420,7 @@ def test_metadata_that_were_read_once_serve_many_files(csv, metadata):
     second = read_plasticc(csv("713,59750.4,2,-544.8,3.6,1", name="2.csv"), objects, partial=True)
     assert first.redshift[0] == 0.0
     assert second.redshift[0] == pytest.approx(1.627)
-    objects.report_unmet(None)
+    objects.refuse_unmet()
 
 
 def test_a_light_curve_header_is_known_from_a_metadata_header():

@@ -1,15 +1,16 @@
-"""CSV files as a stream of Arrow batches, whatever state they are in.
+"""CSV files as a stream of Arrow batches, tolerant of damage.
 
-Gzip is told by content. Lines with the wrong number of fields, values that are no
-numbers and a file that ends early do not stop the stream: they come back as `Damage` or
-as missing values, each with its line, and the reader decides what becomes of them.
+Gzip is recognised by content. Lines with the wrong number of fields, values that are no
+numbers and a file that ends early do not stop the stream: they become `Damage` or missing
+values, each with its line, and the reader decides what to do with them.
 """
 
+import io
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ from firstlight.errors import DataError, MissingColumnError
 __all__ = ["GZIP_MAGIC", "Damage", "Delimited", "Kind", "choose", "read_header", "require", "texts"]
 
 GZIP_MAGIC = b"\x1f\x8b"
-_BLOCK = 1 << 21  # bytes of text to a batch; Arrow reads some 30 of them ahead
+_BLOCK = 1 << 21  # bytes of text per batch; Arrow reads some 30 of them ahead
 _PIECE = 1 << 16  # bytes of gzip at a time; a piece with an error in it is lost whole
 _GZIP = 31  # zlib's window bits for a gzip wrapper
 
@@ -31,17 +32,7 @@ Kind = Literal["number", "text"]
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A part of a file that holds no row.
-
-    Attributes
-    ----------
-    reason : str
-        What is wrong with it.
-    line : int or None
-        Its line (the header is line 1); None if the file itself ends early.
-    text : str
-        The beginning of the line.
-    """
+    """A part of a file that holds no row; `line` is None if the file itself ends early."""
 
     reason: str
     line: int | None
@@ -49,77 +40,69 @@ class Damage:
 
 
 class _Text:
-    """The bytes of a plain or gzipped file, for Arrow to read; a damaged end is an end, and noted."""
+    """The bytes of a plain or gzipped file, for Arrow to read; damage ends the file and is noted."""
 
-    def __init__(self, raw: BinaryIO) -> None:
+    def __init__(self, path: Path) -> None:
         self.damage = ""
-        self._raw = raw
-        self._pending = raw.read(_PIECE)
-        self._inflate = zlib.decompressobj(_GZIP) if self._pending.startswith(GZIP_MAGIC) else None
+        self._raw = _open(path)
+        self._pieces = _unpacked(self._raw) if self._raw.peek(2).startswith(GZIP_MAGIC) else None
+        self._rest = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._raw.close()
 
     @property
     def closed(self) -> bool:
         return self._raw.closed
 
-    def close(self) -> None:
-        self._raw.close()
-
     def readable(self) -> bool:
         return True
 
-    def read(self, n: int = -1) -> bytes:
+    def read(self, n: int) -> bytes:
         """Up to `n` bytes; fewer only at the end."""
-        parts: list[bytes] = []
-        wanted = n
-        while wanted and (part := self._more(wanted)):
-            parts.append(part)
-            wanted -= len(part) if n >= 0 else 0
-        return b"".join(parts)
+        if self._pieces is None:
+            return self._raw.read(n)
+        parts, size = [self._rest], len(self._rest)
+        try:
+            while size < n and (part := next(self._pieces, None)) is not None:
+                parts.append(part)
+                size += len(part)
+        except EOFError:
+            self.damage = "the gzip data end early"
+        except zlib.error as error:
+            self.damage = f"the gzip data are damaged ({error})"
+        data = b"".join(parts)
+        self._rest = data[n:]
+        return data[:n]
 
-    def _more(self, limit: int) -> bytes:
-        limit = limit if limit > 0 else _BLOCK
-        if self._inflate is None:
-            head, self._pending = self._pending[:limit], self._pending[limit:]
-            return head or self._raw.read(limit)
-        while not self.damage:
-            if self._inflate.eof and not self._next_member():
-                return b""
-            self._pending = self._pending or self._raw.read(_PIECE)
-            at_end = not self._pending
-            try:
-                out = self._inflate.decompress(self._pending, limit)
-            except zlib.error as error:
-                self.damage = f"the gzip data are damaged ({error})"
-                return b""
-            self._pending = self._inflate.unconsumed_tail
-            if out:
-                return out
-            if at_end and not self._inflate.eof:
-                self.damage = "the gzip data end early"
-        return b""
 
-    def _next_member(self) -> bool:
-        """Go on to the next of several concatenated gzip members, if there is one."""
-        rest = self._inflate.unused_data if self._inflate is not None else b""
-        rest = rest or self._raw.read(_PIECE)
-        if not rest.startswith(GZIP_MAGIC):
-            return False  # padding after the data is allowed
-        self._pending, self._inflate = rest, zlib.decompressobj(_GZIP)
-        return True
+def _unpacked(raw: io.BufferedReader) -> Iterator[bytes]:
+    """Contents of all gzip members, piece by piece; what follows the last member is padding.
+
+    Before Python 3.12 ``gzip`` reads 8 kB at a time and makes the whole reader 6 % slower.
+    """
+    data = raw.read(_PIECE)
+    while data.startswith(GZIP_MAGIC):
+        member = zlib.decompressobj(_GZIP)
+        while not member.eof:
+            yield member.decompress(data)
+            if not member.eof and not (data := raw.read(_PIECE)):
+                raise EOFError
+        data = member.unused_data
+        data += raw.read(_PIECE) if len(data) < len(GZIP_MAGIC) else b""
 
 
 @dataclass(slots=True)
 class Delimited:
-    """A CSV file to be read batch by batch.
+    """A plain or gzipped CSV file to be read batch by batch.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        Plain or gzipped.
-    columns : mapping of str to Kind
-        What to read of the header's names, as number or text; nothing else is parsed.
-    damage : list of Damage
-        What held no row, filled while `batches` runs.
+    Only the named `columns` are parsed, as numbers or text. `damage` fills while `batches` runs.
     """
 
     path: Path
@@ -127,19 +110,10 @@ class Delimited:
     damage: list[Damage] = field(default_factory=list)
 
     def batches(self) -> Iterator[tuple[dict[str, Any], NDArray[np.int64]]]:
-        """Read the file in order.
+        """Columns by name (float64 arrays, texts as Arrow dictionaries) and the line of each row.
 
-        Yields
-        ------
-        dict of str to float64 array or pyarrow.DictionaryArray
-            Columns by name: numbers with NaN where there is none, texts as dictionaries.
-        int64 array, shape (n_rows,)
-            Line of each row in the file; the header is line 1. Blank lines are not counted.
-
-        Raises
-        ------
-        DataError
-            If the file cannot be opened or is not delimited text.
+        The header is line 1; blank lines are not counted. Raises DataError if the file cannot be
+        opened or is not delimited text.
         """
         try:
             yield from self._tolerant(read_header(self.path))
@@ -148,7 +122,7 @@ class Delimited:
                 raise DataError(f"{self.path}: not a readable CSV file ({error})") from error
 
     def _tolerant(self, header: Sequence[str]) -> Iterator[tuple[dict[str, Any], NDArray[np.int64]]]:
-        """Read on, from the first value that is no number, with text that is cast leniently."""
+        """Read numbers strictly, and from the first value that is none as text, cast leniently."""
         skip = 0
         try:
             for batch, lines in self._stream(header, "number"):
@@ -181,8 +155,7 @@ class Delimited:
             name: pa.float64() if kind == numbers_as == "number" else text_type
             for name, kind in self.columns.items()
         }
-        with _open(self.path) as raw:
-            text = _Text(raw)
+        with _Text(self.path) as text:
             seen = 0
             try:
                 reader = pcsv.open_csv(
@@ -214,13 +187,9 @@ class Delimited:
 def read_header(path: Path) -> list[str]:
     """Column names of a plain or gzipped CSV file.
 
-    Raises
-    ------
-    DataError
-        If the file cannot be read, is empty, is not text or names a column twice.
+    Raises DataError if the file cannot be read, is empty, is not text or names a column twice.
     """
-    with _open(path) as raw:
-        text = _Text(raw)
+    with _Text(path) as text:
         head = text.read(1 << 16)
     if not head:
         raise DataError(f"{path}: {text.damage or 'the file is empty'}; fetch it again")
@@ -259,7 +228,7 @@ def texts(column: Any) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
     return np.array(values, dtype=np.str_), column.indices.to_numpy().astype(np.int64)
 
 
-def _open(path: Path) -> BinaryIO:
+def _open(path: Path) -> io.BufferedReader:
     try:
         return open(path, "rb")
     except OSError as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from firstlight.data.download import Advance, Retry, digest_of
-from firstlight.data.intake import Objects
+from firstlight.data.intake import MetadataTable
 from firstlight.data.plasticc import iter_plasticc, read_metadata, read_plasticc
 from firstlight.data.reject import RejectLog
 from firstlight.data.sources import WHEEL, ZENODO, from_folder, from_wheel, from_zenodo
@@ -255,7 +255,7 @@ class _TestSet:
         _attribute(self.folder)
         self.console.say(ATTRIBUTION)
 
-    def _convert(self, number: int, objects: Objects) -> None:
+    def _convert(self, number: int, objects: MetadataTable) -> None:
         light_curves = self._bring(f"plasticc_test_lightcurves_{number:02d}.csv")
         with self.console.meter(f"{_part(number)}: converting (objects)") as advance:
             chunks = iter_plasticc(
@@ -265,7 +265,7 @@ class _TestSet:
         self._record(_part(number))
         self._discard(light_curves)
 
-    def _report_unmet(self, objects: Objects, converted: Sequence[int]) -> None:
+    def _report_unmet(self, objects: MetadataTable, converted: Sequence[int]) -> None:
         """Once all parts are there, set aside the objects that none of them holds."""
         every = range(1, N_TEST_PARTS + 1)
         if not all(self._has(_part(number)) for number in every):
@@ -273,7 +273,7 @@ class _TestSet:
         for number in sorted(set(every) - set(converted)):
             for chunk in iter_curves(self.folder / _part(number)):
                 objects.met[objects.find(chunk.object_id)] = True
-        objects.report_unmet(self.rejects)
+        objects.refuse_unmet()
 
     def _bring(self, name: str) -> Path:
         work = self.folder / "downloads"

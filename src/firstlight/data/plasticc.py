@@ -11,12 +11,12 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from firstlight._types import FloatArray, IntArray, StrArray
 from firstlight.bands import AB_ZERO_POINT_NJY, SNANA_ZERO_POINT, flux_to_njy, magnitude
 from firstlight.data.delimited import Delimited, choose, read_header, require, texts
-from firstlight.data.intake import Objects, assemble, join_rows, refuse
-from firstlight.data.reject import RejectLog
+from firstlight.data.intake import Intake, MetadataTable, join_rows
+from firstlight.data.reject import NO_ROW, RejectLog
 from firstlight.errors import DataError
 from firstlight.lightcurves import LightCurves
 from firstlight.lightcurves.rows import ObservationRows, bands_from_arrow
@@ -59,7 +59,7 @@ _ENOUGH_OBJECTS = 50
 
 def read_plasticc(
     light_curves: str | Path,
-    metadata: str | Path | Objects | None = None,
+    metadata: str | Path | MetadataTable | None = None,
     *,
     zero_point: float = SNANA_ZERO_POINT,
     rejects: RejectLog | None = None,
@@ -73,7 +73,7 @@ def read_plasticc(
         CSV, gzipped or not, with ``object_id``, ``mjd``, ``passband`` (0 to 5 or letters),
         ``flux``, ``flux_err`` and ``detected`` or ``detected_bool``; in any order of rows.
         Without a detection column, flux > 5 flux_err is a detection.
-    metadata : path or Objects, optional
+    metadata : path or MetadataTable, optional
         CSV with ``object_id``, ``ra``, ``decl``, ``mwebv``, ``hostgal_photoz``,
         ``hostgal_photoz_err`` and, optionally, ``hostgal_specz``. Nothing else of it is
         read. Negative redshifts (-9) mean unknown.
@@ -97,20 +97,19 @@ def read_plasticc(
         If a file cannot be read or the zero point cannot be right; and, without `rejects`,
         for the first bad row or object.
     """
-    path = Path(light_curves)
-    scale = float(flux_to_njy(1.0, zero_point))
-    objects = _objects(metadata, rejects)
-    rows = join_rows(list(_read_rows(path, scale, rejects)))
-    _check_depth(rows, path, zero_point)
-    curves = assemble(rows, objects, file=str(path), rejects=rejects, dereddened=True)
-    if objects is not None and not partial:
-        objects.report_unmet(rejects)
+    intake = Intake(str(light_curves), rejects)
+    table = _metadata_table(metadata, rejects)
+    rows = join_rows(list(_read_rows(intake, zero_point)))
+    _check_depth(rows, intake, zero_point)
+    curves = intake.light_curves(rows, table, dereddened=True)
+    if table is not None and not partial:
+        table.refuse_unmet()
     return curves
 
 
 def iter_plasticc(
     light_curves: str | Path,
-    metadata: str | Path | Objects | None = None,
+    metadata: str | Path | MetadataTable | None = None,
     *,
     chunk_objects: int = 20_000,
     zero_point: float = SNANA_ZERO_POINT,
@@ -127,7 +126,7 @@ def iter_plasticc(
     light_curves, metadata, zero_point, rejects, partial
         As for `read_plasticc`.
     chunk_objects : int
-        Objects to a chunk; the last one may be smaller.
+        Objects per chunk; the last chunk may be smaller.
 
     Yields
     ------
@@ -141,60 +140,43 @@ def iter_plasticc(
     """
     if chunk_objects < 1:
         raise DataError(f"chunk_objects = {chunk_objects}: a chunk holds at least one object")
-    path = Path(light_curves)
-    scale = float(flux_to_njy(1.0, zero_point))
-    objects = _objects(metadata, rejects)
+    intake = Intake(str(light_curves), rejects)
+    table = _metadata_table(metadata, rejects)
     met: set[str] = set()
-    for number, rows in enumerate(_chunks(_read_rows(path, scale, rejects), chunk_objects)):
+    for number, rows in enumerate(_chunks(_read_rows(intake, zero_point), chunk_objects)):
         if number == 0:
-            _check_depth(rows, path, zero_point)
-        new = _refuse_met_again(rows, met, path, rejects)
-        curves = assemble(new, objects, file=str(path), rejects=rejects, dereddened=True)
+            _check_depth(rows, intake, zero_point)
+        curves = intake.light_curves(_refuse_scattered(rows, met, intake), table, dereddened=True)
         if len(curves):
             yield curves
-    if objects is not None and not partial:
-        objects.report_unmet(rejects)
+    if table is not None and not partial:
+        table.refuse_unmet()
 
 
-def read_metadata(path: str | Path, rejects: RejectLog | None = None) -> Objects:
-    """Read what a PLAsTiCC metadata file may tell a classifier.
+def read_metadata(path: str | Path, rejects: RejectLog | None = None) -> MetadataTable:
+    """Position, E(B-V) and host redshifts by name from a PLAsTiCC metadata CSV; see `read_plasticc`.
 
-    Parameters
-    ----------
-    path : path
-        CSV, gzipped or not; see `read_plasticc`.
-    rejects : RejectLog, optional
-        Takes repeated objects and damaged lines.
-
-    Returns
-    -------
-    Objects
-        Position, E(B-V) and host redshifts by name.
-
-    Raises
-    ------
-    MissingColumnError, DataError
-        If the file cannot be read; without `rejects`, for the first bad line.
+    Raises MissingColumnError or DataError if the file cannot be read; without `rejects`, also for
+    the first repeated object or damaged line.
     """
     path = Path(path)
+    intake = Intake(str(path), rejects)
     found = choose(read_header(path), _METADATA)
     require(found, {name: _METADATA[name] for name in _METADATA if name != "redshift_spec"}, path)
     kinds: dict[str, Any] = {file_name: "number" for file_name in found.values()}
     source = Delimited(path, kinds | {found["object_id"]: "text"})
-    names: list[NDArray[np.str_]] = [np.empty(0, np.str_)]
-    lines: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
-    parts: dict[str, list[NDArray[np.float64]]] = {
-        name: [np.empty(0)] for name in found if name != "object_id"
-    }
+    names: list[StrArray] = [np.empty(0, np.str_)]
+    lines: list[IntArray] = [np.empty(0, np.int64)]
+    parts: dict[str, list[FloatArray]] = {name: [np.empty(0)] for name in found if name != "object_id"}
     for batch, batch_lines in source.batches():
         distinct, index = texts(batch[found["object_id"]])
         names.append(distinct[index])
         lines.append(batch_lines)
         for name, part in parts.items():
             part.append(batch[found[name]])
-    _refuse_damage(source, rejects, "")
+    _refuse_damage(source, intake, "")
     columns = {name: np.concatenate(part) for name, part in parts.items()}
-    return _unique(np.concatenate(names), _as_known(columns), np.concatenate(lines), str(path), rejects)
+    return _unique(np.concatenate(names), _as_known(columns), np.concatenate(lines), intake)
 
 
 def is_plasticc(header: Iterable[str]) -> bool:
@@ -202,12 +184,14 @@ def is_plasticc(header: Iterable[str]) -> bool:
     return len(choose(list(header), _LIGHT_CURVES)) >= 4
 
 
-def _objects(metadata: str | Path | Objects | None, rejects: RejectLog | None) -> Objects | None:
-    return metadata if isinstance(metadata, Objects | None) else read_metadata(metadata, rejects)
+def _metadata_table(
+    metadata: str | Path | MetadataTable | None, rejects: RejectLog | None
+) -> MetadataTable | None:
+    return metadata if isinstance(metadata, MetadataTable | None) else read_metadata(metadata, rejects)
 
 
-def _as_known(columns: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """Values that stand for "unknown" (-9), and those that nothing has (infinity), as NaN."""
+def _as_known(columns: dict[str, FloatArray]) -> dict[str, FloatArray]:
+    """Replace values that stand for "unknown" (-9), and infinities, by NaN."""
     for name in ("redshift", "redshift_err", "redshift_spec", "ebv"):
         if name in columns:
             known = (columns[name] >= 0) & np.isfinite(columns[name])
@@ -217,54 +201,43 @@ def _as_known(columns: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.f
 
 
 def _unique(
-    names: NDArray[np.str_],
-    columns: dict[str, NDArray[np.float64]],
-    lines: NDArray[np.int64],
-    file: str,
-    rejects: RejectLog | None,
-) -> Objects:
+    names: StrArray, columns: dict[str, FloatArray], lines: IntArray, intake: Intake
+) -> MetadataTable:
     """Objects by name, the first of each."""
     nameless = np.flatnonzero(names == "")
-    refuse("the row names no object", names[nameless], lines[nameless], file, rejects)
+    intake.refuse("the row names no object", names[nameless], lines[nameless])
     distinct, first = np.unique(names, return_index=True)
     again = np.setdiff1d(np.arange(len(names)), np.append(first, nameless))
-    refuse("the object has an earlier row in the metadata", names[again], lines[again], file, rejects)
+    intake.refuse("the object has an earlier row in the metadata", names[again], lines[again])
     first = first[distinct != ""]
     chosen = {name: column[first] for name, column in columns.items()}
-    return Objects(names[first], chosen, lines[first], file)
+    return MetadataTable(names[first], chosen, lines[first], intake)
 
 
-def _read_rows(path: Path, scale: float, rejects: RejectLog | None) -> Iterator[ObservationRows]:
+def _read_rows(intake: Intake, zero_point: float) -> Iterator[ObservationRows]:
     """Long form of each batch of a light-curve file, in nJy; at least one batch."""
-    header = read_header(path)
-    found = choose(header, _LIGHT_CURVES)
+    path = Path(intake.file)
+    found = choose(read_header(path), _LIGHT_CURVES)
     require(found, {name: _LIGHT_CURVES[name] for name in _LIGHT_CURVES if name != "detected"}, path)
     kinds: dict[str, Any] = {found[name]: "text" if name in _TEXT else "number" for name in found}
+    scale = float(flux_to_njy(1.0, zero_point))
     source = Delimited(path, kinds)
     last = ""
     n_rows = 0
     for batch, lines in source.batches():
-        rows = _rows(batch, lines, found, scale, path, rejects)
+        rows = _rows(batch, lines, found, scale, intake)
         n_rows += len(rows)
         last = str(rows.names[rows.owner[-1]]) if len(rows) else last
         yield rows
-    _refuse_damage(source, rejects, last)
+    _refuse_damage(source, intake, last)
     if n_rows == 0:
-        refuse("the file has no observations", np.array([""]), np.array([-1]), str(path), rejects)
-        empty = np.empty(0)
-        whole = np.empty(0, np.int64)
-        yield ObservationRows(
-            np.empty(0, "U1"), whole, empty, whole.astype(np.int8), empty, empty, None, whole
-        )
+        intake.refuse("the file has no observations", np.array([""]), np.array([NO_ROW]))
+        none, whole = np.empty(0), np.empty(0, np.int64)
+        yield ObservationRows(np.empty(0, "U1"), whole, none, whole.astype(np.int8), none, none, None, whole)
 
 
 def _rows(
-    batch: Mapping[str, Any],
-    lines: NDArray[np.int64],
-    found: Mapping[str, str],
-    scale: float,
-    path: Path,
-    rejects: RejectLog | None,
+    batch: Mapping[str, Any], lines: IntArray, found: Mapping[str, str], scale: float, intake: Intake
 ) -> ObservationRows:
     names, owner = texts(batch[found["object_id"]])
     detected = None
@@ -285,13 +258,12 @@ def _rows(
     )
     if unflagged.any():
         bad = np.flatnonzero(unflagged)
-        reason = "the detection flag is neither 0 nor 1"
-        refuse(reason, names[owner[bad]], lines[bad], str(path), rejects)
+        intake.refuse("the detection flag is neither 0 nor 1", names[owner[bad]], lines[bad])
         rows = rows.select(~unflagged)
     return rows
 
 
-def _refuse_damage(source: Delimited, rejects: RejectLog | None, last: str) -> None:
+def _refuse_damage(source: Delimited, intake: Intake, last: str) -> None:
     """Refuse the lines of a file that held no row, and its missing end."""
     for damage in source.damage:
         if damage.line is None:
@@ -300,8 +272,8 @@ def _refuse_damage(source: Delimited, rejects: RejectLog | None, last: str) -> N
         else:
             reason, hint = damage.reason, "correct the line"
             object_id = damage.text.split(",")[0].strip()
-        line = -1 if damage.line is None else damage.line
-        refuse(reason, np.array([object_id]), np.array([line]), str(source.path), rejects, hint=hint)
+        line = NO_ROW if damage.line is None else damage.line
+        intake.refuse(reason, np.array([object_id]), np.array([line]), hint=hint)
 
 
 def _chunks(parts: Iterable[ObservationRows], chunk_objects: int) -> Iterator[ObservationRows]:
@@ -323,27 +295,19 @@ def _chunks(parts: Iterable[ObservationRows], chunk_objects: int) -> Iterator[Ob
         yield join_rows(pending)
 
 
-def _refuse_met_again(
-    rows: ObservationRows, met: set[str], path: Path, rejects: RejectLog | None
-) -> ObservationRows:
+def _refuse_scattered(rows: ObservationRows, met: set[str], intake: Intake) -> ObservationRows:
     """Refuse objects that an earlier chunk already had, and remember the new ones."""
     names = rows.names.tolist()
     again = np.array([name in met for name in names], dtype=bool)
     met.update(names)
-    bad = rows.names[again]
-    reason = "the object appears again after others"
-    refuse(
-        reason,
-        bad,
-        np.full(len(bad), -1),
-        str(path),
-        rejects,
-        hint="sort the file by object_id or read it whole",
+    hint = "sort the file by object_id or read it whole"
+    intake.refuse(
+        "the object appears again after others", rows.names[again], np.full(again.sum(), NO_ROW), hint=hint
     )
     return rows.select(~np.append(again, False)[rows.owner]).pruned() if again.any() else rows
 
 
-def _check_depth(rows: ObservationRows, path: Path, zero_point: float) -> None:
+def _check_depth(rows: ObservationRows, intake: Intake, zero_point: float) -> None:
     """Raise DataError if the error bars are none that LSST could have with this zero point."""
     errors = rows.flux_err[np.isfinite(rows.flux_err) & (rows.flux_err > 0)]
     if not len(errors):
@@ -352,7 +316,7 @@ def _check_depth(rows: ObservationRows, path: Path, zero_point: float) -> None:
     if depth <= _DEEPEST and (depth >= _SHALLOWEST or len(rows.names) < _ENOUGH_OBJECTS):
         return
     raise DataError(
-        f"{path}: with zero point {zero_point:g} mag the survey's 1-sigma depth would be {depth:.1f} mag; "
-        f"PLAsTiCC's is 25.8 to 27.5. Its files have zero point {SNANA_ZERO_POINT}; "
+        f"{intake.file}: with zero point {zero_point:g} mag the survey's 1-sigma depth would be "
+        f"{depth:.1f} mag; PLAsTiCC's is 25.8 to 27.5. Its files have zero point {SNANA_ZERO_POINT}; "
         f"fluxes in nJy have {AB_ZERO_POINT_NJY}, in microjansky 23.9"
     )

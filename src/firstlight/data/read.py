@@ -1,14 +1,13 @@
-"""One door for light curves in files: what a file is, is told by its content."""
+"""Read light curves from a file of any known format, which its content tells."""
 
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from firstlight.bands import SNANA_ZERO_POINT
 from firstlight.data.delimited import GZIP_MAGIC, read_header
-from firstlight.data.intake import refuse
+from firstlight.data.intake import Intake
 from firstlight.data.plasticc import is_plasticc, read_metadata, read_plasticc
 from firstlight.data.reject import RejectLog
 from firstlight.data.snpcc import is_snpcc, read_snpcc_curves
@@ -48,13 +47,13 @@ def read(
         PLAsTiCC metadata CSV: position, E(B-V) and host redshifts by object; for SNPCC's
         Parquet, its own (see `firstlight.data.snpcc`).
     rejects : RejectLog, optional
-        Takes bad rows and objects, each with its reason, while the rest goes through.
+        Takes bad rows and objects, each with its reason; the rest is read.
     zero_point : float, optional
         AB zero point of the fluxes [mag]; by default what the format implies: 27.5 for
         PLAsTiCC and SNPCC, nJy (31.4) for Parquet.
     dereddened : bool, optional
-        Whether the fluxes of others' Parquet are corrected for Milky Way dust. PLAsTiCC's
-        are; our Parquet says so itself.
+        Whether the fluxes of foreign Parquet are corrected for Milky Way dust. PLAsTiCC's
+        are; firstlight's own Parquet records it.
 
     Returns
     -------
@@ -122,11 +121,10 @@ def _column_names(path: Path) -> list[str]:
 
 def _describe(curves: LightCurves, metadata: Path, rejects: RejectLog | None) -> LightCurves:
     """The same light curves with the object columns of a metadata file."""
-    objects = read_metadata(metadata, rejects)
-    where = objects.find(curves.object_id)
-    unknown = curves.object_id[where < 0]
+    table = read_metadata(metadata, rejects)
+    where = table.find(curves.object_id)
     reason = "the object is not in the metadata file"
-    refuse(reason, unknown, np.full(len(unknown), -1), str(metadata), rejects)
+    Intake(str(metadata), rejects).refuse_objects(reason, curves.object_id[where < 0])
     curves = curves.take(where >= 0)
     where = where[where >= 0]
-    return curves.with_columns(**{name: column[where] for name, column in objects.columns.items()})
+    return curves.with_columns(**{name: column[where] for name, column in table.columns.items()})

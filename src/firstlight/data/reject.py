@@ -1,7 +1,7 @@
-"""What was set aside, and why: nothing is lost silently (law 4).
+"""Bad rows and objects with their reasons: nothing is lost silently (law 4).
 
-A reader that is given a `RejectLog` puts every bad row and object there with its reason
-and place, and lets the rest through; without one, it raises at the first.
+A reader with a `RejectLog` logs every bad row and object and reads on; without one, it raises
+for the first.
 """
 
 import json
@@ -17,26 +17,26 @@ from numpy.typing import ArrayLike, NDArray
 from firstlight.errors import DataError
 from firstlight.files import replacing
 
-__all__ = ["Reject", "RejectLog"]
+__all__ = ["NO_ROW", "Reject", "RejectLog"]
 
-_NO_ROW = -1
+NO_ROW = -1  # stands for a whole object or file
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """One thing that was set aside.
+    """One bad row, object or file.
 
     Attributes
     ----------
     object_id : str
-        The object; empty where it cannot be told.
+        Its object; empty where unknown.
     reason : str
-        Why.
+        The fault, as a clause.
     file : str
-        Where it came from.
+        The source.
     row : int or None
-        Line of a text file (the header is line 1) or row of a table (from 0); None where
-        the whole object or file is meant.
+        Line of a text file (the header is line 1) or row of a table (from 0); None for a
+        whole object or file.
     """
 
     object_id: str
@@ -46,7 +46,7 @@ class Reject:
 
 
 class RejectLog:
-    """Bad rows and objects with their reasons, in the order in which they were met.
+    """Bad rows and objects with their reasons, in order of appearance.
 
     Examples
     --------
@@ -61,51 +61,42 @@ class RejectLog:
         self._blocks: list[tuple[str, str, NDArray[np.str_], NDArray[np.int64]]] = []
 
     def add(self, object_id: str, reason: str, file: str = "", row: int | None = None) -> None:
-        """Set one thing aside.
+        """Add one entry; the arguments are the fields of `Reject`.
 
-        Parameters
-        ----------
-        object_id : str
-            The object; empty where it cannot be told.
-        reason : str
-            Why, as a clause without a place in it, so that reasons can be counted.
-        file : str
-            Where it came from.
-        row : int, optional
-            Line or row; None where the whole object or file is meant.
+        Reasons are counted, so a reason names no place. `row` is None for a whole object or file.
         """
-        self.add_rows([object_id], reason, file, [_NO_ROW if row is None else row])
+        self.add_rows([object_id], reason, file, [NO_ROW if row is None else row])
 
     def add_rows(self, object_ids: ArrayLike, reason: str, file: str, rows: ArrayLike) -> None:
-        """Set many things of one file aside for the same reason.
+        """Add many entries of one file and reason.
 
         Parameters
         ----------
         object_ids : str array_like, shape (n,)
-            The object of each.
+            Their objects.
         reason : str
-            Why.
+            The fault, as a clause.
         file : str
-            Where they came from.
+            The source.
         rows : int array_like, shape (n,)
-            Line or row of each; -1 where the whole object is meant.
+            Line or row of each; -1 for a whole object.
         """
         ids, places = np.asarray(object_ids, dtype=np.str_), np.asarray(rows, dtype=np.int64)
         if len(ids):
             self._blocks.append((reason, str(file), ids, places))
 
     def __len__(self) -> int:
-        """How many were set aside."""
+        """Number of entries."""
         return sum(len(ids) for _, _, ids, _ in self._blocks)
 
     def __iter__(self) -> Iterator[Reject]:
-        """Iterate over them in the order in which they were met."""
+        """Iterate over the entries in order of appearance."""
         for reason, file, ids, rows in self._blocks:
             for object_id, row in zip(ids.tolist(), rows.tolist(), strict=True):
-                yield Reject(object_id, reason, file, None if row == _NO_ROW else row)
+                yield Reject(object_id, reason, file, None if row == NO_ROW else row)
 
     def summary(self) -> dict[str, int]:
-        """How many were set aside for each reason, the most frequent first."""
+        """Number of entries per reason, the most frequent first."""
         counts: Counter[str] = Counter()
         for reason, _, ids, _ in self._blocks:
             counts[reason] += len(ids)
@@ -124,7 +115,7 @@ class RejectLog:
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read what `write` wrote.
+        """Read a file that `write` wrote.
 
         Raises
         ------

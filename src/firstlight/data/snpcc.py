@@ -30,10 +30,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
+from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
 from firstlight.bands import SNANA_ZERO_POINT, flux_to_njy, match_bands
-from firstlight.data.intake import Objects, assemble, refuse
+from firstlight.data.intake import Intake, MetadataTable
 from firstlight.data.reject import RejectLog
 from firstlight.errors import DataError, MissingColumnError
 from firstlight.lightcurves import LightCurves
@@ -72,8 +72,8 @@ class Snpcc:
     """
 
     curves: LightCurves
-    labels: NDArray[np.str_]
-    spectroscopic: NDArray[np.bool_]
+    labels: StrArray
+    spectroscopic: BoolArray
 
     def __len__(self) -> int:
         """Number of objects."""
@@ -82,11 +82,11 @@ class Snpcc:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Described:
-    """What the files say of each object; the answer key apart from what a model may see."""
+    """Metadata of the objects, and apart from them the answer key."""
 
-    objects: Objects
-    sim_type: NDArray[np.str_]
-    spectroscopic: NDArray[np.bool_]
+    table: MetadataTable
+    sim_type: StrArray
+    spectroscopic: BoolArray
 
 
 def read_snpcc(folder: str | Path, rejects: RejectLog | None = None) -> Snpcc:
@@ -120,15 +120,15 @@ def read_snpcc(folder: str | Path, rejects: RejectLog | None = None) -> Snpcc:
     folder = Path(folder)
     texts = sorted(folder.glob("*.DAT"))
     if texts:
-        rows, described = _read_texts(texts, folder)
+        rows, described = _read_texts(texts, Intake(str(folder), rejects))
     else:
         light_curves, metadata = (_only(folder, kind) for kind in ("lightcurves", "metadata"))
         rows = _parquet_rows(light_curves, SNANA_ZERO_POINT)
-        described = _parquet_objects(metadata, rejects)
+        described = _parquet_objects(Intake(str(metadata), rejects))
         folder = light_curves
-    curves = assemble(rows, described.objects, file=str(folder), rejects=rejects, dereddened=False)
-    described.objects.report_unmet(rejects)
-    where = described.objects.find(curves.object_id)
+    curves = Intake(str(folder), rejects).light_curves(rows, described.table, dereddened=False)
+    described.table.refuse_unmet()
+    where = described.table.find(curves.object_id)
     labels = np.array(from_snpcc(described.sim_type[where].tolist()), dtype=np.str_)
     return Snpcc(curves, labels, described.spectroscopic[where])
 
@@ -164,8 +164,8 @@ def read_snpcc_curves(
         As for `read_snpcc`.
     """
     rows = _parquet_rows(Path(light_curves), zero_point)
-    objects = None if metadata is None else _parquet_objects(Path(metadata), rejects).objects
-    return assemble(rows, objects, file=str(light_curves), rejects=rejects, dereddened=dereddened)
+    table = None if metadata is None else _parquet_objects(Intake(str(metadata), rejects)).table
+    return Intake(str(light_curves), rejects).light_curves(rows, table, dereddened=dereddened)
 
 
 def is_snpcc(names: Iterable[str]) -> bool:
@@ -203,7 +203,7 @@ def _table(path: Path, columns: tuple[str, ...]) -> pa.Table:
         raise DataError(f"{path}: cannot be read as Parquet ({detail}); {_WHERE_FROM}") from error
 
 
-def _numbers(table: pa.Table, name: str, path: Path) -> NDArray[np.float64]:
+def _numbers(table: pa.Table, name: str, path: Path) -> FloatArray:
     try:
         return np.asarray(table[name].cast(pa.float64()).to_numpy(), dtype=np.float64)
     except pa.ArrowException as error:
@@ -231,27 +231,23 @@ def _parquet_rows(path: Path, zero_point: float) -> ObservationRows:
     )
 
 
-def _parquet_objects(path: Path, rejects: RejectLog | None) -> _Described:
+def _parquet_objects(intake: Intake) -> _Described:
+    path = Path(intake.file)
     table = _table(path, _OBJECTS)
     names = names_of(_one(table["snid"]))
     columns = {name: _numbers(table, name, path) for name in ("host_photoz", "z_spec", "mwebv", "sntype")}
     columns["host_photoz_err"] = np.full(len(names), PHOTO_Z_ERR)
     types = np.array([str(value) for value in table["sim_type"].to_pylist()], dtype=np.str_)
-    return _described(names, columns, types, np.arange(len(names)), str(path), rejects)
+    return _described(names, columns, types, np.arange(len(names)), intake)
 
 
 def _described(
-    names: NDArray[np.str_],
-    columns: Mapping[str, NDArray[np.float64]],
-    types: NDArray[np.str_],
-    lines: NDArray[np.int64],
-    file: str,
-    rejects: RejectLog | None,
+    names: StrArray, columns: Mapping[str, FloatArray], types: StrArray, lines: IntArray, intake: Intake
 ) -> _Described:
     """Objects by name, the first of each; numbers that stand for "not known" become NaN."""
     distinct, first = np.unique(names, return_index=True)
     again = np.setdiff1d(np.arange(len(names)), first)
-    refuse("the object has an earlier row in the metadata", names[again], lines[again], file, rejects)
+    intake.refuse("the object has an earlier row in the metadata", names[again], lines[again])
     value = {name: np.where(column >= 0, column, np.nan)[first] for name, column in columns.items()}
     seen = {
         "ebv": value["mwebv"],
@@ -260,14 +256,14 @@ def _described(
         "redshift_spec": value["z_spec"],
     }
     spectroscopic = columns["sntype"][first] > 0
-    return _Described(Objects(distinct, seen, lines[first], file), types[first], spectroscopic)
+    return _Described(MetadataTable(distinct, seen, lines[first], intake), types[first], spectroscopic)
 
 
 # --- the original text files ----------------------------------------------------
 
 
-def _read_texts(paths: list[Path], folder: Path) -> tuple[ObservationRows, _Described]:
-    """All ``.DAT`` files of a folder, one an object, in nJy."""
+def _read_texts(paths: list[Path], intake: Intake) -> tuple[ObservationRows, _Described]:
+    """All ``.DAT`` files of a folder, one per object, in nJy."""
     heads, bodies = [], []
     for path in paths:
         head, body = _read_text(path)
@@ -276,7 +272,7 @@ def _read_texts(paths: list[Path], folder: Path) -> tuple[ObservationRows, _Desc
     names = np.array([head["SNID"] for head in heads], dtype=np.str_)
     if len(np.unique(names)) != len(names):
         distinct, counts = np.unique(names, return_counts=True)
-        raise DataError(f"{folder}: object {str(distinct[counts > 1][0])!r} has several files; keep one")
+        raise DataError(f"{intake.file}: object {str(distinct[counts > 1][0])!r} has several files; keep one")
     scale = float(flux_to_njy(1.0, SNANA_ZERO_POINT))
     cells = np.array([row for body in bodies for row in body], dtype=np.str_).reshape(-1, 5)
     mjd, flux, flux_err = (_parsed(cells[:, k]) for k in (0, 2, 3))
@@ -302,7 +298,7 @@ def _read_texts(paths: list[Path], folder: Path) -> tuple[ObservationRows, _Desc
     }
     types = np.array([head["type"] for head in heads], dtype=np.str_)
     lines = np.full(len(names), -1)
-    return rows, _described(names, columns, types, lines, str(folder), None)
+    return rows, _described(names, columns, types, lines, intake)
 
 
 def _read_text(path: Path) -> tuple[dict[str, str], list[tuple[str, ...]]]:
@@ -339,7 +335,7 @@ def _read_text(path: Path) -> tuple[dict[str, str], list[tuple[str, ...]]]:
     return head, rows
 
 
-def _parsed(words: NDArray[np.str_]) -> NDArray[np.float64]:
+def _parsed(words: StrArray) -> FloatArray:
     """Numbers of words; NaN where a word is none, so that its row is refused by name."""
     try:
         return words.astype(np.float64)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, flux_to_njy
-from firstlight.data.intake import Objects, assemble
+from firstlight.data.intake import Intake, MetadataTable
 from firstlight.data.reject import RejectLog
 from firstlight.errors import DataError
 from firstlight.files import replacing
@@ -239,5 +239,6 @@ def _to_curves(
     twice = np.flatnonzero(names[1:] == names[:-1])
     if len(twice):
         raise DataError(f"{path}: object {str(names[twice[0]])!r} has several rows; names are unique")
-    objects = Objects(names, {n: v[order] for n, v in columns.items()}, order, str(path))
-    return assemble(rows, objects, file=str(path), rejects=rejects, dereddened=dereddened)
+    intake = Intake(str(path), rejects)
+    metadata = MetadataTable(names, {n: v[order] for n, v in columns.items()}, order, intake)
+    return intake.light_curves(rows, metadata, dereddened=dereddened)
