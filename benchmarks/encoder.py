@@ -45,13 +45,11 @@ def main() -> None:
     model = RnnVae(config.vae).eval()
     encoder = Encoder(config, {name: value.numpy() for name, value in model.state_dict().items()})
     curves = synthetic(np.random.default_rng(0))
-    encoder.encode(curves.take(range(10)))  # compile, build the graph
+    encoder.encode(curves.take(range(10)))  # compile
     steps = make_steps(curves, config.steps)
     batch = {
         "steps": _best(lambda: make_steps(curves, config.steps)) / N_OBJECTS,
         "compiled_with_steps": _best(lambda: encoder.encode(curves)) / N_OBJECTS,
-        "onnx_with_steps": _best(lambda: encoder.encode(curves, "onnx")) / N_OBJECTS,
-        "numpy_with_steps": _best(lambda: encoder.encode(curves, "numpy")) / N_OBJECTS,
         "torch_with_steps": _best(lambda: _encode_torch(model, curves, config)) / N_OBJECTS,
     }
     result: dict[str, Any] = {
@@ -113,21 +111,22 @@ def _step_times(encoder: Encoder, curves: LightCurves) -> dict[str, float]:
     out = {}
     for n in (1, MICRO_BATCH):
         part = curves.take(range(n))
-        rows = part.offsets[:-1, None] + np.arange(100)
-        columns = [
-            [getattr(part, name)[rows[:, k]] for name in ("mjd", "band", "flux", "flux_err", "detected")]
-            for k in range(100)
-        ]
+        rank = np.arange(len(part.mjd)) - np.repeat(part.offsets[:-1], part.n_obs)
+        visits = [part.keep(rank == k) for k in range(100)]
 
-        def advance(n: int = n, columns: list[list[Any]] = columns) -> Any:
+        def advance(n: int = n, visits: list[LightCurves] = visits) -> Any:
             state = encoder.initial_state(n)
-            for column in columns:
-                state = encoder.step(state, *column)
+            for visit in visits:
+                state = encoder.advance(state, visit)
             return state
 
         state = advance()
         step = _best(advance) / 100 / n
-        read = _best(lambda state=state, part=part: encoder.latents(state, part.redshift, part.redshift_err))
+        read = _best(
+            lambda state=state, part=part: encoder.latents_and_context(
+                state, part.redshift, part.redshift_err
+            )
+        )
         out[f"step_{n}"] = round(1e6 * step, 1)
         out[f"latents_{n}"] = round(1e6 * read / n, 1)
     return out

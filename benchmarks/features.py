@@ -35,7 +35,19 @@ import firstlight
 from firstlight.bands import EFFECTIVE_WAVELENGTH
 from firstlight.data import load_plasticc
 from firstlight.features import FeatureConfig, Templates, extract
-from firstlight.features.gaussian import bin_object, normalise, predict_grid, select
+from firstlight.features.gaussian import (
+    AMPLITUDES,
+    BAND_KERNEL,
+    BIN_WIDTH,
+    GRID_STEP,
+    TIME_SCALES,
+    WAVELENGTH_SCALE,
+    WINDOW,
+    bin_object,
+    normalise,
+    predict_grid,
+    select,
+)
 from firstlight.features.metadata import reference_mjd
 from firstlight.features.registry import COLOUR_WINDOWS, COLOURS, LAGS, statistics_features
 from firstlight.features.statistics import write_statistics
@@ -44,9 +56,7 @@ from firstlight.lightcurves import LightCurves
 OUT = Path(__file__).parent / "results" / "features.json"
 N_OBJECTS, N_PEER, N_TEMPLATES, REPEATS = 1500, 20, 3000, 5
 CONFIG = FeatureConfig()
-KERNEL = CONFIG.band_kernel()
-SCALES, AMPLITUDES = np.array(CONFIG.time_scales), np.array(CONFIG.amplitudes)
-GRID = np.arange(CONFIG.window[0], CONFIG.window[1] + 1.0, CONFIG.grid_step)
+GRID = np.arange(WINDOW[0], WINDOW[1] + 1.0, GRID_STEP)
 
 
 def main() -> None:
@@ -76,7 +86,7 @@ def measure_all(curves: LightCurves, templates: Templates | None) -> dict[str, A
     stacked = (padded, np.array([n for _, n in points]))
     stages: dict[str, Callable[[], Any]] = {
         "statistics": lambda: statistics_only(curves),
-        "gaussian_process": lambda: fit_all(*stacked, KERNEL, SCALES, AMPLITUDES, GRID),
+        "gaussian_process": lambda: fit_all(*stacked, BAND_KERNEL, TIME_SCALES, AMPLITUDES, GRID),
         "all_but_templates": lambda: extract(curves, CONFIG),
     }
     if templates is not None:
@@ -141,7 +151,7 @@ def binned(curves: LightCurves) -> list[tuple[NDArray[np.float64], int]]:
         points = np.empty((4, max(stop - start, 1)))
         n = bin_object(
             start, stop, curves.mjd, curves.band, curves.flux, curves.flux_err, reference,
-            CONFIG.window[0], CONFIG.window[1], CONFIG.bin_width, CONFIG.max_points, points,
+            WINDOW[0], WINDOW[1], BIN_WIDTH, CONFIG.max_points, points,
         )  # fmt: skip
         normalise(points, n)
         result.append((points, n))
@@ -179,7 +189,7 @@ def fit_all(
 
 
 def ours(points: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    return fit(points, n, KERNEL, SCALES, AMPLITUDES, GRID)
+    return fit(points, n, BAND_KERNEL, TIME_SCALES, AMPLITUDES, GRID)
 
 
 @njit
@@ -216,17 +226,17 @@ def statistics_only(curves: LightCurves) -> None:
 
 def peer(points: NDArray[np.float64], n: int) -> NDArray[np.float64]:
     """The same choice and surface with scikit-learn, with our order of the search."""
-    amplitude = float(np.sqrt(CONFIG.amplitudes[0] * CONFIG.amplitudes[-1]))
-    models = [_sklearn(points, n, scale, amplitude) for scale in CONFIG.time_scales]
-    scale = CONFIG.time_scales[int(np.argmax([m.log_marginal_likelihood_value_ for m in models]))]
-    models = [_sklearn(points, n, scale, a) for a in CONFIG.amplitudes]
+    amplitude = float(np.sqrt(AMPLITUDES[0] * AMPLITUDES[-1]))
+    models = [_sklearn(points, n, scale, amplitude) for scale in TIME_SCALES]
+    scale = TIME_SCALES[int(np.argmax([m.log_marginal_likelihood_value_ for m in models]))]
+    models = [_sklearn(points, n, scale, a) for a in AMPLITUDES]
     best = models[int(np.argmax([m.log_marginal_likelihood_value_ for m in models]))]
     at = np.stack([np.tile(GRID / scale, 6), np.repeat(_wavelength(), len(GRID))], axis=1)
     return best.predict(at).reshape(6, len(GRID))
 
 
 def _wavelength() -> NDArray[np.float64]:
-    return EFFECTIVE_WAVELENGTH / CONFIG.wavelength_scale
+    return EFFECTIVE_WAVELENGTH / WAVELENGTH_SCALE
 
 
 class _Separable(Matern):

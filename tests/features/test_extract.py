@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstlight.errors import DataError
 from firstlight.features import FeatureConfig, FeatureTable, extract, features
 from firstlight.lightcurves import LightCurves
 
@@ -54,13 +53,14 @@ def test_the_last_column_is_the_last_feature() -> None:
 
 def test_hiding_the_redshift_equals_not_knowing_it(sample: LightCurves, table: FeatureTable) -> None:
     unknown = extract(sample.with_redshift("none"))
-    np.testing.assert_array_equal(unknown.values, table.hide_redshift().values)
-    assert np.isnan(unknown.values[:, table.needs_redshift]).all()
+    needs = np.array([feature.needs_redshift for feature in table.features])
+    np.testing.assert_array_equal(unknown.values[:, ~needs], table.values[:, ~needs])
+    assert np.isnan(unknown.values[:, needs]).all()
 
 
 def test_only_redshift_features_change_with_redshift(sample: LightCurves, table: FeatureTable) -> None:
     shifted = extract(sample.with_columns(redshift=sample.redshift * 1.1))
-    free = ~table.needs_redshift
+    free = np.array([not feature.needs_redshift for feature in table.features])
     np.testing.assert_array_equal(shifted.values[:, free], table.values[:, free])
 
 
@@ -108,7 +108,7 @@ def test_absolute_magnitude_of_a_known_flux() -> None:
     assert table.column("distance_modulus_err")[0] == pytest.approx(0.22, abs=0.05)
 
 
-def test_nothing_is_read_beyond_the_data() -> None:
+def test_features_beyond_the_data_are_nan() -> None:
     early = extract(_supernova(last=22.0))
     assert np.isnan(early.column("ratio_r_+30")[0])
     assert np.isnan(early.column("fall_half_all")[0])
@@ -167,15 +167,6 @@ def test_many_points_are_joined_not_lost(sample: LightCurves) -> None:
     assert np.isfinite(few.column("gp_peak_flux")).all()
 
 
-def test_tables_join_and_take(table: FeatureTable) -> None:
-    joined = FeatureTable.concatenate([table.take(np.arange(3)), table.take(np.arange(3, len(table)))])
-    np.testing.assert_array_equal(joined.values, table.values)
-    with pytest.raises(DataError, match="no feature 'nonsense'"):
-        table.column("nonsense")
-    with pytest.raises(DataError, match="same columns"):
-        FeatureTable.concatenate([])
-
-
 @pytest.mark.parametrize("days", [0.0, 2.0, 8.0, 32.0])
 def test_early_curves_have_the_features_of_what_is_there(sample: LightCurves, days: float) -> None:
     early = extract(sample.upto_phase(days))
@@ -225,10 +216,3 @@ def test_threads_give_the_same_numbers(sample: LightCurves, table: FeatureTable)
     with ThreadPoolExecutor(2) as pool:
         values = np.concatenate([part.values for part in pool.map(extract, parts)])
     np.testing.assert_array_equal(values, table.values)
-
-
-def test_rows_can_hide_their_redshift_apart(table: FeatureTable) -> None:
-    rows = np.arange(len(table)) % 2 == 0
-    half = table.hide_redshift(rows)
-    assert np.isnan(half.values[np.ix_(rows, table.needs_redshift)]).all()
-    np.testing.assert_array_equal(half.values[~rows], table.values[~rows])

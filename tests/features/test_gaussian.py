@@ -8,6 +8,7 @@ from sklearn.gaussian_process.kernels import Matern
 
 from firstlight.bands import EFFECTIVE_WAVELENGTH
 from firstlight.features.gaussian import (
+    BAND_KERNEL,
     bin_nights,
     bin_object,
     factorise,
@@ -18,7 +19,6 @@ from firstlight.features.gaussian import (
     select,
 )
 
-BAND_KERNEL = Matern(length_scale=6000.0, nu=1.5)(np.array(EFFECTIVE_WAVELENGTH)[:, None])
 SCALES, AMPLITUDES = np.array([5.0, 20.0, 80.0]), np.array([0.4, 1.2])
 
 
@@ -50,6 +50,11 @@ def _fit(
 def test_matern_agrees_with_scikit_learn() -> None:
     expected = Matern(length_scale=7.0, nu=1.5)(np.array([[0.0]]), np.array([[3.0]]))[0, 0]
     assert matern32(-3.0, 7.0) == pytest.approx(expected)
+
+
+def test_bands_are_tied_by_the_same_correlation_in_wavelength() -> None:
+    expected = Matern(length_scale=6000.0, nu=1.5)(np.array(EFFECTIVE_WAVELENGTH)[:, None])
+    np.testing.assert_allclose(BAND_KERNEL, expected)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 17, 64])

@@ -23,12 +23,12 @@ def test_redshift_features_say_so() -> None:
     assert not {"n_obs", "gp_peak_flux_r", "match_evidence_SNIa", "ebv"} & needs
 
 
-def test_no_feature_tells_position_name_or_date() -> None:
+def test_no_feature_is_a_position_name_or_date() -> None:
     names = {feature.name for feature in ALL}
     assert not names & {"ra", "dec", "object_id", "mjd", "latitude", "longitude"}
 
 
-def test_table_has_one_row_a_feature() -> None:
+def test_the_table_has_one_row_per_feature() -> None:
     table = document(ALL)
     assert sum(line.startswith("| `") for line in table.splitlines()) == len(ALL)
     assert "## Statistics" in table

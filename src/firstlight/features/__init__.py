@@ -1,7 +1,4 @@
-"""Features of light curves: raw statistics, a Gaussian process, template fits.
-
-Compiled, one pass an object, every feature named (`Feature`) and NaN where undefined.
-"""
+"""Features of light curves: raw statistics, a Gaussian process, template fits; NaN where undefined."""
 
 from firstlight.features.config import FeatureConfig, TemplateConfig
 from firstlight.features.extract import FeatureTable, extract, features

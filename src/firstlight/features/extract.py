@@ -1,23 +1,29 @@
-"""`extract`: all features of many light curves in one pass an object.
+"""`extract`: all features of many light curves, one pass per object."""
 
-A `FeatureTable` has one row an object and one named column a feature, NaN where a
-feature is undefined. Everything read of an object is its history up to its last
-observation, so a truncated light curve gives what a stream would have had then.
-"""
-
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from firstlight._types import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 from firstlight.bands import EFFECTIVE_WAVELENGTH
 from firstlight.errors import DataError
 from firstlight.features.config import FeatureConfig
-from firstlight.features.gaussian import bin_object, matern32, normalise, predict_grid, select
+from firstlight.features.gaussian import (
+    AMPLITUDES,
+    BAND_KERNEL,
+    BIN_WIDTH,
+    GRID_STEP,
+    TIME_SCALES,
+    WAVELENGTH_SCALE,
+    WINDOW,
+    bin_object,
+    matern32,
+    normalise,
+    predict_grid,
+    select,
+)
 from firstlight.features.metadata import distance, metadata, reference_mjd
 from firstlight.features.registry import (
     COLOUR_WINDOWS,
@@ -47,9 +53,6 @@ from firstlight.lightcurves import LightCurves
 
 __all__ = ["FeatureTable", "extract", "features"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
 _LAGS = np.array(LAGS)
 _WINDOWS = np.array(COLOUR_WINDOWS)
 _PAIRS = np.array(COLOURS, dtype=np.int64)
@@ -62,34 +65,29 @@ _WAVELENGTHS = np.array(EFFECTIVE_WAVELENGTH)
 
 @dataclass(frozen=True, eq=False)
 class FeatureTable:
-    """Features of many objects.
+    """Features of n objects.
 
     Attributes
     ----------
     features : tuple of Feature
-        What each column is.
+        Name and meaning of each column.
     values : float32 array, shape (n_objects, n_features)
         NaN where undefined.
     """
 
     features: tuple[Feature, ...]
-    values: NDArray[np.float32]
+    values: Float32Array
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the columns."""
         return tuple(feature.name for feature in self.features)
 
-    @cached_property
-    def needs_redshift(self) -> NDArray[np.bool_]:
-        """Which columns are NaN without a host redshift, shape (n_features,)."""
-        return np.array([feature.needs_redshift for feature in self.features], dtype=bool)
-
     def __len__(self) -> int:
         """Number of objects."""
         return len(self.values)
 
-    def column(self, name: str) -> NDArray[np.float32]:
+    def column(self, name: str) -> Float32Array:
         """Values of one feature, shape (n_objects,).
 
         Raises
@@ -101,39 +99,9 @@ class FeatureTable:
             raise DataError(f"no feature {name!r} among {len(self.names)}")
         return self.values[:, self.names.index(name)]
 
-    def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Self:
-        """The given objects, in that order."""
-        return type(self)(self.features, self.values[index])
-
-    def hide_redshift(self, rows: NDArray[np.bool_] | None = None) -> Self:
-        """The table as if the host redshift of some objects were unknown.
-
-        Parameters
-        ----------
-        rows : bool array, shape (n_objects,), optional
-            Which objects; all by default.
-        """
-        hidden = np.ones(len(self), dtype=bool) if rows is None else np.asarray(rows, dtype=bool)
-        values = self.values.copy()
-        values[np.ix_(hidden, self.needs_redshift)] = np.nan
-        return type(self)(self.features, values)
-
-    @classmethod
-    def concatenate(cls, parts: Sequence[Self]) -> Self:
-        """Join tables with the same columns, row after row.
-
-        Raises
-        ------
-        DataError
-            If there is none, or columns differ.
-        """
-        if not parts or any(part.names != parts[0].names for part in parts):
-            raise DataError("feature tables to join must exist and have the same columns")
-        return cls(parts[0].features, np.concatenate([part.values for part in parts]))
-
 
 def features(templates: Templates | None = None) -> tuple[Feature, ...]:
-    """What `extract` returns, column by column."""
+    """Columns of the table that `extract` returns."""
     columns = metadata_features() + statistics_features() + gaussian_features()
     return columns if templates is None else columns + template_features(templates.names)
 
@@ -141,12 +109,14 @@ def features(templates: Templates | None = None) -> tuple[Feature, ...]:
 def extract(
     curves: LightCurves, config: FeatureConfig | None = None, templates: Templates | None = None
 ) -> FeatureTable:
-    """Compute all features of many objects.
+    """Compute all features of some light curves.
+
+    A truncated light curve gives the features that a stream has at that time.
 
     Parameters
     ----------
     curves : LightCurves
-        Any number of objects with any number of observations.
+        Preprocessed light curves, of any length.
     config : FeatureConfig, optional
         Settings of the Gaussian process.
     templates : Templates, optional
@@ -155,7 +125,7 @@ def extract(
     Returns
     -------
     FeatureTable
-        One row an object, NaN where a feature is undefined.
+        One row per object, NaN where a feature is undefined.
     """
     config = config or FeatureConfig()
     columns = features()
@@ -163,13 +133,11 @@ def extract(
     modulus, modulus_err = distance(curves)
     values[:, : len(metadata_features())] = metadata(curves, modulus, modulus_err)
     reference = reference_mjd(curves)
-    step = config.grid_step
-    grid = np.arange(config.window[0], config.window[1] + 0.5 * step, step)
+    grid = np.arange(WINDOW[0], WINDOW[1] + 0.5 * GRID_STEP, GRID_STEP)
     _extract_all(
         curves.offsets, curves.mjd, curves.band, curves.flux, curves.flux_err, curves.detected,
-        reference, np.asarray(curves.redshift, dtype=np.float64), modulus, grid, config.band_kernel(),
-        np.array(config.time_scales), np.array(config.amplitudes), config.wavelength_scale,
-        config.max_points, config.bin_width, len(metadata_features()), values,
+        reference, np.asarray(curves.redshift, dtype=np.float64), modulus, grid, BAND_KERNEL, TIME_SCALES,
+        AMPLITUDES, WAVELENGTH_SCALE, config.max_points, BIN_WIDTH, len(metadata_features()), values,
     )  # fmt: skip
     if templates is None:
         return FeatureTable(columns, values)
@@ -177,7 +145,7 @@ def extract(
 
 
 @njit(cache=True, nogil=True)
-def _span(grid: Floats, first: float, last: float) -> tuple[int, int]:
+def _span(grid: FloatArray, first: float, last: float) -> tuple[int, int]:
     """Grid points within the margin of the observations: the first and one past the last."""
     low = int(np.searchsorted(grid, first - MARGIN))
     high = int(np.searchsorted(grid, last + MARGIN))
@@ -185,7 +153,7 @@ def _span(grid: Floats, first: float, last: float) -> tuple[int, int]:
 
 
 @njit(cache=True, nogil=True)
-def _combine(correlation: Floats, sums: Floats, out: Floats) -> None:
+def _combine(correlation: FloatArray, sums: FloatArray, out: FloatArray) -> None:
     for w in range(len(correlation)):
         out[w] = correlation[w, 0] * sums[0]
         for b in range(1, 6):
@@ -194,11 +162,11 @@ def _combine(correlation: Floats, sums: Floats, out: Floats) -> None:
 
 @njit(cache=True, nogil=True)
 def _gaussian_object(
-    points: Floats, n: int, scale: float, redshift: float, modulus: float, grid: Floats,
-    band_kernel: Floats, time_scales: Floats, amplitudes: Floats, wavelength_scale: float,
-    U: Floats, work: Floats, weights: Floats, out: Floats, k: int, detected_span: float,
+    points: FloatArray, n: int, scale: float, redshift: float, modulus: float, grid: FloatArray,
+    band_kernel: FloatArray, time_scales: FloatArray, amplitudes: FloatArray, wavelength_scale: float,
+    U: FloatArray, work: FloatArray, weights: FloatArray, out: FloatArray, k: int, detected_span: float,
 ) -> int:  # fmt: skip
-    """Fit one object's process and write all that is read off it."""
+    """Fit one object's process and write its features."""
     alpha = np.empty(n)
     choice = select(points, n, band_kernel, time_scales, amplitudes, U, alpha, weights)
     k = write_fit(points, n, scale, choice, alpha, out, k)
@@ -210,11 +178,11 @@ def _gaussian_object(
     last = points[0, n - 1]
     span = _span(grid, points[0, 0], last)
     peak = span[0] + int(np.argmax(light[span[0] : span[1]]))
-    believed = (points[0, 0] - MARGIN, last + MARGIN)
+    within = (points[0, 0] - MARGIN, last + MARGIN)
     times = np.concatenate((np.zeros(1), grid[peak] + _EPOCHS))
     at = np.empty((len(times), 6))
     sd = np.empty((len(times), 6))
-    read_epochs(points, n, U, alpha, choice, times, band_kernel, believed, work, at, sd)
+    read_epochs(points, n, U, alpha, choice, times, band_kernel, within, work, at, sd)
     first_band = k + 11
     k = write_observer_frame(grid, mean, light, span, last, at, sd, _EPOCHS, _PAIRS, scale, out, k)
     if not redshift > 0.0:
@@ -231,7 +199,7 @@ def _gaussian_object(
     times = grid[peak] + (1.0 + redshift) * _REST_EPOCHS
     at = np.empty((len(times), 4))
     sd = np.empty((len(times), 4))
-    read_epochs(points, n, U, alpha, choice, times, correlation, believed, work, at, sd)
+    read_epochs(points, n, U, alpha, choice, times, correlation, within, work, at, sd)
     band_peaks = np.empty(6)
     for b in range(6):
         band_peaks[b] = out[first_band + 9 * b]
@@ -246,10 +214,11 @@ def _gaussian_object(
 
 @njit(cache=True, nogil=True)
 def _extract_all(
-    offsets: Ints, mjd: Floats, band: NDArray[np.int8], flux: NDArray[np.float32],
-    flux_err: NDArray[np.float32], detected: NDArray[np.bool_], reference: Floats, redshift: Floats,
-    modulus: Floats, grid: Floats, band_kernel: Floats, time_scales: Floats, amplitudes: Floats,
-    wavelength_scale: float, max_points: int, bin_width: float, start: int, values: NDArray[np.float32],
+    offsets: IntArray, mjd: FloatArray, band: AnyArray, flux: Float32Array,
+    flux_err: Float32Array, detected: BoolArray, reference: FloatArray, redshift: FloatArray,
+    modulus: FloatArray, grid: FloatArray, band_kernel: FloatArray, time_scales: FloatArray,
+    amplitudes: FloatArray,
+    wavelength_scale: float, max_points: int, bin_width: float, start: int, values: Float32Array,
 ) -> None:  # fmt: skip
     n_features = values.shape[1]
     longest = 1
@@ -272,19 +241,9 @@ def _extract_all(
         out[:] = np.nan
         k = write_statistics(time, bands, f, e, detected[low:high], _LAGS, _WINDOWS, _PAIRS, out, start)
         n = bin_object(
-            low,
-            high,
-            mjd,
-            band,
-            flux,
-            flux_err,
-            reference[i],
-            grid[0],
-            grid[-1],
-            bin_width,
-            max_points,
+            low, high, mjd, band, flux, flux_err, reference[i], grid[0], grid[-1], bin_width, max_points,
             points,
-        )
+        )  # fmt: skip
         if n > 0:
             scale = normalise(points, n)
             _gaussian_object(

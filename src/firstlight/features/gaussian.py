@@ -1,26 +1,27 @@
-"""A Gaussian process in time and wavelength, compiled.
+"""A Gaussian process in time and wavelength, compiled; one object, float64 (decision 0020).
 
-The kernel is the product of two Matern-3/2 kernels, as in Boone (2019); mean zero,
-since difference fluxes are. Nights are binned per band first, so that matrices stay
-small. Everything here works on one object in float64; `firstlight.features.surface`
-reads features off the result.
-
-On sorted times exp(-|t_i - t_j| / l) is E_i / E_j with one exponential a point, so that
-neither the covariance nor a prediction on a grid evaluates an exponential a pair.
-
-References
-----------
-Boone 2019, AJ 158, 257, doi:10.3847/1538-3881/ab5182
-Rasmussen & Williams 2006, Gaussian Processes for Machine Learning, algorithm 2.1
+Product of two Matern-3/2 kernels with mean zero, after Boone (2019, doi:10.3847/1538-3881/ab5182);
+algorithm 2.1 of Rasmussen & Williams (2006). Nights are averaged per band first, so that matrices stay
+small. On sorted times exp(-|t_i - t_j| / l) is E_i / E_j, which needs one exponential per point instead of
+one per pair.
 """
 
 import math
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
+
+from firstlight._types import AnyArray, Float32Array, FloatArray, IntArray
+from firstlight.bands import EFFECTIVE_WAVELENGTH
 
 __all__ = [
+    "AMPLITUDES",
+    "BAND_KERNEL",
+    "BIN_WIDTH",
+    "GRID_STEP",
+    "TIME_SCALES",
+    "WAVELENGTH_SCALE",
+    "WINDOW",
     "bin_nights",
     "bin_object",
     "factorise",
@@ -31,13 +32,21 @@ __all__ = [
     "select",
 ]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+WINDOW = (-100.0, 200.0)  # first and last day since the trigger
+BIN_WIDTH = 0.45  # day; longest bin of the observations of one band
+GRID_STEP = 2.0  # day; of the grid on which peaks, rises and falls are measured
+TIME_SCALES = np.array([5.0, 10.0, 20.0, 40.0, 80.0, 160.0])  # day; grid of the kernel's time scale
+AMPLITUDES = np.array([0.4, 1.2])  # grid of its amplitude over the object's flux scale
+WAVELENGTH_SCALE = 6000.0  # Angstrom; Boone 2019
 
 SQRT3 = math.sqrt(3.0)
 LOG_2PI = math.log(2.0 * math.pi)
 RELATIVE_FLOOR = 0.01  # of each flux: calibration and what the kernel cannot follow
 SCALE_FLOOR = 0.002  # of the flux scale: keeps the covariance well conditioned
+
+_x = SQRT3 * np.abs(EFFECTIVE_WAVELENGTH[:, None] - EFFECTIVE_WAVELENGTH[None, :]) / WAVELENGTH_SCALE
+#: Matern-3/2 correlation between the six bands, shape (6, 6).
+BAND_KERNEL = (1.0 + _x) * np.exp(-_x)
 
 
 @njit(cache=True, nogil=True)
@@ -49,32 +58,19 @@ def matern32(distance: float, length: float) -> float:
 
 @njit(cache=True, nogil=True)
 def bin_nights(
-    time: Floats,
-    band: Ints,
-    flux: Floats,
-    flux_err: Floats,
+    time: FloatArray,
+    band: IntArray,
+    flux: FloatArray,
+    flux_err: FloatArray,
     low: float,
     high: float,
     width: float,
-    out: Floats,
+    out: FloatArray,
 ) -> int:
-    """Average each band over nights by inverse variance.
+    """Average each band over nights by inverse variance; return the number of bins.
 
-    Parameters
-    ----------
-    time, band, flux, flux_err : arrays, shape (n_obs,)
-        Observations of one object, time ascending [day].
-    low, high : float
-        First and last time to use.
-    width : float
-        Longest time between the first and last observation of a bin [day].
-    out : float64 array, shape (4, n_obs or more)
-        Filled with time, band, flux and variance of the bins, sorted by time.
-
-    Returns
-    -------
-    int
-        Number of bins.
+    Only times from `low` to `high` count; a bin is at most `width` days long. `out`, shape (4, n_obs or
+    more), is filled with time, band, flux and variance of the bins, sorted by time.
     """
     open_bin = np.full(6, -1)
     n = 0
@@ -102,27 +98,13 @@ def bin_nights(
 
 @njit(cache=True, nogil=True)
 def bin_object(
-    start: int, stop: int, mjd: Floats, band: NDArray[np.int8], flux: NDArray[np.float32],
-    flux_err: NDArray[np.float32], reference: float, low: float, high: float, width: float,
-    max_points: int, out: Floats,
+    start: int, stop: int, mjd: FloatArray, band: AnyArray, flux: Float32Array,
+    flux_err: Float32Array, reference: float, low: float, high: float, width: float,
+    max_points: int, out: FloatArray,
 ) -> int:  # fmt: skip
-    """Average observations ``start:stop`` over nights, and longer while there are too many.
+    """Bin the observations ``start:stop`` of a `LightCurves` with `bin_nights`, to `max_points` at most.
 
-    Parameters
-    ----------
-    mjd, band, flux, flux_err : arrays, shape (n_total,)
-        Columns of a `LightCurves`.
-    reference : float
-        Time from which phases count [MJD].
-    low, high, width, out
-        As for `bin_nights`.
-    max_points : int
-        Most bins.
-
-    Returns
-    -------
-    int
-        Number of bins.
+    Phases count from `reference` [MJD]; while there are too many bins, `width` grows.
     """
     time = mjd[start:stop] - reference
     bands = band[start:stop].astype(np.int64)
@@ -136,11 +118,10 @@ def bin_object(
 
 
 @njit(cache=True, nogil=True)
-def normalise(points: Floats, n: int) -> float:
+def normalise(points: FloatArray, n: int) -> float:
     """Divide fluxes by the object's scale, add the error floors; return the scale.
 
-    The scale is the highest |flux| among the significant points, so that one noisy
-    point does not set it; failing these, the highest |flux|.
+    The scale is the highest |flux| of the significant points, or of all points if none is significant.
     """
     significant = 0.0
     highest = 0.0
@@ -160,7 +141,9 @@ def normalise(points: Floats, n: int) -> float:
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _covariance(points: Floats, n: int, weights: Floats, rate: float, variance: float, U: Floats) -> None:
+def _covariance(
+    points: FloatArray, n: int, weights: FloatArray, rate: float, variance: float, U: FloatArray
+) -> None:
     """Fill the upper triangle of U with the covariance of the points, noise included."""
     up = np.empty(n)
     down = np.empty(n)
@@ -177,16 +160,11 @@ def _covariance(points: Floats, n: int, weights: Floats, rate: float, variance: 
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def factorise(U: Floats, n: int) -> bool:
+def factorise(U: FloatArray, n: int) -> bool:
     """Replace the upper triangle of a positive definite matrix by its factor: A = U^T U.
 
-    Row by row, four earlier rows at a time, so that every inner loop is a contiguous
-    multiply-add without a reduction.
-
-    Returns
-    -------
-    bool
-        False where the matrix is not positive definite.
+    Returns whether it is positive definite. Four earlier rows are taken at a time, so that every inner
+    loop is a contiguous multiply-add without a reduction.
     """
     for i in range(n):
         k = 0
@@ -209,7 +187,7 @@ def factorise(U: Floats, n: int) -> bool:
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _solve(U: Floats, n: int, flux: Floats, alpha: Floats) -> float:
+def _solve(U: FloatArray, n: int, flux: FloatArray, alpha: FloatArray) -> float:
     """Solve U^T U alpha = flux; return the log-likelihood of `flux`."""
     log_det = 0.0
     power = 0.0
@@ -232,35 +210,20 @@ def _solve(U: Floats, n: int, flux: Floats, alpha: Floats) -> float:
 
 @njit(cache=True, nogil=True)
 def select(
-    points: Floats,
+    points: FloatArray,
     n: int,
-    band_kernel: Floats,
-    time_scales: Floats,
-    amplitudes: Floats,
-    U: Floats,
-    alpha: Floats,
-    weights: Floats,
+    band_kernel: FloatArray,
+    time_scales: FloatArray,
+    amplitudes: FloatArray,
+    U: FloatArray,
+    alpha: FloatArray,
+    weights: FloatArray,
 ) -> tuple[float, float, float]:
-    """Choose time scale and amplitude by likelihood and condition on the points.
+    """Choose (time scale, amplitude, log-likelihood) by likelihood and condition on `n` points.
 
-    The time scale is chosen first at the geometric-middle amplitude, then the amplitude.
-
-    Parameters
-    ----------
-    points : float64 array, shape (4, n or more)
-        Time [day], band, flux and variance, as from `bin_nights` and `normalise`.
-    n : int
-        Number of points.
-    band_kernel : float64 array, shape (6, 6)
-        Correlation between the bands.
-    time_scales, amplitudes : float64 arrays
-        The grid [day; over the flux scale].
-    U, alpha, weights : float64 arrays
-        Workspace; U and alpha hold the factor and K^-1 f of the choice on return.
-
-    Returns
-    -------
-    time_scale, amplitude, log_likelihood : float
+    The time scale is chosen first at the geometric-middle amplitude, then the amplitude. `points` has
+    shape (4, n or more), as from `bin_nights` and `normalise`. U, alpha and weights are workspace; U and
+    alpha hold the factor and K^-1 f of the choice on return.
     """
     for i in range(n):
         for j in range(i, n):
@@ -291,19 +254,18 @@ def select(
 
 @njit(cache=True, nogil=True, fastmath=True)
 def predict_grid(
-    points: Floats, n: int, alpha: Floats, time_scale: float, variance: float, grid: Floats, sums: Floats
+    points: FloatArray,
+    n: int,
+    alpha: FloatArray,
+    time_scale: float,
+    variance: float,
+    grid: FloatArray,
+    sums: FloatArray,
 ) -> None:
-    """Sum time kernels onto a grid, band by band.
+    """Fill `sums`, shape (6, n_grid), with ``variance * sum over the band's points of alpha k(t, t_i)``.
 
-    The posterior mean at grid time t and wavelength w is
-    ``sum_b k(w, b) sums[b, t]``, since the kernel is a product.
-
-    Parameters
-    ----------
-    grid : float64 array, shape (n_grid,)
-        Ascending times [day].
-    sums : float64 array, shape (6, n_grid)
-        Filled with ``variance * sum over the band's points of alpha k(t, t_i)``.
+    The posterior mean at grid time t [day, ascending] and wavelength w is ``sum_b k(w, b) sums[b, t]``,
+    since the kernel is a product.
     """
     rate = SQRT3 / time_scale
     n_grid = len(grid)
@@ -328,30 +290,22 @@ def predict_grid(
 
 @njit(cache=True, nogil=True, fastmath=True)
 def predict_points(
-    points: Floats,
+    points: FloatArray,
     n: int,
-    U: Floats,
-    alpha: Floats,
+    U: FloatArray,
+    alpha: FloatArray,
     time_scale: float,
     variance: float,
-    time: Floats,
-    correlation: Floats,
-    work: Floats,
-    mean: Floats,
-    sd: Floats,
+    time: FloatArray,
+    correlation: FloatArray,
+    work: FloatArray,
+    mean: FloatArray,
+    sd: FloatArray,
 ) -> None:
-    """Posterior mean and standard deviation at any times and wavelengths.
+    """Posterior mean and standard deviation over the flux scale, shape (n_at,), at `time` [day].
 
-    Parameters
-    ----------
-    time : float64 array, shape (n_at,)
-        Where to predict [day].
-    correlation : float64 array, shape (n_at, 6)
-        Wavelength correlation of each place with the six bands.
-    work : float64 array, shape (n or more, n_at or more)
-        Workspace.
-    mean, sd : float64 arrays, shape (n_at,)
-        Filled, in units of the flux scale.
+    `correlation`, shape (n_at, 6), is the wavelength correlation of each place with the six bands;
+    `work`, shape (n or more, n_at or more), is workspace.
     """
     n_at = len(time)
     rate = SQRT3 / time_scale

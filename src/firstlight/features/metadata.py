@@ -1,22 +1,20 @@
-"""Features of an object's metadata, and the time from which its phases count.
+"""Features of an object's metadata, and the reference time of its phases.
 
-Positions enter only as the distance from the Galactic plane, and times only as
-differences: a field or a season must not be something that a classifier can memorise.
+Positions enter only as the distance from the Galactic plane and times only as differences, so that a
+classifier cannot memorise a field or a season.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from firstlight._types import Float32Array, FloatArray
 from firstlight.cosmology import distance_modulus
 from firstlight.lightcurves import LightCurves
 
 __all__ = ["distance", "galactic_latitude", "metadata", "reference_mjd"]
 
-Floats = NDArray[np.float64]
 
-
-def reference_mjd(curves: LightCurves) -> Floats:
-    """Trigger of each object; where there is none, the time of its highest S/N [MJD]."""
+def reference_mjd(curves: LightCurves) -> FloatArray:
+    """Trigger of each object, or the time of its highest S/N if it has none [MJD]."""
     reference = curves.trigger_mjd
     for i in np.flatnonzero(np.isnan(reference) & (curves.n_obs > 0)):
         window = slice(curves.offsets[i], curves.offsets[i + 1])
@@ -24,7 +22,7 @@ def reference_mjd(curves: LightCurves) -> Floats:
     return reference
 
 
-def distance(curves: LightCurves) -> tuple[Floats, Floats]:
+def distance(curves: LightCurves) -> tuple[FloatArray, FloatArray]:
     """Distance modulus and its error [mag], NaN for Milky Way objects and unknown redshifts."""
     redshift = np.where(curves.redshift > 0.0, curves.redshift, np.nan).astype(np.float64)
     err = np.where(np.isfinite(curves.redshift_err), curves.redshift_err, 0.0)
@@ -32,7 +30,7 @@ def distance(curves: LightCurves) -> tuple[Floats, Floats]:
     return distance_modulus(redshift), 0.5 * (distance_modulus(redshift + err) - near)
 
 
-def metadata(curves: LightCurves, modulus: Floats, modulus_err: Floats) -> NDArray[np.float32]:
+def metadata(curves: LightCurves, modulus: FloatArray, modulus_err: FloatArray) -> Float32Array:
     """Features of `firstlight.features.registry.metadata_features`, shape (n_objects, 8)."""
     redshift = curves.redshift
     galactic = np.where(np.isnan(redshift), np.nan, redshift == 0.0)
@@ -42,18 +40,8 @@ def metadata(curves: LightCurves, modulus: Floats, modulus_err: Floats) -> NDArr
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def galactic_latitude(ra: Floats, dec: Floats) -> Floats:
-    """Galactic latitude of ICRS positions.
-
-    Parameters
-    ----------
-    ra, dec : float64 arrays, shape (n_objects,)
-        [degree]
-
-    Returns
-    -------
-    float64 array, shape (n_objects,)
-        b [degree]; NaN where the position is unknown.
+def galactic_latitude(ra: FloatArray, dec: FloatArray) -> FloatArray:
+    """Galactic latitude b of ICRS positions, all in degrees; NaN for unknown positions.
 
     Examples
     --------

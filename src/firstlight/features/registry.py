@@ -1,12 +1,9 @@
-"""The names of all features, in the order in which the compiled kernels write them.
+"""Names of all features, in the order in which the compiled kernels write them."""
 
-Each stage (statistics, gaussian process, metadata, templates) has its list here and
-its kernel beside it; a test checks that kernel and list agree in length and content.
-"""
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Literal
 
 from firstlight.bands import BANDS
@@ -27,11 +24,11 @@ Stage = Literal["metadata", "statistics", "gaussian", "template"]
 LAGS = (1.5, 6.0, 20.0, 60.0, 400.0)
 #: Windows after the brightest observation in which observed colours are read [day].
 COLOUR_WINDOWS = ((-3.0, 3.0), (5.0, 15.0), (15.0, 30.0), (30.0, 60.0))
-#: Epochs at which the Gaussian process is read, days from its peak; the trigger comes first.
+#: Epochs at which the Gaussian process is evaluated, days from its peak; the trigger comes first.
 EPOCHS = (-10.0, 0.0, 10.0, 20.0, 30.0, 60.0)
 #: The same in the rest frame [rest-frame day].
 REST_EPOCHS = (-10.0, 0.0, 10.0, 20.0, 30.0)
-#: Rest wavelengths at which the Gaussian process is read [Angstrom]: near the U, B, V and R bands.
+#: Rest wavelengths at which the Gaussian process is evaluated [Angstrom]: near the U, B, V and R bands.
 REST_WAVELENGTHS = (3600.0, 4400.0, 5500.0, 7000.0)
 #: Pairs of bands, as indices into ugrizy, whose colours are features.
 COLOURS = ((0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (1, 3), (2, 4))
@@ -43,7 +40,7 @@ LEVELS = (("half", 0.5), ("fifth", 0.2))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Feature:
-    """One feature: what it is called and what it means.
+    """One feature: its name and meaning.
 
     Attributes
     ----------
@@ -54,7 +51,7 @@ class Feature:
     unit : str
         Physical unit; "1" for a pure number.
     stage : str
-        Which kernel computes it.
+        Kernel that computes it.
     needs_redshift : bool
         Whether it is NaN when the host redshift is unknown.
     """
@@ -67,7 +64,7 @@ class Feature:
 
 
 def _features(
-    stage: Stage, rows: Iterator[tuple[str, str, str]], needs_redshift: bool = False
+    stage: Stage, rows: Iterable[tuple[str, str, str]], needs_redshift: bool = False
 ) -> tuple[Feature, ...]:
     return tuple(
         Feature(name=name, description=text, unit=unit, stage=stage, needs_redshift=needs_redshift)
@@ -90,7 +87,7 @@ def metadata_features() -> tuple[Feature, ...]:
         ("ebv", "mag", "Milky Way E(B-V) towards the object"),
         ("latitude_abs", "degree", "distance from the Galactic plane |b|"),
     )
-    return _features("metadata", iter(with_redshift), True) + _features("metadata", iter(without))
+    return _features("metadata", with_redshift, True) + _features("metadata", without)
 
 
 def _overall_rows() -> Iterator[tuple[str, str, str]]:
@@ -175,14 +172,7 @@ def _cross_rows() -> Iterator[tuple[str, str, str]]:
 @cache
 def statistics_features() -> tuple[Feature, ...]:
     """Features of the raw fluxes, in kernel order."""
-
-    def rows() -> Iterator[tuple[str, str, str]]:
-        yield from _overall_rows()
-        for band in BANDS:
-            yield from _band_rows(band)
-        yield from _cross_rows()
-
-    return _features("statistics", rows())
+    return _features("statistics", chain(_overall_rows(), *map(_band_rows, BANDS), _cross_rows()))
 
 
 def _rise_fall_rows(what: str, where: str, unit: str) -> Iterator[tuple[str, str, str]]:
@@ -266,62 +256,39 @@ def _rest_rows() -> Iterator[tuple[str, str, str]]:
 
 @cache
 def gaussian_features() -> tuple[Feature, ...]:
-    """Features read off the Gaussian process, in kernel order."""
-
-    def rows() -> Iterator[tuple[str, str, str]]:
-        yield from _fit_rows()
-        for band in BANDS:
-            yield from _gp_band_rows(band)
-        yield from _gp_epoch_rows()
-
-    return _features("gaussian", rows()) + _features("gaussian", _rest_rows(), True)
+    """Features of the Gaussian process, in kernel order."""
+    free = chain(_fit_rows(), *map(_gp_band_rows, BANDS), _gp_epoch_rows())
+    return _features("gaussian", free) + _features("gaussian", _rest_rows(), True)
 
 
 @cache
 def template_features(names: tuple[str, ...]) -> tuple[Feature, ...]:
-    """Features of the template fits, in kernel order: free of the host redshift, then with it.
+    """Features of the template fits, in kernel order: free of the host redshift, then with it."""
+    free = chain(*map(_match_rows, names))
+    return _features("template", free) + _features("template", chain(*map(_template_rows, names)), True)
 
-    Parameters
-    ----------
-    names : tuple of str
-        Names of the templates.
-    """
 
-    def free() -> Iterator[tuple[str, str, str]]:
-        for name in names:
-            yield f"match_explained_{name}", "1", f"share of chi2 explained by {name}, any redshift"
-            yield f"match_evidence_{name}", "1", f"log-evidence of {name} below the best, any redshift"
-            yield f"match_redshift_{name}", "1", f"redshift at which {name} fits best"
-            yield f"match_absolute_{name}", "mag", f"absolute magnitude of {name} there"
+def _match_rows(name: str) -> Iterator[tuple[str, str, str]]:
+    yield f"match_explained_{name}", "1", f"share of chi2 explained by {name}, any redshift"
+    yield f"match_evidence_{name}", "1", f"log-evidence of {name} below the best, any redshift"
+    yield f"match_redshift_{name}", "1", f"redshift at which {name} fits best"
+    yield f"match_absolute_{name}", "mag", f"absolute magnitude of {name} there"
 
-    def bound() -> Iterator[tuple[str, str, str]]:
-        for name in names:
-            where = f"of {name} at the host redshift"
-            yield f"template_explained_{name}", "1", f"share of chi2 explained, best fit {where}"
-            yield f"template_chi2_{name}", "1", f"chi2 per point over that of the best template, {where}"
-            yield f"template_evidence_{name}", "1", f"log-evidence below the best template, {where}"
-            yield f"template_redshift_{name}", "1", f"redshift of the best fit {where}"
-            yield f"template_stretch_{name}", "1", f"stretch of the best fit {where}"
-            yield f"template_colour_{name}", "1", f"colour term of the best fit {where}"
-            yield f"template_absolute_{name}", "mag", f"absolute magnitude of the best fit {where}"
-            yield f"template_phase_{name}", "day", f"peak minus trigger, rest frame, of the best fit {where}"
 
-    return _features("template", free()) + _features("template", bound(), True)
+def _template_rows(name: str) -> Iterator[tuple[str, str, str]]:
+    where = f"of {name} at the host redshift"
+    yield f"template_explained_{name}", "1", f"share of chi2 explained, best fit {where}"
+    yield f"template_chi2_{name}", "1", f"chi2 per point over that of the best template, {where}"
+    yield f"template_evidence_{name}", "1", f"log-evidence below the best template, {where}"
+    yield f"template_redshift_{name}", "1", f"redshift of the best fit {where}"
+    yield f"template_stretch_{name}", "1", f"stretch of the best fit {where}"
+    yield f"template_colour_{name}", "1", f"colour term of the best fit {where}"
+    yield f"template_absolute_{name}", "mag", f"absolute magnitude of the best fit {where}"
+    yield f"template_phase_{name}", "day", f"peak minus trigger, rest frame, of the best fit {where}"
 
 
 def document(features: Sequence[Feature]) -> str:
-    """Features as a Markdown table, grouped by stage.
-
-    Parameters
-    ----------
-    features : sequence of Feature
-        In column order.
-
-    Returns
-    -------
-    str
-        One section a stage, one row a feature.
-    """
+    """Markdown tables of features in column order: one section per stage, one row per feature."""
     lines: list[str] = []
     stage = ""
     for feature in features:

@@ -1,21 +1,17 @@
 """Statistics of the raw fluxes, compiled: no model, no smoothing, no redshift.
 
-Each kernel writes its features of one object from position ``k`` of ``out`` on, in the
-order of `firstlight.features.registry.statistics_features`, and returns the next position.
-Times are days since the trigger.
+Each kernel writes its features of one object to ``out[k:]``, in the order of
+`registry.statistics_features`, and returns the next position. Times are days since the trigger.
 """
 
 import math
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
+
+from firstlight._types import BoolArray, FloatArray, IntArray
 
 __all__ = ["write_statistics"]
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 NIGHT_GAP = 0.45  # day; a longer gap between observations lies over a daytime
 SEASON_GAP = 60.0  # day; a longer gap lies over conjunction with the Sun
@@ -24,13 +20,13 @@ BEFORE, AFTER = -40.0, 200.0  # day; outside, a transient of one outburst is qui
 
 @njit(cache=True, nogil=True)
 def bounded(a: float, b: float, noise: float) -> float:
-    """Contrast (a - b) / (|a| + |b| + noise): a ratio that survives zero and negative fluxes."""
+    """Contrast (a - b) / (|a| + |b| + noise): a ratio that is defined for zero and negative fluxes."""
     total = abs(a) + abs(b) + noise
     return (a - b) / total if total > 0.0 else np.nan
 
 
 @njit(cache=True, nogil=True)
-def _detections(time: Floats, band: Ints, detected: Bools, out: Floats, k: int) -> int:
+def _detections(time: FloatArray, band: IntArray, detected: BoolArray, out: FloatArray, k: int) -> int:
     n = len(time)
     n_detected = n_since = nights = seasons = 0
     first = last = np.nan
@@ -70,7 +66,7 @@ def _detections(time: Floats, band: Ints, detected: Bools, out: Floats, k: int) 
 
 
 @njit(cache=True, nogil=True)
-def _extremes(time: Floats, snr: Floats, detected: Bools, out: Floats, k: int) -> int:
+def _extremes(time: FloatArray, snr: FloatArray, detected: BoolArray, out: FloatArray, k: int) -> int:
     n = len(time)
     at = int(np.argmax(snr))
     second = -1
@@ -112,8 +108,8 @@ def _extremes(time: Floats, snr: Floats, detected: Bools, out: Floats, k: int) -
 
 
 @njit(cache=True, nogil=True)
-def _outside(time: Floats, flux: Floats, snr: Floats, out: Floats, k: int) -> int:
-    """What is left before and after the outburst: nothing, for a supernova."""
+def _outside(time: FloatArray, flux: FloatArray, snr: FloatArray, out: FloatArray, k: int) -> int:
+    """Flux before and after the outburst: none, for a supernova."""
     highest = np.max(np.abs(flux))
     for side in range(2):
         n = 0
@@ -133,7 +129,7 @@ def _outside(time: Floats, flux: Floats, snr: Floats, out: Floats, k: int) -> in
 
 
 @njit(cache=True, nogil=True)
-def _trend(time: Floats, snr: Floats, out: Floats, k: int) -> int:
+def _trend(time: FloatArray, snr: FloatArray, out: FloatArray, k: int) -> int:
     n = len(time)
     mean_time = np.mean(time)
     mean_snr = np.mean(snr)
@@ -149,7 +145,13 @@ def _trend(time: Floats, snr: Floats, out: Floats, k: int) -> int:
 
 @njit(cache=True, nogil=True)
 def _seasons(
-    time: Floats, band: Ints, flux: Floats, flux_err: Floats, means: Floats, out: Floats, k: int
+    time: FloatArray,
+    band: IntArray,
+    flux: FloatArray,
+    flux_err: FloatArray,
+    means: FloatArray,
+    out: FloatArray,
+    k: int,
 ) -> int:
     """Squared deviation of the seasons' mean fluxes from the band's mean, over its error."""
     sums = np.zeros((6, 2))
@@ -172,18 +174,18 @@ def _seasons(
 
 @njit(cache=True, nogil=True)
 def _structure(
-    time: Floats,
-    band: Ints,
-    flux: Floats,
-    flux_err: Floats,
-    variances: Floats,
-    lags: Floats,
-    out: Floats,
+    time: FloatArray,
+    band: IntArray,
+    flux: FloatArray,
+    flux_err: FloatArray,
+    variances: FloatArray,
+    lags: FloatArray,
+    out: FloatArray,
     k: int,
 ) -> int:
     """Pooled structure function from each observation to the earlier ones of its band.
 
-    At most four pairs an observation and lag, so that the cost grows with n, not n^2.
+    At most four pairs per observation and lag count, so that the cost grows with n, not n^2.
     """
     n_lags = len(lags)
     pairs = np.zeros(n_lags)
@@ -219,7 +221,9 @@ def _structure(
 
 
 @njit(cache=True, nogil=True)
-def _band(flux: Floats, flux_err: Floats, n_detected: int, out: Floats, k: int) -> tuple[float, float, float]:
+def _band(
+    flux: FloatArray, flux_err: FloatArray, n_detected: int, out: FloatArray, k: int
+) -> tuple[float, float, float]:
     """Write one band's statistics; return weighted mean, variance and intrinsic variance."""
     n = len(flux)
     weight = weighted = mean = noise = 0.0
@@ -268,7 +272,14 @@ def _band(flux: Floats, flux_err: Floats, n_detected: int, out: Floats, k: int) 
 
 @njit(cache=True, nogil=True)
 def _observed_colours(
-    time: Floats, band: Ints, flux: Floats, flux_err: Floats, windows: Floats, at: float, out: Floats, k: int
+    time: FloatArray,
+    band: IntArray,
+    flux: FloatArray,
+    flux_err: FloatArray,
+    windows: FloatArray,
+    at: float,
+    out: FloatArray,
+    k: int,
 ) -> int:
     sums = np.zeros((len(windows), 6, 2))
     for i in range(len(time)):
@@ -289,37 +300,20 @@ def _observed_colours(
 
 @njit(cache=True, nogil=True)
 def write_statistics(
-    time: Floats,
-    band: Ints,
-    flux: Floats,
-    flux_err: Floats,
-    detected: Bools,
-    lags: Floats,
-    windows: Floats,
-    pairs: Ints,
-    out: Floats,
+    time: FloatArray,
+    band: IntArray,
+    flux: FloatArray,
+    flux_err: FloatArray,
+    detected: BoolArray,
+    lags: FloatArray,
+    windows: FloatArray,
+    pairs: IntArray,
+    out: FloatArray,
     k: int,
 ) -> int:
-    """Write all raw statistics of one object.
+    """Write all raw statistics of one object; `out` must be NaN before.
 
-    Parameters
-    ----------
-    time : float64 array, shape (n_obs,)
-        Days since the trigger, ascending.
-    band : int64 array, shape (n_obs,)
-        Index into ugrizy.
-    flux, flux_err : float64 arrays, shape (n_obs,)
-        [nJy]
-    detected : bool array, shape (n_obs,)
-    lags, windows, pairs : arrays
-        `LAGS`, `COLOUR_WINDOWS`, `COLOURS` of the registry.
-    out : float64 array
-        Already NaN; features go to ``out[k:]``.
-
-    Returns
-    -------
-    int
-        The next free position.
+    Fluxes are in nJy; lags, windows and pairs are `LAGS`, `COLOUR_WINDOWS` and `COLOURS` of the registry.
     """
     start = k
     snr = flux / flux_err

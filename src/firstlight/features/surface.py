@@ -1,32 +1,30 @@
-"""Features read off the Gaussian process: peaks, rises and falls, colours, absolute magnitudes.
+"""Features of the Gaussian process: peaks, rises and falls, colours, absolute magnitudes.
 
-Each kernel writes its features of one object from position ``k`` of ``out`` on, in the
-order of `firstlight.features.registry.gaussian_features`, and returns the next position.
-Nothing is read further than `MARGIN` days from the observations, where the process
-only repeats its prior.
+Each kernel writes its features of one object to ``out[k:]``, in the order of `registry.gaussian_features`,
+and returns the next position. Further than `MARGIN` days from the observations the process falls back to
+its prior, and features are NaN.
 """
 
 import math
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from firstlight._types import FloatArray, IntArray
 from firstlight.features.gaussian import predict_points
 from firstlight.features.statistics import bounded
 
 __all__ = ["read_epochs", "write_fit", "write_observer_frame", "write_rest_frame"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
-MARGIN = 10.0  # day; how far beyond the observations the process is believed
-REST_RANGE = (3000.0, 11000.0)  # Angstrom; observed wavelengths at which it is believed
+MARGIN = 10.0  # day; how far beyond the observations the process is used
+REST_RANGE = (3000.0, 11000.0)  # Angstrom; observed wavelengths at which it is used
 
 
 @njit(cache=True, nogil=True)
-def _crossing(curve: Floats, grid: Floats, peak: int, level: float, step: int, low: int, high: int) -> float:
-    """Days from the peak to where the curve first falls below `level` of it; NaN if never seen."""
+def _crossing(
+    curve: FloatArray, grid: FloatArray, peak: int, level: float, step: int, low: int, high: int
+) -> float:
+    """Days from the peak to where the curve first falls below `level` of it; NaN if it never does."""
     limit = level * curve[peak]
     if not curve[peak] > 0.0:
         return np.nan
@@ -41,7 +39,7 @@ def _crossing(curve: Floats, grid: Floats, peak: int, level: float, step: int, l
 
 @njit(cache=True, nogil=True)
 def _rise_fall(
-    curve: Floats, grid: Floats, peak: int, low: int, high: int, scale: float, out: Floats, k: int
+    curve: FloatArray, grid: FloatArray, peak: int, low: int, high: int, scale: float, out: FloatArray, k: int
 ) -> int:
     for side in range(2):
         step = -1 if side == 0 else 1
@@ -52,21 +50,21 @@ def _rise_fall(
 
 
 @njit(cache=True, nogil=True)
-def _peak(curve: Floats, low: int, high: int) -> int:
+def _peak(curve: FloatArray, low: int, high: int) -> int:
     return low + int(np.argmax(curve[low:high]))
 
 
 @njit(cache=True, nogil=True)
 def write_fit(
-    points: Floats,
+    points: FloatArray,
     n: int,
     scale: float,
     choice: tuple[float, float, float],
-    alpha: Floats,
-    out: Floats,
+    alpha: FloatArray,
+    out: FloatArray,
     k: int,
 ) -> int:
-    """Write what was fitted and how well: the first eight Gaussian-process features."""
+    """Write the fit and its quality: the first eight Gaussian-process features."""
     sums = np.zeros((6, 2))
     chi2 = chi2_zero = chi2_constant = 0.0
     for i in range(n):
@@ -87,38 +85,25 @@ def write_fit(
 
 @njit(cache=True, nogil=True)
 def write_observer_frame(
-    grid: Floats,
-    mean: Floats,
-    light: Floats,
+    grid: FloatArray,
+    mean: FloatArray,
+    light: FloatArray,
     span: tuple[int, int],
     last: float,
-    at_epoch: Floats,
-    sd_epoch: Floats,
-    epochs: Floats,
-    pairs: Ints,
+    at_epoch: FloatArray,
+    sd_epoch: FloatArray,
+    epochs: FloatArray,
+    pairs: IntArray,
     scale: float,
-    out: Floats,
+    out: FloatArray,
     k: int,
 ) -> int:
     """Write the features of the surface in observed bands and days.
 
-    Parameters
-    ----------
-    grid : float64 array, shape (n_grid,)
-        Days since the trigger.
-    mean : float64 array, shape (6, n_grid)
-        Posterior mean over the flux scale.
-    light : float64 array, shape (n_grid,)
-        Its sum over griz.
-    span : tuple of int
-        First grid point that is believed, and one past the last.
-    last : float
-        Time of the last observation [day since trigger].
-    at_epoch, sd_epoch : float64 arrays, shape (n_epochs + 1, 6)
-        Posterior mean and error at the trigger and at `epochs` days from the peak; NaN
-        where not believed.
-    scale : float
-        Flux scale [nJy].
+    `grid` holds days since the trigger, `mean`, shape (6, n_grid), the posterior mean over the flux
+    `scale` [nJy], `light` its sum over griz. `span` is the first grid point in use, and one past the
+    last; `last` is the day of the last observation. `at_epoch` and `sd_epoch`, shape (n_epochs + 1, 6),
+    are mean and error at the trigger and at `epochs` days from the peak, NaN outside the margin.
     """
     low, high = span
     peak = _peak(light, low, high)
@@ -157,36 +142,27 @@ def write_observer_frame(
 
 @njit(cache=True, nogil=True)
 def write_rest_frame(
-    grid: Floats,
-    rest: Floats,
-    light: Floats,
+    grid: FloatArray,
+    rest: FloatArray,
+    light: FloatArray,
     span: tuple[int, int],
     peak: int,
-    band_peaks: Floats,
-    at_epoch: Floats,
-    sd_epoch: Floats,
-    epochs: Floats,
-    pairs: Ints,
+    band_peaks: FloatArray,
+    at_epoch: FloatArray,
+    sd_epoch: FloatArray,
+    epochs: FloatArray,
+    pairs: IntArray,
     scale: float,
     redshift: float,
     distance_modulus: float,
-    out: Floats,
+    out: FloatArray,
     k: int,
 ) -> int:
     """Write the features at rest wavelengths and in rest-frame days.
 
-    Parameters
-    ----------
-    rest : float64 array, shape (4, n_grid)
-        Posterior mean at the rest wavelengths; NaN where not believed.
-    band_peaks : float64 array, shape (6,)
-        Peak of each band [nJy].
-    at_epoch, sd_epoch : float64 arrays, shape (n_epochs, 4)
-        Posterior mean and error at rest wavelengths and rest-frame `epochs`.
-
-    Notes
-    -----
-    Absolute magnitudes are those of max(flux, its error): a limit where nothing is seen.
+    `rest`, shape (4, n_grid), is the posterior mean at the rest wavelengths, NaN outside REST_RANGE;
+    `band_peaks` the peak of each band [nJy]; `at_epoch` and `sd_epoch`, shape (n_epochs, 4), mean and
+    error at rest-frame `epochs`. Absolute magnitudes are those of max(flux, its error).
     """
     reference = int(np.searchsorted(epochs, 0.0))
     for e in range(len(epochs)):
@@ -222,28 +198,22 @@ def write_rest_frame(
 
 @njit(cache=True, nogil=True)
 def read_epochs(
-    points: Floats,
+    points: FloatArray,
     n: int,
-    U: Floats,
-    alpha: Floats,
+    U: FloatArray,
+    alpha: FloatArray,
     choice: tuple[float, float, float],
-    times: Floats,
-    correlation: Floats,
-    believed: tuple[float, float],
-    work: Floats,
-    mean: Floats,
-    sd: Floats,
+    times: FloatArray,
+    correlation: FloatArray,
+    within: tuple[float, float],
+    work: FloatArray,
+    mean: FloatArray,
+    sd: FloatArray,
 ) -> None:
-    """Posterior mean and error at every time and wavelength, NaN where not believed.
+    """Posterior mean and error, shape (n_times, n_wavelengths), NaN where not in use.
 
-    Parameters
-    ----------
-    times : float64 array, shape (n_times,)
-        [day since trigger]
-    correlation : float64 array, shape (n_wavelengths, 6)
-        Correlation of each wavelength with the six bands; NaN marks one not believed.
-    mean, sd : float64 arrays, shape (n_times, n_wavelengths)
-        Filled.
+    `times` are days since the trigger, used in the range `within`; `correlation`, shape (n_wavelengths, 6),
+    is that with the six bands, NaN for a wavelength not in use.
     """
     n_times, n_wavelengths = mean.shape
     n_at = 0
@@ -253,7 +223,7 @@ def read_epochs(
     for e in range(n_times):
         for w in range(n_wavelengths):
             mean[e, w] = sd[e, w] = np.nan
-            if believed[0] <= times[e] <= believed[1] and np.isfinite(correlation[w, 0]):
+            if within[0] <= times[e] <= within[1] and np.isfinite(correlation[w, 0]):
                 at[n_at] = times[e]
                 rows[n_at] = correlation[w]
                 where[n_at] = e * n_wavelengths + w

@@ -1,11 +1,8 @@
-"""Supernova templates made from the training objects, and their fits to light curves.
+"""Supernova templates from the training objects, and their fits to light curves.
 
-A template is the median rest-frame Gaussian-process surface of a class's bright
-training objects. `Templates.match` fits each to every object over redshift, time of
-peak, stretch, colour and amplitude. The fits themselves know no host redshift: they
-give the best chi2 at each redshift of a grid, and the host redshift enters afterwards
-as a prior on that grid. So an object without one is fitted with a flat prior, and
-hiding it changes only the columns that say so.
+A template is the median rest-frame Gaussian-process surface of a class's bright training objects.
+`Templates.match` fits each over time of peak, stretch, colour and amplitude at each redshift of a grid; the
+host redshift, if known, is a prior on that grid (decision 0020).
 """
 
 import json
@@ -17,23 +14,38 @@ from typing import Self
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from firstlight._types import AnyArray, Float32Array, FloatArray, IntArray, StrArray
 from firstlight.bands import EFFECTIVE_WAVELENGTH
 from firstlight.cosmology import distance_modulus
 from firstlight.errors import BundleError, DataError
 from firstlight.features.config import FeatureConfig
-from firstlight.features.gaussian import bin_object, matern32, normalise, predict_grid, select
+from firstlight.features.gaussian import (
+    AMPLITUDES,
+    BAND_KERNEL,
+    BIN_WIDTH,
+    GRID_STEP,
+    TIME_SCALES,
+    WAVELENGTH_SCALE,
+    WINDOW,
+    bin_object,
+    matern32,
+    normalise,
+    predict_grid,
+    select,
+)
 from firstlight.features.metadata import reference_mjd
 from firstlight.features.registry import template_features
 from firstlight.lightcurves import LightCurves
 
 __all__ = ["Templates"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Singles = NDArray[np.float32]
+# Grid of a template and choice of its objects: as measured for decision 0020.
+_PHASES = np.arange(-24.0, 122.0, 4.0)  # rest-frame days from peak
+_REST_WAVELENGTHS = np.arange(1800.0, 10_500.0, 600.0)  # Angstrom
+_PEAK_SNR = 12.0  # S/N of the Gaussian process at its peak that makes an object bright
+_PER_CLASS = 120  # most objects of a class, the brightest first
 
 _WAVELENGTHS = np.array(EFFECTIVE_WAVELENGTH)
 _STRETCHES = np.array([1.0, 0.8, 1.25, 0.65, 1.5])  # the middle one first: it finds the peak
@@ -69,18 +81,18 @@ class Templates:
     """
 
     names: tuple[str, ...]
-    surface: NDArray[np.float32]
-    phase: Floats
-    wavelength: Floats
-    magnitude: Floats
-    magnitude_sd: Floats
-    redshift: Floats
+    surface: Float32Array
+    phase: FloatArray
+    wavelength: FloatArray
+    magnitude: FloatArray
+    magnitude_sd: FloatArray
+    redshift: FloatArray
 
     @classmethod
     def fit(
         cls,
         curves: LightCurves,
-        labels: NDArray[np.str_],
+        labels: StrArray,
         config: FeatureConfig | None = None,
         rng: np.random.Generator | None = None,
     ) -> Self:
@@ -89,13 +101,11 @@ class Templates:
         Parameters
         ----------
         curves : LightCurves
-            Training objects only.
+            Preprocessed training objects.
         labels : str array, shape (n_objects,)
             Their classes.
         config : FeatureConfig, optional
-            Settings of the Gaussian process and, under ``templates``, of this.
-        rng : numpy.random.Generator, optional
-            Not used: nothing here is random.
+            Settings of the Gaussian process and the templates.
 
         Raises
         ------
@@ -103,35 +113,30 @@ class Templates:
             If lengths disagree.
         """
         config = config or FeatureConfig()
-        own = config.templates
         labels = np.asarray(labels, dtype=np.str_)
         if len(labels) != len(curves):
             raise DataError(f"{len(curves)} light curves but {len(labels)} labels")
-        phase = np.arange(own.phase_range[0], own.phase_range[1] + 0.5 * own.phase_step, own.phase_step)
-        wavelength = np.arange(
-            own.wavelength_range[0], own.wavelength_range[1] + 0.5 * own.wavelength_step, own.wavelength_step
-        )
         names, surfaces, members = [], [], []
-        for name in own.classes:
+        for name in config.templates.classes:
             where = np.flatnonzero((labels == name) & (curves.redshift > 0.0))
-            stack, used = _surfaces(curves.take(where), config, phase, wavelength)
+            stack, used = _surfaces(curves.take(where), config)
             if len(used) >= 3:
                 names.append(name)
-                surfaces.append(_median_surface(stack, phase, wavelength))
+                surfaces.append(_median_surface(stack, _PHASES, _REST_WAVELENGTHS))
                 members.append(where[used])
-        shape = (len(names), len(phase), len(wavelength))
+        shape = (len(names), len(_PHASES), len(_REST_WAVELENGTHS))
         templates = cls(
             names=tuple(names),
             surface=np.array(surfaces, dtype=np.float32).reshape(shape),
-            phase=phase,
-            wavelength=wavelength,
+            phase=_PHASES,
+            wavelength=_REST_WAVELENGTHS,
             magnitude=np.full(len(names), -18.0),
             magnitude_sd=np.full(len(names), 10.0),
-            redshift=np.array(own.redshifts),
+            redshift=np.array(config.templates.redshifts),
         )
         return templates._with_magnitudes(curves, members, config)
 
-    def _with_magnitudes(self, curves: LightCurves, members: list[Ints], config: FeatureConfig) -> Self:
+    def _with_magnitudes(self, curves: LightCurves, members: list[IntArray], config: FeatureConfig) -> Self:
         """The same templates with the luminosities that their own members show."""
         magnitude, scatter = self.magnitude.copy(), self.magnitude_sd.copy()
         columns = [feature.name for feature in template_features(self.names)]
@@ -144,14 +149,15 @@ class Templates:
                 scatter[k] = max(1.4826 * np.median(np.abs(values - magnitude[k])), 0.3)
         return replace(self, magnitude=magnitude, magnitude_sd=scatter)
 
-    def match(self, curves: LightCurves, config: FeatureConfig | None = None) -> NDArray[np.float32]:
+    def match(self, curves: LightCurves, config: FeatureConfig | None = None) -> Float32Array:
         """Fit every template to every object.
 
         Parameters
         ----------
         curves : LightCurves
+            Preprocessed light curves.
         config : FeatureConfig, optional
-            Window and binning of the observations.
+            Binning of the observations.
 
         Returns
         -------
@@ -164,16 +170,15 @@ class Templates:
             return values
         tables, tilts = self._tables
         _match_all(
-            curves.offsets, curves.mjd, curves.band, curves.flux, curves.flux_err,
-            reference_mjd(curves), curves.redshift.astype(np.float64), curves.redshift_err.astype(np.float64),
-            config.window[0], config.window[1], config.max_points, config.bin_width,
-            tables, tilts, self.phase, self.redshift, distance_modulus(self.redshift),
-            self.magnitude, self.magnitude_sd, values,
+            curves.offsets, curves.mjd, curves.band, curves.flux, curves.flux_err, reference_mjd(curves),
+            curves.redshift.astype(np.float64), curves.redshift_err.astype(np.float64), WINDOW[0],
+            WINDOW[1], config.max_points, BIN_WIDTH, tables, tilts, self.phase, self.redshift,
+            distance_modulus(self.redshift), self.magnitude, self.magnitude_sd, values,
         )  # fmt: skip
         return values
 
     @cached_property
-    def _tables(self) -> tuple[Singles, Floats]:
+    def _tables(self) -> tuple[Float32Array, FloatArray]:
         """Templates in each band and redshift, padded and reversed in time; bands' colour levers."""
         rest = _WAVELENGTHS[None, :] / (1.0 + self.redshift[:, None])  # (redshift, band)
         tilts = np.clip((rest - _REFERENCE_WAVELENGTH) / _TILT_WAVELENGTH, -1.0, 1.5)
@@ -205,10 +210,10 @@ class Templates:
             names = json.loads((folder / "templates.json").read_text())["names"]
             return cls(names=tuple(names), **load_file(folder / "templates.safetensors"))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BundleError(f"{folder}: no templates of ours ({error}); train the bundle anew") from error
+            raise BundleError(f"{folder}: not saved templates ({error}); train the bundle again") from error
 
 
-def _median_surface(stack: Floats, phase: Floats, wavelength: Floats) -> Floats:
+def _median_surface(stack: FloatArray, phase: FloatArray, wavelength: FloatArray) -> FloatArray:
     """Median over objects, NaN cells filled from the nearest wavelength, then phase.
 
     Cells that fewer than three objects cover count as not covered.
@@ -229,36 +234,32 @@ def _median_surface(stack: Floats, phase: Floats, wavelength: Floats) -> Floats:
     return np.maximum(surface, 0.0)
 
 
-def _surfaces(
-    curves: LightCurves, config: FeatureConfig, phase: Floats, wavelength: Floats
-) -> tuple[Floats, Ints]:
-    """Normalised rest-frame surfaces of the bright objects, and which they are."""
-    own = config.templates
-    stack = np.full((len(curves), len(phase), len(wavelength)), np.nan)
+def _surfaces(curves: LightCurves, config: FeatureConfig) -> tuple[FloatArray, IntArray]:
+    """Normalised rest-frame surfaces of the bright objects, and their positions."""
+    stack = np.full((len(curves), len(_PHASES), len(_REST_WAVELENGTHS)), np.nan)
     snr = np.zeros(len(curves))
     _surfaces_all(
         curves.offsets, curves.mjd, curves.band, curves.flux, curves.flux_err, reference_mjd(curves),
-        curves.redshift.astype(np.float64), config.window[0], config.window[1], config.max_points,
-        config.bin_width, config.grid_step, config.band_kernel(), np.array(config.time_scales),
-        np.array(config.amplitudes), config.wavelength_scale, phase, wavelength, snr, stack,
+        curves.redshift.astype(np.float64), WINDOW[0], WINDOW[1], config.max_points, BIN_WIDTH, GRID_STEP,
+        BAND_KERNEL, TIME_SCALES, AMPLITUDES, WAVELENGTH_SCALE, _PHASES, _REST_WAVELENGTHS, snr, stack,
     )  # fmt: skip
     spread = np.nan_to_num(curves.redshift_err / (1.0 + curves.redshift), nan=1.0)
-    usable = np.isfinite(stack).any(axis=(1, 2)) & (snr > own.peak_snr) & (spread < 0.05)
+    usable = np.isfinite(stack).any(axis=(1, 2)) & (snr > _PEAK_SNR) & (spread < 0.05)
     if usable.sum() < 8:  # rare classes: take what there is
-        usable = np.isfinite(stack).any(axis=(1, 2)) & (snr > 0.5 * own.peak_snr) & (spread < 0.15)
-    order = np.argsort(-snr * usable, kind="stable")[: min(own.per_class, int(usable.sum()))]
+        usable = np.isfinite(stack).any(axis=(1, 2)) & (snr > 0.5 * _PEAK_SNR) & (spread < 0.15)
+    order = np.argsort(-snr * usable, kind="stable")[: min(_PER_CLASS, int(usable.sum()))]
     return stack[order], order.astype(np.int64)
 
 
 @njit(cache=True, nogil=True)
 def _surfaces_all(
-    offsets: Ints, mjd: Floats, band: NDArray[np.int8], flux: NDArray[np.float32],
-    flux_err: NDArray[np.float32], reference: Floats, redshift: Floats, low: float, high: float,
-    max_points: int, bin_width: float, step: float, band_kernel: Floats, time_scales: Floats,
-    amplitudes: Floats, wavelength_scale: float, phase: Floats, wavelength: Floats, snr: Floats,
-    stack: Floats,
+    offsets: IntArray, mjd: FloatArray, band: AnyArray, flux: Float32Array,
+    flux_err: Float32Array, reference: FloatArray, redshift: FloatArray, low: float, high: float,
+    max_points: int, bin_width: float, step: float, band_kernel: FloatArray, time_scales: FloatArray,
+    amplitudes: FloatArray, wavelength_scale: float, phase: FloatArray, wavelength: FloatArray,
+    snr: FloatArray, stack: FloatArray,
 ) -> None:  # fmt: skip
-    """Read every object's process at rest phases and wavelengths, over its peak near 5000 A."""
+    """Evaluate each object's process at rest phases and wavelengths, over its peak near 5000 A."""
     U = np.empty((max_points, max_points))
     weights = np.empty((max_points, max_points))
     alpha = np.empty(max_points)
@@ -310,22 +311,21 @@ def _surfaces_all(
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _scan(
-    points: Floats,
+    points: FloatArray,
     n: int,
-    weight: Singles,
-    table: Singles,
-    tilt: Floats,
+    weight: Float32Array,
+    table: Float32Array,
+    tilt: FloatArray,
     rate: float,
     origin: float,
-    power: Singles,
-    overlap: Singles,
-    sums: Floats,
+    power: Float32Array,
+    overlap: Float32Array,
+    sums: FloatArray,
 ) -> None:
-    """Sums of the linear fit at every trial peak time at once.
+    """Sums of the linear fit at all trial peak times.
 
-    Trial peaks are one phase step apart, so that they share one interpolation weight and
-    lie side by side in the time-reversed, zero-padded `table`, shape (6, n_padded). The
-    inner loop is all of the cost: single precision, two sums a band.
+    Trial peaks are one phase step apart, so that they share one interpolation weight and lie side by side
+    in the time-reversed, zero-padded `table`, shape (6, n_padded). The inner loop is all of the cost.
     """
     n_trials = sums.shape[1]
     n_padded = table.shape[1]
@@ -360,9 +360,9 @@ def _scan(
 
 @njit(cache=True, nogil=True)
 def _fit_cell(
-    points: Floats, n: int, weight: Singles, table: Singles, tilt: Floats, dilation: float,
-    first_phase: float, step: float, sums: Floats, stretches: Floats,
-    best: Floats,
+    points: FloatArray, n: int, weight: Float32Array, table: Float32Array, tilt: FloatArray, dilation: float,
+    first_phase: float, step: float, sums: FloatArray, stretches: FloatArray,
+    best: FloatArray,
 ) -> None:  # fmt: skip
     """Improve score, amplitude, colour, stretch and peak of one template at one redshift."""
     n_trials = sums.shape[1]
@@ -398,8 +398,8 @@ def _fit_cell(
 
 @njit(cache=True, nogil=True)
 def _marginalise(
-    cells: Floats, temper: float, absolute: Floats, prior: Floats, magnitude: Floats, magnitude_sd: Floats,
-    best: Ints, evidence: Floats,
+    cells: FloatArray, temper: float, absolute: FloatArray, prior: FloatArray, magnitude: FloatArray,
+    magnitude_sd: FloatArray, best: IntArray, evidence: FloatArray,
 ) -> None:  # fmt: skip
     """Best redshift of every template, and its evidence over the whole grid below the strongest."""
     n_templates, n_redshifts, _ = cells.shape
@@ -421,8 +421,8 @@ def _marginalise(
 
 @njit(cache=True, nogil=True)
 def _write_matches(
-    cells: Floats, n: int, chi2_zero: float, scale: float, redshift: float, redshift_err: float,
-    grid: Floats, modulus: Floats, magnitude: Floats, magnitude_sd: Floats, out: NDArray[np.float32],
+    cells: FloatArray, n: int, chi2_zero: float, scale: float, redshift: float, redshift_err: float,
+    grid: FloatArray, modulus: FloatArray, magnitude: FloatArray, magnitude_sd: FloatArray, out: Float32Array,
 ) -> None:  # fmt: skip
     """Write the fits, marginalised over redshift, without and with the host's as a prior."""
     n_templates, n_redshifts, _ = cells.shape
@@ -464,10 +464,12 @@ def _write_matches(
 
 @njit(cache=True, nogil=True)
 def _match_all(
-    offsets: Ints, mjd: Floats, band: NDArray[np.int8], flux: NDArray[np.float32],
-    flux_err: NDArray[np.float32], reference: Floats, redshift: Floats, redshift_err: Floats, low: float,
-    high: float, max_points: int, bin_width: float, tables: Singles, tilts: Floats, phase: Floats,
-    grid: Floats, modulus: Floats, magnitude: Floats, magnitude_sd: Floats, values: NDArray[np.float32],
+    offsets: IntArray, mjd: FloatArray, band: AnyArray, flux: Float32Array,
+    flux_err: Float32Array, reference: FloatArray, redshift: FloatArray, redshift_err: FloatArray, low: float,
+    high: float, max_points: int, bin_width: float, tables: Float32Array, tilts: FloatArray,
+    phase: FloatArray,
+    grid: FloatArray, modulus: FloatArray, magnitude: FloatArray, magnitude_sd: FloatArray,
+    values: Float32Array,
 ) -> None:  # fmt: skip
     n_templates, n_redshifts = tables.shape[0], tables.shape[1]
     cells = np.empty((n_templates, n_redshifts, 5))
