@@ -65,7 +65,7 @@ def test_wanted_first_and_every_object_has_its_reasons():
     table = ranking.table
     assert table["object"].tolist() == ["kn", "tde", "ia"]
     assert table["rank"].tolist() == [1, 2, 3]
-    assert table["reasons"][0].startswith("KN 80 %; r 20.5, brightening 0.10 mag a day, 20.4 expected")
+    assert table["reasons"][0].startswith("KN 80 %; r 20.5, brightening 0.10 mag/day, 20.4 expected")
     assert "at its brightest so far" in table["reasons"][0]
     assert "up 7.0 h, airmass 1.00 at best, Moon 90 % lit at" in table["reasons"][0]
     assert table["reasons"][2].startswith("most likely SNIa, no wanted class above 5 %")
@@ -138,7 +138,7 @@ def test_what_cannot_be_seen_is_never_chosen():
     assert "never up while it is dark" in north
 
 
-def test_too_faint_fading_strange_and_unclassified_are_said_in_words():
+def test_too_faint_fading_strange_and_unclassified_have_their_reasons():
     dark = dict.fromkeys(("mag", "mag_err", "mag_mjd", "slope", "slope_err", "peak_mag", "peak_mjd", "band"))
     table = rank(
         record("good"),
@@ -152,11 +152,11 @@ def test_too_faint_fading_strange_and_unclassified_are_said_in_words():
     said = dict(zip(table["object"], table["reasons"], strict=True))
     assert "24.0 expected (fainter than the limit 22); 8 days past its brightest" in said["faint"]
     assert "no clear trend" in said["faint"]
-    assert "fading 0.20 mag a day" in said["fading"]
+    assert "fading 0.20 mag/day" in said["fading"]
     assert "r 20.5 6 days ago, brightening" in said["old"]
     assert "stranger than 99.1 % of known objects" in said["strange"]
     assert said["early"].startswith("not classified (too few observations)")
-    assert "no light seen lately" in said["dark"]
+    assert "no recent detection" in said["dark"]
     assert set(table["object"][table["fate"] == "chosen"]) == {"good", "fading", "old", "strange"}
 
 

@@ -1,8 +1,8 @@
-"""Decoders of Avro packets: only the wanted fields, in compiled code.
+"""Decoders of Avro packets that read only the wanted fields.
 
-`SelectiveDecoder` runs a schema's program over the bytes. Where a program cannot reach a
-wanted field, `decoder_for` falls back to fastavro, after the same checks have passed over
-the packet. Both give `Cells`; bytes left over are an error.
+`SelectiveDecoder` runs a schema's program over the bytes in compiled code. If a program cannot
+reach a wanted field, `decoder_for` falls back to fastavro, after the same checks have passed
+over the packet. Both return `Cells`; bytes left over are an error.
 """
 
 from dataclasses import dataclass
@@ -48,30 +48,28 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
-    """What a program read of one packet.
-
-    Single values come first, then the rows of each table, in the order of the selection.
+    """The fields read from one packet: single values, then the rows of each table.
 
     Attributes
     ----------
     kind : uint8 array, shape (n_cells,)
-        What each cell holds: 0 absent, 1 null, 2 bool, 3 int, 4 float, 5 text, 6 bytes, 7 symbol.
+        Kind of each cell: 0 absent, 1 null, 2 bool, 3 int, 4 float, 5 text, 6 bytes, 7 symbol.
     integer : int64 array, shape (n_cells,)
-        Value of bools and ints, place of text and bytes in `data`, place of symbols in `symbols`.
+        Value of bools and ints, offset in `data` of text and bytes, index in `symbols` of symbols.
     number : float64 array, shape (n_cells,)
         Value of floats, length of text and bytes.
     starts, rows : int64 arrays, shape (n_tables,)
         First cell and number of rows of each table.
     widths : int64 array, shape (n_tables,)
-        Cells of a row of each table.
+        Cells per row of each table.
     data : bytes
-        What text and bytes point into.
+        Buffer that holds text and bytes.
     symbols : tuple of str
-        What symbols point into.
+        Symbols of all enums.
     n_scalars : int
         Number of single values.
     end : int
-        Where the packet ended in its buffer.
+        Byte of the buffer at which the packet ends.
     """
 
     kind: NDArray[np.uint8]
@@ -86,7 +84,7 @@ class Cells:
     end: int
 
     def scalars(self) -> list[Any]:
-        """The single values as Python objects; None where absent or null."""
+        """The single values as Python objects; None if absent or null."""
         return self.values(0, self.n_scalars)
 
     def table(self, number: int) -> list[list[Any]]:
@@ -95,7 +93,7 @@ class Cells:
         return [self.values(start + i * width, width) for i in range(int(self.rows[number]))]
 
     def values(self, start: int, count: int) -> list[Any]:
-        """Some cells as Python objects; None where absent or null."""
+        """Some cells as Python objects; None if absent or null."""
         window = slice(start, start + count)
         columns = self.kind[window].tolist(), self.integer[window].tolist(), self.number[window].tolist()
         return [
@@ -104,7 +102,7 @@ class Cells:
         ]
 
     def _value(self, kind: int, integer: int, number: float) -> Any:
-        """A cell that holds neither an int nor a float."""
+        """Value of a cell that is neither an int nor a float."""
         if kind <= NULL:
             return None
         if kind == BOOL:
@@ -118,31 +116,19 @@ class Cells:
 class PacketDecoder(Protocol):
     """Reads the selected fields of packets of one schema.
 
-    Laws: decoding is pure; a packet that is damaged raises DataError and nothing else;
-    with `whole`, bytes left over are damage.
+    Laws: decoding is pure; a packet that is damaged raises DataError and nothing else.
     """
 
     def decode(self, data: bytes, start: int = 0, *, whole: bool = True) -> Cells:
-        """Read the selected fields of the packet that begins at `start`."""
+        """Read the packet that begins at byte `start`; with `whole`, it must end with the buffer."""
         ...
 
 
 class SelectiveDecoder:
-    r"""The compiled decoder of one schema and one selection. Needs no fastavro; safe in threads.
+    r"""The compiled decoder of one schema and one selection; needs no fastavro, safe in threads.
 
-    Parameters
-    ----------
-    schema : Any
-        Parsed JSON of an Avro schema.
-    selection : Selection
-        Fields to read.
-
-    Raises
-    ------
-    UnsupportedSchemaError
-        If a wanted field lies where a program cannot reach it (see `decoder_for`).
-    DataError
-        If the JSON is no Avro schema.
+    Raises `UnsupportedSchemaError` if a program cannot reach a wanted field (see `decoder_for`),
+    DataError if the JSON is not an Avro schema.
 
     Examples
     --------
@@ -156,27 +142,7 @@ class SelectiveDecoder:
         self._room = self.program.n_scalars + FIRST_ROWS * int(self.program.widths.max()) + 1
 
     def decode(self, data: bytes, start: int = 0, *, whole: bool = True) -> Cells:
-        """Read the selected fields of one packet.
-
-        Parameters
-        ----------
-        data : bytes
-            The buffer.
-        start : int
-            Where the packet begins in it.
-        whole : bool
-            Whether the packet must end where the buffer ends.
-
-        Returns
-        -------
-        Cells
-            The values.
-
-        Raises
-        ------
-        DataError
-            If the packet is damaged; the message says how and at which byte.
-        """
+        """See `PacketDecoder.decode`; the error names the damage and the byte."""
         program = self.program
         end, last, kind, integer, number, starts, rows = run_program(
             program.code,
@@ -192,7 +158,7 @@ class SelectiveDecoder:
             raise DataError(f"damaged Avro packet of {len(data)} bytes: {REASONS[end]}, after byte {last}")
         if whole and end != len(data):
             raise DataError(f"damaged Avro packet: {len(data) - end} of its {len(data)} bytes are left over")
-        self._room = max(self._room, len(kind))  # the next packet starts with room for as many
+        self._room = max(self._room, len(kind))  # as a guess for the next packet
         return Cells(
             kind,
             integer,
@@ -208,25 +174,10 @@ class SelectiveDecoder:
 
 
 class FastavroDecoder:
-    """The same answers from fastavro, for schemas that the compiled decoder does not know.
+    """Decoder by fastavro, for schemas with a wanted field inside a map.
 
-    The packet is first checked by the compiled decoder reading nothing, so that fastavro
-    only sees bytes that are whole. Logical types are ignored: values are as they lie in
-    the bytes.
-
-    Parameters
-    ----------
-    schema : Any
-        Parsed JSON of an Avro schema.
-    selection : Selection
-        Fields to read; here a path may lead through maps.
-
-    Raises
-    ------
-    MissingExtraError
-        If fastavro is not installed.
-    DataError
-        If the JSON is no Avro schema.
+    The compiled decoder first checks the packet, so that fastavro sees only sound bytes. Logical
+    types are ignored: values are as in the bytes.
     """
 
     def __init__(self, schema: Any, selection: Selection) -> None:
@@ -241,28 +192,16 @@ class FastavroDecoder:
         self._selection = selection
 
     def decode(self, data: bytes, start: int = 0, *, whole: bool = True) -> Cells:
-        """Read the selected fields of one packet; as `SelectiveDecoder.decode`."""
+        """See `PacketDecoder.decode`."""
         end = self._check.decode(data, start, whole=whole).end
         record = self._read(BytesIO(data[start:end]), self._schema, None)
         return cells_of(record, self._selection, end)
 
 
 def cells_of(record: Any, selection: Selection, end: int = 0) -> Cells:
-    """Cells of a packet that another reader already turned into dicts and lists.
+    """Cells of a packet that is already dicts, lists and plain values (JSON, BSON or fastavro).
 
-    Parameters
-    ----------
-    record : Any
-        The packet as dicts, lists and plain values (of JSON, BSON or fastavro).
-    selection : Selection
-        Fields to read; a path leads through dicts.
-    end : int
-        Where the packet ended in its buffer.
-
-    Returns
-    -------
-    Cells
-        As from the compiled decoder.
+    A path of the selection leads through dicts; `end` is passed on.
     """
     values = [_follow(record, path.split(".")) for path in selection.scalars]
     starts, rows, widths = [], [], []
@@ -309,7 +248,7 @@ def _follow(value: Any, path: list[str]) -> Any:
 
 
 def _cell(value: Any, data: bytearray) -> tuple[int, int, float]:
-    """Kind, integer and number of one value; text goes to the end of `data`."""
+    """Kind, integer and number of one value; text is appended to `data`."""
     if value is None:
         return NULL, 0, 0.0
     if isinstance(value, bool):
@@ -319,7 +258,7 @@ def _cell(value: Any, data: bytearray) -> tuple[int, int, float]:
     if isinstance(value, int) and -(1 << 63) <= value < 1 << 63:
         return INT, value, 0.0
     if isinstance(value, str | bytes):
-        # JSON may hold lone surrogates, which are no text; they match no name either
+        # JSON may hold lone surrogates, which UTF-8 lacks
         piece = value.encode(errors="replace") if isinstance(value, str) else value
         place = len(data)
         data.extend(piece)
@@ -328,7 +267,7 @@ def _cell(value: Any, data: bytearray) -> tuple[int, int, float]:
 
 
 def decoder_for(schema: Any, selection: Selection) -> PacketDecoder:
-    """The fastest decoder that knows a schema.
+    """The fastest decoder for a schema: the compiled one, or fastavro for fields inside a map.
 
     Parameters
     ----------
@@ -337,17 +276,12 @@ def decoder_for(schema: Any, selection: Selection) -> PacketDecoder:
     selection : Selection
         Fields to read.
 
-    Returns
-    -------
-    PacketDecoder
-        The compiled one; fastavro where a wanted field lies inside a map.
-
     Raises
     ------
     MissingExtraError
         If fastavro is needed and not installed.
     DataError
-        If the JSON is no Avro schema.
+        If the JSON is not an Avro schema.
     """
     try:
         return SelectiveDecoder(schema, selection)
@@ -356,13 +290,7 @@ def decoder_for(schema: Any, selection: Selection) -> PacketDecoder:
 
 
 def fastavro_module() -> ModuleType:
-    """Import fastavro, or say how to install it.
-
-    Raises
-    ------
-    MissingExtraError
-        If fastavro is not installed.
-    """
+    """Import fastavro; MissingExtraError if it is not installed."""
     try:
         import fastavro
         import fastavro.schema

@@ -1,8 +1,7 @@
-"""The compiled interpreter of Avro programs: bytes in, cells out, every read checked.
+"""The compiled interpreter of Avro programs: bytes in, cells out.
 
-It never reads outside the packet, whatever the bytes say: lengths, counts, branches, text
-and block sizes are checked, nesting and repetition are bounded. Numba, one thread, without
-the GIL. `firstlight.stream.avro.decode` is the way in.
+It never reads outside the packet: lengths, counts, branches, text and block sizes are checked,
+nesting and repetition are bounded. Numba, one thread, without the GIL.
 """
 
 from typing import Any
@@ -67,7 +66,7 @@ REASONS = {
 
 @numba.njit(cache=True, nogil=True)
 def _varint(data: Any, position: int, end: int) -> tuple[Any, Any]:
-    """A zigzag integer and the place after it, or a negative place."""
+    """A zigzag integer and the offset after it; a negative offset is an error code."""
     bits, shift = np.uint64(0), np.uint64(0)
     place = np.uint64(position)  # unsigned: numba then adds no test for negative indices
     last = np.uint64(min(end - position, 10)) + place
@@ -85,7 +84,7 @@ def _varint(data: Any, position: int, end: int) -> tuple[Any, Any]:
 
 @numba.njit(cache=True, nogil=True)
 def _skip_varint(data: Any, position: int, end: int) -> Any:
-    """The place after an integer, or a negative place."""
+    """The offset after an integer, or an error code."""
     first = place = np.uint64(position)
     last = np.uint64(min(end - position, 10)) + place
     while place < last:
@@ -98,7 +97,7 @@ def _skip_varint(data: Any, position: int, end: int) -> Any:
 
 @numba.njit(cache=True, nogil=True)
 def _length(data: Any, position: int, end: int) -> tuple[Any, Any]:
-    """The length before bytes or text, and the place after it, or a negative place."""
+    """Offset after a length and the length, or an error code."""
     position, size = _varint(data, position, end)
     if position < 0:
         return position, 0
@@ -111,7 +110,7 @@ def _length(data: Any, position: int, end: int) -> tuple[Any, Any]:
 
 @numba.njit(cache=True, nogil=True)
 def _is_utf8(data: Any, position: int, stop: int) -> bool:
-    """Whether bytes are UTF-8 as Unicode 15 defines it (table 3-7): no surrogates, no overlong forms."""
+    """Whether bytes are UTF-8 (Unicode 15, table 3-7): no surrogates, no overlong forms."""
     while position < stop:
         lead = data[position]
         if lead < 0x80:
@@ -153,8 +152,8 @@ def _skip_counted(data: Any, position: int, end: int, text: bool) -> int:
 def _skip_optionals(
     data: Any, position: int, end: int, entries: Any, first: int, count: int, most: int
 ) -> Any:
-    """Pass over a run of unions of null and a number, at most `most` bytes in all."""
-    if most <= end - position:  # nothing in the run can lead outside: no check inside
+    """Skip a run of unions of null and a number, at most `most` bytes in all."""
+    if most <= end - position:  # the whole run fits: no check per item
         place, bad = np.uint64(position), np.uint8(0)
         for k in range(first, first + count):
             byte = data[place]
@@ -192,7 +191,7 @@ def _skip_optionals(
 
 @numba.njit(cache=True, nogil=True)
 def _skip(instruction: int, argument: int, data: Any, position: int, end: int) -> int:
-    """Pass over one plain value."""
+    """Skip one plain value."""
     if instruction == FIXED:
         return position + argument if argument <= end - position else _TRUNCATED
     if instruction == VARINT:
@@ -207,7 +206,7 @@ def _skip(instruction: int, argument: int, data: Any, position: int, end: int) -
 
 @intrinsic
 def _single(_context: Any, bits: Any) -> Any:
-    """The float32 of 32 bits."""
+    """The float32 with these 32 bits."""
 
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.FloatType())
@@ -217,7 +216,7 @@ def _single(_context: Any, bits: Any) -> Any:
 
 @intrinsic
 def _double(_context: Any, bits: Any) -> Any:
-    """The float64 of 64 bits."""
+    """The float64 with these 64 bits."""
 
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.DoubleType())
@@ -227,7 +226,7 @@ def _double(_context: Any, bits: Any) -> Any:
 
 @numba.njit(cache=True, nogil=True)
 def _word(data: Any, place: Any) -> Any:
-    """Four bytes, little-endian; the caller has checked that they are there."""
+    """Four bytes, little-endian; the caller has checked that they exist."""
     return (
         np.uint32(data[place])
         | np.uint32(data[place + np.uint64(1)]) << np.uint32(8)
@@ -248,7 +247,7 @@ def _read(
     integer: Any,
     number: Any,
 ) -> int:
-    """Read one value into cell `at`; the place after it, or a negative place."""
+    """Read one value into cell `at`; the offset after it, or an error code."""
     cell = np.uint64(at)
     if type_code == T_NULL:
         kind[cell] = NULL
@@ -302,7 +301,7 @@ def _read(
 
 @numba.njit(cache=True, nogil=True)
 def _branch(data: Any, position: int, end: int, n_branches: int) -> tuple[Any, Any]:
-    """Branch of a union and the place after it, or a negative place."""
+    """Offset after the branch of a union and the branch, or an error code."""
     if position < end and data[np.uint64(position)] < 0x80 and data[np.uint64(position)] & 1 == 0:
         branch = np.int64(data[np.uint64(position)] >> 1)
         if branch < n_branches:
@@ -317,7 +316,7 @@ def _branch(data: Any, position: int, end: int, n_branches: int) -> tuple[Any, A
 
 @numba.njit(cache=True, nogil=True)
 def _open_block(data: Any, position: int, end: int, smallest: int, empty_left: int) -> tuple[int, int, int]:
-    """Count of the next block and its stated end (-1 where none is), or a negative place."""
+    """Offset after the head of a block, its count and its stated end (-1 if not stated), or an error code."""
     position, count = _varint(data, position, end)
     stated_end = -1
     if position < 0:
@@ -336,7 +335,7 @@ def _open_block(data: Any, position: int, end: int, smallest: int, empty_left: i
 
 @numba.njit(cache=True, nogil=True)
 def _next_item(data: Any, position: int, end: int, smallest: int, frames: Any, top: int) -> tuple[int, bool]:
-    """Step to the next item of a block: the place where it begins, and whether there is one."""
+    """Offset of the next item of a block, and whether there is one."""
     if frames[top, 0] > 1:
         frames[top, 0] -= 1
         return position, True
@@ -354,7 +353,7 @@ def _interpret(
     code: Any, jumps: Any, optionals: Any, widths: Any, data: Any, position: int, end: int, used: int,
     kind: Any, integer: Any, number: Any, starts: Any, rows: Any, frames: Any,
 ) -> tuple[int, int, int]:  # fmt: skip
-    """Run a program: where it stopped (or a negative reason), where it last was, and the cells in use."""
+    """Run a program: final offset (or an error code), offset of the last step, number of cells used."""
     depth, base, pc, last = 0, 0, 0, position
     while position >= 0:
         op, a, b, c = code[pc, 0], code[pc, 1], code[pc, 2], code[pc, 3]
@@ -418,10 +417,10 @@ def _interpret(
 def run_program(
     code: Any, jumps: Any, optionals: Any, widths: Any, n_scalars: int, data: Any, position: int, room: int
 ) -> tuple[int, int, Any, Any, Any, Any, Any]:
-    """Read one packet: where it ended (or a negative reason), where the reader last was, and the cells."""
+    """Read one packet: its end (or an error code), offset of the last step, and the cells."""
     starts, rows = np.empty(len(widths), np.int64), np.empty(len(widths), np.int64)
-    # open blocks and calls: items left, stated end, cells of the row around, where to return;
-    # the last row holds how many items without bytes may still come
+    # open blocks and calls: items left, stated end, cells of the enclosing row, return address;
+    # the last row counts the items without bytes that may still come
     frames = np.empty((MAX_DEPTH + 1, 4), np.int64)
     while True:
         kind, integer, number = np.empty(room, np.uint8), np.empty(room, np.int64), np.empty(room)

@@ -1,12 +1,8 @@
-"""An Avro schema turned into a small program that reads a few fields and skips the rest.
+"""An Avro schema compiled to a program that reads a few fields and skips the rest.
 
-An alert packet holds a hundred fields a source and hundreds of sources; a classifier
-needs eight of them. `compile_schema` walks the schema once and writes a flat table of
-integers: skip so many bytes, take this branch, store that field in this cell. What runs
-the table over the bytes is `firstlight.stream.avro.decode`. Field positions come from
-what the schema says, never from a version number.
-
-The wire format is that of the Apache Avro 1.11 specification, section "Binary encoding".
+`compile_schema` walks the schema once and writes a flat table of integers (skip so many bytes,
+take this branch, store that field in this cell), which `avro.kernels` runs over the bytes.
+Reference: Apache Avro 1.11 specification, section "Binary encoding".
 """
 
 from collections.abc import Iterator, Mapping
@@ -35,7 +31,7 @@ CELL, OPTIONAL_CELL, OPTIONAL_NUMBERS, OPTIONAL = 13, 14, 15, 16
 # What a CELL reads (its argument b).
 T_NULL, T_BOOL, T_LONG, T_FLOAT, T_DOUBLE, T_TEXT, T_BYTES, T_FIXED, T_ENUM = 0, 1, 2, 3, 4, 5, 6, 7, 8
 
-NULL_FIRST, NULL_SECOND = 0, 2  # the byte that says null in a union of two: zigzag of 0 and 1
+NULL_FIRST, NULL_SECOND = 0, 2  # the byte that stands for null in a union of two: zigzag of 0 and 1
 
 MAX_INSTRUCTIONS = 200_000
 MAX_VARINT = 10  # bytes of the longest integer
@@ -56,12 +52,12 @@ _RECORDS = ("record", "error")
 
 
 class UnsupportedSchemaError(DataError):
-    """A schema that is valid, but holds a wanted field where a program cannot reach it."""
+    """A valid schema with a wanted field that a program cannot reach."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which fields of a packet to read.
+    """Fields of a packet to read.
 
     Attributes
     ----------
@@ -84,14 +80,14 @@ class Program:
     code : int64 array, shape (n_instructions, 4)
         The instructions with their three arguments.
     jumps : int64 array
-        Where the branches of the unions begin.
+        Instruction at which each branch of each union begins.
     optionals : int64 array
         Runs of unions of null and a number: 256 times its size (0 for integers, whose size
-        varies), plus the byte that says null.
+        varies), plus the byte that stands for null.
     widths : int64 array, shape (n_tables,)
         Fields read of each table.
     symbols : tuple of str
-        Symbols of all enums that are read, end to end.
+        Symbols of all enums that are read.
     n_scalars : int
         Number of single values.
     """
@@ -174,24 +170,9 @@ def compile_schema(schema: Any, selection: Selection) -> Program:
 
 
 def field_paths(schema: Any) -> frozenset[str]:
-    """Every path of the schema through records, unions and arrays, dotted.
+    """Every dotted path of a schema through records, unions and arrays, such as ``diaSource.psfFlux``.
 
-    Recursive records are followed once.
-
-    Parameters
-    ----------
-    schema : Any
-        Parsed JSON of an Avro schema.
-
-    Returns
-    -------
-    frozenset of str
-        Paths such as ``diaSource.psfFlux`` and ``prvDiaSources.psfFlux``.
-
-    Raises
-    ------
-    DataError
-        If the JSON is no Avro schema.
+    Recursive records are followed once. DataError if the JSON is not an Avro schema.
     """
     compiler = _Compiler()
     try:
@@ -202,13 +183,7 @@ def field_paths(schema: Any) -> frozenset[str]:
 
 
 def without_logical_types(schema: Any) -> Any:
-    """A copy of the schema whose values are read as they lie in the bytes.
-
-    Parameters
-    ----------
-    schema : Any
-        Parsed JSON of an Avro schema.
-    """
+    """A copy of a schema that reads values as they are in the bytes."""
     if isinstance(schema, list):
         return [without_logical_types(item) for item in schema]
     if isinstance(schema, dict):
@@ -217,7 +192,7 @@ def without_logical_types(schema: Any) -> Any:
 
 
 class _Compiler:
-    """Writes instructions; knows the named types of one schema."""
+    """Writes the instructions for one schema, whose named types it knows."""
 
     def __init__(self) -> None:
         self.code: list[tuple[int, int, int, int]] = []
@@ -227,12 +202,12 @@ class _Compiler:
         self.named: dict[str, tuple[dict[str, Any], str]] = {}  # full name -> type, its namespace
         self.smallest: dict[str, int] = {}
         self.subroutines: dict[str, list[int]] = {}  # full name -> CALLs to patch
-        self.fusable = 0  # instructions before this one may be jumped to and stay as they are
+        self.fusable = 0  # instructions before this one may be targets of jumps and are not merged
 
     # --- the schema ------------------------------------------------------------
 
     def collect(self, schema: Any, namespace: str) -> None:
-        """Note every named type, and reject what is no schema."""
+        """Note every named type; DataError if this is not a schema."""
         if isinstance(schema, str):
             return
         if isinstance(schema, list):
@@ -260,7 +235,7 @@ class _Compiler:
             self.collect(kind, namespace)
 
     def resolve(self, schema: Any, namespace: str) -> tuple[Any, str, str]:
-        """Kind, definition and namespace of a type, through names and wrappings."""
+        """Definition, kind and namespace of a type, through names and wrappings."""
         while True:
             if isinstance(schema, list):
                 return schema, "union", namespace
@@ -278,7 +253,7 @@ class _Compiler:
         for full in (f"{namespace}.{name}", name):
             if full in self.named:
                 definition, inner = self.named[full]
-                # the definition names its own namespace, whoever refers to it
+                # the namespace is that of the definition, not of the reference
                 return {**definition, "name": full, "namespace": full.rpartition(".")[0]}, inner
         raise DataError(f"the Avro schema uses the type {name!r}, which it does not define")
 
@@ -299,7 +274,7 @@ class _Compiler:
                 yield from self.paths(_field_type(entry), inner, path, open_names | {name})
 
     def min_size(self, schema: Any, namespace: str) -> int:
-        """Fewest bytes that a value can take; a lower bound where the type holds itself."""
+        """Fewest bytes of a value; a lower bound for a recursive type."""
         schema, kind, namespace = self.resolve(schema, namespace)
         if kind == "union":
             return 1 + min((self.min_size(branch, namespace) for branch in schema), default=0)
@@ -316,9 +291,9 @@ class _Compiler:
     # --- instructions ------------------------------------------------------------
 
     def add(self, instruction: int, a: int = 0, b: int = 0, c: int = 0) -> int:
-        """Append one instruction, joined to the last where both only skip."""
+        """Append one instruction, merged with the last if both only skip."""
         if len(self.code) >= MAX_INSTRUCTIONS:
-            raise DataError(f"the Avro schema needs more than {MAX_INSTRUCTIONS} steps: no alert's does")
+            raise DataError(f"the Avro schema needs more than {MAX_INSTRUCTIONS} steps; an alert's has fewer")
         if len(self.code) > self.fusable:
             last, last_a, last_b, last_c = self.code[-1]
             if instruction == FIXED and last == FIXED:
@@ -331,7 +306,7 @@ class _Compiler:
         return len(self.code) - 1
 
     def mark(self) -> int:
-        """The next instruction as a target of jumps, which nothing may be joined to."""
+        """Index of the next instruction, as a target of jumps; it is not merged with the last."""
         self.fusable = len(self.code)
         return len(self.code)
 
@@ -340,10 +315,10 @@ class _Compiler:
         self.code[at] = (row["i"], row["a"], row["b"], row["c"])
 
     def emit(self, schema: Any, wanted: _Wanted | None, namespace: str) -> None:
-        """Instructions for one value: read what is wanted of it, skip the rest."""
+        """Instructions for one value: read the wanted fields, skip the rest."""
         schema, kind, namespace = self.resolve(schema, namespace)
         if wanted is not None and wanted.table >= 0 and kind not in ("union", "array", "map"):
-            wanted = None  # no table here: its columns are none of this value's
+            wanted = None  # not a table, so it has no columns
         if kind == "union":
             self.emit_union(schema, wanted, namespace)
         elif kind == "record":
@@ -364,7 +339,7 @@ class _Compiler:
             self.add({"string": TEXT, "bytes": BYTES}.get(kind, VARINT))
 
     def cell_type(self, schema: Any, kind: str) -> tuple[int, int]:
-        """What a cell reads, with the size of a fixed or the place and number of symbols."""
+        """Type code of a cell, with the size of a fixed or the offset and number of symbols."""
         if kind == "enum":
             first = len(self.symbols)
             self.symbols.extend(schema["symbols"])
@@ -376,7 +351,7 @@ class _Compiler:
     def emit_record(self, schema: dict[str, Any], wanted: _Wanted | None, namespace: str) -> None:
         name, inner = _full_name(schema, namespace)
         if wanted is None or not wanted.children:
-            # skipped records are written once and called: a record may hold itself
+            # skipped records are written once and called, since a record may hold itself
             self.subroutines.setdefault(name, []).append(self.add(CALL))
             return
         for entry in schema["fields"]:
@@ -398,7 +373,7 @@ class _Compiler:
             self.patch(at, a=after)
 
     def emit_optional(self, branches: list[Any], wanted: _Wanted | None, namespace: str) -> bool:
-        """One instruction for the commonest union, a scalar or null; False where it is none."""
+        """One instruction for the commonest union, a scalar or null; False for any other union."""
         kinds = [self.resolve(branch, namespace)[1] for branch in branches]
         if len(branches) != 2 or "null" not in kinds or kinds == ["null", "null"]:
             return False
@@ -428,7 +403,8 @@ class _Compiler:
         if wanted is not None and (wanted.children or wanted.table >= 0):
             if kind == "map" or wanted.table < 0 or not self.is_record(items, namespace):
                 raise UnsupportedSchemaError(
-                    f"wanted fields {sorted(wanted.children)} lie inside a {kind} that is no array of records"
+                    f"wanted fields {sorted(wanted.children)} are inside a {kind}, "
+                    "which is not an array of records"
                 )
             inner, table = wanted, wanted.table
         smallest = self.min_size(items, namespace) + (1 if kind == "map" else 0)
@@ -452,7 +428,7 @@ class _Compiler:
         return kind == "record"
 
     def finish_subroutines(self) -> None:
-        """Write each skipped record once, with the records that it skips in turn."""
+        """Write each skipped record once, with the records inside it."""
         written: dict[str, int] = {}
         while pending := [name for name in self.subroutines if name not in written]:
             for name in pending:
@@ -467,7 +443,7 @@ class _Compiler:
 
 
 def _full_name(schema: dict[str, Any], namespace: str) -> tuple[str, str]:
-    """Full name of a named type, and the namespace that holds inside it."""
+    """Full name of a named type, and the namespace inside it."""
     name = schema.get("name")
     if not isinstance(name, str) or not name:
         raise DataError(f"an Avro {schema.get('type')} without a name")

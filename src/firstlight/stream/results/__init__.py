@@ -1,1 +1,1 @@
-"""Result records: written, read, ranked."""
+"""Records of the stream: built, encoded, read back, and ranked as targets."""

@@ -1,8 +1,6 @@
-"""Tonight's targets from the stream's results: ranked, placed in the night, with reasons in words.
+"""Targets of one night from the stream's records: ranked, scheduled, with reasons in words.
 
-It joins what the parts say: `followup` (what a spectrum is worth), `observability` (when a
-target is up) and `schedule` (what fits into the hours). Only records from before the night
-count, so that a past night can be ranked as it would have been.
+Only records from before the night count, so a past night is ranked as it would have been.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from firstlight._types import FloatArray
 from firstlight.bands import band_index
 from firstlight.errors import DataError, SettingsError
 from firstlight.files import replacing
@@ -24,16 +23,15 @@ from firstlight.followup.schedule import Schedule, ScheduleConfig, choose_target
 from firstlight.followup.utility import FollowupConfig, Utility, followup_utility
 from firstlight.predictions import CLASSIFIED
 from firstlight.stream.results.read import Results
+from firstlight.stream.results.record import BRIGHTNESS_DIGITS
 from firstlight.taxonomy import CLASSES
 
 __all__ = ["Ranking", "check_ranking_output", "next_evening", "rank_targets", "write_ranking"]
 
-STEADY = 0.02  # mag/day; a slower change is called none
-OLD = 1.5  # days; of a magnitude whose age is said
-LEAST_SHOWN = 0.05  # probability of a wanted class that is worth words
+STEADY = 0.02  # mag/day; a slower change counts as no trend
+OLD = 1.5  # days; the age of an older magnitude is shown
+LEAST_SHOWN = 0.05  # probability; a less probable wanted class is not shown
 _MJD_0 = date(1858, 11, 17)
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,44 +41,31 @@ class Ranking:
     Attributes
     ----------
     table : pandas.DataFrame
-        One row a target: those chosen, by worth an hour, then the others, by worth. Times
+        One row per target: the chosen ones by worth per hour, then the others by worth. Times
         are UTC, magnitudes those of the object's best band.
     night : Night
         The dark hours and the Moon.
     airmass : float64 array, shape (n_targets, n_steps)
-        In the order of `table`; NaN where a target may not be observed.
+        In the order of `table`; NaN when a target may not be observed.
     hours : float
-        Hours to give away.
+        Hours of telescope time.
     """
 
     table: pd.DataFrame
     night: Night
-    airmass: Array
+    airmass: FloatArray
     hours: float
 
     @property
     def chosen(self) -> pd.DataFrame:
-        """The chosen targets alone."""
+        """The rows of the chosen targets."""
         return self.table[self.table["fate"] == "chosen"]
 
 
 def next_evening(results: Results, site: Site) -> str:
-    """Date of the evening of the first night at the site after the last record.
-
-    Parameters
-    ----------
-    results : Results
-        At least one record.
-    site : Site
-        Where.
-
-    Raises
-    ------
-    DataError
-        If there are no records.
-    """
+    """Date of the first evening at the site after the last record; DataError without records."""
     if not len(results):
-        raise DataError("no records, so no last one to take the night from; give --night")
+        raise DataError("no records, so no date for the night; give --night")
     local = float(results.mjd.max()) + site.longitude / 360.0
     return (_MJD_0 + timedelta(days=int(np.floor(local + 0.5)))).isoformat()
 
@@ -95,37 +80,37 @@ def rank_targets(
     telescope: ScheduleConfig | None = None,
     max_age: float = 15.0,
 ) -> Ranking:
-    """Rank the objects of the stream's results for one night and choose among them.
+    """Rank the objects of the stream's records for one night and choose among them.
 
-    The last record of each object before the night counts. Its worth tonight is the utility
-    of `followup_utility` in the middle of the night times what airmass and Moon leave of it
-    (`Visibility.factor`); targets are chosen by worth an hour (`choose_targets`). Exposures are
-    for one sigma fainter than expected, since a trend may fail.
+    The last record of each object before the night counts. Its worth is its utility in the middle
+    of the night (`followup_utility`) times the factor for airmass and Moon (`Visibility.factor`);
+    targets are chosen by worth per hour (`choose_targets`). Exposures are for one sigma fainter
+    than expected, since a trend may fail.
 
     Parameters
     ----------
     results : Results
         Records of the stream.
     site : Site
-        Where the telescope stands.
+        The observatory.
     evening : str
-        Date on which the night begins there, ``YYYY-MM-DD``.
+        Local date on which the night begins, ``YYYY-MM-DD``.
     followup, observing, telescope : optional
-        What is wanted, what is observable, how much time there is.
+        Wanted classes, limits of observability, telescope time.
     max_age : float
-        Oldest last record that still speaks for an object [day].
+        Greatest age of an object's last record [day].
 
     Returns
     -------
     Ranking
-        Every object with a record that is recent enough.
+        Every object with a recent enough record.
 
     Raises
     ------
     DataError
-        If no record is from before the night and recent enough, or none has a position.
+        If no record before the night is recent enough, or none has a position.
     SettingsError
-        If it is never dark in that night.
+        If that night is never dark.
     """
     followup = FollowupConfig() if followup is None else followup
     observing = ObservingConfig() if observing is None else observing
@@ -155,26 +140,15 @@ def rank_targets(
 
 
 def check_ranking_output(path: Path) -> None:
-    """Refuse a file name that `write_ranking` could not serve, before any work is done.
-
-    Raises
-    ------
-    SettingsError
-        If the suffix is none of ``.csv`` and ``.json``.
-    """
+    """Check before any work that `write_ranking` can write this file; SettingsError if not."""
     if path.suffix.lower() not in _WRITERS:
         raise SettingsError(f"{path}: targets are written as {' or '.join(_WRITERS)}")
 
 
 def write_ranking(ranking: Ranking, path: Path) -> None:
-    """Write the table, as a whole or not at all; numbers with six decimals.
+    """Write the table as ``.csv`` or ``.json``, as a whole or not at all.
 
-    Raises
-    ------
-    SettingsError
-        If the suffix is none of ``.csv`` and ``.json``.
-    DataError
-        If the file cannot be written.
+    Raises SettingsError for another suffix, DataError if the file cannot be written.
     """
     check_ranking_output(path)
     with replacing(path) as partial:
@@ -197,9 +171,9 @@ _WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {".csv": _write_csv,
 
 
 def _last_records(results: Results, night: Night, max_age: float) -> NDArray[np.int64]:
-    """Position of the last record of each object before the night, of those that are recent."""
+    """Row of each object's last record before the night, of those at most `max_age` days old."""
     before = np.flatnonzero(results.mjd < night.mjd[0])
-    order = before[np.argsort(results.mjd[before], kind="stable")]  # of equal times the later put out
+    order = before[np.argsort(results.mjd[before], kind="stable")]  # of equal times, the later record
     last = {name: row for name, row in zip(results.object_id[order].tolist(), order.tolist(), strict=True)}
     rows = np.array(sorted(last.values()), dtype=np.int64)
     rows = rows[night.mjd[0] - results.mjd[rows] <= max_age]
@@ -213,21 +187,20 @@ def _last_records(results: Results, night: Night, max_age: float) -> NDArray[np.
         )
     if not np.isfinite(results.ra[rows]).any():
         raise DataError(
-            f"none of the {len(rows):,} object(s) has a position, so none can be pointed at; "
-            "give the stream's JSON lines, whose alerts carry ra and dec"
+            f"none of the {len(rows):,} object(s) has a position; use the stream's JSON lines, whose "
+            "alerts have ra and dec"
         )
     return rows
 
 
 def _brightness_of(results: Results, rows: NDArray[np.int64]) -> Brightness:
-    names = ("mag", "mag_err", "mag_mjd", "slope", "slope_err", "peak_mag", "peak_mjd")
     band = np.full(len(rows), -1, dtype=np.int8)
     known = results.band[rows] != ""
     band[known] = band_index(results.band[rows][known])
-    return Brightness(band=band, **{name: getattr(results, name)[rows] for name in names})
+    return Brightness(band=band, **{name: getattr(results, name)[rows] for name in BRIGHTNESS_DIGITS})
 
 
-def _order(worth: Array, utility: Utility, plan: Schedule) -> NDArray[np.int64]:
+def _order(worth: FloatArray, utility: Utility, plan: Schedule) -> NDArray[np.int64]:
     """The chosen in their order, then the others by worth tonight, then by utility."""
     others = np.flatnonzero(plan.fate != "chosen")
     keys = (-np.nan_to_num(utility.total)[others], -worth[others])
@@ -242,8 +215,8 @@ def _table(
     utility: Utility,
     seen: Visibility,
     plan: Schedule,
-    expected: tuple[Array, Array],
-    worth: Array,
+    expected: tuple[FloatArray, FloatArray],
+    worth: FloatArray,
 ) -> pd.DataFrame:
     columns: dict[str, Any] = {
         "object": results.object_id[rows].astype(object),
@@ -275,8 +248,8 @@ def _table(
     return pd.DataFrame(columns).round(6)
 
 
-def _utc(night: Night, start: Array) -> list[str]:
-    """Times as people read them; empty for targets that are not observed."""
+def _utc(night: Night, start: FloatArray) -> list[str]:
+    """Times in ISO format; empty for targets that are not observed."""
     midnight = datetime.fromisoformat(night.date) + timedelta(days=1)
     return [
         (midnight + timedelta(minutes=round(60.0 * hour))).isoformat(timespec="minutes")
@@ -294,7 +267,7 @@ def _reasons(
     night: Night,
 ) -> list[str]:
     wanted = [CLASSES.index(name) for name in followup.wanted]
-    said = []
+    reasons = []
     for k, row in enumerate(table.to_dict("records")):
         parts = [_kind(results.proba[rows[k]], wanted, row, results.reason[rows[k]])]
         if row["novelty"] > 0.0:
@@ -302,12 +275,12 @@ def _reasons(
         parts += [_light(row, followup.limit_mag), _sky(row, night)]
         if row["fate"] not in ("chosen", "not up long enough"):
             parts.append(str(row["fate"]))
-        said.append("; ".join(part for part in parts if part))
-    return said
+        reasons.append("; ".join(part for part in parts if part))
+    return reasons
 
 
-def _kind(proba: Array, wanted: Sequence[int], row: dict[str, Any], reason: str) -> str:
-    """What it may be."""
+def _kind(proba: FloatArray, wanted: Sequence[int], row: dict[str, Any], reason: str) -> str:
+    """Most likely classes."""
     if np.isnan(row["utility"]):
         return f"not classified ({reason.replace('_', ' ')})" if reason else "not classified"
     best = sorted((k for k in wanted if proba[k] >= LEAST_SHOWN), key=lambda k: -proba[k])[:2]
@@ -317,15 +290,15 @@ def _kind(proba: Array, wanted: Sequence[int], row: dict[str, Any], reason: str)
 
 
 def _light(row: dict[str, Any], limit_mag: float) -> str:
-    """How bright it is, where it goes, and how far from its peak it is."""
+    """Brightness, trend, and time since the peak."""
     if np.isnan(row["mag"]):
-        return "no light seen lately"
+        return "no recent detection"
     words = f"{row['band']} {row['mag']:.1f}"
     if row["mag_age"] >= OLD:
         words += f" {row['mag_age']:.0f} days ago"
     if abs(row["slope"]) >= max(STEADY, row["slope_err"]):
         way = "fading" if row["slope"] > 0.0 else "brightening"
-        words += f", {way} {abs(row['slope']):.2f} mag a day"
+        words += f", {way} {abs(row['slope']):.2f} mag/day"
     else:
         words += ", no clear trend"
     words += f", {row['mag_expected']:.1f} expected"
@@ -336,7 +309,7 @@ def _light(row: dict[str, Any], limit_mag: float) -> str:
 
 
 def _sky(row: dict[str, Any], night: Night) -> str:
-    """When it is up, and the Moon."""
+    """Hours of visibility, and the Moon."""
     if row["hours_up"] <= 0.0:
         return "never up while it is dark, within the limits of airmass and Moon"
     words = f"up {row['hours_up']:.1f} h, airmass {row['airmass']:.2f} at best"

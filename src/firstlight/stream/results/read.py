@@ -1,4 +1,4 @@
-"""The stream's results read back: line by line, or as columns."""
+"""Records of the stream read back: one by one, or as columns."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,16 +13,15 @@ from firstlight.errors import DataError
 from firstlight.predictions import CLASSIFIED, NOT_CLASSIFIED
 from firstlight.stream.avro.container import MAGIC
 from firstlight.stream.avro.decode import fastavro_module
-from firstlight.stream.results.record import COARSE_GROUPS
+from firstlight.stream.results.record import BRIGHTNESS_DIGITS, COARSE_GROUPS
 from firstlight.taxonomy import CLASSES, COARSE, ELASTICC
 
 __all__ = ["Results", "iter_results", "read_results"]
 
 _CLASS_OF = {number: name for name, number in ELASTICC.items()}
-#: Columns of numbers, and the record's keys that fill them; null reads as NaN.
-_NUMBERS = {name: name for name in ("mjd", "ra", "dec", "anomaly", "change", "followup", "phase")} | {
-    name: name for name in ("mag", "mag_err", "mag_mjd", "slope", "slope_err", "peak_mag", "peak_mjd")
-}
+#: Numbers of a record, each a column; null reads as NaN.
+_NUMBERS = ("mjd", "ra", "dec", "anomaly", "change", "followup", "phase", *BRIGHTNESS_DIGITS)
+#: Columns of text, and the record's keys that fill them.
 _TEXTS = {
     "object_id": "object",
     "alert_id": "alert",
@@ -36,27 +35,27 @@ _TEXTS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Results:
-    """Records of many alerts as columns, in the order in which they were put out.
+    """Records of many alerts as columns, in their order in the file.
 
     Attributes
     ----------
     object_id, alert_id, bundle, status, reason, label, band : str arrays, shape (n_records,)
-        Names, ``classified`` or ``not_classified`` and why, the most probable class, and
-        the band of `mag`; empty where there is none.
+        Names, ``classified`` or ``not_classified`` and the reason, the most probable class, and
+        the band of `mag`; empty if there is none.
     mjd, ra, dec : float64 arrays, shape (n_records,)
-        Time of the alert [MJD TAI day] and position [degree]; NaN where unknown.
+        Time of the alert [MJD TAI day] and position [degree]; NaN if unknown.
     anomaly, change, followup : float64 arrays, shape (n_records,)
-        Scores in [0, 1]; NaN where there is none.
+        Scores in [0, 1]; NaN if there is none.
     phase : float64 array, shape (n_records,)
-        Days since trigger; NaN before.
+        Days since trigger; NaN before it.
     mag, mag_err, mag_mjd, slope, slope_err, peak_mag, peak_mjd : float64 arrays, shape (n_records,)
-        Brightness as in `firstlight.followup.brightness.Brightness`; NaN where no light was seen.
+        As in `firstlight.followup.brightness.Brightness`; NaN without a recent detection.
     proba : float64 array, shape (n_records, 17)
-        Class probabilities, columns `firstlight.taxonomy.CLASSES`; the prior where not classified.
+        Class probabilities, columns `firstlight.taxonomy.CLASSES`; the prior if not classified.
     n_obs : int64 array, shape (n_records,)
-        Observations that the answer rests on.
+        Observations used.
     late : bool array, shape (n_records,)
-        Whether the alert brought observations older than known ones.
+        Whether the alert had observations older than known ones.
     """
 
     object_id: NDArray[np.str_]
@@ -90,13 +89,7 @@ class Results:
 
     @classmethod
     def of(cls, records: Iterable[Mapping[str, Any]]) -> Self:
-        """Columns of records; one that occurs again (same object, alert, bundle) counts once.
-
-        Parameters
-        ----------
-        records : iterable of mapping
-            As `iter_results` gives them.
-        """
+        """Columns of records (see `iter_results`); a repeated object, alert and bundle counts once."""
         once: dict[tuple[str, str, str], Mapping[str, Any]] = {}
         for record in records:
             once.setdefault((record["object"], record["alert"], record["bundle"]), record)
@@ -104,8 +97,8 @@ class Results:
         values: dict[str, Any] = {
             name: np.array([row[key] or "" for row in rows], np.str_) for name, key in _TEXTS.items()
         }
-        for name, key in _NUMBERS.items():
-            values[name] = np.array([np.nan if row[key] is None else row[key] for row in rows], np.float64)
+        for name in _NUMBERS:
+            values[name] = np.array([np.nan if row[name] is None else row[name] for row in rows], np.float64)
         table = [[row["proba"].get(name, 0.0) for name in CLASSES] for row in rows]
         return cls(
             **values,
@@ -116,22 +109,10 @@ class Results:
 
 
 def read_results(path: str | Path) -> Results:
-    """Read a file of results as columns.
+    """Read a file of ``firstlight stream --sink FILE`` (JSON lines or ELAsTiCC's Avro) as columns.
 
-    Parameters
-    ----------
-    path : path
-        What ``firstlight stream --sink FILE`` wrote, JSON lines or ELAsTiCC's Avro.
-
-    Returns
-    -------
-    Results
-        Each record once.
-
-    Raises
-    ------
-    DataError
-        If there is no such file, or a line is no record; the message says which.
+    Each record counts once. DataError if the file cannot be read or a line is not a record; the
+    message names the line.
     """
     return Results.of(iter_results(path))
 
@@ -144,17 +125,17 @@ def iter_results(path: str | Path) -> Iterator[dict[str, Any]]:
     Parameters
     ----------
     path : path
-        JSON lines, or an Avro container in ELAsTiCC's form (there, classes of probability 0 are left out).
+        JSON lines, or an Avro container in ELAsTiCC's form (without classes of probability 0).
 
     Yields
     ------
     dict
-        Records with the keys of `firstlight.stream.results.record.build_records`.
+        Records with the keys of `build_records`.
 
     Raises
     ------
     DataError
-        If there is no such file, or something in it is no record; the message says where.
+        If the file cannot be read, or a part of it is not a record; the message names the place.
     """
     try:
         with open(path, "rb") as file:
@@ -175,9 +156,9 @@ def _parsed(line: bytes, where: str) -> dict[str, Any]:
     except ValueError as error:
         raise DataError(f"{where}: not JSON: {error}") from error
     absent = [] if isinstance(record, dict) else ["everything"]
-    absent = absent or [key for key in (*_TEXTS.values(), *_NUMBERS.values(), "proba") if key not in record]
+    absent = absent or [key for key in (*_TEXTS.values(), *_NUMBERS, "proba") if key not in record]
     if absent:
-        raise DataError(f"{where}: no result of firstlight stream: {', '.join(absent[:5])} missing")
+        raise DataError(f"{where}: not a result of firstlight stream: {', '.join(absent[:5])} missing")
     found: dict[str, Any] = record
     return found
 
@@ -194,13 +175,11 @@ def _avro_records(file: Any, path: str | Path) -> Iterator[dict[str, Any]]:
 
 def _from_elasticc(message: Mapping[str, Any]) -> dict[str, Any]:
     about = json.loads(message["classifierParams"])
-    said = {item["classId"]: float(item["probability"]) for item in message["classifications"]}
-    proba = {_CLASS_OF[number]: p for number, p in said.items() if number in _CLASS_OF}
+    found = {item["classId"]: float(item["probability"]) for item in message["classifications"]}
+    proba = {_CLASS_OF[number]: p for number, p in found.items() if number in _CLASS_OF}
     coarse = {group: sum(p for name, p in proba.items() if COARSE[name] == group) for group in COARSE_GROUPS}
     return {
-        **{
-            key: about[key] for key in (*_TEXTS.values(), *_NUMBERS.values(), "n_obs", "late") if key in about
-        },
+        **{key: about[key] for key in (*_TEXTS.values(), *_NUMBERS, "n_obs", "late") if key in about},
         "status": CLASSIFIED if proba else NOT_CLASSIFIED,
         "label": max(proba, key=proba.__getitem__) if proba else "",
         "proba": proba,

@@ -1,9 +1,8 @@
-"""What the stream says of one alert: a record, as JSON or in ELAsTiCC's Avro form.
+"""The record of one alert, encoded as JSON or in ELAsTiCC's Avro form.
 
-A record depends on the alert, the object's earlier alerts and the bundle alone: not on the
-wall clock, nor on which alerts were worked on together. So a replay gives the same bytes,
-and results keyed by object, alert and bundle can be counted as a set. Sums are therefore
-taken over whole millionths, or column by column, never by a library's order of choice.
+A record depends only on the alert, the object's earlier alerts and the bundle, not on the clock
+or on batching, so a replay gives the same bytes. Sums are therefore taken over whole millionths
+or column by column, never in an order that a library chooses.
 """
 
 import hashlib
@@ -28,6 +27,7 @@ from firstlight.stream.avro.decode import fastavro_module
 from firstlight.taxonomy import CLASSES, COARSE, ELASTICC, ELASTICC_NOT_CLASSIFIED
 
 __all__ = [
+    "BRIGHTNESS_DIGITS",
     "BROKER_CLASSIFICATION",
     "COARSE_GROUPS",
     "ElasticcResults",
@@ -44,8 +44,8 @@ OutputFormat = Literal["json", "elasticc"]
 #: Coarse groups in the order of their first class.
 COARSE_GROUPS: tuple[str, ...] = tuple(dict.fromkeys(COARSE[name] for name in CLASSES))
 
-#: Columns of the brightness, and their digits in a record.
-_BRIGHTNESS = {
+#: Columns of the brightness in a record, and their decimals.
+BRIGHTNESS_DIGITS = {
     "mag": 4,
     "mag_err": 4,
     "mag_mjd": 9,
@@ -54,8 +54,8 @@ _BRIGHTNESS = {
     "peak_mag": 4,
     "peak_mjd": 9,
 }
-#: What of a record ELAsTiCC's form has a place for, or follows from it.
-_SAID_OTHERWISE = frozenset({"status", "label", "proba", "coarse", "source"})
+#: Keys of a record that ELAsTiCC's form holds in other fields, or that follow from them.
+_ELASTICC_FIELDS = frozenset({"status", "label", "proba", "coarse", "source"})
 _MILLION = 1_000_000
 _GROUP_OF = np.array([COARSE_GROUPS.index(COARSE[name]) for name in CLASSES])
 _TAI_MINUS_UTC_MS = 37_000
@@ -101,29 +101,29 @@ def build_records(
     late: NDArray[np.bool_],
     bundle: str,
 ) -> list[dict[str, Any]]:
-    """Records of some alerts of different objects.
+    """Records of alerts of different objects, ready for `ResultFormat.encode`.
 
     Parameters
     ----------
     alerts : sequence of Alert
         The alerts.
     curves : LightCurves
-        Their packets' observations, in the same order.
+        Observations in their packets, in the same order.
     predictions : Predictions
-        What the pipeline says after each, in the same order.
+        Predictions after each alert, in the same order.
     previous : float64 array, shape (n_alerts, 17)
-        Probabilities in each object's last record; NaN where this is the first.
+        Probabilities in each object's last record; NaN for a first one.
     late : bool array, shape (n_alerts,)
-        Whether the alert brought observations older than known ones.
+        Whether the alert has observations older than known ones.
     bundle : str
         Fingerprint of the bundle.
 
     Returns
     -------
     list of dict
-        Ready for `ResultFormat.encode`, keys in a fixed order. Probabilities are whole millionths.
+        One per alert, keys in a fixed order. Probabilities are whole millionths.
     """
-    brightness = measure_brightness(curves)  # of this packet, as the sky shows it
+    brightness = measure_brightness(curves)  # of this packet, not corrected for dust
     followup = followup_score(
         predictions.proba,
         predictions.anomaly,
@@ -132,6 +132,7 @@ def build_records(
         np.array([alert.mjd for alert in alerts], np.float64),
     )
     fine, coarse, change = _in_millionths(predictions.proba, previous)
+    measured = {name: _numbers(getattr(brightness, name), n) for name, n in BRIGHTNESS_DIGITS.items()}
     columns = {
         "status": predictions.status.tolist(),
         "reason": predictions.reason.tolist(),
@@ -143,14 +144,10 @@ def build_records(
         "followup": _numbers(followup, 6),
         "n_obs": predictions.n_obs.tolist(),
         "phase": _numbers(predictions.phase, 6),
-        "mag": _numbers(brightness.mag, _BRIGHTNESS["mag"]),
-        "mag_err": _numbers(brightness.mag_err, _BRIGHTNESS["mag_err"]),
+        "mag": measured.pop("mag"),
+        "mag_err": measured.pop("mag_err"),
         "band": [name or None for name in brightness.band_name.tolist()],
-        **{
-            name: _numbers(getattr(brightness, name), digits)
-            for name, digits in _BRIGHTNESS.items()
-            if name not in ("mag", "mag_err")
-        },
+        **measured,
         "source": [alert.source_id for alert in alerts],
         "late": late.tolist(),
     }
@@ -160,8 +157,8 @@ def build_records(
             "object": alert.object_id,
             "alert": alert.alert_id,
             "mjd": alert.mjd,
-            "ra": _known(alert.ra),
-            "dec": _known(alert.dec),
+            "ra": _finite(alert.ra),
+            "dec": _finite(alert.dec),
             "bundle": bundle,
         }
         | dict(zip(names, row, strict=True))
@@ -172,7 +169,7 @@ def build_records(
 def _in_millionths(
     proba: NDArray[np.float64], previous: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Probabilities of classes and groups, and how far they moved, as whole millionths of 1."""
+    """Probabilities of classes and groups, and their change, as whole millionths of 1."""
     parts = np.rint(proba * _MILLION).astype(np.int64)
     before = np.rint(np.where(np.isnan(previous), 0.0, previous) * _MILLION).astype(np.int64)
     coarse = np.zeros((len(proba), len(COARSE_GROUPS)), np.int64)
@@ -185,16 +182,16 @@ def _in_millionths(
 
 
 def _numbers(values: NDArray[np.floating[Any]], digits: int) -> list[float | None]:
-    """Rounded numbers; None for what is no number."""
-    return [_known(value) for value in (np.round(values, digits) + 0.0).tolist()]  # no -0.0
+    """Rounded numbers; None for NaN and infinities, which JSON lacks."""
+    return [_finite(value) for value in (np.round(values, digits) + 0.0).tolist()]  # no -0.0
 
 
-def _known(value: float) -> float | None:
+def _finite(value: float) -> float | None:
     return value if value - value == 0.0 else None  # NaN and infinities are no JSON
 
 
 def result_key(record: Mapping[str, Any]) -> bytes:
-    """Key of a record's message: the object, so that one object's results stay in order."""
+    """Key of a record's message: the object, so that its records stay in order."""
     return str(record["object"]).encode()
 
 
@@ -202,7 +199,7 @@ def result_key(record: Mapping[str, Any]) -> bytes:
 
 
 class ResultFormat(Protocol):
-    """Bytes of records.
+    """An encoding of records.
 
     Laws: equal records and timestamps give equal bytes; nothing else enters.
     """
@@ -210,17 +207,12 @@ class ResultFormat(Protocol):
     preamble: bytes  #: what a file of such records begins with
 
     def encode(self, record: Mapping[str, Any], timestamp_ms: int | None) -> bytes:
-        """One record's bytes; the timestamp is that of the alert's message, if it has one."""
+        """Bytes of one record; `timestamp_ms` is that of the alert's message, if it has one."""
         ...
 
 
 class JsonResults:
-    r"""Records as JSON, one object each, without a newline.
-
-    Raises
-    ------
-    MissingExtraError
-        If orjson is not installed.
+    """Records as JSON, one object each, without a newline; needs orjson.
 
     Examples
     --------
@@ -240,29 +232,23 @@ class JsonResults:
         self._dumps = orjson.dumps
 
     def encode(self, record: Mapping[str, Any], timestamp_ms: int | None) -> bytes:
-        """One record's bytes; the timestamp does not enter."""
+        """See `ResultFormat.encode`; the timestamp is not used."""
         return self._dumps(record)
 
 
 class ElasticcResults:
-    """Records in ELAsTiCC's brokerClassification form (schema version 0.9.1).
+    """Records in ELAsTiCC's brokerClassification form (schema version 0.9.1); needs fastavro.
 
-    The form has no place for most of a record; all but the classes goes, as JSON, into
-    ``classifierParams``. The publishing time is that of the
-    alert's message, or the alert's own where the message has none.
+    Everything but the classes goes, as JSON, into ``classifierParams``. The publishing time is that
+    of the alert's message, else the alert's own.
 
     Parameters
     ----------
     in_file : bool
-        Whether the bytes are blocks of an Avro container (``preamble`` is its head), or
-        bare Avro, as brokers send it to Kafka.
+        Whether the bytes are blocks of an Avro container (``preamble`` is its head), or bare
+        Avro, as brokers send it to Kafka.
     preset : str
         Name of the classifier.
-
-    Raises
-    ------
-    MissingExtraError
-        If fastavro is not installed.
     """
 
     def __init__(self, *, in_file: bool = False, preset: str = "") -> None:
@@ -273,14 +259,14 @@ class ElasticcResults:
         self.preamble = write_container(BROKER_CLASSIFICATION, []) if in_file else b""
 
     def encode(self, record: Mapping[str, Any], timestamp_ms: int | None) -> bytes:
-        """One record's bytes."""
+        """See `ResultFormat.encode`."""
         if record["status"] == CLASSIFIED:
-            said = [
+            classes = [
                 {"classId": ELASTICC[name], "probability": p} for name, p in record["proba"].items() if p > 0
             ]
         else:
-            said = [{"classId": ELASTICC_NOT_CLASSIFIED, "probability": 1.0}]
-        about = {name: value for name, value in record.items() if name not in _SAID_OTHERWISE}
+            classes = [{"classId": ELASTICC_NOT_CLASSIFIED, "probability": 1.0}]
+        about = {name: value for name, value in record.items() if name not in _ELASTICC_FIELDS}
         number = _number(record["alert"])
         message = {
             "alertId": number,
@@ -291,26 +277,26 @@ class ElasticcResults:
             "brokerVersion": __version__,
             "classifierName": self._name,
             "classifierParams": json.dumps(about, separators=(",", ":")),
-            "classifications": said,
+            "classifications": classes,
         }
         out = BytesIO()
         self._write(out, self._schema, message)
         body = out.getvalue()
         if not self.preamble:
             return body
-        # one record a block, so that a file may be cut after any record; its head stays the first one's
+        # one record per block, so that a file may be cut after any record
         return write_container(BROKER_CLASSIFICATION, [body])[len(self.preamble) :]
 
 
 def result_format(name: OutputFormat, *, in_file: bool, preset: str = "") -> ResultFormat:
-    """The format of that name.
+    """The format that ``--output-format`` names.
 
     Parameters
     ----------
     name : {"json", "elasticc"}
-        What ``--output-format`` says.
+        Its name.
     in_file : bool
-        Whether it goes to a file, which must tell where a record ends.
+        Whether it goes to a file, which has to show where a record ends.
     preset : str
         Name of the classifier, for ELAsTiCC's form.
 
@@ -329,7 +315,7 @@ def result_format(name: OutputFormat, *, in_file: bool, preset: str = "") -> Res
 
 
 def _number(name: str) -> int:
-    """ELAsTiCC's numbers of alerts are integers; other names are hashed to one."""
+    """An integer for ELAsTiCC: the alert's name, or a hash of it."""
     if name.isascii() and name.isdigit() and int(name) < 1 << 63:
         return int(name)
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
