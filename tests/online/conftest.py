@@ -1,4 +1,4 @@
-"""A stream in memory: objects, their states and logs, fed one alert at a time."""
+"""A stream in memory: states and histories of objects, fed one alert at a time."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,13 @@ from firstlight.predictions import Predictions
 
 
 class Stream:
-    """What a worker keeps, without files: for every object a state and a log."""
+    """A worker's memory without files: a state and a history per object."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
         self.rows: dict[str, bytes] = {}
-        self.logs: dict[str, list[bytes]] = {}
-        self.said: dict[str, tuple[str, np.ndarray, float]] = {}
+        self.histories: dict[str, list[bytes]] = {}
+        self.answers: dict[str, tuple[str, np.ndarray, float]] = {}
         self.reads = 0
 
     def states(self, names: Sequence[str]) -> ObjectStates:
@@ -27,34 +27,34 @@ class Stream:
     def feed(self, arrivals: Arrivals) -> Update:
         names = arrivals.curves.object_id.tolist()
 
-        def logs(index: np.ndarray) -> list[list[bytes]]:
+        def read_history(index: np.ndarray) -> list[list[bytes]]:
             self.reads += len(index)
-            return [self.logs.get(names[i], []) for i in index]
+            return [self.histories.get(names[i], []) for i in index]
 
-        done = self.pipeline.update(self.states(names), arrivals, logs)
+        done = self.pipeline.update(self.states(names), arrivals, read_history)
         rows = done.states.to_bytes()
         for i, name in enumerate(names):
             if not done.answered[i]:
                 assert rows[i] == (self.rows.get(name) or rows[i])
                 continue
             self.rows[name] = rows[i]
-            before = [] if done.rewritten[i] else self.logs.get(name, [])
-            self.logs[name] = [*before, done.entries[i]]
-            said = done.predictions
-            self.said[name] = (str(said.status[i]), said.proba[i], float(said.anomaly[i]))
+            before = [] if done.rewritten[i] else self.histories.get(name, [])
+            self.histories[name] = [*before, done.entries[i]]
+            now = done.predictions
+            self.answers[name] = (str(now.status[i]), now.proba[i], float(now.anomaly[i]))
         return done
 
-    def assert_says(self, expected: Predictions) -> None:
-        """The last answer of every object is that of batch, to the last bit."""
+    def assert_equals(self, expected: Predictions) -> None:
+        """Check that each object's last answer is that of batch, to the last bit."""
         for i, name in enumerate(expected.object_id.tolist()):
-            status, proba, anomaly = self.said[name]
+            status, proba, anomaly = self.answers[name]
             assert status == expected.status[i]
             np.testing.assert_array_equal(proba, expected.proba[i], err_msg=name)
             np.testing.assert_array_equal(anomaly, expected.anomaly[i], err_msg=name)
 
 
 def rows_of(curves: LightCurves, keep: np.ndarray) -> LightCurves:
-    """Objects that keep observations, with these alone."""
+    """Objects with some of their observations, without those that keep none."""
     part = curves.keep(keep)
     return part.take(part.n_obs > 0)
 

@@ -22,13 +22,13 @@ def test_an_unknown_object_starts_from_nothing(tiny_fast):
     known.data["n_obs"] = 5
     states = tiny_fast.states([None, known.to_bytes()[0], None])
     assert states.data["n_obs"].tolist() == [0, 5, 0]
-    fresh = encoder.initial_state(1)
-    np.testing.assert_array_equal(states.data["running"][0], fresh.running[0])
+    empty = encoder.initial_state(1)
+    np.testing.assert_array_equal(states.data["running"][0], empty.running[0])
     assert np.isnan(states.data["proba"][0]).all()
 
 
 def test_a_row_of_another_bundle_is_refused(tiny_fast):
-    with pytest.raises(DataError, match="made anew from the log"):
+    with pytest.raises(DataError, match="rebuilt from the history"):
         tiny_fast.states([None, b"short"])
 
 

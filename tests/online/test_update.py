@@ -1,4 +1,4 @@
-"""Law 1: whatever arrives in whatever order, the stream says what batch says of the same data."""
+"""Law 1: for alerts in any order, the stream gives the same answer as batch on the same data."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from tests.online.conftest import Stream, rows_of
 
 from firstlight.errors import DataError, NotFittedError
 from firstlight.lightcurves import LightCurves
-from firstlight.online import Arrivals, read_logs
+from firstlight.online import Arrivals, read_histories
 from firstlight.online.history import MAX_ENTRIES
 from firstlight.online.states import RECENT
 from firstlight.pipeline import Pipeline
@@ -20,7 +20,7 @@ def position(curves: LightCurves) -> np.ndarray:
 
 
 def feed_in_order(stream: Stream, curves: LightCurves, upto: int | None = None) -> None:
-    """One observation an alert, all objects together."""
+    """Feed one observation per alert, all objects together."""
     place = position(curves)
     for k in range(int(curves.n_obs.max()) if upto is None else upto):
         part = rows_of(curves, place == k)
@@ -38,9 +38,9 @@ def alerts_of(curves: LightCurves, groups: np.ndarray) -> list[Arrivals]:
 
 def test_every_object_fed_observation_by_observation_ends_where_batch_does(fast_stream, sample):
     feed_in_order(fast_stream, sample)
-    fast_stream.assert_says(fast_stream.pipeline.predict(sample, jobs=1))
+    fast_stream.assert_equals(fast_stream.pipeline.predict(sample, jobs=1))
     new_or_long = sum(1 + (n - 1) // MAX_ENTRIES for n in sample.n_obs)
-    assert fast_stream.reads <= new_or_long  # a log is read for new objects and to shorten it
+    assert fast_stream.reads <= new_or_long  # a history is read for new objects and to shorten it
 
 
 def test_every_prefix_agrees_with_batch(any_stream, sample):
@@ -49,13 +49,13 @@ def test_every_prefix_agrees_with_batch(any_stream, sample):
     for k in range(12):
         new = rows_of(part, place == k)
         any_stream.feed(Arrivals.from_curves(new, np.full(len(new), k)))
-        any_stream.assert_says(any_stream.pipeline.predict(rows_of(part, place <= k), jobs=1))
+        any_stream.assert_equals(any_stream.pipeline.predict(rows_of(part, place <= k), jobs=1))
 
 
-def test_the_preset_that_looks_back_agrees_too(default_stream, sample):
+def test_the_preset_that_needs_the_history_agrees_too(default_stream, sample):
     part = sample.take(np.arange(3, len(sample), 23))
     feed_in_order(default_stream, part)
-    default_stream.assert_says(default_stream.pipeline.predict(part, jobs=1))
+    default_stream.assert_equals(default_stream.pipeline.predict(part, jobs=1))
 
 
 @settings(max_examples=12)
@@ -70,7 +70,7 @@ def test_any_order_with_repeats_ends_where_batch_does(tiny_fast, tiny_default, s
     stream = Stream(pipeline)
     for k in [*order, *repeats]:
         stream.feed(alerts[k])
-    stream.assert_says(pipeline.predict(one, jobs=1))
+    stream.assert_equals(pipeline.predict(one, jobs=1))
 
 
 def test_alerts_shuffled_within_a_night_make_no_difference(any_stream, sample):
@@ -83,7 +83,7 @@ def test_alerts_shuffled_within_a_night_make_no_difference(any_stream, sample):
         for number, k in enumerate(order):
             alert = one.keep(np.arange(len(night)) == k)
             any_stream.feed(Arrivals.from_curves(alert, np.array([number])))
-    any_stream.assert_says(any_stream.pipeline.predict(part, jobs=1))
+    any_stream.assert_equals(any_stream.pipeline.predict(part, jobs=1))
 
 
 def test_packets_that_carry_the_past_are_counted_once(any_stream, sample):
@@ -94,25 +94,25 @@ def test_packets_that_carry_the_past_are_counted_once(any_stream, sample):
         seen = alive.keep(position(alive) <= k)
         any_stream.feed(Arrivals.from_curves(seen, np.full(len(alive), k)))
     last = place <= np.repeat((part.n_obs - 1) // 3 * 3, part.n_obs)
-    any_stream.assert_says(any_stream.pipeline.predict(part.keep(last), jobs=1))
+    any_stream.assert_equals(any_stream.pipeline.predict(part.keep(last), jobs=1))
 
 
 def windowed(curves: LightCurves, k: int, days: float) -> LightCurves:
-    """What a packet tells at the k-th observation: that one, and the days before it."""
+    """Content of a packet at the k-th observation: that one, and the days before it."""
     now = np.repeat(curves.mjd[curves.offsets[:-1] + k], curves.n_obs)
     return curves.keep((position(curves) <= k) & (curves.mjd >= now - days))
 
 
-def test_packets_that_tell_of_a_part_of_the_past_read_no_log(fast_stream, sample):
+def test_packets_with_a_part_of_the_past_need_no_history(fast_stream, sample):
     """Twelve months of a longer history are recognised by the ring of recent observations."""
     part = sample.take(np.flatnonzero(sample.n_obs > 110)[:6])
     for k in range(110):
         fast_stream.feed(Arrivals.from_curves(windowed(part, k, 60.0), np.full(len(part), k)))
-    fast_stream.assert_says(fast_stream.pipeline.predict(part.keep(position(part) < 110), jobs=1))
+    fast_stream.assert_equals(fast_stream.pipeline.predict(part.keep(position(part) < 110), jobs=1))
     assert fast_stream.reads <= len(part) * (1 + 109 // MAX_ENTRIES)
 
 
-def test_a_window_longer_than_the_ring_reads_the_log_and_is_right(fast_stream, sample):
+def test_a_window_longer_than_the_ring_needs_the_history_and_is_right(fast_stream, sample):
     one = sample.take([int(np.argmax(sample.n_obs))])
     last = int(one.n_obs[0]) - 1
     assert last > RECENT + 20
@@ -123,11 +123,11 @@ def test_a_window_longer_than_the_ring_reads_the_log_and_is_right(fast_stream, s
         packet = one.keep((position(one) <= k) & (one.mjd >= start))
         fast_stream.feed(Arrivals.from_curves(packet, np.array([k])))
         assert fast_stream.reads == before + 1
-    fast_stream.assert_says(fast_stream.pipeline.predict(one.keep(position(one) < last), jobs=1))
+    fast_stream.assert_equals(fast_stream.pipeline.predict(one.keep(position(one) < last), jobs=1))
 
 
 @pytest.mark.parametrize("what", ["flux", "missing", "extra"])
-def test_a_window_that_contradicts_what_is_known_is_noticed(fast_stream, sample, what):
+def test_a_window_that_contradicts_known_observations_is_noticed(fast_stream, sample, what):
     one = sample.take(np.flatnonzero(sample.n_obs > 60)[[2]])
     one = one.with_columns(detected=np.ones(len(one.mjd), bool))
     place = position(one)
@@ -138,7 +138,7 @@ def test_a_window_that_contradicts_what_is_known_is_noticed(fast_stream, sample,
     done = fast_stream.feed(Arrivals.from_curves(packet, np.array([1])))
     assert done.late[0] == (what != "missing")
     expected = one if what != "flux" else changed(one, 44, 2.0)
-    fast_stream.assert_says(fast_stream.pipeline.predict(expected.keep(place < 52), jobs=1))
+    fast_stream.assert_equals(fast_stream.pipeline.predict(expected.keep(place < 52), jobs=1))
 
 
 def test_a_missing_alert_is_made_up_by_the_next_packet(fast_stream, sample):
@@ -146,10 +146,10 @@ def test_a_missing_alert_is_made_up_by_the_next_packet(fast_stream, sample):
     place = position(one)
     fast_stream.feed(Arrivals.from_curves(one.keep(place < 5), np.array([1])))
     fast_stream.feed(Arrivals.from_curves(one.keep(place < 9), np.array([3])))
-    fast_stream.assert_says(fast_stream.pipeline.predict(one.keep(place < 9), jobs=1))
+    fast_stream.assert_equals(fast_stream.pipeline.predict(one.keep(place < 9), jobs=1))
 
 
-def test_a_repeated_alert_changes_nothing_and_says_so(any_stream, sample):
+def test_a_repeated_alert_changes_nothing_and_is_marked(any_stream, sample):
     one = sample.take([12])
     place = position(one)
     first = Arrivals.from_curves(one.keep(place < 4), np.array([1]))
@@ -157,13 +157,13 @@ def test_a_repeated_alert_changes_nothing_and_says_so(any_stream, sample):
     for alert in (first, second):
         assert any_stream.feed(alert).answered.all()
     name = str(one.object_id[0])
-    row, log = any_stream.rows[name], any_stream.logs[name]
+    row, history = any_stream.rows[name], any_stream.histories[name]
     for alert in (second, first):
         done = any_stream.feed(alert)
         assert not done.answered.any()
         assert done.predictions.reason[0] == "repeated"
         assert done.entries == [b""]
-    assert (any_stream.rows[name], any_stream.logs[name]) == (row, log)
+    assert (any_stream.rows[name], any_stream.histories[name]) == (row, history)
 
 
 def test_a_late_alert_is_marked_and_gets_its_answer(any_stream, sample):
@@ -175,7 +175,7 @@ def test_a_late_alert_is_marked_and_gets_its_answer(any_stream, sample):
     done = any_stream.feed(Arrivals.from_curves(alerts[1], np.array([1])))
     assert done.answered.all()
     assert done.late.all()
-    any_stream.assert_says(any_stream.pipeline.predict(one.keep(place < 12), jobs=1))
+    any_stream.assert_equals(any_stream.pipeline.predict(one.keep(place < 12), jobs=1))
 
 
 def test_a_late_alert_that_brings_nothing_new_is_still_answered(fast_stream, sample):
@@ -206,10 +206,10 @@ def test_of_two_statements_about_one_visit_the_later_alert_counts(any_stream, sa
     ]
     for k in order:
         any_stream.feed(Arrivals.from_curves(packets[k], np.array([k])))
-    any_stream.assert_says(any_stream.pipeline.predict(packets[2], jobs=1))
+    any_stream.assert_equals(any_stream.pipeline.predict(packets[2], jobs=1))
 
 
-def test_what_was_said_again_outweighs_what_was_said_between(fast_stream, sample):
+def test_a_repeated_observation_overrules_a_change_in_between(fast_stream, sample):
     one = sample.take([60])
     one = one.with_columns(detected=np.ones(len(one.mjd), bool))
     place = position(one)
@@ -218,7 +218,7 @@ def test_what_was_said_again_outweighs_what_was_said_between(fast_stream, sample
     again = Arrivals.from_curves(one.keep(place < 9), np.array([2]))
     for alert in (first, again, between):
         fast_stream.feed(alert)
-    fast_stream.assert_says(fast_stream.pipeline.predict(one.keep(place < 9), jobs=1))
+    fast_stream.assert_equals(fast_stream.pipeline.predict(one.keep(place < 9), jobs=1))
 
 
 def test_a_redshift_that_arrives_later_is_used_from_then_on(any_stream, sample):
@@ -226,10 +226,10 @@ def test_a_redshift_that_arrives_later_is_used_from_then_on(any_stream, sample):
     place = position(one)
     blind = one.with_redshift("none")
     any_stream.feed(Arrivals.from_curves(blind.keep(place < 10), np.array([0])))
-    any_stream.assert_says(any_stream.pipeline.predict(blind.keep(place < 10), jobs=1))
+    any_stream.assert_equals(any_stream.pipeline.predict(blind.keep(place < 10), jobs=1))
     any_stream.feed(Arrivals.from_curves(one.keep((place >= 10) & (place < 12)), np.array([1])))
     any_stream.feed(Arrivals.from_curves(blind.keep((place >= 12) & (place < 14)), np.array([2])))
-    any_stream.assert_says(any_stream.pipeline.predict(one.keep(place < 14), jobs=1))
+    any_stream.assert_equals(any_stream.pipeline.predict(one.keep(place < 14), jobs=1))
 
 
 def test_dust_that_becomes_known_later_corrects_what_came_before(any_stream, sample):
@@ -240,7 +240,7 @@ def test_dust_that_becomes_known_later_corrects_what_came_before(any_stream, sam
     any_stream.feed(Arrivals.from_curves(unknown.keep(place < 10), np.array([0])))
     any_stream.feed(Arrivals.from_curves(raw.keep((place >= 10) & (place < 12)), np.array([1])))
     any_stream.feed(Arrivals.from_curves(unknown.keep((place >= 12) & (place < 14)), np.array([2])))
-    any_stream.assert_says(any_stream.pipeline.predict(raw.keep(place < 14), jobs=1))
+    any_stream.assert_equals(any_stream.pipeline.predict(raw.keep(place < 14), jobs=1))
 
 
 def test_dereddened_fluxes_cannot_follow_raw_ones(fast_stream, sample):
@@ -250,12 +250,12 @@ def test_dereddened_fluxes_cannot_follow_raw_ones(fast_stream, sample):
     fast_stream.feed(Arrivals.from_curves(one.keep(place < 4), np.array([0])))
     with pytest.raises(DataError, match="cannot follow"):
         fast_stream.feed(Arrivals.from_curves(raw.keep((place >= 4) & (place < 8)), np.array([1])))
-    fast_stream.rows.clear()  # the log remembers too
+    fast_stream.rows.clear()  # the history knows it too
     with pytest.raises(DataError, match="cannot follow"):
         fast_stream.feed(Arrivals.from_curves(raw.keep((place >= 4) & (place < 8)), np.array([1])))
 
 
-def test_company_makes_no_difference(any_stream, sample):
+def test_the_batch_makes_no_difference(any_stream, sample):
     part = sample.take([5, 50, 120, 180])
     place = position(part)
     together = Stream(any_stream.pipeline)
@@ -265,30 +265,30 @@ def test_company_makes_no_difference(any_stream, sample):
         for i in range(len(new)):
             any_stream.feed(Arrivals.from_curves(new.take([i]), np.array([k])))
     assert together.rows == any_stream.rows
-    assert together.logs == any_stream.logs
+    assert together.histories == any_stream.histories
 
 
-def test_a_lost_state_is_made_anew_from_the_log(any_stream, sample):
+def test_a_lost_state_is_rebuilt_from_the_history(any_stream, sample):
     one = sample.take([77])
     feed_in_order(any_stream, one, upto=20)
     any_stream.rows.clear()
     new = one.keep(position(one) == 20)
     done = any_stream.feed(Arrivals.from_curves(new, np.array([20])))
     assert np.isnan(done.previous).all()
-    any_stream.assert_says(any_stream.pipeline.predict(one.keep(position(one) <= 20), jobs=1))
+    any_stream.assert_equals(any_stream.pipeline.predict(one.keep(position(one) <= 20), jobs=1))
 
 
-def test_a_long_log_is_written_as_one_again(fast_stream, sample):
+def test_a_long_history_is_rewritten_as_one_entry(fast_stream, sample):
     one = sample.take([int(np.argmax(sample.n_obs))])
     feed_in_order(fast_stream, one, upto=MAX_ENTRIES + 3)
-    log = fast_stream.logs[str(one.object_id[0])]
-    assert len(log) <= MAX_ENTRIES
-    history = read_logs([log])
+    entries = fast_stream.histories[str(one.object_id[0])]
+    assert len(entries) <= MAX_ENTRIES
+    history = read_histories([entries])
     np.testing.assert_array_equal(history.mjd, one.mjd[: MAX_ENTRIES + 3])
     assert sorted(history.alerts.tolist()) == list(range(MAX_ENTRIES + 3))
 
 
-def test_the_answer_before_is_told(fast_stream, sample):
+def test_the_previous_answer_is_returned(fast_stream, sample):
     one = sample.take([77])
     place = position(one)
     first = fast_stream.feed(Arrivals.from_curves(one.keep(place < 5), np.array([0])))
@@ -297,7 +297,7 @@ def test_the_answer_before_is_told(fast_stream, sample):
     np.testing.assert_array_equal(second.previous, first.predictions.proba)
 
 
-def test_too_little_data_is_said_not_to_be_enough(any_stream, sample):
+def test_too_little_data_is_not_classified(any_stream, sample):
     place = position(sample)
     first = rows_of(sample, place == 0).take([0, 1, 2])
     done = any_stream.feed(Arrivals.from_curves(first, np.zeros(3)))
@@ -305,7 +305,7 @@ def test_too_little_data_is_said_not_to_be_enough(any_stream, sample):
     assert (done.predictions.label == "").all()
 
 
-def test_no_alerts_are_no_work(any_stream, sample):
+def test_an_empty_batch_gives_an_empty_update(any_stream, sample):
     nothing = Arrivals.from_curves(sample.take([]), np.empty(0))
     done = any_stream.pipeline.update(any_stream.pipeline.states(0), nothing, lambda index: [])
     assert len(done.predictions) == 0

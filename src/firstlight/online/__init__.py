@@ -1,19 +1,18 @@
-"""Objects that grow while they are watched: their states, their logs, one update an alert."""
+"""Objects that grow alert by alert: their states, their histories, and the update of both."""
 
 from firstlight.online.arrivals import Arrivals
-from firstlight.online.history import Histories, compact, read_logs
+from firstlight.online.history import Histories, read_histories
 from firstlight.online.states import ObjectStates, state_dtype
-from firstlight.online.update import Logs, Parts, Update, update
+from firstlight.online.update import HistoryReader, Parts, Update, update
 
 __all__ = [
     "Arrivals",
     "Histories",
-    "Logs",
+    "HistoryReader",
     "ObjectStates",
     "Parts",
     "Update",
-    "compact",
-    "read_logs",
+    "read_histories",
     "state_dtype",
     "update",
 ]

@@ -1,4 +1,4 @@
-"""`Arrivals`: what one alert each of many objects brings."""
+"""`Arrivals`: the content of a batch of alerts, one per object."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from firstlight._types import FloatArray, IntArray
 from firstlight.errors import DataError
 from firstlight.lightcurves import LightCurves
 
@@ -14,19 +15,19 @@ __all__ = ["Arrivals"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrivals:
-    """Observations that alerts carry, known ones among them; one alert an object.
+    """Observations of a batch of alerts, one alert per object; known observations may be among them.
 
     Parameters
     ----------
     curves : LightCurves
-        Raw observations of each packet, and what it says of position, dust and redshift
-        (NaN where it says nothing).
+        Raw observations of each packet, with position, dust and redshift (NaN if the packet
+        has none).
     source_id : int64 array, shape (n_total,)
-        The survey's number of each measurement; 0 where unknown.
+        The survey's number of each measurement; 0 for unknown.
     alert_mjd : float64 array, shape (n_objects,)
         Time of each alert [MJD TAI day].
     alert : uint64 array, shape (n_objects,)
-        Digest of each alert's name; a digest that an object has had before is a repeated
+        Digest of each alert's name; an alert whose digest the object already has is a repeated
         alert and changes nothing.
 
     Raises
@@ -36,8 +37,8 @@ class Arrivals:
     """
 
     curves: LightCurves
-    source_id: NDArray[np.int64]
-    alert_mjd: NDArray[np.float64]
+    source_id: IntArray
+    alert_mjd: FloatArray
     alert: NDArray[np.uint64]
 
     def __post_init__(self) -> None:
@@ -62,16 +63,21 @@ class Arrivals:
 
     @classmethod
     def from_curves(cls, curves: LightCurves, alert: ArrayLike, alert_mjd: ArrayLike | None = None) -> Self:
-        """New observations without packets around them.
+        """Arrivals of new observations that did not come as alerts.
 
         Parameters
         ----------
         curves : LightCurves
-            New observations of each object; each has at least one.
+            New observations of each object, at least one.
         alert : uint64 array_like, shape (n_objects,)
-            A number that names each update, unique within its object.
+            Number of each update, unique within its object.
         alert_mjd : float64 array_like, shape (n_objects,), optional
-            Time of each update; by default that of its last observation.
+            Time of each update [MJD]; by default that of its last observation.
+
+        Raises
+        ------
+        DataError
+            If an object without observations has no `alert_mjd`.
         """
         if alert_mjd is None:
             if (curves.n_obs == 0).any():

@@ -1,11 +1,11 @@
-"""Compiled decisions of an update: what of a packet is new, and whether the past must be read."""
+"""Compiled decisions of an update: which observations are new, and whether the history is needed."""
 
 from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from firstlight._types import AnyArray, BoolArray, IntArray
 from firstlight.online.history import MAX_ENTRIES
 from firstlight.online.visits import SAME_VISIT_DAYS, merge
 
@@ -21,15 +21,13 @@ __all__ = [
     "route",
 ]
 
-#: What an alert asks for: nothing (it was the last one), to step on, or to read the log.
+#: Route of an alert: nothing to do (a repeated alert), append to the state, or read the history.
 NOTHING, APPEND, READ = 0, 1, 2
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio, odd
 _FLUX, _ERROR = np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9)
 _FLAGS = np.uint64(0x27D4EB2F165667C5)
 _SHIFT, _HALF = np.uint64(29), np.uint64(32)
-
-Column = NDArray[Any]
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -50,40 +48,31 @@ def _mix(digest: Any, row: Any) -> Any:
 
 @njit(cache=True, nogil=True, inline="always")
 def _short(row: Any) -> Any:
-    """What the ring of recent observations keeps of a hash."""
+    """The 32 bits of a hash that the ring of recent observations keeps."""
     return np.uint32(row >> _HALF)
 
 
 @njit(cache=True, nogil=True)
 def route(
-    known: tuple[Column, ...],
-    arrived: tuple[Column, ...],
-    must_read: NDArray[np.bool_],
-    result: tuple[Column, ...],
+    known: tuple[AnyArray, ...],
+    arrived: tuple[AnyArray, ...],
+    must_read: BoolArray,
+    result: tuple[AnyArray, ...],
 ) -> None:
-    """Say of each object what its alert asks for.
+    """Choose the route of each object's alert.
 
-    An alert steps on if it is the newest, and what its packet tells of the past is nothing,
-    exactly what is known (equal digests of equally many observations), or exactly the last
-    of it: a packet carries twelve months, and the ring remembers that many.
+    It is APPEND if the alert is the newest and the packet's past observations are none, all known ones
+    (equal digests of equally many), or the last known ones: a packet holds twelve months, and the ring of
+    recent observations as many. Objects in `must_read` need their history in any case.
 
-    Parameters
-    ----------
-    known : tuple of arrays, shape (n_objects,)
-        n_obs, last_mjd, digest, alert_mjd, alert, n_entries of the states.
-    arrived : tuple of arrays
-        offsets, mjd, bits of mjd, band, bits of flux, bits of flux_err, detected; time and
-        digest of the alerts.
-    must_read : bool array, shape (n_objects,)
-        Objects whose log is needed in any case.
-    result : tuple of arrays, shape (n_objects,)
-        Written: the route, the first new row, the first earlier row that was stated again
-        (all after it too), the digest after the new rows; and in place the rings of recent
-        observations, shape (n_objects, RECENT).
+    `known` are n_obs, last_mjd, digest, alert_mjd, alert and n_entries of the states; `arrived` are offsets,
+    mjd, the columns of `continued`, and times and digests of the alerts. `result` is written: route, first
+    new row, first earlier row that the alert repeats, digest after the new rows, and in place the rings,
+    shape (n_objects, RECENT).
     """
     n_obs, last_mjd, digest, alert_mjd, alert, n_entries = known
     offsets, mjd, bits, band, flux, flux_err, detected, new_mjd, new_alert = arrived
-    routes, first, again, digests, recent = result
+    routes, first, repeat, digests, recent = result
     for i in range(len(n_obs)):
         routes[i] = READ
         if n_obs[i] > 0 and alert[i] == new_alert[i] and alert_mjd[i] == new_mjd[i]:
@@ -109,7 +98,7 @@ def route(
             same = past == digest[i]
         if not same:
             continue
-        routes[i], first[i], again[i] = APPEND, middle, n_obs[i] - n_past
+        routes[i], first[i], repeat[i] = APPEND, middle, n_obs[i] - n_past
         digests[i] = digest[i]
         for k in range(middle, stop):
             row = _row(bits[k], band[k], flux[k], flux_err[k], detected[k])
@@ -119,23 +108,12 @@ def route(
 
 @njit(cache=True, nogil=True)
 def continued(
-    offsets: Column, columns: tuple[Column, ...], n_known: Column, digest: Column
-) -> NDArray[np.int64]:
-    """Find from where on each object's observations are new.
+    offsets: AnyArray, columns: tuple[AnyArray, ...], n_known: AnyArray, digest: AnyArray
+) -> IntArray:
+    """First new row of each object's whole history, or -1 if it no longer begins with the known rows.
 
-    Parameters
-    ----------
-    offsets : int64 array, shape (n_objects + 1,)
-    columns : tuple of arrays, shape (n_total,)
-        bits of mjd, band, bits of flux, bits of flux_err, detected; whole histories.
-    n_known, digest : arrays, shape (n_objects,)
-        How many observations were known, and their digest.
-
-    Returns
-    -------
-    int64 array, shape (n_objects,)
-        The first new row, or -1 where the known observations are no longer the beginning
-        of the history.
+    `columns` are bits of mjd, band, bits of flux, bits of flux_err and detected, shape (n_total,);
+    `n_known` and `digest` describe the known rows.
     """
     bits, band, flux, flux_err, detected = columns
     first = np.empty(len(n_known), np.int64)
@@ -149,8 +127,8 @@ def continued(
 
 
 @njit(cache=True, nogil=True)
-def extend_digests(offsets: Column, columns: tuple[Column, ...], digest: Column) -> None:
-    """Take further observations into each object's digest, in place; columns as for `continued`."""
+def extend_digests(offsets: AnyArray, columns: tuple[AnyArray, ...], digest: AnyArray) -> None:
+    """Add observations to each object's digest, in place; columns as for `continued`."""
     bits, band, flux, flux_err, detected = columns
     for i in range(len(digest)):
         for k in range(offsets[i], offsets[i + 1]):
@@ -158,8 +136,8 @@ def extend_digests(offsets: Column, columns: tuple[Column, ...], digest: Column)
 
 
 @njit(cache=True, nogil=True)
-def remember_recent(offsets: Column, columns: tuple[Column, ...], recent: Column) -> None:
-    """Write the rings of whole histories anew; columns as for `continued`."""
+def remember_recent(offsets: AnyArray, columns: tuple[AnyArray, ...], recent: AnyArray) -> None:
+    """Rewrite the rings from whole histories; columns as for `continued`."""
     bits, band, flux, flux_err, detected = columns
     size = recent.shape[1]
     for i in range(len(recent)):
@@ -169,8 +147,8 @@ def remember_recent(offsets: Column, columns: tuple[Column, ...], recent: Column
 
 
 @njit(cache=True, nogil=True)
-def answered_before(alert_offsets: Column, alerts: Column, alert: Column) -> NDArray[np.bool_]:
-    """Whether each object's alert is among those in its log."""
+def answered_before(alert_offsets: AnyArray, alerts: AnyArray, alert: AnyArray) -> BoolArray:
+    """Whether each object's alert is among those in its history."""
     answered = np.zeros(len(alert), np.bool_)
     for i in range(len(alert)):
         for k in range(alert_offsets[i], alert_offsets[i + 1]):
@@ -180,40 +158,24 @@ def answered_before(alert_offsets: Column, alerts: Column, alert: Column) -> NDA
 
 @njit(cache=True, nogil=True)
 def merge_histories(
-    known_offsets: Column,
-    known: tuple[Column, ...],
-    offsets: Column,
-    arrived: tuple[Column, ...],
-    new_mjd: Column,
-    out: tuple[Column, ...],
-    out_offsets: Column,
-    unchanged: NDArray[np.bool_],
-    again: Column,
-    follows: NDArray[np.bool_],
+    known_offsets: AnyArray,
+    known: tuple[AnyArray, ...],
+    offsets: AnyArray,
+    arrived: tuple[AnyArray, ...],
+    new_mjd: AnyArray,
+    out: tuple[AnyArray, ...],
+    out_offsets: AnyArray,
+    unchanged: BoolArray,
+    repeat: AnyArray,
+    follows: BoolArray,
 ) -> None:
-    """Merge what alerts say with what was known, an object at a time, each visit once.
+    """Merge arrived with known observations, per object, each visit once.
 
-    Parameters
-    ----------
-    known_offsets, offsets : int64 arrays, shape (n_objects + 1,)
-        Where each object's known and arrived rows begin.
-    known : tuple of arrays
-        mjd, band, flux, flux_err, detected, source_id, stated.
-    arrived : tuple of arrays
-        The same without the last, which is the alert's time.
-    new_mjd : float64 array, shape (n_objects,)
-        Times of the alerts.
-    out : tuple of arrays, long enough for all rows
-        Written as `known`.
-    out_offsets : int64 array, shape (n_objects + 1,)
-        Written.
-    unchanged : bool array, shape (n_objects,)
-        Written: whether the known rows still stand first, as they were.
-    again : int64 array, shape (n_objects,)
-        Written: the first of the known rows that the alert stated again.
-    follows : bool array, shape (n_objects,)
-        Written: whether one more entry of the log can say it all: nothing known has
-        changed, and all known rows from the first that was stated again were.
+    `known` are mjd, band, flux, flux_err, detected, source_id and stated; `arrived` the same without the
+    last, which is the alert's time `new_mjd`. Written: `out` like `known`, with `out_offsets`; `unchanged`,
+    whether the known rows are still the first ones; `repeat`, the first known row that the alert repeats;
+    and `follows`, whether one more entry can hold the alert: no known row has changed, and the alert repeats
+    all of them from `repeat` on.
     """
     mjd, band, flux, flux_err, detected, source, stated = known
     for i in range(len(new_mjd)):
@@ -241,7 +203,7 @@ def merge_histories(
             )
             out[4][at + c], out[5][at + c], out[6][at + c] = merged[4][c], merged[5][c], merged[6][c]
         same, suffix = size >= n_old, True
-        again[i] = n_old
+        repeat[i] = n_old
         for k in range(min(n_old, size)):
             same = (
                 same
@@ -251,7 +213,7 @@ def merge_histories(
                 and merged[3][k] == flux_err[low + k]
                 and merged[4][k] == detected[low + k]
             )
-            if merged[6][k] != stated[low + k] and again[i] == n_old:
-                again[i] = k
-            suffix = suffix and (again[i] == n_old or merged[6][k] == new_mjd[i])
+            if merged[6][k] != stated[low + k] and repeat[i] == n_old:
+                repeat[i] = k
+            suffix = suffix and (repeat[i] == n_old or merged[6][k] == new_mjd[i])
         unchanged[i], follows[i] = same, same and suffix

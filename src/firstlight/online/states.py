@@ -1,7 +1,7 @@
-"""`ObjectStates`: all that must be remembered of an object to update it, as rows of one size.
+"""`ObjectStates`: states of objects between alerts, as rows of fixed size.
 
-A row is a numpy structured scalar, so that states of many objects are read from bytes and
-written to bytes in one copy. What may grow, the observations themselves, is in the log.
+A row is a numpy structured scalar, so that many states are read or written in one copy. The observations,
+which may grow without limit, are in the history.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ from firstlight.taxonomy import CLASSES
 
 __all__ = ["META", "RECENT", "ObjectStates", "state_dtype"]
 
-#: What an alert may say of an object beside its observations, in order.
+#: Values of an object that an alert may carry beside its observations, in order.
 META = tuple(OBJECT_COLUMNS)
-#: Observations of which a state keeps short hashes: more than LSST's main survey takes of a
-#: place in the twelve months that a packet tells of.
+#: Number of observations with a short hash in the state: more than LSST's main survey takes of a
+#: place in the twelve months that a packet covers.
 RECENT = 128
 
 
@@ -31,20 +31,20 @@ def state_dtype(encoder: Encoder) -> np.dtype[Any]:
     Fields
     ------
     n_obs, last_mjd, digest, recent
-        Number of raw observations, time of the last, digest of them in order, and a ring of
-        short hashes of the last ones.
+        Number of raw observations, time of the last, their digest in order, and a ring of short
+        hashes of the last ones.
     n_kept, kept_digest
-        The same of what preprocessing left and the encoder was advanced by.
+        Number and digest of the preprocessed observations in the encoder's state.
     alert_mjd, alert
-        Latest alert: time and digest of its name.
+        Time and name digest of the latest alert.
     n_entries
-        Entries of the object's log.
+        Number of entries of the object's history.
     dereddened
-        Whether its fluxes come corrected for dust.
+        Whether its fluxes are corrected for dust.
     meta, meta_mjd
-        What is known of position, dust and redshift, and the time of the alert that said it.
+        Position, dust and redshift, and the times of the alerts that state them.
     proba
-        Probabilities of the last answer; NaN before the first.
+        Probabilities of the last prediction; NaN before the first.
     running, hidden
         State of the encoder.
     """
@@ -88,7 +88,7 @@ class ObjectStates:
 
     @classmethod
     def initial(cls, encoder: Encoder, n_objects: int) -> Self:
-        """States of objects of which nothing was seen yet."""
+        """States of objects without any observation."""
         data = np.zeros(n_objects, state_dtype(encoder))
         for name in ("last_mjd", "alert_mjd", "meta_mjd"):
             data[name] = -np.inf
@@ -99,12 +99,12 @@ class ObjectStates:
 
     @classmethod
     def from_bytes(cls, encoder: Encoder, rows: Sequence[bytes | None]) -> Self:
-        """States as `to_bytes` wrote them; None for an object of which nothing was seen.
+        """States from the rows of `to_bytes`; None for an object without any observation.
 
         Raises
         ------
         DataError
-            If a row has another size: it was written by another kind of bundle.
+            If a row has another size: it was written with another kind of bundle.
         """
         states = cls.initial(encoder, len(rows))
         known = [i for i, row in enumerate(rows) if row is not None]
@@ -113,7 +113,7 @@ class ObjectStates:
         if wrong:
             raise DataError(
                 f"state {wrong[0]} has {len(rows[wrong[0]] or b'')} bytes, this bundle's have {size}; "
-                "drop it, and it is made anew from the log"
+                "drop it, and it is rebuilt from the history"
             )
         if known:
             joined = b"".join(rows[i] or b"" for i in known)
@@ -121,12 +121,12 @@ class ObjectStates:
         return states
 
     def to_bytes(self) -> list[bytes]:
-        """One row of bytes an object."""
+        """One row of bytes per object."""
         size, raw = self.data.dtype.itemsize, self.data.tobytes()
         return [raw[i * size : (i + 1) * size] for i in range(len(self.data))]
 
     def encoder_state(self) -> EncoderState:
-        """The encoder's part, copied into arrays of their own."""
+        """Copy of the encoder's part."""
         return EncoderState(
             np.ascontiguousarray(self.data["running"]), np.ascontiguousarray(self.data["hidden"])
         )

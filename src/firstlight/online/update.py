@@ -1,10 +1,8 @@
-"""`update`: take one alert each of many objects into their states, and say what they are now.
+"""`update`: advance the states of a batch of objects by one alert each, and classify them.
 
-What an alert costs does not depend on the past: in order, and with a preset that needs no
-history, its new observations advance the state and nothing else is read. A late or
-contradicting alert reads the object's log, merges, and goes on from there; so do presets
-whose features or cleaning look back. Whatever the path, the answer is what
-`Pipeline.predict` says of all observations known by then (law 1).
+An alert in order advances the state, at a cost that does not depend on the past. A late or contradicting
+alert reads the object's history and merges; so do presets whose features or cleaning look back. In any case
+the predictions equal those of `Pipeline.predict` on all observations so far (law 1).
 """
 
 from collections.abc import Callable
@@ -12,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from firstlight._types import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 from firstlight.bands import N_BANDS
 from firstlight.classify import StatusConfig, status_from_counts
 from firstlight.encoder import Encoder, EncoderState, Latents, running
@@ -22,7 +20,7 @@ from firstlight.lightcurves import LightCurves
 from firstlight.lightcurves.curves import RedshiftMode
 from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
 from firstlight.online.arrivals import Arrivals
-from firstlight.online.history import MAX_ENTRIES, Histories, read_logs, write_entries
+from firstlight.online.history import MAX_ENTRIES, Histories, read_histories, write_entries
 from firstlight.online.kernels import (
     APPEND,
     NOTHING,
@@ -39,10 +37,10 @@ from firstlight.predictions import NOT_CLASSIFIED, Predictions, Scores
 from firstlight.preprocess import PreprocessConfig, preprocess
 from firstlight.taxonomy import CLASSES
 
-__all__ = ["Logs", "Parts", "Update", "update"]
+__all__ = ["HistoryReader", "Parts", "Update", "update"]
 
-#: Gives the log of each object at the given positions, oldest entry first.
-Logs = Callable[[NDArray[np.int64]], list[list[bytes]]]
+#: Returns the history entries of the objects at the given positions, oldest first.
+HistoryReader = Callable[[IntArray], list[list[bytes]]]
 
 _EBV = META.index("ebv")
 _SNR = running.BAND_BLOCK + running.BAND_SIZE * np.arange(N_BANDS)
@@ -50,7 +48,7 @@ _SNR = running.BAND_BLOCK + running.BAND_SIZE * np.arange(N_BANDS)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What an update needs of a pipeline.
+    """Parts of a pipeline that an update needs.
 
     Attributes
     ----------
@@ -58,7 +56,7 @@ class Parts:
     preprocess : PreprocessConfig
     status : StatusConfig
     needs_history : bool
-        Whether classifying or cleaning looks at the whole history.
+        Whether features or cleaning use the whole history.
     score : callable
         From latents, context, light curves (without observations unless `needs_history`) and
         phases to `Scores`.
@@ -69,43 +67,43 @@ class Parts:
     preprocess: PreprocessConfig
     status: StatusConfig
     needs_history: bool
-    score: Callable[[Latents, NDArray[np.float32], LightCurves, NDArray[np.float64]], Scores]
-    prior: NDArray[np.float64]
+    score: Callable[[Latents, Float32Array, LightCurves, FloatArray], Scores]
+    prior: FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Update:
-    """What came of one alert each of n objects.
+    """Result of one alert for each of n objects.
 
     Attributes
     ----------
     states : ObjectStates
         The new states.
     predictions : Predictions
-        One row an object, in order; ``repeated`` as the reason where nothing was answered.
+        One row per object, in order; the reason is ``repeated`` if the alert was not answered.
     answered : bool array, shape (n_objects,)
-        False for a repeated alert: state and log stay as they were.
+        False for a repeated alert: state and history stay.
     entries : list of bytes
-        Each object's entry for its log; empty where not answered.
+        New entry of each object's history; empty if not answered.
     rewritten : bool array, shape (n_objects,)
-        Whether the entry replaces the whole log instead of following it.
+        Whether the entry replaces the whole history instead of following it.
     late : bool array, shape (n_objects,)
-        Whether the alert changed what was known of the past.
+        Whether the alert changed earlier observations.
     previous : float64 array, shape (n_objects, n_classes)
-        Probabilities of the answer before; NaN for the first.
+        Probabilities of the previous prediction; NaN for the first.
     """
 
     states: ObjectStates
     predictions: Predictions
-    answered: NDArray[np.bool_]
+    answered: BoolArray
     entries: list[bytes]
-    rewritten: NDArray[np.bool_]
-    late: NDArray[np.bool_]
-    previous: NDArray[np.float64]
+    rewritten: BoolArray
+    late: BoolArray
+    previous: FloatArray
 
 
-class _Work:
-    """States while they are being updated, and what is to be said of them."""
+class _Batch:
+    """States and results of a batch during the update."""
 
     def __init__(self, parts: Parts, states: ObjectStates, arrivals: Arrivals) -> None:
         n = len(arrivals)
@@ -114,7 +112,7 @@ class _Work:
         self.encoder_state: EncoderState = states.encoder_state()
         self.routes = np.empty(n, np.int64)
         self.first = np.zeros(n, np.int64)
-        self.again = np.zeros(n, np.int64)
+        self.repeat = np.zeros(n, np.int64)
         self.digests = np.zeros(n, np.uint64)
         self.recent = np.ascontiguousarray(self.data["recent"])
         self.entries = [b""] * n
@@ -124,7 +122,7 @@ class _Work:
         self.ready: LightCurves | None = None
 
     def route(self) -> None:
-        """Decide what each alert asks for."""
+        """Choose the route of each alert."""
         d, a, curves = self.data, self.arrivals, self.arrivals.curves
         known = d["n_obs"] > 0
         self._refuse_dust(np.flatnonzero(known & (d["dereddened"] != int(curves.dereddened))))
@@ -134,19 +132,19 @@ class _Work:
             tuple(np.ascontiguousarray(d[name]) for name in fields),
             (curves.offsets, curves.mjd, *_bits(curves), a.alert_mjd, a.alert),
             dust | self.parts.needs_history,
-            (self.routes, self.first, self.again, self.digests, self.recent),
+            (self.routes, self.first, self.repeat, self.digests, self.recent),
         )
 
-    def merge_meta(self, rows: NDArray[np.int64]) -> None:
-        """Take what alerts say of position, dust and redshift into the states."""
-        value, said = self.meta[rows], self.arrivals.alert_mjd[rows, None]
-        known, known_said = self.data["meta"][rows], self.data["meta_mjd"][rows]
-        counts = ~np.isnan(value) & ((said > known_said) | ((said == known_said) & (value > known)))
+    def merge_meta(self, rows: IntArray) -> None:
+        """Take position, dust and redshift of the alerts into the states; the rule is `history.newer`'s."""
+        value, mjd = self.meta[rows], self.arrivals.alert_mjd[rows, None]
+        known, known_mjd = self.data["meta"][rows], self.data["meta_mjd"][rows]
+        counts = ~np.isnan(value) & ((mjd > known_mjd) | ((mjd == known_mjd) & (value > known)))
         self.data["meta"][rows] = np.where(counts, value, known)
-        self.data["meta_mjd"][rows] = np.where(counts, said, known_said)
+        self.data["meta_mjd"][rows] = np.where(counts, mjd, known_mjd)
 
     def append(self) -> None:
-        """Advance the objects whose alerts bring new observations and nothing else."""
+        """Advance the objects whose alerts only add new observations."""
         rows = np.flatnonzero(self.routes == APPEND)
         if not len(rows):
             return
@@ -155,9 +153,9 @@ class _Work:
         new = np.arange(len(curves.mjd)) >= np.repeat(self.first, curves.n_obs)
         part = self._with_meta(curves.keep(new).take(rows), rows)
         d = self.data
-        self._note_alerts(rows)
+        self._set_alerts(rows)
         d["n_obs"][rows] += part.n_obs
-        self._note_last(rows, part)
+        self._set_last(rows, part)
         d["digest"][rows], d["recent"][rows] = self.digests[rows], self.recent[rows]
         d["n_entries"][rows] += 1
         self._advance(rows, preprocess(part, self.parts.preprocess), np.zeros(len(rows), np.bool_))
@@ -166,70 +164,69 @@ class _Work:
             a.source_id,
             np.repeat(a.alert_mjd, curves.n_obs),
         )
-        self._write(
-            rows, columns, np.column_stack([self.first[rows], curves.offsets[rows + 1]]), self.again[rows]
-        )
+        bounds = np.column_stack([self.first[rows], curves.offsets[rows + 1]])
+        self._write(rows, columns, bounds, self.repeat[rows])
 
-    def read(self, logs: Logs) -> None:
-        """Bring the objects up to date whose past must be looked at."""
+    def read(self, read_history: HistoryReader) -> None:
+        """Update the objects whose history is needed."""
         rows = np.flatnonzero(self.routes == READ)
         if not len(rows):
             return
-        histories, rows = self._histories(rows, logs)
+        histories, rows = self._histories(rows, read_history)
         if not len(rows):
             return
         d = self.data
-        whole, (stated, source_id, unchanged, again, follows) = self._merged(rows, histories)
+        whole, (stated, source_id, unchanged, repeat, follows) = self._merged(rows, histories)
         d["meta"][rows], d["meta_mjd"][rows] = histories.meta, histories.meta_mjd
         d["alert_mjd"][rows] = histories.alert_mjd
         self.merge_meta(rows)
-        self._note_alerts(rows)
+        self._set_alerts(rows)
         whole = self._with_meta(whole, rows)
         digests = np.zeros(len(rows), np.uint64)
         extend_digests(whole.offsets, _bits(whole), digests)
         recent = np.zeros((len(rows), RECENT), np.uint32)
         remember_recent(whole.offsets, _bits(whole), recent)
         d["n_obs"][rows], d["digest"][rows], d["recent"][rows] = whole.n_obs, digests, recent
-        self._note_last(rows, whole)
+        self._set_last(rows, whole)
         ready = preprocess(whole, self.parts.preprocess)
         n_kept, digest = (np.ascontiguousarray(d[name][rows]) for name in ("n_kept", "kept_digest"))
         first = continued(ready.offsets, _bits(ready), n_kept, digest)
         start = np.where(first < 0, ready.offsets[:-1], first)
-        fresh = np.arange(len(ready.mjd)) >= np.repeat(start, ready.n_obs)
-        self._advance(rows, ready.keep(fresh), first < 0)
+        is_new = np.arange(len(ready.mjd)) >= np.repeat(start, ready.n_obs)
+        self._advance(rows, ready.keep(is_new), first < 0)
         self.late[rows] = ~unchanged
         follows &= histories.n_entries < MAX_ENTRIES
         d["n_entries"][rows] = np.where(follows, histories.n_entries + 1, 1)
         self.rewritten[rows] = ~follows
         columns = (whole.mjd, whole.band, whole.flux, whole.flux_err, whole.detected, source_id, stated)
         bounds = np.column_stack([whole.offsets[:-1] + np.diff(histories.offsets), whole.offsets[1:]])
-        self._write(rows[follows], columns, bounds[follows], again[follows])
+        self._write(rows[follows], columns, bounds[follows], repeat[follows])
         self._write_whole(rows, columns, whole.offsets, histories, np.flatnonzero(~follows))
         self.ready = ready
 
-    def _histories(self, rows: NDArray[np.int64], logs: Logs) -> tuple[Histories, NDArray[np.int64]]:
-        """Logs of the objects at `rows`, less those that have answered this alert before."""
-        entries = logs(rows)
-        histories = read_logs(entries)
+    def _histories(self, rows: IntArray, read_history: HistoryReader) -> tuple[Histories, IntArray]:
+        """Histories of the objects at `rows`, without those that have already answered this alert."""
+        entries = read_history(rows)
+        histories = read_histories(entries)
         a = self.arrivals
         repeated = answered_before(histories.alert_offsets, histories.alerts, a.alert[rows])
         if repeated.any():
             self.routes[rows[repeated]] = NOTHING
-            histories = read_logs([log for log, again in zip(entries, repeated, strict=True) if not again])
+            histories = read_histories([entries[i] for i in np.flatnonzero(~repeated)])
             rows = rows[~repeated]
-        odd = (histories.n_entries > 0) & (histories.dereddened != a.curves.dereddened)
-        self._refuse_dust(rows[odd])
+        differs = (histories.n_entries > 0) & (histories.dereddened != a.curves.dereddened)
+        self._refuse_dust(rows[differs])
         return histories, rows
 
-    def _refuse_dust(self, rows: NDArray[np.int64]) -> None:
+    def _refuse_dust(self, rows: IntArray) -> None:
         if len(rows):
             raise DataError(
                 f"object {str(self.arrivals.curves.object_id[rows[0]])!r}: dereddened fluxes and raw ones "
                 "cannot follow each other; correct them before they become alerts"
             )
 
-    def _merged(self, rows: NDArray[np.int64], h: Histories) -> tuple[LightCurves, tuple[NDArray[Any], ...]]:
-        """What is known of the objects now, when it was stated, and what became of what was known."""
+    def _merged(self, rows: IntArray, h: Histories) -> tuple[LightCurves, tuple[AnyArray, ...]]:
+        """Merged light curves; and stated, source_id, unchanged, repeat, follows of `merge_histories`."""
         arrived = self.arrivals.curves.take(rows)
         source = self.arrivals.source_id[self.arrivals.curves.rows_of(rows)]
         n, most = len(rows), len(h.mjd) + len(arrived.mjd)
@@ -242,7 +239,7 @@ class _Work:
             np.empty(most, np.int64),
             np.empty(most),
         )
-        offsets, again = np.zeros(n + 1, np.int64), np.empty(n, np.int64)
+        offsets, repeat = np.zeros(n + 1, np.int64), np.empty(n, np.int64)
         unchanged, follows = np.empty(n, np.bool_), np.empty(n, np.bool_)
         merge_histories(
             h.offsets,
@@ -253,7 +250,7 @@ class _Work:
             out,
             offsets,
             unchanged,
-            again,
+            repeat,
             follows,
         )
         columns: list[Any] = [column[: offsets[-1]] for column in out]
@@ -261,32 +258,32 @@ class _Work:
         whole = LightCurves(
             arrived.object_id, offsets, mjd, band, flux, flux_err, detected, dereddened=arrived.dereddened
         )
-        return whole, (stated, source_id, unchanged, again, follows)
+        return whole, (stated, source_id, unchanged, repeat, follows)
 
-    def _with_meta(self, curves: LightCurves, rows: NDArray[np.int64]) -> LightCurves:
-        """Light curves with what is known of their objects; all of it was checked when it came."""
+    def _with_meta(self, curves: LightCurves, rows: IntArray) -> LightCurves:
+        """Light curves with the known values of `META`, which were checked on arrival."""
         values = zip(META, self.data["meta"][rows].T, strict=True)
         return curves._derive(**{name: value.astype(OBJECT_COLUMNS[name]) for name, value in values})
 
-    def _note_alerts(self, rows: NDArray[np.int64]) -> None:
-        """Remember the newest alert."""
+    def _set_alerts(self, rows: IntArray) -> None:
+        """Store the newest alert."""
         d, a = self.data, self.arrivals
         newest = rows[a.alert_mjd[rows] >= d["alert_mjd"][rows]]
         d["alert_mjd"][newest], d["alert"][newest] = a.alert_mjd[newest], a.alert[newest]
         d["dereddened"][rows] = int(a.curves.dereddened)
 
-    def _note_last(self, rows: NDArray[np.int64], curves: LightCurves) -> None:
+    def _set_last(self, rows: IntArray, curves: LightCurves) -> None:
         some = curves.n_obs > 0
         self.data["last_mjd"][rows[some]] = curves.mjd[curves.offsets[1:][some] - 1]
 
-    def _advance(self, rows: NDArray[np.int64], new: LightCurves, anew: NDArray[np.bool_]) -> None:
-        """Take preprocessed observations into the encoder's states; `anew` from the very beginning."""
+    def _advance(self, rows: IntArray, new: LightCurves, reset: BoolArray) -> None:
+        """Advance the encoder's states by preprocessed observations, after a reset of some."""
         encoder, d = self.parts.encoder, self.data
         state = self.encoder_state.take(rows)
-        if anew.any():
+        if reset.any():
             clear = encoder.initial_state(1)
-            state.running[anew], state.hidden[anew] = clear.running, clear.hidden
-            d["n_kept"][rows[anew]], d["kept_digest"][rows[anew]] = 0, 0
+            state.running[reset], state.hidden[reset] = clear.running, clear.hidden
+            d["n_kept"][rows[reset]], d["kept_digest"][rows[reset]] = 0, 0
         state = encoder.advance(state, new)
         self.encoder_state.running[rows], self.encoder_state.hidden[rows] = state.running, state.hidden
         digests = np.ascontiguousarray(d["kept_digest"][rows])
@@ -296,21 +293,21 @@ class _Work:
 
     def _write(
         self,
-        rows: NDArray[np.int64],
-        columns: tuple[NDArray[Any], ...],
-        bounds: NDArray[np.int64],
-        again: NDArray[np.int64],
+        rows: IntArray,
+        columns: tuple[AnyArray, ...],
+        bounds: IntArray,
+        repeat: IntArray,
     ) -> None:
-        """Entries of one alert each."""
+        """Write entries that hold this alert alone."""
         a, n = self.arrivals, len(rows)
-        said = np.broadcast_to(a.alert_mjd[rows, None], (n, len(META))).copy()
+        meta_mjd = np.broadcast_to(a.alert_mjd[rows, None], (n, len(META))).copy()
         entries = write_entries(
             columns,
             bounds,
-            again,
+            repeat,
             (a.alert[rows], np.arange(n + 1)),
             a.alert_mjd[rows],
-            (self.meta[rows], said),
+            (self.meta[rows], meta_mjd),
             np.full(n, a.curves.dereddened),
         )
         for i, entry in zip(rows.tolist(), entries, strict=True):
@@ -318,13 +315,13 @@ class _Work:
 
     def _write_whole(
         self,
-        rows: NDArray[np.int64],
-        columns: tuple[NDArray[Any], ...],
-        offsets: NDArray[np.int64],
+        rows: IntArray,
+        columns: tuple[AnyArray, ...],
+        offsets: IntArray,
         histories: Histories,
-        chosen: NDArray[np.int64],
+        chosen: IntArray,
     ) -> None:
-        """Entries that stand for a whole log each, this alert included."""
+        """Write entries that hold a whole history, including this alert."""
         known = [histories.alerts[slice(*histories.alert_offsets[i : i + 2])] for i in chosen]
         row, n = rows[chosen], len(chosen)
         alerts = [
@@ -344,7 +341,7 @@ class _Work:
             self.entries[i] = entry
 
     def answer(self, redshift: RedshiftMode) -> Predictions:
-        """Classify what was answered, from the states."""
+        """Classify the answered objects from their states."""
         d, curves = self.data, self.arrivals.curves
         answered = np.flatnonzero(self.routes != NOTHING)
         d["running"], d["hidden"] = self.encoder_state.running, self.encoder_state.hidden
@@ -381,8 +378,8 @@ class _Work:
         d["proba"][answered] = predictions.proba[answered]
         return predictions
 
-    def _objects(self, answered: NDArray[np.int64]) -> LightCurves:
-        """The answered objects, with their preprocessed observations where these are needed."""
+    def _objects(self, answered: IntArray) -> LightCurves:
+        """The answered objects, with their preprocessed observations if these are needed."""
         if self.parts.needs_history and self.ready is not None:
             return self.ready  # then every answered object was read, in order
         bare = self.arrivals.curves._derive(
@@ -394,49 +391,53 @@ class _Work:
 
 
 def update(
-    parts: Parts, states: ObjectStates, arrivals: Arrivals, logs: Logs, redshift: RedshiftMode = "photo"
+    parts: Parts,
+    states: ObjectStates,
+    arrivals: Arrivals,
+    read_history: HistoryReader,
+    redshift: RedshiftMode = "photo",
 ) -> Update:
-    """Take one alert each of n objects into their states, and say what they are now.
+    """Advance the states of n objects by one alert each, and classify them.
 
     Parameters
     ----------
     parts : Parts
-        What is needed of the pipeline.
+        Parts of the pipeline.
     states : ObjectStates
         States of the n objects; left unchanged.
     arrivals : Arrivals
-        What their alerts carry.
-    logs : callable
-        Gives the logs of the objects at the positions that need them.
+        Content of their alerts.
+    read_history : callable
+        Called with the positions of the objects whose history is needed.
     redshift : {"photo", "spec", "none"}
-        Which host redshift the classifier sees, as in `LightCurves.with_redshift`.
+        Host redshift that the classifier uses, as in `LightCurves.with_redshift`.
 
     Raises
     ------
     DataError
-        If the numbers of objects differ, dereddened fluxes meet raw ones, or a log is
+        If the numbers of objects differ, dereddened fluxes meet raw ones, or a history is
         damaged.
     """
     if len(states) != len(arrivals):
         raise DataError(f"update: {len(states)} states but {len(arrivals)} alerts")
-    work = _Work(parts, states, arrivals)
-    work.route()
-    work.append()
-    work.read(logs)
-    predictions = work.answer(redshift)
+    batch = _Batch(parts, states, arrivals)
+    batch.route()
+    batch.append()
+    batch.read(read_history)
+    predictions = batch.answer(redshift)
     return Update(
-        states=ObjectStates(work.data),
+        states=ObjectStates(batch.data),
         predictions=predictions,
-        answered=work.routes != NOTHING,
-        entries=work.entries,
-        rewritten=work.rewritten,
-        late=work.late,
+        answered=batch.routes != NOTHING,
+        entries=batch.entries,
+        rewritten=batch.rewritten,
+        late=batch.late,
         previous=np.ascontiguousarray(states.data["proba"]),
     )
 
 
-def _bits(curves: LightCurves) -> tuple[NDArray[Any], ...]:
-    """Observations as integers, for digests: bits of mjd, band, bits of fluxes, flags."""
+def _bits(curves: LightCurves) -> tuple[AnyArray, ...]:
+    """Columns of `continued`: bits of mjd, band, bits of fluxes, detection flags."""
     as_bits = (
         curves.mjd.view(np.int64),
         curves.band,

@@ -1,7 +1,6 @@
-"""One row of each visit and band: what many statements about an object's observations come to.
+"""Merge rows about the same visit and band into one, within a packet and between packets.
 
-Compiled by numba. Within a packet and between packets the same rule holds, and the result
-does not depend on the order in which the statements are given.
+The result does not depend on the order of the rows.
 """
 
 from typing import Any
@@ -30,7 +29,7 @@ def _better(i: int, k: int, flux: Any, flux_err: Any, detected: Any, source: Any
         return snr_i > snr_k
     if source[i] != source[k]:
         return source[i] < source[k]
-    return flux[i] > flux[k]  # of two equals any will do, but always the same
+    return flux[i] > flux[k]  # of equal rows always the same one
 
 
 @numba.njit(cache=True, nogil=True)

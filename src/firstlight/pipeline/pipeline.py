@@ -29,7 +29,7 @@ from firstlight.encoder import Encoder, Latents
 from firstlight.errors import BundleError, NotFittedError
 from firstlight.features import Templates
 from firstlight.lightcurves import LightCurves, RedshiftMode
-from firstlight.online import Arrivals, Logs, ObjectStates, Parts, Update, update
+from firstlight.online import Arrivals, HistoryReader, ObjectStates, Parts, Update, update
 from firstlight.pipeline.bundle import find_bundle, open_bundle, write_bundle
 from firstlight.pipeline.config import PipelineConfig, load_preset
 from firstlight.pipeline.inputs import InputBuilder, in_chunks, input_names, n_threads
@@ -276,38 +276,42 @@ class Pipeline:
         return ObjectStates.from_bytes(self.encoder, rows)
 
     def update(
-        self, states: ObjectStates, arrivals: Arrivals, logs: Logs, *, redshift: RedshiftMode = "photo"
+        self,
+        states: ObjectStates,
+        arrivals: Arrivals,
+        read_history: HistoryReader,
+        *,
+        redshift: RedshiftMode = "photo",
     ) -> Update:
-        """Take one alert each of many objects into their states, and classify them anew.
+        """Advance the states of some objects by one alert each, and classify the objects.
 
-        An alert in order advances the encoder by one step an observation, at a cost that
-        does not depend on the past, unless `needs_history`; a late, contradicting or
-        repeated one is sorted out with the object's log. The answer is that of `predict` on
-        all observations known by then, to the last bit.
+        An alert in order advances the encoder, at a cost that does not depend on the past, unless
+        `needs_history`; a late, contradicting or repeated one needs the object's history. The
+        predictions equal those of `predict` on all observations so far, to the last bit.
 
         Parameters
         ----------
         states : ObjectStates
-            From `states`, or of the update before; left unchanged.
+            From `states` or the previous update; left unchanged.
         arrivals : Arrivals
-            What the alerts carry; each object at most once.
-        logs : callable
-            Given positions, the logs of those objects: all entries that their updates gave,
-            oldest first.
+            Content of the alerts; each object at most once.
+        read_history : callable
+            Returns the histories of the objects at the given positions: all entries of their
+            updates, oldest first.
         redshift : {"photo", "spec", "none"}
             Which host redshift the classifier sees.
 
         Returns
         -------
         Update
-            New states, predictions, and an entry for each object's log.
+            New states, predictions, and an entry for each object's history.
 
         Raises
         ------
         NotFittedError
             If the pipeline was neither fitted nor loaded.
         DataError
-            If the numbers of objects differ, dereddened fluxes meet raw ones, or a log is
+            If the numbers of objects differ, dereddened fluxes meet raw ones, or a history is
             damaged.
         """
         inputs = self._builder()
@@ -322,7 +326,7 @@ class Pipeline:
             prior=self._prior,
         )
         blind = self.info.get("redshift") == "none"
-        return update(parts, states, arrivals, logs, "none" if blind else redshift)
+        return update(parts, states, arrivals, read_history, "none" if blind else redshift)
 
     def _builder(self) -> InputBuilder:
         if self._inputs is None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from firstlight.errors import DataError
-from firstlight.online import read_logs
+from firstlight.online import read_histories
 from firstlight.stream.state.store import Changes, StateStore
 from firstlight.stream.worker.metrics import Metrics
 
@@ -85,7 +85,7 @@ class PartitionMemory:
 
     def _from_log(self, log: Sequence[bytes]) -> _Known:
         try:
-            mjd = read_logs([log]).mjd if log else np.empty(0)
+            mjd = read_histories([log]).mjd if log else np.empty(0)
         except DataError:  # its checksum held, yet it is none of ours: an unreleased layout
             self._metrics.count("damaged")
             return _Known(None, -math.inf, [], rewrite=True)
