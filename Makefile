@@ -11,7 +11,7 @@ export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench bench-stream bench-peers crossval-seed crossval-default crossval-fast reproduce bundle figures stream-demo clean
+.PHONY: help setup run test check speed bench bench-stream bench-peers crossval-seed crossval-default crossval-fast reproduce bundle figures stream-demo clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ check: setup
 
 bench: setup ## Speed of each stage beside its peers -> benchmarks/results/*.json
 	for script in preprocessing features encoder classifiers classify; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+speed: setup ## Speed of decoding, updating and classifying against references, in 20 seconds
+	$(BIN)/python benchmarks/speed_set.py
 
 bench-stream: setup ## Alerts a second, latency, bursts and memory over a real broker (about 40 minutes)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check lmdb==3.0.0
