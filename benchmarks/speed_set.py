@@ -15,11 +15,11 @@ from pathlib import Path
 
 import fastavro
 import numpy as np
-from alerts import SCHEMA_ID, SIZES, packet, wide_schema
 from rich.console import Console
 from rich.table import Table
 from sklearn.ensemble import GradientBoostingClassifier
 
+from alerts import SCHEMA_ID, SIZES, packet, wide_schema
 from firstlight import LightCurves, Pipeline, read
 from firstlight.online import Arrivals
 from firstlight.stream import ConfluentCodec, MemorySchemas

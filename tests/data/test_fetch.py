@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from tests._make import assert_same_curves
 
 from firstlight.data import (
     RejectLog,
@@ -25,16 +26,10 @@ from firstlight.data import (
 from firstlight.data.download import Retry
 from firstlight.errors import DataError, FetchError
 from firstlight.lightcurves import LightCurves
-from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
 
 QUICK = Retry(attempts=2, pause=0.001, timeout=5.0)
 FILES = "/records/2539456/files"
 API = "/api/records/2539456"
-
-
-def assert_same(one, other):
-    for name in ("object_id", "offsets", *OBSERVATION_COLUMNS, *OBJECT_COLUMNS):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +106,7 @@ def test_a_folder_of_the_user_becomes_our_layout(kaggle, tmp_path, sample, sampl
     assert {path.name for path in folder.iterdir()} == {
         "curves.parquet", "truth.parquet", "ATTRIBUTION.txt", "manifest.json",
     }  # fmt: skip
-    assert_same(read(folder), sample)
+    assert_same_curves(read(folder), sample)
     np.testing.assert_array_equal(
         Truth.read(folder / "truth.parquet").labels_of(sample.object_id), sample_labels
     )
@@ -133,7 +128,7 @@ def test_a_source_of_the_user_that_fails_is_not_replaced_by_another(tmp_path, ze
 def test_zenodo_answers_when_pypi_does_not(zenodo, small, sample, cache):
     folder = fetch_plasticc(progress=False, base_url=zenodo.url, retry=QUICK)
     assert folder == cache / "plasticc"
-    assert_same(read_curves(folder / "curves.parquet"), sample)
+    assert_same_curves(read_curves(folder / "curves.parquet"), sample)
     assert not (cache / "downloads").exists()
     assert "Zenodo" in json.loads((folder / "manifest.json").read_text())["source"]
 
@@ -158,9 +153,9 @@ def test_the_cache_fills_another_destination(zenodo, small, tmp_path, sample):
     fetch_plasticc(progress=False, base_url=zenodo.url, retry=QUICK)
     zenodo.files.clear()
     folder = fetch_plasticc(tmp_path / "out", progress=False, base_url=zenodo.url)
-    assert_same(read(folder), sample)
+    assert_same_curves(read(folder), sample)
     again = fetch_plasticc(tmp_path / "third", source=folder, progress=False)
-    assert_same(read(again), sample)
+    assert_same_curves(read(again), sample)
     assert fetch_plasticc(folder, source=folder, progress=False) == folder
 
 
@@ -170,16 +165,16 @@ def test_a_damaged_cache_is_fetched_again(zenodo, small, cache, sample):
     data[1000] ^= 1
     (folder / "curves.parquet").write_bytes(bytes(data))
     fetch_plasticc(progress=False, base_url=zenodo.url, retry=QUICK)
-    assert_same(read(folder), sample)
+    assert_same_curves(read(folder), sample)
     (folder / "manifest.json").write_text("no json")
     fetch_plasticc(progress=False, base_url=zenodo.url, retry=QUICK)
-    assert_same(read(folder), sample)
+    assert_same_curves(read(folder), sample)
 
 
 def test_a_cut_download_goes_on(zenodo, small, sample):
     zenodo.cuts = [10_000, 200_000]
     folder = fetch_plasticc(progress=False, base_url=zenodo.url, retry=QUICK)
-    assert_same(read(folder), sample)
+    assert_same_curves(read(folder), sample)
     assert any(asked for _, asked in zenodo.requests)
 
 
@@ -221,20 +216,20 @@ def test_a_part_of_the_set_is_called_one(kaggle, tmp_path, capsys):
 def test_load_gives_curves_and_labels_from_the_cache(zenodo, small, sample, sample_labels):
     fetch_plasticc(progress=False, base_url=zenodo.url, retry=QUICK)
     curves, truth = load_plasticc()
-    assert_same(curves, sample)
+    assert_same_curves(curves, sample)
     np.testing.assert_array_equal(truth.labels_of(curves.object_id), sample_labels)
 
 
 def test_load_reads_a_folder_of_the_user_in_place(kaggle, sample, cache):
     curves, truth = load_plasticc(kaggle)
-    assert_same(curves, sample)
+    assert_same_curves(curves, sample)
     assert len(truth) == 202
     assert not cache.exists()
 
 
 def test_load_fetches_what_is_not_there(zenodo, small, sample, monkeypatch):
     monkeypatch.setattr(fetch.fetch_plasticc, "__kwdefaults__", {"base_url": zenodo.url, "retry": QUICK})
-    assert_same(load_plasticc()[0], sample)
+    assert_same_curves(load_plasticc()[0], sample)
 
 
 # --- the test set ------------------------------------------------------------------------------
@@ -266,7 +261,7 @@ def joined(folder):
 
 def test_eleven_files_become_eleven_parts(test_set, tmp_path, sample, sample_labels):
     folder = fetch_test(test_set, tmp_path / "test")
-    assert_same(joined(folder), sample)
+    assert_same_curves(joined(folder), sample)
     np.testing.assert_array_equal(
         Truth.read(folder / "truth.parquet").labels_of(sample.object_id), sample_labels
     )
@@ -288,7 +283,7 @@ def test_a_finished_part_is_not_fetched_again(test_set, tmp_path, sample):
     fetch_test(test_set, tmp_path)
     asked = [path for path, _ in test_set.requests]
     assert not any("lightcurves_01" in path or "lightcurves_02" in path for path in asked)
-    assert_same(joined(tmp_path), sample)
+    assert_same_curves(joined(tmp_path), sample)
     assert not (tmp_path / "rejects.jsonl").exists()
 
 
@@ -299,7 +294,7 @@ def test_a_killed_run_goes_on_where_it_was(test_set, tmp_path, sample, monkeypat
         fetch_test(test_set, tmp_path)
     assert len(list(tmp_path.glob("curves-*.parquet"))) == 4
     test_set.files[missing] = body
-    assert_same(joined(fetch_test(test_set, tmp_path)), sample)
+    assert_same_curves(joined(fetch_test(test_set, tmp_path)), sample)
 
 
 def test_a_mirror_is_asked_when_the_first_does_not_have_it(test_set, tmp_path):
@@ -331,7 +326,7 @@ def test_a_cut_part_is_resumed(test_set, tmp_path):
 
 def test_a_server_without_ranges_serves_too(test_set, tmp_path, sample):
     test_set.ranges, test_set.cuts = False, [5_000]
-    assert_same(joined(fetch_test(test_set, tmp_path)), sample)
+    assert_same_curves(joined(fetch_test(test_set, tmp_path)), sample)
 
 
 def test_a_local_folder_is_a_source_and_stays_as_it_is(test_set, tmp_path, sample):
@@ -342,7 +337,7 @@ def test_a_local_folder_is_a_source_and_stays_as_it_is(test_set, tmp_path, sampl
             (source / path.rpartition("/")[2]).write_bytes(body)
     test_set.files.clear()
     folder = fetch_plasticc_test(tmp_path / "out", source, progress=False)
-    assert_same(joined(folder), sample)
+    assert_same_curves(joined(folder), sample)
     assert len(list(source.iterdir())) == 12
     with pytest.raises(FetchError, match=r"none of plasticc_test_metadata.csv"):
         fetch_plasticc_test(tmp_path / "out2", tmp_path, progress=False)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests._make import assert_same_curves
 
 from firstlight.bands import flux_to_njy
 from firstlight.data import RejectLog, delimited, iter_plasticc, read_plasticc
@@ -23,11 +24,6 @@ def columns_of(curves):
         name: getattr(curves, name)
         for name in ("object_id", "offsets", *OBSERVATION_COLUMNS, *OBJECT_COLUMNS)
     }
-
-
-def assert_same(one, other):
-    for name, column in columns_of(one).items():
-        np.testing.assert_array_equal(column, columns_of(other)[name], err_msg=name)
 
 
 @pytest.fixture
@@ -53,7 +49,7 @@ def metadata(tmp_path):
 
 def test_the_sample_is_read_as_pandas_reads_it(sample, sample_paths):
     curves = read_plasticc(*sample_paths)
-    assert_same(curves, sample)
+    assert_same_curves(curves, sample)
     assert curves.dereddened
 
 
@@ -66,13 +62,13 @@ def test_both_spellings_gzipped_or_not_give_the_same(tables, sample, tmp_path, s
         objects = objects.rename(columns={"ddf": "ddf_bool"})
     rows.to_csv(tmp_path / f"rows.{ending}", index=False)
     objects.to_csv(tmp_path / f"objects.{ending}", index=False)
-    assert_same(read_plasticc(tmp_path / f"rows.{ending}", tmp_path / f"objects.{ending}"), sample)
+    assert_same_curves(read_plasticc(tmp_path / f"rows.{ending}", tmp_path / f"objects.{ending}"), sample)
 
 
 def test_bands_may_be_letters_and_the_order_of_columns_is_free(tables, sample, sample_paths, tmp_path):
     rows = tables[0].assign(passband=np.array(list("ugrizy"))[tables[0]["passband"]])
     rows[rows.columns[::-1]].to_csv(tmp_path / "rows.csv", index=False)
-    assert_same(read_plasticc(tmp_path / "rows.csv", sample_paths.metadata), sample)
+    assert_same_curves(read_plasticc(tmp_path / "rows.csv", sample_paths.metadata), sample)
 
 
 def test_shuffled_rows_are_sorted(tables, sample, sample_paths, tmp_path):
@@ -80,7 +76,7 @@ def test_shuffled_rows_are_sorted(tables, sample, sample_paths, tmp_path):
     shuffled.to_csv(tmp_path / "rows.csv", index=False)
     curves = read_plasticc(tmp_path / "rows.csv", sample_paths.metadata)
     order = [curves.object_id.tolist().index(name) for name in sample.object_id.tolist()]
-    assert_same(curves.take(order), sample)
+    assert_same_curves(curves.take(order), sample)
 
 
 def test_without_metadata_positions_and_redshifts_are_unknown(csv):
@@ -169,7 +165,7 @@ def test_light_curves_are_byte_identical_when_the_truth_is_moved_around(sample_p
 def test_truth_in_the_light_curve_file_is_not_read(csv):
     rows = ("1,1.0,0,5.1,1.0,1,90", "2,2.0,0,4.9,1.0,1,42")
     with_truth = read_plasticc(csv(*rows, header="object_id,mjd,passband,flux,flux_err,detected,target"))
-    assert_same(with_truth, read_plasticc(csv(*(row[:-3] for row in rows))))
+    assert_same_curves(with_truth, read_plasticc(csv(*(row[:-3] for row in rows))))
 
 
 # --- what is wrong ----------------------------------------------------------------------
@@ -208,7 +204,7 @@ def test_a_broken_row_is_set_aside_and_the_rest_goes_through(csv, row, reason, k
     lines = csv().read_text().splitlines()[1:]
     path = csv(*lines[:3], row, *lines[3:])
     log = RejectLog()
-    assert_same(read_plasticc(path, rejects=log), good)
+    assert_same_curves(read_plasticc(path, rejects=log), good)
     assert [(r.object_id, r.reason, r.file, r.row) for r in log] == [("615", reason, str(path), 5)]
 
 
@@ -289,7 +285,7 @@ def test_a_missing_metadata_column_is_named(metadata, csv):
 def test_a_truncated_last_line_is_set_aside(csv):
     path = csv(end="\n713,59827.2,1,-8.")
     log = RejectLog()
-    assert_same(read_plasticc(path, rejects=log), read_plasticc(csv(name="whole.csv")))
+    assert_same_curves(read_plasticc(path, rejects=log), read_plasticc(csv(name="whole.csv")))
     assert [(r.object_id, r.row) for r in log] == [("713", 7)]
 
 
@@ -301,7 +297,7 @@ def test_a_truncated_gzip_gives_what_it_has_and_says_where_it_ends(sample, sampl
     curves = read_plasticc(path, sample_paths.metadata, rejects=log)
     assert 80 < len(curves) < 120
     n = len(curves) - 1
-    assert_same(curves.take(np.arange(n)), sample.take(np.arange(n)))
+    assert_same_curves(curves.take(np.arange(n)), sample.take(np.arange(n)))
     ends = [r for r in log if "end early" in r.reason]
     assert [r.object_id for r in ends] == [curves.object_id[-1]]
     assert {r.reason for r in log} - {ends[0].reason, "the object has no observations"} <= {
@@ -371,7 +367,7 @@ def test_chunks_of_whole_objects_join_to_the_whole(sample, sample_paths, chunk_o
     monkeypatch.setattr(delimited, "_BLOCK", 50_000)
     parts = list(iter_plasticc(*sample_paths, chunk_objects=chunk_objects))
     assert [len(part) for part in parts[:-1]] == [chunk_objects] * (len(parts) - 1)
-    assert_same(LightCurves.concatenate(parts), sample)
+    assert_same_curves(LightCurves.concatenate(parts), sample)
 
 
 def test_chunks_are_read_as_they_are_asked_for(sample_paths, monkeypatch):

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests._make import assert_same_curves
 
 from firstlight.errors import DataError, MissingColumnError
 from firstlight.lightcurves import LightCurves
@@ -28,12 +29,6 @@ def make(n_obs=(3, 0, 2), **columns):
         "flux_err": np.full(total, 2.0),
     }
     return LightCurves(**(values | columns))
-
-
-def assert_same(one, other):
-    for name in ("object_id", "offsets", *OBSERVATION_COLUMNS, *OBJECT_COLUMNS):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
-    assert one.dereddened == other.dereddened
 
 
 @st.composite
@@ -154,7 +149,7 @@ def test_the_trigger_does_not_change_once_it_is_known(curves, days):
 @given(light_curves(), st.floats(59000, 61000), st.floats(59000, 61000))
 def test_cutting_twice_is_cutting_at_the_earlier_time(curves, early, late):
     early, late = sorted((early, late))
-    assert_same(curves.upto_mjd(late).upto_mjd(early), curves.upto_mjd(early))
+    assert_same_curves(curves.upto_mjd(late).upto_mjd(early), curves.upto_mjd(early))
 
 
 @given(light_curves(), st.floats(59000, 61000))
@@ -218,7 +213,7 @@ def test_keep_drops_observations_but_no_object(curves, seed):
     kept = curves.keep(mask)
     np.testing.assert_array_equal(kept.flux, curves.flux[mask])
     np.testing.assert_array_equal(kept.object_index, curves.object_index[mask])
-    assert_same(kept.take(np.arange(len(kept))), kept)
+    assert_same_curves(kept.take(np.arange(len(kept))), kept)
 
 
 def test_derived_light_curves_are_read_only_too():
@@ -267,7 +262,7 @@ def test_an_unknown_redshift_mode_is_refused():
 def test_what_is_split_can_be_joined(curves, where):
     index = np.arange(len(curves))
     parts = [curves.take(index[:where]), curves.take(index[where:])]
-    assert_same(LightCurves.concatenate(parts), curves)
+    assert_same_curves(LightCurves.concatenate(parts), curves)
 
 
 def test_repeated_names_join_only_on_request():
@@ -289,7 +284,7 @@ def test_dereddened_and_raw_fluxes_do_not_join():
 
 @given(light_curves())
 def test_arrow_tables_keep_everything(curves):
-    assert_same(LightCurves.from_arrow(curves.to_arrow()), curves)
+    assert_same_curves(LightCurves.from_arrow(curves.to_arrow()), curves)
 
 
 def test_arrow_columns_are_not_copied(sample):
@@ -304,17 +299,17 @@ def test_a_parquet_file_of_one_row_group_is_not_copied(sample, tmp_path):
     pq.write_table(sample.to_arrow(), tmp_path / "x.parquet")
     table = pq.read_table(tmp_path / "x.parquet")
     again = LightCurves.from_arrow(table)
-    assert_same(again, sample)
+    assert_same_curves(again, sample)
     assert np.shares_memory(again.mjd, np.asarray(table.column("mjd").chunk(0).values))
 
 
 def test_a_slice_of_an_arrow_table_is_that_slice(sample):
-    assert_same(LightCurves.from_arrow(sample.to_arrow().slice(5, 7)), sample.take(np.arange(5, 12)))
+    assert_same_curves(LightCurves.from_arrow(sample.to_arrow().slice(5, 7)), sample.take(np.arange(5, 12)))
 
 
 def test_an_arrow_table_in_chunks_is_joined(sample):
     table = pa.concat_tables([sample.to_arrow().slice(0, 9), sample.to_arrow().slice(9)])
-    assert_same(LightCurves.from_arrow(table), sample)
+    assert_same_curves(LightCurves.from_arrow(table), sample)
 
 
 def test_an_empty_arrow_table_gives_no_objects():
@@ -338,7 +333,7 @@ def test_lists_of_unequal_length_are_refused():
 
 def test_a_label_in_an_arrow_table_does_not_enter(sample, sample_labels):
     table = sample.to_arrow().append_column("target", pa.array(sample_labels.tolist()))
-    assert_same(LightCurves.from_arrow(table), sample)
+    assert_same_curves(LightCurves.from_arrow(table), sample)
 
 
 @pytest.mark.parametrize("column", ["redshift", "redshift_spec"])
