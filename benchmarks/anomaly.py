@@ -33,9 +33,9 @@ from sklearn.metrics import roc_auc_score
 import firstlight
 from anomaly_rows import LEFT_OUT, ROWS, VIEWS
 from firstlight import load_preset
-from firstlight.anomaly import AnomalyConfig, AnomalyScorer, Evidence
+from firstlight.anomaly import AnomalyConfig, AnomalyInputs, AnomalyScorer
 from firstlight.anomaly.isolation import ClassIsolation
-from firstlight.anomaly.scorer import PARTS
+from firstlight.anomaly.scorer import COMPONENTS
 from firstlight.classify import CLASSIFIERS, PhaseCalibrator, TrainingRows
 from firstlight.encoder.contrast import CONTRAST_NAMES, contrasts
 from firstlight.encoder.steps import CONTEXT_NAMES
@@ -74,14 +74,14 @@ DRAWN = {
 }
 PREVALENCE, TOP = 0.01, 0.01
 N_BOOT = 30
-#: The signs by themselves.
+#: The components by themselves.
 FOUR = (
     "reconstruction error",
     "isolation, a forest a class, latents and their scatter",
     "classifier's doubt",
     "distance on what is not skipped",
 )
-ROUNDS = 60  # of the classifier whose doubt is a sign
+ROUNDS = 60  # of the classifier whose uncertainty is a component
 N_LATENTS = load_preset("default").encoder.vae.latent
 MIN_OBS = 2  # as for a verdict
 
@@ -100,7 +100,7 @@ def main() -> None:
         "protocol": " ".join(__doc__.split("\n\n")[2].split()),
         "version": firstlight.__version__,
         "machine": f"{platform.machine()}, one thread, load {os.getloadavg()[0]:.1f}",
-        "weights": {part: getattr(AnomalyConfig(), f"{part}_weight") for part in PARTS},
+        "weights": {name: getattr(AnomalyConfig(), f"{name}_weight", 1.0) for name in COMPONENTS},
         "scores": {},
     }
     curves: dict[str, dict[str, Any]] = {}
@@ -207,8 +207,8 @@ def variants(parts: dict[str, Rows], preset: str) -> dict[str, Score]:
     train, scale = parts["train"], parts["scale"]
     known: dict[Any, AnomalyScorer] = {}
 
-    def evidence(rows: Rows) -> Evidence:
-        return Evidence(latents(rows), rows["error"], rows.get("proba"))
+    def inputs(rows: Rows) -> AnomalyInputs:
+        return AnomalyInputs(latents(rows), rows["error"], rows.get("proba"))
 
     def fitted(columns: Callable[[Rows], NDArray[np.float32]], skip: bool = False, **weights: float) -> Score:
         config = replace(AnomalyConfig(), distance_skips=SKIPS[preset] if skip else (), **weights)
@@ -217,13 +217,13 @@ def variants(parts: dict[str, Rows], preset: str) -> dict[str, Score]:
                 columns(train),
                 train["label"],
                 columns(scale),
-                evidence=evidence(train),
-                validation=evidence(scale),
+                inputs=inputs(train),
+                validation_inputs=inputs(scale),
                 phase=scale["phase"],
                 names=names(preset),
             )
         scorer = known[columns, config]
-        return lambda rows: scorer.score(columns(rows), rows["phase"], evidence(rows))
+        return lambda rows: scorer.score(columns(rows), rows["phase"], inputs(rows))
 
     def own(rows: Rows) -> NDArray[np.float32]:
         return matrix(rows, preset)
@@ -255,7 +255,7 @@ def per_class(train: Rows, columns: Callable[[Rows], NDArray[np.float32]]) -> Sc
     """arXiv:2408.08888: strange is what the class that isolates it least finds strange."""
     _, code = np.unique(train["label"], return_inverse=True)
     forests = ClassIsolation.fit(columns(train), code, n_trees=100, n_samples=256, seed=0)
-    return lambda rows: forests.strangeness(columns(rows))
+    return lambda rows: forests.isolation_score(columns(rows))
 
 
 def calibrated(scale: Rows, score: Score) -> Score:
@@ -373,24 +373,24 @@ def means(classes: dict[str, Any]) -> dict[str, Any]:
 def cost(parts: dict[str, Rows], preset: str) -> dict[str, float]:
     """CPU microseconds a row, best of many: alone and in micro-batches of 256, all and by part."""
     train, scale = parts["train"], parts["scale"]
-    told = [Evidence(latents(r), r["error"], r["proba"]) for r in (train, scale)]
+    both = [AnomalyInputs(latents(r), r["error"], r["proba"]) for r in (train, scale)]
     scorer = AnomalyScorer(AnomalyConfig(distance_skips=SKIPS[preset])).fit(
         matrix(train, preset),
         train["label"],
         matrix(scale, preset),
-        evidence=told[0],
-        validation=told[1],
+        inputs=both[0],
+        validation_inputs=both[1],
         phase=scale["phase"],
         names=names(preset),
     )
     X = matrix(scale, preset)
     out = {}
     for n in (1, 256):
-        some = Evidence(*(value[:n] for value in (latents(scale), scale["error"], scale["proba"])))
+        some = AnomalyInputs(*(value[:n] for value in (latents(scale), scale["error"], scale["proba"])))
         calls: dict[str, Callable[[], Any]] = {
             "all": lambda n=n, some=some: scorer.score(X[:n], scale["phase"][:n], some),
             "distance": lambda n=n: scorer._nearest.distance(X[:n]),
-            "isolation": lambda some=some: scorer._isolation.strangeness(some.latent),
+            "isolation": lambda some=some: scorer._isolation.isolation_score(some.latent),
         }
         for name, call in calls.items():
             out[f"{name}, batch {n}"] = round(1e6 * best(call) / n, 2)

@@ -67,7 +67,7 @@ def prepare(curves: LightCurves, labels: NDArray[np.str_], left_out: str) -> dic
     encoder = train_encoder(
         ready["train"], ready["scale"], config.encoder, SEED, ROWS / f"encoder-{left_out}", _say
     )
-    templates = Templates.fit(ready["train"], labels[parts["train"]], config.features, rng)
+    templates = Templates.fit(ready["train"], labels[parts["train"]], config.features)
     out: dict[str, NDArray[Any]] = {}
     for part, index in parts.items():
         copies = [curves.take(index), *_copies(curves.take(index), rng, config, part)]

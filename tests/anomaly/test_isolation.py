@@ -1,4 +1,4 @@
-"""`ClassIsolation`: scikit-learn's isolation forests, one a class, to its own numbers."""
+"""`ClassIsolation` gives the numbers of scikit-learn's isolation forests, one per class."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def grown() -> list[IsolationForest]:
 def test_the_score_is_scikit_learns_of_the_class_that_isolates_least(grown):
     latent, _ = latents(300, 1)
     expected = np.min([-forest.score_samples(latent) for forest in grown], axis=0)
-    ours = 2.0 ** ClassIsolation.from_sklearn(grown).strangeness(latent)
+    ours = 2.0 ** ClassIsolation.from_sklearn(grown).isolation_score(latent)
     np.testing.assert_allclose(ours, expected, rtol=1e-6)
 
 
@@ -45,26 +45,26 @@ def test_the_path_lengths_of_each_class_are_scikit_learns(grown):
         np.testing.assert_allclose(-np.log2(-forest.score_samples(latent)), lengths[:, k], rtol=1e-6)
 
 
-def test_what_lies_between_the_classes_is_strange():
+def test_a_row_between_the_classes_scores_high():
     isolation = ClassIsolation.fit(*latents(800, 3), n_trees=50, n_samples=128, seed=0)
-    known = isolation.strangeness(latents(500, 4)[0])
-    far = isolation.strangeness(np.full((1, 5), -6.0, np.float32))
+    known = isolation.isolation_score(latents(500, 4)[0])
+    far = isolation.isolation_score(np.full((1, 5), -6.0, np.float32))
     assert far[0] > np.quantile(known, 0.99)
 
 
 def test_a_row_has_the_same_bits_alone_and_in_any_batch(grown):
     latent, _ = latents(40, 5)
     isolation = ClassIsolation.from_sklearn(grown)
-    whole = isolation.strangeness(latent)
+    whole = isolation.isolation_score(latent)
     for size in (1, 3, 7, 16):
-        parts = [isolation.strangeness(latent[i : i + size]) for i in range(0, 40, size)]
+        parts = [isolation.isolation_score(latent[i : i + size]) for i in range(0, 40, size)]
         np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
 def test_the_trees_repeat_with_the_seed():
     latent, code = latents(300, 6)
     some = [
-        ClassIsolation.fit(latent, code, n_trees=5, n_samples=64, seed=seed).strangeness(latent)
+        ClassIsolation.fit(latent, code, n_trees=5, n_samples=64, seed=seed).isolation_score(latent)
         for seed in (0, 0, 1)
     ]
     np.testing.assert_array_equal(some[0], some[1])
@@ -76,16 +76,16 @@ def test_a_class_of_one_row_still_has_a_forest():
     code[:] = 0
     code[0] = 1
     isolation = ClassIsolation.fit(latent, code, n_trees=5, n_samples=64, seed=0)
-    assert np.isfinite(isolation.strangeness(latent)).all()
+    assert np.isfinite(isolation.isolation_score(latent)).all()
 
 
-def test_arrays_are_the_way_there_and_back(grown):
+def test_arrays_give_the_same_scores(grown):
     latent, _ = latents(60, 8)
     isolation = ClassIsolation.from_sklearn(grown)
     arrays = isolation.to_arrays()
     assert arrays["value"].dtype == np.float32
     np.testing.assert_array_equal(
-        ClassIsolation.from_arrays(arrays).strangeness(latent), isolation.strangeness(latent)
+        ClassIsolation.from_arrays(arrays).isolation_score(latent), isolation.isolation_score(latent)
     )
 
 
@@ -103,9 +103,9 @@ def test_damaged_arrays_are_a_bundle_error(grown):
 def test_latents_of_another_shape_are_an_error(grown):
     isolation = ClassIsolation.from_sklearn(grown)
     with pytest.raises(DataError, match="latents"):
-        isolation.strangeness(np.zeros(5, np.float32))
+        isolation.isolation_score(np.zeros(5, np.float32))
     with pytest.raises(DataError, match="5 features"):
-        isolation.strangeness(np.zeros((2, 4), np.float32))
+        isolation.isolation_score(np.zeros((2, 4), np.float32))
 
 
 def test_the_mean_path_length_is_that_of_a_random_search_tree():

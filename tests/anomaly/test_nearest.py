@@ -6,8 +6,6 @@ import pytest
 from firstlight.anomaly.nearest import NearestClass, feature_knots, to_gaussian
 from firstlight.errors import BundleError
 
-SETTINGS = {"n_components": 4, "n_knots": 33, "min_known": 0.2, "class_objects": 30.0}
-
 
 def rows(n_rows, seed):
     rng = np.random.default_rng(seed)
@@ -20,7 +18,7 @@ def rows(n_rows, seed):
 
 @pytest.fixture(scope="module")
 def nearest() -> NearestClass:
-    return NearestClass.fit(*rows(900, 0), columns=np.arange(8), **SETTINGS)
+    return NearestClass.fit(*rows(900, 0), np.arange(8))
 
 
 def test_the_compiled_distance_is_the_algebra_of_its_arrays(nearest):
@@ -48,7 +46,7 @@ def test_a_distance_has_the_same_bits_alone_and_in_a_batch(nearest):
 
 def test_only_the_given_columns_are_read():
     X, code = rows(600, 5)
-    nearest = NearestClass.fit(X, code, columns=np.array([0, 2, 5]), **SETTINGS)
+    nearest = NearestClass.fit(X, code, np.array([0, 2, 5]))
     changed = X.copy()
     changed[:, [1, 3, 4, 6, 7]] = 1e6
     np.testing.assert_array_equal(nearest.distance(changed), nearest.distance(X))
@@ -57,7 +55,7 @@ def test_only_the_given_columns_are_read():
 def test_the_map_to_gaussian_keeps_the_order_and_is_gaussian():
     rng = np.random.default_rng(19)
     X = np.exp(rng.normal(size=(5000, 1))).astype(np.float32)
-    knots, normal = feature_knots(X, 33)
+    knots, normal = feature_knots(X)
     out = np.empty((5000, 1))
     to_gaussian(X, np.array([0]), knots, normal, out)
     np.testing.assert_array_equal(np.argsort(X[:, 0], kind="stable"), np.argsort(out[:, 0], kind="stable"))
@@ -67,22 +65,22 @@ def test_the_map_to_gaussian_keeps_the_order_and_is_gaussian():
 
 def test_a_pile_of_equal_values_maps_to_its_middle():
     X = np.concatenate([np.zeros(600), np.linspace(1.0, 2.0, 400)]).astype(np.float32)[:, None]
-    knots, normal = feature_knots(X, 33)
+    knots, normal = feature_knots(X)
     out = np.empty((1, 1))
     to_gaussian(np.zeros((1, 1), np.float32), np.array([0]), knots, normal, out)
     assert normal[0] < out[0, 0] < normal[20]
 
 
-def test_what_is_missing_or_constant_says_nothing():
+def test_missing_or_constant_features_map_to_zero():
     X = np.full((10, 2), 3.0, dtype=np.float32)
     X[:, 1] = np.nan
-    knots, normal = feature_knots(X, 9)
+    knots, normal = feature_knots(X)
     out = np.ones((10, 2))
     to_gaussian(X, np.array([0, 1]), knots, normal, out)
     np.testing.assert_array_equal(out, 0.0)
 
 
-def test_arrays_are_the_way_there_and_back(nearest):
+def test_arrays_give_the_same_distances(nearest):
     X, _ = rows(30, 4)
     again = NearestClass.from_arrays(nearest.to_arrays(), 8)
     np.testing.assert_array_equal(again.distance(X), nearest.distance(X))

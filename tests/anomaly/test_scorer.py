@@ -1,10 +1,10 @@
-"""`AnomalyScorer`: strange is high, and the scale is one of false alarms."""
+"""`AnomalyScorer`: unusual rows score high, and the scale is one of false alarms."""
 
 import numpy as np
 import pytest
 
-from firstlight.anomaly import AnomalyConfig, AnomalyScorer, Evidence
-from firstlight.anomaly.scorer import PARTS, _false_alarms
+from firstlight.anomaly import AnomalyConfig, AnomalyInputs, AnomalyScorer
+from firstlight.anomaly.scorer import COMPONENTS, _false_alarms
 from firstlight.classify.storage import read_arrays, read_state, write_arrays, write_state
 from firstlight.errors import BundleError, BundleVersionError, DataError, NotFittedError
 
@@ -52,7 +52,7 @@ def test_scores_lie_between_zero_and_one(scorer):
         {0: -9.0},
     ],
 )
-def test_an_unknown_kind_of_object_is_strange(scorer, shift):
+def test_an_unknown_kind_of_object_scores_high(scorer, shift):
     rng = np.random.default_rng(4)
     X = rng.normal(size=(200, 12)).astype(np.float32)
     X[:, 5] = np.exp(X[:, 5])
@@ -61,25 +61,25 @@ def test_an_unknown_kind_of_object_is_strange(scorer, shift):
     assert np.median(scorer.score(X)) > 0.95
 
 
-def test_stranger_is_higher_without_end(scorer):
+def test_the_score_rises_without_end(scorer):
     X = np.zeros((8, 12), dtype=np.float32)
     X[:, 5] = 1.0
     X[:, 7] = 10.0 ** np.arange(8)
     assert (np.diff(scorer.score(X)) > 0.0).all()
 
 
-def test_missing_and_infinite_features_are_survived(scorer):
+def test_missing_and_infinite_features_have_a_finite_score(scorer):
     X = np.full((3, 12), np.nan, dtype=np.float32)
     X[1, 0], X[2, 1] = np.inf, -np.inf
     assert np.isfinite(scorer.score(X)).all()
 
 
-def test_a_rare_class_is_not_strange(scorer):
+def test_a_rare_class_does_not_score_high(scorer):
     X, labels = known_rows(4000, 5)
     assert np.median(scorer.score(X)[labels == "SNIa"]) < 0.9
 
 
-def test_a_class_of_few_objects_leans_on_the_mean_scatter():
+def test_a_class_of_few_objects_uses_the_mean_scatter():
     X, labels = known_rows(600, 6)
     few = np.flatnonzero(labels == "SNIa")[4:]
     keep = np.setdiff1d(np.arange(600), few)
@@ -100,7 +100,7 @@ def test_a_feature_that_is_hardly_known_is_left_out():
     np.testing.assert_array_equal(scorer.score(X), scorer.score(changed))
 
 
-def test_columns_that_are_skipped_by_name_are_not_read():
+def test_columns_skipped_by_name_are_not_used():
     X, labels = known_rows(600, 30)
     names = [f"window{k}_r" for k in range(6)] + [f"peak_{k}" for k in range(6)]
     config = AnomalyConfig(distance_skips=("window[3-5]_[gr]", "peak_5"))
@@ -119,7 +119,7 @@ def test_constant_features_do_no_harm():
     assert np.isfinite(AnomalyScorer().fit(X, labels, X[:300]).score(X)).all()
 
 
-def test_the_scale_is_set_apart_by_phase():
+def test_each_range_of_phases_has_its_own_scale():
     X, labels = known_rows(1500, 11)
     held, _ = known_rows(2000, 12)
     phase = np.where(np.arange(2000) % 2, 1.0, 100.0)
@@ -129,7 +129,7 @@ def test_the_scale_is_set_apart_by_phase():
     for range_ in (noisy, ~noisy):
         alarms = (scorer.score(held, phase=phase)[range_] > 0.9).mean()
         assert alarms == pytest.approx(0.1, abs=0.01)
-    assert (scorer.score(held)[noisy] > 0.9).mean() > 0.15  # one scale for all would cry wolf
+    assert (scorer.score(held)[noisy] > 0.9).mean() > 0.15  # one scale for all would raise false alarms
     assert np.isfinite(scorer.score(held, phase=np.full(2000, np.nan))).all()
 
 
@@ -189,7 +189,7 @@ def test_damaged_files_are_a_bundle_error(scorer, folder):
         AnomalyScorer.load(folder)
 
 
-def test_an_untrained_scorer_says_so(folder):
+def test_an_untrained_scorer_is_an_error(folder):
     with pytest.raises(NotFittedError, match="AnomalyScorer"):
         AnomalyScorer().score(np.zeros((1, 2), np.float32))
     with pytest.raises(NotFittedError, match="AnomalyScorer"):
@@ -228,10 +228,7 @@ def test_a_pile_of_equal_values_and_a_single_one_have_a_scale():
         assert ((score > 0.0) & (score < 1.0)).all()
 
 
-# --- several signs together ---------------------------------------------------------
-
-
-def known_evidence(labels, seed):
+def known_inputs(labels, seed):
     """Latents in a corner for each class, small errors, a sure classifier."""
     rng = np.random.default_rng([seed, 7])
     n_rows = len(labels)
@@ -241,108 +238,107 @@ def known_evidence(labels, seed):
     proba = np.full((n_rows, 3), 0.0)
     proba[:, 0] = rng.uniform(0.7, 1.0, n_rows)
     proba[:, 1] = 1.0 - proba[:, 0]
-    return Evidence(latent.astype(np.float32), rng.gamma(2.0, 0.1, n_rows).astype(np.float32), proba)
+    return AnomalyInputs(latent.astype(np.float32), rng.gamma(2.0, 0.1, n_rows).astype(np.float32), proba)
 
 
-def with_evidence(seed, n_rows):
+def with_inputs(seed, n_rows):
     X, labels = known_rows(n_rows, seed)
-    return X, labels, known_evidence(labels, seed)
+    return X, labels, known_inputs(labels, seed)
 
 
 @pytest.fixture(scope="module")
 def full() -> AnomalyScorer:
-    X, labels, evidence = with_evidence(20, 900)
-    held, _, validation = with_evidence(21, 900)
+    X, labels, inputs = with_inputs(20, 900)
+    held, _, validation = with_inputs(21, 900)
     phase = np.where(np.arange(900) % 2, 1.0, 100.0)
-    config = AnomalyConfig(n_trees=25)
-    return AnomalyScorer(config).fit(X, labels, held, evidence=evidence, validation=validation, phase=phase)
+    return AnomalyScorer().fit(X, labels, held, inputs=inputs, validation_inputs=validation, phase=phase)
 
 
-def some(evidence, index):
-    return Evidence(evidence.latent[index], evidence.recon_error[index], evidence.proba[index])
+def some(inputs, index):
+    return AnomalyInputs(inputs.latent[index], inputs.recon_error[index], inputs.proba[index])
 
 
-def test_all_signs_are_used_where_all_are_told(full):
-    assert full.parts == PARTS
+def test_all_components_with_inputs_are_used(full):
+    assert full.component_names == COMPONENTS
 
 
-def test_all_signs_together_keep_the_false_alarm_rate(full):
-    X, _, evidence = with_evidence(22, 4000)
+def test_all_components_together_keep_the_false_alarm_rate(full):
+    X, _, inputs = with_inputs(22, 4000)
     for phase in (1.0, 100.0, np.nan):
-        score = full.score(X, np.full(4000, phase), evidence)
+        score = full.score(X, np.full(4000, phase), inputs)
         for level in (0.5, 0.9, 0.95, 0.99):
             assert (score > level).mean() == pytest.approx(1.0 - level, abs=0.035)
 
 
-@pytest.mark.parametrize("sign", ["latent", "recon_error", "proba", "rows"])
-def test_each_sign_of_strangeness_raises_the_score(full, sign):
-    X, _, evidence = with_evidence(23, 300)
-    before = full.score(X, None, evidence)
-    latent, error, proba = evidence.latent.copy(), evidence.recon_error.copy(), evidence.proba.copy()
-    if sign == "latent":
+@pytest.mark.parametrize("component", ["latent", "recon_error", "proba", "rows"])
+def test_each_component_raises_the_score(full, component):
+    X, _, inputs = with_inputs(23, 300)
+    before = full.score(X, None, inputs)
+    latent, error, proba = inputs.latent.copy(), inputs.recon_error.copy(), inputs.proba.copy()
+    if component == "latent":
         latent[:] = 20.0
-    elif sign == "recon_error":
+    elif component == "recon_error":
         error += 50.0
-    elif sign == "proba":
+    elif component == "proba":
         proba[:] = 1.0 / 3.0
     else:
         X = X + np.float32(30.0)
-    after = full.score(X, None, Evidence(latent, error, proba))
+    after = full.score(X, None, AnomalyInputs(latent, error, proba))
     assert (after > before).mean() > 0.95
 
 
-def test_all_signs_have_the_same_bits_alone_and_in_any_batch(full):
-    X, _, evidence = with_evidence(24, 70)
+def test_all_components_have_the_same_bits_alone_and_in_any_batch(full):
+    X, _, inputs = with_inputs(24, 70)
     phase = np.random.default_rng(0).choice([0.5, 5.0, 200.0, np.nan], 70)
-    whole = full.score(X, phase, evidence)
+    whole = full.score(X, phase, inputs)
     for size in (1, 3, 8, 13):
         batches = np.split(np.arange(70), range(size, 70, size))
-        parts = [full.score(X[rows], phase[rows], some(evidence, rows)) for rows in batches]
+        parts = [full.score(X[rows], phase[rows], some(inputs, rows)) for rows in batches]
         np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
-def test_all_signs_saved_and_loaded_give_the_same_bits(full, folder):
+def test_all_components_saved_and_loaded_give_the_same_bits(full, folder):
     full.save(folder)
-    X, _, evidence = with_evidence(25, 200)
+    X, _, inputs = with_inputs(25, 200)
     loaded = AnomalyScorer.load(folder)
-    assert loaded.parts == full.parts
+    assert loaded.component_names == full.component_names
     phase = np.linspace(-1.0, 300.0, 200)
-    np.testing.assert_array_equal(loaded.score(X, phase, evidence), full.score(X, phase, evidence))
+    np.testing.assert_array_equal(loaded.score(X, phase, inputs), full.score(X, phase, inputs))
 
 
 def test_a_score_of_format_one_is_the_distance_alone(scorer, folder):
     scorer.save(folder)
     state = read_state(folder / "anomaly.json")
     write_state(folder / "anomaly.json", {k: state[k] for k in ("n_features", "phase_edges")})
-    X, _, evidence = with_evidence(26, 50)
-    np.testing.assert_array_equal(AnomalyScorer.load(folder).score(X, None, evidence), scorer.score(X))
+    X, _, inputs = with_inputs(26, 50)
+    np.testing.assert_array_equal(AnomalyScorer.load(folder).score(X, None, inputs), scorer.score(X))
 
 
-def test_a_sign_of_no_weight_is_not_asked_for():
-    X, labels, evidence = with_evidence(27, 400)
-    config = AnomalyConfig(n_trees=5, isolation_weight=0.0, doubt_weight=0.0)
-    scorer = AnomalyScorer(config).fit(X, labels, X, evidence=evidence, validation=evidence)
-    assert scorer.parts == ("distance", "error")
-    assert np.isfinite(scorer.score(X, None, Evidence(recon_error=evidence.recon_error))).all()
+def test_a_component_without_weight_needs_no_input():
+    X, labels, inputs = with_inputs(27, 400)
+    config = AnomalyConfig(isolation_weight=0.0, doubt_weight=0.0)
+    scorer = AnomalyScorer(config).fit(X, labels, X, inputs=inputs, validation_inputs=inputs)
+    assert scorer.component_names == ("distance", "error")
+    assert np.isfinite(scorer.score(X, None, AnomalyInputs(recon_error=inputs.recon_error))).all()
 
 
-def test_evidence_that_is_missing_or_does_not_fit_is_an_error(full):
-    X, labels, evidence = with_evidence(28, 40)
+def test_an_input_that_is_missing_or_does_not_fit_is_an_error(full):
+    X, labels, inputs = with_inputs(28, 40)
     with pytest.raises(DataError, match="fitted with latent"):
         full.score(X)
     with pytest.raises(DataError, match="recon_error"):
-        full.score(X, None, Evidence(evidence.latent, evidence.recon_error[:-1], evidence.proba))
+        full.score(X, None, AnomalyInputs(inputs.latent, inputs.recon_error[:-1], inputs.proba))
     with pytest.raises(DataError, match="features"):
-        full.score(X, None, Evidence(evidence.latent[:, :2], evidence.recon_error, evidence.proba))
-    with pytest.raises(DataError, match="none negative"):
+        full.score(X, None, AnomalyInputs(inputs.latent[:, :2], inputs.recon_error, inputs.proba))
+    with pytest.raises(DataError, match="none may be negative"):
         AnomalyScorer(AnomalyConfig(error_weight=-1.0)).fit(X, labels, X)
 
 
-def test_infinite_evidence_is_survived(full):
-    X, _, evidence = with_evidence(29, 4)
-    latent, error = evidence.latent.copy(), evidence.recon_error.copy()
+def test_infinite_inputs_have_a_finite_score(full):
+    X, _, inputs = with_inputs(29, 4)
+    latent, error = inputs.latent.copy(), inputs.recon_error.copy()
     latent[0], latent[1], latent[2], error[3] = np.nan, np.inf, -np.inf, np.inf
-    assert np.isfinite(full.score(X, None, Evidence(latent, error, evidence.proba))).all()
+    assert np.isfinite(full.score(X, None, AnomalyInputs(latent, error, inputs.proba))).all()
 
 
 def test_damaged_scales_are_a_bundle_error(full, folder):
@@ -358,7 +354,7 @@ def test_damaged_scales_are_a_bundle_error(full, folder):
     }
     for name, value in damages.items():
         write_arrays(folder / "anomaly.safetensors", arrays | {name: value})
-        with pytest.raises(BundleError, match=r"anew|damaged"):
+        with pytest.raises(BundleError, match=r"again|anew|damaged"):
             AnomalyScorer.load(folder)
     del arrays["isolation.unit"]
     write_arrays(folder / "anomaly.safetensors", arrays)

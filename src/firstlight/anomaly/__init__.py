@@ -1,5 +1,5 @@
-"""Anomaly score: how unlike the training classes an object is."""
+"""Anomaly score: how unlike the training classes an object is; higher is more unusual."""
 
-from firstlight.anomaly.scorer import AnomalyConfig, AnomalyScorer, Evidence
+from firstlight.anomaly.scorer import AnomalyConfig, AnomalyInputs, AnomalyScorer
 
-__all__ = ["AnomalyConfig", "AnomalyScorer", "Evidence"]
+__all__ = ["AnomalyConfig", "AnomalyInputs", "AnomalyScorer"]

@@ -1,9 +1,8 @@
-"""How easily a row's latent is set apart from every class: a part of the anomaly score.
+"""Isolation of a latent from every class: a component of the anomaly score.
 
-One isolation forest a class, as in arXiv:2408.08888: a row is as
-strange as the class that isolates it least says. scikit-learn grows the trees; here they
-become a `Forest` whose leaves hold path lengths, so that inference needs neither
-scikit-learn nor a batch, and a row has the same bits alone and in any batch.
+One isolation forest per class (arXiv:2408.08888); the class that isolates a row least counts. scikit-learn
+grows the trees; they become a `Forest` whose leaves hold path lengths, so that inference does not need
+scikit-learn.
 """
 
 from collections.abc import Mapping
@@ -11,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from firstlight._types import AnyArray, Float32Array, FloatArray, IntArray
 from firstlight.classify.forest import Forest
 from firstlight.errors import BundleError, DataError
 
@@ -21,48 +20,34 @@ if TYPE_CHECKING:
 
 __all__ = ["ClassIsolation", "mean_path_length"]
 
+_N_TREES = 100  # per class: decision 0091
+_TREE_ROWS = 128  # rows that each tree is grown on
 _EULER = 0.5772156649015329
 _LARGEST_LATENT = 1e6  # a latent is of order one; beyond this all are equally far
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassIsolation:
-    """An isolation forest for each class.
+    """An isolation forest per class.
 
-    Attributes
-    ----------
-    forest : Forest
-        All trees, an output a class; a leaf holds the path length that it stands for.
-    unit : float64 array, shape (n_classes,)
-        Sum of path lengths that a typical member of each class has.
+    `forest` holds all trees, with one output per class and the path length in each leaf; `unit`, shape
+    (n_classes,), is the sum of path lengths of a typical member of each class.
     """
 
     forest: Forest
-    unit: NDArray[np.float64]
+    unit: FloatArray
 
     @classmethod
     def fit(
         cls,
-        latent: NDArray[np.float32],
-        code: NDArray[np.int64],
+        latent: Float32Array,
+        code: IntArray,
         *,
-        n_trees: int,
-        n_samples: int,
         seed: int,
+        n_trees: int = _N_TREES,
+        n_samples: int = _TREE_ROWS,
     ) -> Self:
-        """Grow the forests; needs scikit-learn.
-
-        Parameters
-        ----------
-        latent : float32 array, shape (n_rows, n_latents)
-            Latents of training rows.
-        code : int64 array, shape (n_rows,)
-            Class of each.
-        n_trees, n_samples : int
-            Trees a class, and the rows that each is grown on.
-        seed : int
-            Seed of the trees.
-        """
+        """Grow the forests from training latents, shape (n_rows, n_latents); needs scikit-learn."""
         from sklearn.ensemble import IsolationForest
 
         forests = []
@@ -76,7 +61,7 @@ class ClassIsolation:
 
     @classmethod
     def from_sklearn(cls, forests: "list[IsolationForest]") -> Self:
-        """Lay scikit-learn's isolation forests out, one for each class."""
+        """Convert scikit-learn's isolation forests, one per class."""
         trees = [(k, grown.tree_) for k, forest in enumerate(forests) for grown in forest.estimators_]
         joined = {
             name: np.concatenate([getattr(tree, of) for _, tree in trees])
@@ -100,37 +85,24 @@ class ClassIsolation:
         )
         samples = np.array([forest.max_samples_ for forest in forests])
         counts = np.array([len(forest.estimators_) for forest in forests])
-        # One row alone cannot be isolated any further: the unit must still divide.
+        # A single row cannot be isolated any further; the unit must not be 0.
         return cls(forest, np.maximum(mean_path_length(samples), 1.0) * counts)
 
-    def strangeness(self, latent: NDArray[np.float32]) -> NDArray[np.float64]:
+    def isolation_score(self, latent: Float32Array) -> FloatArray:
         """Minus the mean path length in the class that isolates a row least, in that class's unit.
 
-        Parameters
-        ----------
-        latent : float32 array, shape (n_rows, n_latents)
-            Latents as wide as those of training.
-
-        Returns
-        -------
-        float64 array, shape (n_rows,)
-            Negative; higher is stranger. With ``s`` this value, ``2 ** s`` is the anomaly
-            score of Liu, Ting and Zhou 2008.
-
-        Raises
-        ------
-        DataError
-            If the latents have another width than those of training.
+        It is negative, shape (n_rows,), and higher is more unusual; ``2 ** score`` is the anomaly score of
+        Liu, Ting and Zhou 2008.
         """
         return np.asarray(-(self.forest.raw(_bounded(latent)) / self.unit).max(axis=1, initial=0.0))
 
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Arrays fit for safetensors; `from_arrays` is the way back."""
+    def to_arrays(self) -> dict[str, AnyArray]:
+        """Arrays for safetensors; `from_arrays` reads them."""
         arrays = self.forest.to_arrays() | {"unit": self.unit}
         return arrays | {"value": self.forest.value.astype(np.float32)}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+    def from_arrays(cls, arrays: Mapping[str, AnyArray]) -> Self:
         """Rebuild from `to_arrays`.
 
         Raises
@@ -142,23 +114,15 @@ class ClassIsolation:
             unit = np.asarray(arrays["unit"], dtype=np.float64)
             value = np.asarray(arrays["value"], dtype=np.float64)
         except KeyError as error:
-            raise BundleError(f"isolation forests without array {error}; save the bundle anew") from error
+            raise BundleError(f"isolation forests without array {error}; save the bundle again") from error
         forest = Forest.from_arrays({**arrays, "value": value})
         if unit.shape != (forest.n_outputs,) or not (unit > 0.0).all():
-            raise BundleError("isolation forests whose units do not fit; save the bundle anew")
+            raise BundleError("isolation forests whose units do not fit; save the bundle again")
         return cls(forest, unit)
 
 
-def mean_path_length(n_samples: NDArray[Any]) -> NDArray[np.float64]:
+def mean_path_length(n_samples: AnyArray) -> FloatArray:
     """Expected path length to one of `n_samples` rows in a random binary tree.
-
-    Parameters
-    ----------
-    n_samples : int array
-
-    Returns
-    -------
-    float64 array of the same shape
 
     Examples
     --------
@@ -170,7 +134,7 @@ def mean_path_length(n_samples: NDArray[Any]) -> NDArray[np.float64]:
     return np.where(n <= 1.0, 0.0, np.where(n == 2.0, 1.0, long))
 
 
-def _depth(tree: Any) -> NDArray[np.float64]:
+def _depth(tree: Any) -> FloatArray:
     """Steps from the root to each node of a scikit-learn tree; children come after their parent."""
     depth = np.zeros(tree.node_count)
     for node in range(tree.node_count):
@@ -180,9 +144,9 @@ def _depth(tree: Any) -> NDArray[np.float64]:
     return depth
 
 
-def _bounded(latent: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Finite latents: scikit-learn takes no infinity, and neither is one a place."""
+def _bounded(latent: Float32Array) -> Float32Array:
+    """Finite latents, which scikit-learn needs."""
     latent = np.asarray(latent, dtype=np.float32)
     if latent.ndim != 2:
-        raise DataError(f"latents of shape {latent.shape}; need one row an object")
+        raise DataError(f"latents of shape {latent.shape}; need one row per object")
     return np.clip(np.where(np.isnan(latent), np.float32(0.0), latent), -_LARGEST_LATENT, _LARGEST_LATENT)

@@ -1,10 +1,8 @@
-"""Distance to the nearest class: a part of the anomaly score.
+"""Distance to the nearest class: a component of the anomaly score.
 
-Features are made Gaussian one by one, projected on what separates the classes (linear
-discriminants) and on what varies most (principal components), and the distance to the
-nearest class is taken in units of that class's own scatter. Learning uses numpy;
-measuring is one compiled loop over rows with a fixed order of summation, so that a row
-has the same bits alone and in any batch. What a distance means is `anomaly`'s business.
+Features are made Gaussian one by one and projected on linear discriminants and principal components; the
+distance is in units of the class's own scatter. The compiled distance sums in a fixed order, so that it
+does not depend on the batch.
 """
 
 from collections.abc import Mapping
@@ -13,24 +11,29 @@ from typing import Any, Self
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from firstlight._types import AnyArray, Float32Array, FloatArray, IntArray
 from firstlight.errors import BundleError
 
 __all__ = ["NearestClass", "normal_deviate"]
 
+# Settings as measured for decision 0091.
+_N_COMPONENTS = 20  # principal components beside the linear discriminants
+_N_KNOTS = 33  # quantiles per feature
+_MIN_KNOWN = 0.2  # fraction of rows that must know a feature for it to be used
+_CLASS_OBJECTS = 30.0  # rows at which a class's own scatter counts as much as the mean one
 _TAIL = 0.004  # probability beyond the outermost knots of a feature's distribution
 _LEAST_SCATTER = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NearestClass:
-    """Where the classes lie among the rows.
+    """Positions and scatter of the classes among the rows.
 
     Attributes
     ----------
     columns : int64 array, shape (n_columns,)
-        Features that are used.
+        Features in use.
     knots : float64 array, shape (n_columns, n_knots)
         Quantiles of each of them.
     normal : float64 array, shape (n_knots,)
@@ -49,58 +52,36 @@ class NearestClass:
     Lee et al. 2018, NeurIPS 31, arXiv:1807.03888 (Mahalanobis distance to the nearest class).
     """
 
-    columns: NDArray[np.int64]
-    knots: NDArray[np.float64]
-    normal: NDArray[np.float64]
-    centre: NDArray[np.float64]
-    axes: NDArray[np.float64]
-    mean: NDArray[np.float64]
-    whiten: NDArray[np.float64]
+    columns: IntArray
+    knots: FloatArray
+    normal: FloatArray
+    centre: FloatArray
+    axes: FloatArray
+    mean: FloatArray
+    whiten: FloatArray
 
     @classmethod
     def fit(
         cls,
-        X: NDArray[np.float32],
-        code: NDArray[np.int64],
-        *,
-        columns: NDArray[np.int64],
-        n_components: int,
-        n_knots: int,
-        min_known: float,
-        class_objects: float,
+        X: Float32Array,
+        code: IntArray,
+        columns: IntArray,
     ) -> Self:
-        """Learn from training rows; see `AnomalyConfig` for the settings.
+        """Learn from training rows, shape (n_rows, n_features), and their class codes.
 
-        Parameters
-        ----------
-        X : float32 array, shape (n_rows, n_features)
-            Rows; NaN where a feature is missing.
-        code : int64 array, shape (n_rows,)
-            Class of each row.
-        columns : int64 array
-            Features that may be used; of them, those are that enough rows know.
+        Of `columns`, those are used that enough rows know (are not NaN).
         """
-        known = np.isfinite(X[:, columns]).mean(axis=0) >= min_known
+        known = np.isfinite(X[:, columns]).mean(axis=0) >= _MIN_KNOWN
         columns = (columns[known] if known.any() else columns).astype(np.int64)
-        knots, normal = feature_knots(X[:, columns], n_knots)
+        knots, normal = feature_knots(X[:, columns])
         gauss = np.empty((len(X), len(columns)))
         to_gaussian(X, columns, knots, normal, gauss)
-        centre, axes = _projection(gauss, code, n_components)
-        mean, whiten = _class_scatter((gauss - centre) @ axes, code, class_objects)
+        centre, axes = _projection(gauss, code)
+        mean, whiten = _class_scatter((gauss - centre) @ axes, code)
         return cls(columns, knots, normal, centre, axes, mean, whiten)
 
-    def distance(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Distance of each row to its nearest class, in standard deviations an axis.
-
-        Parameters
-        ----------
-        X : float32 array, shape (n_rows, n_features)
-            Rows as wide as those of training.
-
-        Returns
-        -------
-        float64 array, shape (n_rows,)
-        """
+    def distance(self, X: Float32Array) -> FloatArray:
+        """Distance of each row to its nearest class, in standard deviations per axis, shape (n_rows,)."""
         out = np.empty(len(X))
         _nearest(
             np.ascontiguousarray(X),
@@ -115,12 +96,12 @@ class NearestClass:
         )
         return out
 
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Arrays fit for safetensors; `from_arrays` is the way back."""
+    def to_arrays(self) -> dict[str, AnyArray]:
+        """Arrays for safetensors; `from_arrays` reads them."""
         return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], n_features: int) -> Self:
+    def from_arrays(cls, arrays: Mapping[str, AnyArray], n_features: int) -> Self:
         """Rebuild from `to_arrays`; shapes are checked, since compiled code trusts them.
 
         Raises
@@ -131,10 +112,10 @@ class NearestClass:
         try:
             it = cls(**{name: np.ascontiguousarray(arrays[name]) for name in cls.__slots__})
         except KeyError as error:
-            raise BundleError(f"anomaly score without array {error}; save the bundle anew") from error
+            raise BundleError(f"anomaly score without array {error}; save the bundle again") from error
         columns, n_axes = it.columns, it.axes.shape[-1]
         if len(columns) and not 0 <= int(columns.min()) <= int(columns.max()) < n_features:
-            raise BundleError("the anomaly score reads features that do not exist; save the bundle anew")
+            raise BundleError("the anomaly score reads features that do not exist; save the bundle again")
         if not (
             it.knots.shape == (len(columns), len(it.normal))
             and it.axes.shape == (len(columns), n_axes)
@@ -142,24 +123,22 @@ class NearestClass:
             and it.mean.shape == (len(it.mean), n_axes)
             and it.whiten.shape == (len(it.mean), n_axes, n_axes)
         ):
-            raise BundleError("arrays of the anomaly score do not fit each other; save the bundle anew")
+            raise BundleError("arrays of the anomaly score do not fit each other; save the bundle again")
         return it
 
 
-def feature_knots(X: NDArray[np.float32], n_knots: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Quantiles of each feature, shape (n_features, n_knots), and their normal deviates."""
+def feature_knots(X: Float32Array) -> tuple[FloatArray, FloatArray]:
+    """Quantiles of each feature, shape (n_features, _N_KNOTS), and their normal deviates."""
     from scipy.special import ndtri
 
     values = np.where(np.isfinite(X), X, np.nan).astype(np.float64)
     values[:, np.isnan(values).all(axis=0)] = 0.0
-    levels = np.linspace(0.0, 1.0, n_knots)
+    levels = np.linspace(0.0, 1.0, _N_KNOTS)
     knots = np.nanquantile(values, levels, axis=0).T
     return np.ascontiguousarray(knots), np.asarray(ndtri(np.clip(levels, _TAIL, 1.0 - _TAIL)))
 
 
-def _projection(
-    gauss: NDArray[np.float64], code: NDArray[np.int64], n_components: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _projection(gauss: FloatArray, code: IntArray) -> tuple[FloatArray, FloatArray]:
     """Centre and axes: linear discriminants, then principal components, each of unit scatter."""
     centre = gauss.mean(axis=0)
     values = gauss - centre
@@ -167,21 +146,19 @@ def _projection(
     means = np.array([values[code == k].mean(axis=0) for k in names])
     residual = values - means[np.searchsorted(names, code)]
     within = residual.T @ residual / len(values)
-    # A tenth of the mean variance on the diagonal: correlated features would otherwise rule.
+    # A tenth of the mean variance on the diagonal: correlated features would otherwise dominate.
     within += np.eye(len(within)) * max(0.1 * np.trace(within) / len(within), _LEAST_SCATTER)
     root = np.linalg.cholesky(np.linalg.inv(within))
     _, _, directions = np.linalg.svd(means @ root, full_matrices=False)
     discriminants = root @ directions[: max(len(names) - 1, 1)].T
     variance, vectors = np.linalg.eigh(values.T @ values / len(values))
-    largest = np.argsort(variance)[::-1][:n_components]
+    largest = np.argsort(variance)[::-1][:_N_COMPONENTS]
     scatter = np.sqrt(np.maximum(variance[largest], _LEAST_SCATTER))
     return centre, np.column_stack([discriminants, vectors[:, largest] / scatter])
 
 
-def _class_scatter(
-    place: NDArray[np.float64], code: NDArray[np.int64], class_objects: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean of each class, and what makes its scatter a unit sphere; small classes lean on the mean one."""
+def _class_scatter(place: FloatArray, code: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Mean and whitening matrix of each class; small classes use more of the mean scatter."""
     names = np.unique(code)
     means = np.array([place[code == k].mean(axis=0) for k in names])
     residual = place - means[np.searchsorted(names, code)]
@@ -189,7 +166,7 @@ def _class_scatter(
     whiten = []
     for k in names:
         own = residual[code == k]
-        share = len(own) / (len(own) + class_objects)
+        share = len(own) / (len(own) + _CLASS_OBJECTS)
         scatter = share * (own.T @ own) / len(own) + (1.0 - share) * common
         whiten.append(np.linalg.cholesky(np.linalg.inv(scatter)))
     return means, np.array(whiten)
@@ -197,9 +174,9 @@ def _class_scatter(
 
 @njit(cache=True, nogil=True)
 def normal_deviate(x: Any, q: Any, normal: Any) -> Any:
-    """Map a value through quantiles ``q`` to a normal deviate; 0 where it or they say nothing.
+    """Map a value through quantiles ``q`` to a normal deviate; 0 if it is not finite or they are all equal.
 
-    Between knots it is linear, beyond them it goes on without end, ever slower.
+    The map is linear between knots and logarithmic beyond them.
     """
     n_knots = len(q)
     if not np.isfinite(x) or q[n_knots - 1] <= q[0]:
@@ -230,8 +207,18 @@ def to_gaussian(X: Any, columns: Any, knots: Any, normal: Any, out: Any) -> None
 
 
 @njit(cache=True, nogil=True)
-def _nearest(X, columns, knots, normal, centre, axes, mean, whiten, out):  # type: ignore[no-untyped-def]
-    """Distance of each row to its nearest class; sums run in one order whatever the batch."""
+def _nearest(
+    X: Float32Array,
+    columns: IntArray,
+    knots: FloatArray,
+    normal: FloatArray,
+    centre: FloatArray,
+    axes: FloatArray,
+    mean: FloatArray,
+    whiten: FloatArray,
+    out: FloatArray,
+) -> None:
+    """Distance of each row to its nearest class, with sums in one order for any batch."""
     n_axes = axes.shape[1]
     place = np.empty(n_axes)
     white = np.empty(n_axes)

@@ -163,7 +163,7 @@ def _learn(
     sides = fold_sides(curves, labels, fold)
     objects = training_objects(sides.training, sides.labels, config, redshift)
     rng = np.random.default_rng(seed)
-    inputs = train_inputs(objects, config, rng, seed=seed, folder=out / "training", progress=progress)
+    inputs = train_inputs(objects, config, seed=seed, folder=out / "training", progress=progress)
     train, held = (training_rows(objects, inputs, rng, held_out=side, jobs=1).rows for side in (False, True))
     test = preprocess(sides.test.with_redshift(redshift), config.preprocess)
     return train, held, TrainingRows(inputs.rows(test).X, sides.test_labels, object_id=test.object_id)

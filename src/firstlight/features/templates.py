@@ -94,7 +94,6 @@ class Templates:
         curves: LightCurves,
         labels: StrArray,
         config: FeatureConfig | None = None,
-        rng: np.random.Generator | None = None,
     ) -> Self:
         """Make templates from labelled training objects with a known redshift.
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from firstlight._types import Float32Array, FloatArray, Progress, no_progress
-from firstlight.anomaly import AnomalyScorer, Evidence
+from firstlight.anomaly import AnomalyInputs, AnomalyScorer
 from firstlight.classify import (
     CLASSIFIERS,
     Classifier,
@@ -151,7 +151,7 @@ class Pipeline:
         rng = np.random.default_rng(seed)
         objects = training_objects(curves, labels, self.config, redshift, held_out)
         folder = None if workdir is None else workdir / "encoder"
-        self._inputs = train_inputs(objects, self.config, rng, seed=seed, folder=folder, progress=progress)
+        self._inputs = train_inputs(objects, self.config, seed=seed, folder=folder, progress=progress)
         check_columns(self.input_names)
         rows, held = (
             training_rows(objects, self._inputs, rng, held_out=side, jobs=jobs, progress=progress)
@@ -179,8 +179,8 @@ class Pipeline:
             copies.rows.X,
             copies.rows.labels,
             held.rows.X,
-            evidence=_evidence(copies.latents),
-            validation=_evidence(held.latents, calibrated),
+            inputs=_anomaly_inputs(copies.latents),
+            validation_inputs=_anomaly_inputs(held.latents, calibrated),
             phase=held.phase,
             names=self.input_names,
             seed=seed,
@@ -245,7 +245,7 @@ class Pipeline:
         proba = self._calibrator.transform(classifier.predict_proba(X, redshift=redshift), phase)
         anomaly = np.zeros(len(X))
         if self._anomaly is not None:
-            anomaly = self._anomaly.score(X, phase, _evidence(latents, proba))
+            anomaly = self._anomaly.score(X, phase, _anomaly_inputs(latents, proba))
         return Scores(to_all_classes(proba, classifier.classes), anomaly)
 
     # --- update -----------------------------------------------------------------
@@ -452,9 +452,9 @@ def _not_trained() -> NotFittedError:
     return NotFittedError("this pipeline is not trained; call fit, or Pipeline.load(bundle)")
 
 
-def _evidence(latents: Latents, proba: FloatArray | None = None) -> Evidence:
-    """What the anomaly score is told beside the rows."""
-    return Evidence(np.hstack([latents.mean, latents.log_var]), latents.recon_error, proba)
+def _anomaly_inputs(latents: Latents, proba: FloatArray | None = None) -> AnomalyInputs:
+    """Inputs of the anomaly score beside the rows."""
+    return AnomalyInputs(np.hstack([latents.mean, latents.log_var]), latents.recon_error, proba)
 
 
 def _write_history(folder: Path, history: tuple[dict[str, float], ...]) -> None:

@@ -114,7 +114,6 @@ def training_objects(
 def train_inputs(
     objects: TrainingObjects,
     config: PipelineConfig,
-    rng: np.random.Generator,
     *,
     seed: int = 0,
     folder: Path | None = None,
@@ -128,8 +127,6 @@ def train_inputs(
         What to learn from.
     config : PipelineConfig
         Settings.
-    rng : numpy.random.Generator
-        Random choices of the template fit.
     seed : int
         Seed of the encoder.
     folder : Path, optional
@@ -151,7 +148,7 @@ def train_inputs(
     templates = None
     if config.templates and "features" in config.inputs:
         progress("templates", 0.0)
-        templates = Templates.fit(clean, labels, config.features, rng)
+        templates = Templates.fit(clean, labels, config.features)
         progress("templates", 1.0)
     return InputBuilder(config, encoder, templates)
 
