@@ -167,7 +167,7 @@ def test_results_that_could_not_be_delivered_are_an_error_and_can_be_written_aga
     broker.pause()
     try:
         sink.write([(b"k", b"10"), (b"k", b"11")])
-        with pytest.raises(BrokerError, match=r"2 result\(s\) not delivered: .*; see whether the broker"):
+        with pytest.raises(BrokerError, match=r"2 result\(s\) not delivered: .*; check that the broker"):
             sink.flush()
     finally:
         broker.resume()
@@ -308,7 +308,7 @@ def test_a_refused_login_is_no_broker_to_wait_for(tmp_path):
     path = tmp_path / "kafka.toml"
     path.write_text('"sasl.password" = "hunter2"')
     source = KafkaSource("kafka://127.0.0.1:1/alerts", group="g", config=read_kafka_config(path))
-    with pytest.raises(SettingsError, match="refuses us") as caught:
+    with pytest.raises(SettingsError, match="refuses access") as caught:
         source._event(None, Refusal(KafkaError._AUTHENTICATION))
     assert "hunter2" not in str(caught.value)
     source.close()

@@ -80,7 +80,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(SettingsError, match="none: No such file"):
         read_kafka_config(tmp_path / "none")
     (tmp_path / "latin").write_bytes(b"\xff")
-    with pytest.raises(SettingsError, match="no UTF-8"):
+    with pytest.raises(SettingsError, match="not UTF-8"):
         read_kafka_config(tmp_path / "latin")
 
 

@@ -1,8 +1,7 @@
-"""Alerts from a Kafka topic, results to one; confluent-kafka does the talking.
+"""Alerts from a Kafka topic and results to one, through confluent-kafka.
 
-Delivery rests on the state store: the consumer begins where the store says, and what it
-commits to the broker only serves those who watch its lag. A broker that is away is waited
-for, by librdkafka and with a warning; nothing is lost meanwhile.
+The state store holds the position; what is committed to the broker only serves monitoring of
+the lag. librdkafka waits for an unreachable broker, with a warning, and nothing is lost.
 """
 
 import logging
@@ -19,11 +18,11 @@ __all__ = ["KafkaAddress", "KafkaConfig", "KafkaSink", "KafkaSource", "read_kafk
 
 _log = logging.getLogger(__name__)
 
-MAX_MESSAGE_BYTES = 16 << 20  # an alert with cutouts has some 100 kB
-COMMIT_S = 1.0  # between two times that the broker is told our position
+MAX_MESSAGE_BYTES = 16 << 20  # an alert with cutouts has about 100 kB
+COMMIT_S = 1.0  # between two commits of positions to the broker
 WARN_S = 10.0  # between two warnings of the same kind
-NOTHING_S = 10.0  # a consumer without partitions believes after so long that there are none for it
-STUCK_S = 60.0  # a producer whose queue stays full for so long gives up
+NO_PARTITIONS_S = 10.0  # without partitions for so long, a consumer that reads to the end is finished
+QUEUE_FULL_S = 60.0  # a producer whose queue stays full for so long gives up
 
 _COMMON: dict[str, Any] = {
     "message.max.bytes": MAX_MESSAGE_BYTES,
@@ -32,10 +31,10 @@ _COMMON: dict[str, Any] = {
     "reconnect.backoff.ms": 100,
     "reconnect.backoff.max.ms": 2000,
 }
-# 30 to 80 kB a packet, 5,000 a second: some tenths of a second are fetched ahead
+# 30 to 80 kB per packet, 5,000 per second: prefetch some tenths of a second
 _CONSUMER: dict[str, Any] = {
     "fetch.min.bytes": 1,
-    "fetch.wait.max.ms": 10,  # some brokers wait it out though alerts come, so it is latency
+    "fetch.wait.max.ms": 10,  # some brokers always wait this long, so it adds to the latency
     "fetch.error.backoff.ms": 100,
     "fetch.message.max.bytes": 8 << 20,
     "fetch.max.bytes": 32 << 20,
@@ -45,7 +44,7 @@ _CONSUMER: dict[str, Any] = {
     "session.timeout.ms": 6000,
     "heartbeat.interval.ms": 1500,
     "partition.assignment.strategy": "cooperative-sticky",
-    "topic.metadata.refresh.interval.ms": 5000,  # a topic, or partitions, that come later are found by it
+    "topic.metadata.refresh.interval.ms": 5000,  # finds topics and partitions that are created later
     "check.crcs": True,
 }
 _PRODUCER: dict[str, Any] = {
@@ -59,21 +58,12 @@ _PRODUCER: dict[str, Any] = {
 
 
 class KafkaSource:
-    """Alerts of a topic, as one of a consumer group.
+    """Alerts of a topic, read as a member of a consumer group.
 
-    Begins at the positions that `seek` names from within `on_assign` (the state store's);
-    without any, at the group's committed ones, or at the beginning.
-
-    Parameters
-    ----------
-    address : str or KafkaAddress
-        ``kafka://host:port[,host:port]/topic``.
-    group : str
-        Consumer group; workers of one group share the partitions.
-    config : KafkaConfig, optional
-        More settings of librdkafka; they come before the stream's own.
-    until_end : bool
-        End once each partition was read to the end that it had when it was reached.
+    Starts at the positions that `seek` sets from within `on_assign` (the state store's);
+    without any, at the group's committed positions, or at the beginning. `config` overrides
+    the stream's own librdkafka settings; with `until_end` the source ends once the end of
+    each partition was reached.
 
     Raises
     ------
@@ -98,11 +88,11 @@ class KafkaSource:
         self._until_end = until_end
         self._kafka = kafka_module()
         self._warn = _Warnings(str(self.address))
-        self._next: dict[Partition, int | None] = {}  # partitions that are ours, and where we are
+        self._next: dict[Partition, int | None] = {}  # our partitions, and their next offsets
         self._ended: set[Partition] = set()
-        self._starts: dict[Partition, int] | None = None  # only while partitions are being gained
-        self._untold: dict[Partition, int] = {}
-        self._told_at = self._idle_since = time.monotonic()
+        self._starts: dict[Partition, int] | None = None  # only during `on_assign`
+        self._uncommitted: dict[Partition, int] = {}
+        self._committed_at = self._idle_since = time.monotonic()
         self._closed = False
         settings: dict[str, Any] = {
             **_COMMON,
@@ -122,52 +112,40 @@ class KafkaSource:
             self._consumer = self._kafka.Consumer(settings, logger=_log)
             self._consumer.subscribe([self.address.topic], on_assign=self._gain, on_revoke=self._lose)
         except self._kafka.KafkaException as error:
-            raise self._failed("cannot begin", error) from None
+            raise self._failed("cannot start", error) from None
 
     def __repr__(self) -> str:
         return f"KafkaSource('{self.address}')"
 
     @property
     def exhausted(self) -> bool:
-        """Whether the ends of all our partitions were met; never without `until_end`."""
+        """See `AlertSource`; without `until_end` true only after `close`."""
         if self._closed:
             return True
         if not self._until_end:
             return False
         if self._next:
             return self._ended.issuperset(self._next)
-        return time.monotonic() - self._idle_since > NOTHING_S
+        return time.monotonic() - self._idle_since > NO_PARTITIONS_S
 
     def poll(self, max_records: int, timeout_s: float) -> list[Message]:
-        """Records that are there, waiting up to `timeout_s` [s] for the first.
+        """See `AlertSource`.
 
-        Raises
-        ------
-        SettingsError
-            If the broker refuses us (authentication, authorisation).
-        BrokerError
-            If librdkafka gives up.
-        StateError
-            As `on_assign` raises it.
+        SettingsError if the broker refuses the login or the access, BrokerError if librdkafka
+        gives up; errors of `on_assign` pass through.
         """
         try:
-            # for the first one we wait; of the others we take what is there, without waiting for more
+            # wait for the first message only; take of the others what is available
             messages = self._consumer.consume(1, max(timeout_s, 0.0))
             if messages and max_records > 1:
                 messages += self._consumer.consume(max_records - 1, 0.0)
         except self._kafka.KafkaException as error:
             raise self._failed("cannot read", error) from None
-        self._tell()
+        self._commit_now()
         return [found for message in messages if (found := self._message(message)) is not None]
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
-        """Go on at an offset.
-
-        Raises
-        ------
-        BrokerError
-            If librdkafka refuses.
-        """
+        """See `AlertSource`; BrokerError if librdkafka refuses."""
         place = (topic, partition)
         if self._starts is not None:
             self._starts[place] = offset
@@ -176,7 +154,7 @@ class KafkaSource:
             return
         where = self._kafka.TopicPartition(topic, partition, offset)
         try:
-            # assigned anew rather than by `seek`, which fails where fetching has not begun
+            # by a new assignment: `seek` of librdkafka fails before fetching has started
             if self._cooperative:
                 self._consumer.incremental_unassign([self._kafka.TopicPartition(topic, partition)])
                 self._consumer.incremental_assign([where])
@@ -189,11 +167,11 @@ class KafkaSource:
         self._ended.discard(place)
 
     def commit(self, positions: dict[Partition, int]) -> None:
-        """Tell the broker how far we are, once a second at most."""
-        self._untold |= positions
+        """See `AlertSource`; sent to the broker once per second at most."""
+        self._uncommitted |= positions
 
     def lag(self) -> int | None:
-        """Records of our partitions that we have not handed out, by the broker's last word; None unknown."""
+        """See `AlertSource`; as of the broker's last report."""
         total = 0
         for place, at in self._next.items():
             if at is None:
@@ -208,15 +186,15 @@ class KafkaSource:
         return total
 
     def close(self) -> None:
-        """Leave the group."""
+        """See `AlertSource`; leaves the consumer group."""
         if self._closed:
             return
         self._closed = True
-        self._tell(at_once=True)
+        self._commit_now(at_once=True)
         self._consumer.close()
 
     def _message(self, message: Any) -> Message | None:
-        """A message of librdkafka as ours; None for an event, and for what is not ours any more."""
+        """A message of librdkafka as `Message`; None for an event and for a partition that was lost."""
         if (error := message.error()) is not None:
             self._event(message, error)
             return None
@@ -239,18 +217,16 @@ class KafkaSource:
     def _event(self, message: Any, error: Any) -> None:
         if error.code() == self._kafka.KafkaError._PARTITION_EOF:
             self._ended.add((message.topic(), message.partition()))
-        elif error.code() in _refusals(
-            self._kafka
-        ):  # waiting would not help, as it does where a broker is away
-            said = self._config.hide(_text(error))
-            raise SettingsError(f"{self.address}: the broker refuses us: {said}; see --kafka-config")
+        elif error.code() in _refusals(self._kafka):
+            reason = self._config.hide(_text(error))
+            raise SettingsError(f"{self.address}: the broker refuses access: {reason}; see --kafka-config")
         elif error.fatal():
             raise self._failed("gave up", error)
         else:
             self._warn.error(error)
 
     def _gain(self, consumer: Any, partitions: list[Any]) -> None:
-        """Called by librdkafka, from within `consume`, with partitions that are now ours."""
+        """Called by librdkafka within `consume`, with partitions that are now ours."""
         places = [(partition.topic, partition.partition) for partition in partitions]
         self._starts = {}
         try:
@@ -271,9 +247,9 @@ class KafkaSource:
         self._idle_since = time.monotonic()
 
     def _lose(self, consumer: Any, partitions: list[Any]) -> None:
-        """Called by librdkafka, from within `consume` or `close`, before others get them."""
+        """Called by librdkafka within `consume` or `close`, before others get the partitions."""
         places = [(partition.topic, partition.partition) for partition in partitions]
-        self._tell(at_once=True)
+        self._commit_now(at_once=True)
         for place in places:
             self._next.pop(place, None)
             self._ended.discard(place)
@@ -285,14 +261,14 @@ class KafkaSource:
         else:
             consumer.unassign()
 
-    def _tell(self, *, at_once: bool = False) -> None:
-        """Commit positions to the broker; failing costs nothing but its idea of our lag."""
+    def _commit_now(self, *, at_once: bool = False) -> None:
+        """Commit positions to the broker; a failure only affects the lag that it reports."""
         now = time.monotonic()
-        if not self._untold or (not at_once and now - self._told_at < COMMIT_S):
+        if not self._uncommitted or (not at_once and now - self._committed_at < COMMIT_S):
             return
-        self._told_at = now
-        offsets = [self._where(place, at) for place, at in self._untold.items() if place in self._next]
-        self._untold = {}
+        self._committed_at = now
+        offsets = [self._where(place, at) for place, at in self._uncommitted.items() if place in self._next]
+        self._uncommitted = {}
         if not offsets:
             return
         try:
@@ -308,17 +284,11 @@ class KafkaSource:
 
 
 class KafkaSink:
-    """Results to a topic, with the object as the key.
+    """Results to a topic, keyed by object.
 
-    Where the broker allows it, the producer is idempotent: librdkafka's own repeats do not
+    The producer is idempotent unless `config` says otherwise: retries of librdkafka do not
     arrive twice. Results that the worker writes again are the same bytes under the same key.
-
-    Parameters
-    ----------
-    address : str or KafkaAddress
-        ``kafka://host:port[,host:port]/topic``.
-    config : KafkaConfig, optional
-        More settings of librdkafka; they come before the stream's own.
+    `config` overrides the stream's own librdkafka settings.
 
     Raises
     ------
@@ -346,71 +316,57 @@ class KafkaSink:
         }
         self._delivered = 0
         self._errors: list[Any] = []
-        self._producer: Any = self._begin()
+        self._producer: Any = self._new_producer()
 
     def __repr__(self) -> str:
         return f"KafkaSink('{self.address}')"
 
     def write(self, records: Sequence[tuple[bytes, bytes]]) -> None:
-        """Queue results; waits where the queue is full.
-
-        Raises
-        ------
-        BrokerError
-            If the queue stays full, or a result is larger than the broker takes.
-        """
-        topic, produce, told = self.address.topic, self._producer.produce, self._told
+        """See `ResultSink`; BrokerError if the queue stays full or a result is too large."""
+        topic, produce, on_delivery = self.address.topic, self._producer.produce, self._count
         for key, value in records:
             since = 0.0
             while True:
                 try:
-                    produce(topic, value, key, on_delivery=told)
+                    produce(topic, value, key, on_delivery=on_delivery)
                     break
                 except BufferError:
                     since = since or time.monotonic()
                     self._producer.poll(0.05)
-                    if time.monotonic() - since > STUCK_S:
-                        raise self._failed(f"nothing could be sent for {STUCK_S:.0f} s") from None
+                    if time.monotonic() - since > QUEUE_FULL_S:
+                        raise self._failed(f"nothing could be sent for {QUEUE_FULL_S:.0f} s") from None
                 except self._kafka.KafkaException as error:
                     raise self._failed(f"cannot send a result of {len(value)} bytes", error) from None
         self._producer.poll(0)
 
     def flush(self) -> int:
-        """Wait until the broker has all results.
+        """See `ResultSink`; the number of results delivered since the sink was opened.
 
-        Returns
-        -------
-        int
-            Number of results delivered since the sink was opened.
-
-        Raises
-        ------
-        BrokerError
-            If some were not delivered; write all since the last flush again.
+        BrokerError if some were not delivered: write all since the last flush again.
         """
         while self._producer.flush(1.0):
             pass  # ends at the latest with delivery.timeout.ms, as errors
         if self._errors:
             errors, self._errors = self._errors, []
-            # a fresh one: an idempotent producer that has failed may be fenced, or never send again
-            self._producer = self._begin()
+            # an idempotent producer that has failed may be fenced, or never send again
+            self._producer = self._new_producer()
             raise self._failed(f"{len(errors)} result(s) not delivered", errors[0])
         return self._delivered
 
     def truncate(self, position: int) -> None:
-        """Nothing can be taken back from a topic."""
+        """A topic cannot be cut."""
 
     def close(self) -> None:
-        """Flush."""
+        """See `ResultSink`."""
         self.flush()
 
-    def _begin(self) -> Any:
+    def _new_producer(self) -> Any:
         try:
             return self._kafka.Producer(self._settings, logger=_log)
         except self._kafka.KafkaException as error:
-            raise self._failed("cannot begin", error) from None
+            raise self._failed("cannot start", error) from None
 
-    def _told(self, error: Any, message: Any) -> None:
+    def _count(self, error: Any, message: Any) -> None:
         if error is None:
             self._delivered += 1
         else:
@@ -418,48 +374,42 @@ class KafkaSink:
 
     def _failed(self, what: str, error: Any = None) -> BrokerError:
         reason = f": {self._config.hide(_text(error))}" if error is not None else ""
-        return BrokerError(f"{self.address}: {what}{reason}; see whether the broker is there")
+        return BrokerError(f"{self.address}: {what}{reason}; check that the broker is running")
 
 
 class _Warnings:
-    """What librdkafka reports on its way, each kind once in a while."""
+    """Logs errors of librdkafka, each kind once per `WARN_S` at most."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._last: dict[Any, float] = {}
 
     def error(self, error: Any) -> None:
-        """An error that librdkafka deals with itself: a broker that is away, a topic not there yet."""
+        """Log an error that librdkafka handles itself: an unreachable broker, a missing topic."""
         now = time.monotonic()
         if now - self._last.get(error.code(), -WARN_S) >= WARN_S:
             self._last[error.code()] = now
             _log.warning("%s: %s; waiting for it", self._name, _text(error))
 
     def commit(self, error: Any, partitions: list[Any]) -> None:
-        """The broker's answer to a commit."""
+        """Log a failed commit."""
         if error is not None:
             self.error(error)
 
 
 def kafka_module() -> Any:
-    """Import confluent-kafka, or say how to install it.
-
-    Raises
-    ------
-    MissingExtraError
-        If it is not installed.
-    """
+    """Import confluent-kafka; MissingExtraError if it is not installed."""
     try:
         import confluent_kafka
     except ImportError as error:
         raise MissingExtraError(
-            'confluent-kafka is not installed; `pip install "firstlight[stream]"` brings it'
+            'confluent-kafka is not installed; run pip install "firstlight[stream]"'
         ) from error
     return confluent_kafka
 
 
 def _refusals(kafka: Any) -> tuple[int, ...]:
-    """Codes that waiting does not heal."""
+    """Error codes for which waiting does not help."""
     codes = kafka.KafkaError
     return (
         codes._AUTHENTICATION,
@@ -470,7 +420,7 @@ def _refusals(kafka: Any) -> tuple[int, ...]:
 
 
 def _text(error: Any) -> str:
-    """What librdkafka says, in one line."""
+    """The text of an error of librdkafka, in one line."""
     inner = error.args[0] if isinstance(error, Exception) and error.args else error
-    said = inner.str() if callable(getattr(inner, "str", None)) else str(inner)
-    return " ".join(said.split())
+    text = inner.str() if callable(getattr(inner, "str", None)) else str(inner)
+    return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""Where a Kafka cluster is and how to talk to it: addresses and settings, secrets kept."""
+"""Addresses of Kafka topics and settings of the Kafka client, whose secrets are never shown."""
 
 import re
 import tomllib
@@ -15,7 +15,7 @@ _ADDRESS = re.compile(r"kafka://(?P<servers>[^/\s@]+)/(?P<topic>[A-Za-z0-9._-]{1
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):\d{1,5}")
 _SECRET = re.compile(r"password|secret|token|credential|jaas|\.pem$|sasl\.oauthbearer\.config", re.IGNORECASE)
 
-#: Settings on which delivery depends; the stream sets them itself.
+#: Settings on which delivery depends, reserved for the stream.
 RESERVED = (
     "bootstrap.servers",
     "enable.auto.commit",
@@ -34,7 +34,7 @@ class KafkaAddress:
     Attributes
     ----------
     servers : str
-        Some of its brokers, ``host:port``, set apart by commas.
+        Some of its brokers, ``host:port``, separated by commas.
     topic : str
         The topic.
     """
@@ -49,7 +49,7 @@ class KafkaAddress:
         Raises
         ------
         SettingsError
-            If it is none.
+            If it is no such address.
 
         Examples
         --------
@@ -60,11 +60,11 @@ class KafkaAddress:
             return cls(url.servers, url.topic)
         match = _ADDRESS.fullmatch(url)
         if match is None or not all(_SERVER.fullmatch(server) for server in match["servers"].split(",")):
-            # whatever stands before an @ may be a password, so nothing of the address is shown then
+            # text before an @ may be a password, so the address is not shown then
             shown = "the address" if "@" in url else repr(url)
             raise SettingsError(
                 f"{shown} is no address of a topic: give kafka://host:port[,host:port]/topic; names and "
-                "passwords go into the file of --kafka-config"
+                "passwords go into the file given by --kafka-config"
             )
         return cls(match["servers"], match["topic"])
 
@@ -74,14 +74,14 @@ class KafkaAddress:
 
 @dataclass(frozen=True)
 class KafkaConfig:
-    """Settings of librdkafka beyond the stream's own, such as those of SASL and TLS.
+    """Settings of librdkafka that the user adds, such as SASL and TLS.
 
     Attributes
     ----------
     values : mapping of str to str, int, float or bool
         By librdkafka's names; never shown.
     source : str
-        Where they come from.
+        File that they come from.
 
     Examples
     --------
@@ -95,8 +95,8 @@ class KafkaConfig:
     def __post_init__(self) -> None:
         if reserved := sorted(self.values.keys() & set(RESERVED)):
             raise SettingsError(
-                f"{self.source or 'Kafka settings'}: {', '.join(reserved)} cannot be set: the stream needs "
-                "its own values to lose nothing; leave it out"
+                f"{self.source or 'Kafka settings'}: {', '.join(reserved)} cannot be set: delivery "
+                "depends on the stream's own value; remove it"
             )
 
     def __repr__(self) -> str:
@@ -104,12 +104,12 @@ class KafkaConfig:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Values that nobody may see, longest first."""
+        """Secret values, longest first."""
         found = {str(value) for name, value in self.values.items() if _SECRET.search(name)}
         return tuple(sorted((value for value in found if value), key=lambda value: (-len(value), value)))
 
     def hide(self, text: object) -> str:
-        """A text without the secrets."""
+        """The text with its secrets masked."""
         shown = str(text)
         for secret in self.secrets:
             shown = shown.replace(secret, "***")
@@ -122,7 +122,7 @@ def read_kafka_config(path: Path) -> KafkaConfig:
     Parameters
     ----------
     path : Path
-        TOML where its name ends in ``.toml``; otherwise properties, ``name = value`` a line.
+        TOML where its name ends in ``.toml``; otherwise one ``name = value`` per line.
 
     Returns
     -------
@@ -132,19 +132,19 @@ def read_kafka_config(path: Path) -> KafkaConfig:
     Raises
     ------
     SettingsError
-        If it cannot be read, or a line is none; the message shows no value.
+        If it cannot be read or a line is malformed; the message shows no value.
     """
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SettingsError(f"cannot read the Kafka settings {path}: {reason}") from error
     if path.suffix == ".toml":
         try:
             values = _flattened(tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:
-            raise SettingsError(f"{path}: no TOML: {_without_quotes(error)}") from None
+            raise SettingsError(f"{path}: not valid TOML: {_without_quotes(error)}") from None
     else:
         values = {}
         for number, line in enumerate(text.splitlines(), 1):
@@ -153,12 +153,12 @@ def read_kafka_config(path: Path) -> KafkaConfig:
                 continue
             name, separator, value = line.partition("=")
             if not separator or not name.strip():
-                raise SettingsError(f"{path}: line {number} is no setting; write name = value")
+                raise SettingsError(f"{path}: line {number} is not a setting; write name = value")
             values[name.strip()] = value.strip()
     for name, value in values.items():
         if not isinstance(value, str | int | float | bool):
             raise SettingsError(
-                f"{path}: {name} is a {type(value).__name__}; give a text, a number or a truth"
+                f"{path}: {name} is a {type(value).__name__}; give a string, a number, true or false"
             )
     return KafkaConfig(values, str(path))
 
@@ -174,6 +174,6 @@ def _flattened(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _without_quotes(error: Exception) -> str:
-    """Where a TOML error is, without the text that it may quote."""
+    """The place of a TOML error, without the text that it may quote."""
     place = re.search(r"\(at .*\)", str(error))
     return place[0] if place else "it cannot be parsed"

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from firstlight.errors import SettingsError
+from firstlight.stream.io.files import DirectorySource, FileSource, PipeSource
 from firstlight.stream.io.kafka_config import read_kafka_config
-from firstlight.stream.io.pipe import PipeSource
 from firstlight.stream.io.sinks import FileSink, ResultSink, StdoutSink
-from firstlight.stream.io.sources import AlertSource, DirectorySource, FileSource
+from firstlight.stream.io.sources import AlertSource
 
 __all__ = ["open_sink", "open_source"]
 

@@ -1,7 +1,4 @@
-"""Where results go: the protocol of a sink, its twin in memory, files and standard output.
-
-`firstlight.stream.io.kafka` has the sink that feeds a broker.
-"""
+"""The protocol of a sink of results, and sinks in memory, files and standard output."""
 
 import errno
 import fcntl
@@ -21,37 +18,37 @@ _LOCK_PAUSE_S = 0.02
 
 
 class ResultSink(Protocol):
-    """Takes results.
+    """Writes results.
 
-    Laws: what was written before a `flush` that returned has left this process and outlives
-    it. Results that a crash makes to be written again are the same bytes; a sink that
-    `truncates` is cut to its stored length first, so that they are there once.
+    Laws: once `flush` has returned, the results written before it outlive this process. After a
+    crash the same bytes are written again; a sink that `truncates` is first cut to its stored
+    length, so that each result is there once.
 
     Attributes
     ----------
     name : str
-        Under which the state store keeps its length.
+        Name under which the state store keeps the sink's length.
     truncates : bool
-        Whether `flush` returns a length that `truncate` can go back to.
+        Whether `truncate` can go back to a length that `flush` returned.
     """
 
     name: str
     truncates: bool
 
     def write(self, records: Sequence[tuple[bytes, bytes]]) -> None:
-        """Take results, each a key and a value."""
+        """Write results, each a key and a value; they may stay in a buffer until `flush`."""
         ...
 
     def flush(self) -> int:
-        """Send everything on its way; the length so far (of what was sent, where not cut back)."""
+        """Deliver all results; returns the length of the output so far (bytes or records)."""
         ...
 
     def truncate(self, position: int) -> None:
-        """Forget what was written after a length that `flush` returned."""
+        """Drop everything after a length that `flush` returned."""
         ...
 
     def close(self) -> None:
-        """Flush and let go; closing twice is harmless."""
+        """Flush and release the sink; may be called twice."""
         ...
 
 
@@ -65,37 +62,28 @@ class MemorySink:
         self.records: list[tuple[bytes, bytes]] = []
 
     def write(self, records: Sequence[tuple[bytes, bytes]]) -> None:
-        """Keep results."""
+        """See `ResultSink`."""
         self.records += records
 
     def flush(self) -> int:
-        """Number of results."""
+        """See `ResultSink`; the number of results."""
         return len(self.records)
 
     def truncate(self, position: int) -> None:
-        """Forget results from a number on."""
+        """See `ResultSink`."""
         del self.records[position:]
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to release."""
 
 
 class FileSink:
-    """Results at the end of a file, values only.
+    """Values of results, appended to a file, with a newline after each if `newline`.
 
-    `flush` hands the bytes to the operating system, where a crash of this process cannot
-    lose them; it does not wait for the disk. After a power failure the file may be shorter
-    than the store believes, which `truncate` reports. A regular file is locked as long as
-    the sink is open, so that no two workers write over each other.
-
-    Parameters
-    ----------
-    path : Path
-        The file; made where there is none, with its folder.
-    newline : bool
-        Whether to end each value with a newline (JSON lines); otherwise bytes go as they are.
-    wait_s : float
-        How long to wait for another worker to let go of the file [s].
+    `flush` hands the bytes to the operating system, where a crash of this process cannot lose
+    them, but does not wait for the disk. After a power failure the file may be shorter than its
+    stored length, which `truncate` reports. A regular file is locked while the sink is open, so
+    that two workers cannot overwrite each other; `wait_s` [s] is the time to wait for the lock.
 
     Raises
     ------
@@ -110,7 +98,7 @@ class FileSink:
         self._pending: list[bytes] = []
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            # not "ab": the position is ours, so that a write that failed halfway can be done again
+            # not "ab": with our own position, a write that failed halfway can be repeated
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             self.truncates = _is_regular(self._file)
             if self.truncates:
@@ -122,24 +110,16 @@ class FileSink:
             raise self._failed("cannot be opened", error) from error
 
     def write(self, records: Sequence[tuple[bytes, bytes]]) -> None:
-        """Take results; they reach the file with the next `flush`."""
+        """See `ResultSink`; results reach the file with the next `flush`."""
         for _, value in records:
             self._pending.append(value)
             self._pending.append(self._end)
 
     def flush(self) -> int:
-        """Hand everything to the operating system.
+        """See `ResultSink`; the length of the file [byte].
 
-        Returns
-        -------
-        int
-            Length of the file [byte].
-
-        Raises
-        ------
-        BrokerError
-            If it cannot be written; the file is cut back to its last length, and what was
-            written since is forgotten: write it again once there is room.
+        BrokerError if it cannot be written: the file is then cut back to its last length, and
+        the results since then must be written again.
         """
         data = memoryview(b"".join(self._pending))
         self._pending.clear()
@@ -156,13 +136,7 @@ class FileSink:
         return at
 
     def truncate(self, position: int) -> None:
-        """Cut the file at a length that `flush` returned; what is pending is forgotten.
-
-        Raises
-        ------
-        BrokerError
-            If the file is shorter: somebody else changed it, or the power failed.
-        """
+        """See `ResultSink`; drops pending results too. BrokerError if the file is shorter already."""
         self._pending.clear()
         if not self.truncates:
             return
@@ -171,7 +145,7 @@ class FileSink:
             if length < position:
                 raise BrokerError(
                     f"results {self.path}: {length} bytes, but {position} were written; it was cut or "
-                    "replaced since. Move the state away to write all results again, or put the file back"
+                    "replaced since. Move the state away to write all results again, or restore the file"
                 )
             os.ftruncate(self._file, position)
         except BrokerError:
@@ -181,7 +155,7 @@ class FileSink:
         self._length = position
 
     def close(self) -> None:
-        """Flush and close."""
+        """See `ResultSink`."""
         if self._file >= 0:
             try:
                 self.flush()
@@ -190,7 +164,7 @@ class FileSink:
                 self._file = -1
 
     def _lock(self, wait_s: float) -> None:
-        """Be the only one who writes to the file."""
+        """Lock the file against other writers."""
         deadline = time.monotonic() + wait_s
         while True:
             try:
@@ -201,29 +175,21 @@ class FileSink:
                     os.close(self._file)
                     raise BrokerError(
                         f"results {self.path}: another worker writes to it; stop that one, or give each "
-                        "worker a file of its own"
+                        "worker its own file"
                     ) from None
             except OSError:
-                return  # a file system that knows no locks
+                return  # a file system without locks
             time.sleep(_LOCK_PAUSE_S)
 
     def _failed(self, what: str, error: OSError) -> BrokerError:
         advice = (
-            "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "see to it"
+            "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "repair it"
         )
         return BrokerError(f"results {self.path}: {what}: {error.strerror}; {advice}, or choose another file")
 
 
 class StdoutSink:
-    """Results on standard output, values only; nothing there can be taken back.
-
-    Parameters
-    ----------
-    stream : binary file, optional
-        Where to write instead.
-    newline : bool
-        Whether to end each value with a newline.
-    """
+    """Values of results on standard output (or `stream`), which cannot be cut back."""
 
     name = "-"
     truncates = False
@@ -234,39 +200,27 @@ class StdoutSink:
         self._length = 0
 
     def write(self, records: Sequence[tuple[bytes, bytes]]) -> None:
-        """Write results.
-
-        Raises
-        ------
-        BrokerError
-            If nobody reads any more, or there is no room.
-        """
+        """See `ResultSink`; BrokerError if the reader has gone or the disk is full."""
         data = b"".join(value + self._end for _, value in records)
         try:
             self._stream.write(data)
         except OSError as error:
-            raise BrokerError(f"standard output: {error.strerror}; see to where it goes") from error
+            raise BrokerError(f"standard output: {error.strerror}; check what reads it") from error
         self._length += len(data)
 
     def flush(self) -> int:
-        """Bytes written so far.
-
-        Raises
-        ------
-        BrokerError
-            If nobody reads any more, or there is no room.
-        """
+        """See `ResultSink`; BrokerError if the reader has gone or the disk is full."""
         try:
             self._stream.flush()
         except OSError as error:
-            raise BrokerError(f"standard output: {error.strerror}; see to where it goes") from error
+            raise BrokerError(f"standard output: {error.strerror}; check what reads it") from error
         return self._length
 
     def truncate(self, position: int) -> None:
-        """Nothing can be taken back."""
+        """Standard output cannot be cut."""
 
     def close(self) -> None:
-        """Flush; standard output stays open."""
+        """See `ResultSink`; standard output stays open."""
         self.flush()
 
 
