@@ -1,12 +1,12 @@
-"""What a worker knows of one partition's objects while a micro-batch is in work.
+"""What a worker knows of one partition's objects during a micro-batch.
 
-Rows and logs are read from the store when first asked for, changed here, and handed back
-as one `Changes` for the transaction that ends the batch. Nothing reaches the store before.
+Rows and logs are read from the store when they are needed, changed here, and returned as one
+`Changes` for the transaction that ends the batch.
 """
 
 import math
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,20 +15,23 @@ import numpy as np
 from firstlight.errors import DataError
 from firstlight.online import read_histories
 from firstlight.stream.state.store import Changes, StateStore
-from firstlight.stream.worker.metrics import Metrics
 
 __all__ = ["PartitionMemory"]
 
 _MJD = struct.Struct("<d")
 
 
+def _ignore(counter: str) -> None:
+    """Count nothing."""
+
+
 @dataclass(slots=True)
 class _Known:
-    """What is known of one object: its row, its log as far as it was read, what is new."""
+    """What is known of one object."""
 
     row: bytes | None
-    last_mjd: float  # of its observations; -inf where there are none
-    log: list[bytes] | None = None  # all of it; None where nobody has asked
+    last_mjd: float  # of its observations; -inf if there are none
+    log: list[bytes] | None = None  # the whole log; None until it is needed
     appended: list[bytes] = field(default_factory=list)
     rewrite: bool = False
     changed: bool = False
@@ -40,14 +43,14 @@ class PartitionMemory:
     Parameters
     ----------
     store : StateStore
-        Where rows and logs come from.
+        The partition's store.
     state_dtype : numpy.dtype
-        Layout of a row, as `firstlight.online.state_dtype` says.
+        Layout of a row, as from `firstlight.online.state_dtype`.
     forget_days : float
-        An object without an observation for so long before an alert begins anew,
-        whether or not its row is still in the store.
-    metrics : Metrics, optional
-        Where forgotten and damaged objects are counted.
+        An alert so long after its object's last observation starts the object again, whether
+        or not its row is still in the store [day].
+    count : callable
+        Called with ``"forgotten"`` or ``"damaged"`` for each such object.
     """
 
     def __init__(
@@ -56,20 +59,20 @@ class PartitionMemory:
         state_dtype: np.dtype[Any],
         *,
         forget_days: float = math.inf,
-        metrics: Metrics | None = None,
+        count: Callable[[str], None] = _ignore,
     ) -> None:
         assert state_dtype.fields is not None
         self._store = store
         self._mjd_at = int(state_dtype.fields["last_mjd"][1])
         self._forget_days = forget_days
-        self._metrics = metrics or Metrics()
+        self._count = count
         self._known: dict[str, _Known] = {}
 
     def load(self, objects: Iterable[str]) -> None:
-        """Read the rows of objects that are not yet known, in one go.
+        """Read the rows of objects not yet known; of an object without a row its log.
 
-        Of an object without a row the log is read too: it may be older than the row's
-        layout, or the row was damaged, and then the state is made anew from it.
+        A row may be missing because it was damaged or has an older layout; the state is then
+        rebuilt from the log.
         """
         absent = [name for name in dict.fromkeys(objects) if name not in self._known]
         if not absent:
@@ -86,8 +89,8 @@ class PartitionMemory:
     def _from_log(self, log: Sequence[bytes]) -> _Known:
         try:
             mjd = read_histories([log]).mjd if log else np.empty(0)
-        except DataError:  # its checksum held, yet it is none of ours: an unreleased layout
-            self._metrics.count("damaged")
+        except DataError:  # the checksum is right, but the layout is unknown
+            self._count("damaged")
             return _Known(None, -math.inf, [], rewrite=True)
         return _Known(None, float(mjd.max()) if len(mjd) else -math.inf, list(log))
 
@@ -95,19 +98,19 @@ class PartitionMemory:
         mjd: float = _MJD.unpack_from(row, self._mjd_at)[0]
         return mjd
 
-    def begins_anew(self, name: str, alert_mjd: float) -> bool:
-        """Whether an object was quiet for so long before an alert that its past is forgotten."""
+    def is_forgotten(self, name: str, alert_mjd: float) -> bool:
+        """Whether an object had no observation for so long before an alert that it starts again."""
         last = self._known[name].last_mjd
         return last > -math.inf and alert_mjd - last > self._forget_days
 
     def row(self, name: str, alert_mjd: float) -> bytes | None:
-        """State row that an alert at that time builds on."""
-        return None if self.begins_anew(name, alert_mjd) else self._known[name].row
+        """State row that an alert at that time [MJD TAI day] builds on."""
+        return None if self.is_forgotten(name, alert_mjd) else self._known[name].row
 
     def log(self, name: str, alert_mjd: float) -> list[bytes]:
-        """Log that an alert at that time builds on, oldest entry first."""
+        """Log that an alert at that time [MJD TAI day] builds on, oldest entry first."""
         known = self._known[name]
-        if self.begins_anew(name, alert_mjd):
+        if self.is_forgotten(name, alert_mjd):
             return []
         if known.log is None:
             (stored,) = self._store.logs([name])
@@ -115,26 +118,12 @@ class PartitionMemory:
         return list(known.log)
 
     def learn(self, name: str, alert_mjd: float, row: bytes, entry: bytes, rewritten: bool) -> None:
-        """Take up what an answered alert changed.
-
-        Parameters
-        ----------
-        name : str
-            The object.
-        alert_mjd : float
-            Time of the alert [MJD TAI day].
-        row : bytes
-            State after it.
-        entry : bytes
-            Entry of the log, or the whole log where `rewritten`.
-        rewritten : bool
-            Whether `entry` replaces the log.
-        """
+        """Record the new row and log entry after an alert; `rewritten`: the entry replaces the log."""
         known = self._known[name]
-        anew = self.begins_anew(name, alert_mjd)
-        if anew:
-            self._metrics.count("forgotten")
-        if rewritten or anew:
+        forgotten = self.is_forgotten(name, alert_mjd)
+        if forgotten:
+            self._count("forgotten")
+        if rewritten or forgotten:
             known.log, known.rewrite = [entry], True
             known.appended.clear()
         else:
@@ -144,15 +133,7 @@ class PartitionMemory:
         known.row, known.last_mjd, known.changed = row, self._last_mjd(row), True
 
     def changes(self, position: int | None, sink_position: dict[str, int]) -> Changes:
-        """All that the batch changed, for one transaction.
-
-        Parameters
-        ----------
-        position : int or None
-            Next offset of the partition.
-        sink_position : dict of str to int
-            Durable length of each sink.
-        """
+        """All changes of the batch, with the partition's next offset and the length of each sink."""
         changed = {name: known for name, known in self._known.items() if known.changed}
         return Changes(
             states={name: (known.row or b"", known.last_mjd) for name, known in changed.items()},

@@ -1,12 +1,11 @@
 """From the alerts of a micro-batch to their records.
 
-Alerts of many objects go through the pipeline together; several alerts of one object go one
-after another, in rounds. What is said of an alert does not depend on the others of its
-batch, so any split of a stream into batches gives the same records.
+Different objects are updated together; several alerts of one object go one after another, in
+rounds. A record does not depend on the other alerts of its batch.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -14,27 +13,29 @@ from numpy.typing import NDArray
 from firstlight.errors import DataError, FirstlightError
 from firstlight.online import Arrivals, ObjectStates, Update
 from firstlight.stream.alerts.alert import Alert, arrivals
-from firstlight.stream.io.message import Partition
 from firstlight.stream.results.record import build_records
 from firstlight.stream.state.batch import PartitionMemory
 from firstlight.stream.worker.metrics import Metrics
 
-__all__ = ["ALERT_ERRORS", "Arrived", "LivePipeline", "answer"]
+__all__ = ["ALERT_ERRORS", "LivePipeline", "Record", "answer"]
 
-#: What the data of an alert can raise inside the pipeline; anything else is our fault and stops the worker.
+#: Errors in the pipeline that an alert's data can cause; any other error stops the worker.
 ALERT_ERRORS = (DataError, ValueError, ArithmeticError, LookupError)
 
-#: If so many alerts of one batch fail, and none succeeds, the alerts are not to blame.
-_NOT_THE_ALERTS = 16
+#: If at least so many alerts fail, and none of the batch succeeds, the bundle is to blame.
+_ALL_FAILED = 16
+
+Record = dict[str, Any]
+Item = tuple[PartitionMemory, Alert]
 
 
 class LivePipeline(Protocol):
-    """What the worker asks of a pipeline; `firstlight.Pipeline` is one."""
+    """What the worker needs of a pipeline; `firstlight.Pipeline` has it."""
 
     bundle_version: str
 
     def states(self, rows: Sequence[bytes | None]) -> ObjectStates:
-        """States of rows of bytes; None where nothing was seen yet."""
+        """States of stored rows; None for an object without one."""
         ...
 
     def update(self, states: ObjectStates, arrivals: Arrivals, logs: Any) -> Update:
@@ -42,141 +43,98 @@ class LivePipeline(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """An alert of the micro-batch.
-
-    Attributes
-    ----------
-    partition : tuple of str and int
-        Topic and number.
-    place : int
-        Its place in the batch, in order of arrival.
-    alert : Alert
-        The alert.
-    """
-
-    partition: Partition
-    place: int
-    alert: Alert
-
-
 def answer(
-    pipeline: LivePipeline,
-    arrived: Sequence[Arrived],
-    memories: Mapping[Partition, PartitionMemory],
-    metrics: Metrics,
-) -> tuple[dict[int, dict[str, Any]], dict[int, Exception]]:
-    """Records of the alerts of a batch; the memories take up what changed.
+    pipeline: LivePipeline, items: Sequence[Item], metrics: Metrics
+) -> list[Record | Exception | None]:
+    """The record of each alert; None if it was answered before, or the error that its data caused.
 
     Parameters
     ----------
     pipeline : LivePipeline
         The trained pipeline.
-    arrived : sequence of Arrived
-        Alerts in order of arrival.
-    memories : mapping
-        What is known of the objects of each partition.
+    items : sequence of (PartitionMemory, Alert)
+        Alerts in order of arrival, each with the memory of its partition, which is updated.
     metrics : Metrics
-        Where repeated and late alerts are counted.
-
-    Returns
-    -------
-    records : dict of int to dict
-        By place in the batch; none for an alert that had been answered before.
-    failed : dict of int to Exception
-        What the data of an alert raised, by place.
+        Counts results, repeated and late alerts.
 
     Raises
     ------
     FirstlightError
-        If every alert of a large batch fails: then it is not the alerts.
+        If every alert of a large batch fails, so that the alerts cannot be the cause.
     """
     with metrics.timed("read"):
-        for partition, memory in memories.items():
-            memory.load(item.alert.object_id for item in arrived if item.partition == partition)
-    records: dict[int, dict[str, Any]] = {}
-    failed: dict[int, Exception] = {}
-    for group in _rounds(arrived):
+        objects: dict[PartitionMemory, list[str]] = {}
+        for memory, alert in items:
+            objects.setdefault(memory, []).append(alert.object_id)
+        for memory, names in objects.items():
+            memory.load(names)
+    answers: list[Record | Exception | None] = [None] * len(items)
+    for places in _rounds(items):
+        found: Sequence[Record | Exception | None]
         try:
-            records |= _together(pipeline, group, memories, metrics)
+            found = _update(pipeline, [items[i] for i in places], metrics)
         except ALERT_ERRORS as error:
-            if len(group) == 1:
-                failed[group[0].place] = error
-                continue
-            alone, wrong = _one_by_one(pipeline, group, memories, metrics)
-            records |= alone
-            failed |= wrong
-    if len(failed) >= _NOT_THE_ALERTS and len(failed) == len(arrived):
-        first = failed[min(failed)]
+            alone = len(places) > 1
+            found = [_update_alone(pipeline, items[i], metrics) for i in places] if alone else [error]
+        for place, record in zip(places, found, strict=True):
+            answers[place] = record
+    failed = [record for record in answers if isinstance(record, Exception)]
+    if len(failed) >= _ALL_FAILED and len(failed) == len(items):
         raise FirstlightError(
-            f"all {len(failed)} alerts of a batch fail in the pipeline, the first with {first!r}; "
-            "that is not the alerts' fault: check the bundle"
-        ) from first
-    return records, failed
+            f"all {len(failed)} alerts of a batch fail in the pipeline, the first with {failed[0]!r}; "
+            "the alerts cannot be the cause: check the bundle"
+        ) from failed[0]
+    return answers
 
 
-def _rounds(arrived: Sequence[Arrived]) -> list[list[Arrived]]:
-    """First alerts of all objects together, then the second ones, and so on."""
-    seen: dict[str, int] = {}
-    rounds: dict[tuple[int, bool], list[Arrived]] = {}
-    for item in arrived:
-        name = item.alert.object_id
-        seen[name] = seen.get(name, -1) + 1
-        rounds.setdefault((seen[name], item.alert.dereddened), []).append(item)
+def _rounds(items: Sequence[Item]) -> list[list[int]]:
+    """Places of the first alerts of all objects, then of the second ones, and so on."""
+    seen: Counter[str] = Counter()
+    rounds: dict[tuple[int, bool], list[int]] = {}
+    for place, (_, alert) in enumerate(items):
+        rounds.setdefault((seen[alert.object_id], alert.dereddened), []).append(place)
+        seen[alert.object_id] += 1
     return [rounds[key] for key in sorted(rounds)]
 
 
-def _one_by_one(
-    pipeline: LivePipeline,
-    group: Sequence[Arrived],
-    memories: Mapping[Partition, PartitionMemory],
-    metrics: Metrics,
-) -> tuple[dict[int, dict[str, Any]], dict[int, Exception]]:
-    records: dict[int, dict[str, Any]] = {}
-    failed: dict[int, Exception] = {}
-    for item in group:
-        try:
-            records |= _together(pipeline, [item], memories, metrics)
-        except ALERT_ERRORS as error:
-            failed[item.place] = error
-    return records, failed
+def _update_alone(pipeline: LivePipeline, item: Item, metrics: Metrics) -> Record | Exception | None:
+    """Update one object after a group failed; the error if this alert is the cause."""
+    try:
+        (record,) = _update(pipeline, [item], metrics)
+    except ALERT_ERRORS as error:
+        return error
+    return record
 
 
-def _together(
-    pipeline: LivePipeline,
-    group: Sequence[Arrived],
-    memories: Mapping[Partition, PartitionMemory],
-    metrics: Metrics,
-) -> dict[int, dict[str, Any]]:
+def _update(pipeline: LivePipeline, items: Sequence[Item], metrics: Metrics) -> list[Record | None]:
     """Update different objects by one alert each."""
 
-    def memory_of(item: Arrived) -> PartitionMemory:
-        return memories[item.partition]
-
     def logs(index: NDArray[Any]) -> list[list[bytes]]:
-        wanted = [group[i] for i in index]
-        return [memory_of(item).log(item.alert.object_id, item.alert.mjd) for item in wanted]
+        wanted = [items[i] for i in index]
+        return [memory.log(alert.object_id, alert.mjd) for memory, alert in wanted]
 
-    alerts = [item.alert for item in group]
+    alerts = [alert for _, alert in items]
     with metrics.timed("update"):
-        rows = [memory_of(item).row(item.alert.object_id, item.alert.mjd) for item in group]
+        rows = [memory.row(alert.object_id, alert.mjd) for memory, alert in items]
         arrival = arrivals(alerts)
-        done = pipeline.update(pipeline.states(rows), arrival, logs)
-        states = done.states.to_bytes()
+        update = pipeline.update(pipeline.states(rows), arrival, logs)
+        states = update.states.to_bytes()
     with metrics.timed("encode"):
-        said = build_records(
-            alerts, arrival.curves, done.predictions, done.previous, done.late, pipeline.bundle_version
+        records = build_records(
+            alerts, arrival.curves, update.predictions, update.previous, update.late, pipeline.bundle_version
         )
-    records = {}
-    for i, (item, answered) in enumerate(zip(group, done.answered.tolist(), strict=True)):
-        if not answered:
-            metrics.count("redelivered")
-            continue
-        memory_of(item).learn(
-            item.alert.object_id, item.alert.mjd, states[i], done.entries[i], bool(done.rewritten[i])
-        )
-        records[item.place] = said[i]
-        metrics.count("late", n=int(done.late[i]))
-        metrics.count("results", said[i]["label"])
-    return records
+    answers: list[Record | None] = []
+    labels: Counter[str] = Counter()
+    late = 0
+    for i, ((memory, alert), is_new) in enumerate(zip(items, update.answered.tolist(), strict=True)):
+        if is_new:
+            rewritten = bool(update.rewritten[i])
+            memory.learn(alert.object_id, alert.mjd, states[i], update.entries[i], rewritten)
+            labels[records[i]["label"]] += 1
+            late += bool(update.late[i])
+        answers.append(records[i] if is_new else None)
+    for label, n in labels.items():
+        metrics.count("results", label, n)
+    metrics.count("late", n=late)
+    metrics.count("redelivered", n=len(items) - labels.total())
+    return answers

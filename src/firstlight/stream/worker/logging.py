@@ -1,4 +1,4 @@
-"""Structured logs of the stream, to stderr: JSON for machines, text for people."""
+"""Structured logs of the stream on stderr: JSON for machines, text for people."""
 
 import json
 import logging
@@ -13,25 +13,14 @@ __all__ = ["LOGGER", "LogFormat", "configure_logs", "log", "release_logs"]
 
 LogFormat = Literal["json", "text"]
 
-#: Every part of the stream logs here or below.
+#: All parts of the stream log here or below.
 LOGGER = logging.getLogger("firstlight.stream")
-
 
 _PACKAGE = logging.getLogger("firstlight")
 
 
 def log(level: int, event: str, **fields: Any) -> None:
-    """Log an event with its fields.
-
-    Parameters
-    ----------
-    level : int
-        As in `logging`.
-    event : str
-        What happened, in a few words.
-    **fields
-        What belongs to it; values that JSON knows, or their text.
-    """
+    """Log an event with its fields."""
     LOGGER.log(level, event, extra={"fields": fields})
 
 
@@ -42,25 +31,23 @@ def configure_logs(
     secrets: Sequence[str] = (),
     stream: IO[str] | None = None,
 ) -> logging.Handler:
-    """Send the package's logs to stderr.
-
-    What other parts of the package have to say, batch after batch, is said once.
+    """Send the package's logs to stderr; repeated messages from outside the stream appear once.
 
     Parameters
     ----------
     format : {"json", "text"}
-        One JSON object a line, or one line of text.
+        One JSON object, or one line of text, per event.
     level : int
-        Least level that is shown.
+        Lowest level that is shown.
     secrets : sequence of str
-        Passwords and keys; wherever one would appear, three stars do.
+        Passwords and keys, masked in every line.
     stream : file, optional
         Where to write instead of stderr.
 
     Returns
     -------
     logging.Handler
-        The one in use, which replaces any that an earlier call set.
+        The new handler; it replaces that of an earlier call.
 
     Raises
     ------
@@ -70,7 +57,7 @@ def configure_logs(
     if format not in ("json", "text"):
         raise SettingsError(f"log format {format!r}: choose json or text")
     handler = _Stderr() if stream is None else logging.StreamHandler(stream)
-    handler.setFormatter(_JsonLines(secrets) if format == "json" else _Text(secrets))
+    handler.setFormatter(_Formatter(format, secrets))
     handler.addFilter(_Once())
     release_logs()
     _PACKAGE.addHandler(handler)
@@ -80,15 +67,15 @@ def configure_logs(
 
 
 def release_logs() -> None:
-    """Leave the package's logs to whoever runs it, as before `configure_logs`."""
-    for old in list(_PACKAGE.handlers):
-        _PACKAGE.removeHandler(old)
+    """Restore the package's logging as it was before `configure_logs`."""
+    for handler in list(_PACKAGE.handlers):
+        _PACKAGE.removeHandler(handler)
     _PACKAGE.setLevel(logging.NOTSET)
     _PACKAGE.propagate = True
 
 
 class _Stderr(logging.StreamHandler[Any]):
-    """Writes to what is standard error at the time, which a live table takes over while it is drawn."""
+    """Writes to the current ``sys.stderr``, which a live table replaces while it is drawn."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
@@ -99,58 +86,48 @@ class _Stderr(logging.StreamHandler[Any]):
 
 
 class _Once(logging.Filter):
-    """Lets each message of the parts below the stream through once, whatever its numbers."""
+    """Passes each message template from outside the stream once."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._said: set[tuple[str, str]] = set()
+        self._seen: set[tuple[str, str]] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        message = (record.name, str(record.msg))
         if record.name.startswith(LOGGER.name):
             return True
-        if message in self._said:
-            return False
-        self._said.add(message)
-        return True
+        message = (record.name, str(record.msg))
+        is_new = message not in self._seen
+        self._seen.add(message)
+        return is_new
 
 
-class _Masked(logging.Formatter):
-    """A line of a log in which no secret shows."""
+class _Formatter(logging.Formatter):
+    """Formats one line per event and masks secrets."""
 
-    def __init__(self, secrets: Sequence[str]) -> None:
+    def __init__(self, format: LogFormat, secrets: Sequence[str]) -> None:
         super().__init__()
+        self._line = _json_line if format == "json" else _text_line
         self._secrets = sorted((text for text in secrets if text), key=len, reverse=True)
 
     def format(self, record: logging.LogRecord) -> str:
-        line = self.line(record, getattr(record, "fields", {}))
+        trace = self.formatException(record.exc_info) if record.exc_info else ""
+        line = self._line(record, getattr(record, "fields", {}), trace)
         for secret in self._secrets:
             line = line.replace(secret, "***").replace(json.dumps(secret)[1:-1], "***")
         return line
 
-    def line(self, record: logging.LogRecord, fields: dict[str, Any]) -> str:
-        raise NotImplementedError
 
-
-def _moment(record: logging.LogRecord) -> str:
+def _time(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
 
 
-class _JsonLines(_Masked):
-    def line(self, record: logging.LogRecord, fields: dict[str, Any]) -> str:
-        entry: dict[str, Any] = {
-            "time": _moment(record),
-            "level": record.levelname.lower(),
-            "event": record.getMessage(),
-            **fields,
-        }
-        if record.exc_info:
-            entry["error"] = self.formatException(record.exc_info)
-        return json.dumps(entry, default=str)
+def _json_line(record: logging.LogRecord, fields: dict[str, Any], trace: str) -> str:
+    level, event = record.levelname.lower(), record.getMessage()
+    entry = {"time": _time(record), "level": level, "event": event, **fields}
+    return json.dumps(entry | {"error": trace} if trace else entry, default=str)
 
 
-class _Text(_Masked):
-    def line(self, record: logging.LogRecord, fields: dict[str, Any]) -> str:
-        about = "".join(f"  {name}={value}" for name, value in fields.items())
-        error = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
-        return f"{_moment(record)} {record.levelname.lower():7} {record.getMessage()}{about}{error}"
+def _text_line(record: logging.LogRecord, fields: dict[str, Any], trace: str) -> str:
+    text = "".join(f"  {name}={value}" for name, value in fields.items())
+    line = f"{_time(record)} {record.levelname.lower():7} {record.getMessage()}{text}"
+    return f"{line}\n{trace}" if trace else line

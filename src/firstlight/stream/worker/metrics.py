@@ -1,72 +1,48 @@
-"""What a worker counts and times, and the page that shows it: ``/metrics`` and ``/health``.
-
-Counting is plain Python, so a worker needs no metrics library; Prometheus' own client
-renders the numbers when they are asked for.
-"""
+"""Counts, times and health of a worker, and the server of ``/metrics`` and ``/health``."""
 
 import json
 import threading
 import time
-from bisect import bisect_left
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from firstlight._version import __version__
 from firstlight.errors import MissingExtraError, SettingsError
 
-__all__ = ["COUNTERS", "STAGES", "Metrics", "MetricsServer"]
+if TYPE_CHECKING:
+    from prometheus_client import Gauge, Metric
 
-#: Counters, the label that tells their values apart (if any), and what they count.
+__all__ = ["COUNTERS", "GAUGES", "STAGES", "Metrics", "MetricsServer"]
+
+#: Counters with their label (if any) and meaning.
 COUNTERS: dict[str, tuple[str | None, str]] = {
-    "alerts": (None, "Alerts read from the source."),
-    "results": ("label", "Records put out, by class; empty where not classified."),
+    "alerts": (None, "Messages read from the source."),
+    "results": ("label", "Records written, by class; empty if not classified."),
     "skipped": ("reason", "Alerts with nothing to classify."),
-    "rejected": ("reason", "Messages that went to the dead letters."),
-    "redelivered": (None, "Alerts that had been answered before."),
+    "rejected": ("reason", "Messages sent to the dead letters."),
+    "redelivered": (None, "Alerts that were answered before."),
     "late": (None, "Alerts with observations older than known ones."),
-    "forgotten": (None, "Objects that began anew after a long silence."),
-    "evicted": (None, "Objects removed from the store after a long silence."),
-    "damaged": (None, "Logs that are none of ours; their objects begin anew."),
-    "compacted": (None, "Logs rewritten as one entry."),
-    "retries": ("of", "Attempts repeated because something was away."),
+    "forgotten": (None, "Objects restarted after a long time without observations."),
+    "evicted": (None, "Objects removed from the store after a long time without observations."),
+    "damaged": (None, "Unreadable histories, whose objects were restarted."),
+    "retries": ("of", "Attempts repeated because something was unreachable."),
     "batches": (None, "Micro-batches."),
 }
-#: Gauges and what they say.
+#: Gauges and their meaning.
 GAUGES: dict[str, str] = {
     "partitions": "Partitions that this worker holds.",
     "objects": "Objects in the store.",
     "state_bytes": "Size of the store.",
-    "damaged_rows": "Rows whose checksum failed since their partition was gained.",
-    "lag": "Messages not yet read, where the source knows.",
+    "damaged_rows": "Rows with a wrong checksum since their partition was gained.",
+    "lag": "Messages not yet read, if the source knows.",
     "stream_mjd": "Median time of recent alerts (MJD TAI).",
 }
 #: Parts of a micro-batch's time.
 STAGES = ("decode", "read", "update", "encode", "publish", "commit", "batch")
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-
-
-class _Times:
-    """A histogram of seconds."""
-
-    def __init__(self) -> None:
-        self.counts = [0] * (len(_BUCKETS) + 1)
-        self.total = 0.0
-
-    def add(self, seconds: float) -> None:
-        self.counts[bisect_left(_BUCKETS, seconds)] += 1
-        self.total += seconds
-
-    def cumulative(self) -> list[tuple[str, float]]:
-        names = [*(repr(bound) for bound in _BUCKETS), "+Inf"]
-        steps, so_far = [], 0
-        for name, count in zip(names, self.counts, strict=True):
-            so_far += count
-            steps.append((name, float(so_far)))
-        return steps
 
 
 class Metrics:
@@ -77,9 +53,14 @@ class Metrics:
     bundle : str
         Fingerprint of the bundle.
     stuck_after : float
-        Seconds without a sign of life after which the worker counts as stuck.
+        Time without a heartbeat after which the worker counts as stuck [s].
     clock : callable
-        Monotonic seconds; for tests.
+        Monotonic time [s]; for tests.
+
+    Raises
+    ------
+    MissingExtraError
+        If prometheus_client is not installed.
 
     Examples
     --------
@@ -92,27 +73,57 @@ class Metrics:
     def __init__(
         self, bundle: str = "", *, stuck_after: float = 60.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        prometheus = _prometheus()
         self.bundle = bundle
-        self.gauges: dict[str, float] = {}
         self._clock = clock
         self._stuck_after = stuck_after
-        self._counts: dict[str, Counter[str]] = {name: Counter() for name in COUNTERS}
-        self._times = {name: _Times() for name in STAGES}
-        self._started = self._beat = clock()
+        self._registry = prometheus.CollectorRegistry()
+        self._counters = {
+            name: prometheus.Counter(
+                f"firstlight_{name}", text, [label] if label else [], registry=self._registry
+            )
+            for name, (label, text) in COUNTERS.items()
+        }
+        self._gauges: dict[str, Gauge] = {}  # only those that were set: a missing value is not 0
+        seconds = prometheus.Histogram(
+            "firstlight_seconds",
+            "Time of a micro-batch, by its parts.",
+            ["stage"],
+            registry=self._registry,
+            buckets=_BUCKETS,
+        )
+        self._seconds = {stage: seconds.labels(stage) for stage in STAGES}
+        info = prometheus.Info("firstlight", "Version and bundle.", registry=self._registry)
+        info.info({"bundle": bundle, "version": __version__})
+        self._started = self._last_beat = clock()
         self._last_batch: float | None = None
-        self._note = "starting"
+        self._activity = "starting"
 
     def count(self, name: str, label: str = "", n: int = 1) -> None:
-        """Add to a counter."""
-        self._counts[name][label] += n
-
-    def total(self, name: str) -> int:
-        """A counter's sum over its labels."""
-        return sum(self._counts[name].values())
+        """Add `n` to a counter of `COUNTERS`."""
+        counter = self._counters[name]
+        (counter.labels(label) if COUNTERS[name][0] else counter).inc(n)
 
     def by_label(self, name: str) -> dict[str, int]:
         """A counter's values, the largest first."""
-        return dict(self._counts[name].most_common())
+        samples = [s for metric in self._counters[name].collect() for s in metric.samples]
+        values = {"".join(s.labels.values()): int(s.value) for s in samples if s.name.endswith("_total")}
+        return dict(sorted(values.items(), key=lambda item: -item[1]))
+
+    def total(self, name: str) -> int:
+        """A counter's sum over its labels."""
+        return sum(self.by_label(name).values())
+
+    def set(self, name: str, value: float) -> None:
+        """Set a gauge of `GAUGES`."""
+        if name not in self._gauges:
+            gauge = _prometheus().Gauge(f"firstlight_{name}", GAUGES[name], registry=self._registry)
+            self._gauges[name] = gauge
+        self._gauges[name].set(value)
+
+    def gauge(self, name: str) -> float | None:
+        """Value of a gauge; None if it was never set."""
+        return self._registry.get_sample_value(f"firstlight_{name}")
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -121,36 +132,32 @@ class Metrics:
         try:
             yield
         finally:
-            self._times[stage].add(self._clock() - start)
+            self._seconds[stage].observe(self._clock() - start)
 
     def seconds(self, stage: str) -> float:
         """Time spent in a stage so far [s]."""
-        return self._times[stage].total
+        return self._registry.get_sample_value("firstlight_seconds_sum", {"stage": stage}) or 0.0
 
-    def alive(self, note: str = "ok") -> None:
-        """Say that the worker's loop turns, and what it is at."""
-        self._beat = self._clock()
-        self._note = note
+    def beat(self, activity: str = "ok") -> None:
+        """Record a heartbeat and the current activity."""
+        self._last_beat = self._clock()
+        self._activity = activity
 
-    def waiting(self, note: str) -> None:
-        """Say what the worker waits for; no sign of life."""
-        self._note = note
+    def waiting(self, activity: str) -> None:
+        """Record what the worker waits for, without a heartbeat."""
+        self._activity = activity
 
     def batch_done(self) -> None:
-        """Say that a micro-batch is durable."""
+        """Count a committed micro-batch."""
         self.count("batches")
-        self._last_batch = self._beat = self._clock()
-
-    @property
-    def stuck(self) -> bool:
-        """Whether there was no sign of life for too long."""
-        return self._clock() - self._beat > self._stuck_after
+        self._last_batch = self._last_beat = self._clock()
 
     def health(self) -> dict[str, Any]:
         """State of the worker, for ``/health``."""
         now = self._clock()
+        stuck = now - self._last_beat > self._stuck_after
         return {
-            "status": "stuck" if self.stuck else self._note,
+            "status": "stuck" if stuck else self._activity,
             "version": __version__,
             "bundle": self.bundle,
             "uptime_s": round(now - self._started, 3),
@@ -159,78 +166,50 @@ class Metrics:
                 name: self.total(name)
                 for name in ("alerts", "results", "skipped", "rejected", "redelivered", "late")
             },
-            **{name: self.gauges.get(name) for name in ("partitions", "lag", "objects", "state_bytes")},
+            **{
+                name: None if (value := self.gauge(name)) is None else int(value)
+                for name in ("partitions", "lag", "objects", "state_bytes")
+            },
         }
 
-    def collect(self) -> Iterator[Any]:
-        """Prometheus' families of all of it (the interface of its collectors).
-
-        Raises
-        ------
-        MissingExtraError
-            If prometheus_client is not installed.
-        """
-        core = _prometheus()
-        for name, (label, text) in COUNTERS.items():
-            family = core.CounterMetricFamily(f"firstlight_{name}", text, labels=[label] if label else [])
-            counts = dict(self._counts[name])
-            if not label:
-                counts = {"": sum(counts.values())}
-            for value, n in counts.items():
-                family.add_metric([value] if label else [], n)
-            yield family
-        for name, text in GAUGES.items():
-            if name in self.gauges:
-                yield core.GaugeMetricFamily(f"firstlight_{name}", text, value=self.gauges[name])
-        times = core.HistogramMetricFamily(
-            "firstlight_seconds", "Time of a micro-batch, by its parts.", labels=["stage"]
-        )
-        for name, times_of in self._times.items():
-            times.add_metric([name], times_of.cumulative(), times_of.total)
-        yield times
-        yield core.InfoMetricFamily(
-            "firstlight", "What runs.", value={"bundle": self.bundle, "version": __version__}
-        )
+    def collect(self) -> "Iterator[Metric]":
+        """Prometheus' metrics, without the time at which each was created."""
+        for metric in self._registry.collect():
+            metric.samples = [s for s in metric.samples if not s.name.endswith("_created")]
+            yield metric
 
 
 def _prometheus() -> Any:
     try:
-        from prometheus_client import core
+        import prometheus_client
     except ImportError as error:
         raise MissingExtraError(
-            "metrics for Prometheus need prometheus_client: pip install 'firstlight[stream]'"
+            "metrics of the stream need prometheus_client: pip install 'firstlight[stream]'"
         ) from error
-    return core
+    return prometheus_client
 
 
 class MetricsServer:
-    """Serves ``/metrics`` and ``/health`` in a thread of its own.
+    """Serves ``/metrics`` and ``/health`` from its own thread; `port` is the actual port.
 
     Parameters
     ----------
     metrics : Metrics
-        What to show.
+        The worker's metrics.
     port : int
-        Port to listen on; 0 takes a free one, see `port`.
+        Port to listen on; 0 takes a free one.
     host : str
         Address to listen on.
 
     Raises
     ------
-    MissingExtraError
-        If prometheus_client is not installed.
     SettingsError
-        If nothing can listen there.
+        If the port cannot be used.
     """
 
     def __init__(self, metrics: Metrics, port: int, host: str = "127.0.0.1") -> None:
-        _prometheus()
-        from prometheus_client import CollectorRegistry
-
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(metrics)
         try:
-            self._server = ThreadingHTTPServer((host, port), _handler(metrics, registry))
+            self._server = ThreadingHTTPServer((host, port), _handler(metrics))
         except OSError as error:
             raise SettingsError(
                 f"--metrics-port {port}: cannot listen on {host}: {error.strerror}"
@@ -247,22 +226,22 @@ class MetricsServer:
         self._server.server_close()
 
 
-def _handler(metrics: Metrics, registry: Any) -> type[BaseHTTPRequestHandler]:
-    from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+def _handler(metrics: Metrics) -> type[BaseHTTPRequestHandler]:
+    prometheus = _prometheus()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path == "/metrics":
-                self._answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
+                self._reply(200, prometheus.CONTENT_TYPE_LATEST, prometheus.generate_latest(metrics))
             elif path in ("/health", "/"):
                 health = metrics.health()
                 code = 503 if health["status"] == "stuck" else 200
-                self._answer(code, "application/json", json.dumps(health).encode() + b"\n")
+                self._reply(code, "application/json", json.dumps(health).encode() + b"\n")
             else:
-                self._answer(404, "text/plain", b"/metrics or /health\n")
+                self._reply(404, "text/plain", b"/metrics or /health\n")
 
-        def _answer(self, code: int, kind: str, body: bytes) -> None:
+        def _reply(self, code: int, kind: str, body: bytes) -> None:
             self.send_response(code)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
@@ -270,6 +249,6 @@ def _handler(metrics: Metrics, registry: Any) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Keep scrapes out of the log."""
+            """Keep requests out of the log."""
 
     return Handler

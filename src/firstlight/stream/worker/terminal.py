@@ -1,6 +1,6 @@
-"""A live table in the terminal: what the stream said last, how much, how fast.
+"""The latest records, counts and rates in the terminal.
 
-On a terminal it is drawn in place; elsewhere it is a plain line every few seconds.
+On a terminal they are redrawn in place; elsewhere a plain line appears every few seconds.
 """
 
 import time
@@ -17,27 +17,35 @@ from rich.text import Text
 from firstlight.stream.worker.metrics import Metrics
 from firstlight.stream.worker.worker import Batch
 
-__all__ = ["LiveTable", "WorkerLine", "WorkerTable"]
+__all__ = ["LiveTable"]
 
 _RATE_WINDOW_S = 10.0
 _LINE_EVERY_S = 5.0
 _REFRESH_S = 0.25
 _LATENCIES = 2000
+_COUNTED = ("alerts", "skipped", "rejected", "redelivered", "late")
 
 
 class LiveTable:
     """Shows records as they arrive; a context manager.
 
+    For a worker in this process, pass `show_batch` as its ``on_batch``; otherwise call `add`
+    and `refresh`.
+
     Parameters
     ----------
     rows : int
-        Records shown at a time, the newest of each object first.
+        Number of records shown, the newest of each object first.
     truth : mapping of str to str, optional
-        True class of objects, where it is known; right answers are then green.
+        True classes of objects, if known; correct answers are then green.
     total : int, optional
-        Alerts to come, for the progress.
+        Expected number of alerts.
     console : Console, optional
         Where to draw; stderr by default, so that results may go to stdout.
+    metrics : Metrics, optional
+        Metrics of a worker, whose counts are added to the line.
+    line_only : bool
+        Show only the line of counts, and only on a terminal.
 
     Examples
     --------
@@ -54,18 +62,23 @@ class LiveTable:
         truth: Mapping[str, str] | None = None,
         total: int | None = None,
         console: Console | None = None,
+        *,
+        metrics: Metrics | None = None,
+        line_only: bool = False,
     ) -> None:
+        self._rows = rows
         self._truth = truth or {}
         self._total = total
         self._console = console or Console(stderr=True)
+        self._metrics = metrics
+        self._line_only = line_only
+        self._is_shown = self._console.is_terminal or not line_only
         self._latest: dict[str, Mapping[str, Any]] = {}
-        self._rows = rows
-        self._labels: dict[str, str] = {}  # last answer of every object
+        self._labels: dict[str, str] = {}  # latest label of every object
         self._n_records = self._n_sent = 0
         self._marks: deque[tuple[float, int]] = deque()
         self._latencies: deque[float] = deque(maxlen=_LATENCIES)
-        self._notes: tuple[str, ...] = ()
-        self._lined = -float("inf")
+        self._last_line = self._last_refresh = -float("inf")
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
@@ -87,16 +100,16 @@ class LiveTable:
     def add(
         self, records: Sequence[Mapping[str, Any]], now: float, published: Sequence[float | None]
     ) -> None:
-        """Take up records; the terminal follows at the next `refresh`.
+        """Take records; they are shown at the next `refresh`.
 
         Parameters
         ----------
         records : sequence of mapping
-            As `firstlight.stream.results.read.iter_results` gives them, in order of arrival.
+            As from `firstlight.stream.results.read.iter_results`, in order of arrival.
         now : float
-            Time of arrival [s], of any clock that goes on.
+            Time of arrival by a monotonic clock [s].
         published : sequence of float or None
-            From alert to record, of each record, where that is known [s].
+            Time from alert to record, of each record, if known [s].
         """
         for record in records:
             name = record["object"]
@@ -109,27 +122,27 @@ class LiveTable:
         self._n_records += len(records)
         self._mark(now)
 
+    def show_batch(self, batch: Batch) -> None:
+        """Take a worker's batch, and draw if it is time."""
+        if not self._is_shown:
+            return
+        now = time.monotonic()
+        self.add(batch.records, now, ())
+        if now - self._last_refresh >= _REFRESH_S:
+            self._last_refresh = now
+            self.refresh(now)
+
     def sent(self, n: int) -> None:
-        """Say how many alerts were sent so far."""
+        """Set the number of alerts sent so far."""
         self._n_sent = n
 
-    def note(self, *notes: str) -> None:
-        """Further words for the head of the table."""
-        self._notes = notes
-
     def refresh(self, now: float) -> None:
-        """Draw again; call it some four times a second.
-
-        Parameters
-        ----------
-        now : float
-            As in `add`.
-        """
+        """Draw again, about four times per second; `now` as in `add`."""
         self._mark(now)
         if self._live is not None:
             self._live.update(self.draw(), refresh=True)
-        elif now - self._lined >= _LINE_EVERY_S:
-            self._lined = now
+        elif now - self._last_line >= _LINE_EVERY_S:
+            self._last_line = now
             self._console.print(self.line(), highlight=False, soft_wrap=True)
 
     def _mark(self, now: float) -> None:
@@ -139,7 +152,7 @@ class LiveTable:
 
     @property
     def rate(self) -> float:
-        """Records a second over the last ten seconds."""
+        """Records per second over the last ten seconds."""
         if len(self._marks) < 2:
             return 0.0
         (start, before), (end, after) = self._marks[0], self._marks[-1]
@@ -156,11 +169,15 @@ class LiveTable:
         right = [self._labels[name] == true for name, true in self._truth.items() if self._labels.get(name)]
         if right:
             parts.append(f"{sum(right) / len(right):.0%} of {len(right):,} classified objects right")
-        return "   ".join([*parts, *self._notes])
+        if self._metrics is not None:
+            parts += [f"{n:,} {name}" for name in _COUNTED if (n := self._metrics.total(name))]
+        return "   ".join(parts)
 
     def draw(self) -> Group:
-        """Head, table and counts as they stand, for rich."""
-        return Group(Text(self.line(), style="bold"), self._table(), self._counts())
+        """The current view, for rich."""
+        if self._line_only:
+            return Group(Text(self.line(), overflow="ellipsis", no_wrap=True))
+        return Group(Text(self.line(), style="bold"), self._table(), self._shares())
 
     def _table(self) -> Table:
         table = Table(expand=False, pad_edge=False)
@@ -191,55 +208,12 @@ class LiveTable:
             *(_number(record[name], ".2f") for name in ("change", "anomaly", "followup")),
         ]
 
-    def _counts(self) -> Text:
+    def _shares(self) -> Text:
+        """Counts and shares of the latest labels."""
         counts = Counter(label or "not classified yet" for label in self._labels.values())
         total = len(self._labels) or 1
         shares = [f"{name} {n:,} ({n / total:.0%})" for name, n in counts.most_common(8)]
         return Text("   ".join(shares), style="dim")
-
-
-class WorkerTable(LiveTable):
-    """The live table of a worker in this process: pass it to `Worker` as ``on_batch``.
-
-    Parameters
-    ----------
-    metrics : Metrics
-        Of the worker; its counts join the head.
-    rows, console
-        As in `LiveTable`.
-    """
-
-    def __init__(self, metrics: Metrics, rows: int = 12, console: Console | None = None) -> None:
-        super().__init__(rows, console=console)
-        self._metrics = metrics
-        self._drawn = -float("inf")
-
-    def __call__(self, batch: Batch) -> None:
-        """Take up a batch, and draw if it is time."""
-        now = time.monotonic()
-        self.add(batch.records, now, ())
-        counted = ("alerts", "skipped", "rejected", "redelivered", "late")
-        self.note(*(f"{n:,} {name}" for name in counted if (n := self._metrics.total(name))))
-        if now - self._drawn >= _REFRESH_S:
-            self._drawn = now
-            self.refresh(now)
-
-
-class WorkerLine(WorkerTable):
-    """As `WorkerTable`, but one line, and nothing where there is no terminal."""
-
-    def __init__(self, metrics: Metrics, console: Console | None = None) -> None:
-        super().__init__(metrics, console=console)
-        self._quiet = not self._console.is_terminal
-
-    def __call__(self, batch: Batch) -> None:
-        """Take up a batch, if anybody looks."""
-        if not self._quiet:
-            super().__call__(batch)
-
-    def draw(self) -> Group:
-        """The line alone."""
-        return Group(Text(self.line(), overflow="ellipsis", no_wrap=True))
 
 
 def _quantile(values: Sequence[float], q: float) -> float:

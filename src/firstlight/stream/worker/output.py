@@ -1,0 +1,161 @@
+"""The output of a worker: results and dead letters, cut back to what was committed."""
+
+import base64
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from firstlight.stream.alerts.alert import Alert, Skip
+from firstlight.stream.io.message import Message, Partition
+from firstlight.stream.io.sinks import ResultSink
+from firstlight.stream.results.record import ResultFormat, result_key
+from firstlight.stream.state.batch import PartitionMemory
+from firstlight.stream.worker.logging import log
+from firstlight.stream.worker.metrics import Metrics
+from firstlight.stream.worker.partitions import Stores
+
+__all__ = ["Output", "Share", "dead_letter"]
+
+_LONGEST_KEY = 256
+
+Entry = tuple[bytes, bytes]
+
+
+def dead_letter(message: Message, kind: str, reason: str, alert: Alert | Skip | None = None) -> bytes:
+    """A message that could not be used, as JSON with its place, bytes (base64) and reason.
+
+    `kind` is ``decode``, ``pipeline`` or ``skip``; a long key (a schema) is left out.
+    """
+    letter = {
+        "kind": kind,
+        "reason": reason,
+        "topic": message.topic,
+        "partition": message.partition,
+        "offset": message.offset,
+        "timestamp_ms": message.timestamp_ms,
+        "object": alert.object_id if alert else None,
+        "alert": alert.alert_id if alert else None,
+        "key": None if not message.key or len(message.key) > _LONGEST_KEY else _base64(message.key),
+        "value": _base64(message.value),
+    }
+    return json.dumps(letter, separators=(",", ":")).encode()
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+@dataclass(slots=True)
+class Share:
+    """One partition's share of a micro-batch: its messages and what is written for them."""
+
+    memory: PartitionMemory
+    messages: list[Message] = field(default_factory=list)
+    results: list[Entry] = field(default_factory=list)
+    letters: list[Entry] = field(default_factory=list)
+
+    @property
+    def position(self) -> int:
+        """Offset after the last message."""
+        return self.messages[-1].offset + 1
+
+
+class Output:
+    """Writes the shares of a micro-batch to the sinks.
+
+    `lengths` holds the length of each output file, as far as it is committed or about to be.
+    """
+
+    def __init__(
+        self,
+        sink: ResultSink,
+        dead_letters: ResultSink | None,
+        form: ResultFormat,
+        metrics: Metrics,
+        *,
+        keep_skips: bool,
+    ) -> None:
+        self.lengths: dict[str, int] = {}
+        self._sink = sink
+        self._dead_letters = dead_letters
+        self._form = form
+        self._metrics = metrics
+        self._keep_skips = keep_skips
+        self._dirty = False  # whether a file may be longer than in `lengths`
+
+    def start(self, stores: Stores) -> None:
+        """Cut from the files what a crash left uncommitted; write the format's preamble."""
+        for sink in self._files():
+            stored = stores.sink_position(sink.name)
+            if stored is not None:
+                sink.truncate(stored)
+            # a file without a stored length has content of others, which is kept
+            self.lengths[sink.name] = sink.flush()
+        if self._form.preamble and self.lengths.get(self._sink.name, 0) == 0:
+            self._sink.write([(b"", self._form.preamble)])
+            length = self._sink.flush()
+            if self._sink.truncates:
+                self.lengths[self._sink.name] = length
+
+    def add(self, share: Share, message: Message, record: dict[str, Any]) -> None:
+        """Take a record for the next write."""
+        share.results.append((result_key(record), self._form.encode(record, message.timestamp_ms)))
+
+    def skip(self, share: Share, message: Message, skip: Skip) -> None:
+        """Count an alert with nothing to classify; keep it if the settings say so."""
+        self._metrics.count("skipped", skip.reason.value)
+        if self._keep_skips and self._dead_letters is not None:
+            share.letters.append((b"", dead_letter(message, "skip", skip.reason.value, skip)))
+
+    def reject(
+        self, share: Share, message: Message, kind: str, reason: str, alert: Alert | None = None
+    ) -> None:
+        """Count and log a message that cannot be used; send it to the dead letters."""
+        self._metrics.count("rejected", kind)
+        place = {"topic": message.topic, "partition": message.partition, "offset": message.offset}
+        log(logging.WARNING, "message rejected", kind=kind, reason=reason, **place)
+        if self._dead_letters is not None:
+            share.letters.append((b"", dead_letter(message, kind, reason, alert)))
+
+    def groups(self, shares: Mapping[Partition, Share]) -> list[dict[Partition, Share]]:
+        """Shares that are written and committed together.
+
+        Shares that go to a file are separate, so that a file cut at the largest stored length
+        holds exactly what was committed; all others are one group.
+        """
+        alone = {p: share for p, share in shares.items() if self._writes_to_file(share)}
+        together = {p: share for p, share in shares.items() if p not in alone}
+        groups = [{partition: share} for partition, share in alone.items()]
+        return [*groups, together] if together else groups
+
+    def write(self, shares: Iterable[Share]) -> dict[str, int]:
+        """Write one group and flush; the length of each sink. Cuts off what a failed attempt left."""
+        if self._dirty:
+            for sink in self._files():
+                sink.truncate(self.lengths[sink.name])
+        self._dirty = True
+        shares = list(shares)
+        out = [(self._sink, [entry for share in shares for entry in share.results])]
+        if self._dead_letters is not None:
+            out.append((self._dead_letters, [entry for share in shares for entry in share.letters]))
+        lengths = {}
+        for sink, entries in out:
+            if entries:
+                sink.write(entries)
+            lengths[sink.name] = sink.flush()
+        self.lengths |= {sink.name: lengths[sink.name] for sink in self._files()}
+        self._dirty = False
+        return lengths
+
+    def _writes_to_file(self, share: Share) -> bool:
+        letters = self._dead_letters
+        return bool(
+            (share.results and self._sink.truncates)
+            or (share.letters and letters is not None and letters.truncates)
+        )
+
+    def _files(self) -> list[ResultSink]:
+        """The sinks that can be cut."""
+        return [sink for sink in (self._sink, self._dead_letters) if sink is not None and sink.truncates]

@@ -1,0 +1,136 @@
+"""The partitions that a worker owns, each with its state store."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from firstlight.errors import StateError
+from firstlight.stream.io.message import Message, Partition
+from firstlight.stream.io.sources import AlertSource
+from firstlight.stream.state.store import Changes, StateStore
+from firstlight.stream.worker.logging import log
+from firstlight.stream.worker.metrics import Metrics
+
+__all__ = ["Partitions", "Stores"]
+
+#: Objects that an eviction looks at, so that it stays short.
+EVICT_OBJECTS = 500
+
+
+class Stores(Protocol):
+    """The state stores of all partitions; `firstlight.stream.state.sqlite.StateFolder` implements it."""
+
+    def open(self, topic: str, partition: int, wait_s: float) -> StateStore:
+        """Open the store of a partition, waiting up to `wait_s` [s] for its owner to release it."""
+        ...
+
+    def sink_position(self, name: str) -> int | None:
+        """Largest stored length of a sink over all partitions; called before any is opened."""
+        ...
+
+
+class Partitions:
+    """Opens a store when a partition is gained, closes it when the partition is lost.
+
+    `lengths` holds the current length of each output file; a new store starts with them.
+    """
+
+    def __init__(
+        self,
+        source: AlertSource,
+        stores: Stores,
+        metrics: Metrics,
+        *,
+        wait_s: float,
+        lengths: Mapping[str, int],
+    ) -> None:
+        self._source = source
+        self._stores = stores
+        self._metrics = metrics
+        self._wait_s = wait_s
+        self._lengths = lengths
+        self._open: dict[Partition, StateStore] = {}
+        self._recovered: dict[Partition, str] = {}
+        self._warned: set[Partition] = set()  # partitions with messages before the stored position
+        source.on_assign, source.on_revoke = self.gain, self.lose
+
+    def gain(self, partitions: Iterable[Partition]) -> None:
+        """Open the stores of new partitions and continue at their positions."""
+        for partition in partitions:
+            self.store(partition)
+
+    def lose(self, partitions: Iterable[Partition]) -> None:
+        """Close the stores of partitions that another worker takes over; everything is committed."""
+        for partition in partitions:
+            store = self._open.pop(partition, None)
+            if store is not None:
+                store.close()
+                log(logging.INFO, "partition lost", topic=partition[0], partition=partition[1])
+        self._metrics.set("partitions", len(self._open))
+
+    def close(self) -> None:
+        """Close all stores."""
+        self.lose(list(self._open))
+
+    def store(self, partition: Partition) -> StateStore:
+        """The store of a partition, opened if it is not open yet."""
+        store = self._open.get(partition)
+        if store is not None:
+            return store
+        topic, number = partition
+        store = self._stores.open(topic, number, self._wait_s)
+        self._open[partition] = store
+        self._recovered[partition] = store.recovered
+        if store.recovered:
+            log(logging.ERROR, "state damaged, reading its partition again", error=store.recovered)
+        if unknown := {n: at for n, at in self._lengths.items() if n not in store.sink_position}:
+            store.commit(Changes(sink_position=unknown))
+        position = store.position or 0
+        log(logging.INFO, "partition gained", topic=topic, partition=number, position=position)
+        # from the beginning without a position: the store counts, not the broker's committed offset
+        self._source.seek(topic, number, position)
+        self._metrics.set("partitions", len(self._open))
+        return store
+
+    def reset_after_damage(self, error: StateError) -> bool:
+        """Whether a damaged store was replaced by an empty one; then rewind all partitions."""
+        fresh = [p for p, store in self._open.items() if store.recovered != self._recovered[p]]
+        if not fresh:
+            return False
+        log(logging.ERROR, "state damaged, reading its partition again", error=str(error))
+        for partition, store in self._open.items():
+            if partition in fresh:
+                self._recovered[partition] = store.recovered
+                store.commit(Changes(sink_position=dict(self._lengths)))
+            self._source.seek(*partition, store.position or 0)  # the whole batch is repeated
+        return True
+
+    def skip_duplicate(self, message: Message, position: int) -> None:
+        """Warn once per partition that the source returns messages before the stored position."""
+        if message.origin in self._warned:
+            return
+        self._warned.add(message.origin)
+        log(
+            logging.WARNING,
+            "messages before the stored position are skipped; if the topic was created again, "
+            "move its state away to start at its beginning",
+            topic=message.topic,
+            partition=message.partition,
+            offset=message.offset,
+            position=position,
+        )
+
+    def evict(self, before_mjd: float) -> None:
+        """Remove some objects without observations since `before_mjd` [MJD TAI day]."""
+        for store in self._open.values():
+            self._metrics.count("evicted", n=store.evict(before_mjd, EVICT_OBJECTS))
+
+    def measure(self) -> None:
+        """Update the gauges of the stores and of the source's lag."""
+        stores = self._open.values()
+        self._metrics.set("objects", sum(store.n_objects for store in stores))
+        self._metrics.set("state_bytes", sum(store.size_bytes for store in stores))
+        self._metrics.set("damaged_rows", sum(store.damaged for store in stores))
+        lag = self._source.lag()
+        if lag is not None:
+            self._metrics.set("lag", lag)
