@@ -1,4 +1,4 @@
-"""`firstlight stream`: alerts in, calibrated classes out, nothing lost."""
+"""`firstlight stream`: classify alerts as they arrive."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from firstlight.stream.io.sinks import ResultSink
     from firstlight.stream.io.sources import AlertSource
     from firstlight.stream.worker.metrics import Metrics
-    from firstlight.stream.worker.terminal import WorkerTable
     from firstlight.stream.worker.worker import Worker, WorkerConfig
 
 __all__ = ["stream"]
@@ -31,51 +30,48 @@ _EPILOG = (
     "--state /var/lib/firstlight --metrics-port 9108"
 )
 _KAFKA = "kafka://"
-_PATIENCE_S = {True: 600.0, False: 10.0}  # with a broker, and with files alone
-
+_PATIENCE_S = {True: 600.0, False: 10.0}  # with a broker, and with files only
 
 Source = Annotated[
-    str, typer.Option(help="Alerts: kafka://HOST:PORT/TOPIC, a file, a folder, or - for JSON lines.")
+    str, typer.Option(help="Alerts: kafka://HOST:PORT/TOPIC, a file, a folder, or - for JSON lines on stdin.")
 ]
 Sink = Annotated[str, typer.Option(help="Results: kafka://HOST:PORT/TOPIC, a file, or - for stdout.")]
-State = Annotated[Path, typer.Option(help="Folder of the state; a worker goes on where it ended.")]
+State = Annotated[Path, typer.Option(help="Folder for the state; the same folder continues a stopped run.")]
 Format = Annotated[
     Literal["auto", "confluent", "container", "fink", "plain", "json", "lasair", "antares"],
-    typer.Option(help="Format of the alerts; auto tells it from each message's bytes."),
+    typer.Option(help="Format of the alerts; auto detects it from each message."),
 ]
-Schemas = Annotated[str, typer.Option(help="Avro schemas: a folder, one file, or the address of a registry.")]
+Schemas = Annotated[str, typer.Option(help="Avro schemas: a folder, a file, or the URL of a registry.")]
 OutputFormat = Annotated[
     Literal["json", "elasticc"],
-    typer.Option(help="JSON with everything, or Avro in ELAsTiCC's brokerClassification form."),
+    typer.Option(help="json: all fields; elasticc: Avro in ELAsTiCC's brokerClassification schema."),
 ]
 DeadLetters = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(
-        help="Where messages go that cannot be used, as --sink; default: beside the results, "
-        "FILE.rejects.jsonl or TOPIC.rejects; 'none' only counts them."
+        help="Where to write messages that cannot be used, as for --sink. Default: FILE.rejects.jsonl or "
+        "TOPIC.rejects beside the results; 'none' only counts them."
     ),
 ]
-Skipped = Annotated[bool, typer.Option("--skipped", help="Put alerts with nothing to classify there, too.")]
-Group = Annotated[str, typer.Option(help="Consumer group; its workers share the topic.")]
-Batch = Annotated[int, typer.Option(min=1, help="Alerts of a micro-batch at most.")]
-Linger = Annotated[float, typer.Option(min=0.0, help="Longest wait for alerts before looking around (ms).")]
-Forget = Annotated[
-    float, typer.Option(help="An object without an observation for so long begins anew (days).")
-]
+Skipped = Annotated[bool, typer.Option("--skipped", help="Write alerts with nothing to classify there too.")]
+Group = Annotated[str, typer.Option(help="Consumer group; workers of one group share the topic.")]
+Batch = Annotated[int, typer.Option(min=1, help="Maximum number of alerts per batch.")]
+Linger = Annotated[float, typer.Option(min=0.0, help="Maximum time to wait for a batch to fill (ms).")]
+Forget = Annotated[float, typer.Option(help="Forget an object after this many days without observations.")]
 Wait = Annotated[
     float,
-    typer.Option(min=0.0, help="Longest wait for another worker to let go of a partition or a file (s)."),
+    typer.Option(min=0.0, help="Maximum time to wait for another worker to release a partition or file (s)."),
 ]
 UntilEnd = Annotated[bool, typer.Option("--until-end", help="Stop at the end of the topic.")]
-Follow = Annotated[bool, typer.Option("--follow", help="Wait for more in a file or folder.")]
-MaxAlerts = Annotated[Optional[int], typer.Option(min=1, help="Stop after so many.")]  # noqa: UP045
+Follow = Annotated[bool, typer.Option("--follow", help="Wait for new alerts at the end of a file or folder.")]
+MaxAlerts = Annotated[int | None, typer.Option(min=1, help="Stop after this many alerts.")]
 MetricsPort = Annotated[
-    Optional[int],  # noqa: UP045
-    typer.Option(min=0, max=65535, help="Port of /metrics (Prometheus) and /health; 0 takes a free one."),
+    int | None,
+    typer.Option(min=0, max=65535, help="Port for /metrics (Prometheus) and /health; 0 takes a free port."),
 ]
-MetricsHost = Annotated[str, typer.Option(help="Address to listen on for these.")]
-LogFormat = Annotated[Literal["text", "json"], typer.Option(help="Logs on stderr.")]
-Live = Annotated[bool, typer.Option("--live", help="Show the latest answers as a live table.")]
+MetricsHost = Annotated[str, typer.Option(help="Address on which /metrics and /health are served.")]
+LogFormat = Annotated[Literal["text", "json"], typer.Option(help="Format of the log on stderr.")]
+Live = Annotated[bool, typer.Option("--live", help="Show a table of the latest results.")]
 
 
 @app.command(epilog=_EPILOG)
@@ -103,13 +99,14 @@ def stream(
     log_format: LogFormat = "text",
     live: Live = False,
 ) -> None:
-    """Classify a stream of alerts, one record an alert; kill it at any instant, and nothing is lost.
+    """Classify a stream of alerts: one result per alert, and none is lost if it is killed.
 
-    Results are keyed by object and carry object, alert and bundle. Run the same command again to
-    go on; start more with the same --group to share a topic. SIGTERM ends it after the micro-batch.
+    Each result names its object, alert and bundle. Run the same command again to continue. Start
+    it several times with the same --group to share a topic. SIGTERM stops it after the current batch.
     """
     _one_math_thread()
     from firstlight.stream.alerts.decoder import alert_decoder
+    from firstlight.stream.io.open import open_source
     from firstlight.stream.worker.worker import WorkerConfig
 
     config = WorkerConfig(
@@ -124,18 +121,21 @@ def stream(
     decoder = alert_decoder(format, schemas)
     with ExitStack() as stack:
         stack.callback(_configure_logs(log_format, kafka_config))
-        alerts = stack.enter_context(closing(_source(source, group, kafka_config, follow, until_end)))
+        opened = open_source(
+            source, group=group, kafka_config=kafka_config, follow=follow, until_end=until_end
+        )
+        alerts = stack.enter_context(closing(opened))
         results, letters = _sinks(stack, sink, dead_letters, kafka_config, output_format, wait_for_state)
-        work = _Work(
+        setup = _Setup(
             alerts, results, letters, decoder, config, output_format, in_file=not sink.startswith(_KAFKA)
         )
-        metrics = work.run(bundle, state, metrics_port, metrics_host, live)
+        metrics = setup.run(bundle, state, metrics_port, metrics_host, live)
     _report(metrics, sink)
 
 
 @dataclass(frozen=True)
-class _Work:
-    """A worker's ends, and what it is told."""
+class _Setup:
+    """What a worker is made of, apart from the bundle and the state."""
 
     source: "AlertSource"
     sink: "ResultSink"
@@ -146,13 +146,14 @@ class _Work:
     in_file: bool
 
     def run(self, bundle: Path | None, state: Path, port: int | None, host: str, live: bool) -> "Metrics":
-        """Load the bundle and work."""
+        """Load the bundle and process alerts until the end or a signal."""
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         from firstlight.pipeline import Pipeline
         from firstlight.stream.results.record import result_format
-        from firstlight.stream.state.stores import StateFolder
+        from firstlight.stream.state.sqlite import StateFolder
         from firstlight.stream.worker.metrics import Metrics, MetricsServer
+        from firstlight.stream.worker.terminal import LiveTable
         from firstlight.stream.worker.worker import Worker
 
         pipeline = Pipeline.load(bundle)
@@ -163,6 +164,7 @@ class _Work:
             if port is not None:
                 server = stack.enter_context(closing(MetricsServer(metrics, port, host)))
                 console.print(f"metrics and health: http://{host}:{server.port}", highlight=False)
+            table = LiveTable(console=console, metrics=metrics, line_only=not live)
             worker = Worker(
                 pipeline,
                 self.source,
@@ -173,7 +175,7 @@ class _Work:
                 form=result_format(self.output_format, in_file=self.in_file, preset=pipeline.config.name),
                 config=self.config,
                 metrics=metrics,
-                on_batch=stack.enter_context(_watcher(metrics, live)),
+                on_batch=stack.enter_context(table).show_batch,
             )
             stack.enter_context(_stopped_by_signals(worker))
             worker.run()
@@ -181,13 +183,13 @@ class _Work:
 
 
 def _one_math_thread() -> None:
-    """Scale by processes: two pools of threads on two cores are many times slower than one."""
+    """Use one thread per process: several thread pools on the same cores are many times slower."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        os.environ.setdefault(name, "1")  # for libraries that are not loaded yet
+        os.environ.setdefault(name, "1")  # for libraries not loaded yet
 
 
 def _configure_logs(form: Literal["text", "json"], kafka_config: Path | None) -> Callable[[], None]:
-    """Begin to log; give what ends it."""
+    """Start logging; the returned function ends it."""
     from firstlight.stream.worker.logging import configure_logs, release_logs
 
     secrets: tuple[str, ...] = ()
@@ -199,14 +201,6 @@ def _configure_logs(form: Literal["text", "json"], kafka_config: Path | None) ->
     return release_logs
 
 
-def _source(
-    source: str, group: str, kafka_config: Path | None, follow: bool, until_end: bool
-) -> "AlertSource":
-    from firstlight.stream.io.open import open_source
-
-    return open_source(source, group=group, kafka_config=kafka_config, follow=follow, until_end=until_end)
-
-
 def _sinks(
     stack: ExitStack,
     sink: str,
@@ -215,7 +209,7 @@ def _sinks(
     output_format: str,
     wait_s: float,
 ) -> "tuple[ResultSink, ResultSink | None]":
-    """The sinks of results and of what could not be used."""
+    """The sinks of results and of dead letters."""
     from firstlight.stream.io.open import open_sink
 
     if dead_letters is None:
@@ -223,7 +217,7 @@ def _sinks(
             "none" if sink == "-" else f"{sink}.rejects{'' if sink.startswith(_KAFKA) else '.jsonl'}"
         )
     if dead_letters == sink:
-        raise SettingsError(f"--dead-letters {sink} is where the results go; choose another place")
+        raise SettingsError(f"--dead-letters {sink} is the same as --sink; choose another place")
     opened = partial(open_sink, kafka_config=kafka_config, wait_s=wait_s)
     results = stack.enter_context(closing(opened(sink, newline=output_format == "json")))
     if dead_letters == "none":
@@ -231,15 +225,9 @@ def _sinks(
     return results, stack.enter_context(closing(opened(dead_letters)))
 
 
-def _watcher(metrics: "Metrics", live: bool) -> "WorkerTable":
-    from firstlight.stream.worker.terminal import WorkerLine, WorkerTable
-
-    return WorkerTable(metrics, console=console) if live else WorkerLine(metrics, console=console)
-
-
 @contextmanager
 def _stopped_by_signals(worker: "Worker") -> Iterator[None]:
-    """SIGTERM and the first Ctrl-C let the worker finish its micro-batch; a second one ends it at once."""
+    """SIGTERM or Ctrl-C stops the worker after its micro-batch; a second one ends it at once."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         worker.stop()

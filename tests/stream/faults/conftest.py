@@ -21,7 +21,7 @@ from firstlight.stream.io.sinks import MemorySink
 from firstlight.stream.io.sources import MemorySource
 from firstlight.stream.state.sqlite import SqliteStore
 from firstlight.stream.state.store import MemoryStore
-from firstlight.stream.worker.worker import Worker, WorkerConfig
+from firstlight.stream.worker.worker import CLOCK_ALERTS, Worker, WorkerConfig
 
 LAUNCHER = Path(__file__).parent / "launcher.py"
 COLUMNS = ("mjd", "band", "flux", "flux_err", "detected")
@@ -316,9 +316,19 @@ def run(fast_pipeline) -> Callable[..., Done]:
 
     def start(messages: Any, *, decoder: Any = None, pipeline: Any = fast_pipeline, **settings: Any) -> Done:
         sink, letters, stores = MemorySink("out"), MemorySink("letters"), OneStore()
+        clock_alerts = settings.pop("clock_alerts", CLOCK_ALERTS)
         config = WorkerConfig(**{"linger_ms": 0.0, "batch": 64} | settings)
         source = MemorySource([message(place, item) for place, item in enumerate(messages)])
-        worker = Worker(pipeline, source, sink, stores, dead_letters=letters, decoder=decoder, config=config)
+        worker = Worker(
+            pipeline,
+            source,
+            sink,
+            stores,
+            dead_letters=letters,
+            decoder=decoder,
+            config=config,
+            clock_alerts=clock_alerts,
+        )
         worker.run()
         said = [value for _, value in sink.records]
         return Done(said, [json.loads(value) for _, value in letters.records], stores.store, worker)

@@ -87,7 +87,7 @@ def test_damaged_states_are_rebuilt_from_their_logs(launch, halfway, easy_file, 
     child = launch(halfway.argv(easy_file, "--batch", "16"))
     assert child.wait() == 0
     for name in names:
-        assert f"state of object {name} does not carry its checksum" in child.log()
+        assert f"state of object {name} has a wrong checksum" in child.log()
     said, expected = (list(map(json.loads, place.records())) for place in (halfway, easy_run))
     first_again = set()
     for record, wanted in zip(said[HALF:], expected[HALF:], strict=True):
@@ -107,7 +107,7 @@ def test_a_damaged_log_entry_costs_no_more_than_what_no_later_packet_repeats(
     spoil(halfway.store, "state", 16)  # so that all logs are read
     child = launch(halfway.argv(easy_file, "--batch", "16"))
     assert child.wait() == 0
-    assert "does not carry its checksum" in child.log()
+    assert "has a wrong checksum" in child.log()
     said, expected = (list(map(json.loads, place.records())) for place in (halfway, easy_run))
     assert [r["alert"] for r in said] == [r["alert"] for r in expected]
     assert said[:HALF] == expected[:HALF]

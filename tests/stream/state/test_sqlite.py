@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from firstlight.errors import StateError
 from firstlight.stream.state import sqlite as sqlite_store
-from firstlight.stream.state.sqlite import PAGE_BYTES, SqliteStore
+from firstlight.stream.state.sqlite import PAGE_BYTES, SqliteStore, StateFolder
 from firstlight.stream.state.store import Changes, MemoryStore
 
 SIZE = 600
@@ -69,7 +69,7 @@ STEPS = st.lists(COMMITS | st.tuples(st.just("evict"), st.floats(0, 10)) | st.ju
 
 @settings(max_examples=40, deadline=None)
 @given(steps=STEPS)
-def test_it_does_what_its_twin_in_memory_does(steps):
+def test_it_behaves_like_the_store_in_memory(steps):
     names = [f"object {i}" for i in range(8)]
     with TemporaryDirectory() as folder:
         path = Path(folder) / "s.sqlite"
@@ -237,7 +237,7 @@ def test_a_second_process_is_refused(path):
     store.close()
 
 
-def test_a_new_owner_waits_for_the_old_one_to_let_go(path):
+def test_a_new_owner_waits_for_the_old_one_to_close(path):
     store = SqliteStore(path, bundle="b", state_size=SIZE)
     store.commit(Changes(position=41))
     got = []
@@ -255,19 +255,19 @@ def test_a_new_owner_waits_for_the_old_one_to_let_go(path):
     assert got == [41]
 
 
-def test_a_database_of_something_else_is_left_alone(path):
+def test_a_database_of_another_program_is_left_alone(path):
     path.parent.mkdir()
     db = sqlite3.connect(path)
     db.execute("CREATE TABLE photographs (x)")
     db.commit()
     db.close()
     before = path.read_bytes()
-    with pytest.raises(StateError, match=r"something else, with the tables \['photographs'\]"):
+    with pytest.raises(StateError, match=r"another program, with the tables \['photographs'\]"):
         open_store(path)
     assert path.read_bytes() == before
 
 
-def test_a_layout_of_the_future_is_refused(path):
+def test_a_newer_layout_is_refused(path):
     fill(path, 1)
     db = sqlite3.connect(path)
     db.execute("PRAGMA user_version = 9")
@@ -276,7 +276,7 @@ def test_a_layout_of_the_future_is_refused(path):
         open_store(path)
 
 
-def test_a_path_that_cannot_be_is_refused(tmp_path):
+def test_an_impossible_path_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StateError, match="cannot make the folder"):
         open_store(tmp_path / "file" / "s.sqlite")
@@ -285,7 +285,7 @@ def test_a_path_that_cannot_be_is_refused(tmp_path):
         open_store(tmp_path / "folder.sqlite")
 
 
-def test_a_closed_store_says_so(path):
+def test_a_closed_store_raises(path):
     store = open_store(path)
     store.close()
     with pytest.raises(StateError, match="closed"):
@@ -385,7 +385,7 @@ def cut_to_a_stub(path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [damage_head, damage_pages, cut_short, empty, cut_to_a_stub])
-def test_a_damaged_file_is_moved_aside_at_opening_and_a_fresh_one_begins(path, caplog, harm):
+def test_a_damaged_file_is_moved_aside_at_opening_and_replaced(path, caplog, harm):
     fill(path)
     harm(path)
     broken = path.read_bytes()
@@ -414,7 +414,7 @@ def test_every_damaged_file_is_kept(path):
 
 
 @pytest.mark.parametrize("touch", ["states", "logs", "commit", "evict"])
-def test_damage_that_is_met_later_begins_afresh_and_says_so(path, monkeypatch, touch):
+def test_damage_found_later_replaces_the_file_and_raises(path, monkeypatch, touch):
     monkeypatch.setattr(sqlite_store, "QUICK_CHECK_BYTES", 0)  # as for a large file
     names = fill(path)
     damage_pages(path)
@@ -441,7 +441,7 @@ def test_damage_that_is_met_later_begins_afresh_and_says_so(path, monkeypatch, t
     [(18, 0x40), (47, 0x10), (68, 0x01), ("CREATE TABLE log", 0x80), ("last_mjd REAL", 0x01)],
     ids=["may not be written", "of another format", "without our mark", "no text", "another column"],
 )
-def test_a_damaged_head_that_sqlite_itself_takes_is_noticed(path, place, bits):
+def test_a_damaged_header_that_sqlite_accepts_is_noticed(path, place, bits):
     fill(path, 3)
     data = bytearray(path.read_bytes())
     at = place if isinstance(place, int) else data.index(place.encode()) + 3
@@ -458,7 +458,7 @@ def test_a_damaged_head_that_sqlite_itself_takes_is_noticed(path, place, bits):
     ["value = value + 16 WHERE name = 'position'", "name = 'sink oux' WHERE name = 'sink out'",
      "name = CAST(x'ff00' AS TEXT) WHERE name = 'objects'"],
 )  # fmt: skip
-def test_damaged_positions_begin_afresh(path, change):
+def test_damaged_positions_replace_the_file(path, change):
     store = open_store(path)
     store.commit(Changes(states={"a": (state(1), 1.0)}, position=7, sink_position={"out": 9}))
     store.close()
@@ -484,13 +484,13 @@ def test_a_damaged_state_reads_as_absent_and_is_counted(path, caplog):
     store = open_store(path)
     assert store.states(["o0", "o1", "o2"]) == [state(0), None, None]
     assert store.damaged == 2
-    assert "state of object o1 does not carry its checksum" in caplog.text
+    assert "state of object o1 has a wrong checksum" in caplog.text
     store.commit(Changes(states={"o1": (state(9), 1.0)}))
     assert store.states(["o1"]) == [state(9)]
     store.close()
 
 
-def test_a_state_under_another_name_is_not_believed(path):
+def test_a_state_under_another_name_is_damage(path):
     fill(path, 2)
     db = sqlite3.connect(path)
     db.execute("UPDATE object SET state = (SELECT state FROM object WHERE name = 'o0') WHERE name = 'o1'")
@@ -517,3 +517,53 @@ def test_a_damaged_log_entry_is_left_out_and_counted(path):
     store.commit(Changes(rewritten={"o0": [b"anew"]}))
     assert store.logs(["o0"]) == [[b"anew"]]
     store.close()
+
+
+# -- a folder of stores -------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path) -> StateFolder:
+    return StateFolder(tmp_path / "state", bundle="b", state_size=3)
+
+
+def test_every_partition_has_its_own_file(folder, tmp_path):
+    for partition in (0, 11):
+        store = folder.open("alerts", partition, 0.0)
+        store.commit(Changes(states={"o": (b"abc", 1.0)}, position=partition))
+        store.close()
+    assert sorted(path.name for path in (tmp_path / "state").glob("*.sqlite")) == [
+        "alerts-0.sqlite",
+        "alerts-11.sqlite",
+    ]
+    again = folder.open("alerts", 11, 0.0)
+    assert (again.position, again.states(["o"])) == (11, [b"abc"])
+    again.close()
+
+
+def test_names_of_topics_cannot_leave_the_folder(folder, tmp_path):
+    assert folder.path("../../etc/x y", 0).parent == tmp_path / "state"
+
+
+def test_the_length_of_a_sink_is_the_largest_over_all_partitions(folder):
+    assert folder.sink_position("out") is None
+    for partition, length in enumerate((70, 500, 90)):
+        store = folder.open("alerts", partition, 0.0)
+        store.commit(Changes(sink_position={"out": length}))
+        store.close()
+    assert folder.sink_position("out") == 500
+    assert folder.sink_position("other") is None
+
+
+def test_partitions_of_other_workers_are_ignored(folder, tmp_path):
+    store = folder.open("alerts", 0, 0.0)
+    store.commit(Changes(sink_position={"out": 5}))
+    assert StateFolder(tmp_path / "state", bundle="b", state_size=3).sink_position("out") is None
+    store.close()
+    assert folder.sink_position("out") == 5
+
+
+def test_a_state_folder_that_cannot_be_made_is_an_error(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StateError, match="cannot make"):
+        StateFolder(tmp_path / "file", bundle="b", state_size=3)

@@ -66,7 +66,7 @@ def test_stages_are_timed_by_the_given_clock(metrics, clock):
 def test_health_tells_the_age_of_the_last_batch(metrics, clock):
     assert metrics.health()["last_batch_age_s"] is None
     assert metrics.health()["status"] == "starting"
-    metrics.alive()
+    metrics.beat()
     metrics.batch_done()
     clock.now += 4.0
     health = metrics.health()
@@ -74,17 +74,18 @@ def test_health_tells_the_age_of_the_last_batch(metrics, clock):
 
 
 def test_a_worker_without_a_sign_of_life_is_stuck_and_recovers(metrics, clock):
-    metrics.alive()
+    metrics.beat()
     clock.now += 11.0
     metrics.waiting("waiting for the broker")  # waiting is no sign of life
     assert metrics.health()["status"] == "stuck"
-    metrics.alive()
+    metrics.beat()
     assert metrics.health()["status"] == "ok"
 
 
 def test_the_health_page_is_json_and_turns_503_when_stuck(server, metrics, clock):
-    metrics.alive()
-    metrics.gauges |= {"partitions": 3, "lag": 17}
+    metrics.beat()
+    metrics.set("partitions", 3)
+    metrics.set("lag", 17)
     code, body = get(server, "/health")
     assert code == 200
     assert {"partitions": 3, "lag": 17}.items() <= json.loads(body).items()
@@ -97,7 +98,7 @@ def test_the_metrics_page_reads_back_in_prometheus_own_parser(server, metrics):
     parser = pytest.importorskip("prometheus_client.parser")
     metrics.count("alerts", n=7)
     metrics.count("results", "SNIa", 5)
-    metrics.gauges["objects"] = 12
+    metrics.set("objects", 12)
     with metrics.timed("update"):
         pass
     code, body = get(server, "/metrics")

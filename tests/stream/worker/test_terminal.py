@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from firstlight.stream.worker.metrics import Metrics
-from firstlight.stream.worker.terminal import LiveTable, WorkerTable
+from firstlight.stream.worker.terminal import LiveTable
 from firstlight.stream.worker.worker import Batch
 from firstlight.taxonomy import CLASSES
 
@@ -97,10 +97,10 @@ def test_an_empty_table_draws_and_says_nothing_off_a_terminal():
 
 def test_a_workers_table_takes_batches_and_shows_its_counts():
     metrics, shown = Metrics("b"), console(False)
-    with WorkerTable(metrics, console=shown) as table:
+    with LiveTable(console=shown, metrics=metrics) as table:
         metrics.count("alerts", n=3)
         metrics.count("rejected", "decode")
-        table(Batch(3, [record("a"), record("b")], 1, 0))
+        table.show_batch(Batch(3, [record("a"), record("b")], 1, 0))
     assert "2 answers" in text(shown)
     assert "1 rejected" in text(shown)
 

@@ -128,7 +128,7 @@ def run(fast_pipeline):
         source = partitions[0] if isinstance(partitions[0], Source) else Source(*partitions, chunk=chunk)
         options = {
             name: settings.pop(name)
-            for name in ("pipeline", "decoder", "form", "metrics", "on_batch", "clock")
+            for name in ("pipeline", "decoder", "form", "metrics", "on_batch", "clock", "clock_alerts")
             if name in settings
         }
         pipeline = options.pop("pipeline", fast_pipeline)
@@ -353,7 +353,7 @@ def test_when_every_alert_fails_the_worker_stops_instead_of_rejecting_the_night(
 ):
     everything = {alert.object_id for alert in alert_stream}
     stores = Stores()
-    with pytest.raises(FirstlightError, match="not the alerts' fault"):
+    with pytest.raises(FirstlightError, match="the alerts cannot be the cause"):
         run(
             messages(alert_stream),
             pipeline=Picky(fast_pipeline, everything, DataError("broken bundle")),
@@ -575,7 +575,7 @@ def test_a_topic_that_begins_anew_below_the_stored_position_is_said_once(run, al
     run(messages(alert_stream[:40]), stores=stores)
     run(Anew(messages(alert_stream[:60])), stores=stores, sink=sink, batch=7)
     assert len(sink.values) == 20
-    assert caplog.text.count("if the topic was made anew, move its state away") == 1
+    assert caplog.text.count("if the topic was created again, move its state away") == 1
 
 
 def test_max_alerts_is_exact(run, undisturbed, alert_stream):
@@ -598,10 +598,10 @@ def test_partitions_come_and_go_and_their_stores_with_them(fast_pipeline, alert_
 
     def revoke(batch):
         if not closed:
-            worker._source.on_revoke([(T, 1)])
+            source.on_revoke([(T, 1)])
             assert closed == [1]
-            assert worker.metrics.gauges["partitions"] == 1
-            worker._source.on_assign([(T, 1)])
+            assert worker.metrics.gauge("partitions") == 1
+            source.on_assign([(T, 1)])
 
     stores = Closing()
     worker = Worker(fast_pipeline, source, Sink(), stores, config=WorkerConfig(batch=10), on_batch=revoke)
@@ -715,9 +715,9 @@ def test_the_metrics_tell_the_story(run, alert_stream):
     metrics = Metrics("b")
     run(messages(alert_stream), metrics=metrics, batch=50)
     assert metrics.total("alerts") == metrics.total("results") == len(alert_stream)
-    assert metrics.gauges["objects"] == 16
-    assert metrics.gauges["lag"] == 0
-    assert metrics.gauges["state_bytes"] > 0
+    assert metrics.gauge("objects") == 16
+    assert metrics.gauge("lag") == 0
+    assert metrics.gauge("state_bytes") > 0
     assert metrics.health()["status"] == "ok"
     assert all(metrics.seconds(stage) > 0 for stage in ("decode", "read", "update", "encode", "commit"))
 

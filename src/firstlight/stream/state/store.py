@@ -1,7 +1,6 @@
-"""What the worker knows of its objects: state rows, logs and positions, durable together.
+"""The protocol of a state store, and a store in memory.
 
-A store holds one partition. `MemoryStore` here is the twin for tests and for runs that
-need not survive; `firstlight.stream.state.sqlite.SqliteStore` keeps the same in a file.
+A store holds the state rows, logs and positions of one partition.
 """
 
 import math
@@ -14,20 +13,20 @@ __all__ = ["Changes", "MemoryStore", "StateStore"]
 
 @dataclass(frozen=True)
 class Changes:
-    """All that one transaction writes.
+    """All changes of one transaction.
 
     Attributes
     ----------
     states : dict of str to tuple of bytes and float
-        Each object's new state row, and the time of its last observation [MJD TAI day].
+        New state row of each object, and the time of its last observation [MJD TAI day].
     appended : dict of str to list of bytes
-        Entries to add to the objects' logs, in order.
+        Entries to append to the objects' logs, in order.
     rewritten : dict of str to list of bytes
-        Whole new logs. For an object that is here, `appended` is not used.
+        Complete new logs; `appended` is ignored for these objects.
     position : int, optional
-        Next offset to read from the partition; None leaves it as it was.
+        Next offset to read from the partition; None keeps the old one.
     sink_position : dict of str to int
-        Durable length of each sink, by its name; sinks that are absent stay as they were.
+        Committed length of each sink, by name; other sinks keep theirs.
     """
 
     states: dict[str, tuple[bytes, float]] = field(default_factory=dict)
@@ -37,32 +36,31 @@ class Changes:
     sink_position: dict[str, int] = field(default_factory=dict)
 
     def objects(self) -> dict[str, None]:
-        """Every object that is written, each once, in order."""
+        """All changed objects, each once, in order."""
         return dict.fromkeys((*self.states, *self.rewritten, *self.appended))
 
     def log(self, name: str) -> list[bytes]:
-        """Entries to write for an object."""
+        """Log entries to write for an object."""
         return self.rewritten[name] if name in self.rewritten else self.appended.get(name, [])
 
 
 class StateStore(Protocol):
     """States, logs and positions of one partition.
 
-    Laws: what `commit` wrote is read back, byte for byte, until it is written again or
-    evicted; a commit happens whole or not at all, whatever interrupts it. An object that
-    was never written, and one that was evicted, has no state and an empty log. A state
-    or log entry that does not carry its checksum any more reads as absent and is counted in
-    `damaged`.
+    Laws: committed data is read back byte for byte until it is changed or evicted; a commit is
+    complete or has no effect, whatever interrupts it. An object that was never written, or was
+    evicted, has no state and an empty log. A state or log entry with a wrong checksum reads as
+    absent and is counted in `damaged`.
     """
 
     @property
     def position(self) -> int | None:
-        """Next offset to read; None where nothing was committed."""
+        """Next offset to read; None before the first commit."""
         ...
 
     @property
     def sink_position(self) -> dict[str, int]:
-        """Durable length of each sink, by its name."""
+        """Committed length of each sink, by name."""
         ...
 
     @property
@@ -72,7 +70,7 @@ class StateStore(Protocol):
 
     @property
     def size_bytes(self) -> int:
-        """Room that the store takes [byte]."""
+        """Size of the store [byte]."""
         ...
 
     @property
@@ -82,19 +80,19 @@ class StateStore(Protocol):
 
     @property
     def recovered(self) -> str:
-        """Why the store began afresh though there was one; empty where it did not.
+        """Why an existing store was replaced by an empty one; "" if it was not.
 
-        After a StateError that comes with a new text here, the store is empty, and the
-        partition is to be read again from its beginning.
+        After a StateError that changes this text, the partition must be read again from its
+        beginning.
         """
         ...
 
     def states(self, objects: Sequence[str]) -> list[bytes | None]:
-        """State row of each object; None where there is none, or a damaged one."""
+        """State row of each object; None if it has none, or a damaged one."""
         ...
 
     def logs(self, objects: Sequence[str]) -> list[list[bytes]]:
-        """Log of each object, oldest entry first, less damaged entries; empty where there is none."""
+        """Log of each object, oldest entry first, without damaged entries; may be empty."""
         ...
 
     def commit(self, changes: Changes) -> None:
@@ -102,20 +100,15 @@ class StateStore(Protocol):
         ...
 
     def evict(self, before_mjd: float, limit: int) -> int:
-        """Forget objects whose last observation is older than `before_mjd` [MJD TAI day].
+        """Remove objects whose last observation is before `before_mjd` [MJD TAI day]; their number.
 
-        Looks at `limit` objects at most, going on where the last call stopped and round
-        again, so that each call is short. An object without a known time stays.
-
-        Returns
-        -------
-        int
-            Number of objects forgotten.
+        Each call looks at `limit` objects at most and continues where the last one stopped, round
+        and round. An object without a known time stays.
         """
         ...
 
     def close(self) -> None:
-        """Let go of the store; closing twice is harmless."""
+        """Release the store; may be called twice."""
         ...
 
 
@@ -134,33 +127,33 @@ class MemoryStore:
     recovered = ""
 
     def __init__(self) -> None:
-        self._rows: dict[str, tuple[int, bytes | None, float]] = {}  # number, state, time
+        self._rows: dict[str, tuple[int, bytes | None, float]] = {}  # number, state, last MJD
         self._logs: dict[str, list[bytes]] = {}
-        self._last = self._at = 0  # number of the newest object; of the last one that `evict` looked at
+        self._last = self._at = 0  # numbers of the newest object and of the last one that `evict` saw
         self.position: int | None = None
         self.sink_position: dict[str, int] = {}
 
     @property
     def n_objects(self) -> int:
-        """Number of objects."""
+        """See `StateStore`."""
         return len(self._rows)
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all states and logs."""
+        """See `StateStore`."""
         states = sum(len(state) for _, state, _ in self._rows.values() if state is not None)
         return states + sum(len(entry) for log in self._logs.values() for entry in log)
 
     def states(self, objects: Sequence[str]) -> list[bytes | None]:
-        """State row of each object; None where there is none."""
+        """See `StateStore`."""
         return [self._rows[name][1] if name in self._rows else None for name in objects]
 
     def logs(self, objects: Sequence[str]) -> list[list[bytes]]:
-        """Log of each object, oldest entry first."""
+        """See `StateStore`."""
         return [list(self._logs.get(name, ())) for name in objects]
 
     def commit(self, changes: Changes) -> None:
-        """Write all the changes."""
+        """See `StateStore`."""
         for name in changes.objects():
             if name not in self._rows:
                 self._last += 1
@@ -176,7 +169,7 @@ class MemoryStore:
         self.sink_position |= changes.sink_position
 
     def evict(self, before_mjd: float, limit: int) -> int:
-        """Forget objects whose last observation is older; looks at `limit` objects at most."""
+        """See `StateStore`."""
         names = list(self._rows)
         start = next((i for i, name in enumerate(names) if self._rows[name][0] > self._at), len(names))
         looked = (names[start:] + names[:start])[:limit]
@@ -189,4 +182,4 @@ class MemoryStore:
         return len(quiet)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to release."""
