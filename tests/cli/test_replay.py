@@ -134,7 +134,7 @@ def test_the_schema_can_be_had_without_a_stream(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "name a --sink"),
+        ((), "give a --sink"),
         (("--sink", "a.csv"), "FILE.avro, FILE.jsonl, or a folder"),
         (("--sink", "kafka://nowhere"), "kafka://host:port"),
         (("--sink", "kafka://h:1/t", "--kafka-config", "none.toml"), "none.toml"),

@@ -1,4 +1,4 @@
-"""`firstlight demo`: the whole chain on this machine, live in the terminal."""
+"""The command ``demo``: the whole chain on this machine, live in the terminal."""
 
 import signal
 import sys
@@ -17,7 +17,7 @@ from firstlight.errors import DataError
 
 __all__ = ["demo"]
 
-_GRACE_S = 5.0  # for a machine that does not keep the rate
+_GRACE_S = 5.0  # more time to send, for a machine that is too slow for the rate
 
 
 @app.command(epilog="Example: firstlight demo --seconds 30 --rate 300 --packet-kb 30")
@@ -26,18 +26,21 @@ def demo(
     metadata: Metadata = None,
     truth: TruthFile = None,
     bundle: Bundle = None,
-    seconds: Annotated[float, typer.Option(min=1.0, help="How long to send alerts.")] = 60.0,
-    rate: Annotated[float, typer.Option(min=0.1, help="Alerts a second.")] = 100.0,
-    packet_kb: Annotated[float, typer.Option(min=0.0, help="Size of a packet: LSST's have 30 to 80.")] = 30.0,
+    seconds: Annotated[float, typer.Option(min=1.0, help="How long to send alerts (s).")] = 60.0,
+    rate: Annotated[float, typer.Option(min=0.1, help="Alerts per second.")] = 100.0,
+    packet_kb: Annotated[
+        float, typer.Option(min=0.0, help="Size of an alert packet (kB). LSST's have 30 to 80 kB.")
+    ] = 30.0,
     every_observation: Annotated[
         bool,
         typer.Option(
-            "--every-observation", help="Every observation sends an alert; by default detections, as at LSST."
+            "--every-observation",
+            help="Send an alert for every observation. Default: only for detections, as LSST does.",
         ),
     ] = False,
     seed: Seed = 0,
 ) -> None:
-    """Start a broker, replay labelled objects into it, classify them, and show the answers live."""
+    """Send labelled objects as alerts through a local broker and a worker, and show the results live."""
     from firstlight.pipeline import Pipeline
     from firstlight.pipeline.bundle import find_bundle
     from firstlight.stream.replay.broker import LocalBroker
@@ -50,8 +53,8 @@ def demo(
     known = Pipeline.load(folder).trained_on(curves.object_id)
     if known.all():
         console.print(
-            "The bundle was trained on all of these objects: the score shows that the chain works, not how "
-            "well it classifies."
+            "The bundle was trained on all of these objects, so the score does not measure how well it "
+            "classifies."
         )
     else:
         curves, labels = curves.take(~known), labels[~known]
@@ -59,7 +62,7 @@ def demo(
     n_alerts = max(round(seconds * rate), 2)
     chosen = choose_objects(n_obs, labels, n_alerts, seed)
     if not len(chosen):
-        raise DataError(f"{data}: no object sends an alert")
+        raise DataError(f"{data}: no object has a detection, so there is no alert to send")
     config = ReplayConfig(
         detections_only=not every_observation,
         max_alerts=n_alerts,
@@ -69,7 +72,7 @@ def demo(
     stream = Replay(curves.take(chosen), config)
     answers = dict(zip(map(str, stream.numbers.tolist()), labels[chosen].tolist(), strict=True))
     console.print(
-        f"{len(stream):,} alerts of {len(chosen):,} objects; the worker starts, which takes a moment",
+        f"{len(stream):,} alerts of {len(chosen):,} objects; starting the worker",
         highlight=False,
     )
     with (
@@ -92,7 +95,7 @@ def demo(
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the block as an exception does, so that no child is left."""
+    """Let SIGTERM and SIGHUP end the block like an exception, so that no child process is left."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)

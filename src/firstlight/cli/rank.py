@@ -1,7 +1,7 @@
-"""The command ``rank``: tonight's targets from what ``stream`` put out."""
+"""The command ``rank``: tonight's targets from the results of ``stream``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -19,42 +19,44 @@ if TYPE_CHECKING:
     "--night 2026-11-26 --hours 4 --limit-mag 21 --out targets.csv"
 )
 def rank(
-    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="What stream wrote (.jsonl or .avro).")],
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Results of stream (.jsonl or .avro).")],
     want: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(
-            help="Wanted class, CLASS or CLASS=WORTH (0 to 1); may be repeated. Default: KN, TDE and "
-            "six other rare ones."
+            help="Wanted class, as CLASS or CLASS=WORTH (0 to 1); may be repeated. Default: KN, TDE and "
+            "six other rare classes."
         ),
     ] = None,
     site: Annotated[
         str, typer.Option(help="Observatory (rubin, paranal, ...) or LON,LAT[,HEIGHT].")
     ] = "rubin",
     night: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Date of the evening, YYYY-MM-DD; default: the first after the last record."),
+        str | None,
+        typer.Option(help="Local date of the evening, YYYY-MM-DD. Default: the first after the last record."),
     ] = None,
-    hours: Annotated[float, typer.Option(help="Hours to give away.")] = 4.0,
-    limit_mag: Annotated[float, typer.Option(help="Faintest magnitude that the telescope can do.")] = 22.0,
-    hours_at_limit: Annotated[float, typer.Option(help="Exposure there (hour).")] = 1.0,
-    overhead: Annotated[float, typer.Option(help="Overhead of each target (minute).")] = 6.0,
+    hours: Annotated[float, typer.Option(help="Available telescope time (hours).")] = 4.0,
+    limit_mag: Annotated[float, typer.Option(help="Faintest magnitude within reach (AB mag).")] = 22.0,
+    hours_at_limit: Annotated[
+        float, typer.Option(help="Exposure time at the limiting magnitude (hours).")
+    ] = 1.0,
+    overhead: Annotated[float, typer.Option(help="Overhead per target (minutes).")] = 6.0,
     novelty: Annotated[
-        float, typer.Option(help="Worth of an object that is like no known class, 0 to 1.")
+        float, typer.Option(help="Weight of novelty: the worth of an object unlike any known class, 0 to 1.")
     ] = 0.3,
-    airmass: Annotated[float, typer.Option(help="Highest airmass.")] = 2.0,
-    moon: Annotated[float, typer.Option(help="Smallest distance from a full Moon (degree).")] = 30.0,
-    max_age: Annotated[float, typer.Option(help="Oldest last record that still counts (day).")] = 15.0,
+    airmass: Annotated[float, typer.Option(help="Maximum airmass.")] = 2.0,
+    moon: Annotated[float, typer.Option(help="Minimum distance from a full Moon (degrees).")] = 30.0,
+    max_age: Annotated[float, typer.Option(help="Maximum age of an object's last record (days).")] = 15.0,
     out: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Where to write all targets: .csv or .json."),
+        Path | None,
+        typer.Option(help="File for the table of all targets: .csv or .json."),
     ] = None,
     plot: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Picture of the night (.png, .svg, .pdf)."),
+        Path | None,
+        typer.Option(help="File for a plot of the night: .png, .svg or .pdf."),
     ] = None,
-    show: Annotated[int, typer.Option(min=0, help="How many of those left out to print.")] = 5,
+    show: Annotated[int, typer.Option(min=0, help="Number of targets not chosen to print.")] = 5,
 ) -> None:
-    """Rank tonight's targets by what a spectrum is worth, and choose those that fit into the hours."""
+    """Rank tonight's targets by the value of a spectrum, and choose those that fit into the hours."""
     from firstlight.followup.night import ObservingConfig, find_site
     from firstlight.followup.schedule import ScheduleConfig
     from firstlight.stream.results.rank import check_ranking_output, next_evening, rank_targets, write_ranking
@@ -85,7 +87,7 @@ def rank(
         _draw(ranking, plot)
     if out is not None:
         write_ranking(ranking, out)
-    _print(ranking, show)  # last: whoever reads it may hang up after a few lines
+    _print(ranking, show)  # last, as a pipe may close after a few lines
     for path in (plot, out):
         if path is not None:
             typer.echo(path)

@@ -1,11 +1,11 @@
-"""`firstlight replay`: light curves as an alert stream."""
+"""The command ``replay``: light curves as an alert stream."""
 
 import contextlib
 import csv
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["replay"]
 
 _REFRESH_S = 0.2
-_SECONDS_A_DAY = 86_400.0
+_SECONDS_PER_DAY = 86_400.0
 
 _EPILOG = (
     "Examples: firstlight replay --data curves.csv --metadata meta.csv --sink alerts.avro  |  "
@@ -30,48 +30,56 @@ _EPILOG = (
 
 
 SinkUrl = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(
-        help="kafka://HOST:PORT/TOPIC, FILE.avro (one container), FILE.jsonl, or a folder for a "
-        "container a night."
+        help="Where to send the alerts: kafka://HOST:PORT/TOPIC, FILE.avro, FILE.jsonl, or a folder "
+        "(one Avro file per night)."
     ),
 ]
 DetectionsOnly = Annotated[
     bool,
     typer.Option(
         "--detections-only",
-        help="Only detections send alerts, as from the survey; the rest arrives as forced photometry.",
+        help="Send alerts for detections only, as LSST does; other observations arrive as forced "
+        "photometry in later alerts.",
     ),
 ]
 HistoryDays = Annotated[
-    float, typer.Option(min=0.0, help="How far back a packet's history goes; LSST: twelve months.")
+    float, typer.Option(min=0.0, help="Length of the history in an alert (days). LSST: twelve months.")
 ]
 FromMjd = Annotated[
-    float, typer.Option(help="First observation that sends an alert; packets know what was before.")
+    float, typer.Option(help="Send alerts from this MJD on; their history includes earlier observations.")
 ]
-ToMjd = Annotated[float, typer.Option(help="Last observation that sends an alert.")]
-MaxAlerts = Annotated[Optional[int], typer.Option(min=1, help="Send no more than so many.")]  # noqa: UP045
+ToMjd = Annotated[float, typer.Option(help="Send alerts up to this MJD.")]
+MaxAlerts = Annotated[int | None, typer.Option(min=1, help="Maximum number of alerts. Default: all.")]
 Rate = Annotated[
-    Optional[float],  # noqa: UP045
-    typer.Option(help="Alerts a second; without --rate and --speedup as fast as possible."),
+    float | None,
+    typer.Option(help="Alerts per second. Default: as fast as possible."),
 ]
 Speedup = Annotated[
-    Optional[float],  # noqa: UP045
-    typer.Option(help="Times faster than the sky: 1 takes a night a night."),
+    float | None,
+    typer.Option(help="Send this many times faster than observed; 1 is real time. Excludes --rate."),
 ]
 PacketKb = Annotated[
-    float, typer.Option(min=0.0, help="Size to fill packets up to with a cutout: LSST's have 30 to 80.")
+    float,
+    typer.Option(min=0.0, help="Fill packets up to this size (kB) with a random cutout. LSST: 30 to 80 kB."),
 ]
-ShuffleNight = Annotated[bool, typer.Option("--shuffle-night", help="Send a night's alerts in random order.")]
-Late = Annotated[float, typer.Option(min=0.0, max=1.0, help="Fraction that comes up to ten days late.")]
-Repeat = Annotated[float, typer.Option(min=0.0, max=1.0, help="Fraction that is sent twice.")]
+ShuffleNight = Annotated[
+    bool, typer.Option("--shuffle-night", help="Send the alerts of each night in random order.")
+]
+Late = Annotated[
+    float, typer.Option(min=0.0, max=1.0, help="Fraction of alerts to send up to ten days late.")
+]
+Repeat = Annotated[float, typer.Option(min=0.0, max=1.0, help="Fraction of alerts to send twice.")]
 Names = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(help="Number objects whose names are no integers, and write here (CSV) which is which."),
+    Path | None,
+    typer.Option(
+        help="Give objects with non-integer names a number, and write names and numbers to this CSV file."
+    ),
 ]
 SchemaOut = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(help="Folder to write the packets' Avro schema to, for other consumers of the topic."),
+    Path | None,
+    typer.Option(help="Folder for the Avro schema of the alerts, which other consumers may need."),
 ]
 
 
@@ -97,14 +105,14 @@ def replay(
     kafka_config: KafkaConfig = None,
     schema_out: SchemaOut = None,
 ) -> None:
-    """Turn light curves into a time-ordered alert stream in LSST's format: an alert an observation."""
+    """Send light curves as a time-ordered stream of alerts in LSST's format, one per observation."""
     from firstlight.stream.replay.replay import Replay, ReplayConfig, paced
-    from firstlight.stream.replay.sinks import write_schema
+    from firstlight.stream.replay.sinks import open_packet_sink, write_schema
 
     if sink is None and schema_out is None:
-        raise SettingsError("name a --sink: kafka://HOST:PORT/TOPIC, FILE.avro, FILE.jsonl, or a folder")
+        raise SettingsError("give a --sink: kafka://HOST:PORT/TOPIC, FILE.avro, FILE.jsonl, or a folder")
     if schema_out is not None:
-        console.print(f"Schema of the packets: {write_schema(schema_out)}")
+        console.print(f"Schema of the alerts: {write_schema(schema_out)}")
     if sink is None:
         return
     config = ReplayConfig(
@@ -120,8 +128,8 @@ def replay(
         renumber=names is not None,
         seed=seed,
     )
-    paced((), rate=rate, speedup=speedup)  # a wrong pace is known before the data are read
-    target = _open_sink(sink, kafka_config)
+    paced((), rate=rate, speedup=speedup)  # checks the pace before the data are read
+    target = open_packet_sink(sink, kafka_config)
     stream = Replay(read_light_curves(data, metadata, objects, None), config)
     packets = paced(target.packets(stream), rate=rate, speedup=speedup)
     if names is not None:
@@ -130,7 +138,7 @@ def replay(
 
 
 def _send(target: "PacketSink", packets: "Iterator[ReplayPacket]", stream: "Replay", sink: str) -> None:
-    """Write all packets, and say how many and how fast."""
+    """Write all packets, and print their number and rate."""
     begun = time.monotonic()
     n_sent, n_bytes = 0, 0
     try:
@@ -139,7 +147,7 @@ def _send(target: "PacketSink", packets: "Iterator[ReplayPacket]", stream: "Repl
                 target.write(packet)
                 n_sent, n_bytes = n_sent + 1, n_bytes + len(packet.value)
     except KeyboardInterrupt:
-        console.print(f"interrupted after {n_sent:,} alerts; a file is kept only when it is whole")
+        console.print(f"interrupted after {n_sent:,} alerts; incomplete files are not kept")
         raise typer.Exit(130) from None
     took = max(time.monotonic() - begun, 1e-9)
     console.print(
@@ -150,20 +158,8 @@ def _send(target: "PacketSink", packets: "Iterator[ReplayPacket]", stream: "Repl
     )
 
 
-def _open_sink(sink: str, kafka_config: Path | None) -> "PacketSink":
-    """The sink that an address or a path means."""
-    from firstlight.stream.replay.sinks import open_file_sink
-
-    if not sink.startswith("kafka:"):
-        return open_file_sink(sink)
-    from firstlight.stream.io.kafka import read_kafka_config
-    from firstlight.stream.replay.kafka import KafkaTopic
-
-    return KafkaTopic(sink, None if kafka_config is None else read_kafka_config(kafka_config))
-
-
 def _follow(packets: "Iterator[ReplayPacket]", total: int) -> "Iterator[ReplayPacket]":
-    """Let packets pass and show how many, how fast, and the date in the stream."""
+    """The same packets, with a progress bar that shows number, rate and the date in the stream."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -188,15 +184,15 @@ def _follow(packets: "Iterator[ReplayPacket]", total: int) -> "Iterator[ReplayPa
 
 
 def _date(mjd: float) -> str:
-    """Date and hour of the stream's clock, for people."""
-    with contextlib.suppress(OverflowError, ValueError, OSError):  # a light curve's times may be any
-        when = time.gmtime((mjd - MJD_OF_1970) * _SECONDS_A_DAY)
+    """Time in the stream as MJD and date."""
+    with contextlib.suppress(OverflowError, ValueError, OSError):  # times of light curves are not bounded
+        when = time.gmtime((mjd - MJD_OF_1970) * _SECONDS_PER_DAY)
         return f"MJD {mjd:.3f} ({time.strftime('%Y-%m-%d', when)})"
     return f"MJD {mjd:.3f}"
 
 
 def _write_names(stream: "Replay", path: Path) -> None:
-    """Write which object got which number."""
+    """Write the names of objects and their numbers."""
     from firstlight.files import replacing
 
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:

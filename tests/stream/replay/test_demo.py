@@ -14,7 +14,7 @@ from firstlight.lightcurves import LightCurves
 from firstlight.stream.replay.demo import Tally, choose_objects, run_demo
 from firstlight.stream.replay.replay import Replay, ReplayConfig
 
-#: A worker in a few lines: the band of the light decides; it says what it is told to and goes on.
+#: A worker in a few lines: the band of the light decides; it answers until a given number of alerts.
 WORKER = """
 import json, sys
 import confluent_kafka as kafka
@@ -106,7 +106,7 @@ def test_every_alert_is_sent_answered_and_shown(
     tally, screen = run(broker, replay, tmp_path / "log", rate=2000.0, seconds=60.0)
     assert tally.n_sent == tally.n_answers == len(screen.records) == screen.n_sent == len(replay)
     assert [record["alert"] for record in screen.records] == [str(n) for n in replay.alert_numbers]
-    # the first answer waits for the worker to start and says nothing of its speed
+    # the first answer waits for the worker to start and does not measure its speed
     assert screen.times[0] is None
     assert len(tally.latencies) == len(replay) - 1
     assert all(0.0 <= seconds < 60.0 for seconds in tally.latencies)
@@ -122,10 +122,10 @@ def test_it_stops_sending_in_time_and_waits_for_the_answers(
     assert 1 < tally.n_sent == tally.n_answers < len(replay)
 
 
-def test_a_worker_that_ends_is_an_error_with_its_last_words(
+def test_a_worker_that_ends_is_an_error_with_the_end_of_its_log(
     broker: Any, replay: Replay, tmp_path: Path, children: Any
 ) -> None:
-    with pytest.raises(BrokerError, match=r"ended with code 1; its last words: .*no more, says the worker"):
+    with pytest.raises(BrokerError, match=r"ended with code 1; end of its log: .*no more, says the worker"):
         run(broker, replay, tmp_path / "log", stop_after=30, rate=1000.0, seconds=60.0)
     assert all(child.poll() is not None for child in children)
 
@@ -140,13 +140,13 @@ def test_the_last_answer_counts_for_the_score() -> None:
     tally.add([record("a", "KN"), record("b", "KN"), record("unknown", "KN")], [0.030, None, 0.040])
     assert (tally.n_answers, tally.n_classified, tally.n_right) == (6, 2, 1)
     assert tally.summary().splitlines() == [
-        "6 alerts of 4 objects sent, 6 answers, 3 a second",
+        "6 alerts of 4 objects sent, 6 answers, 3 per second",
         "from alert to answer: median 25 ms, 99 % within 40 ms",
         "last answer right for 1 of 2 classified objects (50%)",
     ]
 
 
-def test_nothing_counted_is_said_plainly() -> None:
+def test_a_tally_of_nothing_has_a_summary() -> None:
     assert Tally().summary() == "0 alerts of 0 objects sent, 0 answers"
 
 

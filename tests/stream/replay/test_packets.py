@@ -11,7 +11,7 @@ from firstlight.lightcurves import LightCurves
 from firstlight.stream import Alert, ConfluentCodec, Observations
 from firstlight.stream.alerts.alert import OBJECT_VALUES
 from firstlight.stream.alerts.write import LSST_SCHEMA, lsst_record
-from firstlight.stream.replay.packets import PacketColumns, Rows, window_starts, write_packets
+from firstlight.stream.replay.packets import PacketColumns, PacketRows, window_starts, write_packets
 
 NOTHING = np.empty(0, np.uint8)
 
@@ -38,14 +38,14 @@ def curves_of(seed: int, n_objects: int, n_obs: int, *, unknown: float = 0.3) ->
     )
 
 
-def rows_of(curves: LightCurves, days: float, place: Any = None) -> Rows:
+def rows_of(curves: LightCurves, days: float, place: Any = None) -> PacketRows:
     """A packet for every observation."""
     trigger = np.arange(len(curves.mjd))
     first = window_starts(curves.mjd, curves.offsets, days)
-    return Rows(trigger, first, curves.object_index, trigger if place is None else place)
+    return PacketRows(trigger, first, curves.object_index, trigger if place is None else place)
 
 
-def alert_of(curves: LightCurves, rows: Rows, i: int, source_id: Any, known_from: Any) -> Alert:
+def alert_of(curves: LightCurves, rows: PacketRows, i: int, source_id: Any, known_from: Any) -> Alert:
     """What packet i should say, taken row by row."""
     row, owner = int(rows.trigger[i]), int(rows.owner[i])
     keep = [k for k in range(int(rows.first[i]), row + 1) if k == row or known_from[k] <= rows.place[i]]
@@ -105,7 +105,7 @@ def test_no_packets_of_no_rows() -> None:
     curves = curves_of(3, 1, 4)
     none = np.empty(0, np.int64)
     columns = PacketColumns.of(curves, np.ones(1, np.int64), np.ones(4, np.int64), np.zeros(4, np.int64))
-    assert write_packets(columns, Rows(none, none, none, none), NOTHING, 0) == []
+    assert write_packets(columns, PacketRows(none, none, none, none), NOTHING, 0) == []
 
 
 @pytest.mark.parametrize("days", [0.0, 10.0, 365.0, np.inf])

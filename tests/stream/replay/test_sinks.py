@@ -19,7 +19,7 @@ from firstlight.stream.replay.sinks import (
     JsonLinesFile,
     NightlyFolder,
     PacketSink,
-    open_file_sink,
+    open_packet_sink,
     write_schema,
 )
 
@@ -72,7 +72,7 @@ def test_json_lines_hold_every_alert_under_its_own_name(few: LightCurves, tmp_pa
 def test_json_lines_have_no_size_and_no_numbers(
     few: LightCurves, tmp_path: Path, config: ReplayConfig
 ) -> None:
-    with pytest.raises(SettingsError, match="take any name"):
+    with pytest.raises(SettingsError, match="hold any name"):
         JsonLinesFile(tmp_path / "a.jsonl").packets(Replay(few, config))
 
 
@@ -102,7 +102,7 @@ def stop_in_the_middle(sink: PacketSink, replay: Replay) -> None:
 @pytest.mark.parametrize("name", ["a.avro", "a.jsonl", "nights"])
 def test_an_error_leaves_no_half_file(few: LightCurves, tmp_path: Path, name: str) -> None:
     with pytest.raises(RuntimeError, match="stop"):
-        stop_in_the_middle(open_file_sink(tmp_path / name), Replay(few))
+        stop_in_the_middle(open_packet_sink(tmp_path / name), Replay(few))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
@@ -127,14 +127,14 @@ def test_a_full_disk_is_a_message(few: LightCurves, tmp_path: Path, kind: Any) -
         write_to_full_disk(kind(tmp_path / "a"), replay)
 
 
-def test_a_path_says_what_it_is(tmp_path: Path) -> None:
-    assert isinstance(open_file_sink(tmp_path / "a.AVRO"), AvroFile)
-    assert isinstance(open_file_sink(tmp_path / "a.jsonl"), JsonLinesFile)
-    assert isinstance(open_file_sink(tmp_path / "nights"), NightlyFolder)
+def test_a_path_gives_the_kind_of_sink(tmp_path: Path) -> None:
+    assert isinstance(open_packet_sink(tmp_path / "a.AVRO"), AvroFile)
+    assert isinstance(open_packet_sink(tmp_path / "a.jsonl"), JsonLinesFile)
+    assert isinstance(open_packet_sink(tmp_path / "nights"), NightlyFolder)
     (tmp_path / "v1.2").mkdir()
-    assert isinstance(open_file_sink(tmp_path / "v1.2"), NightlyFolder)
+    assert isinstance(open_packet_sink(tmp_path / "v1.2"), NightlyFolder)
     with pytest.raises(SettingsError, match=r"FILE\.avro, FILE\.jsonl, or a folder"):
-        open_file_sink(tmp_path / "a.csv")
+        open_packet_sink(tmp_path / "a.csv")
 
 
 def test_the_schema_lets_others_read_the_frames(few: LightCurves, tmp_path: Path) -> None:

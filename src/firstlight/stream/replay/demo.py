@@ -1,7 +1,7 @@
-"""The whole chain on one machine: a broker, a replay into it, a worker, and its answers shown live.
+"""The whole chain on one machine: a broker, a replay, a worker, and its answers in the terminal.
 
-The broker and the worker are processes of their own, as they would be in production, and
-end with the demonstration however that ends.
+The broker and the worker are processes of their own, as in production, and always end with the
+demonstration.
 """
 
 import json
@@ -19,63 +19,63 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.errors import BrokerError, FirstlightError
-from firstlight.stream.replay.kafka import KafkaTopic
 from firstlight.stream.replay.replay import Replay, ReplayPacket, paced
+from firstlight.stream.replay.sinks import KafkaTopic
 
 __all__ = ["Broker", "Display", "Tally", "choose_objects", "run_demo"]
 
 ALERTS, RESULTS = "alerts", "results"
-_START_S = 180.0  # for a worker to compile its code and answer the first alert
-_REST_S = 60.0  # for the last answers, once everything is sent
-_STOP_S = 10.0  # for a worker to end by itself
+_START_S = 180.0  # longest wait for the first answer: the worker compiles its code
+_REST_S = 60.0  # longest wait for the last answers
+_STOP_S = 10.0  # longest wait for a worker to end by itself
 _POLL_S = 0.05
 _REFRESH_S = 0.25
 
 
 class Broker(Protocol):
-    """A running broker; `firstlight.stream.replay.broker.LocalBroker` is one."""
+    """A running broker, such as `LocalBroker`."""
 
     address: str
 
     def create_topic(self, name: str, partitions: int = 1) -> None:
-        """Make a topic."""
+        """Create a topic."""
         ...
 
 
 class Display(Protocol):
-    """What shows the answers; `firstlight.stream.worker.terminal.LiveTable` is one."""
+    """Shows the answers, such as `firstlight.stream.worker.terminal.LiveTable`."""
 
     def add(
         self, records: Sequence[Mapping[str, Any]], now: float, published: Sequence[float | None]
     ) -> None:
-        """Take up records, with the time from alert to answer of each [s]."""
+        """Add records, with the time from alert to answer of each [s]."""
         ...
 
     def sent(self, n: int) -> None:
-        """Say how many alerts were sent."""
+        """Set the number of alerts sent."""
         ...
 
     def refresh(self, now: float) -> None:
-        """Draw again."""
+        """Redraw."""
         ...
 
 
 @dataclass
 class Tally:
-    """What a demonstration counts.
+    """Counts of a demonstration.
 
     Attributes
     ----------
     truth : mapping of str to str
-        Class of each object, where it is known.
+        Class of each object, if known.
     n_sent, n_answers : int
-        Alerts sent, and records that came back.
+        Alerts sent, and records received.
     seconds : float
         From the first alert at full rate to the last answer [s].
     latencies : list of float
         From alert to answer, of every alert but the first, which waits for the worker [s].
     last : dict of str to str
-        The last answer for each object; empty where it was not classified.
+        The last class of each object; empty if it was not classified.
     """
 
     truth: Mapping[str, str] = field(default_factory=dict)
@@ -86,7 +86,7 @@ class Tally:
     last: dict[str, str] = field(default_factory=dict)
 
     def add(self, records: Sequence[Mapping[str, Any]], latencies: Sequence[float | None]) -> None:
-        """Count records, and the time that each took where that is known [s]."""
+        """Count records, with the latency of each if it is known [s]."""
         self.n_answers += len(records)
         self.latencies += [seconds for seconds in latencies if seconds is not None]
         self.last |= {str(record["object"]): str(record["label"]) for record in records}
@@ -98,14 +98,14 @@ class Tally:
 
     @property
     def n_right(self) -> int:
-        """Those of them whose last class is the true one."""
+        """Objects whose last class is the true one."""
         return sum(1 for name, label in self.last.items() if label and self.truth.get(name) == label)
 
     def summary(self) -> str:
-        """All of it in words, a line each."""
+        """The counts in words, one per line."""
         lines = [
             f"{self.n_sent:,} alerts of {len(self.last):,} objects sent, {self.n_answers:,} answers"
-            + (f", {self.n_answers / self.seconds:,.0f} a second" if self.seconds > 0.0 else "")
+            + (f", {self.n_answers / self.seconds:,.0f} per second" if self.seconds > 0.0 else "")
         ]
         if self.latencies:
             p50, p99 = np.percentile(self.latencies, [50.0, 99.0])
@@ -122,23 +122,18 @@ class Tally:
 def choose_objects(
     n_obs: NDArray[np.int64], labels: NDArray[np.str_], n_alerts: int, seed: int = 0
 ) -> NDArray[np.int64]:
-    """Objects of all classes in turn, until they send enough alerts.
+    """Indices of objects of all classes in turn, until they send enough alerts, ascending.
 
     Parameters
     ----------
     n_obs : int64 array, shape (n_objects,)
-        Alerts that each would send.
+        Alerts per object.
     labels : str array, shape (n_objects,)
         Class of each.
     n_alerts : int
-        Alerts wanted; the last object may exceed it.
+        Number of alerts wanted; the last object may exceed it.
     seed : int
         Seed of the choice within a class.
-
-    Returns
-    -------
-    int64 array
-        Positions, ascending; all objects that send any where those are too few.
     """
     order = np.random.default_rng(seed).permutation(len(labels))
     turn = np.empty(len(labels), np.int64)
@@ -162,7 +157,7 @@ def run_demo(
     seconds: float,
     log: Path,
 ) -> Tally:
-    """Send a replay through a broker and a worker, and show the answers as they come.
+    """Send a replay through a broker and a worker, and show the answers.
 
     Parameters
     ----------
@@ -173,20 +168,20 @@ def run_demo(
     broker : Broker
         A running broker.
     worker : callable
-        The command that starts a worker, of the addresses of its source and its sink.
+        Takes the addresses of source and sink; returns the command that starts a worker.
     display : Display
         Shows the answers.
     rate : float
-        Alerts a second.
+        Alerts per second.
     seconds : float
-        How long to send; the stream may end sooner.
+        Longest time to send [s].
     log : Path
-        Where the worker's words go.
+        File for the worker's output.
 
     Returns
     -------
     Tally
-        What was counted.
+        The counts.
 
     Raises
     ------
@@ -205,7 +200,7 @@ def run_demo(
         sender = _Sender(topic, names)
         chain = _Chain(process, log, sender, answers, display, tally)
         packets = replay.packets()
-        sender.send(next(packets))  # the first answer says that the worker is there
+        sender.send(next(packets))  # its answer shows that the worker runs
         chain.follow(until=lambda: tally.n_answers >= 1, limit_s=_START_S)
         begun = time.time()
         with sender.sending(paced(packets, rate=rate), until=begun + seconds):
@@ -216,7 +211,7 @@ def run_demo(
 
 
 class _Sender:
-    """Sends packets, from a thread of its own, and keeps when each was sent."""
+    """Sends packets from its own thread, and notes the time of each."""
 
     def __init__(self, topic: KafkaTopic, names: Sequence[str]) -> None:
         self._topic = topic
@@ -234,7 +229,7 @@ class _Sender:
 
     @contextmanager
     def sending(self, packets: Iterator[ReplayPacket], until: float) -> Iterator[None]:
-        """Send while the block runs, to its end at the latest."""
+        """Send while the block runs."""
         thread = threading.Thread(target=self._run, args=(packets, until), daemon=True)
         thread.start()
         try:
@@ -265,15 +260,15 @@ class _Answers:
                 "bootstrap.servers": address,
                 "group.id": "demo",
                 "enable.auto.commit": False,
-                "fetch.wait.max.ms": 10,  # the local broker waits it out though answers come
+                "fetch.wait.max.ms": 10,  # the local broker always waits that long
                 "log_level": 0,
             }
         )
         self._consumer.assign([kafka.TopicPartition(RESULTS, 0, kafka.OFFSET_BEGINNING)])
 
     def poll(self) -> list[dict[str, Any]]:
-        """Records that came; empty after a moment without any."""
-        # only the first is waited for: to collect many would count our waiting as latency
+        """New records; empty after a short wait without any."""
+        # waits only for the first: waiting for more would count as latency
         found = self._consumer.consume(1, _POLL_S)
         found += self._consumer.consume(499, 0.0) if found else []
         return [json.loads(message.value() or b"") for message in found if message.error() is None]
@@ -284,7 +279,7 @@ class _Answers:
 
 @dataclass
 class _Chain:
-    """Everything that runs, watched while the answers are read."""
+    """The running parts, supervised while the answers are read."""
 
     process: subprocess.Popen[bytes]
     log: Path
@@ -295,7 +290,7 @@ class _Chain:
     _drawn: float = 0.0
 
     def follow(self, until: Callable[[], bool], limit_s: float) -> None:
-        """Read and show answers until something holds; everything must go on until then."""
+        """Read and show answers until `until` holds; BrokerError if a part fails or time is up."""
         limit = time.time() + limit_s
         while not until():
             records, now = self.answers.poll(), time.time()
@@ -303,12 +298,11 @@ class _Chain:
             if self.sender.error is not None:
                 raise self.sender.error
             if self.process.poll() is not None:
-                raise BrokerError(
-                    f"the worker ended with code {self.process.returncode}; {_last_words(self.log)}"
-                )
+                code = self.process.returncode
+                raise BrokerError(f"the worker ended with code {code}; {_last_lines(self.log)}")
             if now > limit and not records:
                 missing = self.sender.n_sent - self.tally.n_answers
-                raise BrokerError(f"{missing:,} alert(s) without an answer; {_last_words(self.log)}")
+                raise BrokerError(f"{missing:,} alert(s) without an answer; {_last_lines(self.log)}")
 
     def _take(self, records: Sequence[dict[str, Any]], now: float) -> None:
         times: list[float | None] = []
@@ -327,9 +321,9 @@ class _Chain:
 
 @contextmanager
 def _process(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that ends with the block: asked first, then made to."""
-    with log.open("wb") as words:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=words, stderr=words)
+    """A process that ends with the block: first by SIGTERM, then by SIGKILL."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         try:
             yield process
         finally:
@@ -341,8 +335,8 @@ def _process(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[byt
                 process.wait()
 
 
-def _last_words(log: Path) -> str:
-    """End of what the worker said."""
+def _last_lines(log: Path) -> str:
+    """The last lines of the worker's log."""
     with log.open(errors="replace") as file:
         lines = [line.strip() for line in deque(file, maxlen=5) if line.strip()]
-    return f"its last words: {' | '.join(lines)}" if lines else "it said nothing"
+    return f"end of its log: {' | '.join(lines)}" if lines else "its log is empty"

@@ -1,9 +1,8 @@
-"""Many packets of our LSST-like schema at once, written by compiled code.
+"""Packets of our LSST-like schema in bulk, written by compiled code.
 
-The bytes are those that fastavro writes for `firstlight.stream.alerts.write.lsst_record`, some
-twenty times faster: a packet's rows go from the columns of light curves straight into Avro,
-and nothing of it is kept, so memory does not depend on how many packets there are. Numba,
-one thread, without the GIL.
+The bytes are those of fastavro for `lsst_record`, at twenty times the speed and with constant
+memory, so that a replay outruns the worker under test (decision 0051). Numba, one thread,
+without the GIL.
 """
 
 from dataclasses import dataclass
@@ -17,77 +16,46 @@ from numpy.typing import NDArray
 from firstlight.bands import BANDS
 from firstlight.lightcurves import LightCurves
 
-__all__ = ["PacketColumns", "Rows", "window_starts", "write_packets"]
+__all__ = ["PacketColumns", "PacketRows", "window_starts", "write_packets"]
 
-#: Longest that an observation, and the rest of a packet but for the cutout, can get [byte].
+#: Greatest size of an observation, and of the rest of a packet without the cutout [byte].
 _ROW_BYTES, _OTHER_BYTES = 80, 256
-#: A cutout's bytes around it: branch, length (three bytes from 8 kB up), the branch after it.
+#: Bytes around a cutout: branch, length (three bytes from 8 kB up), the branch after it.
 _CUTOUT_EXTRA = 5
 
 _NULL, _VALUE = 0, 2  # branches of a union with null first, as Avro writes them
 _BAND_NAMES = np.frombuffer("".join(BANDS).encode(), np.uint8)
 
 
-class Rows(NamedTuple):
-    """Which rows of the columns go into each of n packets.
+class PacketRows(NamedTuple):
+    """Rows of the columns that go into each of n packets (int64 arrays, shape (n,))."""
 
-    Attributes
-    ----------
-    trigger : int64 array, shape (n,)
-        The observation that sends the alert.
-    first : int64 array, shape (n,)
-        First observation of its history.
-    owner : int64 array, shape (n,)
-        Its object.
-    place : int64 array, shape (n,)
-        Place of the alert in the stream; observations not known by then are left out.
-    """
-
-    trigger: NDArray[np.int64]
-    first: NDArray[np.int64]
-    owner: NDArray[np.int64]
-    place: NDArray[np.int64]
+    trigger: NDArray[np.int64]  # the observation that triggers the alert
+    first: NDArray[np.int64]  # first observation of its history
+    owner: NDArray[np.int64]  # its object
+    place: NDArray[np.int64]  # index of the alert in the stream; later observations are left out
 
 
 @dataclass(frozen=True, eq=False)
 class PacketColumns:
     """Light curves as the compiled writer reads them.
 
-    Attributes
-    ----------
-    mjd, flux, flux_err : uint8 arrays, shape (n_total, 8 or 4)
-        Bytes of the observations' columns, little-endian.
-    band : int8 array, shape (n_total,)
-        Index of the band.
-    detected : bool array, shape (n_total,)
-        Whether it is a detection.
-    source_id : int64 array, shape (n_total,)
-        Number of each observation, positive.
-    known_from : int64 array, shape (n_total,)
-        Place in the stream from which on packets know the observation.
-    number : int64 array, shape (n_objects,)
-        Number of each object, positive.
-    position : uint8 array, shape (n_objects, 2, 8)
-        Bytes of right ascension and declination.
-    host : uint8 array, shape (n_objects, 4, 4)
-        Bytes of E(B-V), photometric redshift, its error, spectroscopic redshift.
-    unknown : bool array, shape (n_objects, 6)
-        Which of the position and the host's values are unknown.
-    dereddened : bool
-        Whether the fluxes are corrected for Milky Way dust.
+    Floats are stored as their little-endian bytes, on a last axis. `known_from` is the index in the
+    stream from which on packets contain an observation; `unknown` marks missing values of position
+    and host.
     """
 
-    mjd: NDArray[np.uint8]
-    flux: NDArray[np.uint8]
-    flux_err: NDArray[np.uint8]
+    mjd: NDArray[np.uint8]  # (n_total, 8)
+    flux: NDArray[np.uint8]  # (n_total, 4)
+    flux_err: NDArray[np.uint8]  # (n_total, 4)
     band: NDArray[np.int8]
     detected: NDArray[np.bool_]
-    source_id: NDArray[np.int64]
-    known_from: NDArray[np.int64]
-    number: NDArray[np.int64]
-    position: NDArray[np.uint8]
-    host: NDArray[np.uint8]
-    unknown: NDArray[np.bool_]
+    source_id: NDArray[np.int64]  # positive
+    known_from: NDArray[np.int64]  # (n_total,)
+    number: NDArray[np.int64]  # (n_objects,), positive
+    position: NDArray[np.uint8]  # (n_objects, 2, 8), right ascension and declination
+    host: NDArray[np.uint8]  # (n_objects, 4, 4), E(B-V), photometric redshift, its error, spectroscopic one
+    unknown: NDArray[np.bool_]  # (n_objects, 6)
     dereddened: bool
 
     @classmethod
@@ -98,17 +66,7 @@ class PacketColumns:
         source_id: NDArray[np.int64],
         known_from: NDArray[np.int64],
     ) -> Self:
-        """Columns of some light curves.
-
-        Parameters
-        ----------
-        curves : LightCurves
-            The light curves.
-        number : int64 array, shape (n_objects,)
-            Number of each object.
-        source_id, known_from : int64 arrays, shape (n_total,)
-            Number of each observation, and the place from which on it is known.
-        """
+        """Columns of some light curves; see the attributes for the numbers."""
         position = np.stack([curves.ra, curves.dec], axis=1)
         host = np.stack([curves.ebv, curves.redshift, curves.redshift_err, curves.redshift_spec], axis=1)
         return cls(
@@ -128,33 +86,18 @@ class PacketColumns:
 
 
 def _as_bytes(values: NDArray[Any], kind: str) -> NDArray[np.uint8]:
-    """Bytes of each value on a last axis of their own."""
+    """Bytes of each value, on a new last axis."""
     whole = np.ascontiguousarray(values, dtype=kind)
     return whole.view(np.uint8).reshape(*whole.shape, whole.itemsize)
 
 
 def write_packets(
-    columns: PacketColumns, rows: Rows, cutout: NDArray[np.uint8], size: int, frame: bytes = b""
+    columns: PacketColumns, rows: PacketRows, cutout: NDArray[np.uint8], size: int, frame: bytes = b""
 ) -> list[bytes]:
-    """Packets of `firstlight.stream.alerts.write.LSST_SCHEMA`.
+    """Packets of `LSST_SCHEMA`, each preceded by `frame`.
 
-    Parameters
-    ----------
-    columns : PacketColumns
-        The light curves.
-    rows : Rows
-        What goes into each packet.
-    cutout : uint8 array
-        What to fill packets up with; at least `size` bytes, if that is positive.
-    size : int
-        Bytes that a packet should have, its frame included; longer ones have no cutout.
-    frame : bytes
-        What stands before every packet.
-
-    Returns
-    -------
-    list of bytes
-        The packets.
+    They are filled up to `size` bytes with `cutout`, which holds at least as many; longer packets
+    get no cutout.
     """
     n_rows = int((rows.trigger - rows.first + 1).sum())
     room = n_rows * _ROW_BYTES + len(rows.trigger) * (_OTHER_BYTES + len(frame) + max(size, 0))
@@ -169,21 +112,9 @@ def write_packets(
 
 @numba.njit(cache=True, nogil=True)
 def window_starts(mjd: Any, offsets: Any, days: float) -> Any:
-    """For every observation, the first of its object that is at most `days` older.
+    """For every observation, the row of the first one of its object that is at most `days` older.
 
-    Parameters
-    ----------
-    mjd : float64 array, shape (n_total,)
-        Times, ascending within an object.
-    offsets : int64 array, shape (n_objects + 1,)
-        Where each object's observations begin.
-    days : float
-        Length of the window [day]; may be infinite.
-
-    Returns
-    -------
-    int64 array, shape (n_total,)
-        Rows.
+    `mjd` ascends within an object, whose rows begin at `offsets`; `days` may be infinite.
     """
     first = np.empty(len(mjd), np.int64)
     for i in range(len(offsets) - 1):
@@ -197,7 +128,7 @@ def window_starts(mjd: Any, offsets: Any, days: float) -> Any:
 
 @numba.njit(cache=True, nogil=True)
 def _copy(out: Any, at: int, data: Any, count: int) -> int:
-    """Copy bytes; the place after them."""
+    """Copy bytes; returns the offset after them."""
     for i in range(count):
         out[at + i] = data[i]
     return at + count
@@ -205,7 +136,7 @@ def _copy(out: Any, at: int, data: Any, count: int) -> int:
 
 @numba.njit(cache=True, nogil=True)
 def _long(out: Any, at: int, value: int) -> int:
-    """Write a number that is not negative as a zigzag integer."""
+    """Write a non-negative number as a zigzag integer."""
     bits = np.uint64(value) << np.uint64(1)
     while bits > np.uint64(0x7F):
         out[at] = np.uint8(bits & np.uint64(0x7F)) | np.uint8(0x80)
@@ -229,7 +160,7 @@ def _flux(out: Any, at: int, flux: Any, flux_err: Any) -> int:
 
 @numba.njit(cache=True, nogil=True)
 def _band(out: Any, at: int, band: int) -> int:
-    """A string of one letter."""
+    """Write a string of one letter."""
     at = _byte(out, _byte(out, at, _VALUE), 2)
     return _byte(out, at, _BAND_NAMES[band])
 
@@ -239,7 +170,7 @@ def _source(
     out: Any, at: int, row: int, number: int, source_id: Any, mjd: Any, flux: Any, flux_err: Any, band: Any,
     position: Any, measured: bool,
 ) -> int:  # fmt: skip
-    """A record diaSource; without band and flux where it was not measured."""
+    """Write a record diaSource, without band and flux unless `measured`."""
     at = _long(out, at, source_id[row])
     at = _byte(out, _byte(out, at, 0), 0)  # visit and detector
     at = _long(out, _byte(out, at, _VALUE), number)
@@ -259,7 +190,7 @@ def _source(
 def _forced(
     out: Any, at: int, row: int, number: int, source_id: Any, mjd: Any, flux: Any, flux_err: Any, band: Any
 ) -> int:
-    """A record diaForcedSource."""
+    """Write a record diaForcedSource."""
     at = _long(out, _long(out, at, source_id[row]), number)
     at = _byte(out, _byte(out, at, 0), 0)  # visit and detector
     at = _flux(out, _copy(out, at, mjd[row], 8), flux[row], flux_err[row])
@@ -268,7 +199,7 @@ def _forced(
 
 @numba.njit(cache=True, nogil=True)
 def _object(out: Any, at: int, number: int, position: Any, host: Any, unknown: Any) -> int:
-    """A record diaObject; values that are not known are null."""
+    """Write a record diaObject; unknown values are null."""
     at = _long(out, at, number)
     for i in range(2):
         at = _byte(out, at, _NULL if unknown[i] else _VALUE)
@@ -283,7 +214,7 @@ def _object(out: Any, at: int, number: int, position: Any, host: Any, unknown: A
 
 @numba.njit(cache=True, nogil=True)
 def _cutout(out: Any, at: int, cutout: Any, room: int) -> int:
-    """The three cutouts: only the science cutout has bytes, as many as there is room for."""
+    """Write the three cutouts; only the science cutout has bytes, at most `room`."""
     at = _byte(out, at, _NULL)
     if room <= 0:
         return _byte(out, _byte(out, at, _NULL), _NULL)
@@ -298,7 +229,7 @@ def _write_all(
     band: Any, detected: Any, source_id: Any, known_from: Any, numbers: Any, positions: Any, hosts: Any,
     unknown: Any, dereddened: bool, cutout: Any, size: int, frame: Any,
 ) -> None:  # fmt: skip
-    """Write packets one after the other; `ends` says where each one ends."""
+    """Write packets one after the other; `ends` gets the end of each."""
     at = 0
     for i in range(len(trigger)):
         begin, row, own = at, trigger[i], owner[i]

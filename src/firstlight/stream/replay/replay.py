@@ -1,10 +1,9 @@
-"""Any light curves as the alert stream that a survey would have sent, in order of time.
+"""Light curves as the alert stream that a survey would have sent, in order of time.
 
-By default every observation sends an alert, so that stream and batch can be compared to the
-last point; with `detections_only` only detections do, and non-detections arrive as forced
-photometry inside later packets, as LSST sends them. A packet carries the source that sent
-it, the object's earlier observations within the history window, and what is known of the
-object: position, reddening, host redshifts, whether fluxes are dereddened. No label.
+By default every observation triggers an alert, so that stream and batch can be compared to the
+last point; with `detections_only` non-detections arrive as forced photometry in later packets,
+as from LSST. A packet holds its source, the earlier observations within the history window, and
+position, reddening and host redshifts. No label.
 """
 
 import hashlib
@@ -20,7 +19,7 @@ from firstlight.errors import DataError, SettingsError
 from firstlight.lightcurves import LightCurves
 from firstlight.stream.alerts.alert import OBJECT_VALUES, Alert, Observations
 from firstlight.stream.alerts.write import LSST_SCHEMA_ID
-from firstlight.stream.replay.packets import PacketColumns, Rows, window_starts, write_packets
+from firstlight.stream.replay.packets import PacketColumns, PacketRows, window_starts, write_packets
 
 __all__ = [
     "CONFLUENT_FRAME",
@@ -35,16 +34,16 @@ __all__ = [
     "source_numbers",
 ]
 
-#: Head of a message in Confluent's framing with the number of our LSST-like schema.
+#: Head of a message in Confluent framing with the number of our LSST-like schema.
 CONFLUENT_FRAME = b"\0" + LSST_SCHEMA_ID.to_bytes(4, "big")
 HISTORY_DAYS = 365.0  # LSST's packets carry twelve months (LDM-612)
-LATE_DAYS = 10.0  # longest delay of a late alert [day]
-REPEAT_WITHIN = 1000  # alerts between one that is repeated and its copy, at most
+LATE_DAYS = 10.0  # greatest delay of a late alert [day]
+REPEAT_WITHIN = 1000  # greatest number of alerts between an alert and its copy
 PACKETS_AT_ONCE = 64  # 2 MB of packets of 30 kB
 
 _MAX_NUMBER = 1 << 63
-_NAMED = 1 << 62  # numbers made of names begin here; integer names end here
-_ROWS_PER_OBJECT = 1_000_000  # in readable numbers of observations: object, then six digits
+_NAMED = 1 << 62  # hashes of names begin here; integer names end here
+_ROWS_PER_OBJECT = 1_000_000  # a readable number of an observation is the object's and six digits
 
 
 @dataclass(frozen=True)
@@ -54,27 +53,27 @@ class ReplayConfig:
     Attributes
     ----------
     detections_only : bool
-        Whether only detections send alerts, instead of every observation.
+        Whether only detections trigger alerts, instead of every observation.
     history_days : float
-        How far back a packet's history goes [day].
+        Length of the history in a packet [day].
     from_mjd, to_mjd : float
-        First and last time of the observations that send alerts, inclusive [MJD]; the
-        history of the first ones reaches further back.
+        First and last time of the observations that trigger alerts, inclusive [MJD]; histories
+        reach further back.
     max_alerts : int, optional
-        Most alerts to send, repeated ones included.
+        Maximum number of alerts, repeated ones included.
     packet_bytes : int
-        Size that packets are filled up to with a cutout that means nothing; 0 adds none.
+        Size that packets are filled up to with a random cutout; 0 adds none.
     shuffle_night : bool
         Whether the alerts of a night come in random order.
     late : float
-        Fraction of the alerts that come up to `LATE_DAYS` late; packets sent before such a
-        one do not know its observation.
+        Fraction of the alerts that come up to `LATE_DAYS` late; packets sent before such an alert
+        lack its observation.
     repeat : float
         Fraction of the alerts that are sent twice, the copy byte for byte.
     renumber : bool
-        Whether objects whose names are no integers get numbers in packets, which need them.
+        Whether objects with non-integer names get numbers, which packets need.
     seed : int
-        Seed of all choices.
+        Random seed.
 
     Raises
     ------
@@ -120,7 +119,7 @@ class ReplayPacket(NamedTuple):
     value : bytes
         The packet.
     mjd : float
-        Time at which it is sent, which never falls [MJD].
+        Time at which it is sent, never falling [MJD].
     """
 
     key: bytes
@@ -131,7 +130,7 @@ class ReplayPacket(NamedTuple):
 class Replay:
     """The alert stream of some light curves.
 
-    Order, names and bytes are functions of the light curves and the configuration alone.
+    Order, names and bytes depend only on the light curves and the configuration.
 
     Parameters
     ----------
@@ -142,19 +141,17 @@ class Replay:
 
     Attributes
     ----------
-    curves : LightCurves
-        The light curves.
     numbers : int64 array, shape (n_objects,)
         Number of each object in packets.
     rows : int64 array, shape (n_alerts,)
-        The observation that sends each alert, in order of sending.
+        The observation that triggers each alert, in order of sending.
     mjd : float64 array, shape (n_alerts,)
         Time at which each alert is sent [MJD].
 
     Raises
     ------
     DataError
-        If no observation sends an alert, or two objects get one number.
+        If no observation triggers an alert, or two objects get the same number.
 
     Examples
     --------
@@ -177,7 +174,7 @@ class Replay:
 
     @property
     def object_index(self) -> NDArray[np.int64]:
-        """Position of the object of each alert, shape (n_alerts,)."""
+        """Index of the object of each alert, shape (n_alerts,)."""
         return self._owner
 
     @property
@@ -186,22 +183,9 @@ class Replay:
         return self._source_id[self.rows]
 
     def packets(self, frame: bytes = CONFLUENT_FRAME) -> Iterator[ReplayPacket]:
-        """The stream as packets of our LSST-like schema, made as they are asked for.
+        """The packets of our LSST-like schema in order of sending, made as they are taken.
 
-        Parameters
-        ----------
-        frame : bytes
-            What stands before each packet; by default Confluent's framing.
-
-        Returns
-        -------
-        iterator of ReplayPacket
-            In order of sending.
-
-        Raises
-        ------
-        DataError
-            If an object has no integer name and `renumber` is not set.
+        `frame` precedes each packet. DataError if an object has no integer name and `renumber` is off.
         """
         numbers = object_numbers(self.curves.object_id, renumber=self.config.renumber)
         return self._packets(PacketColumns.of(self.curves, numbers, self._source_id, self._known_from), frame)
@@ -212,25 +196,19 @@ class Replay:
         for start in range(0, len(self), PACKETS_AT_ONCE):
             window = slice(start, start + PACKETS_AT_ONCE)
             trigger, owner = self.rows[window], self._owner[window]
-            rows = Rows(trigger, self._first[trigger], owner, self._place[window])
+            rows = PacketRows(trigger, self._first[trigger], owner, self._place[window])
             values = write_packets(columns, rows, cutout, size, frame)
             numbers, times = columns.number[owner].tolist(), self.mjd[window].tolist()
             for number, value, mjd in zip(numbers, values, times, strict=True):
                 yield ReplayPacket(b"%d" % number, value, mjd)
 
     def alerts(self) -> Iterator[Alert]:
-        """The stream as alerts of the package itself, under the objects' own names.
-
-        Yields
-        ------
-        Alert
-            In order of sending, with what the packet of the same place carries.
-        """
+        """The stream as internal alerts under the objects' own names, in order of sending."""
         for i in range(len(self)):
             yield self.alert(i)
 
     def alert(self, place: int) -> Alert:
-        """One alert by its place in the stream."""
+        """One alert by its index in the stream."""
         curves, row, owner = self.curves, int(self.rows[place]), int(self._owner[place])
         history = np.arange(self._first[row], row + 1)
         known = (self._known_from[history] <= self._place[place]) | (history == row)
@@ -250,32 +228,21 @@ class Replay:
 
 
 def night_of(mjd: ArrayLike) -> NDArray[np.int64]:
-    """Number of the night, as Rubin counts: from noon to noon in UTC-12.
-
-    Parameters
-    ----------
-    mjd : float or float array_like
-        Times [MJD].
-
-    Returns
-    -------
-    int64 array
-        Whole MJD of the day on which the night begins.
-    """
+    """Number of the night as Rubin counts, from noon to noon in UTC-12: the MJD of its first day."""
     return np.floor(np.asarray(mjd, dtype=np.float64) - 0.5).astype(np.int64)
 
 
 class _Schedule(NamedTuple):
     """The order of the alerts."""
 
-    rows: NDArray[np.int64]  # the observation that sends each
-    mjd: NDArray[np.float64]  # when it is sent
-    place: NDArray[np.int64]  # where it stands, which decides what its packet knows
-    known_from: NDArray[np.int64]  # for every observation: the place from which on it is known
+    rows: NDArray[np.int64]  # the observation that triggers each
+    mjd: NDArray[np.float64]  # time of sending
+    place: NDArray[np.int64]  # index in the stream, which decides what its packet contains
+    known_from: NDArray[np.int64]  # for every observation: the index from which on packets contain it
 
 
 def _schedule(curves: LightCurves, config: ReplayConfig) -> _Schedule:
-    """Who sends an alert, and when: late ones later, a night's shuffled, copies after their originals."""
+    """The order of the alerts: late ones later, a night's shuffled, copies after their originals."""
     sends = (curves.mjd >= config.from_mjd) & (curves.mjd <= config.to_mjd)
     if config.detections_only:
         sends &= curves.detected
@@ -303,25 +270,11 @@ def _schedule(curves: LightCurves, config: ReplayConfig) -> _Schedule:
 
 
 def object_numbers(object_id: NDArray[np.str_], *, renumber: bool = False) -> NDArray[np.int64]:
-    """Numbers under which objects travel in LSST's packets.
+    """Numbers of objects in LSST's packets, shape (n_objects,).
 
-    Parameters
-    ----------
-    object_id : str array, shape (n_objects,)
-        Names.
-    renumber : bool
-        Whether names that are no integers become numbers, by a hash of the name.
-
-    Returns
-    -------
-    int64 array, shape (n_objects,)
-        An integer name's own value, so that it reads back as the name; else a number from
-        2^62 up that depends on the name alone.
-
-    Raises
-    ------
-    DataError
-        If a name is no integer and `renumber` is false, or two names get one number.
+    An integer name keeps its value, so that it reads back as the name; with `renumber`, another name
+    gets a hash from 2^62 up. DataError if a name is not an integer and `renumber` is off, or two
+    names get the same number.
 
     Examples
     --------
@@ -334,8 +287,8 @@ def object_numbers(object_id: NDArray[np.str_], *, renumber: bool = False) -> ND
     if len(foreign) and not renumber:
         raise DataError(
             f"object {names[foreign[0]]!r} ({len(foreign)} such object(s) in all): LSST's packets name "
-            "objects by whole numbers from 1 up; let replay renumber them (--names FILE says which is "
-            "which), or write JSON lines, which take any name"
+            "objects by positive integers; number them (--names FILE, which then holds the names of the "
+            "numbers), or write JSON lines, which hold any name"
         )
     for i in foreign:
         digest = hashlib.blake2b(names[i].encode(), digest_size=8).digest()
@@ -343,39 +296,23 @@ def object_numbers(object_id: NDArray[np.str_], *, renumber: bool = False) -> ND
     unique, counts = np.unique(numbers, return_counts=True)
     if len(unique) < len(numbers):
         same = [names[i] for i in np.flatnonzero(numbers == unique[counts > 1][0])]
-        raise DataError(f"objects {same} would get one number; rename one of them")
+        raise DataError(f"objects {same} would get the same number; rename one of them")
     return numbers
 
 
 def _number(name: str) -> int:
-    """The value of an integer name that reads back as it was; 0 for all others."""
+    """The value of an integer name that reads back as the name; 0 for all others."""
     if name.isascii() and name.isdigit() and name[0] != "0" and int(name) < _NAMED:
         return int(name)
     return 0
 
 
 def source_numbers(curves: LightCurves, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """A number for every observation, which is that of the alert it sends.
+    """Number of every observation, which is also that of its alert, shape (n_total,).
 
-    It depends on the object's number and the observation's place in the light curve, so
-    that a replay of some objects, or of some nights, gives them the same.
-
-    Parameters
-    ----------
-    curves : LightCurves
-        The light curves.
-    numbers : int64 array, shape (n_objects,)
-        Number of each object.
-
-    Returns
-    -------
-    int64 array, shape (n_total,)
-        The object's number and six digits, where that has room in 63 bits; else a hash.
-
-    Raises
-    ------
-    DataError
-        If two observations get one number.
+    It depends only on the object's number and the row in the light curve, so that a replay of some
+    objects or nights gives the same numbers: the object's number and six digits if that fits into 63
+    bits, else a hash. DataError if two observations get the same number.
     """
     owner = np.repeat(numbers, curves.n_obs)
     place = np.arange(len(owner)) - np.repeat(curves.offsets[:-1], curves.n_obs) + 1
@@ -385,7 +322,7 @@ def source_numbers(curves: LightCurves, numbers: NDArray[np.int64]) -> NDArray[n
         hashed = _mix(_mix(owner[~readable].astype(np.uint64)) + place[~readable].astype(np.uint64))
         found[~readable] = (hashed >> np.uint64(1)).astype(np.int64) | 1
         if len(np.unique(found)) < len(found):
-            raise DataError("two observations would get one number; replay fewer objects at once")
+            raise DataError("two observations would get the same number; replay fewer objects at once")
     return found
 
 
@@ -405,26 +342,19 @@ def paced(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Iterator[ReplayPacket]:
-    """Let packets pass no earlier than they are due.
-
-    A consumer that falls behind is not spared: what is overdue passes at once.
+    """The same packets, none earlier than it is due; overdue packets pass at once.
 
     Parameters
     ----------
     packets : iterable of ReplayPacket
         The stream.
     rate : float, optional
-        Packets a second.
+        Packets per second.
     speedup : float, optional
-        How many times faster than the sky: 1 waits a night until the next. Without either,
-        packets pass as fast as they are taken.
+        Factor by which the stream is faster than the sky. Without `rate` and `speedup`, packets
+        pass as fast as they are taken.
     clock, sleep : callable
-        Time now [s], and waiting.
-
-    Returns
-    -------
-    iterator of ReplayPacket
-        The same packets.
+        Current time [s], and waiting.
 
     Raises
     ------
@@ -432,7 +362,7 @@ def paced(
         If both are given, or one is not positive.
     """
     if rate is not None and speedup is not None:
-        raise SettingsError("a rate and a speed-up exclude each other; give one")
+        raise SettingsError("rate and speedup exclude each other; give one")
     for name, value in (("rate", rate), ("speedup", speedup)):
         if value is not None and not 0.0 < value < np.inf:
             raise SettingsError(f"{name} is a positive number, not {value!r}")

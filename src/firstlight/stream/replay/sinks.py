@@ -1,7 +1,6 @@
-"""Where a replay goes: an Avro container, JSON lines, a folder of nightly containers.
+"""Sinks of a replay: a Kafka topic, an Avro container, JSON lines, a folder with a container per night.
 
-A topic of Kafka is in `firstlight.stream.replay.kafka`. Each sink asks the replay for the
-stream in its own format, takes the packets one by one and keeps at most a block of them.
+Each sink asks the replay for packets in its own format and holds at most a block of them.
 """
 
 import json
@@ -9,25 +8,39 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Protocol, Self
+from typing import IO, Any, Protocol, Self
 
-from firstlight.errors import DataError, SettingsError
+from firstlight.errors import BrokerError, DataError, SettingsError
 from firstlight.files import replacing
 from firstlight.stream.alerts.json import JsonLinesCodec
 from firstlight.stream.alerts.write import LSST_SCHEMA, LSST_SCHEMA_ID
 from firstlight.stream.avro.container import write_container
+from firstlight.stream.io.kafka import KafkaSink, kafka_module
+from firstlight.stream.io.kafka_config import KafkaAddress, KafkaConfig, read_kafka_config
 from firstlight.stream.replay.replay import Replay, ReplayPacket, night_of
 
 __all__ = [
     "AvroFile",
     "JsonLinesFile",
+    "KafkaTopic",
     "NightlyFolder",
     "PacketSink",
-    "open_file_sink",
+    "open_packet_sink",
     "write_schema",
 ]
 
-BLOCK_BYTES = 1 << 20  # of a container: what a reader inflates or skips at once
+BLOCK_BYTES = 1 << 20  # of a container, which a reader inflates or skips as a whole
+_CONNECT_S = 10.0  # longest wait for a broker's first response
+
+#: Order is kept by one request at a time. The producer's own numbering, which a replay does not
+#: need, as nobody else writes to its topic, costs more than the packets do.
+_PRODUCER: dict[str, Any] = {
+    "client.id": "firstlight-replay",
+    "enable.idempotence": False,
+    "max.in.flight.requests.per.connection": 1,
+    "linger.ms": 5,
+    "queue.buffering.max.kbytes": 64 << 10,
+}
 
 
 class PacketSink(AbstractContextManager["PacketSink"], Protocol):
@@ -38,7 +51,7 @@ class PacketSink(AbstractContextManager["PacketSink"], Protocol):
     """
 
     def packets(self, replay: Replay) -> Iterator[ReplayPacket]:
-        """The stream in the form that this sink wants."""
+        """The stream in the format of this sink."""
         ...
 
     def write(self, packet: ReplayPacket) -> None:
@@ -66,7 +79,7 @@ class _WholeFile:
         try:
             if error is None:
                 self._end()
-        except OSError as full:  # the stack turns it into a message, as any while writing
+        except OSError as full:  # the stack turns it into a message, like any error while writing
             self._stack.__exit__(type(full), full, full.__traceback__)
             raise
         return self._stack.__exit__(kind, error, trace)
@@ -77,20 +90,14 @@ class _WholeFile:
 
 
 class AvroFile(_WholeFile):
-    """An Avro container of packets, in blocks of a megabyte.
-
-    Parameters
-    ----------
-    path : Path
-        The file; an older one is replaced when the new one is complete.
-    """
+    """An Avro container in blocks of a megabyte; an older file is replaced at the end."""
 
     def packets(self, replay: Replay) -> Iterator[ReplayPacket]:
         """Packets without a frame: the container holds the schema."""
         return replay.packets(frame=b"")
 
     def write(self, packet: ReplayPacket) -> None:
-        """Take one packet."""
+        """See `PacketSink.write`."""
         self._block.append(packet.value)
         self._size += len(packet.value)
         if self._size >= BLOCK_BYTES:
@@ -113,25 +120,13 @@ class AvroFile(_WholeFile):
 
 
 class JsonLinesFile(_WholeFile):
-    """Our own JSON lines, one alert each, under the objects' own names.
-
-    Parameters
-    ----------
-    path : Path
-        The file; an older one is replaced when the new one is complete.
-    """
+    """Our own JSON lines, under the objects' own names; an older file is replaced at the end."""
 
     def packets(self, replay: Replay) -> Iterator[ReplayPacket]:
-        """Alerts as lines.
-
-        Raises
-        ------
-        SettingsError
-            If packets are to have a size, or objects new numbers: lines have neither.
-        """
+        """Alerts as lines; SettingsError for a packet size or new numbers, which lines lack."""
         if replay.config.packet_bytes or replay.config.renumber:
             raise SettingsError(
-                f"{self.path}: JSON lines have no cutout to fill them up and take any name; leave "
+                f"{self.path}: JSON lines have no cutout to fill them up and hold any name; leave "
                 "--packet-kb and --names out, or write Avro"
             )
         codec = JsonLinesCodec()
@@ -141,24 +136,15 @@ class JsonLinesFile(_WholeFile):
         )
 
     def write(self, packet: ReplayPacket) -> None:
-        """Take one line."""
+        """See `PacketSink.write`."""
         self._file.write(packet.value)
 
 
 class NightlyFolder:
-    """A folder with an Avro container for every night, named by the MJD of its evening.
+    """A folder with an Avro container per night, named by the MJD of its evening.
 
-    A night's file appears when the night is complete.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder, made if need be.
-
-    Raises
-    ------
-    DataError
-        If it holds containers already: two streams in one folder would read as one.
+    A night's file appears when the night is complete. DataError if the folder already holds
+    containers: two streams in one folder would read as one.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -200,31 +186,72 @@ class NightlyFolder:
             file.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
 
 
-def open_file_sink(target: str | Path) -> PacketSink:
-    """The sink that a path means.
+class KafkaTopic:
+    """Sends packets to a topic, keyed by object, so that one object's alerts stay in order.
+
+    Settings of librdkafka in `config` override the replay's own.
+    """
+
+    def __init__(self, address: str | KafkaAddress, config: KafkaConfig | None = None) -> None:
+        self.address = KafkaAddress.parse(address)
+        self._kafka = kafka_module()
+        config = config or KafkaConfig()
+        self._config = KafkaConfig({**_PRODUCER, **config.values}, config.source)
+        self._sink: KafkaSink
+
+    def packets(self, replay: Replay) -> Iterator[ReplayPacket]:
+        """Packets in Confluent framing, as Rubin sends them."""
+        return replay.packets()
+
+    def __enter__(self) -> Self:
+        self._sink = KafkaSink(self.address, config=self._config)
+        settings = {**self._config.values, "bootstrap.servers": self.address.servers, "log_level": 0}
+        try:  # so that a missing broker is noticed now and not when the queue is full
+            self._kafka.Producer(settings).list_topics(timeout=_CONNECT_S)
+        except self._kafka.KafkaException as error:
+            raise BrokerError(
+                f"{self.address}: no answer within {_CONNECT_S:.0f} s: "
+                f"{self._config.hide(error.args[0].str())}; is the broker running?"
+            ) from error
+        return self
+
+    def write(self, packet: ReplayPacket) -> None:
+        """Take one packet; waits while the queue is full. BrokerError if the broker refuses it."""
+        self._sink.write([(packet.key, packet.value)])
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, KeyboardInterrupt):  # packets in the queue are sent
+            self._sink.close()
+
+
+def open_packet_sink(target: str | Path, kafka_config: Path | None = None) -> PacketSink:
+    """The sink for an address or a path, to be used as a context.
 
     Parameters
     ----------
-    target : path
-        FILE.avro, FILE.jsonl, or a folder.
-
-    Returns
-    -------
-    PacketSink
-        To be used as a context.
+    target : str or Path
+        kafka://HOST:PORT/TOPIC, FILE.avro, FILE.jsonl, or a folder.
+    kafka_config : Path, optional
+        File of Kafka client settings.
 
     Raises
     ------
     SettingsError
-        If the path has another suffix and is no folder.
+        If it is none of these, or the settings are wrong.
     DataError
-        If the folder holds alerts already.
+        If the folder already holds alerts.
+    MissingExtraError
+        If confluent-kafka is needed and not installed.
 
     Examples
     --------
-    >>> type(open_file_sink("alerts.avro")).__name__
+    >>> type(open_packet_sink("alerts.avro")).__name__
     'AvroFile'
     """
+    if str(target).startswith("kafka:"):
+        return KafkaTopic(str(target), None if kafka_config is None else read_kafka_config(kafka_config))
     path = Path(target)
     suffix = path.suffix.lower()
     if path.is_dir() or not suffix:
@@ -239,22 +266,9 @@ def open_file_sink(target: str | Path) -> PacketSink:
 
 
 def write_schema(folder: Path) -> Path:
-    """Write the schema of the packets as consumers of Confluent's framing look it up.
+    """Write the packets' schema to ``<number>.avsc`` in `folder`, where `FolderSchemas` finds it.
 
-    Parameters
-    ----------
-    folder : Path
-        Folder for ``<number>.avsc``, as `firstlight.stream.FolderSchemas` reads it.
-
-    Returns
-    -------
-    Path
-        The file.
-
-    Raises
-    ------
-    DataError
-        If it cannot be written.
+    Returns the file; DataError if it cannot be written.
     """
     path = Path(folder) / f"{LSST_SCHEMA_ID}.avsc"
     with replacing(path) as partial:

@@ -13,9 +13,9 @@ from firstlight.stream.replay.replay import Replay, ReplayConfig, ReplayPacket
 
 kafka = pytest.importorskip("confluent_kafka")
 
-from firstlight.stream.io.kafka import KafkaConfig  # noqa: E402
-from firstlight.stream.replay import kafka as replay_kafka  # noqa: E402
-from firstlight.stream.replay.kafka import KafkaTopic  # noqa: E402
+from firstlight.stream.io.kafka_config import KafkaConfig  # noqa: E402
+from firstlight.stream.replay import sinks  # noqa: E402
+from firstlight.stream.replay.sinks import KafkaTopic  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_what_was_taken_before_an_interruption_is_sent(broker: Any) -> None:
 
 
 def test_a_broker_that_is_away_is_a_message_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay_kafka, "_ANSWER_S", 0.2)
+    monkeypatch.setattr(sinks, "_CONNECT_S", 0.2)
     config = KafkaConfig({"sasl.password": "swordfish", "log_level": 0})
     with pytest.raises(BrokerError, match=r"kafka://127\.0\.0\.1:1/alerts: no answer within") as caught:
         write(KafkaTopic("kafka://127.0.0.1:1/alerts", config))
