@@ -73,7 +73,9 @@ crossval-fast: setup ## Honest 5-fold cross-validation of the stream's preset (a
 reproduce: setup ## The whole paper in three columns -> docs/results/reproduction.* (about two hours)
 	$(BIN)/firstlight fetch plasticc
 	$(BIN)/firstlight reproduce --out runs/reproduction --jobs 2 $(if $(SNPCC),--snpcc $(SNPCC))
-	cp runs/reproduction/reproduction.json docs/results/reproduction.json
+	$(BIN)/python benchmarks/cost.py --out runs/reproduction/reproduction/data/cost-benchmark.json
+	cp -r runs/reproduction/reproduction docs/results/
+	$(BIN)/python docs/update.py
 
 bundle: setup ## Retrain the bundles that ship with the package
 	for preset in default fast; do \

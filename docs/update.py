@@ -13,9 +13,9 @@ import numpy as np
 from firstlight.report.plots import confusion_matrix
 from firstlight.report.style import save_figure
 from firstlight.report.training import skill_against_phase
-from firstlight_paper.page import write_markdown
-from firstlight_paper.parts.per_class import leakage_sentences
-from firstlight_paper.summary import headline
+from firstlight_paper.parts import PARTS
+from firstlight_paper.render import in_short, write_pages
+from firstlight_paper.results import Results
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, SPEED = ROOT / "docs" / "results", ROOT / "benchmarks" / "results"
@@ -69,14 +69,8 @@ def phase_table() -> str:
 
 
 def leak() -> str:
-    """What the paper's protocol is worth, in two sentences, and the three columns in a table."""
-    path = RESULTS / "reproduction.json"
-    if not path.exists():
-        return ""
-    result = read(path)["per_class"]
-    table = headline(result)
-    rows = [table.columns, ["---"] * len(table.columns), *table.rows]
-    return "\n".join([leakage_sentences(result), "", *("| " + " | ".join(row) + " |" for row in rows)])
+    """What the paper's protocol is worth: a paragraph, and all columns in a table."""
+    return in_short(Results(RESULTS / "reproduction", must_exist=True), PARTS)
 
 
 def protocol() -> str:
@@ -248,10 +242,7 @@ def draw() -> None:
         confusion_matrix(np.array(confusion["matrix"]), confusion["classes"]), images / "confusion.png"
     )
     save_figure(skill_against_phase(result["by_phase"]), images / "phases.png")
-    if (RESULTS / "reproduction.json").exists():
-        write_markdown(
-            read(RESULTS / "reproduction.json"), RESULTS / "reproduction.md", RESULTS / "reproduction"
-        )
+    write_pages(Results(RESULTS / "reproduction", must_exist=True), PARTS, RESULTS, html=False)
 
 
 def main() -> None:

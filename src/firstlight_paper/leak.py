@@ -1,48 +1,37 @@
-"""The paper's protocol, as a demonstration of what leaks: classes balanced before the split.
+"""The paper's protocol, to demonstrate what leaks: classes are balanced by copies before the split.
 
-Oversampling first and splitting rows afterwards puts copies of the same object on both
-sides, so that a classifier is tested on what it has learnt by heart. Everything else, the
-latents included, is the same as in the honest columns: the difference is the leak alone.
-
-**Nothing outside the columns named "its protocol" may use this module.**
+Copies of one object end up on both sides, so that a classifier is tested on what it has memorised.
+Latents and booster are those of the honest columns: the difference is the leak alone. Only columns
+named "its protocol" may use this module; an import contract holds that.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firstlight.classify import oversample
+from firstlight.classify import SklearnBoosterConfig, TrainingRows
+from firstlight.classify.balance import oversample
+from firstlight_paper.models import PLAIN, boosted, proba_of
+from firstlight_paper.objects import Objects
 
-__all__ = ["LeakyRows", "leaky_rows"]
+__all__ = ["LeakyRows", "fit_leaky", "leaky_proba", "leaky_rows"]
 
 
 class LeakyRows(NamedTuple):
-    """Objects by position, many of them on both sides.
-
-    Attributes
-    ----------
-    train, test : int64 array
-        Position of each row's object.
-    shared : float
-        Fraction of the test rows whose object is trained on too.
-    """
+    """Objects by position, many of them on both sides; `shared` is the share of test rows trained on too."""
 
     train: NDArray[np.int64]
     test: NDArray[np.int64]
     shared: float
 
     def counts(self) -> dict[str, float]:
-        """How many rows were trained and tested on, and the fraction `shared`, for the JSON."""
+        """Numbers of rows, and the share `shared`."""
         return {"n_train": len(self.train), "n_test": len(self.test), "shared": self.shared}
 
 
 def leaky_rows(
-    labels: NDArray[np.str_],
-    rng: np.random.Generator,
-    *,
-    test_share: float = 0.2,
-    most: int | None = None,
+    labels: NDArray[np.str_], rng: np.random.Generator, *, test_share: float = 0.2, most: int | None = None
 ) -> LeakyRows:
     """Bring every class to the size of the largest by copying objects, then split rows at random.
 
@@ -53,17 +42,34 @@ def leaky_rows(
     rng : numpy.random.Generator
         Source of copies and split.
     test_share : float
-        Part of the rows that is tested on.
+        Share of the rows that is tested on.
     most : int, optional
         Keep no more rows than this (at random), to bound the cost; by default all.
-
-    Returns
-    -------
-    LeakyRows
-        Rows to train and to test on.
     """
     rows = oversample(labels, rng, object_id=np.arange(len(labels)), held_out=[])
     rows = rng.permutation(rows)[:most]
     n_test = round(test_share * len(rows))
     test, train = rows[:n_test], rows[n_test:]
     return LeakyRows(train, test, float(np.isin(test, train).mean()))
+
+
+def fit_leaky(
+    objects: Objects,
+    X: NDArray[np.float32],
+    rows: LeakyRows,
+    config: SklearnBoosterConfig = PLAIN,
+    seed: int = 0,
+) -> Any:
+    """The paper's booster, trained on rows whose objects are tested on too."""
+    return boosted(TrainingRows(X[rows.train], objects.labels[rows.train]), config, seed=seed)
+
+
+def leaky_proba(
+    objects: Objects,
+    X: NDArray[np.float32],
+    rows: LeakyRows,
+    config: SklearnBoosterConfig = PLAIN,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """Its probabilities of the test rows, shape (n_rows, 17)."""
+    return proba_of(fit_leaky(objects, X, rows, config, seed), X[rows.test])

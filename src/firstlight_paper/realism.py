@@ -20,7 +20,7 @@ from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
 from firstlight.lightcurves import LightCurve, LightCurves
 from firstlight.simulate import SimulateConfig, simulate
 
-__all__ = ["LIMITS", "Features", "brightest", "differences", "fit_limit", "plain_features", "tell_apart"]
+__all__ = ["LIMITS", "Features", "brightest", "differences", "fit_limit", "plain_features", "separation"]
 
 #: Candidates for the campaign's magnitude limit.
 LIMITS = (21.5, 22.0, 22.5, 23.0, 23.5)
@@ -44,6 +44,10 @@ class Features(NamedTuple):
 
     values: Array
     names: tuple[str, ...]
+
+    def column(self, name: str) -> Array:
+        """One feature of every object, shape (n_objects,)."""
+        return np.asarray(self.values[:, self.names.index(name)])
 
 
 def plain_features(curves: LightCurves) -> Features:
@@ -102,7 +106,7 @@ def fit_limit(
     return min(LIMITS, key=distance)
 
 
-def tell_apart(values: Array, simulated: NDArray[np.bool_], seed: int) -> float:
+def separation(values: Array, simulated: NDArray[np.bool_], seed: int) -> float:
     """AUC with which a booster tells simulated from real, over stratified folds.
 
     Parameters

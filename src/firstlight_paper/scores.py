@@ -1,103 +1,246 @@
-"""Scores as every part states them: a mean with its spread, sixteen classes beside the real thirteen."""
+"""The score table: one row per part, variant, fold, column, subset and metric."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import csv
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firstlight.metrics import score
+from firstlight.errors import DataError
+from firstlight.files import replacing
+from firstlight.metrics.curves import roc_auc, roc_curve
+from firstlight.metrics.scores import present_classes, score, truth_index
 from firstlight.taxonomy import CLASSES
 from firstlight_paper.objects import PAPER_CLASSES, PAPER_COLUMNS
 
-__all__ = ["HEADLINE", "scored", "spread", "spread_of"]
+__all__ = [
+    "ALL",
+    "HEADLINE",
+    "NONE",
+    "RATES",
+    "REAL",
+    "SHORT",
+    "Row",
+    "Scores",
+    "Spread",
+    "averaged_roc",
+    "confusion",
+    "scored",
+    "spread",
+]
 
-#: The numbers that the paper prints of a whole set, and the log-loss.
+#: The paper prints the first five for its whole test set.
 HEADLINE = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_auc", "log_loss")
+SHORT = ("accuracy", "macro_f1", "macro_auc", "log_loss")
+PER_CLASS = ("precision", "recall", "f1", "auc")
 
-_PER_CLASS = ("precision", "recall", "f1", "auc")
+#: Subsets of the test objects: all sixteen classes, the thirteen with real objects, or neither.
+ALL, REAL, NONE = 16, 13, 0
+
+#: Values of `Row.fold` that are no single fold.
+MEAN, STD, WHOLE = "mean", "std", ""
+
+Values = dict[tuple[str, int, str], float]
+
+
+class Row(NamedTuple):
+    """One number of the table.
+
+    Attributes
+    ----------
+    part, variant : str
+        Where the number belongs, such as ``gaps`` and ``dropped 0.1``.
+    fold : str
+        Number of the fold, repeat or draw from 1; empty where there is only one value; ``mean``
+        and ``std`` where single folds were not kept.
+    column : str
+        ``printed``, ``protocol`` (the paper's, which leaks), ``design`` (the paper's design on unseen
+        objects) or ``ours``; empty for what is no score of a classifier.
+    subset : int
+        16 classes, 13 real ones, or 0 where neither applies.
+    metric : str
+        Such as ``accuracy``; ``recall:TDE`` for one class.
+    value : float
+        Finite.
+    """
+
+    part: str
+    variant: str
+    fold: str
+    column: str
+    subset: int
+    metric: str
+    value: float
+
+
+class Spread(NamedTuple):
+    """Mean and sample standard deviation over folds; NaN where unknown."""
+
+    mean: float
+    std: float
+    folds: tuple[float, ...] = ()
+
+    def text(self, digits: int = 3, sign: str = "", scale: float = 1.0) -> str:
+        """The mean with its spread, such as ``0.916 ± 0.006``; a dash if there is none."""
+        if not math.isfinite(self.mean):
+            return "-"
+        mean = f"{scale * self.mean:{sign}.{digits}f}"
+        return mean if not math.isfinite(self.std) else f"{mean} ± {scale * self.std:.{digits}f}"
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Mean and standard deviation of the finite values.
+
+    >>> spread([0.8, 0.9]).text()
+    '0.850 ± 0.071'
+    """
+    known = tuple(float(value) for value in values if math.isfinite(value))
+    mean = float(np.mean(known)) if known else math.nan
+    return Spread(mean, float(np.std(known, ddof=1)) if len(known) > 1 else math.nan, known)
 
 
 def scored(
-    labels: NDArray[np.str_], proba: NDArray[np.float64], simulated: NDArray[np.bool_]
-) -> dict[str, Any]:
-    """Scores over the paper's sixteen classes, and of the same forecasts over real objects alone.
+    column: str,
+    labels: NDArray[np.str_],
+    proba: NDArray[np.float64],
+    simulated: NDArray[np.bool_],
+    metrics: Sequence[str] = HEADLINE,
+    per_class: Sequence[str] = (),
+) -> Values:
+    """Scores of the same predictions over all sixteen classes and over real objects alone.
 
     Parameters
     ----------
+    column : str
+        Column of the table.
     labels : str array, shape (n_objects,)
         True classes.
     proba : float64 array, shape (n_objects, 17) or (n_objects, 16)
         Probabilities, columns `firstlight.taxonomy.CLASSES` or `PAPER_CLASSES`.
     simulated : bool array, shape (n_objects,)
         True for simulated objects.
+    metrics : sequence of str
+        Scores of the whole set, of `HEADLINE`.
+    per_class : sequence of str
+        Scores of single classes (all sixteen), of precision, recall, f1 and auc.
 
     Returns
     -------
-    dict
-        ``sixteen`` and ``real``, each with `HEADLINE`, ``n_objects``, ``per_class`` (precision,
-        recall, f1, auc, n) and ``confusion`` (rows the truth, columns `PAPER_CLASSES`).
+    dict of (column, subset, metric) to float
+        Also ``n_objects``; undefined scores are left out.
     """
     proba = proba[:, PAPER_COLUMNS] if proba.shape[1] == len(CLASSES) else proba
-    return {"sixteen": _scores(labels, proba), "real": _scores(labels[~simulated], proba[~simulated])}
+    found: Values = {}
+    for subset, kept in ((ALL, slice(None)), (REAL, ~simulated)):
+        some = proba[kept]
+        result = score(labels[kept], some / some.sum(axis=1, keepdims=True), PAPER_CLASSES)
+        found |= {(column, subset, name): result[name] for name in (*metrics, "n_objects")}
+        if subset == ALL:
+            for name, row in result["per_class"].items():
+                found |= {(column, ALL, f"{metric}:{name}"): row[metric] for metric in per_class}
+    return {key: float(value) for key, value in found.items() if value is not None and math.isfinite(value)}
 
 
-def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Mean and sample standard deviation of a number over folds (or seeds), with the values themselves.
-
-    Examples
-    --------
-    >>> spread([0.8, 0.9])
-    {'mean': 0.85, 'std': 0.0707107, 'folds': [0.8, 0.9]}
-    """
-    known = [float(value) for value in values if value is not None and np.isfinite(value)]
-    mean = float(np.mean(known)) if known else float("nan")
-    std = float(np.std(known, ddof=1)) if len(known) > 1 else float("nan")
-    return {"mean": round(mean, 7), "std": round(std, 7), "folds": [round(value, 7) for value in known]}
+def confusion(labels: NDArray[np.str_], proba: NDArray[np.float64]) -> list[list[int]]:
+    """Objects by true (rows) and most probable class, both `PAPER_CLASSES`."""
+    proba = proba[:, PAPER_COLUMNS] if proba.shape[1] == len(CLASSES) else proba
+    n = len(PAPER_CLASSES)
+    truth = np.array([PAPER_CLASSES.index(name) for name in labels.tolist()], dtype=np.int64)
+    counts = np.bincount(truth * n + proba.argmax(axis=1), minlength=n * n).reshape(n, n)
+    return [[int(cell) for cell in row] for row in counts]
 
 
-def spread_of(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Join what `scored` said of several folds: every number with its spread, confusions summed.
+class Scores:
+    """All rows of a table, found by what they measure."""
 
-    Parameters
-    ----------
-    results : sequence of mapping
-        One a fold, as from `scored`.
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
+        self._values: dict[tuple[str, str, str, int, str], dict[str, float]] = {}
+        self.add(rows)
 
-    Returns
-    -------
-    dict
-        ``sixteen`` and ``real`` as in `scored`; numbers as from `spread`; ``n_objects`` and
-        ``confusion`` summed.
-    """
-    return {name: _joined([result[name] for result in results]) for name in ("sixteen", "real")}
+    def __iter__(self) -> Iterator[Row]:
+        """Rows, those of one score together."""
+        for (part, variant, column, subset, metric), folds in self._values.items():
+            for fold, value in folds.items():
+                yield Row(part, variant, fold, column, subset, metric, value)
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return sum(map(len, self._values.values()))
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Add rows; a row with the same keys is replaced."""
+        for row in rows:
+            if not math.isfinite(row.value):
+                continue
+            key = (row.part, row.variant, row.column, row.subset, row.metric)
+            self._values.setdefault(key, {})[row.fold] = row.value
+
+    def drop(self, part: str) -> None:
+        """Remove all rows of a part."""
+        self._values = {key: folds for key, folds in self._values.items() if key[0] != part}
+
+    def folds(self, part: str, variant: str, column: str, subset: int, metric: str) -> Mapping[str, float]:
+        """Fold to value; empty if there is no such row."""
+        return self._values.get((part, variant, column, subset, metric), {})
+
+    def spread(self, part: str, variant: str, column: str, subset: int, metric: str) -> Spread:
+        """Mean and spread over folds."""
+        folds = self.folds(part, variant, column, subset, metric)
+        if MEAN in folds:
+            return Spread(folds[MEAN], folds.get(STD, math.nan))
+        return spread(list(folds.values()))
+
+    def parts(self) -> set[str]:
+        """Names of the parts that have rows."""
+        return {key[0] for key in self._values}
+
+    def write(self, path: Path) -> None:
+        """Write the table as CSV, as a whole or not at all."""
+        with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(Row._fields)
+            for row in self:
+                writer.writerow([*row[:4], row.subset or "", row.metric, f"{row.value:.6g}"])
+
+    @classmethod
+    def read(cls, path: Path) -> "Scores":
+        """Read a table.
+
+        Raises
+        ------
+        DataError
+            If the file is missing or no such table.
+        """
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                lines = list(csv.reader(file))
+            if not lines or tuple(lines[0]) != Row._fields:
+                raise ValueError(f"its first line must be {','.join(Row._fields)}")
+            return cls(
+                Row(part, variant, fold, column, int(subset or 0), metric, float(value))
+                for part, variant, fold, column, subset, metric, value in lines[1:]
+            )
+        except (OSError, ValueError) as error:
+            raise DataError(f"cannot read the scores of {path}: {error}") from error
 
 
-# --- private --------------------------------------------------------------------
+# --- ROC curves -----------------------------------------------------------------
+
+#: False positive rates at which ROC curves are kept: dense where the curve is read.
+RATES = np.unique(np.concatenate([[0.0], np.logspace(-3.5, 0.0, 52), np.linspace(0.04, 1.0, 25)]).round(5))
 
 
-def _scores(labels: NDArray[np.str_], proba: NDArray[np.float64]) -> dict[str, Any]:
-    result = score(labels, proba / proba.sum(axis=1, keepdims=True), PAPER_CLASSES)
-    per_class = {
-        name: {metric: values[metric] for metric in _PER_CLASS} | {"n": values["n"]}
-        for name, values in result["per_class"].items()
-    }
-    return {metric: result[metric] for metric in HEADLINE} | {
-        "n_objects": result["n_objects"],
-        "per_class": per_class,
-        "confusion": result["confusion"]["matrix"],
-    }
-
-
-def _joined(folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    names = [name for name in PAPER_CLASSES if any(name in fold["per_class"] for fold in folds)]
-    per_class = {}
-    for name in names:
-        rows = [fold["per_class"][name] for fold in folds if name in fold["per_class"]]
-        per_class[name] = {metric: spread([row[metric] for row in rows]) for metric in _PER_CLASS}
-        per_class[name]["n"] = sum(row["n"] for row in rows)
-    return {metric: spread([fold[metric] for fold in folds]) for metric in HEADLINE} | {
-        "n_objects": sum(fold["n_objects"] for fold in folds),
-        "per_class": per_class,
-        "confusion": np.sum([fold["confusion"] for fold in folds], axis=0).tolist(),
-    }
+def averaged_roc(
+    labels: NDArray[np.str_], proba: NDArray[np.float64]
+) -> tuple[dict[str, NDArray[np.float64]], float]:
+    """True positive rates at `RATES`, pooled over classes (micro) and averaged (macro); AUC of the first."""
+    proba = proba[:, PAPER_COLUMNS] if proba.shape[1] == len(CLASSES) else proba
+    truth, present = truth_index(labels, PAPER_CLASSES), present_classes(labels, PAPER_CLASSES)
+    columns = truth_index(np.array(present), PAPER_CLASSES)
+    pooled = (truth[:, None] == columns).ravel(), proba[:, columns].ravel()
+    curves = [roc_curve(truth == k, proba[:, k]) for k in columns] + [roc_curve(*pooled)]
+    rates = [np.interp(RATES, curve.x, curve.y) for curve in curves]
+    return {"micro": rates[-1].round(4), "macro": np.mean(rates[:-1], axis=0).round(4)}, roc_auc(*pooled)

@@ -1,15 +1,18 @@
 """`firstlight reproduce` from the command line."""
 
-import json
+import shutil
+from pathlib import Path
 
-from firstlight.cli.app import run
+from firstlight.cli import run
+
+COMMITTED = Path(__file__).parents[2] / "docs" / "results" / "reproduction"
 
 
 def test_an_unknown_part_ends_with_one_message_and_code_one(tmp_path, capsys):
     assert run(["reproduce", "--out", str(tmp_path), "--only", "table-9"]) == 1
-    said = capsys.readouterr().err
-    assert "table-9" in said
-    assert "table-1" in said
+    message = capsys.readouterr().err
+    assert "table-9" in message
+    assert "table-1" in message
 
 
 def test_help_shows_an_example(capsys):
@@ -17,36 +20,52 @@ def test_help_shows_an_example(capsys):
     assert "--only table-1" in capsys.readouterr().out
 
 
-def test_drawing_needs_no_computation(tmp_path, capsys):
-    about = {
-        "version": "1",
-        "scale": "full",
-        "seed": 0,
-        "machine": "m",
-        "n_real": 10,
-        "n_simulated": 3,
-        "simulated_classes": ["PISN"],
-        "n_folds": 2,
-        "objects_per_class": {"AGN": 10, "PISN": 3},
-        "parts": {},
+def _few(folder):
+    """The committed results of two small parts."""
+    from firstlight_paper.results import Results, write_json
+
+    folder.mkdir()
+    for name in ("scores.csv", "about.json"):
+        shutil.copy(COMMITTED / name, folder / name)
+    results = Results(folder)
+    kept = {
+        name: value for name, value in results.about["parts"].items() if name in ("architecture", "rarity")
     }
-    (tmp_path / "given.json").write_text(json.dumps({"about": about}))
+    write_json(folder / "about.json", results.about | {"parts": kept})
+    return folder
+
+
+def test_drawing_needs_no_computation(tmp_path, capsys):
     out = tmp_path / "out"
-    assert run(["reproduce", "--out", str(out), "--draw", str(tmp_path / "given.json")]) == 0
+    assert run(["reproduce", "--out", str(out), "--draw", str(_few(tmp_path / "given"))]) == 0
     assert "reproduction.html" in "".join(capsys.readouterr().err.split())
     assert (out / "reproduction.html").exists()
-    assert (out / "reproduction.md").exists()
+    assert "Not computed here: simulated" in (out / "reproduction.md").read_text(encoding="utf-8")
+
+
+def test_numbers_that_contradict_the_text_end_with_an_error(tmp_path, capsys):
+    given = _few(tmp_path / "given")
+    lines = (given / "scores.csv").read_text(encoding="utf-8").splitlines()
+    lines = [
+        line.rsplit(",", 1)[0] + ",0.1"
+        if line.startswith("rarity,all weights") and ",recall:" in line
+        else line
+        for line in lines
+    ]
+    (given / "scores.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert run(["reproduce", "--out", str(tmp_path / "out"), "--draw", str(given)]) == 1
+    assert "rarity: weights and numbers raise recall" in " ".join(capsys.readouterr().err.split())
 
 
 def test_drawing_from_nothing_says_what_is_missing(tmp_path, capsys):
-    assert run(["reproduce", "--out", str(tmp_path), "--draw", str(tmp_path / "none.json")]) == 1
-    assert "none.json" in capsys.readouterr().err
+    assert run(["reproduce", "--out", str(tmp_path), "--draw", str(tmp_path / "none")]) == 1
+    assert "scores.csv" in capsys.readouterr().err
 
 
 def test_an_interrupted_run_says_that_it_resumes(tmp_path, capsys, monkeypatch):
     def interrupted(*arguments, **values):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("firstlight_paper.run.reproduce", interrupted)
+    monkeypatch.setattr("firstlight_paper.experiment.compute", interrupted)
     assert run(["reproduce", "--out", str(tmp_path)]) == 130
-    assert "resumes where it stopped" in " ".join(capsys.readouterr().err.split())
+    assert "run the same command again to resume" in " ".join(capsys.readouterr().err.split())

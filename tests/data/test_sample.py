@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstlight.data.sample import MIN_OBJECTS, PAPER_FREQUENCIES, sample_by_frequency
+from firstlight.data.sample import MIN_OBJECTS, sample_by_frequency
 from firstlight.errors import SettingsError
-from firstlight.taxonomy import CLASSES
 
 NAMES = ("SNIa", "SNII", "AGN", "EB", "KN")
 counts = st.lists(st.integers(0, 200), min_size=5, max_size=5)
@@ -77,9 +76,3 @@ def test_a_frequency_that_cannot_be_one_is_an_error(bad):
 def test_nothing_to_draw_from_is_an_error():
     with pytest.raises(SettingsError, match="nothing to draw from"):
         draw([2] * 5, [1.0] * 5)
-
-
-def test_the_paper_gives_every_class_of_its_sixteen_a_frequency_and_they_fill_the_set():
-    assert set(PAPER_FREQUENCIES) == set(CLASSES) - {"KN"}
-    assert sum(PAPER_FREQUENCIES.values()) == pytest.approx(1.0)
-    assert PAPER_FREQUENCIES["SNIa"] > 0.5

@@ -6,8 +6,8 @@ import pytest
 from firstlight.classify import SklearnBoosterConfig
 from firstlight.errors import LeakageError
 from firstlight.splits import check_disjoint
-from firstlight_paper.booster import fit_fold, fold_proba, leaky_proba
-from firstlight_paper.leak import leaky_rows
+from firstlight_paper.leak import leaky_proba, leaky_rows
+from firstlight_paper.models import fit_fold, fold_proba
 
 FEW = SklearnBoosterConfig(n_estimators=8, max_depth=2, class_weight_exponent=0.0)
 

@@ -4,6 +4,7 @@ import pytest
 from firstlight.metrics import METRICS
 from firstlight.taxonomy import CLASSES
 from firstlight_paper.printed import (
+    PAPER_FREQUENCIES,
     PRINTED,
     PRINTED_BASELINE_AUC,
     PRINTED_F1,
@@ -56,3 +57,9 @@ def test_the_printed_accuracy_is_the_best_of_table_1() -> None:
 def test_the_printed_auc_is_above_that_of_the_printed_baselines() -> None:
     low, high = PRINTED_BASELINE_AUC
     assert 0.5 < low < high < PRINTED["macro_auc"]
+
+
+def test_printed_frequencies_are_those_of_all_classes_but_the_kilonova() -> None:
+    assert set(PAPER_FREQUENCIES) == set(CLASSES) - {"KN"}
+    assert sum(PAPER_FREQUENCIES.values()) == pytest.approx(1.0)
+    assert PAPER_FREQUENCIES["SNIa"] > 0.5

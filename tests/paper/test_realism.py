@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from firstlight_paper import realism
-from firstlight_paper.realism import brightest, differences, fit_limit, plain_features, tell_apart
+from firstlight_paper.realism import brightest, differences, fit_limit, plain_features, separation
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +39,13 @@ def test_the_brightest_magnitude_is_that_of_r_i_or_z(features):
 
 def test_sets_of_one_distribution_cannot_be_told_apart():
     values = np.random.default_rng(0).normal(size=(400, 4))
-    assert tell_apart(values, np.repeat([False, True], 200), 0) == pytest.approx(0.5, abs=0.1)
+    assert separation(values, np.repeat([False, True], 200), 0) == pytest.approx(0.5, abs=0.1)
 
 
 def test_a_shifted_feature_is_found():
     values = np.random.default_rng(0).normal(size=(400, 4))
     values[200:, 2] += 3.0
-    assert tell_apart(values, np.repeat([False, True], 200), 0) > 0.95
+    assert separation(values, np.repeat([False, True], 200), 0) > 0.95
 
 
 def test_the_feature_that_differs_most_is_named_first(features):

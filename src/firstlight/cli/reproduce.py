@@ -1,7 +1,7 @@
-"""`firstlight reproduce`: the paper behind the package, every table, figure and experiment."""
+"""`firstlight reproduce`: the paper that firstlight began with, every table, figure and experiment."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -11,10 +11,12 @@ from firstlight.errors import PartsFailedError
 
 @app.command(epilog="Example: firstlight reproduce --out runs/reproduction --only table-1")
 def reproduce(
-    out: Annotated[Path, typer.Option(help="Folder for reproduction.html, reproduction.json and the parts.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for reproduction.html, reproduction.md, the score table and models.")
+    ],
     only: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(help="Compute this part alone (repeat for several), such as table-1 or limitations."),
+        list[str] | None,
+        typer.Option(help="Compute only this part (repeat for several), such as table-1 or limitations."),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="About ten minutes: few objects, epochs and folds.")
@@ -22,37 +24,40 @@ def reproduce(
     jobs: Annotated[int, typer.Option(min=1, help="Processes side by side, one thread each.")] = 2,
     seed: Seed = 0,
     source: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Folder with the PLAsTiCC training set; default: the fetched one."),
+        Path | None, typer.Option(help="Folder with the PLAsTiCC training set. Default: the downloaded one.")
     ] = None,
     snpcc: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Folder with the SNPCC light curves, for the part new-survey."),
+        Path | None, typer.Option(help="Folder with the SNPCC light curves, for the part new-survey.")
     ] = None,
     draw: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Compute nothing: draw the pages of this reproduction.json."),
+        Path | None,
+        typer.Option(help="Compute nothing: draw the page of this folder's scores.csv and its companions."),
     ] = None,
 ) -> None:
     """Reproduce the paper: printed, by its own protocol, and honest, side by side. A killed run resumes."""
-    from firstlight_paper.page import write_markdown, write_page
-    from firstlight_paper.run import DOCUMENT
-    from firstlight_paper.run import reproduce as run_parts
+    from firstlight_paper.context import Context
+    from firstlight_paper.experiment import compute
+    from firstlight_paper.parts import PARTS
+    from firstlight_paper.render import contradictions, write_pages
+    from firstlight_paper.results import Results
     from firstlight_paper.scale import FULL, QUICK
-    from firstlight_paper.workshop import Bench, read_json
 
     make_folder(out)
     failure: PartsFailedError | None = None
     if draw is None:
-        bench = Bench(folder=out, scale=QUICK if quick else FULL, seed=seed, source=source, snpcc=snpcc)
+        scale = QUICK if quick else FULL
+        context = Context(folder=out, scale=scale, seed=seed, source=source, snpcc=snpcc, jobs=jobs)
         try:
             with progress() as report:
-                run_parts(bench, only=only or (), jobs=jobs, progress=report)
+                compute(context, PARTS, only=only or (), progress=report)
         except PartsFailedError as error:  # the others are done: show them
             failure = error
-    document = read_json(draw or out / DOCUMENT)
-    write_page(document, out / "reproduction.html")
-    write_markdown(document, out / "reproduction.md", out / "reproduction")
+        draw = context.results
+    results = Results(draw, must_exist=True)
+    write_pages(results, PARTS, out)
     console.print(f"Open {out / 'reproduction.html'}")
     if failure is not None:
         raise failure
+    against = contradictions(results, PARTS) if results.about["scale"] == FULL.name else []
+    if against:
+        raise PartsFailedError(f"the numbers contradict {len(against)} sentences: {'; '.join(against)}")

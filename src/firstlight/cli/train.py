@@ -190,7 +190,8 @@ def _sampled(
     """All objects, or a sample with the paper's class frequencies; any split comes later."""
     import numpy as np
 
-    from firstlight.data.sample import PAPER_FREQUENCIES, sample_by_frequency
+    from firstlight.data.sample import sample_by_frequency
+    from firstlight_paper.printed import PAPER_FREQUENCIES
 
     if frequencies is None:
         return curves, labels

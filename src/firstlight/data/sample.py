@@ -1,7 +1,6 @@
 """Draw a set whose classes have given frequencies, such as those that the paper states."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -9,35 +8,10 @@ from numpy.typing import NDArray
 
 from firstlight.errors import SettingsError
 
-__all__ = ["MIN_OBJECTS", "PAPER_FREQUENCIES", "Sample", "sample_by_frequency"]
+__all__ = ["MIN_OBJECTS", "Sample", "sample_by_frequency"]
 
 #: A class that would get fewer objects is dropped, as in the paper.
 MIN_OBJECTS = 3
-
-#: Class frequencies of the paper's section 2. Where it says "less than" a bound or "one
-#: fourth", that number is taken. For SNIa it says "over half". It calls EB, M-dwarf and RRL
-#: well represented or substantial, yet the other numbers leave all three together no more
-#: than about 4 %: here SNIa has 50.5 %, and these three share what is left.
-PAPER_FREQUENCIES: Mapping[str, float] = MappingProxyType(
-    {
-        "SNIa": 0.505,
-        "SNII": 0.25,
-        "AGN": 0.063,
-        "SNIbc": 0.06,
-        "SLSN-I": 0.02,
-        "SNIax": 0.02,
-        "muLens-Single": 0.02,
-        "EB": 0.012,
-        "M-dwarf": 0.012,
-        "RRL": 0.012,
-        "SNIa-91bg": 0.01,
-        "TDE": 0.01,
-        "CaRT": 0.003,
-        "ILOT": 0.001,
-        "Mira": 0.001,
-        "PISN": 0.001,
-    }
-)
 
 
 class Sample(NamedTuple):
@@ -72,7 +46,7 @@ def sample_by_frequency(
     labels : str array, shape (n_objects,)
         Class of each object.
     frequencies : mapping of str to float
-        Class to its frequency, such as `PAPER_FREQUENCIES`; classes not named are not drawn.
+        Class to its frequency; classes not named are not drawn.
     rng : numpy.random.Generator
         Source of randomness.
     n : int, optional

@@ -3,71 +3,86 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from firstlight.classify import SklearnBoosterConfig, to_all_classes
-from firstlight.encoder.steps import Steps, make_steps
+from firstlight._types import Progress
+from firstlight.classify.gradient import SklearnBoosterConfig
+from firstlight.classify.protocol import to_all_classes
+from firstlight.encoder.steps import make_steps
 from firstlight.preprocess import preprocess
-from firstlight_paper.booster import PLAIN, fit_fold, fit_leaky
+from firstlight.report.style import INK, MAIN, THIRD, new_figure, styled
+from firstlight_paper import plots
+from firstlight_paper.context import Context
 from firstlight_paper.convnet import Convnet, ConvnetConfig
-from firstlight_paper.inputs import inputs_of, make_inputs
-from firstlight_paper.leak import leaky_rows
-from firstlight_paper.objects import PAPER_CLASSES, Objects
-from firstlight_paper.parts.baselines_show import show
-from firstlight_paper.printed import PRINTED, PRINTED_BASELINE_AUC
-from firstlight_paper.scores import scored, spread
-from firstlight_paper.section import Part
-from firstlight_paper.shared import latents_of, pipeline_of, said_of, seed_config
-from firstlight_paper.workshop import Bench, Report, Workshop
-
-__all__ = ["PART", "Amounts", "LeakyTrial", "Trial", "leaky_trial", "measure", "trial"]
-
-STAGE, LEAK_STAGE = "baselines", "baselines-leak"
-
-#: What is measured: classifier and what it reads. The first is the paper's own design.
-TRIALS = (
-    ("boosting", "latents"),
-    ("logistic", "latents"),
-    ("svm", "latents"),
-    ("forest", "latents"),
-    ("convnet", "light curves"),
-    ("logistic", "inputs"),
-    ("svm", "inputs"),
-    ("forest", "inputs"),
-    ("boosting", "inputs"),
-    ("default", "inputs"),
+from firstlight_paper.experiment import Outcome, Part, Variant, more
+from firstlight_paper.leak import fit_leaky, leaky_rows
+from firstlight_paper.models import (
+    PLAIN,
+    fit_fold,
+    inputs_of,
+    latents_of,
+    paper_config,
+    pipeline_of,
+    predictions_of,
+    scored_fold,
 )
-LEAKY = ("boosting", "logistic", "svm", "forest", "convnet")
+from firstlight_paper.objects import PAPER_CLASSES
+from firstlight_paper.plots import LEAK, PRINTED, Look, bars
+from firstlight_paper.printed import PRINTED as PRINTED_SCORES
+from firstlight_paper.printed import PRINTED_BASELINE_AUC
+from firstlight_paper.scores import ALL, PER_CLASS, Spread, Values, confusion, scored, spread
+from firstlight_paper.tables import pivot
+from firstlight_paper.view import View
+
+__all__ = ["BASELINES"]
+
+#: Classifier and its inputs; the first is the paper's own design.
+DESIGN = "boosting on latents"
+TITLES = {
+    DESIGN: "gradient boosting, six latents",
+    "logistic on latents": "logistic regression, six latents",
+    "svm on latents": "SVM (RBF), six latents",
+    "forest on latents": "random forest, six latents",
+    "convnet on light curves": "convolutional network, light curves",
+    "logistic on inputs": "logistic regression, our inputs",
+    "svm on inputs": "SVM (RBF), our inputs",
+    "forest on inputs": "random forest, our inputs",
+    "boosting on inputs": "gradient boosting, our inputs",
+    "default on inputs": "our pipeline",
+}
+#: Baselines that the paper names.
+NAMED = ("svm on latents", "forest on latents", "convnet on light curves")
+LEAKY = tuple(name for name in TITLES if not name.endswith("inputs"))
 METRICS = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_auc")
 RARE = ("TDE", "CaRT")  # the paper's examples of rare classes
 N_COMMON = 4  # the most frequent classes stand for its "well-represented" ones
-N_TIMED = 400  # objects on which the whole of `default` is timed
+N_TIMED = 400  # objects on which the whole pipeline is timed
 _REACH = 5.0  # standard deviations to which standardised columns are clipped
 
 
 @dataclass(frozen=True, kw_only=True)
-class Amounts:
-    """Settings of every baseline, fixed before any test object was looked at.
+class Amount:
+    """Settings of every baseline, fixed before any test object was classified.
 
     Attributes
     ----------
     trees : int
         Of the random forest.
-    penalty : float
-        Inverse strength C of the logistic regression's penalty.
-    svm_penalty : float
-        C of the support vector machine; its kernel width is scikit-learn's ``scale``.
+    penalty, svm_penalty : float
+        Inverse strength C of the penalty of logistic regression and of the SVM.
     convnet : ConvnetConfig
         The network.
     boosting : SklearnBoosterConfig
         The paper's classifier on latents.
     wide_share : float
-        Share of the columns that a split looks at where hundreds are read.
-    leaky_rows, leaky_svm_rows : int
-        Rows of the paper's protocol, and those of the machine whose cost is quadratic.
+        Share of the columns that a split considers where there are hundreds.
+    leaky_rows : int
+        Rows of the paper's protocol.
     """
 
     trees: int = 300
@@ -77,154 +92,128 @@ class Amounts:
     boosting: SklearnBoosterConfig = PLAIN
     wide_share: float = 0.03
     leaky_rows: int = 12_000
-    leaky_svm_rows: int = 12_000
 
 
-FULL = Amounts()
-QUICK = replace(
-    FULL,
-    trees=60,
-    convnet=ConvnetConfig(epochs=10),
-    boosting=replace(PLAIN, n_estimators=40),
-    leaky_rows=2500,
-    leaky_svm_rows=2500,
+FEW = Amount(
+    trees=60, convnet=ConvnetConfig(epochs=10), boosting=replace(PLAIN, n_estimators=40), leaky_rows=2500
 )
 
 
-@dataclass(frozen=True)
-class Trial:
+class _Answer(NamedTuple):
+    """Probabilities (n_test, 17), time to fit [s] and to predict one object [us], both processor time."""
+
+    proba: NDArray[np.float64]
+    fit_seconds: float
+    predict_us: float
+
+
+def _honest(context: Context, fold: int, progress: Progress, *, name: str, amount: Amount) -> Outcome:
     """One classifier on one fold."""
-
-    method: str
-    inputs: str
-    fold: int
-    amounts: Amounts
-
-
-@dataclass(frozen=True)
-class LeakyTrial:
-    """One classifier by the paper's protocol, on the latents (or light curves) of fold 1."""
-
-    method: str
-    inputs: str
-    rows: int
-    amounts: Amounts
-
-
-def measure(workshop: Workshop) -> dict[str, Any]:
-    """Fit and score every baseline on every fold, and those of the paper by its own protocol."""
-    bench = workshop.bench
-    amounts = FULL if bench.scale.is_full else QUICK
-    make_inputs(workshop)
-    folds = range(bench.scale.n_folds)
-    items = {
-        f"{method}-{inputs.replace(' ', '-')}-{k + 1}": Trial(method, inputs, k, amounts)
-        for method, inputs in _costly_first(TRIALS)
-        for k in folds
-    }
-    done = workshop.map(STAGE, trial, items)
-    leaky = workshop.map(LEAK_STAGE, leaky_trial, {method: _leaky(method, amounts) for method in LEAKY})
-    rows = []
-    for method, inputs in TRIALS:
-        results = [done[f"{method}-{inputs.replace(' ', '-')}-{k + 1}"] for k in folds]
-        leak = leaky[method] if method in LEAKY and inputs != "inputs" else None
-        rows.append(_row(method, inputs, results, leak))
-    for row in rows:
-        row["against_paper"] = {
-            metric: spread(_difference(row[metric]["honest"], rows[0][metric]["honest"]))
-            for metric in ("accuracy", "macro_f1", "macro_auc")
-        }
-    best = sorted(rows, key=lambda row: -row["macro_f1"]["honest"]["mean"])[:3]
-    confusions = [
-        {"method": row["method"], "inputs": row["inputs"], "matrix": row["confusion"]} for row in best
-    ]
-    for row in rows:
-        del row["confusion"]
-    return _summary(bench, amounts, rows) | {"confusions": confusions}
-
-
-def trial(bench: Bench, item: Trial, report: Report) -> dict[str, Any]:
-    """Fit on one fold's training objects, score on its test objects.
-
-    Parameters
-    ----------
-    bench : Bench
-        Objects and folds.
-    item : Trial
-        What to fit, on which fold.
-    report : callable
-        Told the progress.
-
-    Returns
-    -------
-    dict
-        ``sixteen`` and ``real`` (`METRICS`), ``rare`` and ``common`` (mean precision and recall),
-        ``confusion``, ``fit_seconds`` and ``predict_us`` (processor time; per object).
-    """
-    objects, fold = bench.objects, bench.objects.folds[item.fold]
-    if item.method == "default":
-        answer = _default(bench, item.fold)
-    elif item.method == "convnet":
-        answer = _convnet_on(bench, item.amounts, fold.train, fold.validation, fold.test)
-    elif item.method == "boosting":
-        answer = _boosting(bench, item)
+    objects, part = context.objects, context.objects.folds[fold]
+    method, _, source = name.partition(" on ")
+    if method == "default":
+        answer = _pipeline(context, fold)
+    elif method == "convnet":
+        answer = _convnet(context, amount, part.train, part.validation, part.test)
     else:
-        X = _inputs(bench, item.inputs, item.fold)
-        answer = _scikit(item.method, item.amounts, X, objects.labels, fold.train, fold.test)
-    labels, simulated = objects.labels[fold.test], objects.simulated[fold.test]
-    return _scores(objects, labels, simulated, answer)
+        X = latents_of(context, fold) if source == "latents" else inputs_of(context, fold)
+        if method == "boosting":
+            wide: dict[str, Any] = {"max_features": amount.wide_share} if source == "inputs" else {}
+            config = replace(amount.boosting, **wide)
+            start = time.process_time()
+            model = fit_fold(objects, X, fold, config, context.seed)
+            answer = _timed(model, model.classes, X[part.test], start)
+        else:
+            answer = _scikit(method, amount, X, objects.labels, part.train, part.test)
+    values = scored_fold(context, _column(name), fold, answer.proba, metrics=METRICS, per_class=PER_CLASS)
+    times = {"predict_us": answer.predict_us} | (
+        {} if method == "default" else {"fit_seconds": answer.fit_seconds}
+    )
+    matrix = confusion(objects.labels[part.test], answer.proba)
+    return Outcome(_grouped(context, values) | more(times), extra={"": {"confusion": matrix}})
 
 
-def leaky_trial(bench: Bench, item: LeakyTrial, report: Report) -> dict[str, Any]:
+def _leaked(context: Context, fold: int, progress: Progress, *, name: str, amount: Amount) -> Outcome:
     """The same by the paper's protocol: copies of the test objects are among the training rows."""
-    objects = bench.objects
-    rows = leaky_rows(objects.labels, bench.rng("baselines", item.method), most=item.rows)
-    if item.method == "convnet":
+    objects, method = context.objects, name.partition(" on ")[0]
+    rows = leaky_rows(objects.labels, context.rng("baselines", method), most=amount.leaky_rows)
+    X = latents_of(context, fold)
+    if method == "convnet":
         held = rows.train[: len(rows.train) // 10]
-        answer = _convnet_on(bench, item.amounts, rows.train[len(held) :], held, rows.test)
-    elif item.method == "boosting":
-        X = latents_of(bench, 0)
+        answer = _convnet(context, amount, rows.train[len(held) :], held, rows.test)
+    elif method == "boosting":
         start = time.process_time()
-        model = fit_leaky(objects, X, rows, item.amounts.boosting, bench.seed)
-        proba, per_object, fitted = _timed(model, X[rows.test], start)
-        answer = _Answer(to_all_classes(proba, model.classes), fitted, per_object)
+        model = fit_leaky(objects, X, rows, amount.boosting, context.seed)
+        answer = _timed(model, model.classes, X[rows.test], start)
     else:
-        X = latents_of(bench, 0)
-        answer = _scikit(item.method, item.amounts, X, objects.labels, rows.train, rows.test)
-    labels = objects.labels[rows.test]
-    result = scored(labels, answer.proba, objects.simulated[rows.test])["sixteen"]
-    return {metric: result[metric] for metric in METRICS} | rows.counts()
+        answer = _scikit(method, amount, X, objects.labels, rows.train, rows.test)
+    values = scored(
+        "protocol", objects.labels[rows.test], answer.proba, objects.simulated[rows.test], METRICS
+    )
+    outcome = Outcome()
+    outcome.put(name, values | more(rows.counts(), "protocol"))
+    return outcome
+
+
+def _column(name: str) -> str:
+    return "ours" if name.endswith("inputs") else "design"
+
+
+def _grouped(context: Context, values: Values) -> Values:
+    """Means of precision and recall over rare and common classes in place of single ones.
+
+    A class that is never predicted has precision 0.
+    """
+    kept = {key: value for key, value in values.items() if ":" not in key[2]}
+    column = next(iter(values))[0]
+    names, counts = np.unique(context.objects.labels, return_counts=True)
+    common = names[np.argsort(-counts)][:N_COMMON].tolist()
+    for group, members in (("rare", RARE), ("common", common)):
+        for metric in ("precision", "recall"):
+            known = [m for m in members if (column, ALL, f"recall:{m}") in values]
+            if known:
+                found = [values.get((column, ALL, f"{metric}:{m}"), 0.0) for m in known]
+                kept[column, ALL, f"{metric}:{group}"] = float(np.mean(found))
+    return kept
+
+
+def variants(context: Context, amount: Amount) -> Sequence[Variant]:
+    """Every baseline on every fold, the slowest first, and those of the paper by its own protocol."""
+    slow = {"boosting on inputs": 0, "convnet on light curves": 1}
+    folds = range(context.scale.n_folds)
+    honest = [
+        Variant(name=name, work=partial(_honest, name=name, amount=amount), folds=folds)
+        for name in sorted(TITLES, key=lambda name: slow.get(name, 2))
+    ]
+    leaked = [
+        Variant(name=f"{name}, copied first", work=partial(_leaked, name=name, amount=amount), folds=(0,))
+        for name in LEAKY
+    ]
+    return [*honest, *leaked]
 
 
 # --- classifiers ----------------------------------------------------------------
 
 
-class _Answer(NamedTuple):
-    proba: NDArray[np.float64]  # (n_test, 17)
-    fit_seconds: float | None  # processor time
-    predict_us: float  # processor time an object
-
-
 def _scikit(
     method: str,
-    amounts: Amounts,
+    amount: Amount,
     X: NDArray[np.float32],
     labels: NDArray[np.str_],
     train: NDArray[np.int64],
     test: NDArray[np.int64],
 ) -> _Answer:
-    """Fit one of scikit-learn's on rows; medians and standardisation come from training rows."""
+    """Fit a classifier of scikit-learn; medians and standardisation come from training rows."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    model = _pipeline(method, amounts, labels[train])
+    model = _sklearn_pipeline(method, amount, labels[train])
     with threadpool_limits(1):  # processor time of several threads would count their waiting
         start = time.process_time()
         model.fit(X[train], labels[train])
-        proba, per_object, fitted = _timed(model, X[test], start)
-    return _Answer(to_all_classes(proba, model.classes_.tolist()), fitted, per_object)
+        return _timed(model, model.classes_.tolist(), X[test], start)
 
 
-def _pipeline(method: str, amounts: Amounts, labels: NDArray[np.str_]) -> Any:
+def _sklearn_pipeline(method: str, amount: Amount, labels: NDArray[np.str_]) -> Any:
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.impute import SimpleImputer
@@ -234,13 +223,13 @@ def _pipeline(method: str, amounts: Amounts, labels: NDArray[np.str_]) -> Any:
     from sklearn.svm import SVC
 
     if method == "forest":
-        last: Any = RandomForestClassifier(amounts.trees, min_samples_leaf=2, random_state=0)
+        last: Any = RandomForestClassifier(amount.trees, min_samples_leaf=2, random_state=0)
     elif method == "logistic":
-        last = LogisticRegression(C=amounts.penalty, max_iter=300, tol=1e-3)
+        last = LogisticRegression(C=amount.penalty, max_iter=300, tol=1e-3)
     else:
-        # Platt's sigmoid for each class, learnt on parts of the training rows that a machine has not seen.
+        # Platt's sigmoid for each class, fitted on parts of the training rows that a machine has not seen
         smallest = int(np.unique(labels, return_counts=True)[1].min())
-        machine = SVC(C=amounts.svm_penalty, gamma="scale", cache_size=500)
+        machine = SVC(C=amount.svm_penalty, gamma="scale", cache_size=500)
         last = CalibratedClassifierCV(machine, ensemble=False, cv=min(3, max(2, smallest)))
     filled = SimpleImputer(strategy="median", keep_empty_features=True)
     return make_pipeline(filled, StandardScaler(), FunctionTransformer(_clipped), last)
@@ -250,173 +239,170 @@ def _clipped(Z: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.clip(Z, -_REACH, _REACH)
 
 
-def _boosting(bench: Bench, item: Trial) -> _Answer:
-    X, config = _inputs(bench, item.inputs, item.fold), item.amounts.boosting
-    if item.inputs == "inputs":
-        config = replace(config, max_features=item.amounts.wide_share)
-    start = time.process_time()
-    model = fit_fold(bench.objects, X, item.fold, config, bench.seed)
-    proba, per_object, fitted = _timed(model, X[bench.objects.folds[item.fold].test], start)
-    return _Answer(to_all_classes(proba, model.classes), fitted, per_object)
-
-
-def _convnet_on(
-    bench: Bench,
-    amounts: Amounts,
+def _convnet(
+    context: Context,
+    amount: Amount,
     train: NDArray[np.int64],
     held: NDArray[np.int64],
     test: NDArray[np.int64],
 ) -> _Answer:
-    steps, labels = _steps(bench), bench.objects.labels
+    """The network on the time bins that the paper's encoder reads; none of them is learnt."""
+    config, labels = paper_config(context), context.objects.labels
+    steps = make_steps(preprocess(context.objects.curves, config.preprocess), config.encoder.steps)
     start = time.process_time()
-    model = Convnet(amounts.convnet).fit(
-        steps.take(train), labels[train], (steps.take(held), labels[held]), seed=bench.seed
+    model = Convnet(amount.convnet).fit(
+        steps.take(train), labels[train], (steps.take(held), labels[held]), seed=context.seed
     )
-    proba, per_object, fitted = _timed(model, steps.take(test), start)
-    return _Answer(to_all_classes(proba, model.classes), fitted, per_object)
+    return _timed(model, model.classes, steps.take(test), start)
 
 
-def _default(bench: Bench, k: int) -> _Answer:
-    """Our pipeline's own answer; timed from light curve to class, on fewer objects."""
-    test = bench.objects.folds[k].test
-    pipeline, curves = pipeline_of(bench, k), bench.objects.curves.take(test[:N_TIMED])
+def _pipeline(context: Context, fold: int) -> _Answer:
+    """Our pipeline's own predictions; timed from light curve to class, on fewer objects."""
+    test = context.objects.folds[fold].test
+    pipeline, curves = pipeline_of(context, fold), context.objects.curves.take(test[:N_TIMED])
     pipeline.predict(curves.take(np.arange(min(8, len(curves)))), jobs=1)  # compile first
     start = time.process_time()
     pipeline.predict(curves, jobs=1)
     seconds = time.process_time() - start
-    return _Answer(said_of(bench).proba[test], None, 1e6 * seconds / len(curves))
+    return _Answer(predictions_of(context).proba[test], 0.0, 1e6 * seconds / len(curves))
 
 
-def _timed(model: Any, X: Any, start: float) -> tuple[NDArray[np.float64], float, float]:
-    """Probabilities, processor time an object [us], and processor time since `start` [s]."""
+def _timed(model: Any, classes: Sequence[str], X: Any, start: float) -> _Answer:
     middle = time.process_time()
     proba = np.asarray(model.predict_proba(X))
-    return proba, 1e6 * (time.process_time() - middle) / max(len(proba), 1), middle - start
+    per_object = 1e6 * (time.process_time() - middle) / max(len(proba), 1)
+    return _Answer(to_all_classes(proba, classes), middle - start, per_object)
 
 
-# --- inputs and results ---------------------------------------------------------
+# --- tables and figures ---------------------------------------------------------
 
 
-def _inputs(bench: Bench, name: str, k: int) -> NDArray[np.float32]:
-    return latents_of(bench, k) if name == "latents" else inputs_of(bench, k)
+def _rows() -> dict[str, Mapping[str, Any]]:
+    return {title: {"variant": name, "column": _column(name)} for name, title in TITLES.items()}
 
 
-def _steps(bench: Bench) -> Steps:
-    """What the paper's encoder reads, of every object; no part of it is learnt."""
-    config = seed_config(bench)
-    return make_steps(preprocess(bench.objects.curves, config.preprocess), config.encoder.steps)
+def scores_table(view: View) -> str:
+    """Scores by either protocol, and the difference from the paper's design fold by fold."""
+    columns: dict[str, Mapping[str, Any]] = {}
+    for metric, title in (("macro_auc", "AUC"), ("macro_f1", "F1"), ("accuracy", "accuracy")):
+        columns[f"{title}, its protocol (leaks)"] = {"metric": metric, "column": "protocol"}
+        columns[f"{title}, honest"] = {"metric": metric}
+        if metric == "macro_auc":
+            columns["AUC, honest, 13 real"] = {"metric": metric, "subset": 13}
+    return pivot(view, _rows(), columns, "classifier, inputs")
 
 
-def _scores(
-    objects: Objects, labels: NDArray[np.str_], simulated: NDArray[np.bool_], answer: _Answer
-) -> dict[str, Any]:
-    result = scored(labels, answer.proba, simulated)
-    names, counts = np.unique(objects.labels, return_counts=True)
-    common = names[np.argsort(-counts)][:N_COMMON]
-    return {name: {metric: result[name][metric] for metric in METRICS} for name in ("sixteen", "real")} | {
-        "rare": _mean_of(result["sixteen"]["per_class"], RARE),
-        "common": _mean_of(result["sixteen"]["per_class"], common.tolist()),
-        "confusion": result["sixteen"]["confusion"],
-        "fit_seconds": answer.fit_seconds,
-        "predict_us": answer.predict_us,
-        "n_test": len(labels),
-    }
-
-
-def _mean_of(per_class: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> dict[str, float]:
-    """Mean precision and recall of some classes; a class that is never forecast has precision 0."""
-    rows = [per_class[name] for name in names if name in per_class]
-    return {
-        metric: float(np.mean([row[metric] or 0.0 for row in rows])) if rows else float("nan")
+def groups_table(view: View) -> str:
+    """Precision and recall of common and rare classes, in the paper's terms."""
+    columns = {
+        f"{group}: {metric}": {"metric": f"{metric}:{group}"}
+        for group in ("common", "rare")
         for metric in ("precision", "recall")
     }
+    columns |= {f"all: {metric}": {"metric": f"macro_{metric}"} for metric in ("precision", "recall")}
+    return pivot(view, _rows(), columns, "classifier, inputs")
 
 
-def _row(
-    method: str, inputs: str, results: Sequence[Mapping[str, Any]], leak: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """One classifier over the folds: printed, its protocol, honest."""
-    row: dict[str, Any] = {"method": method, "inputs": inputs}
-    for metric in METRICS:
-        row[metric] = {
-            "printed": PRINTED[metric] if (method, inputs) == TRIALS[0] else None,
-            "leak": leak[metric] if leak is not None else None,
-            "honest": spread([result["sixteen"][metric] for result in results]),
-            "real": spread([result["real"][metric] for result in results]),
-        }
-    for group in ("rare", "common"):
-        row[group] = {
-            metric: spread([result[group][metric] for result in results])
-            for metric in ("precision", "recall")
-        }
-    row["fit_seconds"] = spread([result["fit_seconds"] for result in results])
-    row["predict_us"] = spread([result["predict_us"] for result in results])
-    row["confusion"] = np.sum([result["confusion"] for result in results], axis=0).tolist()
-    if leak is not None:
-        row["leak_rows"] = {name: leak[name] for name in ("n_train", "n_test", "shared")}
-    return row
-
-
-def _difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[float]:
-    """Fold by fold, so that what makes a fold easy for all falls out."""
-    return [float(a - b) for a, b in zip(ours["folds"], theirs["folds"], strict=True)]
-
-
-def _summary(bench: Bench, amounts: Amounts, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    objects = bench.objects
-    names, counts = np.unique(objects.labels, return_counts=True)
-    order = np.argsort(-counts)[:N_COMMON]
-    leaky = {row["method"]: row for row in rows if "leak_rows" in row}
-    return {
-        "printed": dict(PRINTED) | {"baseline_auc": list(PRINTED_BASELINE_AUC)},
-        "leak": {name: {metric: row[metric]["leak"] for metric in METRICS} for name, row in leaky.items()},
-        "honest": {
-            f"{row['method']} on {row['inputs']}": {metric: row[metric]["honest"] for metric in METRICS}
-            for row in rows
-        },
-        "n_objects": len(objects),
-        "n_real": int((~objects.simulated).sum()),
-        "n_folds": bench.scale.n_folds,
-        "preset": bench.scale.preset,
-        "rare": list(RARE),
-        "common": [f"{names[i]}" for i in order],
-        "classes": list(PAPER_CLASSES),
-        "protocol": _protocol(bench, amounts),
-        "rows": rows,
+def times_table(view: View) -> str:
+    """Processor time of every classifier."""
+    columns = {
+        "fit [s]": {"metric": "fit_seconds", "column": "", "subset": 0, "digits": 1},
+        "predict [µs per object]": {"metric": "predict_us", "column": "", "subset": 0, "digits": 0},
     }
+    return pivot(view, _rows(), columns, "classifier, inputs")
 
 
-def _protocol(bench: Bench, amounts: Amounts) -> str:
-    objects, n_folds = bench.objects, bench.scale.n_folds
-    return (
-        f"{len(objects):,} objects ({int((~objects.simulated).sum()):,} real, the rest simulated) of "
-        f"{len(np.unique(objects.labels))} classes, whole light curves, {n_folds} folds by object; every "
-        "classifier is fit on the same training objects of a fold, once each and without help for rare "
-        "classes; the fold's held-out tenth stops the boosting and the network and is not used otherwise. "
-        "Settings were fixed beforehand, none was chosen on test objects. The preset "
-        f"{bench.scale.preset} alone is trained on truncated and augmented copies of the same objects, with "
-        "class weights and calibrated on the held-out tenth. Spread: sample standard deviation over folds. "
-        f"Its protocol: rows oversampled to balance before the split, {amounts.leaky_rows:,} of them kept "
-        "at random, one run on fold 1's latents."
+def _difference(view: View, name: str, metric: str) -> Spread:
+    """From the paper's design, fold by fold."""
+    ours, design = (view.folds(n, metric, column=_column(n)) for n in (name, DESIGN))
+    return spread([a - b for a, b in zip(ours, design, strict=True)])
+
+
+def facts(view: View) -> Mapping[str, Any]:
+    """Differences from the paper's design, the two orders, and its lead over the named baselines."""
+    change = {
+        name: {metric: _difference(view, name, metric) for metric in ("macro_auc", "macro_f1")}
+        for name in TITLES
+    }
+    order = {
+        column: sorted(LEAKY, key=lambda n: -view.mean(n, "macro_f1", column=column))
+        for column in ("protocol", "design")
+    }
+    lead = {
+        group: [
+            view.mean(DESIGN, f"{metric}:{group}") - view.mean(name, f"{metric}:{group}")
+            for name in NAMED
+            for metric in ("precision", "recall")
+        ]
+        for group in ("common", "rare")
+    }
+    listed = {
+        column: ", ".join(
+            f"{TITLES[n].split(',')[0]} ({view.mean(n, 'macro_f1', column=column):.3f})" for n in names
+        )
+        for column, names in order.items()
+    }
+    return {"change": change, "order": order, "listed": listed, "lead": lead}
+
+
+@styled
+def compared(view: View) -> Figure:
+    """Accuracy, macro F1 and macro AUC of every classifier by either protocol, and as printed."""
+    names = list(TITLES.values())
+    figure = new_figure(0.29 * len(names) + 1.25)
+    panels = figure.subplots(1, 3, sharey=True)
+    unknown = Spread(np.nan, np.nan)
+    looks = {
+        "latents": Look("honest, six latents", MAIN, "o"),
+        "light curves": Look("honest, light curves", INK, "^"),
+        "inputs": Look("honest, our inputs", THIRD, "s"),
+    }
+    titles = {"accuracy": "accuracy", "macro_f1": "macro F1", "macro_auc": "macro AUC"}
+    for panel, (metric, title) in zip(panels, titles.items(), strict=True):
+        series = {
+            look: [
+                view.spread(n, metric, column=_column(n)) if n.endswith(source) else unknown for n in TITLES
+            ]
+            for source, look in looks.items()
+        }
+        series[LEAK] = [view.spread(name, metric, column="protocol") for name in TITLES]
+        series[PRINTED] = [Spread(PRINTED_SCORES[metric], np.nan), *[unknown] * (len(TITLES) - 1)]
+        bars(panel, names, series, gap=0.0)
+        if metric == "macro_auc":
+            for name in NAMED:
+                y = list(TITLES).index(name) - 0.22
+                panel.plot(PRINTED_BASELINE_AUC, [y, y], marker="D", mfc="white", color=INK, lw=0.8, ms=3.5)
+        panel.set_xlabel(title)
+        panel.set_xlim(right=1.01)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=5, columnspacing=1.2
+    )
+    return figure
+
+
+def best_three(view: View) -> Figure:
+    """Confusion matrices of the three with the best macro F1."""
+    known = [n for n in TITLES if view.results.extra(view.part).get(n)]
+    best = sorted(known, key=lambda n: -view.mean(n, "macro_f1", column=_column(n)))[:3]
+    return plots.confusion(
+        {TITLES[n].replace(", ", ",\n"): view.confusion(n) for n in best}, PAPER_CLASSES, 3
     )
 
 
-def _leaky(method: str, amounts: Amounts) -> LeakyTrial:
-    rows = amounts.leaky_svm_rows if method == "svm" else amounts.leaky_rows
-    return LeakyTrial(method, "light curves" if method == "convnet" else "latents", rows, amounts)
-
-
-def _costly_first(trials: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Long items first, so that no core waits for the last one."""
-    cost = {("boosting", "inputs"): 3, ("convnet", "light curves"): 2}
-    return sorted(trials, key=lambda one: -cost.get(one, 0))
-
-
-PART = Part(
+BASELINES = Part(
     name="baselines",
-    key="baselines",
-    title="Baselines on the same folds and inputs",
-    needs=("encode", "ours"),
-    measure=measure,
-    show=show,
+    column="design",
+    needs=("latents", "inputs"),
+    full=Amount(),
+    quick=FEW,
+    variants=variants,
+    printed={
+        "paper": {
+            (0, "baseline_auc_low"): PRINTED_BASELINE_AUC[0],
+            (0, "baseline_auc_high"): PRINTED_BASELINE_AUC[1],
+        }
+    },
+    tables={"scores": scores_table, "groups": groups_table, "times": times_table},
+    figures={"baselines": compared, "baselines-confusion": best_three},
+    facts=facts,
 )

@@ -1,191 +1,149 @@
-"""Limitation: cost. Time and memory of training and classifying, by number of objects.
+"""Limitation: cost. Scores of pruned boosters and rounded encoders; ``benchmarks/cost.py`` has the times.
 
-The paper calls its model computationally intensive, prints no number, and proposes pruning
-and quantisation: both are tried here. Processor time is what counts, since it hardly
-depends on what else the machine does.
+The paper calls its model computationally intensive, prints no number, and proposes pruning and
+quantisation: both are tried here.
 """
 
-import json
-import os
-import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
-from firstlight.classify import LightGBMBooster, LightGBMConfig, TrainingRows, to_all_classes
+from firstlight._types import Progress
 from firstlight.classify.forest import Forest, softmax
+from firstlight.classify.lightgbm import LightGBMConfig
 from firstlight.classify.lightgbm_text import read_forest
-from firstlight.data import write_curves
+from firstlight.classify.protocol import to_all_classes
 from firstlight.encoder import Encoder
 from firstlight.preprocess import preprocess
+from firstlight.report.style import ACCENT, INK, MAIN, THIRD, new_figure, styled
 from firstlight.splits import check_disjoint
-from firstlight_paper.inputs import inputs_of, make_inputs
-from firstlight_paper.parts.cost_child import measured
-from firstlight_paper.parts.cost_show import show
-from firstlight_paper.scores import scored, spread
-from firstlight_paper.section import Part
-from firstlight_paper.shared import OURS, pipeline_of
-from firstlight_paper.workshop import Bench, Report, Workshop
+from firstlight_paper.context import Context
+from firstlight_paper.experiment import Outcome, Part, Variant, more
+from firstlight_paper.models import boosted, inputs_of, pipeline_of, rows_of, scored_fold
+from firstlight_paper.plots import Look, curve_with_band, label_axes, plain_ticks
+from firstlight_paper.scores import REAL, Values
+from firstlight_paper.tables import markdown, pivot
+from firstlight_paper.view import MissingError, View
 
-__all__ = ["PART", "Amounts", "growth", "pruned", "quantised"]
+__all__ = ["COST", "growth", "pruned", "quantised"]
 
-TRAIN, CLASSIFY, SMALLER = "cost-training", "cost-classifying", "cost-smaller"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Amounts:
-    """How much of it is measured.
-
-    Attributes
-    ----------
-    train : tuple of int
-        Objects to train on.
-    preset : str
-        What is trained.
-    classify : tuple of int
-        Objects to classify, ascending.
-    rounds : tuple of int
-        Boosting rounds that are kept of a forest, ascending; the last is what is trained.
-    bits : tuple of int
-        Bits of a weight of the encoder.
-    folds : int
-        Folds for pruning and quantising.
-    """
-
-    train: tuple[int, ...]
-    preset: str
-    classify: tuple[int, ...]
-    rounds: tuple[int, ...]
-    bits: tuple[int, ...]
-    folds: int
+_METRICS = ("accuracy", "macro_f1", "log_loss")
+BENCHMARK = "cost-benchmark"  # file of `benchmarks/cost.py` beside the companions
 
 
-FULL_AMOUNTS = Amounts(
-    train=(500, 1000, 2000, 4000),
-    preset="quick",
-    classify=(1, 10, 100, 1000, 8000),
-    rounds=(1, 2, 5, 10, 20, 40, 80, 160),
-    bits=(8, 6, 5, 4, 3),
-    folds=2,
-)
-QUICK_AMOUNTS = replace(
-    FULL_AMOUNTS, train=(150, 300, 600), classify=(1, 10, 100, 1000), rounds=(1, 2, 5, 10, 20, 40), folds=2
-)
-
-#: Bundles that ship with firstlight.
-BUNDLES = ("default", "fast")
 _BOOSTER = LightGBMConfig(learning_rate=0.1, leaves=15, feature_fraction=0.2, max_bin=63)
 
 
-def amounts_of(bench: Bench) -> Amounts:
-    """Amounts at the scale of a bench."""
-    return FULL_AMOUNTS if bench.scale.is_full else QUICK_AMOUNTS
+@dataclass(frozen=True, kw_only=True)
+class Amount:
+    """Boosting rounds that are kept, bits of the encoder's weights, folds, and the booster."""
+
+    rounds: tuple[int, ...] = (1, 2, 5, 10, 20, 40, 80, 160)
+    bits: tuple[int, ...] = (32, 8, 6, 5, 4, 3)
+    folds: int = 2
+    booster: LightGBMConfig = _BOOSTER
 
 
-@dataclass(frozen=True)
-class Training:
-    """One training to measure: `n` objects drawn at random, and the preset."""
-
-    n: int
-    preset: str
+def pruned(forest: Forest, rounds: int) -> Forest:
+    """The trees of the first boosting rounds alone (LightGBM grows one per output and round)."""
+    kept = slice(rounds * forest.n_outputs)
+    return replace(forest, root=forest.root[kept], depth=forest.depth[kept], output=forest.output[kept])
 
 
-@dataclass(frozen=True)
-class Classifying:
-    """One bundle to measure, on ever more objects."""
-
-    bundle: str
-    sizes: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Smaller:
-    """One fold's booster to prune and encoder to quantise."""
-
-    fold: int
-    rounds: tuple[int, ...]
-    bits: tuple[int, ...]
+def quantised(weights: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
+    """Weights rounded to multiples of one step, so that each fits into `bits` signed bits (2 or more)."""
+    steps = 2 ** (bits - 1) - 1
+    largest = float(np.abs(weights).max()) if weights.size else 0.0
+    if largest == 0.0:
+        return weights
+    return (np.rint(weights / largest * steps) * (largest / steps)).astype(np.float32)
 
 
-# --- measure --------------------------------------------------------------------
+def _made_smaller(context: Context, fold: int, progress: Progress, *, amount: Amount) -> Outcome:
+    """A booster of ever fewer rounds, and one whose latents come from an ever coarser encoder."""
+    objects, part = context.objects, context.objects.folds[fold]
+    learn, names_of = objects.learn(fold), objects.curves.object_id
+    check_disjoint(names_of[learn], names_of[part.test])
+    X = inputs_of(context, fold)
+    config = replace(amount.booster, rounds=amount.rounds[-1])
+    booster = boosted(rows_of(objects, X, learn), config, seed=context.seed)
+    progress("train", 0.6)
+    forest, outcome = read_forest(booster.text), Outcome()
+
+    def scores(some: Forest, rows: NDArray[np.float32], column: str = "ours") -> Values:
+        proba = to_all_classes(softmax(some.raw(rows)), booster.classes)
+        return scored_fold(context, column, fold, proba, metrics=_METRICS)
+
+    for rounds in amount.rounds:
+        some = pruned(forest, rounds)
+        outcome.put(f"rounds {rounds}", scores(some, X[part.test]))
+        outcome.put(f"rounds {rounds}", more({"microseconds": 1e6 * _tree_time(some, X[part.test])}))
+    latent = [
+        k for k, name in enumerate(pipeline_of(context, fold).input_names) if name.startswith("latent_")
+    ]
+    alone = boosted(rows_of(objects, X[:, latent], learn), config, seed=context.seed)
+    for bits in amount.bits:
+        rows, n_weights = _coarse_inputs(context, fold, X[part.test], bits)
+        outcome.put(f"bits {bits}", scores(forest, rows))
+        outcome.put(f"bits {bits}", scores(read_forest(alone.text), rows[:, latent], "design"))
+        outcome.put(f"bits {bits}", more({"kilobytes": n_weights * bits / 8.0 / 1024.0}))
+    return outcome
 
 
-def measure(workshop: Workshop) -> dict[str, Any]:
-    """Training and classification by number of objects; skill of pruned and quantised models."""
-    bench = workshop.bench
-    amounts = amounts_of(bench)
-    trained = workshop.map(
-        TRAIN, _train, {f"{n}": Training(n, amounts.preset) for n in amounts.train if n <= len(bench.objects)}
-    )
-    sizes = tuple(n for n in amounts.classify if n <= len(bench.objects))
-    classified = workshop.map(CLASSIFY, _classify, {name: Classifying(name, sizes) for name in BUNDLES})
-    make_inputs(workshop, amounts.folds)
-    smaller = workshop.map(
-        SMALLER,
-        _make_smaller,
-        {f"fold-{k + 1}": Smaller(k, amounts.rounds, amounts.bits) for k in range(amounts.folds)},
-    )
-    steps = list(trained.values())
-    n = [step["n_objects"] for step in steps]
-    return {
-        "protocol": (
-            f"preset {amounts.preset} trained on objects drawn at random, shipped bundles classifying whole "
-            f"light curves; every measurement in a fresh process with one thread on {steps[0]['machine']}; "
-            "processor time, so that what else runs hardly matters; peak of the resident set. Pruned and "
-            f"quantised: {amounts.folds} folds, scored on unseen objects; spread over folds"
-        ),
-        "printed": None,
-        "leak": None,
-        "honest": {
-            "machine": steps[0]["machine"],
-            "preset": amounts.preset,
-            "training": steps,
-            "exponent": {
-                "cpu": growth(n, [step["cpu"] for step in steps]),
-                **{
-                    stage: growth(n, [step["stages"].get(stage, 0.0) for step in steps])
-                    for stage in ("encoder", "features", "classifier")
-                },
-            },
-            "memory_per_1000": 1000.0 * _slope(n, [step["memory"] - step["memory_before"] for step in steps]),
-            "classifying": classified,
-            "pruned": _smaller_of([fold["pruned"] for fold in smaller.values()], "rounds"),
-            "quantised": _smaller_of([fold["quantised"] for fold in smaller.values()], "bits"),
-        },
+def _tree_time(forest: Forest, X: NDArray[np.float32]) -> float:
+    """Processor time of the trees per object [s], the least of five runs."""
+    times = []
+    for _ in range(5):
+        start = time.process_time()
+        forest.raw(X)
+        times.append(time.process_time() - start)
+    return min(times) / len(X)
+
+
+def _coarse_inputs(
+    context: Context, fold: int, X: NDArray[np.float32], bits: int
+) -> tuple[NDArray[np.float32], int]:
+    """Inputs of a fold's test objects with latents from rounded weights; number of weights."""
+    encoder = Encoder.load(context.keep("ours") / f"fold-{fold + 1}" / "bundle" / "encoder")
+    n_weights = sum(value.size for value in encoder.weights.values())
+    if bits >= 32:
+        return X, n_weights
+    pipeline = pipeline_of(context, fold)
+    weights = {  # what the inputs are scaled with is no weight that was learnt
+        name: value if name.startswith("context_") else quantised(value, bits)
+        for name, value in encoder.weights.items()
     }
+    test = context.objects.curves.take(context.objects.folds[fold].test)
+    latents = Encoder(encoder.config, weights).encode(preprocess(test, pipeline.config.preprocess))
+    X, names = X.copy(), list(pipeline.input_names)
+    for prefix, values in (("latent_log_var_", latents.log_var), ("latent_", latents.mean)):
+        for k in range(values.shape[1]):
+            if f"{prefix}{k + 1}" in names:
+                X[:, names.index(f"{prefix}{k + 1}")] = values[:, k]
+    return X, n_weights
 
 
-def machine() -> str:
-    """The machine in a few words."""
-    name = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass  # another system than Linux: its short name has to do
-    return f"{os.cpu_count()} cores, {name}, Python {platform.python_version()}"
+def variants(context: Context, amount: Amount) -> Sequence[Variant]:
+    """One booster and one encoder per fold, made ever smaller."""
+    folds = range(min(amount.folds, context.scale.n_folds))
+    return [Variant(name="smaller", work=partial(_made_smaller, amount=amount), folds=folds)]
+
+
+# --- what the numbers say -------------------------------------------------------
 
 
 def growth(n: Sequence[float], cost: Sequence[float]) -> float:
-    """Exponent of the power law that fits best: 1 where cost grows like the number of objects.
+    """Exponent of the power law that fits best; costs of zero are left out, NaN below two points.
 
-    Parameters
-    ----------
-    n, cost : sequence of float
-        Numbers of objects and what they cost; costs of zero are left out.
-
-    Returns
-    -------
-    float
-        Slope of log cost over log n; NaN with fewer than two points.
-
-    Examples
-    --------
     >>> round(growth([10, 100, 1000], [3.0, 30.0, 300.0]), 6)
     1.0
     """
@@ -196,176 +154,178 @@ def growth(n: Sequence[float], cost: Sequence[float]) -> float:
     return float(np.polyfit(x, y, 1)[0])
 
 
-def _slope(n: Sequence[float], values: Sequence[float]) -> float:
-    return float(np.polyfit(n, values, 1)[0]) if len(n) > 1 else float("nan")
-
-
-def _train(bench: Bench, item: Training, report: Report) -> dict[str, Any]:
-    """Train on some objects in a fresh process."""
-    objects, folder = bench.objects, bench.keep(TRAIN) / f"objects-{item.n}"
-    folder.mkdir(exist_ok=True)
-    rows = bench.rng("cost").permutation(len(objects))[: item.n]
-    write_curves(objects.curves.take(rows), folder / "curves.parquet")
-    (folder / "labels.json").write_text(json.dumps(objects.labels[rows].tolist()), encoding="utf-8")
-    report("", 0.05)
-    return measured(
-        "train",
-        folder,
-        curves=str(folder / "curves.parquet"),
-        labels=str(folder / "labels.json"),
-        preset=item.preset,
-        seed=bench.seed,
-    ) | {"machine": machine()}
-
-
-def _classify(bench: Bench, item: Classifying, report: Report) -> dict[str, Any]:
-    """Classify ever more objects in a fresh process; that the bundle knows them does not change the time."""
-    objects, folder = bench.objects, bench.keep(CLASSIFY) / item.bundle
-    folder.mkdir(exist_ok=True)
-    rows = bench.rng("cost").permutation(len(objects))[: max(item.sizes)]
-    write_curves(objects.curves.take(rows), folder / "curves.parquet")
-    report("", 0.05)
-    return measured(
-        "classify",
-        folder,
-        curves=str(folder / "curves.parquet"),
-        bundle=item.bundle,
-        sizes=list(item.sizes),
+def facts(view: View) -> Mapping[str, Any]:
+    """Fewest rounds and bits within 0.01 of the macro F1; what the benchmark measured."""
+    rounds, bits = view.amount.rounds, view.amount.bits
+    whole = view.mean(f"rounds {rounds[-1]}", "macro_f1", REAL)
+    enough = next(r for r in rounds if view.mean(f"rounds {r}", "macro_f1", REAL) >= whole - 0.01)
+    exact = view.mean(f"bits {bits[0]}", "macro_f1", REAL, column="design")
+    fine = takewhile(
+        lambda b: view.mean(f"bits {b}", "macro_f1", REAL, column="design") >= exact - 0.01, bits
     )
-
-
-# --- pruning and quantisation -----------------------------------------------------
-
-
-def pruned(forest: Forest, rounds: int) -> Forest:
-    """The trees of the first boosting rounds alone.
-
-    Parameters
-    ----------
-    forest : Forest
-        As LightGBM grows it: a tree an output in every round.
-    rounds : int
-        How many to keep.
-    """
-    kept = slice(rounds * forest.n_outputs)
-    return replace(forest, root=forest.root[kept], depth=forest.depth[kept], output=forest.output[kept])
-
-
-def quantised(weights: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
-    """Weights rounded to whole multiples of one step, so that each fits into `bits` bits.
-
-    Parameters
-    ----------
-    weights : float32 array
-        One tensor; its largest magnitude is kept.
-    bits : int
-        Of a signed whole number; at least 2.
-
-    Returns
-    -------
-    float32 array
-        Of the same shape, off by at most half a step.
-    """
-    steps = 2 ** (bits - 1) - 1
-    largest = float(np.abs(weights).max()) if weights.size else 0.0
-    if largest == 0.0:
-        return weights
-    return (np.rint(weights / largest * steps) * (largest / steps)).astype(np.float32)
-
-
-def _make_smaller(bench: Bench, item: Smaller, report: Report) -> dict[str, Any]:
-    """Score a booster of ever fewer rounds, and one that reads an ever coarser encoder."""
-    objects, fold = bench.objects, bench.objects.folds[item.fold]
-    learn, names_of = objects.learn(item.fold), objects.curves.object_id
-    check_disjoint(names_of[learn], names_of[fold.test])
-    X = inputs_of(bench, item.fold)
-    config = replace(_BOOSTER, rounds=item.rounds[-1])
-    booster = LightGBMBooster(config).fit(
-        TrainingRows(X[learn], objects.labels[learn], object_id=names_of[learn]), seed=bench.seed
-    )
-    report("", 0.6)
-    labels, simulated, test = objects.labels[fold.test], objects.simulated[fold.test], X[fold.test]
-    forest = read_forest(booster.text)
-
-    def scores(some: Forest, rows: NDArray[np.float32]) -> dict[str, Any]:
-        full = scored(labels, to_all_classes(softmax(some.raw(rows)), booster.classes), simulated)
-        return {row: {m: full[row][m] for m in ("accuracy", "macro_f1", "log_loss")} for row in full}
-
-    smaller = []
-    for rounds in item.rounds:
-        some = pruned(forest, rounds)
-        smaller.append(scores(some, test) | {"rounds": rounds, "microseconds": 1e6 * _tree_time(some, test)})
-    names = pipeline_of(bench, item.fold).input_names
-    latent = [k for k, name in enumerate(names) if name.startswith("latent_")]
-    alone = LightGBMBooster(config).fit(
-        TrainingRows(X[learn][:, latent], objects.labels[learn], object_id=names_of[learn]), seed=bench.seed
-    )
-    latent_forest = read_forest(alone.text)
-    coarse = []
-    for bits in (32, *item.bits):
-        rows, n_weights = _with_coarse_encoder(bench, item.fold, test, bits)
-        coarse.append(
-            scores(forest, rows)
-            | {"latents": scores(latent_forest, rows[:, latent])["real"]}
-            | {"bits": bits, "kilobytes": n_weights * bits / 8.0 / 1024.0}
-        )
-    return {"pruned": smaller, "quantised": coarse}
-
-
-def _tree_time(forest: Forest, X: NDArray[np.float32]) -> float:
-    """Processor time of the trees for one object [s], the least of five runs."""
-    times = []
-    for _ in range(5):
-        start = time.process_time()
-        forest.raw(X)
-        times.append(time.process_time() - start)
-    return min(times) / len(X)
-
-
-def _with_coarse_encoder(
-    bench: Bench, fold: int, X: NDArray[np.float32], bits: int
-) -> tuple[NDArray[np.float32], int]:
-    """Inputs of a fold's test objects whose latents come from rounded weights; number of weights."""
-    encoder = Encoder.load(bench.keep(OURS) / f"fold-{fold + 1}" / "encoder")
-    pipeline = pipeline_of(bench, fold)
-    n_weights = sum(value.size for value in encoder.weights.values())
-    if bits >= 32:
-        return X, n_weights
-    weights = {
-        # what the inputs are scaled with is no weight that was learnt
-        name: value if name.startswith("context_") else quantised(value, bits)
-        for name, value in encoder.weights.items()
+    found: dict[str, Any] = {"enough": enough, "bits": list(fine)[-1], "benchmark": None}
+    measured: Any = view.results.extra(BENCHMARK)
+    if not measured:
+        return found
+    steps = measured["training"]
+    n = [step["n_objects"] for step in steps]
+    stages = ("encoder", "features", "classifier")
+    found["power"] = {s: growth(n, [step["stages"].get(s, 0.0) for step in steps]) for s in stages}
+    found["power"]["all"] = growth(n, [step["cpu"] for step in steps])
+    memory = [step["memory"] - step["memory_before"] for step in steps]
+    found["memory_per_1000"] = 1000.0 * float(np.polyfit(n, memory, 1)[0]) if len(n) > 1 else float("nan")
+    per_object = {
+        b: one["steps"][-1]["cpu"] / one["steps"][-1]["n_objects"]
+        for b, one in measured["classifying"].items()
     }
-    curves = preprocess(bench.objects.curves.take(bench.objects.folds[fold].test), pipeline.config.preprocess)
-    latents = Encoder(encoder.config, weights).encode(curves)
-    X = X.copy()
-    names = pipeline.input_names
-    for prefix, values in (("latent_log_var_", latents.log_var), ("latent_", latents.mean)):
-        columns = [
-            names.index(f"{prefix}{k + 1}") for k in range(values.shape[1]) if f"{prefix}{k + 1}" in names
+    return found | {
+        "benchmark": measured,
+        "most": measured["classifying"]["default"]["steps"][-1]["n_objects"],
+        "ms": {bundle: 1000.0 * seconds for bundle, seconds in per_object.items()},
+        "one_ms": 1000.0 * measured["classifying"]["default"]["steps"][0]["cpu"],
+        "last": steps[-1],
+    }
+
+
+def _benchmark(view: View) -> Any:
+    if view.facts.get("benchmark") is None:
+        raise MissingError("benchmarks/cost.py")
+    return view.facts["benchmark"]
+
+
+def training_table(view: View) -> str:
+    """Time and memory of a training by number of objects."""
+    body = [
+        [
+            f"{step['n_objects']:,}",
+            f"{step['n_observations']:,}",
+            *(
+                f"{x:.1f}"
+                for x in (
+                    step["cpu"],
+                    *(step["stages"].get(s, 0.0) for s in ("encoder", "features", "classifier")),
+                )
+            ),
+            f"{step['wall']:.1f}",
+            f"{step['memory']:,.0f}",
+            f"{step['memory_before']:,.0f}",
         ]
-        X[:, columns] = values[:, : len(columns)]
-    return X, n_weights
+        for step in _benchmark(view)["training"]
+    ]
+    head = [
+        "objects",
+        "observations",
+        "processor time [s]",
+        "of it encoder [s]",
+        "of it features and copies [s]",
+    ]
+    return markdown(
+        [*head, "of it booster [s]", "wall clock [s]", "peak memory [MB]", "before training [MB]"], body
+    )
 
 
-def _smaller_of(folds: Sequence[Sequence[Mapping[str, Any]]], key: str) -> list[dict[str, Any]]:
-    rows = []
-    for steps in zip(*folds, strict=True):
-        row: dict[str, Any] = {key: steps[0][key]}
-        for name in ("microseconds", "kilobytes"):
-            if name in steps[0]:
-                row[name] = float(np.mean([step[name] for step in steps]))
-        for part in (name for name in ("sixteen", "real", "latents") if name in steps[0]):
-            row[part] = {metric: spread([step[part][metric] for step in steps]) for metric in steps[0][part]}
-        rows.append(row)
-    return rows
+def classifying_table(view: View) -> str:
+    """Time and memory of classifying by number of objects."""
+    body = [
+        [
+            f"{bundle}, {step['n_objects']:,}",
+            *(f"{1000.0 * step[kind] / step['n_objects']:.2f}" for kind in ("cpu", "wall")),
+            f"{step['memory']:.0f}",
+        ]
+        for bundle, found in _benchmark(view)["classifying"].items()
+        for step in found["steps"]
+    ]
+    return markdown(
+        [
+            "bundle, objects",
+            "processor time [ms per object]",
+            "wall clock [ms per object]",
+            "peak memory [MB]",
+        ],
+        body,
+    )
 
 
-PART = Part(
+def smaller_table(view: View) -> str:
+    """Scores of pruned boosters and rounded encoders."""
+    rows = {f"{r} boosting rounds": {"variant": f"rounds {r}"} for r in view.amount.rounds}
+    rows |= {f"autoencoder of {b} bits": {"variant": f"bits {b}"} for b in view.amount.bits}
+    columns: dict[str, Mapping[str, Any]] = {
+        "macro F1, 16 classes": {"metric": "macro_f1"},
+        "accuracy, 13 real": {"metric": "accuracy", "subset": 13},
+        "macro F1, 13 real": {"metric": "macro_f1", "subset": 13},
+        "log-loss, 13 real": {"metric": "log_loss", "subset": 13},
+        "macro F1 from latents alone, 13 real": {"metric": "macro_f1", "subset": 13, "column": "design"},
+        "trees [µs per object]": {"metric": "microseconds", "subset": 0, "column": "", "digits": 1},
+        "autoencoder [kB]": {"metric": "kilobytes", "subset": 0, "column": "", "digits": 0},
+    }
+    return pivot(view, rows, columns, "kept")
+
+
+@styled
+def curves(view: View) -> Figure:
+    """Time and memory of training, time of classifying, and macro F1 of a pruned booster."""
+    measured, power = _benchmark(view), view.facts["power"]
+    figure = new_figure(5.4)
+    panels = figure.subplots(2, 2)
+    _training(panels[0, 0], measured["training"], power)
+    for bundle, look in (("default", Look("default", MAIN)), ("fast", Look("fast", ACCENT, "s"))):
+        steps = measured["classifying"][bundle]["steps"]
+        n = [step["n_objects"] for step in steps]
+        memory, each = [s["memory"] for s in steps], [1000.0 * s["cpu"] / s["n_objects"] for s in steps]
+        panels[0, 1].plot(
+            n, memory, color=look.colour, marker=look.marker, ls="--", label=f"classifying, {bundle}"
+        )
+        panels[1, 0].plot(n, each, color=look.colour, marker=look.marker, label=f"bundle {bundle}")
+    trained = [step["n_objects"] for step in measured["training"]]
+    memory = [step["memory"] for step in measured["training"]]
+    panels[0, 1].plot(trained, memory, color=INK, marker="^", label="training")
+    label_axes(panels[0, 1], "objects", "peak memory [MB]")
+    label_axes(panels[1, 0], "objects classified at once", "processor time [ms per object]")
+    for look, subset in ((Look("13 real classes", MAIN), 13), (Look("16 classes", INK, "s", "--"), 16)):
+        values = [view.spread(f"rounds {r}", "macro_f1", subset) for r in view.amount.rounds]
+        curve_with_band(panels[1, 1], view.amount.rounds, values, look)
+    label_axes(panels[1, 1], "boosting rounds kept", "macro F1")
+    for panel in panels.ravel()[1:]:
+        panel.set_xscale("log")
+        plain_ticks(panel.xaxis)
+        panel.legend()
+    for panel in (panels[0, 1], panels[1, 0]):
+        panel.set_ylim(bottom=0.0)
+    return figure
+
+
+def _training(panel: Axes, steps: Sequence[Mapping[str, Any]], power: Mapping[str, float]) -> None:
+    n = [step["n_objects"] for step in steps]
+    looks = {
+        "all": Look("all", INK, "^"),
+        "encoder": Look("encoder", MAIN),
+        "features": Look("features and copies", THIRD, "D"),
+        "classifier": Look("booster", ACCENT, "s"),
+    }
+    for stage, look in looks.items():
+        seconds = [step["cpu"] if stage == "all" else step["stages"].get(stage, 0.0) for step in steps]
+        panel.plot(
+            n, seconds, color=look.colour, marker=look.marker, label=f"{look.label}, power {power[stage]:.2f}"
+        )
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    panel.set_ylim(top=20.0 * panel.get_ylim()[1])  # room for the legend
+    label_axes(panel, "training objects", "processor time of training [s]")
+    panel.set_xticks(n, [f"{x:,}" for x in n])
+    panel.xaxis.set_minor_locator(NullLocator())
+    plain_ticks(panel.yaxis)
+    panel.legend(loc="upper left")
+
+
+COST = Part(
     name="cost",
-    key="limitations.cost",
-    title="Limitation: cost",
-    needs=(OURS,),
-    measure=measure,
-    show=show,
+    group="limitations",
+    needs=("inputs",),
+    full=Amount(),
+    quick=Amount(rounds=(1, 2, 5, 10, 20, 40)),
+    variants=variants,
+    tables={"training": training_table, "classifying": classifying_table, "smaller": smaller_table},
+    figures={"cost": curves},
+    facts=facts,
 )

@@ -2,61 +2,60 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from functools import partial
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from firstlight.classify import (
-    LightGBMBooster,
-    LightGBMConfig,
-    SklearnBooster,
-    SklearnBoosterConfig,
-    TrainingRows,
-    class_weights,
-    oversample,
-    to_all_classes,
+from firstlight._types import Progress
+from firstlight.classify.balance import class_weights, oversample
+from firstlight.classify.gradient import SklearnBoosterConfig
+from firstlight.classify.lightgbm import LightGBMConfig
+from firstlight.report.style import ACCENT, INK, MAIN, THIRD, new_figure, styled
+from firstlight_paper import plots
+from firstlight_paper.context import Context
+from firstlight_paper.experiment import Outcome, Part, Variant, more
+from firstlight_paper.leak import leaky_proba, leaky_rows
+from firstlight_paper.models import (
+    PLAIN,
+    boosted,
+    fit_fold,
+    inputs_of,
+    latents_of,
+    proba_of,
+    rows_of,
+    scored_fold,
 )
-from firstlight.data.sample import PAPER_FREQUENCIES
-from firstlight_paper.booster import PLAIN, leaky_proba
-from firstlight_paper.inputs import inputs_of, make_inputs
-from firstlight_paper.leak import leaky_rows
-from firstlight_paper.objects import PAPER_CLASSES, Objects
-from firstlight_paper.parts.imbalance_show import show
-from firstlight_paper.printed import PRINTED, PRINTED_F1
-from firstlight_paper.scores import scored, spread
-from firstlight_paper.section import Part
-from firstlight_paper.shared import latents_of
-from firstlight_paper.workshop import Bench, Report, Workshop
+from firstlight_paper.objects import PAPER_CLASSES
+from firstlight_paper.plots import LEAK, PRINTED, Look
+from firstlight_paper.printed import PAPER_FREQUENCIES, PRINTED_F1
+from firstlight_paper.scores import ALL, Values, confusion, scored
+from firstlight_paper.tables import markdown, pivot
+from firstlight_paper.view import View
 
-__all__ = ["HELPS", "PART", "Amounts", "Trial", "leaky_trial", "measure", "rates", "trial"]
+__all__ = ["HELPS", "IMBALANCE", "rates"]
 
-STAGE, LEAK_STAGE = "imbalance", "imbalance-leak"
-
-#: Name -> (exponent of the class weights, exponent of the oversampling).
-HELPS: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {"none": (0.0, 0.0), "weights": (1.0, 0.0), "copies": (0.0, 1.0), "both": (1.0, 1.0)}
-)
-RARE_SHARE = 0.03  # fewer than 250 of all 8,346 objects
+#: Name to exponents of the class weights and of the oversampling.
+HELPS: Mapping[str, tuple[float, float]] = {
+    "none": (0.0, 0.0),
+    "weights": (1.0, 0.0),
+    "copies": (0.0, 1.0),
+    "both": (1.0, 1.0),
+}
+HELP_TITLES = {"none": "no help", "weights": "class weights", "copies": "oversampling", "both": "both"}
+LEARNERS = {"boosting": "the paper's boosting on six latents", "lightgbm": "LightGBM on our inputs"}
+COLUMN = {"boosting": "design", "lightgbm": "ours"}
+RARE_SHARE = 0.03  # of all objects; fewer than 250 of 8,346
 METRICS = ("accuracy", "macro_f1", "macro_auc")
+AT_PRINTED, COPIED_FIRST = "at printed frequencies", "boosting copied first"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Amounts:
-    """Settings of the two learners, fixed beforehand.
-
-    Attributes
-    ----------
-    boosting : SklearnBoosterConfig
-        The paper's classifier on six latents; exponents are replaced.
-    lightgbm : LightGBMConfig
-        A LightGBM booster on our inputs; its exponent is not used.
-    lightgbm_folds : int
-        Folds on which the latter is measured.
-    leaky_rows : int
-        Rows of the paper's protocol.
-    """
+class Amount:
+    """Settings of the two learners, fixed beforehand; folds of the second; rows of the paper's protocol."""
 
     boosting: SklearnBoosterConfig = field(
         default_factory=lambda: replace(PLAIN, n_estimators=100, subsample=0.5)
@@ -70,307 +69,339 @@ class Amounts:
     leaky_rows: int = 16_000
 
 
-FULL = Amounts()
-QUICK = Amounts(
+FULL = Amount()
+FEW = Amount(
     boosting=replace(FULL.boosting, n_estimators=30),
     lightgbm=replace(FULL.lightgbm, rounds=20),
     leaky_rows=2500,
 )
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One way to help rare classes, for one learner on one fold."""
-
-    learner: str
-    help: str
-    fold: int
-    amounts: Amounts
+def rare_classes(counts: Mapping[str, int]) -> list[str]:
+    """Classes with fewer than `RARE_SHARE` of all objects; the smallest if there is none."""
+    known = {name: n for name, n in counts.items() if n}
+    rare = [name for name, n in known.items() if n < RARE_SHARE * sum(known.values())]
+    return rare or [min(known, key=lambda name: known[name])]
 
 
-def measure(workshop: Workshop) -> dict[str, Any]:
-    """Fit both learners with every kind of help on every fold, and by the paper's protocol."""
-    bench = workshop.bench
-    amounts = FULL if bench.scale.is_full else QUICK
-    folds = {
-        "boosting": range(bench.scale.n_folds),
-        "lightgbm": range(min(amounts.lightgbm_folds, bench.scale.n_folds)),
-    }
-    make_inputs(workshop, len(folds["lightgbm"]))
-    items = {
-        f"{learner}-{name}-{k + 1}": Trial(learner, name, k, amounts)
-        for name in reversed(list(HELPS))  # those with copies take longest: first
-        for learner in folds
-        for k in folds[learner]
-    }
-    done = workshop.map(STAGE, trial, items)
-    leak = workshop.map(LEAK_STAGE, leaky_trial, {"boosting": amounts})["boosting"]
-    objects = bench.objects
-    names, counts = np.unique(objects.labels, return_counts=True)
-    n = dict(zip(names.tolist(), counts.tolist(), strict=True))
-    rare = [name for name in PAPER_CLASSES if 0 < n.get(name, 0) < RARE_SHARE * len(objects)]
-    rare = rare or [min(n, key=lambda name: n[name])]
-    learners = {}
-    for learner, its_folds in folds.items():
-        learners[learner] = {
-            name: _joined([done[f"{learner}-{name}-{k + 1}"] for k in its_folds], rare) for name in HELPS
-        }
-        for name in HELPS:
-            learners[learner][name]["against_none"] = _against(learners[learner], name)
-    return _summary(bench, amounts, learners, leak, n, rare)
-
-
-def trial(bench: Bench, item: Trial, report: Report) -> dict[str, Any]:
-    """Fit on one fold's training objects with one kind of help, and score its test objects.
-
-    Copies are drawn from training objects only, weights come from their frequencies, and the
-    held-out tenth that stops the boosting is weighted as the training is.
+def rates(
+    matrix: Sequence[Sequence[int]], frequencies: NDArray[np.float64] | None = None
+) -> dict[str, NDArray[np.float64]]:
+    """Recall, precision, F1 and false positives of each class from a confusion matrix.
 
     Parameters
     ----------
-    bench : Bench
-        Objects and folds.
-    item : Trial
-        What to fit, on which fold.
-    report : callable
-        Told the progress.
-
-    Returns
-    -------
-    dict
-        ``sixteen`` and ``real`` (`METRICS`), and the ``confusion`` matrix.
-    """
-    objects, fold = bench.objects, bench.objects.folds[item.fold]
-    weight, copies = HELPS[item.help]
-    if item.learner == "boosting":
-        X = latents_of(bench, item.fold)
-        config = replace(item.amounts.boosting, class_weight_exponent=weight, oversample_exponent=copies)
-        proba = _boosting(objects, X, item.fold, config, bench.seed)
-    else:
-        X = inputs_of(bench, item.fold)
-        proba = _lightgbm(objects, X, item, bench.seed)
-    result = scored(objects.labels[fold.test], proba, objects.simulated[fold.test])
-    return {name: {metric: result[name][metric] for metric in METRICS} for name in ("sixteen", "real")} | {
-        "confusion": result["sixteen"]["confusion"]
-    }
-
-
-def leaky_trial(bench: Bench, amounts: Amounts, report: Report) -> dict[str, Any]:
-    """The paper's protocol: classes balanced by copies first, rows split afterwards."""
-    objects = bench.objects
-    rows = leaky_rows(objects.labels, bench.rng("imbalance"), most=amounts.leaky_rows)
-    proba = leaky_proba(objects, latents_of(bench, 0), rows, amounts.boosting, bench.seed)
-    result = scored(objects.labels[rows.test], proba, objects.simulated[rows.test])["sixteen"]
-    return {metric: result[metric] for metric in METRICS} | {
-        "f1": {name: values["f1"] for name, values in result["per_class"].items()},
-        "confusion": result["confusion"],
-        **rows.counts(),
-    }
-
-
-def rates(confusion: NDArray[np.float64], frequencies: NDArray[np.float64] | None = None) -> dict[str, Any]:
-    """What a confusion matrix says of each class.
-
-    Parameters
-    ----------
-    confusion : float64 array, shape (n_classes, n_classes)
+    matrix : int matrix, shape (n_classes, n_classes)
         Objects by true class (rows) and predicted class (columns).
     frequencies : float64 array, shape (n_classes,), optional
         Class frequencies to which the rows are brought; by default those of the matrix.
 
     Returns
     -------
-    dict
-        ``recall``, ``precision`` (0 where a class is never forecast), ``f1`` and
-        ``false_per_1000`` (objects of other classes so named, in 1,000 objects of all classes),
-        each a float64 array of shape (n_classes,), NaN for a class without objects; and the
-        ``accuracy``.
+    dict of str to float64 array, shape (n_classes,)
+        ``recall``, ``precision`` (0 for a class that is never predicted), ``f1`` and ``false``
+        (objects of other classes so named, per 1,000 objects of all classes); NaN for a class
+        without objects. And the ``accuracy``, shape ().
     """
-    matrix = np.asarray(confusion, dtype=np.float64)
-    size = matrix.sum(axis=1)
+    cells = np.asarray(matrix, dtype=np.float64)
+    size = cells.sum(axis=1)
     present = size > 0.0
     if frequencies is not None:
         weight = np.where(present, frequencies, 0.0)
-        matrix = matrix / np.maximum(size, 1.0)[:, None] * (weight / weight.sum())[:, None]
-    size, said, right = matrix.sum(axis=1), matrix.sum(axis=0), np.diag(matrix)
-    nothing = np.full(len(matrix), np.nan)
-    recall = np.divide(right, size, out=nothing.copy(), where=present)
-    precision = np.where(present, right / np.where(said > 0.0, said, 1.0), np.nan)
+        cells = cells / np.maximum(size, 1.0)[:, None] * (weight / weight.sum())[:, None]
+    size, called, right = cells.sum(axis=1), cells.sum(axis=0), np.diag(cells)
+    recall = np.divide(right, size, out=np.full(len(cells), np.nan), where=present)
+    precision = np.where(present, right / np.where(called > 0.0, called, 1.0), np.nan)
     both = recall + precision
     return {
         "recall": recall,
         "precision": precision,
         "f1": np.where(present, 2.0 * recall * precision / np.where(both > 0.0, both, 1.0), np.nan),
-        "false_per_1000": np.where(present, 1000.0 * (said - right) / matrix.sum(), np.nan),
-        "accuracy": float(right.sum() / matrix.sum()),
+        "false": np.where(present, 1000.0 * (called - right) / cells.sum(), np.nan),
+        "accuracy": np.array(right.sum() / cells.sum()),
     }
 
 
-# --- learners -------------------------------------------------------------------
-
-
-def _boosting(
-    objects: Objects, X: NDArray[np.float32], k: int, config: SklearnBoosterConfig, seed: int
-) -> NDArray[np.float64]:
-    fold, names = objects.folds[k], objects.curves.object_id
-    held = fold.validation
-    corrected = config.class_weight_exponent + config.oversample_exponent
-    model = SklearnBooster(config).fit(
-        TrainingRows(X[fold.train], objects.labels[fold.train], object_id=names[fold.train]),
-        TrainingRows(
-            X[held],
-            objects.labels[held],
-            weight=class_weights(objects.labels[held], corrected),
-            object_id=names[held],
-        ),
-        seed=seed,
-    )
-    return to_all_classes(model.predict_proba(X[fold.test]), model.classes)
-
-
-def _lightgbm(objects: Objects, X: NDArray[np.float32], item: Trial, seed: int) -> NDArray[np.float64]:
-    """All rounds: nothing is held out for it, the held-out tenth is left aside as for the other."""
-    fold, names = objects.folds[item.fold], objects.curves.object_id
-    weight, copies = HELPS[item.help]
-    labels = objects.labels[fold.train]
-    rows = oversample(
-        labels,
-        np.random.default_rng(seed),
-        object_id=names[fold.train],
-        held_out=np.concatenate([names[fold.validation], names[fold.test]]),
-        exponent=copies,
-    )
-    model = LightGBMBooster(replace(item.amounts.lightgbm, class_weight_exponent=0.0)).fit(
-        TrainingRows(X[fold.train][rows], labels[rows], weight=class_weights(labels, weight)[rows]), seed=seed
-    )
-    return to_all_classes(model.predict_proba(X[fold.test]), model.classes)
-
-
-# --- results --------------------------------------------------------------------
-
-
-def _joined(results: Sequence[Mapping[str, Any]], rare: Sequence[str]) -> dict[str, Any]:
-    """One learner with one help over the folds."""
+def _of_rare(found: Mapping[str, NDArray[np.float64]], rare: Sequence[str], column: str) -> Values:
     members = [PAPER_CLASSES.index(name) for name in rare]
-    wanted = np.array([PAPER_FREQUENCIES[name] for name in PAPER_CLASSES])
-    found = [rates(result["confusion"]) for result in results]
-    moved = [rates(result["confusion"], wanted) for result in results]
+    values = {
+        (column, ALL, f"{m}:rare"): float(np.nanmean(found[m][members])) for m in ("recall", "precision")
+    }
+    return values | {(column, ALL, "false:rare"): float(np.nansum(found["false"][members]))}
 
-    def of_rare(these: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        return {
-            "recall": spread([float(np.nanmean(one["recall"][members])) for one in these]),
-            "precision": spread([float(np.nanmean(one["precision"][members])) for one in these]),
-            "false_per_1000": spread([float(np.nansum(one["false_per_1000"][members])) for one in these]),
+
+def _helped(
+    context: Context, fold: int, progress: Progress, *, learner: str, how: str, amount: Amount
+) -> Outcome:
+    """One learner with one kind of help; copies and weights come from training objects only."""
+    objects, part, column = context.objects, context.objects.folds[fold], COLUMN[learner]
+    weight, copies = HELPS[how]
+    if learner == "boosting":
+        config = replace(amount.boosting, class_weight_exponent=weight, oversample_exponent=copies)
+        X = latents_of(context, fold)
+        # the held-out tenth that stops the boosting is weighted as the training is
+        model: Any = fit_fold(objects, X, fold, config, context.seed, held_exponent=weight + copies)
+    else:
+        X, names, labels = inputs_of(context, fold), objects.curves.object_id, objects.labels[part.train]
+        rows = oversample(
+            labels,
+            np.random.default_rng(context.seed),
+            object_id=names[part.train],
+            held_out=np.concatenate([names[part.validation], names[part.test]]),
+            exponent=copies,
+        )
+        plain = replace(amount.lightgbm, class_weight_exponent=0.0)
+        weights = class_weights(labels, weight)[rows]
+        model = boosted(rows_of(objects, X, part.train[rows], weights), plain, seed=context.seed)
+    proba = proba_of(model, X[part.test])
+    matrix = confusion(objects.labels[part.test], proba)
+    found = rates(matrix)
+    counts = {name: int((objects.labels == name).sum()) for name in PAPER_CLASSES}
+    rare = rare_classes(counts)
+    values = scored_fold(context, column, fold, proba, metrics=METRICS) | _of_rare(found, rare, column)
+    for metric in ("recall", "false", "f1"):
+        values |= {
+            (column, ALL, f"{metric}:{c}"): float(found[metric][i]) for i, c in enumerate(PAPER_CLASSES)
         }
+    values = {key: value for key, value in values.items() if np.isfinite(value)}
+    outcome = Outcome(values, extra={"": {"confusion": matrix}})
+    if learner == "boosting":
+        moved = rates(matrix, np.array([PAPER_FREQUENCIES[name] for name in PAPER_CLASSES]))
+        accuracy = {(column, ALL, "accuracy"): float(moved["accuracy"])}
+        outcome.put(f"{learner} {how} {AT_PRINTED}", _of_rare(moved, rare, column) | accuracy)
+    return outcome
 
-    return {
-        "sixteen": {m: spread([result["sixteen"][m] for result in results]) for m in METRICS},
-        "real": {m: spread([result["real"][m] for result in results]) for m in METRICS},
-        "rare": of_rare(found),
-        "at_paper_frequencies": of_rare(moved) | {"accuracy": spread([one["accuracy"] for one in moved])},
-        "per_class": {
-            name: {m: _brief([float(one[m][i]) for one in found]) for m in ("recall", "false_per_1000", "f1")}
-            for i, name in enumerate(PAPER_CLASSES)
-        },
-        "confusion": np.sum([result["confusion"] for result in results], axis=0).tolist(),
+
+def _leaked(context: Context, fold: int, progress: Progress, *, amount: Amount) -> Outcome:
+    """The paper's protocol: classes balanced by copies first, rows split afterwards."""
+    objects = context.objects
+    rows = leaky_rows(objects.labels, context.rng("imbalance"), most=amount.leaky_rows)
+    proba = leaky_proba(objects, latents_of(context, fold), rows, amount.boosting, context.seed)
+    labels, simulated = objects.labels[rows.test], objects.simulated[rows.test]
+    values = scored("protocol", labels, proba, simulated, METRICS, per_class=("f1",))
+    return Outcome(values | more(rows.counts(), "protocol"))
+
+
+def variants(context: Context, amount: Amount) -> Sequence[Variant]:
+    """Both learners with every kind of help, those with copies first (they take longest), and the leak."""
+    folds = {
+        "boosting": range(context.scale.n_folds),
+        "lightgbm": range(min(amount.lightgbm_folds, context.scale.n_folds)),
     }
+    honest = [
+        Variant(
+            name=f"{learner} {how}",
+            work=partial(_helped, learner=learner, how=how, amount=amount),
+            folds=folds[learner],
+        )
+        for how in reversed(list(HELPS))
+        for learner in LEARNERS
+    ]
+    return [*honest, Variant(name=COPIED_FIRST, work=partial(_leaked, amount=amount), folds=(0,))]
 
 
-def _brief(values: Sequence[float]) -> dict[str, float]:
-    """A spread without its folds, of which there are many here."""
-    full = spread(values)
-    return {"mean": full["mean"], "std": full["std"]}
+# --- tables and figures ---------------------------------------------------------
 
 
-def _against(helps: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Any]:
-    """Paired differences over folds to no help at all."""
-
-    def difference(pick: str, metric: str) -> dict[str, Any]:
-        ours, theirs = helps[name][pick][metric]["folds"], helps["none"][pick][metric]["folds"]
-        return spread([a - b for a, b in zip(ours, theirs, strict=True)])
-
-    return {
-        "recall": difference("rare", "recall"),
-        "precision": difference("rare", "precision"),
-        "false_per_1000": difference("rare", "false_per_1000"),
-        "accuracy": difference("sixteen", "accuracy"),
-        "macro_f1": difference("sixteen", "macro_f1"),
-    }
-
-
-def _summary(
-    bench: Bench,
-    amounts: Amounts,
-    learners: Mapping[str, Mapping[str, Any]],
-    leak: Mapping[str, Any],
-    n: Mapping[str, int],
-    rare: Sequence[str],
-) -> dict[str, Any]:
-    objects = bench.objects
-    largest = max(n.values())
-    names = [name for name in PAPER_CLASSES if name in n and name in leak["f1"]]
-    classes = {
-        name: {
-            "n": n[name],
-            "copies": largest / n[name],
-            "f1": {
-                "printed": PRINTED_F1[name],
-                "leak": leak["f1"][name],
-                "honest": learners["boosting"]["copies"]["per_class"][name]["f1"],
-            },
-        }
-        for name in names
-    }
-    return {
-        "printed": {metric: PRINTED[metric] for metric in METRICS} | {"f1": dict(PRINTED_F1)},
-        "leak": {key: value for key, value in leak.items() if key != "confusion"},
-        "honest": {name: one["sixteen"] for name, one in learners["boosting"].items()},
-        "n_objects": len(objects),
-        "n_real": int((~objects.simulated).sum()),
-        "n_folds": {"boosting": bench.scale.n_folds, "lightgbm": _n_folds(learners["lightgbm"])},
-        "rare": list(rare),
-        "classes": classes,
-        "rank_correlation": _correlations(classes),
-        "learners": learners,
-        "protocol": (
-            f"{len(objects):,} objects ({int((~objects.simulated).sum()):,} real, the rest simulated), "
-            f"whole light curves; the paper's boosting on six latents over {bench.scale.n_folds} folds, and "
-            f"LightGBM on our inputs over {_n_folds(learners['lightgbm'])}. Weights and copies are made from "
-            "training objects only; with both, a rare class is corrected twice, as weights come from the "
-            "frequencies before copying. Rare: fewer than "
-            f"{RARE_SHARE * len(objects):.0f} objects. Spread: sample standard deviation over folds. Its "
-            f"protocol: copies before the split, {leak['n_train'] + leak['n_test']:,} rows, one run."
-        ),
-    }
-
-
-def _n_folds(learner: Mapping[str, Any]) -> int:
-    return len(learner["none"]["sixteen"]["accuracy"]["folds"])
-
-
-def _correlations(classes: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """Spearman's rank correlations over the classes."""
+def facts(view: View) -> Mapping[str, Any]:
+    """Rare classes, copies of each object in the balanced set, and rank correlations of the printed F1."""
     from scipy.stats import spearmanr
 
-    copies = [one["copies"] for one in classes.values()]
-    printed = [one["f1"]["printed"] for one in classes.values()]
-    leak = [one["f1"]["leak"] for one in classes.values()]
-    honest = [one["f1"]["honest"]["mean"] for one in classes.values()]
-    pairs = {
-        "printed_leak": (printed, leak),
-        "printed_honest": (printed, honest),
-        "printed_copies": (printed, copies),
-        "leak_copies": (leak, copies),
-        "honest_copies": (honest, copies),
+    n = {name: count for name, count in view.about.objects_per_class.items() if count}
+    names = [c for c in n if view.has(COPIED_FIRST, f"f1:{c}", column="protocol")]
+    copies = {name: max(n.values()) / n[name] for name in names}
+    printed = [PRINTED_F1[name] for name in names]
+    columns = {
+        "copies": list(copies.values()),
+        "leak": [view.mean(COPIED_FIRST, f"f1:{c}", column="protocol") for c in names],
+        "honest": [view.spread("boosting copies", f"f1:{c}").mean for c in names],
     }
-    return {name: float(spearmanr(a, b).statistic) for name, (a, b) in pairs.items()}
+    return {
+        "rare": rare_classes(n),
+        "copies": copies,
+        "least": sorted(names, key=lambda name: copies[name])[:4],
+        "lowest_printed": sorted(names, key=lambda name: PRINTED_F1[name])[:2],
+        "rank": {name: float(spearmanr(printed, values).statistic) for name, values in columns.items()},
+        "folds": {
+            name: len(view.folds(f"{name} none", "accuracy", column=COLUMN[name])) for name in LEARNERS
+        },
+    }
 
 
-PART = Part(
+RARE: dict[str, Mapping[str, Any]] = {
+    "rare: recall": {"metric": "recall:rare"},
+    "rare: precision": {"metric": "precision:rare"},
+    "rare: false positives per 1,000": {"metric": "false:rare", "digits": 1},
+}
+
+
+def summary(view: View) -> str:
+    """Scores of both learners with every kind of help."""
+    rows: dict[str, Mapping[str, Any]] = {
+        f"{title}: {HELP_TITLES[how]}": {"variant": f"{learner} {how}", "column": COLUMN[learner]}
+        for learner, title in LEARNERS.items()
+        for how in HELPS
+    }
+    rows["the paper's boosting: its protocol (leaks)"] = {"variant": COPIED_FIRST, "column": "protocol"}
+    rows["printed"] = {"part": "per-class", "variant": "paper", "column": "printed"}
+    columns = RARE | {
+        "accuracy": {"metric": "accuracy"},
+        "macro F1": {"metric": "macro_f1"},
+        "macro F1, 13 real": {"metric": "macro_f1", "subset": 13},
+        "macro AUC": {"metric": "macro_auc"},
+    }
+    return pivot(view, rows, columns, "learner: help")
+
+
+def at_printed(view: View) -> str:
+    """The same predictions at the class frequencies of the paper's section 2."""
+    rows: dict[str, Mapping[str, Any]] = {
+        HELP_TITLES[how]: {"variant": f"boosting {how} {AT_PRINTED}"} for how in HELPS
+    }
+    return pivot(view, rows, {"accuracy": {"metric": "accuracy"}, **RARE}, "help")
+
+
+def by_class(view: View, learner: str) -> str:
+    """Recall and false positives of every class, from the smallest; means over folds."""
+    n = view.about.objects_per_class
+    kinds = (("recall", "recall", 2), ("false per 1,000", "false", 1))
+
+    def mean(how: str, metric: str, digits: int) -> str:
+        found = view.spread(f"{learner} {how}", metric, column=COLUMN[learner])
+        return found._replace(std=np.nan).text(digits)
+
+    body = []
+    for name in sorted((c for c in n if n[c]), key=lambda c: (n[c], PAPER_CLASSES.index(c))):
+        cells = [mean(how, f"{metric}:{name}", digits) for _, metric, digits in kinds for how in HELPS]
+        body.append([f"{name} (rare)" if name in view.facts["rare"] else name, f"{n[name]:,}", *cells])
+    heads = [f"{title}, {HELP_TITLES[how]}" for title, _, _ in kinds for how in HELPS]
+    return markdown(["class", "objects", *heads], body)
+
+
+def leak_table(view: View) -> str:
+    """F1 of each class in three columns, from the least to the most copied."""
+    copies = view.facts["copies"]
+    rows = {c: {"metric": f"f1:{c}", "digits": 2} for c in sorted(copies, key=lambda c: copies[c])}
+    columns: dict[str, Mapping[str, Any]] = {
+        "printed": {"part": "per-class", "variant": "paper", "column": "printed"},
+        "its protocol (leaks)": {"variant": COPIED_FIRST, "column": "protocol"},
+        "honest": {"variant": "boosting copies"},
+    }
+    named: dict[str, Mapping[str, Any]] = {
+        f"{c}, {copies[c]:.1f} rows per object": row for c, row in rows.items()
+    }
+    return pivot(view, named, columns, "class")
+
+
+@styled
+def trade(view: View) -> Figure:
+    """Recall of the rare classes against false positives, with arrows from no help to each kind."""
+    looks = {
+        "none": Look("no help", INK, "o"),
+        "weights": Look("class weights", MAIN, "s"),
+        "copies": Look("oversampling", THIRD, "^"),
+        "both": Look("both", ACCENT, "D"),
+    }
+    figure = new_figure(3.5)
+    panels = figure.subplots(1, 2)
+    for panel, (learner, title) in zip(panels, LEARNERS.items(), strict=True):
+        at = {
+            how: [
+                view.spread(f"{learner} {how}", f"{m}:rare", column=COLUMN[learner])
+                for m in ("false", "recall")
+            ]
+            for how in HELPS
+        }
+        start = [value.mean for value in at["none"]]
+        for how, (x, y) in at.items():
+            look = looks[how]
+            if how != "none":
+                arrow = {"arrowstyle": "-|>", "color": look.colour, "lw": 1.0, "shrinkA": 4, "shrinkB": 5}
+                panel.annotate("", (x.mean, y.mean), start, arrowprops=arrow, zorder=2)
+            panel.errorbar(
+                x.mean, y.mean, xerr=np.nan_to_num(x.std), yerr=np.nan_to_num(y.std), fmt=look.marker,
+                color=look.colour, elinewidth=0.9, capsize=2, label=look.label, ms=6, zorder=3,
+            )  # fmt: skip
+        panel.set_title(f"{title}\n({view.facts['folds'][learner]} folds)", loc="left", fontsize=8.5)
+        panel.set_xlabel("false positives as rare [per 1,000 objects]")
+        panel.set_xlim(left=0.0)
+        panel.grid()
+    panels[0].set_ylabel("mean recall of rare classes")
+    panels[0].legend(loc="lower right")
+    return figure
+
+
+def matrices(view: View) -> Figure:
+    """Confusion matrices with each kind of help."""
+    found = {HELP_TITLES[how]: view.confusion(f"boosting {how}") for how in HELPS}
+    return plots.confusion(found, PAPER_CLASSES, 2)
+
+
+@styled
+def copied(view: View) -> Figure:
+    """F1 of each class against the copies of its objects, and against the printed F1."""
+    names, rank = list(view.facts["copies"]), view.facts["rank"]
+    copies = np.array(list(view.facts["copies"].values()))
+    printed = np.array([PRINTED_F1[c] for c in names])
+    leak = np.array([view.spread(COPIED_FIRST, f"f1:{c}", column="protocol").mean for c in names])
+    honest = [view.spread("boosting copies", f"f1:{c}") for c in names]
+    mean, std = np.array([v.mean for v in honest]), np.nan_to_num([v.std for v in honest])
+    figure = new_figure(4.1)
+    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1.0))
+    cross: dict[str, Any] = {"marker": "x", "color": ACCENT, "mew": 1.6, "ls": "none", "zorder": 4}
+    for panel, x, suffix in (
+        (left, copies, ("", "")),
+        (right, printed, (f": {rank['honest']:.2f}", f": {rank['leak']:.2f}")),
+    ):
+        panel.errorbar(
+            x, mean, std, fmt="o", color=MAIN, elinewidth=1.0, zorder=3, label=f"honest{suffix[0]}"
+        )
+        panel.plot(x, leak, label=f"{LEAK.label}{suffix[1]}", **cross)
+        panel.set_ylim(-0.03, 1.12)
+        panel.grid()
+    left.plot(copies, printed, "D", mfc="white", color=INK, label=PRINTED.label, zorder=5)
+    _name_classes(left, copies, printed, names)
+    left.set_xscale("log")
+    plots.plain_ticks(left.xaxis)
+    left.set_xlim(0.8, 2.2 * copies.max())
+    left.set_xlabel("rows per object after balancing")
+    left.set_ylabel("F1 of the class")
+    right.plot([0, 1], [0, 1], color=INK, lw=0.8, ls=":")
+    right.set_xlim(0.55, 1.02)
+    right.set_xlabel("printed F1 of the class")
+    right.set_ylabel("measured F1 of the class")
+    left.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, columnspacing=1.0, handletextpad=0.3)
+    right.legend(loc="lower left", bbox_to_anchor=(-0.1, 1.0), title="rank correlation", title_fontsize=8)
+    return figure
+
+
+def _name_classes(panel: Axes, x: NDArray[np.float64], y: NDArray[np.float64], names: Sequence[str]) -> None:
+    """Name the classes with the fewest copies and those printed lowest, without overlap."""
+    notable = {*np.argsort(x)[:4].tolist(), *np.argsort(y)[:5].tolist(), int(np.argmax(x))}
+    named: list[int] = []
+    for i in sorted(notable, key=lambda i: x[i]):
+        crowded = any(abs(np.log(x[i] / x[j])) < 0.5 and abs(y[i] - y[j]) < 0.05 for j in named)
+        shift = (5, -9) if crowded else (5, 4)
+        panel.annotate(
+            names[i], (x[i], y[i]), shift, textcoords="offset points", fontsize=7, color=INK, zorder=6
+        )
+        named.append(i)
+
+
+IMBALANCE = Part(
     name="imbalance",
-    key="imbalance",
-    title="Class imbalance: weights, copies, both",
-    needs=("encode", "ours"),
-    measure=measure,
-    show=show,
+    column="design",
+    needs=("latents", "inputs"),
+    full=FULL,
+    quick=FEW,
+    variants=variants,
+    tables={
+        "summary": summary,
+        "at-printed": at_printed,
+        "boosting": partial(by_class, learner="boosting"),
+        "lightgbm": partial(by_class, learner="lightgbm"),
+        "leak": leak_table,
+    },
+    figures={"imbalance": trade, "imbalance-confusion": matrices, "imbalance-leak": copied},
+    facts=facts,
 )

@@ -1,128 +1,126 @@
-"""A new survey: our model, trained on PLAsTiCC, meets the supernovae of SNPCC (DES griz).
+"""A new survey: our pipeline, trained on PLAsTiCC, classifies the supernovae of SNPCC (DES griz).
 
-First as it is; then told what a user of the new survey knows (only three classes occur, and
-how often); then with a classifier trained anew, on the inputs that the same pipeline makes,
-from a few labelled objects of the new survey. The encoder and the templates stay those of
-PLAsTiCC throughout.
+First as it is; then with what a user of the new survey knows (only three classes occur, and how
+often); then with a classifier trained on the same pipeline's inputs, from a few labelled objects
+of the new survey. Encoder and templates stay those of PLAsTiCC throughout.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from firstlight.bands import BANDS
-from firstlight.classify import (
-    LightGBMBooster,
-    LightGBMConfig,
-    TrainingRows,
-    class_frequencies,
-    to_all_classes,
-)
-from firstlight.data import Snpcc
+from firstlight._types import Progress
+from firstlight.bands import BANDS, magnitude
+from firstlight.classify import LightGBMConfig, TrainingRows
+from firstlight.classify.balance import class_frequencies
+from firstlight.data import RejectLog
+from firstlight.data.snpcc import Snpcc, read_snpcc
 from firstlight.experiments.fold import predict_phases
-from firstlight.lightcurves import LightCurves
-from firstlight.metrics import PHASES, phase_name, score
+from firstlight.lightcurves import LightCurve, LightCurves
 from firstlight.metrics.curves import roc_auc
+from firstlight.metrics.phases import PHASES, phase_name
+from firstlight.metrics.scores import score
 from firstlight.pipeline import Pipeline
+from firstlight.report.style import ACCENT, FAINT, INK, MAIN, new_figure, styled
 from firstlight.taxonomy import CLASSES, class_index
-from firstlight_paper.objects import Objects
-from firstlight_paper.parts.new_survey_data import (
-    FULL,
-    QUICK,
-    Amounts,
-    Split,
-    digest,
-    look,
-    split_survey,
-    survey_of,
-)
-from firstlight_paper.parts.new_survey_show import THREE, show
-from firstlight_paper.scores import spread
-from firstlight_paper.section import Part
-from firstlight_paper.shared import pipeline_of, said_of
-from firstlight_paper.workshop import Bench, Report, Workshop, plain
+from firstlight_paper import plots
+from firstlight_paper.context import Context
+from firstlight_paper.experiment import Outcome, Part, Variant, more
+from firstlight_paper.models import boosted, pipeline_of, predictions_of, proba_of
+from firstlight_paper.plots import Look, curve_with_band, label_axes, light_curve, small_multiples
+from firstlight_paper.scores import Spread
+from firstlight_paper.tables import markdown, number, pivot
+from firstlight_paper.view import View
 
-__all__ = ["PART", "Draw", "estimate_mix", "figure_of_merit", "remix", "to_three"]
+__all__ = ["NEW_SURVEY", "estimate_mix", "figure_of_merit", "remix", "split_survey", "to_three"]
 
-STAGE, LOOK = "new-survey", "new-survey-look"
-NUMBERS = ("accuracy", "macro_f1", "auc", "figure_of_merit")
-SOURCES = ("spectroscopic", "random")
+#: The classes of SNPCC.
+THREE = ("SNIa", "SNII", "SNIbc")
+METRICS = {"accuracy": "accuracy", "macro_f1": "macro F1", "auc": "AUC SNIa", "figure_of_merit": "SNIa merit"}
+HOME, WITH_SPECTRUM, TESTED = "PLAsTiCC", "SNPCC, with spectrum", "SNPCC, tested on"
 
 _GRIZ = np.array([BANDS.index(name) for name in "griz"])
 _COLUMNS = class_index(THREE)
 _HEAVIEST = 10.0  # weight of a labelled object of the new survey against one of PLAsTiCC, at most
+_WINDOW = (-30.0, 100.0)  # days since trigger that an example shows
+_SHOWN_REDSHIFT = 0.35
 
-FloatArray = NDArray[np.float64]
+Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Draw:
-    """One repetition.
+@dataclass(frozen=True, kw_only=True)
+class Amount:
+    """How much of the new survey is used.
 
     Attributes
     ----------
-    number : int
-        Which, from 0; chooses the labelled objects.
-    fold : int
-        Whose pipeline is applied.
-    amounts : Amounts
-        How much is used.
-    files : str
-        Names and sizes of the survey's files, digested.
+    n_test : int
+        Objects that are only tested on, the same for all draws.
+    n_random : int
+        Objects from which labels are drawn at random, shared out among the draws.
+    labels : tuple of int
+        Numbers of labelled objects tried.
+    draws : int
+        Repetitions, each with other labelled objects and the pipeline of another fold.
+    rounds : int
+        Boosting rounds of each classifier.
     """
 
-    number: int
-    fold: int
-    amounts: Amounts
-    files: str
+    n_test: int = 2000
+    n_random: int = 3000
+    labels: tuple[int, ...] = (30, 100, 300, 1000)
+    draws: int = 3
+    rounds: int = 200
 
 
-def measure(workshop: Workshop) -> dict[str, Any]:
-    """Apply the model with and without adaptation; see the module."""
-    bench = workshop.bench
-    nothing: dict[str, Any] = {"printed": None, "leak": None, "honest": None}
-    if bench.snpcc is None:
-        reason = (
-            "not measured: give the folder of the SNPCC light curves with --snpcc FOLDER (unpack "
-            "SIMGEN_PUBLIC_DES.tar.gz of doi:10.5281/zenodo.13883296, public since 2010; also in "
-            "https://github.com/COINtoolbox/ActSNClass)"
-        )
-        return nothing | {"skipped": reason, "protocol": "nothing was computed"}
-    amounts = FULL if bench.scale.is_full else QUICK
-    files, n_folds = digest(bench.snpcc), bench.scale.n_folds
-    draws = {f"draw-{k + 1}": Draw(k, k % n_folds, amounts, files) for k in range(amounts.draws)}
-    shown = workshop.map(LOOK, look, {"look": (amounts, files)})["look"]
-    result = _joined(list(workshop.map(STAGE, _draw, draws).values()), shown, amounts)
-    return nothing | {name: plain(value) for name, value in result.items()}
+class Split(NamedTuple):
+    """Positions of the survey's objects by use; no object is in two.
+
+    Tested on are objects without a spectrum. Labels come from the bright spectroscopic sample,
+    as in reality, or at random from the rest, for each draw its own.
+    """
+
+    test: NDArray[np.int64]
+    random: tuple[NDArray[np.int64], ...]
+    spectroscopic: NDArray[np.int64]
 
 
-PART = Part(
-    name="new-survey",
-    key="limitations.new_survey",
-    title="A new survey: SNPCC, with and without adaptation",
-    needs=("ours",),
-    measure=measure,
-    show=show,
-)
+def split_survey(survey: Snpcc, amount: Amount, rng: np.random.Generator) -> Split:
+    """Share out the objects that triggered; what has a spectrum is never tested on."""
+    usable = np.isfinite(survey.curves.trigger_mjd)
+    without = rng.permutation(np.flatnonzero(usable & ~survey.spectroscopic))
+    test, pool = without[: amount.n_test], without[amount.n_test :][: amount.n_random]
+    parts = tuple(np.array_split(pool, amount.draws))
+    return Split(np.sort(test), parts, np.flatnonzero(usable & survey.spectroscopic))
 
 
-# --- pieces ---------------------------------------------------------------------
+@lru_cache(maxsize=1)
+def survey_of(folder: Path) -> tuple[Snpcc, int]:
+    """The survey, and how many of its rows were set aside; read once per process."""
+    log = RejectLog()
+    return read_snpcc(folder, log), len(log)
 
 
-def to_three(proba: FloatArray) -> FloatArray:
+# --- probabilities of three classes ---------------------------------------------
+
+
+def to_three(proba: Array) -> Array:
     """Probabilities of SNIa, SNII and SNIbc alone, from those of all classes."""
     three = proba[:, _COLUMNS] + 1e-12
     return np.asarray(three / three.sum(axis=1, keepdims=True))
 
 
-def remix(proba: FloatArray, old: FloatArray, new: FloatArray) -> FloatArray:
+def remix(proba: Array, old: Array, new: Array) -> Array:
     """Probabilities under another mix of classes than the one they were made for.
 
-    Examples
-    --------
     >>> remix(np.array([[0.5, 0.5]]), np.array([0.5, 0.5]), np.array([0.8, 0.2])).round(3).tolist()
     [[0.8, 0.2]]
     """
@@ -130,22 +128,10 @@ def remix(proba: FloatArray, old: FloatArray, new: FloatArray) -> FloatArray:
     return np.asarray(changed / changed.sum(axis=1, keepdims=True))
 
 
-def estimate_mix(proba: FloatArray, old: FloatArray, n_steps: int = 200) -> FloatArray:
-    """The mix of classes of unlabelled objects, by expectation-maximisation.
+def estimate_mix(proba: Array, old: Array, n_steps: int = 200) -> Array:
+    """Most likely mix of classes of unlabelled objects, by expectation-maximisation.
 
-    Parameters
-    ----------
-    proba : float64 array, shape (n_objects, n_classes)
-        Probabilities made for the mix `old`.
-    old : float64 array, shape (n_classes,)
-        That mix.
-    n_steps : int
-        Steps at most.
-
-    Returns
-    -------
-    float64 array, shape (n_classes,)
-        The most likely mix (Saerens, Latinne & Decaestecker 2002, doi:10.1162/089976602753284446).
+    `proba` was made for the mix `old` (Saerens, Latinne & Decaestecker 2002, doi:10.1162/089976602753284446).
     """
     mix = old
     for _ in range(n_steps):
@@ -158,18 +144,9 @@ def estimate_mix(proba: FloatArray, old: FloatArray, n_steps: int = 200) -> Floa
 def figure_of_merit(matrix: Sequence[Sequence[int]]) -> float:
     """The challenge's figure of merit for SNIa: efficiency times purity, false ones counted three times.
 
-    Parameters
-    ----------
-    matrix : sequence of sequence of int
-        Confusion matrix, rows the truth; the first row and column are SNIa.
+    The first row (truth) and column of the confusion matrix are SNIa (Kessler et al. 2010, arXiv:1008.1024,
+    equation 3).
 
-    Returns
-    -------
-    float
-        Between 0 and 1 (Kessler et al. 2010, arXiv:1008.1024, equation 3).
-
-    Examples
-    --------
     >>> round(figure_of_merit([[8, 2], [1, 9]]), 4)
     0.5818
     """
@@ -179,279 +156,414 @@ def figure_of_merit(matrix: Sequence[Sequence[int]]) -> float:
     return true / total * true / (true + 3.0 * false) if true else 0.0
 
 
-def _scores(labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[str] = THREE) -> dict[str, Any]:
-    """The four numbers, and the confusion with SNIa, SNII, SNIbc (and all others) as columns."""
+def _scores(
+    labels: NDArray[np.str_], proba: Array, classes: Sequence[str] = THREE
+) -> tuple[Any, list[list[int]]]:
+    """The four scores, and the confusion with SNIa, SNII, SNIbc and all others as columns."""
     result = score(labels, proba / proba.sum(axis=1, keepdims=True), classes)
     cells = np.asarray(result["confusion"]["matrix"])
     order = [list(classes).index(name) for name in THREE]
     three = cells[np.ix_(order, order)]
-    other = cells[order].sum(axis=1) - three.sum(axis=1)
-    matrix = np.column_stack([three, other])
-    return {
-        "accuracy": result["accuracy"],
-        "macro_f1": result["macro_f1"],
-        "auc": result["per_class"]["SNIa"]["auc"],
-        "figure_of_merit": figure_of_merit(matrix.tolist()),
-        "confusion": matrix.tolist(),
-    }
+    matrix = np.column_stack([three, cells[order].sum(axis=1) - three.sum(axis=1)]).tolist()
+    values = {"accuracy": result["accuracy"], "macro_f1": result["macro_f1"]}
+    values |= {"auc": result["per_class"]["SNIa"]["auc"], "figure_of_merit": figure_of_merit(matrix)}
+    return more({name: np.nan if value is None else value for name, value in values.items()}, "ours"), matrix
 
 
 # --- one draw -------------------------------------------------------------------
 
 
-def _draw(bench: Bench, item: Draw, report: Report) -> dict[str, Any]:
-    assert bench.snpcc is not None
-    survey, _ = survey_of(bench.snpcc)
-    parts = split_survey(survey, item.amounts, bench.rng("new-survey"))
-    pipeline = pipeline_of(bench, item.fold)
-    old = _three_mix(bench.objects.labels[bench.objects.learn(item.fold)])
+def _draw(context: Context, fold: int, progress: Progress, *, amount: Amount, folder: Path) -> Outcome:
+    """One draw: the pipeline of a fold without and with adaptation."""
+    survey, _ = survey_of(folder)
+    parts = split_survey(survey, amount, context.rng("new-survey"))
+    objects, k = context.objects, fold % context.scale.n_folds
+    pipeline, outcome = pipeline_of(context, k), Outcome()
+    old = _three_mix(objects.labels[objects.learn(k)])
     mix = _three_mix(survey.labels[np.concatenate(parts.random)])
-    result = _before(pipeline, survey, parts.test, old, mix)
-    report("", 0.25)
-    result["plasticc"], strange = _at_home(bench, pipeline, item.fold, old)
-    result["anomaly"] = _anomaly(result.pop("strange"), strange)
-    result["n_random"] = [len(part) for part in parts.random]
-    result["mix"] = {"plasticc": old, "survey": mix, "estimated": result.pop("estimated")}
-    report("", 0.35)
-    return result | _after(bench, item, survey, parts, mix, report)
+    outcome.put("survey's mix", more({f"mix:{c}": share for c, share in zip(THREE, mix, strict=True)}), "")
+    strange = _before(outcome, pipeline, survey, parts.test, old, mix)
+    progress("classify", 0.25)
+    _anomaly(outcome, {"SNPCC": strange} | _at_home(outcome, context, pipeline, k))
+    progress("classify", 0.45)
+    _after(outcome, context, k, fold, (survey, parts, mix, amount))
+    return outcome
+
+
+def _put(
+    outcome: Outcome,
+    name: str,
+    labels: NDArray[np.str_],
+    proba: Array,
+    classes: Sequence[str] = THREE,
+    keep: bool = False,
+) -> None:
+    values, matrix = _scores(labels, proba, classes)
+    outcome.put(name, values)
+    if keep:
+        outcome.extra[name] = {"confusion": matrix}
 
 
 def _before(
-    pipeline: Pipeline, survey: Snpcc, test: NDArray[np.int64], old: FloatArray, mix: FloatArray
-) -> dict[str, Any]:
-    """The pipeline as it is, over all phases; with what a user of the survey knows."""
+    outcome: Outcome, pipeline: Pipeline, survey: Snpcc, test: NDArray[np.int64], old: Array, mix: Array
+) -> Array:
+    """The pipeline as it is, and with what a user of the survey knows; anomaly scores."""
     labels = survey.labels[test]
-    said = predict_phases(pipeline, survey.curves.take(test), jobs=1)
-    whole = said[phase_name(np.inf)]
+    found = predict_phases(pipeline, survey.curves.take(test), jobs=1)
+    whole = found[phase_name(np.inf)]
     three = to_three(whole.proba)
-    estimated = estimate_mix(three, old)
-    phases = {}
-    for name, one in said.items():
-        scores = _scores(labels, remix(to_three(one.proba), old, mix))
-        phases[name] = {number: scores[number] for number in NUMBERS}
-    return {
-        "as_is": _scores(labels, whole.proba, CLASSES) | {"other": _taken_for(whole.proba)},
-        "three": _scores(labels, three),
-        "three_estimated_mix": _scores(labels, remix(three, old, estimated)),
-        "three_survey_mix": _scores(labels, remix(three, old, mix)),
-        "not_classified": int(np.sum(whole.status != "classified")),
-        "phases": phases,
-        "strange": whole.anomaly,
-        "estimated": estimated,
-    }
+    _put(outcome, "as it is", labels, whole.proba, CLASSES, keep=True)
+    _put(outcome, "three classes", labels, three)
+    _put(outcome, "estimated mix", labels, remix(three, old, estimate_mix(three, old)))
+    _put(outcome, "survey's mix", labels, remix(three, old, mix), keep=True)
+    for name, one in found.items():
+        _put(outcome, f"SNPCC {_phase(name)}", labels, remix(to_three(one.proba), old, mix))
+    called = np.array(CLASSES)[whole.proba.argmax(axis=1)]
+    others = {f"called:{c}": float(np.mean(called == c)) for c in CLASSES if c not in THREE}
+    silent = float(np.sum(~whole.is_classified))
+    outcome.put("as it is", more(others | {"not_classified": silent}, "ours"))
+    return whole.anomaly
 
 
-def _taken_for(proba: FloatArray) -> dict[str, float]:
-    """Share of the objects taken for each class that SNPCC does not have."""
-    said = np.array(CLASSES)[proba.argmax(axis=1)]
-    names, counts = np.unique(said[~np.isin(said, THREE)], return_counts=True)
-    return {str(name): float(n / len(said)) for name, n in zip(names, counts, strict=True)}
+def _phase(name: str) -> str:
+    return "whole" if name == phase_name(np.inf) else f"day {name}"
 
 
-def _at_home(
-    bench: Bench, pipeline: Pipeline, k: int, old: FloatArray
-) -> tuple[dict[str, Any], dict[str, FloatArray]]:
-    """The same pipeline on PLAsTiCC's own supernovae that it never saw, in all bands and in griz."""
-    objects, test = bench.objects, bench.objects.folds[k].test
+def _at_home(outcome: Outcome, context: Context, pipeline: Pipeline, k: int) -> dict[str, Array]:
+    """The same pipeline on PLAsTiCC's own unseen supernovae, in all bands and in griz; anomaly scores."""
+    objects, test = context.objects, context.objects.folds[k].test
     supernova = test[np.isin(objects.labels[test], THREE)]
     labels = objects.labels[supernova]
-    all_bands = said_of(bench).take(supernova)
+    all_bands = predictions_of(context).take(supernova)
     four = pipeline.predict(_in_griz(objects.curves.take(supernova)), jobs=1)
-    phases = {}
+    _put(outcome, "PLAsTiCC ugrizy", labels, to_three(all_bands.proba))
+    _put(outcome, "PLAsTiCC griz", labels, to_three(four.proba))
     for days in PHASES:
-        scores = _scores(labels, to_three(said_of(bench, days).proba[supernova]))
-        phases[phase_name(days)] = {number: scores[number] for number in NUMBERS}
-    result = {
-        "all_bands": _scores(labels, to_three(all_bands.proba)),
-        "griz": _scores(labels, to_three(four.proba)),
-        "phases": phases,
-        "n_objects": len(supernova),
-    }
-    strange = {"PLAsTiCC": all_bands.anomaly, "PLAsTiCC, griz only": four.anomaly}
-    return result, strange
+        proba = to_three(predictions_of(context, days).proba[supernova])
+        _put(outcome, f"PLAsTiCC {_phase(phase_name(days))}", labels, proba)
+    return {HOME: all_bands.anomaly, f"{HOME}, griz only": four.anomaly}
 
 
-def _anomaly(new: FloatArray, home: Mapping[str, FloatArray]) -> dict[str, Any]:
-    """Distributions of the anomaly score, and how far they part."""
-    bins = np.linspace(0.0, 1.0, 21)
-    groups = {"SNPCC": new} | dict(home)
+def _anomaly(outcome: Outcome, groups: Mapping[str, Array]) -> None:
+    """Distributions of the anomaly score, and how far they part from PLAsTiCC's."""
     known = {name: values[np.isfinite(values)] for name, values in groups.items()}
-    reference = known["PLAsTiCC"]
-    limit = float(np.quantile(reference, 0.95))
-    result: dict[str, Any] = {"bins": bins, "limit": limit}
+    home = known[HOME]
+    limit = float(np.quantile(home, 0.95))
     for name, values in known.items():
-        is_new = np.concatenate([np.ones(len(values), dtype=bool), np.zeros(len(reference), dtype=bool)])
-        result[name] = {
-            "share": np.histogram(values, bins)[0] / max(len(values), 1),
-            "beyond": float(np.mean(values > limit)) if len(values) else None,
-            "auc": roc_auc(is_new, np.concatenate([values, reference])) if name != "PLAsTiCC" else None,
-        }
-    return result
+        found = {"limit": limit} if name == HOME else {}
+        found["beyond"] = float(np.mean(values > limit)) if len(values) else np.nan
+        if name != HOME:
+            is_new = np.repeat([True, False], [len(values), len(home)])
+            found["auc"] = roc_auc(is_new, np.concatenate([values, home]))
+        outcome.put(f"anomaly {name}", more(found))
+        share = np.histogram(values, np.linspace(0.0, 1.0, 21))[0] / max(len(values), 1)
+        outcome.extra[f"anomaly {name}"] = {"share": share}
 
 
 def _after(
-    bench: Bench, item: Draw, survey: Snpcc, parts: Split, mix: FloatArray, report: Report
-) -> dict[str, Any]:
-    """Classifiers trained anew on the pipeline's inputs, from few labels of the new survey."""
-    pipeline, objects = pipeline_of(bench, item.fold), bench.objects
-    learn = _supernovae(objects, item.fold)
-    X_old = pipeline.inputs(objects.curves.take(learn))
-    X_griz = pipeline.inputs(_in_griz(objects.curves.take(learn)))
-    X_test = pipeline.inputs(survey.curves.take(parts.test))
-    known, truth = objects.labels[learn], survey.labels[parts.test]
-    report("", 0.45)
-    trainer = _Trainer(X_test, truth, mix, item.amounts.rounds, item.number)
-    retrained = {
-        "all_bands": trainer.scores([(X_old, known, 1.0)]),
-        "griz": trainer.scores([(X_griz, known, 1.0)]),
-    }
-    rng = bench.rng("new-survey", "labels", item.number)
-    candidates = {
-        "spectroscopic": rng.permutation(parts.spectroscopic),
-        "random": parts.random[item.number],
-    }
-    adapted: dict[str, Any] = {}
-    for position, (source, names) in enumerate(candidates.items()):
-        most = names[: max(item.amounts.labels)]
-        X, labels = pipeline.inputs(survey.curves.take(most)), survey.labels[most]
-        adapted[source] = {"alone": {}, "joint": {}}
-        for n in (n for n in item.amounts.labels if n <= len(most)):
-            new = (X[:n], labels[:n])
-            weight = min(_HEAVIEST, len(learn) / n)
-            adapted[source]["alone"][str(n)] = trainer.scores([(*new, 1.0)])
-            adapted[source]["joint"][str(n)] = trainer.scores([(X_griz, known, 1.0), (*new, weight)])
-            report("", 0.45 + 0.55 * (position + n / max(item.amounts.labels)) / len(candidates))
-    return {"retrained": retrained, "adapted": adapted, "n_plasticc": len(learn)}
+    outcome: Outcome, context: Context, k: int, draw: int, given: tuple[Snpcc, Split, Array, Amount]
+) -> None:
+    """Classifiers trained on the pipeline's inputs, from few labels of the new survey."""
+    survey, parts, mix, amount = given
+    pipeline, objects = pipeline_of(context, k), context.objects
+    learn = objects.learn(k)
+    learn = learn[np.isin(objects.labels[learn], THREE)]
+    known, home = objects.labels[learn], objects.curves.take(learn)
+    X_old, X_griz = pipeline.inputs(home), pipeline.inputs(_in_griz(home))
+    X_test, truth = pipeline.inputs(survey.curves.take(parts.test)), survey.labels[parts.test]
 
-
-@dataclass(frozen=True, eq=False)
-class _Trainer:
-    """Trains a classifier of three classes, balanced, and scores it under the survey's mix."""
-
-    X_test: NDArray[np.float32]
-    labels: NDArray[np.str_]
-    mix: FloatArray
-    rounds: int
-    seed: int
-
-    def scores(self, rows: Sequence[tuple[NDArray[np.float32], NDArray[np.str_], float]]) -> dict[str, Any]:
-        """Train on blocks of rows, each with its labels and the weight of one row."""
-        X = np.concatenate([block for block, _, _ in rows])
-        labels = np.concatenate([names for _, names, _ in rows])
-        weight = np.concatenate([np.full(len(names), value) for _, names, value in rows])
+    def fit(name: str, *blocks: tuple[Any, NDArray[np.str_], float], keep: bool = False) -> None:
+        """Train on blocks of rows, each with its labels and the weight of one row; score under the mix."""
+        X, labels = (np.concatenate([block[i] for block in blocks]) for i in (0, 1))
+        weight = np.concatenate([np.full(len(names), value) for _, names, value in blocks])
         config = LightGBMConfig(
-            rounds=self.rounds,
+            rounds=amount.rounds,
             learning_rate=0.06,
             feature_fraction=0.2,
             max_bin=63,
             min_data_in_leaf=3 if len(X) < 300 else 10,
         )
-        model = LightGBMBooster(config).fit(TrainingRows(X, labels, weight=weight), seed=self.seed)
-        proba = to_three(to_all_classes(model.predict_proba(self.X_test), model.classes))
-        return _scores(self.labels, remix(proba, np.full(len(THREE), 1.0 / len(THREE)), self.mix))
+        model = boosted(TrainingRows(X, labels, weight=weight), config, seed=draw)
+        proba = to_three(proba_of(model, X_test))
+        _put(outcome, name, truth, remix(proba, np.full(len(THREE), 1.0 / len(THREE)), mix), keep=keep)
 
-
-def _supernovae(objects: Objects, k: int) -> NDArray[np.int64]:
-    """Objects of the three classes that fold `k` may learn from."""
-    learn = objects.learn(k)
-    return learn[np.isin(objects.labels[learn], THREE)]
+    fit("retrained ugrizy", (X_old, known, 1.0))
+    fit("retrained griz", (X_griz, known, 1.0))
+    rng = context.rng("new-survey", "labels", draw)
+    candidates = {"spectroscopic": rng.permutation(parts.spectroscopic), "random": parts.random[draw]}
+    for source, names in candidates.items():
+        most = names[: max(amount.labels)]
+        X, labels = pipeline.inputs(survey.curves.take(most)), survey.labels[most]
+        for n in (n for n in amount.labels if n <= len(most)):
+            fit(f"alone {source} {n}", (X[:n], labels[:n], 1.0))
+            weight, last = min(_HEAVIEST, len(learn) / n), n == max(amount.labels)
+            fit(f"joint {source} {n}", (X_griz, known, 1.0), (X[:n], labels[:n], weight), keep=last)
 
 
 def _in_griz(curves: LightCurves) -> LightCurves:
-    """The same objects as a camera without u and y would have seen them."""
+    """The same objects as a camera without u and y would have observed them."""
     return curves.keep(np.isin(curves.band, _GRIZ))
 
 
-def _three_mix(labels: NDArray[np.str_]) -> FloatArray:
+def _three_mix(labels: NDArray[np.str_]) -> Array:
     return class_frequencies(labels[np.isin(labels, THREE)], THREE)[_COLUMNS]
 
 
-# --- joining the draws ------------------------------------------------------------
+# --- how the surveys differ -----------------------------------------------------
 
 
-def _joined(draws: Sequence[Mapping[str, Any]], look: Mapping[str, Any], amounts: Amounts) -> dict[str, Any]:
-    before = ("as_is", "three", "three_estimated_mix", "three_survey_mix")
-    rows = []
-    for source in SOURCES:
-        for training in ("alone", "joint"):
-            for n in draws[0]["adapted"][source][training]:
-                scores = [draw["adapted"][source][training][n] for draw in draws]
-                rows.append({"source": source, "training": training, "labels": int(n)} | _spreads(scores))
-    honest = {
-        "before": {name: _spreads([draw[name] for draw in draws]) for name in before},
-        "plasticc": {
-            name: _spreads([draw["plasticc"][name] for draw in draws]) for name in ("all_bands", "griz")
-        },
-        "retrained": {
-            name: _spreads([draw["retrained"][name] for draw in draws]) for name in ("all_bands", "griz")
-        },
-        "adapted": rows,
-        "phases": {
-            survey: {
-                name: {number: spread([phases[name][number] for phases in one]) for number in NUMBERS}
-                for name in one[0]
-            }
-            for survey, one in (
-                ("SNPCC", [draw["phases"] for draw in draws]),
-                ("PLAsTiCC", [draw["plasticc"]["phases"] for draw in draws]),
-            )
-        },
+def _look(context: Context, fold: int, progress: Progress, *, amount: Amount, folder: Path) -> Outcome:
+    """Medians of the two surveys' supernovae, and an example of each class."""
+    survey, n_rejected = survey_of(folder)
+    parts, objects = split_survey(survey, amount, context.rng("new-survey")), context.objects
+    home = np.flatnonzero(np.isin(objects.labels, THREE) & ~objects.simulated)
+    groups = {HOME: (objects.curves.take(home), objects.labels[home])}
+    for name, rows in ((WITH_SPECTRUM, parts.spectroscopic), (TESTED, parts.test)):
+        groups[name] = (survey.curves.take(rows), survey.labels[rows])
+    examples = {name: {c: _example(*groups[name], c) for c in THREE} for name in (HOME, WITH_SPECTRUM)}
+    surveys = {name: _medians(*group) for name, group in groups.items()}
+    counts = {"n_rejected": n_rejected, "n_survey": len(survey), "n_random": sum(map(len, parts.random))}
+    return Outcome(extra={"": {"surveys": surveys, "examples": examples, **counts}})
+
+
+def _medians(curves: LightCurves, labels: NDArray[np.str_]) -> dict[str, Any]:
+    flux_err, owner = curves.flux_err.astype(np.float64), curves.object_index
+    snr, brightest = np.full(len(curves), -np.inf), np.full(len(curves), -np.inf)
+    np.maximum.at(snr, owner, curves.flux / flux_err)
+    np.maximum.at(brightest, owner, np.where(curves.detected, curves.flux, -np.inf))
+    return {
+        "n_objects": len(curves),
+        "mix": {name: float(np.mean(labels == name)) for name in THREE},
+        "n_obs": float(np.median(curves.n_obs)),
+        "n_detected": float(np.median(np.bincount(owner[curves.detected], minlength=len(curves)))),
+        "snr": float(np.median(snr)),
+        "magnitude": float(np.median(magnitude(brightest[np.isfinite(brightest)]))),
+        "depth": float(np.median(magnitude(5.0 * flux_err))),
+        "redshift": float(np.nanmedian(curves.redshift)),
     }
-    n_test = look["surveys"]["SNPCC, tested on"]["n_objects"]
-    protocol = (
-        f"Preset trained on PLAsTiCC, applied to {n_test:,} SNPCC objects without a spectrum that nothing "
-        f"was trained on; labelled objects of the new survey from its {look['n_survey'] - n_test:,} others, "
-        f"its mix of classes from {sum(draws[0]['n_random']):,} of them; spread over {amounts.draws} "
-        "draws, each with other labelled objects and the pipeline of another fold "
-        "(the spectroscopic sample is small: its largest draws overlap)."
+
+
+def _example(curves: LightCurves, labels: NDArray[np.str_], label: str) -> dict[str, Any] | None:
+    """An object of a class near the shown redshift, well observed around its rise."""
+    owner, phase = curves.object_index, curves.phase
+
+    def count(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+        return np.bincount(owner[mask], minlength=len(curves))
+
+    suits = (count(curves.flux / curves.flux_err > 10.0) >= 8) & (count((phase > -20.0) & (phase < 0.0)) >= 4)
+    suits &= count((phase > 30.0) & (phase < 80.0)) >= 6
+    far = np.where((labels == label) & suits, np.abs(curves.redshift - _SHOWN_REDSHIFT), np.inf)
+    far = np.where(np.isfinite(far), far, np.inf)
+    return _points(curves[int(far.argmin())]) if np.isfinite(far).any() else None
+
+
+def _points(curve: LightCurve) -> dict[str, Any]:
+    phase = curve.mjd - curve.trigger_mjd
+    keep = np.flatnonzero((phase >= _WINDOW[0]) & (phase <= _WINDOW[1]))
+    keep = keep[:: -(-len(keep) // 100)]
+    fluxes = {name: (getattr(curve, name)[keep] / 1e3).round(3) for name in ("flux", "flux_err")}  # [uJy]
+    return {"redshift": curve.redshift, "phase": phase[keep].round(2), "band": curve.band[keep], **fluxes}
+
+
+def variants(context: Context, amount: Amount) -> Sequence[Variant]:
+    """All draws; nothing without the survey's folder."""
+    if context.snpcc is None:
+        return []
+    given: dict[str, Any] = {"amount": amount, "folder": context.snpcc}
+    draw = Variant(
+        name=f"draw of {_digest(context.snpcc)}", work=partial(_draw, **given), folds=range(amount.draws)
     )
+    return [Variant(name="look", work=partial(_look, **given)), draw]
+
+
+def _digest(folder: Path) -> str:
+    """Changes with the name or size of any file of the survey."""
+    files = sorted(path for path in folder.glob("*") if path.is_file()) if folder.is_dir() else []
+    return hashlib.sha256(repr([(path.name, path.stat().st_size) for path in files]).encode()).hexdigest()[
+        :12
+    ]
+
+
+# --- tables and figures ---------------------------------------------------------
+
+_BEFORE = {
+    "as it is": "no labels: as it is, all classes",
+    "three classes": "no labels: only three classes occur",
+    "estimated mix": "no labels: and their mix, estimated from unlabelled objects",
+    "survey's mix": "no labels: and their mix in the survey",
+    "retrained ugrizy": "trained on PLAsTiCC's three classes, ugrizy",
+    "retrained griz": "trained on PLAsTiCC's three classes, griz",
+}
+_LINES = {
+    "alone spectroscopic": Look("SNPCC alone, spectroscopic labels", ACCENT, "v", "--", filled=False),
+    "alone random": Look("SNPCC alone, random labels", MAIN, "o", "--", filled=False),
+    "joint spectroscopic": Look("PLAsTiCC + spectroscopic labels", ACCENT, "^"),
+    "joint random": Look("PLAsTiCC + random labels", MAIN, "s"),
+}
+_HOME = {
+    "PLAsTiCC ugrizy": "for comparison: PLAsTiCC's own, ugrizy",
+    "PLAsTiCC griz": "for comparison: PLAsTiCC's own, griz",
+}
+
+
+def facts(view: View) -> Mapping[str, Any]:
+    """Shares called other classes, and the fewest labels that beat no labels in every draw."""
+    bar = view.folds("survey's mix", "auc", 0)
+
+    def enough(line: str) -> int | None:
+        for n in view.amount.labels:
+            found = view.spread(f"{line} {n}", "auc", 0).folds
+            if len(found) == len(bar) and all(
+                ours > without for ours, without in zip(found, bar, strict=True)
+            ):
+                return n
+        return None
+
+    others = [view.spread("as it is", f"called:{c}", 0).mean for c in CLASSES if c not in THREE]
+    look = view.only("look")
     return {
-        "honest": honest,
-        "protocol": protocol,
-        "surveys": look["surveys"],
-        "examples": look["examples"],
-        "n_rejected": look["n_rejected"],
-        "n_plasticc": [draw["n_plasticc"] for draw in draws],
-        "mix": draws[0]["mix"],
-        "estimated_mix": [draw["mix"]["estimated"] for draw in draws],
-        "taken_for": _mean_shares([draw["as_is"]["other"] for draw in draws]),
-        "not_classified": [draw["not_classified"] for draw in draws],
-        "confusion": _confusions(draws),
-        "anomaly": _joined_anomaly([draw["anomaly"] for draw in draws]),
+        "look": look,
+        "tested": look["surveys"][TESTED],
+        "home": look["surveys"][HOME],
+        "others": float(np.nansum(others)),
+        "enough": {line: enough(line) for line in _LINES},
+        "most": max(view.amount.labels),
     }
 
 
-def _spreads(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {number: spread([one[number] for one in scores]) for number in NUMBERS}
+def scores_table(view: View) -> str:
+    """Scores without labels, by number of labels, and at home."""
+    rows = {title: {"variant": name} for name, title in _BEFORE.items()}
+    for line, look in _LINES.items():
+        for n in view.amount.labels:
+            if view.has(f"{line} {n}", "auc", 0):
+                rows[f"{look.label}: {n:,}"] = {"variant": f"{line} {n}"}
+    rows |= {title: {"variant": name} for name, title in _HOME.items()}
+    return pivot(view, rows, {title: {"metric": m, "subset": 0} for m, title in METRICS.items()}, "model")
 
 
-def _mean_shares(shares: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    names = sorted({name for one in shares for name in one})
-    return {name: float(np.mean([one.get(name, 0.0) for one in shares])) for name in names}
+def surveys_table(view: View) -> str:
+    """Medians of the surveys' supernovae."""
+    surveys = view.facts["look"]["surveys"]
+    body = [["supernovae", *(f"{one['n_objects']:,}" for one in surveys.values())]]
+    mixes = [" / ".join(f"{100 * one['mix'][c]:.0f}" for c in THREE) for one in surveys.values()]
+    body.append([" / ".join(THREE) + " [%]", *mixes])
+    for title, name, digits in (
+        ("observations", "n_obs", 0),
+        ("detections (S/N > 5 in SNPCC)", "n_detected", 0),
+        ("highest S/N", "snr", 1),
+        ("brightest detection [mag]", "magnitude", 1),
+        ("5-sigma depth of a visit [mag]", "depth", 1),
+        ("host photometric redshift", "redshift", 2),
+    ):
+        body.append([title, *(number(one[name], digits) for one in surveys.values())])
+    return markdown(["median of", *surveys], body)
 
 
-def _confusions(draws: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Summed over draws, before and after; columns SNIa, SNII, SNIbc, any other."""
-    most = {source: max(draws[0]["adapted"][source]["joint"], key=int) for source in SOURCES}
-    chosen = {
-        "as it is": [draw["as_is"] for draw in draws],
-        "told classes and mix": [draw["three_survey_mix"] for draw in draws],
-    } | {
-        f"+ {n} {source}": [draw["adapted"][source]["joint"][n] for draw in draws]
-        for source, n in most.items()
+@styled
+def learning_curves(view: View) -> Figure:
+    """Scores against the number of labelled objects."""
+    figure = new_figure(3.7)
+    panels = figure.subplots(1, 3)
+    labels = view.amount.labels
+    for panel, metric in zip(panels, ("auc", "macro_f1", "accuracy"), strict=True):
+        for line, look in _LINES.items():
+            curve_with_band(panel, labels, [view.spread(f"{line} {n}", metric, 0) for n in labels], look)
+        _level(panel, view.spread("survey's mix", metric, 0), INK, "no labels, mix known")
+        _level(panel, view.spread("PLAsTiCC ugrizy", metric, 0), "#888888", "on PLAsTiCC's own")
+        panel.set_xscale("log")
+        panel.set_xticks(labels, [f"{n:,}" for n in labels])
+        panel.minorticks_off()
+        label_axes(panel, "labelled SNPCC objects", METRICS[metric])
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def _level(panel: Axes, value: Spread, colour: str, label: str) -> None:
+    std = np.nan_to_num(value.std)
+    panel.axhspan(value.mean - std, value.mean + std, color=colour, alpha=0.15, lw=0)
+    panel.axhline(value.mean, color=colour, lw=1.2, ls=":", label=label)
+
+
+def confusions(view: View) -> Figure:
+    """Where SNPCC's supernovae go, before and after adaptation."""
+    most = view.facts["most"]
+    names = {"as it is": "as it is", "survey's mix": "with classes and mix"}
+    names |= {f"joint {source} {most}": f"+ {most:,} {source}" for source in ("spectroscopic", "random")}
+    known = {
+        title: view.confusion(name)
+        for name, title in names.items()
+        if view.results.extra(view.part).get(name)
     }
-    return {
-        name: np.sum([one["confusion"] for one in scores], axis=0).tolist() for name, scores in chosen.items()
-    }
+    return plots.confusion(known, THREE, len(known))
 
 
-def _joined_anomaly(draws: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    groups = [name for name in draws[0] if name not in ("bins", "limit")]
-    return {"bins": draws[0]["bins"], "limit": spread([draw["limit"] for draw in draws])} | {
-        name: {
-            "share": np.mean([draw[name]["share"] for draw in draws], axis=0),
-            "beyond": spread([draw[name]["beyond"] for draw in draws]),
-            "auc": None if name == "PLAsTiCC" else spread([draw[name]["auc"] for draw in draws]),
-        }
-        for name in groups
-    }
+@styled
+def phases(view: View) -> Figure:
+    """Scores against days since trigger, beside PLAsTiCC's own supernovae."""
+    figure = new_figure(2.7)
+    panels = figure.subplots(1, 2)
+    names = [_phase(phase_name(days)) for days in PHASES]
+    for panel, metric in zip(panels, ("auc", "accuracy"), strict=True):
+        for survey, look in (("PLAsTiCC", Look("PLAsTiCC", INK, "s")), ("SNPCC", Look("SNPCC", ACCENT))):
+            values = [view.spread(f"{survey} {name}", metric, 0) for name in names]
+            curve_with_band(panel, range(len(names)), values, look)
+        panel.set_xticks(range(len(names)), [name.removeprefix("day ") for name in names])
+        label_axes(panel, "days since trigger", METRICS[metric])
+    panels[0].legend(loc="lower right")
+    return figure
+
+
+@styled
+def examples(view: View) -> Figure:
+    """A supernova of each class in both surveys, near the same host redshift."""
+    figure, panels = small_multiples(6, 3, 1.75, "days since trigger", "flux [µJy]")
+    handles: dict[str, Any] = {}
+    found = view.facts["look"]["examples"]
+    for panel, (survey, label) in zip(panels, [(s, c) for s in found for c in THREE], strict=True):
+        curve = found[survey][label]
+        if curve is None:
+            panel.set_axis_off()
+            continue
+        handles |= {str(h.get_label()): h for h in light_curve(panel, curve, "phase")}
+        title = f"{survey.split(',')[0]} {label}, host z = {curve['redshift']:.2f}"
+        panel.set_title(title, loc="left", fontsize=8.5)
+    shown = [handles[band] for band in BANDS if band in handles]
+    figure.legend(handles=shown, loc="outside lower center", ncols=len(shown))
+    return figure
+
+
+@styled
+def anomaly(view: View) -> Figure:
+    """Distributions of the anomaly score."""
+    figure = new_figure(2.5)
+    panel = figure.subplots()
+    looks = {HOME: (INK, "-"), f"{HOME}, griz only": (MAIN, "--"), "SNPCC": (ACCENT, "-")}
+    for name, (colour, line) in looks.items():
+        share, _ = view.band(f"anomaly {name}", "share")
+        panel.stairs(100 * share, np.linspace(0.0, 1.0, 21), color=colour, ls=line, lw=1.5, label=name)
+    limit = view.number(f"anomaly {HOME}", "limit")
+    panel.axvline(limit, color=FAINT, lw=1.0, label="95 % of PLAsTiCC's lie below")
+    label_axes(panel, "anomaly score (higher is stranger)", "share of objects [%]")
+    panel.set_xlim(0.0, 1.0)
+    panel.legend(loc="best")
+    return figure
+
+
+NEW_SURVEY = Part(
+    name="new-survey",
+    group="limitations",
+    needs=("ours",),
+    full=Amount(),
+    quick=Amount(n_test=300, n_random=300, labels=(30, 100), draws=2, rounds=60),
+    variants=variants,
+    tables={"scores": scores_table, "surveys": surveys_table},
+    figures={
+        "new-survey-labels": learning_curves,
+        "new-survey-confusion": confusions,
+        "new-survey-phase": phases,
+        "new-survey-curves": examples,
+        "new-survey-anomaly": anomaly,
+    },
+    facts=facts,
+)

@@ -1,437 +1,569 @@
-"""Section 6 of the paper: precision, recall and F1 of every class, Figures 4, 5 and 6, the headline.
-
-Three columns: what the paper prints; its protocol (classes balanced by copies, rows split
-afterwards); and objects split first, for the paper's design and for ours. `Trial` says which
-rows one training sees, `measure` runs all of them, and two questions are put to the result:
-where the gap between the columns comes from (the anatomy), and which of them the printed
-figures resemble (the pattern).
-"""
+"""Section 6 of the paper: scores of every class, Figures 4 to 6, and the causes of the gap."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
+from functools import partial
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from firstlight.classify import SklearnBooster, SklearnBoosterConfig, TrainingRows, oversample, to_all_classes
-from firstlight.metrics.curves import roc_auc, roc_curve
-from firstlight.metrics.scores import present_classes, truth_index
-from firstlight.taxonomy import CLASSES
-from firstlight_paper.booster import PLAIN, fold_proba
+from firstlight._types import Progress
+from firstlight.classify import SklearnBoosterConfig, TrainingRows
+from firstlight.classify.balance import oversample
+from firstlight.report.plots import confusion_matrix
+from firstlight.report.style import ACCENT, FAINT, INK, MAIN, new_figure, styled
+from firstlight.taxonomy import CLASSES, GALACTIC
+from firstlight_paper.context import Context
+from firstlight_paper.experiment import Outcome, Part, Variant, more
 from firstlight_paper.leak import leaky_rows
-from firstlight_paper.objects import PAPER_CLASSES, PAPER_COLUMNS, SIMULATED_CLASSES, Objects
-from firstlight_paper.parts.per_class_pattern import find_pattern
-from firstlight_paper.parts.per_class_show import leakage_sentences, show
-from firstlight_paper.printed import PRINTED, PRINTED_PER_CLASS
-from firstlight_paper.scores import scored, spread, spread_of
-from firstlight_paper.section import Part
-from firstlight_paper.shared import latents_of, said_of
-from firstlight_paper.workshop import Bench, Report, Workshop
+from firstlight_paper.models import PLAIN, boosted, fold_proba, latents_of, proba_of
+from firstlight_paper.objects import PAPER_CLASSES, SIMULATED_CLASSES, Objects
+from firstlight_paper.pattern import Correlation, correlation_difference, implied, rank_correlation
+from firstlight_paper.plots import DESIGN, LEAK, OURS, PRINTED, Look, bars, label_axes, plain_ticks
+from firstlight_paper.printed import PRINTED as PRINTED_SCORES
+from firstlight_paper.printed import PRINTED_F1, PRINTED_PER_CLASS
+from firstlight_paper.scores import ALL, HEADLINE, PER_CLASS, RATES, Spread, averaged_roc, confusion, scored
+from firstlight_paper.tables import COLUMNS, markdown, pivot
+from firstlight_paper.view import View
 
-__all__ = [
-    "ARMS",
-    "PART",
-    "Amount",
-    "Rows",
-    "Trial",
-    "leakage_sentences",
-    "leaky_scores",
-    "make_rows",
-    "measure",
-    "stopping_rows",
-]
+__all__ = ["ARMS", "PER_CLASS_PART", "PROTOCOL", "deal", "stopping_rows"]
 
-#: Ways to deal rows, from the honest to the leaking; see `make_rows`.
-ARMS: Mapping[str, str] = MappingProxyType(
-    {
-        "objects": "objects split, no copies",
-        "rows": "rows split at random, no copies",
-        "training": "objects split, copies among training rows",
-        "either": "objects split, copies on each side apart",
-        "leak": "copies first, rows split after (its protocol)",
-    }
-)
-STAGE = "per-class"
-_HEADLINE = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_auc")
+#: Ways to deal rows, from the honest to the leaking.
+ARMS: Mapping[str, str] = {
+    "objects": "objects split, no copies",
+    "rows": "rows split at random, no copies",
+    "training": "objects split, copies among training rows",
+    "either": "objects split, copies on each side apart",
+    "leak": "copies first, rows split after (its protocol)",
+}
+HELD = 0.1  # share of the training rows that only stops the boosting
 
-#: False positive rates at which ROC curves are kept: dense where the curve is read.
-RATES = np.unique(np.concatenate([[0.0], np.logspace(-3.5, 0.0, 52), np.linspace(0.04, 1.0, 25)]).round(5))
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Amount:
-    """How much of this part is computed.
+    """Repeats (each on another fold's latents), boosting stages, and rows of the leaking protocol at most."""
 
-    Attributes
-    ----------
-    leaky, arms : int
-        Repeats of the leaking protocol, and of the other ways to deal rows; each on
-        another fold's latents, with another seed.
-    stages : int
-        Boosting stages at most.
-    most : int or None
-        Rows of the leaking protocol at most; None keeps all.
-    """
-
-    leaky: int = 3
-    arms: int = 2
+    repeats: int = 2
     stages: int = 150
     most: int | None = None
 
 
-AMOUNT_FULL = Amount()
-AMOUNT_QUICK = Amount(leaky=2, stages=30, most=4000)
+def deal(
+    objects: Objects, arm: str, k: int, rng: np.random.Generator, most: int | None = None
+) -> tuple[Rows, dict[str, Rows]]:
+    """Rows to train on, and rows to test on by arm, as positions of objects.
 
-
-@dataclass(frozen=True, kw_only=True)
-class Trial:
-    """One training and its test.
-
-    Attributes
-    ----------
-    arm : str
-        One of `ARMS` (``"either"`` comes with ``"training"``: the same model), or
-        ``"design"``, the preset ``seed``'s booster with its class weights.
-    fold : int
-        Fold whose latents are used, and whose objects are tested on where objects are split.
-    seed : int
-        Seed of copies, split and trees.
-    stages : int
-        Boosting stages at most.
-    most : int or None
-        Rows of the leaking protocol at most.
-    held : float
-        Share of the training rows that only stop the boosting; see `stopping_rows`.
-    """
-
-    arm: str
-    fold: int
-    seed: int
-    stages: int
-    most: int | None = None
-    held: float = 0.1
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Rows:
-    """Positions of the objects that a trial's rows are of.
-
-    Attributes
-    ----------
-    train : int64 array
-        Rows to train on.
-    tests : mapping of str to int64 array
-        Rows to test on, by arm.
-    """
-
-    train: NDArray[np.int64]
-    tests: Mapping[str, NDArray[np.int64]]
-
-
-def make_rows(objects: Objects, trial: Trial, rng: np.random.Generator) -> Rows:
-    """Deal the rows of one trial.
-
-    Parameters
-    ----------
-    objects : Objects
-        Labels and folds.
-    trial : Trial
-        Which way.
-    rng : numpy.random.Generator
-        Source of copies and split.
-
-    Returns
-    -------
-    Rows
-        ``objects``: the fold's own parts. ``rows``: a fifth of the objects at random, one row
-        each, so that nothing can leak. ``training``: the fold's parts, the classes of the
-        training rows balanced by copies; with it ``either``, the test rows balanced too, by
-        copies of test objects. ``leak``: balanced by copies, then a fifth of the rows at random.
+    ``objects``: the fold's own parts. ``rows``: a fifth of the objects at random, one row each, so that
+    nothing can leak. ``training``: the fold's parts with the training rows balanced by copies; with it
+    ``either``, the test rows balanced too, by copies of test objects. ``leak``: balanced by copies, then
+    a fifth of the rows at random.
 
     Raises
     ------
-    ValueError
-        If the arm is unknown.
     LeakageError
         If a fold's learning and test objects overlap.
     """
     labels, names = objects.labels, objects.curves.object_id
-    learn, test = objects.learn(trial.fold), objects.folds[trial.fold].test
-    if trial.arm == "objects":
-        return Rows(train=learn, tests={"objects": test})
-    if trial.arm == "rows":
+    learn, test = objects.learn(k), objects.folds[k].test
+    if arm == "objects":
+        return learn, {"objects": test}
+    if arm == "rows":
         order = rng.permutation(len(labels))
         n_test = round(0.2 * len(labels))
-        return Rows(train=order[n_test:], tests={"rows": order[:n_test]})
-    if trial.arm == "training":
+        return order[n_test:], {"rows": order[:n_test]}
+    if arm == "training":
         copied = oversample(labels[learn], rng, object_id=names[learn], held_out=names[test])
         balanced = oversample(labels[test], rng, object_id=names[test], held_out=names[learn])
-        return Rows(train=learn[copied], tests={"training": test, "either": test[balanced]})
-    if trial.arm == "leak":
-        leaky = leaky_rows(labels, rng, most=trial.most)
-        return Rows(train=leaky.train, tests={"leak": leaky.test})
-    raise ValueError(f"no rows for {trial.arm!r}; give one of {', '.join(ARMS)}")
+        return learn[copied], {"training": test, "either": test[balanced]}
+    leaky = leaky_rows(labels, rng, most=most)
+    return leaky.train, {"leak": leaky.test}
 
 
-def leaky_scores(workshop: Workshop) -> dict[str, Any]:
-    """Scores of the leaking protocol over its repeats, as from `firstlight_paper.scores.spread_of`.
+def stopping_rows(
+    objects: Objects, arm: str, k: int, train: Rows, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Which training rows stop the boosting instead of being trained on.
 
-    Kept with this part's other trainings, so that whichever part asks first computes them.
+    Where objects are split, all copies of the fold's held-out objects; elsewhere rows at random.
+    Without them a boosting of so rare classes can diverge: a leaf of few rows whose probabilities
+    are all but certain takes a step without bound.
     """
-    items = {name: trial for name, trial in _trials(workshop.bench).items() if trial.arm == "leak"}
-    results = workshop.map(STAGE, _tried, items)
-    return spread_of([result["tests"]["leak"]["scores"] for result in results.values()])
+    if arm in ("objects", "training"):
+        return np.isin(train, objects.folds[k].validation)
+    return rng.random(len(train)) < HELD
 
 
-def stopping_rows(objects: Objects, trial: Trial, rows: Rows, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Which training rows are not trained on but stop the boosting.
-
-    Without them a boosting of so rare classes can diverge: a leaf of few rows whose
-    probabilities are all but certain takes a step without bound.
-
-    Parameters
-    ----------
-    objects : Objects
-        Folds.
-    trial : Trial
-        Which way the rows were dealt, and which share is held out.
-    rows : Rows
-        From `make_rows`.
-    rng : numpy.random.Generator
-        Source of the choice, where it is random.
-
-    Returns
-    -------
-    bool array, shape (n_train,)
-        Where objects are split, the rows of the fold's held-out objects, all copies of
-        each; elsewhere rows at random, as whoever splits rows would draw them.
-    """
-    if trial.arm in ("objects", "training"):
-        return np.isin(rows.train, objects.folds[trial.fold].validation)
-    return rng.random(len(rows.train)) < trial.held
-
-
-def measure(workshop: Workshop) -> dict[str, Any]:
-    """Compute the part; see the module's docstring. `firstlight_paper.shared` must have run."""
-    bench = workshop.bench
-    results = workshop.map(STAGE, _tried, _trials(bench))
-    leak = [item["tests"]["leak"] for name, item in results.items() if name.startswith("leak-")]
-    design = [item["tests"]["design"] for name, item in results.items() if name.startswith("design-")]
-    ours = _ours(bench)
-    columns = {"leak": leak, "design": design, "ours": ours}
-    scores = {name: spread_of([test["scores"] for test in tests]) for name, tests in columns.items()}
-    counts = dict(zip(*np.unique(bench.objects.labels, return_counts=True), strict=True))
-    counts = {name: int(counts[name]) for name in PAPER_CLASSES if name in counts}
-    return {
-        "protocol": _protocol(bench, len(leak)),
-        "printed": dict(PRINTED) | {"per_class": _printed_per_class()},
-        "leak": scores["leak"],
-        "honest": {"design": scores["design"], "ours": scores["ours"]},
-        "n": counts,
-        "simulated": [name for name in SIMULATED_CLASSES if name in counts],
-        "roc": {"rate": RATES} | {name: _curves(tests) for name, tests in columns.items()},
-        "pattern": find_pattern(
-            counts,
-            {name: _f1(table) for name, table in scores.items()},
-            bench.rng(STAGE, "pattern"),
-        )
-        | {"shared": _shared_by_class(leak)},
-        "anatomy": _anatomy(results),
-        "gap": {
-            metric: scores["leak"]["sixteen"][metric]["mean"] - scores["design"]["sixteen"][metric]["mean"]
-            for metric in _HEADLINE
-        },
-    }
-
-
-# --- private: one trial ---------------------------------------------------------
-
-
-def _trials(bench: Bench) -> dict[str, Trial]:
-    """All trainings, the slow ones first."""
-    amount = AMOUNT_FULL if bench.scale.is_full else AMOUNT_QUICK
-    n_folds = bench.scale.n_folds
-    items = {}
-    for arm, n in (("leak", amount.leaky), ("training", amount.arms), ("objects", amount.arms)):
-        for k in range(n):
-            most = amount.most if arm == "leak" else None
-            items[f"{arm}-{k + 1}"] = Trial(
-                arm=arm, fold=k % n_folds, seed=k, stages=amount.stages, most=most
-            )
-    for k in range(amount.arms):
-        items[f"rows-{k + 1}"] = Trial(arm="rows", fold=k % n_folds, seed=k, stages=amount.stages)
-    for k in range(n_folds):
-        items[f"design-{k + 1}"] = Trial(arm="design", fold=k, seed=bench.seed, stages=amount.stages)
-    return items
-
-
-def _tried(bench: Bench, trial: Trial, report: Report) -> dict[str, Any]:
-    """Train and test once: scores and ROC curves by test, and those of the nearest neighbour."""
-    objects, X = bench.objects, latents_of(bench, trial.fold)
-    if trial.arm == "design":
-        config = replace(SklearnBoosterConfig(), n_estimators=trial.stages)
-        proba = fold_proba(objects, X, trial.fold, config, trial.seed)
-        return {"tests": {"design": _tested(objects, objects.folds[trial.fold].test, proba)}}
-    rng = bench.rng(STAGE, trial.arm, trial.seed)
-    rows = make_rows(objects, trial, rng)
-    stop = stopping_rows(objects, trial, rows, rng)
-    train, held = rows.train[~stop], rows.train[stop]
-    booster = SklearnBooster(replace(PLAIN, n_estimators=trial.stages))
-    booster.fit(
-        TrainingRows(X[train], objects.labels[train]),
-        TrainingRows(X[held], objects.labels[held]),
-        seed=trial.seed,
-        progress=report,
-    )
-    proba = to_all_classes(booster.predict_proba(X), booster.classes)
-    nearest = _nearest(X, objects.labels, train)
-    tests = {}
-    for name, test in rows.tests.items():
-        tests[name] = _tested(objects, test, proba[test])
-        tests[name]["nearest"] = _tested(objects, test, nearest[test])["scores"]
+def _dealt(context: Context, fold: int, progress: Progress, *, arm: str, amount: Amount) -> Outcome:
+    """The same booster and a nearest neighbour on rows dealt in one way; `fold` counts repeats."""
+    objects, k = context.objects, fold % context.scale.n_folds
+    X, labels = latents_of(context, k), objects.labels
+    rng = context.rng("per-class", arm, fold)
+    rows, tests = deal(objects, arm, k, rng, amount.most)
+    stop = stopping_rows(objects, arm, k, rows, rng)
+    train, config = rows[~stop], replace(PLAIN, n_estimators=amount.stages)
+    train_rows, held = (TrainingRows(X[some], labels[some]) for some in (train, rows[stop]))
+    model = boosted(train_rows, config, held, seed=fold, progress=progress)
+    proba, nearest = proba_of(model, X), _nearest(X, labels, train)
+    column, outcome = "protocol" if arm == "leak" else "design", Outcome()
+    for name, test in tests.items():
         seen = np.isin(test, train)
-        tests[name]["seen"] = _seen(objects.labels[test], seen, proba[test])
-    return {"tests": tests, "n_train": len(train)}
+        kinds = {"metrics": HEADLINE, "per_class": PER_CLASS} if name == "leak" else {"metrics": HEADLINE}
+        truth, simulated = labels[test], objects.simulated[test]
+        outcome.put(name, scored(column, truth, proba[test], simulated, **kinds))
+        counts = {"n_train": len(train), "n_test": len(test), "shared": float(seen.mean())}
+        outcome.put(name, more(counts))
+        outcome.put(
+            f"nearest {name}",
+            scored(column, truth, nearest[test], simulated, ("accuracy", "macro_f1"), per_class=("recall",)),
+        )
+        if name == "leak":
+            outcome.put(name, more({f"shared:{c}": float(seen[truth == c].mean()) for c in np.unique(truth)}))
+            roc, micro = averaged_roc(truth, proba[test])
+            outcome.put(name, {(column, ALL, "micro_auc"): micro})
+            outcome.extra[name] = roc | {"confusion": confusion(truth, proba[test])}
+    return outcome
 
 
-def _tested(objects: Objects, test: NDArray[np.int64], proba: NDArray[np.float64]) -> dict[str, Any]:
-    labels, proba = objects.labels[test], proba[:, PAPER_COLUMNS]
-    return {"scores": scored(labels, proba, objects.simulated[test]), "roc": _roc(labels, proba)}
-
-
-def _roc(labels: NDArray[np.str_], proba: NDArray[np.float64]) -> dict[str, Any]:
-    """True positive rates at `RATES`, pooled over classes (micro) and averaged (macro)."""
-    truth, present = truth_index(labels, PAPER_CLASSES), present_classes(labels, PAPER_CLASSES)
-    columns = truth_index(np.array(present), PAPER_CLASSES)
-    pooled = (truth[:, None] == columns).ravel(), proba[:, columns].ravel()
-    curves = [roc_curve(truth == k, proba[:, k]) for k in columns] + [roc_curve(*pooled)]
-    rates = [np.interp(RATES, curve.x, curve.y) for curve in curves]
-    return {"micro": rates[-1], "macro": np.mean(rates[:-1], axis=0), "micro_auc": roc_auc(*pooled)}
-
-
-def _nearest(
-    X: NDArray[np.float32], labels: NDArray[np.str_], train: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Certainty for the class of the nearest training row; what is learnt by heart is met again."""
+def _nearest(X: NDArray[np.float32], labels: NDArray[np.str_], train: Rows) -> NDArray[np.float64]:
+    """Certainty for the class of the nearest training row: what is memorised is found again."""
     from scipy.spatial import cKDTree  # here: most commands need none of it
 
     X = (X - X[train].mean(axis=0)) / np.maximum(X[train].std(axis=0), 1e-9)
     found = train[cKDTree(X[train]).query(X)[1]]
-    said = np.asarray(labels[found][:, None] == np.array(CLASSES), dtype=np.float64)
-    return said
+    return np.asarray(labels[found][:, None] == np.array(CLASSES), dtype=np.float64)
 
 
-def _seen(labels: NDArray[np.str_], seen: NDArray[np.bool_], proba: NDArray[np.float64]) -> dict[str, Any]:
-    """Share of the test rows whose object was trained on, in all and by class; accuracy of either kind."""
-    right = np.array(CLASSES)[proba.argmax(axis=1)] == labels
-    return {
-        "share": float(seen.mean()),
-        "per_class": {str(name): float(seen[labels == name].mean()) for name in np.unique(labels)},
-        "accuracy_seen": float(right[seen].mean()) if seen.any() else None,
-        "accuracy_unseen": float(right[~seen].mean()) if not seen.all() else None,
+def _design(context: Context, fold: int, progress: Progress, *, stages: int) -> Outcome:
+    """The paper's design on unseen objects: six latents, and its booster with class weights."""
+    objects, test = context.objects, context.objects.folds[fold].test
+    config = replace(SklearnBoosterConfig(), n_estimators=stages)
+    proba = fold_proba(objects, latents_of(context, fold), fold, config, context.seed)
+    labels = objects.labels[test]
+    roc, micro = averaged_roc(labels, proba)
+    values = scored("design", labels, proba, objects.simulated[test], HEADLINE, PER_CLASS)
+    extra = {"": roc | {"confusion": confusion(labels, proba)}}
+    return Outcome(values | {("design", ALL, "micro_auc"): micro}, extra=extra)
+
+
+def variants(context: Context, amount: Amount) -> Sequence[Variant]:
+    """The honest ways to deal rows, and the paper's design on every fold."""
+    design = Variant(
+        name="design", work=partial(_design, stages=amount.stages), folds=range(context.scale.n_folds)
+    )
+    arms = ("training", "objects", "rows")
+    dealt = [
+        Variant(name=f"{arm} rows", work=partial(_dealt, arm=arm, amount=amount), folds=range(amount.repeats))
+        for arm in arms
+    ]
+    return [*dealt, design]
+
+
+def _leak(context: Context, amount: Amount) -> Sequence[Variant]:
+    work = partial(_dealt, arm="leak", amount=amount)
+    return [Variant(name="leaky rows", work=work, folds=range(amount.repeats))]
+
+
+#: The paper's protocol on its own design; several parts set it beside their scores.
+PROTOCOL = Part(
+    name="protocol",
+    column="protocol",
+    needs=("latents",),
+    full=Amount(repeats=3),
+    quick=Amount(stages=30, most=4000),
+    variants=_leak,
+    shown=False,
+)
+
+
+# --- tables ---------------------------------------------------------------------
+
+
+def by_frequency(view: View) -> list[str]:
+    """Classes that have objects, the most frequent first."""
+    n = view.about.objects_per_class
+    return sorted((name for name in n if n[name]), key=lambda name: (-n[name], name))
+
+
+def named(name: str) -> str:
+    """A class with a note where its objects are simulated."""
+    return f"{name} (simulated)" if name in SIMULATED_CLASSES else name
+
+
+HEADLINE_TITLES = {
+    "accuracy": "accuracy",
+    "macro_precision": "precision, mean of classes",
+    "macro_recall": "recall, mean of classes",
+    "macro_f1": "F1, mean of classes",
+    "macro_auc": "AUC, mean of classes",
+    "log_loss": "log-loss [nat]",
+}
+_AMONG = {16: "sixteen classes", 13: "thirteen real classes"}
+
+
+def headline(view: View, metrics: Sequence[str] = HEADLINE) -> str:
+    """Scores of the whole set in all columns."""
+    rows: dict[str, Mapping[str, Any]] = {}
+    for subset, among in _AMONG.items():
+        rows |= {f"{HEADLINE_TITLES[m]}, {among}": {"metric": m, "subset": subset} for m in metrics}
+        if len(metrics) == len(HEADLINE):
+            rows[f"rows tested, {among}"] = {"metric": "n_objects", "subset": subset, "count": True}
+    return pivot(view, rows, COLUMNS)
+
+
+def one_metric(view: View, metric: str) -> str:
+    """Every class's precision, recall, F1 or AUC in all columns."""
+    n = view.about.objects_per_class
+    rows: dict[str, Mapping[str, Any]] = {
+        f"{named(c)}, {n[c]:,}": {"metric": f"{metric}:{c}"} for c in by_frequency(view)
     }
-
-
-# --- private: all of them together ----------------------------------------------
-
-
-def _ours(bench: Bench) -> list[dict[str, Any]]:
-    """Scores of our pipelines, each on its own fold."""
-    said, objects = said_of(bench), bench.objects
-    return [_tested(objects, fold.test, said.proba[fold.test]) for fold in objects.folds]
-
-
-def _printed_per_class() -> dict[str, dict[str, float]]:
-    names = ("precision", "recall", "f1")
-    return {name: dict(zip(names, row, strict=True)) for name, row in PRINTED_PER_CLASS.items()}
-
-
-def _f1(table: Mapping[str, Any]) -> dict[str, float]:
-    return {name: row["f1"]["mean"] for name, row in table["sixteen"]["per_class"].items()}
-
-
-def _shared_by_class(leak: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Share of each class's test rows, by the paper's protocol, whose object was trained on."""
-    names = {name for test in leak for name in test["seen"]["per_class"]}
-    tables = [test["seen"]["per_class"] for test in leak]
-    return {
-        name: float(np.mean([table[name] for table in tables if name in table]))
-        for name in PAPER_CLASSES
-        if name in names
+    rows |= {
+        f"mean of {among}": {"metric": f"macro_{metric}", "subset": subset}
+        for subset, among in _AMONG.items()
     }
+    return pivot(view, rows, COLUMNS, "class, objects")
 
 
-def _curves(tests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Mean ROC curves over folds or repeats, with their spread."""
-    out: dict[str, Any] = {"micro_auc": spread([test["roc"]["micro_auc"] for test in tests])}
-    for kind in ("micro", "macro"):
-        rates = np.array([test["roc"][kind] for test in tests])
-        std = rates.std(axis=0, ddof=1) if len(rates) > 1 else np.zeros(rates.shape[1])
-        out[kind] = {"mean": rates.mean(axis=0).round(4), "std": std.round(4)}
-    return out
+def copies_table(view: View) -> str:
+    """F1 beside the copies: rows per object, and the share of test rows whose object was trained on."""
+    copies = view.facts["copies"]
+    rows = {
+        f"{named(c)}, {copies[c]:.1f} rows per object": {"metric": f"f1:{c}", "class": c}
+        for c in by_frequency(view)
+    }
+    body = []
+    for title, row in rows.items():
+        shared = view.spread("leak", f"shared:{row['class']}", 0, column="", part="protocol").mean
+        cells = [
+            view.spread(metric=row["metric"], **where)._replace(std=np.nan) for where in COLUMNS.values()
+        ]
+        body.append([title, f"{shared:.2f}", *(cell.text(3 if k else 2) for k, cell in enumerate(cells))])
+    return markdown(["class", "shared", *(f"F1, {name}" for name in COLUMNS)], body)
 
 
-def _anatomy(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One row a way to deal rows: the booster's and the nearest neighbour's scores."""
-    table = []
-    for arm, title in ARMS.items():
-        trained_as = "training" if arm == "either" else arm
-        items = [item for name, item in results.items() if name.startswith(f"{trained_as}-")]
-        tests = [item["tests"][arm] for item in items]
-        row: dict[str, Any] = {
-            "arm": arm,
-            "title": title,
-            "n_repeats": len(tests),
-            "n_train": round(float(np.mean([item["n_train"] for item in items]))),
-            "n_test": round(float(np.mean([t["scores"]["sixteen"]["n_objects"] for t in tests]))),
-            "shared": spread([test["seen"]["share"] for test in tests]),
-            "accuracy_seen": spread([test["seen"]["accuracy_seen"] for test in tests]),
-            "accuracy_unseen": spread([test["seen"]["accuracy_unseen"] for test in tests]),
-        }
-        for who, scores in (
-            ("booster", [test["scores"] for test in tests]),
-            ("nearest", [test["nearest"] for test in tests]),
-        ):
-            row[who] = {
-                which: {m: spread([s[which][m] for s in scores]) for m in ("accuracy", "macro_f1")}
-                for which in ("sixteen", "real")
-            }
-            row[who]["recall"] = _recalls(scores)
-        table.append(row)
-    return table
+_AGAINST = {
+    "leak": "F1, its protocol (leaks)",
+    "design": "F1, the paper's design, honest",
+    "ours": "F1, ours, honest",
+    "copies": "rows per object (log)",
+}
 
 
-def _recalls(scores: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Mean recall of each class over repeats."""
-    found: dict[str, list[float]] = {}
-    for score in scores:
-        for name, row in score["sixteen"]["per_class"].items():
-            found.setdefault(name, []).append(row["recall"])
-    return {name: float(np.mean(found[name])) for name in PAPER_CLASSES if name in found}
+def correlations(view: View) -> str:
+    """Rank correlations of the printed F1."""
+
+    def cells(found: Correlation) -> list[str]:
+        return [f"{found.rho:.2f}", f"{found.low:.2f} to {found.high:.2f}", f"{found.p:.4f}"]
+
+    table = view.facts["correlation"]
+    rows = [
+        [title, *cells(table[who]["all"]), *cells(table[who]["extragalactic"])]
+        for who, title in _AGAINST.items()
+    ]
+    n = view.facts["n"]
+    head = [
+        "printed F1 against",
+        f"all {n['all']} classes",
+        "95 %",
+        "p",
+        f"{n['extragalactic']} extragalactic",
+        "95 %",
+        "p",
+    ]
+    return markdown(head, rows)
 
 
-def _protocol(bench: Bench, n_leak: int) -> str:
-    objects = bench.objects
-    n_simulated, n_folds = int(objects.simulated.sum()), bench.scale.n_folds
-    return (
-        f"{len(objects) - n_simulated:,} real objects of thirteen classes and {n_simulated:,} simulated ones "
-        f"(CaRT, ILOT, PISN), whole light curves. Honest: objects split into {n_folds} folds before anything "
-        f"else, the autoencoder, the classifier and all balancing on a fold's learning objects only; the "
-        f"spread is the sample standard deviation over the {n_folds} folds. The paper's design is six "
-        f"latents and gradient boosting with class weights; ours is the preset {bench.scale.preset}. Its "
-        f"protocol: the same latents and booster, every class brought to the size of the largest by copies, "
-        f"no weights, then a fifth of the rows at random to test on; the spread is over {n_leak} such "
-        "splits, each with another fold's latents. A tenth of the learning rows only stops the boosting."
+def compositions(view: View) -> str:
+    """Accuracy that the printed recalls imply for each composition of the tested rows."""
+    titles = {
+        "balanced": "all classes alike",
+        "objects": "as in the objects of this page",
+        "section_2": "as in the paper's section 2",
+    }
+    found = view.facts["implied"]
+    rows = [[title, *(f"{value:.3f}" for value in found[key])] for key, title in titles.items()]
+    return markdown(
+        ["frequencies of the tested classes", "implied accuracy", "sum of predicted shares"], rows
     )
 
 
-PART = Part(
+def anatomy(view: View) -> str:
+    """Scores of the same booster for every way to deal rows."""
+    rows: dict[str, Mapping[str, Any]] = {title: _arm(arm) for arm, title in ARMS.items()}
+    counts = {"subset": 0, "column": "", "digits": 0}
+    columns: dict[str, Mapping[str, Any]] = {
+        "trained": counts | {"metric": "n_train"},
+        "tested": counts | {"metric": "n_test"},
+        "shared": counts | {"metric": "shared", "digits": 2},
+        "accuracy": {"metric": "accuracy"},
+        "macro F1": {"metric": "macro_f1"},
+        "accuracy, 13 real": {"metric": "accuracy", "subset": 13},
+        "macro F1, 13 real": {"metric": "macro_f1", "subset": 13},
+    }
+    for metric in ("accuracy", "macro F1"):
+        columns[f"nearest neighbour: {metric}"] = {**columns[metric], "before": "nearest "}
+    return pivot(view, rows, columns, "rows")
+
+
+def _arm(arm: str) -> dict[str, Any]:
+    where = {"part": "protocol", "column": "protocol"} if arm == "leak" else {"column": "design"}
+    return {"variant": arm, **where}
+
+
+def facts(view: View) -> Mapping[str, Any]:
+    """Copies, correlations with the printed order, lowest classes, and what printed figures imply."""
+    n = {name: count for name, count in view.about.objects_per_class.items() if count}
+    names = [name for name in PRINTED_F1 if name in n]
+    copies = {name: max(n.values()) / n[name] for name in names}
+    printed = np.array([PRINTED_F1[name] for name in names])
+    keys = dict(zip(("leak", "design", "ours"), list(COLUMNS.values())[1:], strict=True))
+    columns = {
+        key: np.array([view.spread(metric=f"f1:{c}", **w).mean for c in names]) for key, w in keys.items()
+    }
+    columns["copies"] = np.log10(list(copies.values()))
+    outside = np.array([name not in GALACTIC for name in names])
+    rng = np.random.default_rng(
+        [view.about.seed, *(int.from_bytes(word.encode()) % 2**63 for word in ("per-class", "pattern"))]
+    )
+    correlation = {
+        who: {
+            "all": rank_correlation(printed, values, rng),
+            "extragalactic": rank_correlation(printed[outside], values[outside], rng),
+        }
+        for who, values in columns.items()
+    }
+    difference = correlation_difference(printed, columns["leak"], columns["design"], rng)
+    lowest = {
+        who: {names[k] for k in np.argsort(values, kind="stable")[:2]}
+        for who, values in {"printed": printed, **columns}.items()
+    }
+    memorised = [
+        c for c in names if view.spread("leak", f"shared:{c}", 0, column="", part="protocol").mean > 0.9
+    ]
+    recall = {
+        arm: np.mean([view.spread(metric=f"recall:{c}", **_near(arm)).mean for c in memorised])
+        for arm in ("leak", "either")
+    }
+    return {
+        "copies": copies,
+        "correlation": correlation,
+        "difference": difference,
+        "lowest": lowest,
+        "n": {"all": len(names), "extragalactic": int(outside.sum())},
+        "chance": len(names) * (len(names) - 1) // 2,
+        "implied": implied(n),
+        "memorised": memorised,
+        "recall": recall,
+    }
+
+
+def _near(arm: str) -> dict[str, Any]:
+    where = _arm(arm)
+    return where | {"variant": f"nearest {where['variant']}"}
+
+
+# --- figures --------------------------------------------------------------------
+
+_BAND = "#F1EDE3"  # behind simulated classes
+_LOOKS = (PRINTED, LEAK, DESIGN, OURS)
+
+
+def _of_classes(view: View, metric: str, names: Sequence[str]) -> dict[Look, list[Spread]]:
+    return {
+        look: [view.spread(metric=f"{metric}:{c}", **where) for c in names]
+        for look, where in zip(_LOOKS, COLUMNS.values(), strict=True)
+    }
+
+
+def _mark_simulated(span: Any, names: Sequence[str]) -> None:
+    for k, name in enumerate(names):
+        if name in SIMULATED_CLASSES:
+            span(k - 0.5, k + 0.5, color=_BAND, zorder=0, lw=0)
+
+
+@styled
+def class_figure(view: View) -> Figure:
+    """Precision, recall and F1 of each class (Figure 4), from the most to the least frequent."""
+    names, n = by_frequency(view), view.about.objects_per_class
+    where = np.arange(len(names))
+    figure = new_figure(7.2)
+    panels = figure.subplots(3, 1, sharex=True, sharey=True)
+    for panel, metric in zip(panels, ("precision", "recall", "f1"), strict=True):
+        shifts = {PRINTED: 0.08, LEAK: -0.05, DESIGN: -0.19, OURS: 0.19}
+        for look, values in _of_classes(view, metric, names).items():
+            at, mean = where + shifts[look], [v.mean for v in values]
+            std = np.nan_to_num([v.std for v in values])
+            if look in (DESIGN, OURS):
+                panel.bar(at, mean, 0.36, yerr=std, color=look.colour, ecolor=INK, label=look.label)
+            else:
+                face = look.colour if look.filled else "white"
+                panel.errorbar(
+                    at, mean, std, fmt=look.marker, color=look.colour, mfc=face, mew=1.4, label=look.label
+                )
+        _mark_simulated(panel.axvspan, names)
+        label_axes(panel, "", "F1" if metric == "f1" else metric)
+        panel.set_ylim(0.0, 1.04)
+    panels[0].legend(
+        ncols=4, loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2, columnspacing=1.2
+    )
+    labels = [f"{named(name)}\nn {n[name]:,}" for name in names]
+    panels[-1].set_xticks(where, labels, rotation=50, ha="right", rotation_mode="anchor", fontsize=7.5)
+    panels[-1].set_xlim(-0.6, len(names) - 0.4)
+    return figure
+
+
+@styled
+def roc_figure(view: View) -> Figure:
+    """Averaged ROC curves of the three columns (Figure 6), beside the same on a logarithmic axis."""
+    figure = new_figure(3.9)
+    panels = figure.subplots(1, 2, sharey=True)
+    for panel in panels:
+        for look, where in list(zip(_LOOKS, COLUMNS.values(), strict=True))[1:]:
+            for kind, line, metric in (("micro", "-", "micro_auc"), ("macro", ":", "macro_auc")):
+                mean, std = view.band(where["variant"], kind, where["part"])
+                area = view.spread(metric=metric, **where).mean
+                label = f"{look.label}\n" * (kind == "micro") + f"{kind}, AUC {area:.3f}"
+                panel.plot(RATES, mean, color=look.colour, ls=line, lw=1.7, label=label)
+                panel.fill_between(RATES, mean - std, mean + std, color=look.colour, alpha=0.18, lw=0)
+        diagonal = np.logspace(-4, 0, 60)
+        panel.plot(diagonal, diagonal, color=FAINT, lw=0.9, ls="--", label="chance")
+        label_axes(panel, "false positive rate", "")
+        panel.set_xlim(0, 1)
+        panel.set_ylim(0, 1.01)
+    panels[1].set_xscale("log")
+    panels[1].set_xlim(10**-3.5, 1)
+    panels[0].set_ylabel("true positive rate")
+    panels[0].legend(loc="lower right", fontsize=7.2)
+    return figure
+
+
+@styled
+def auc_figure(view: View) -> Figure:
+    """AUC of each class, with the printed average."""
+    names, n = by_frequency(view), view.about.objects_per_class
+    figure = new_figure(4.6)
+    panel = figure.subplots()
+    series = {look: values for look, values in _of_classes(view, "auc", names).items() if look is not PRINTED}
+    bars(panel, [f"{named(c)}, n {n[c]:,}" for c in names], series, gap=0.22)
+    printed = PRINTED_SCORES["macro_auc"]
+    panel.axvline(printed, color=INK, lw=1.1, ls=":", label=f"printed average, {printed:.2f}")
+    _mark_simulated(panel.axhspan, names)
+    panel.set_xlim(right=1.002)
+    panel.set_xlabel("AUC, one class against the rest")
+    panel.legend(ncols=4, loc="lower left", bbox_to_anchor=(-0.2, 1.0), borderaxespad=0.2, columnspacing=1.2)
+    return figure
+
+
+def confusion_figure(view: View, column: str) -> Figure:
+    """The paper's Figure 5: objects by true and predicted class."""
+    where = COLUMNS[column]
+    return confusion_matrix(
+        view.confusion(where["variant"], where["part"]), [named(c) for c in PAPER_CLASSES]
+    )
+
+
+@styled
+def pattern_figure(view: View) -> Figure:
+    """Printed F1 of each class against what might explain it, one panel each."""
+    copies = view.facts["copies"]
+    names = list(copies)
+    printed = np.array([PRINTED_F1[name] for name in names])
+    figure = new_figure(7.4)
+    panels = figure.subplots(2, 2, sharey=True)
+    looks = dict(zip(("leak", "design", "ours"), _LOOKS[1:], strict=True))
+    columns = {key: [v.mean for v in _of_classes(view, "f1", names)[look]] for key, look in looks.items()}
+    columns["copies"] = list(copies.values())
+    for panel, (key, x) in zip(panels.ravel(), columns.items(), strict=True):
+        if key == "copies":
+            panel.set_xscale("log")
+            plain_ticks(panel.xaxis)
+        else:
+            panel.plot([0.0, 1.0], [0.0, 1.0], color=FAINT, lw=0.9, ls="--", zorder=1)
+        _scatter(panel, names, np.array(x), printed, looks[key].colour if key in looks else INK)
+        found = view.facts["correlation"][key]["all"]
+        panel.set_xlabel(_AGAINST[key].replace(" (log)", " in the balanced set"))
+        panel.set_title(f"rank correlation {found.rho:.2f}, p {found.p:.2g}", loc="left")
+    for panel in panels[:, 0]:
+        panel.set_ylabel("F1, printed")
+    return figure
+
+
+def _scatter(
+    panel: Axes, names: Sequence[str], x: NDArray[np.float64], y: NDArray[np.float64], colour: str
+) -> None:
+    """Points, simulated classes open, and their names in a column beside them, joined by lines."""
+    is_log = panel.get_xscale() == "log"
+    left, right = (0.8 * x.min(), 1.6 * x.max()) if is_log else (max(-0.02, np.nanmin(x) - 0.05), 1.04)
+    step, place = 0.0285, 1.022 + 0.0285
+    for k in np.lexsort((x, y))[::-1]:
+        place = min(place - step, y[k] + 1.5 * step)
+        face = "white" if names[k] in SIMULATED_CLASSES else colour
+        panel.plot(x[k], y[k], "o", mfc=face, mec=colour, ms=5, mew=1.3, zorder=3)
+        panel.plot([x[k], right], [y[k], place], color="#CCCCCC", lw=0.5, zorder=1)
+        panel.text(right, place, f" {named(names[k])}", fontsize=6.8, va="center", ha="left")
+    panel.set_xlim(left, right)
+    panel.set_ylim(0.57, 1.03)
+    panel.grid()
+
+
+@styled
+def anatomy_figure(view: View) -> Figure:
+    """Accuracy and macro F1 for each way to deal rows, by the booster and by the nearest neighbour."""
+    figure = new_figure(2.9)
+    panels = figure.subplots(1, 2, sharey=True)
+    titles = [title.replace(", ", ",\n", 1) for title in ARMS.values()]
+    for panel, (metric, title) in zip(
+        panels, (("accuracy", "accuracy"), ("macro_f1", "macro F1")), strict=True
+    ):
+        series = {
+            Look("boosted trees", MAIN, "o"): [view.spread(metric=metric, **_arm(arm)) for arm in ARMS],
+            Look("nearest neighbour", ACCENT, "s", filled=False): [
+                view.spread(metric=metric, **_near(a)) for a in ARMS
+            ],
+        }
+        bars(panel, titles, series, gap=0.26)
+        panel.set_xlabel(f"{title}, sixteen classes")
+        panel.set_xlim(0, 1.02)
+    panels[0].legend(ncols=2, loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2)
+    return figure
+
+
+_PRINTED_ROWS = {(ALL, name): value for name, value in PRINTED_SCORES.items()} | {
+    (ALL, f"{metric}:{name}"): value
+    for name, row in PRINTED_PER_CLASS.items()
+    for metric, value in zip(("precision", "recall", "f1"), row, strict=True)
+}
+
+PER_CLASS_PART = Part(
     name="per-class",
-    key="per_class",
-    title="Results by class (section 6, Figures 4 to 6)",
-    needs=("encode", "ours"),
-    measure=measure,
-    show=show,
+    column="design",
+    needs=("latents", "ours", "protocol"),
+    full=Amount(),
+    quick=Amount(stages=30),
+    variants=variants,
+    printed={"paper": _PRINTED_ROWS},
+    tables={
+        "headline": headline,
+        "short": partial(headline, metrics=("accuracy", "macro_f1", "macro_auc")),
+        **{metric: partial(one_metric, metric=metric) for metric in PER_CLASS},
+        "copies": copies_table,
+        "correlations": correlations,
+        "compositions": compositions,
+        "anatomy": anatomy,
+    },
+    figures={
+        "per-class-scores": class_figure,
+        "per-class-roc": roc_figure,
+        "per-class-auc": auc_figure,
+        "per-class-confusion-leak": partial(confusion_figure, column="its protocol (leaks)"),
+        "per-class-confusion-design": partial(confusion_figure, column="the paper's design, honest"),
+        "per-class-confusion-ours": partial(confusion_figure, column="ours, honest"),
+        "per-class-pattern": pattern_figure,
+        "per-class-anatomy": anatomy_figure,
+    },
+    facts=facts,
 )

@@ -1,237 +1,76 @@
-"""The three classes that are simulated, and the two that show how far the simulator can be trusted.
+"""The three classes that are simulated, and two that show how far the simulator can be trusted.
 
-Three checks on SLSN-I and SNIa, of which there are real objects: a booster that tells
-simulated from real, our own classifiers on both side by side, and the light curves
-themselves. Then what our classifiers make of CaRT, ILOT and PISN, and a sample at the
-class frequencies that the paper states.
+Three checks on SLSN-I and SNIa, of which there are real objects: a booster that separates
+simulated from real, our classifiers on both, and the light curves themselves.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from firstlight.data.sample import PAPER_FREQUENCIES, sample_by_frequency
+from firstlight._types import Progress
+from firstlight.bands import BANDS
+from firstlight.data.sample import sample_by_frequency
 from firstlight.lightcurves import LightCurve, LightCurves
 from firstlight.predictions import Predictions
+from firstlight.report.plots import confusion_matrix
+from firstlight.report.style import ACCENT, INK, MAIN, new_figure, styled
 from firstlight.simulate import SimulateConfig, SimulatedSet, simulate
 from firstlight.simulate.template import find_template
-from firstlight_paper.objects import FOLLOW_UP_MAG, PAPER_CLASSES, PAPER_COLUMNS, SIMULATED_CLASSES, Objects
-from firstlight_paper.parts.per_class import leaky_scores
-from firstlight_paper.parts.simulated_section import CHECKED, LIMITED_ON, METRICS, TEMPLATE_SNIA, TRUTH, show
-from firstlight_paper.printed import PRINTED, PRINTED_F1, PRINTED_PRECISION, PRINTED_RECALL
-from firstlight_paper.realism import brightest, differences, fit_limit, plain_features, tell_apart
-from firstlight_paper.scores import HEADLINE, scored, spread, spread_of
-from firstlight_paper.section import Part
-from firstlight_paper.shared import pipeline_of, said_of
-from firstlight_paper.workshop import Bench, Report, Workshop
+from firstlight_paper.context import Context
+from firstlight_paper.experiment import Outcome, Part, Variant, more
+from firstlight_paper.models import pipeline_of, predictions_of
+from firstlight_paper.objects import (
+    FOLLOW_UP_MAG,
+    PAPER_CLASSES,
+    PAPER_COLUMNS,
+    SIMULATED_CLASSES,
+    Objects,
+)
+from firstlight_paper.plots import light_curve, small_multiples
+from firstlight_paper.printed import PAPER_FREQUENCIES
+from firstlight_paper.realism import brightest, differences, fit_limit, plain_features, separation
+from firstlight_paper.results import Results
+from firstlight_paper.scores import HEADLINE, MEAN, REAL, STD, scored
+from firstlight_paper.tables import COLUMNS, markdown, number, pivot
+from firstlight_paper.view import View
 
-__all__ = ["CHECKED", "PART"]
+__all__ = ["SIMULATED", "distance", "nearest"]
 
-_PRINTED = {"precision": PRINTED_PRECISION, "recall": PRINTED_RECALL, "f1": PRINTED_F1}
-_BINS = 15
-_SHOWN = 3  # light curves of a class
-_MOST_POINTS = 60  # of a light curve that is shown
+#: What is simulated of classes with real objects; SNIa also from a spectral template, where there is one.
+CHECKED = {"SLSN-I": "SLSN-I", "SNIa": "SNIa, blackbody", "SNIa-template": "SNIa, spectral template"}
 
-Json = dict[str, Any]
+#: What a spectroscopic campaign's magnitude limit acts on; see `SimulateConfig`.
+LIMITED_ON: tuple[Literal["epochs", "peak"], ...] = ("epochs", "peak")
+TAGS = {"as_triggered": "as triggered", "epochs": "limit on what was seen", "peak": "limit on the peak"}
 
-
-@dataclass(frozen=True)
-class Amounts:
-    """How much of everything.
-
-    Attributes
-    ----------
-    most : int
-        Real objects of a class to compare with as many simulated ones.
-    repeats : int
-        Simulations, each with other folds of the booster.
-    n_population : int
-        Objects that describe a population.
-    n_draws : int
-        Samples at the paper's frequencies.
-    """
-
-    most: int
-    repeats: int
-    n_population: int
-    n_draws: int
+#: Columns of a simulated set's truth, with the digits that are shown.
+TRUTH = {"redshift": 2, "peak_abs_mag": 2, "peak_app_mag": 2, "peak_day": 2, "a_v": 2, "n_detected": 0}
+_BINS, _SHOWN, _MOST_POINTS = 15, 3, 60  # of a histogram; light curves per class; points of each
 
 
-_FULL = Amounts(most=300, repeats=5, n_population=500, n_draws=30)
-_QUICK = Amounts(most=60, repeats=2, n_population=60, n_draws=5)
+@dataclass(frozen=True, kw_only=True)
+class Amount:
+    """Objects compared, repeats, objects that describe a population, draws at the printed frequencies."""
+
+    most: int = 300
+    repeats: int = 5
+    n_population: int = 500
+    n_draws: int = 30
 
 
-@dataclass(frozen=True)
-class Compare:
-    """One class, real against simulated; SNIa perhaps from a template."""
-
-    class_name: str
-    amounts: Amounts
-    template: Path | None = None
+def _class(kind: str) -> str:
+    return kind.removesuffix("-template")
 
 
-@dataclass(frozen=True)
-class Recognise:
-    """One class, real and simulated, before our classifiers."""
-
-    class_name: str
-    n: int
-    config: SimulateConfig
-
-
-@dataclass(frozen=True)
-class Describe:
-    """One population: what is drawn, and what is seen of it."""
-
-    class_name: str
-    n: int
-    config: SimulateConfig
-
-
-@dataclass(frozen=True)
-class Draw:
-    """Samples at the paper's class frequencies."""
-
-    n_draws: int
-
-
-def measure(workshop: Workshop) -> Json:
-    """Run all checks; see the module."""
-    bench = workshop.bench
-    amounts = _FULL if bench.scale.is_full else _QUICK
-    kinds = {name: Compare(name, amounts) for name in CHECKED}
-    template = find_template()
-    if template is not None:
-        kinds[TEMPLATE_SNIA] = Compare("SNIa", amounts, template)
-    checks = workshop.map("simulated-checks", compare, kinds)
-    # The limit as PLAsTiCC's own simulation lays it where there are real objects to hold against.
-    configs = {
-        kind: SimulateConfig(
-            template=item.template, follow_up_on="peak", follow_up_mag=checks[kind]["peak"]["follow_up_mag"]
-        )
-        for kind, item in kinds.items()
-    }
-    recognised = workshop.map(
-        "simulated-recognised",
-        recognise,
-        {kind: Recognise(kinds[kind].class_name, amounts.most, config) for kind, config in configs.items()},
-    )
-    described = {
-        kind: Describe(kinds[kind].class_name, amounts.n_population, config)
-        for kind, config in configs.items()
-    }
-    described |= {
-        name: Describe(name, amounts.n_population, SimulateConfig(follow_up_mag=FOLLOW_UP_MAG))
-        for name in SIMULATED_CLASSES
-    }
-    populations = workshop.map("simulated-populations", describe, described)
-    frequencies = workshop.map("simulated-frequencies", draw, {"paper": Draw(amounts.n_draws)})["paper"]
-    return {
-        "protocol": _protocol(bench),
-        **_scores(bench, leaky_scores(workshop)),
-        "checks": checks,
-        "recognised": recognised,
-        "populations": populations,
-        "frequencies": frequencies,
-    }
-
-
-def _protocol(bench: Bench) -> str:
-    objects = bench.objects
-    return (
-        f"Preset {bench.scale.preset!r}, {len(objects.folds)} folds over {len(objects):,} objects, "
-        f"{int(objects.simulated.sum())} of them simulated; every object is classified by a pipeline that "
-        "never saw it, nor, if it is simulated, another object of the same model; mean and standard "
-        "deviation over folds unless said otherwise."
-    )
-
-
-# --- the three classes ------------------------------------------------------------
-
-
-def _scores(bench: Bench, leak: Json) -> Json:
-    """CaRT, ILOT and PISN before our classifiers, as printed, and by the leaking protocol."""
-    objects, said = bench.objects, said_of(bench)
-    folds = [
-        scored(objects.labels[fold.test], said.proba[fold.test], objects.simulated[fold.test])
-        for fold in objects.folds
-    ]
-    joined = spread_of(folds)
-    honest, leaky = (which["sixteen"]["per_class"] for which in (joined, leak))
-    per_class = {
-        name: {
-            metric: {
-                "printed": _PRINTED.get(metric, {}).get(name),
-                "leak": leaky.get(name, {}).get(metric),
-                "honest": honest[name][metric],
-            }
-            for metric in METRICS
-        }
-        | {"n": honest[name]["n"]}
-        for name in SIMULATED_CLASSES
-        if name in honest
-    }
-    scores = {
-        which: {
-            metric: {
-                "printed": PRINTED.get(metric),
-                "leak": leak[which][metric],
-                "honest": joined[which][metric],
-            }
-            for metric in HEADLINE
-        }
-        | {"n_objects": joined[which]["n_objects"]}
-        for which in ("sixteen", "real")
-    }
-    columns = {
-        column: {name: {metric: row[metric][column] for metric in METRICS} for name, row in per_class.items()}
-        for column in ("printed", "leak", "honest")
-    }
-    return columns | {
-        "per_class": per_class,
-        "scores": scores,
-        "confusion": joined["sixteen"]["confusion"],
-    }
-
-
-# --- real against simulated -------------------------------------------------------
-
-
-def compare(bench: Bench, item: Compare, report: Report) -> Json:
-    """AUC of simulated against real, as triggered and after either limit; shuffled labels as control."""
-    objects, amounts, name = bench.objects, item.amounts, item.class_name
-    survey, real = _survey(objects), _real(objects, name, amounts.most, bench.rng("real", name))
-    seen = plain_features(real)
-    out: Json = {"class": name, "n_real": len(real), "n_simulated": len(real)}
-    configs = {"as_triggered": SimulateConfig(template=item.template)}
-    for on in LIMITED_ON:
-        config = SimulateConfig(template=item.template, follow_up_on=on)
-        limit = fit_limit(name, real, survey, config, bench.seed)
-        configs[on] = replace(config, follow_up_mag=limit)
-    simulated = np.repeat([False, True], len(real))
-    for step, (tag, config) in enumerate(configs.items()):
-        told: list[float] = []
-        shuffled: list[float] = []
-        furthest: dict[str, float] = {}
-        for repeat in range(amounts.repeats):
-            rng = bench.rng("check", name, repeat)
-            made = plain_features(simulate(name, len(real), survey, rng, config).curves)
-            values = np.vstack([seen.values, made.values])
-            told.append(tell_apart(values, simulated, repeat))
-            shuffled.append(tell_apart(values, rng.permutation(simulated), repeat))
-            furthest = furthest or differences(seen, made)
-            report("", (step + (repeat + 1) / amounts.repeats) / len(configs))
-        out[tag] = {
-            "follow_up_mag": config.follow_up_mag,
-            "auc": spread(told),
-            "auc_shuffled": spread(shuffled),
-            "most_different": furthest,
-        }
-    return out
+def _template(kind: str) -> Path | None:
+    return find_template() if kind.endswith("-template") else None
 
 
 def _survey(objects: Objects) -> LightCurves:
@@ -244,33 +83,80 @@ def _real(objects: Objects, class_name: str, most: int, rng: np.random.Generator
     return objects.curves.take(np.sort(rng.permutation(members)[:most]))
 
 
-# --- our classifiers on both ------------------------------------------------------
+# --- real against simulated -----------------------------------------------------
 
 
-def recognise(bench: Bench, item: Recognise, report: Report) -> Json:
-    """How our pipelines classify simulated objects of a class, and how they classify real ones.
+def _check(context: Context, fold: int, progress: Progress, *, kind: str, amount: Amount) -> Outcome:
+    """AUC of simulated against real, as triggered and after either limit; shuffled labels as control."""
+    objects, name, outcome = context.objects, _class(kind), Outcome()
+    survey, real = _survey(objects), _real(objects, name, amount.most, context.rng("real", name))
+    seen = plain_features(real)
+    configs = {"as_triggered": SimulateConfig(template=_template(kind))}
+    for on in LIMITED_ON:
+        config = SimulateConfig(template=_template(kind), follow_up_on=on)
+        configs[on] = replace(config, follow_up_mag=fit_limit(name, real, survey, config, context.seed))
+    simulated = np.repeat([False, True], len(real))
+    for step, (tag, config) in enumerate(configs.items()):
+        for repeat in range(amount.repeats):
+            rng = context.rng("check", name, repeat)
+            made = plain_features(simulate(name, len(real), survey, rng, config).curves)
+            values = np.vstack([seen.values, made.values])
+            auc = separation(values, simulated, repeat)
+            shuffled = separation(values, rng.permutation(simulated), repeat)
+            outcome.put(f"{kind} {tag}", more({"auc": auc, "auc_shuffled": shuffled}), str(repeat + 1))
+            if repeat == 0:
+                outcome.extra[f"{kind} {tag}"] = differences(seen, made)
+            progress("check", (step + (repeat + 1) / amount.repeats) / len(configs))
+        outcome.put(f"{kind} {tag}", more({"n_real": len(real)}))
+        if config.follow_up_mag is not None:
+            outcome.put(f"{kind} {tag}", more({"follow_up_mag": config.follow_up_mag}))
+    return outcome
 
-    A simulated object is given to the pipeline that never saw its carrier, the real object
-    whose epochs and noise it has.
+
+def _limited(context: Context, kind: str) -> SimulateConfig:
+    """The limit where PLAsTiCC's own simulation has it, fitted to real objects if there are any."""
+    if kind in SIMULATED_CLASSES:
+        return SimulateConfig(follow_up_mag=FOLLOW_UP_MAG)
+    scores = Results(context.results).scores
+    limit = scores.spread("simulated", f"{kind} peak", "", 0, "follow_up_mag").mean
+    return SimulateConfig(template=_template(kind), follow_up_on="peak", follow_up_mag=limit)
+
+
+def _recognised(context: Context, fold: int, progress: Progress, *, kind: str, amount: Amount) -> Outcome:
+    """How our pipelines classify simulated objects of a class, and real ones.
+
+    A simulated object is given to the pipeline that never saw its carrier, the real object whose
+    epochs and noise it has.
     """
-    objects, name = bench.objects, item.class_name
-    made = simulate(name, item.n, _survey(objects), bench.rng("recognise", name), item.config)
-    fold_of = fold_of_carriers(objects, made)
-    parts, rows = [], []
+    objects, name, outcome = context.objects, _class(kind), Outcome()
+    made = simulate(
+        name, amount.most, _survey(objects), context.rng("recognise", name), _limited(context, kind)
+    )
+    fold_of, parts = fold_of_carriers(objects, made), []
     for k in range(len(objects.folds)):
-        rows.append(np.flatnonzero(fold_of == k))
-        parts.append(pipeline_of(bench, k).predict(made.curves.take(rows[-1]), jobs=1))
-        report("", (k + 1) / len(objects.folds))
-    real = said_of(bench).take(np.flatnonzero((objects.labels == name) & ~objects.simulated))
-    said = {"real": real, "simulated": Predictions.concatenate(parts)}
-    shares = {which: _said(predictions, name) for which, predictions in said.items()}
-    first, second = (np.array(list(shares[which]["said"].values())) for which in ("real", "simulated"))
-    return shares | {
-        "class": name,
-        "follow_up_mag": item.config.follow_up_mag,
-        "distance": distance(first, second),
-        "distance_by_chance": _by_chance(first, second, bench.rng("chance", name)),
-    }
+        rows = np.flatnonzero(fold_of == k)
+        parts.append(pipeline_of(context, k).predict(made.curves.take(rows), jobs=1))
+        progress("classify", (k + 1) / len(objects.folds))
+    real = predictions_of(context).take(np.flatnonzero((objects.labels == name) & ~objects.simulated))
+    counts = []
+    for which, predictions in (("real", real), ("simulated", Predictions.concatenate(parts))):
+        proba = predictions.proba[:, PAPER_COLUMNS]
+        proba = proba / proba.sum(axis=1, keepdims=True)
+        label, n, k = proba.argmax(axis=1), len(proba), PAPER_CLASSES.index(name)
+        counts.append(np.bincount(label, minlength=len(PAPER_CLASSES)))
+        recall = float((label == k).mean())
+        values = {"n": n, "recall": recall, "recall_err": np.sqrt(recall * (1.0 - recall) / n)}
+        values["mean_probability"] = proba[:, k].mean()
+        values["called_simulated"] = np.isin(
+            label, [PAPER_CLASSES.index(s) for s in SIMULATED_CLASSES]
+        ).mean()
+        values |= {f"called:{c}": count for c, count in zip(PAPER_CLASSES, counts[-1], strict=True)}
+        outcome.put(f"{kind} {which}", more(values, "ours"))
+    chance = _by_chance(counts[0], counts[1], context.rng("chance", name))
+    outcome.put(f"{kind} simulated", more({"distance": distance(*counts)}, "ours"))
+    for fold_name, value in ((MEAN, chance.mean()), (STD, chance.std(ddof=1))):
+        outcome.put(f"{kind} simulated", more({"distance_by_chance": value}, "ours"), fold_name)
+    return outcome
 
 
 def fold_of_carriers(objects: Objects, made: SimulatedSet) -> NDArray[np.int64]:
@@ -283,97 +169,70 @@ def fold_of_carriers(objects: Objects, made: SimulatedSet) -> NDArray[np.int64]:
     return fold[order[np.searchsorted(objects.curves.object_id, carriers, sorter=order)]]
 
 
-def _said(predictions: Predictions, class_name: str) -> Json:
-    proba = predictions.proba[:, PAPER_COLUMNS]
-    proba = proba / proba.sum(axis=1, keepdims=True)
-    label = proba.argmax(axis=1)
-    n, k = len(proba), PAPER_CLASSES.index(class_name)
-    recall = float((label == k).mean())
-    return {
-        "n": n,
-        "recall": recall,
-        "recall_err": float(np.sqrt(recall * (1.0 - recall) / n)),
-        "mean_probability": float(proba[:, k].mean()),
-        "said": dict(zip(PAPER_CLASSES, np.bincount(label, minlength=len(PAPER_CLASSES)), strict=True)),
-        "said_a_simulated_class": float(
-            np.isin(label, [PAPER_CLASSES.index(s) for s in SIMULATED_CLASSES]).mean()
-        ),
-    }
-
-
 def distance(first: NDArray[np.int64], second: NDArray[np.int64]) -> float:
     """Half the sum of absolute differences of shares: the part of one set that would have to move."""
     return float(0.5 * np.abs(first / first.sum() - second / second.sum()).sum())
 
 
-def _by_chance(first: NDArray[np.int64], second: NDArray[np.int64], rng: np.random.Generator) -> Json:
-    """The same distance where who is simulated is shuffled: what two sets of these sizes differ by."""
-    mixed = np.repeat(np.arange(len(first)), first + second)
-    found = []
+def _by_chance(
+    first: NDArray[np.int64], second: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """The same distance with real and simulated shuffled, 200 times."""
+    mixed, found = np.repeat(np.arange(len(first)), first + second), []
     for _ in range(200):
         mixed = rng.permutation(mixed)
         halves = (mixed[: first.sum()], mixed[first.sum() :])
         found.append(distance(*(np.bincount(half, minlength=len(first)) for half in halves)))
-    return {"mean": float(np.mean(found)), "std": float(np.std(found, ddof=1))}
+    return np.array(found)
 
 
-# --- populations and light curves ---------------------------------------------------
+# --- populations and light curves -----------------------------------------------
 
 
-def describe(bench: Bench, item: Describe, report: Report) -> Json:
-    """Percentiles of what was drawn, distributions of what is seen, and a few light curves."""
-    objects, name = bench.objects, item.class_name
-    survey, rng = _survey(objects), bench.rng("population", name)
-    triggered = simulate(name, item.n, survey, rng, replace(item.config, follow_up_mag=None))
-    made = simulate(name, item.n, survey, rng, item.config)
-    report("", 0.6)
-    shown = {"simulated": made.curves}
-    examples = {"simulated": _well_seen(made.curves, _SHOWN)}
+def _described(context: Context, fold: int, progress: Progress, *, kind: str, amount: Amount) -> Outcome:
+    """Percentiles of a population, distributions of what is observed, and a few light curves."""
+    objects, name, n = context.objects, _class(kind), amount.n_population
+    survey, rng, config = _survey(objects), context.rng("population", name), _limited(context, kind)
+    triggered = simulate(name, n, survey, rng, replace(config, follow_up_mag=None))
+    made = simulate(name, n, survey, rng, config)
+    progress("simulate", 0.6)
+    shown, examples = {"simulated": made.curves}, {"simulated": _well_seen(made.curves, _SHOWN)}
     if name in objects.labels[~objects.simulated]:
-        real = _real(objects, name, item.n, rng)
-        shown = {"real": real} | shown
+        real = _real(objects, name, n, rng)
         some = _well_seen(real, _SHOWN)
+        shown = {"real": real} | shown
         examples = {"real": some, "simulated": made.curves.take(nearest(some, made.curves))}
-    return {
-        "class": name,
-        "n": item.n,
-        "follow_up_mag": item.config.follow_up_mag,
-        "percentiles_5_50_95": _percentiles(triggered),
-        "distinct_models": len(np.unique(triggered.truth.column("model").to_numpy())),
-        "distributions": _distributions(shown),
-        "curves": {which: [_points(curve) for curve in curves] for which, curves in examples.items()},
-    }
-
-
-def _percentiles(made: SimulatedSet) -> dict[str, list[float]]:
-    columns = {column: made.truth.column(column).to_numpy() for column in TRUTH}
-    columns["n_detected"] = _n_detected(made.curves)
-    return {column: np.percentile(value, [5, 50, 95]).tolist() for column, value in columns.items()}
+    columns = {c: triggered.truth.column(c).to_numpy() for c in TRUTH if c != "n_detected"}
+    columns["n_detected"] = _n_detected(triggered.curves)
+    values = {"n": n, "models": len(np.unique(triggered.truth.column("model").to_numpy()))}
+    values |= {f"{c} p{q}": np.percentile(value, q) for c, value in columns.items() for q in (5, 50, 95)}
+    curves = {which: [_points(curve) for curve in some] for which, some in examples.items()}
+    extra = {"class": name, "distributions": _distributions(shown), "curves": curves}
+    return Outcome(more(values), extra={"": extra})
 
 
 def _n_detected(curves: LightCurves) -> NDArray[np.int64]:
     return np.bincount(curves.object_index[curves.detected], minlength=len(curves))
 
 
-def _distributions(shown: Mapping[str, LightCurves]) -> Json:
+def _distributions(shown: Mapping[str, LightCurves]) -> dict[str, Any]:
     """Shares in common bins of redshift, brightest magnitude and number of detections."""
     measured = {which: plain_features(curves) for which, curves in shown.items()}
-    columns = {
-        "photo_z": {
-            which: found.values[:, found.names.index("photo_z")] for which, found in measured.items()
-        },
-        "brightest_mag": {which: brightest(found) for which, found in measured.items()},
-        "log10_n_detected": {
-            which: np.log10(found.values[:, found.names.index("n_detected")])
+    out: dict[str, Any] = {}
+    for column in ("photo_z", "brightest_mag", "log10_n_detected"):
+        values = {
+            which: brightest(found)
+            if column == "brightest_mag"
+            else found.column("photo_z")
+            if column == "photo_z"
+            else np.log10(found.column("n_detected"))
             for which, found in measured.items()
-        },
-    }
-    out: Json = {}
-    for column, values in columns.items():
+        }
         known = {which: value[np.isfinite(value)] for which, value in values.items()}
         edges = np.histogram_bin_edges(np.concatenate(list(known.values())), _BINS)
-        shares = {which: np.histogram(v, edges)[0] / max(len(v), 1) for which, v in known.items()}
-        out[column] = {"edges": edges, **shares}
+        out[column] = {w: np.histogram(v, edges)[0] / max(len(v), 1) for w, v in known.items()} | {
+            "edges": edges
+        }
     return out
 
 
@@ -388,8 +247,10 @@ def nearest(wanted: LightCurves, among: LightCurves) -> NDArray[np.int64]:
     columns = []
     for curves in (wanted, among):
         found = plain_features(curves)
-        z = np.log1p(np.nan_to_num(found.values[:, found.names.index("photo_z")]))
-        bright = np.nan_to_num(brightest(found), nan=99.0)
+        z, bright = (
+            np.log1p(np.nan_to_num(found.column("photo_z"))),
+            np.nan_to_num(brightest(found), nan=99.0),
+        )
         columns.append(np.column_stack([z / 0.1, bright / 0.5, np.log(_n_detected(curves)) / 0.3]))
     far = ((columns[0][:, None] - columns[1]) ** 2).sum(axis=2)  # (n_wanted, n_among)
     taken: list[int] = []
@@ -399,7 +260,7 @@ def nearest(wanted: LightCurves, among: LightCurves) -> NDArray[np.int64]:
     return np.array(taken, dtype=np.int64)
 
 
-def _points(curve: LightCurve) -> Json:
+def _points(curve: LightCurve) -> dict[str, Any]:
     """Observations about the detections, few enough to be kept; flux in microjansky."""
     phase = curve.mjd - curve.trigger_mjd
     near = (phase > -40.0) & (phase < phase[curve.detected].max() + 40.0)
@@ -415,43 +276,264 @@ def _points(curve: LightCurve) -> Json:
     }
 
 
-# --- the paper's frequencies --------------------------------------------------------
-
-
-def draw(bench: Bench, item: Draw, report: Report) -> Json:
-    """Scores of our honest forecasts on samples at the paper's class frequencies."""
-    objects, proba = bench.objects, said_of(bench).proba
-    results, drawn = [], None
-    for k in range(item.n_draws):
-        drawn = sample_by_frequency(objects.labels, PAPER_FREQUENCIES, bench.rng("frequencies", k))
+def _drawn(context: Context, fold: int, progress: Progress, *, amount: Amount) -> Outcome:
+    """Scores of our out-of-fold predictions on samples at the paper's class frequencies."""
+    objects, proba, outcome = context.objects, predictions_of(context).proba, Outcome()
+    for k in range(amount.n_draws):
+        drawn = sample_by_frequency(objects.labels, PAPER_FREQUENCIES, context.rng("frequencies", k))
         rows = drawn.position
-        results.append(scored(objects.labels[rows], proba[rows], objects.simulated[rows]))
-        report("", (k + 1) / item.n_draws)
-    assert drawn is not None
-    names, counts = np.unique(objects.labels[drawn.position], return_counts=True)
+        found = scored("ours", objects.labels[rows], proba[rows], objects.simulated[rows])
+        outcome.put("frequencies", {key: v for key, v in found.items() if key[2] != "n_objects"}, str(k + 1))
+        progress("draw", (k + 1) / amount.n_draws)
+    for subset, kept in ((16, rows >= 0), (REAL, ~objects.simulated[rows])):
+        names = objects.labels[rows][kept]
+        counts = {"n_objects": float(len(names)), "n_classes": float(len(np.unique(names)))}
+        outcome.put("frequencies", {("ours", subset, metric): value for metric, value in counts.items()}, "")
+    outcome.extra["frequencies"] = {"dropped": [name for name in drawn.dropped if name in PAPER_CLASSES]}
+    return outcome
+
+
+def variants(context: Context, amount: Amount) -> Sequence[Variant]:
+    """The checks, then what builds on their limits."""
+    kinds = [kind for kind in CHECKED if not kind.endswith("-template") or find_template() is not None]
+    found = [Variant(name=kind, work=partial(_check, kind=kind, amount=amount)) for kind in kinds]
+    found += [
+        Variant(name=f"{kind} recognised", work=partial(_recognised, kind=kind, amount=amount), step=1)
+        for kind in kinds
+    ]
+    found += [
+        Variant(name=f"population {kind}", work=partial(_described, kind=kind, amount=amount), step=1)
+        for kind in (*kinds, *SIMULATED_CLASSES)
+    ]
+    return [*found, Variant(name="drawn", work=partial(_drawn, amount=amount), step=1)]
+
+
+# --- tables and figures ---------------------------------------------------------
+
+
+def _kinds(view: View) -> dict[str, str]:
+    return {kind: title for kind, title in CHECKED.items() if view.has(f"{kind} peak", "auc", 0, column="")}
+
+
+def facts(view: View) -> Mapping[str, Any]:
+    """Whether the calls of simulated objects differ from those of real ones by more than chance."""
+    chance = {k: view.spread(f"{k} simulated", "distance_by_chance", 0) for k in _kinds(view)}
+    far = {k: view.mean(f"{k} simulated", "distance", 0) for k in chance}
     return {
-        "n_draws": item.n_draws,
-        "n_objects": len(drawn.position),
-        "counts": dict(zip(names.tolist(), counts.tolist(), strict=True)),
-        "dropped": [name for name in drawn.dropped if name in PAPER_CLASSES],
-        **{
-            which: {metric: _brief(spread([one[which][metric] for one in results])) for metric in HEADLINE}
-            | {"n_classes": len(results[-1][which]["per_class"])}
-            for which in ("sixteen", "real")
-        },
+        "far": {k: far[k] > c.mean + 2.0 * c.std for k, c in chance.items()},
+        "distance": far,
+        "chance": chance,
     }
 
 
-def _brief(value: Json) -> Json:
-    """Mean and deviation over draws, which are no folds."""
-    return {"mean": value["mean"], "std": value["std"]}
+def checks_table(view: View) -> str:
+    """AUC of simulated against real for each limit."""
+    body = []
+    for kind, title in _kinds(view).items():
+        for tag, words in TAGS.items():
+            name = f"{kind} {tag}"
+            limit = view.spread(name, "follow_up_mag", 0, "").mean
+            far = ", ".join(f"{feature} {value:.2f}" for feature, value in view.only(name).items())
+            aucs = [view.spread(name, metric, 0, "").text() for metric in ("auc", "auc_shuffled")]
+            words = words if np.isnan(limit) else f"{words}, {limit:g} mag"
+            body.append([f"{title}: {words}", f"{view.number(name, 'n_real'):.0f}", *aucs, far])
+    return markdown(["simulated objects", "n of each", "AUC", "AUC, labels shuffled", "furthest apart"], body)
 
 
-PART = Part(
+def recognised_table(view: View) -> str:
+    """How our classifiers call real and simulated objects."""
+    body = []
+    for kind, title in _kinds(view).items():
+        for which in ("real", "simulated"):
+            name = f"{kind} {which}"
+            n = view.mean(name, "n", 0)
+            called = {c: view.mean(name, f"called:{c}", 0) for c in PAPER_CLASSES}
+            most = sorted(called.items(), key=lambda pair: -pair[1])[:4]
+            shares = [
+                number(view.mean(name, metric, 0)) for metric in ("mean_probability", "called_simulated")
+            ]
+            recall = f"{view.mean(name, 'recall', 0):.3f} ± {view.mean(name, 'recall_err', 0):.3f}"
+            words = ", ".join(f"{label} {100 * count / n:.0f} %" for label, count in most if count)
+            body.append(
+                [
+                    f"{title if which == 'simulated' else _class(kind)}, {which}",
+                    f"{n:,.0f}",
+                    recall,
+                    *shares,
+                    words,
+                ]
+            )
+        chance = view.facts["chance"][kind]
+        far = f"{view.facts['distance'][kind]:.3f} (by chance {chance.text()})"
+        body.append([f"{title}: share called otherwise", "", far, "", "", ""])
+    return markdown(
+        ["objects", "n", "recall", "mean probability", "called CaRT, ILOT or PISN", "called most often"], body
+    )
+
+
+def class_table(view: View) -> str:
+    """Scores of the simulated classes among sixteen."""
+    rows = {
+        f"{name}, {metric.upper() if metric in ('f1', 'auc') else metric}": {"metric": f"{metric}:{name}"}
+        for name in SIMULATED_CLASSES
+        for metric in ("precision", "recall", "f1", "auc")
+    }
+    return pivot(view, rows, COLUMNS, "class and score")
+
+
+def scores_table(view: View) -> str:
+    """Scores on all objects and at the printed class frequencies."""
+    ours = {"part": "ours", "variant": "whole"}
+    rows: dict[str, Mapping[str, Any]] = {
+        "honest, all objects, sixteen classes": ours,
+        "honest, all objects, thirteen real classes": ours | {"subset": 13},
+        "honest, at the printed frequencies, sixteen classes": {"variant": "frequencies"},
+        "honest, at the printed frequencies, thirteen real classes": {"variant": "frequencies", "subset": 13},
+        "its protocol (leaks), sixteen classes": COLUMNS["its protocol (leaks)"],
+        "its protocol (leaks), thirteen real classes": {**COLUMNS["its protocol (leaks)"], "subset": 13},
+        "printed": COLUMNS["printed"],
+    }
+    columns: dict[str, Mapping[str, Any]] = {"objects": {"metric": "n_objects", "count": True}}
+    columns |= {name.replace("_", " "): {"metric": name} for name in HEADLINE}
+    return pivot(view, rows, columns, "predictions")
+
+
+def population_table(view: View) -> str:
+    """Percentiles of each simulated population."""
+    body = []
+    for kind in (*_kinds(view), *SIMULATED_CLASSES):
+        name = f"population {kind}"
+        cells = [f"{view.number(name, 'n'):.0f}", f"{view.number(name, 'models'):.0f}"]
+        for column, digits in TRUTH.items():
+            cells.append(" / ".join(f"{view.number(name, f'{column} p{q}'):.{digits}f}" for q in (5, 50, 95)))
+        body.append([CHECKED.get(kind, kind), *cells])
+    head = ["class", "n", "models", "redshift", "peak, absolute [mag]", "peak, apparent [mag]", "peak [day]"]
+    return markdown([*head, "host A_V [mag]", "detections"], body)
+
+
+_COLOUR = {"real": MAIN, "simulated": ACCENT}
+
+
+@styled
+def gallery(view: View, kinds: Sequence[str], sides: Sequence[str]) -> Figure:
+    """Columns of light curves, class by class; real ones beside the simulated ones most like them."""
+    columns = []
+    for kind in kinds:
+        found = view.only(f"population {kind}")
+        columns += [(found["class"], side, found["curves"][side]) for side in sides]
+    n_rows = max(len(curves) for _, _, curves in columns)
+    figure, panels = small_multiples(
+        n_rows * len(columns), len(columns), 1.45, "days since trigger", "flux [µJy]"
+    )
+    handles: dict[str, Any] = {}
+    for k, (name, side, curves) in enumerate(columns):
+        for row in range(n_rows):
+            panel = panels[row * len(columns) + k]
+            if row >= len(curves):
+                panel.set_axis_off()
+                continue
+            handles |= {str(h.get_label()): h for h in light_curve(panel, curves[row], "day")}
+            low, high = panel.get_ylim()
+            panel.set_ylim(low, high + 0.18 * (high - low))  # room for the redshift
+            where: Any = {"transform": panel.transAxes, "ha": "right", "va": "top", "fontsize": 7.5}
+            panel.text(0.97, 0.95, f"photo-z {curves[row]['photo_z']:.2f}", **where)
+            panel.tick_params(labelsize=7)
+        panels[k].set_title(f"{name}, {side}", color=_COLOUR[side], fontweight="bold")
+    shown = [handles[band] for band in BANDS if band in handles]
+    figure.legend(handles=shown, loc="outside upper center", ncols=len(shown))
+    return figure
+
+
+def beside_real(view: View) -> Figure:
+    """Real and simulated light curves of the two checked classes."""
+    best = "SNIa-template" if "SNIa-template" in _kinds(view) else "SNIa"
+    return gallery(view, ("SLSN-I", best), ("real", "simulated"))
+
+
+@styled
+def distributions(view: View) -> Figure:
+    """Redshift, brightest magnitude and number of detections, real and simulated."""
+    labels = {
+        "photo_z": "host photometric redshift",
+        "brightest_mag": "brightest magnitude in r, i, z [AB]",
+        "log10_n_detected": "detections",
+    }
+    groups = [[kind] for kind in _kinds(view)] + [list(SIMULATED_CLASSES)]
+    figure, panels = small_multiples(3 * len(groups), 3, 1.6)
+    for k, (kinds, feature) in enumerate((group, feature) for group in groups for feature in labels):
+        panel = panels[k]
+        for kind, colour, line in zip(kinds, (ACCENT, INK, MAIN), ("-", "--", ":"), strict=False):
+            found = view.only(f"population {kind}")["distributions"][feature]
+            if "real" in found:
+                panel.stairs(found["real"], found["edges"], fill=True, color=MAIN, alpha=0.35, label="real")
+            label = f"{kind}, simulated" if len(kinds) > 1 else "simulated"
+            panel.stairs(found["simulated"], found["edges"], color=colour, ls=line, lw=1.5, label=label)
+        if feature == "log10_n_detected":
+            low, high = panel.get_xlim()
+            ticks = [n for n in (1, 2, 5, 10, 20, 50, 100, 200) if low <= np.log10(n) <= high]
+            panel.set_xticks(np.log10(ticks), [str(n) for n in ticks])
+        if k >= 3 * (len(groups) - 1):
+            panel.set_xlabel(labels[feature])
+        if k % 3 == 0:
+            panel.set_ylabel(f"share of\n{CHECKED[kinds[0]] if len(kinds) == 1 else 'simulated class'}")
+            panel.legend(fontsize=7.5)
+    return figure
+
+
+@styled
+def recognised(view: View) -> Figure:
+    """Shares of the classes that real and simulated objects are called, side by side."""
+    kinds = _kinds(view)
+    figure = new_figure(2.5 * len(kinds) + 0.3)
+    panels = figure.subplots(len(kinds), 1, squeeze=False)[:, 0]
+    for panel, (kind, title) in zip(panels, kinds.items(), strict=True):
+        n = {side: view.mean(f"{kind} {side}", "n", 0) for side in _COLOUR}
+        share = {
+            side: np.array([view.mean(f"{kind} {side}", f"called:{c}", 0) for c in PAPER_CLASSES]) / n[side]
+            for side in _COLOUR
+        }
+        kept = np.flatnonzero(np.maximum(share["real"], share["simulated"]) >= 0.02)
+        for offset, side in ((-0.2, "real"), (0.2, "simulated")):
+            error = np.sqrt(share[side] * (1.0 - share[side]) / n[side])[kept]
+            look = {"color": _COLOUR[side], "edgecolor": "white", "hatch": "" if side == "real" else "///"}
+            at = np.arange(len(kept)) + offset
+            panel.bar(
+                at, share[side][kept], 0.38, yerr=error, ecolor=INK, label=f"{side} ({n[side]:,.0f})", **look
+            )
+        panel.set_xticks(np.arange(len(kept)), [PAPER_CLASSES[k] for k in kept])
+        panel.set_ylabel("share of objects")
+        panel.set_xlabel("called")
+        panel.grid(axis="y")
+        panel.legend(title=title)
+    return figure
+
+
+def confusion(view: View) -> Figure:
+    """Where our pipeline sends the simulated classes."""
+    cells = view.confusion("whole", "ours").copy()
+    cells[[k for k, name in enumerate(PAPER_CLASSES) if name not in SIMULATED_CLASSES]] = 0
+    return confusion_matrix(cells, PAPER_CLASSES)
+
+
+SIMULATED = Part(
     name="simulated",
-    key="simulated",
-    title="Three simulated classes",
-    needs=("encode", "ours"),
-    measure=measure,
-    show=show,
+    needs=("ours", "protocol"),
+    full=Amount(),
+    quick=Amount(most=60, repeats=2, n_population=60, n_draws=5),
+    variants=variants,
+    tables={
+        "checks": checks_table,
+        "recognised": recognised_table,
+        "classes": class_table,
+        "scores": scores_table,
+        "populations": population_table,
+    },
+    figures={
+        "simulated-recognised": recognised,
+        "simulated-beside-real": beside_real,
+        "simulated-classes": partial(gallery, kinds=SIMULATED_CLASSES, sides=("simulated",)),
+        "simulated-distributions": distributions,
+        "simulated-confusion": confusion,
+    },
+    facts=facts,
 )

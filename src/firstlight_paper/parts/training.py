@@ -1,40 +1,49 @@
-"""The paper's choices in training its autoencoder, each changed alone.
-
-Layers, hidden units, learning rate and its decay, batch size and early stopping, on one
-fold, against several seeds of the printed setting: only what differs by more than the
-seeds do is a difference.
-"""
+"""The paper's choices in training its autoencoder, each changed alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Any
 
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from scipy.stats import t as student
+
+from firstlight._types import Progress
 from firstlight.encoder import TrainConfig
-from firstlight_paper.booster import fold_proba
-from firstlight_paper.parts.training_plots import draw_losses, draw_settings
-from firstlight_paper.parts.training_words import limit, what_it_says
-from firstlight_paper.scores import scored, spread, spread_of
-from firstlight_paper.section import Block, Part, Picture, Section, Table, number, plus_minus
-from firstlight_paper.shared import (
-    Autoencoder,
-    encode_folds,
-    latents_of,
-    seed_config,
+from firstlight.pipeline import PipelineConfig
+from firstlight.report.style import ACCENT, FOURTH, INK, MAIN, THIRD, new_figure, styled
+from firstlight_paper.context import Context
+from firstlight_paper.experiment import Outcome, Part, Variant, more
+from firstlight_paper.models import (
+    fold_proba,
+    lowest,
+    paper_config,
+    scored_fold,
     train_autoencoder,
     with_training,
 )
-from firstlight_paper.workshop import Bench, Report, Workshop
+from firstlight_paper.plots import Look, bars, label_axes, small_multiples
+from firstlight_paper.scores import NONE, Spread, spread
+from firstlight_paper.stages import HISTORY
+from firstlight_paper.tables import markdown, pivot
+from firstlight_paper.view import View
 
-__all__ = ["PART", "SteadyRate", "Trial", "stop"]
-
-STAGE, STOPPED, LONG = "training", "training-stopped", "training-long"
+__all__ = ["TRAINING", "SteadyRate", "limit", "stop"]
 
 #: What the paper says of its training (section 4); it prints no number of these trials.
-PRINTED = {"layers": 2, "hidden units": 64, "learning rate": 0.001, "decay": "yes", "batch": 128}
-PATIENCES = (1, 2, 3, 5)
-TRIED_PATIENCE = 2  # epochs; the one that is trained for its accuracy
+PRINTED: Mapping[str, int | float | str] = {
+    "layers": 2,
+    "hidden units": 64,
+    "learning rate": 0.001,
+    "decay": "yes",
+    "batch": 128,
+}
 _SCORES = ("accuracy", "macro_f1", "macro_auc", "macro_recall")
-_HISTORY = ("epoch", "train_loss", "validation_loss", "kl", "learning_rate")
+PATIENCES = (1, 2, 3, 5)
+TRIED = "patience 2"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,185 +56,98 @@ class SteadyRate(TrainConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
-    """One training that differs from the printed setting in at most one choice.
+class Amount:
+    """Epochs, seeds of the printed setting, and the values tried of each choice."""
 
-    Attributes
-    ----------
-    setting : str
-        Name of the choice, a key of `PRINTED`.
-    value : int, float or str
-        What was chosen.
-    autoencoder : Autoencoder
-        What is trained.
-    """
-
-    setting: str
-    value: int | float | str
-    autoencoder: Autoencoder
+    epochs: int = 8
+    seeds: int = 3
+    values: Mapping[str, tuple[int | float | str, ...]] = field(
+        default_factory=lambda: {
+            "layers": (1, 3),
+            "hidden units": (16, 32, 128),
+            "learning rate": (3e-4, 3e-3),
+            "decay": ("no",),
+            "batch": (32, 512),
+        }
+    )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Amount:
-    """How much of this part is computed at a scale."""
-
-    epochs: int
-    seeds: int
-    values: Mapping[str, tuple[int | float | str, ...]]
-
-
-_FULL = _Amount(
-    epochs=8,
-    seeds=3,
-    values={
-        "layers": (1, 3),
-        "hidden units": (16, 32, 128),
-        "learning rate": (3e-4, 3e-3),
-        "decay": ("no",),
-        "batch": (32, 512),
-    },
-)
-_QUICK = _Amount(
-    epochs=3,
-    seeds=2,
-    values={
-        "layers": (1,),
-        "hidden units": (16,),
-        "learning rate": (3e-3,),
-        "decay": ("no",),
-        "batch": (512,),
-    },
-)
-_FOLD = 0
+_FEW: Mapping[str, tuple[int | float | str, ...]] = {
+    "layers": (1,),
+    "hidden units": (16,),
+    "learning rate": (3e-3,),
+    "decay": ("no",),
+    "batch": (512,),
+}
 
 
-def _measure(workshop: Workshop) -> dict[str, Any]:
-    """Every trial, the seeds of the printed setting, and early stopping on the long trainings."""
-    bench = workshop.bench
-    amount = _FULL if bench.scale.is_full else _QUICK
-    trials = _trials(bench, amount)
-    done = workshop.map(STAGE, _trained, trials)
-    seeds = [done[f"printed-seed-{number + 1}"] for number in range(amount.seeds)]
-    joined = spread_of([seed["scores"] for seed in seeds])
-    loss = spread([seed["validation_loss"] for seed in seeds])
-    honest = _brief(joined) | {"validation_loss": loss}
-    rows = [_row(trial, done[name]) for name, trial in trials.items() if trial.autoencoder.seed == bench.seed]
-    return {
-        "printed": PRINTED,
-        "leak": None,
-        "honest": honest,
-        "protocol": _protocol(bench, amount),
-        "limit": {
-            "validation_loss": limit(loss["folds"]),
-            "accuracy": limit(joined["sixteen"]["accuracy"]["folds"]),
-        },
-        "rows": rows,
-        "early_stopping": _early_stopping(workshop),
-    }
+def changed(config: PipelineConfig, setting: str, value: int | float | str) -> PipelineConfig:
+    """The printed setting with one choice changed."""
+    vae, train = config.encoder.vae, config.encoder.train
+    if setting == "layers":
+        vae = replace(vae, layers=int(value))
+    elif setting == "hidden units":
+        vae = replace(vae, hidden=int(value))
+    elif setting == "learning rate":
+        train = replace(train, learning_rate=float(value))
+    elif setting == "batch":
+        train = replace(train, batch=int(value))
+    elif setting == "decay":
+        train = SteadyRate(**{one.name: getattr(train, one.name) for one in fields(train)})
+    return replace(config, encoder=replace(config.encoder, vae=vae, train=train))
 
 
-def _trials(bench: Bench, amount: _Amount) -> dict[str, Trial]:
-    """Name -> trial; the printed setting first, once a seed."""
-    config = seed_config(bench)
-    printed = replace(config.encoder.train, epochs=amount.epochs, patience=amount.epochs)
+def _trained(
+    context: Context, fold: int, progress: Progress, *, config: PipelineConfig, is_seed: bool = False
+) -> Outcome:
+    """Train on the first fold; of the printed setting the table's folds are seeds."""
+    seed = context.seed + (fold if is_seed else 0)
+    latent, history = train_autoencoder(
+        context.objects, 0, config, seed, lambda stage, done: progress(stage, 0.8 * done)
+    )
+    proba = fold_proba(context.objects, latent, 0, seed=seed)
+    values = scored_fold(context, "design", 0, proba, metrics=_SCORES)
+    values |= more({"validation_loss": lowest(history)["validation_loss"], "epochs": len(history)}, "design")
+    return Outcome(
+        values, extra={"": {"history": [{name: row[name] for name in HISTORY} for row in history]}}
+    )
 
-    def trial(setting: str, value: int | float | str, seed: int) -> Trial:
-        vae, train = config.encoder.vae, printed
-        if setting == "layers":
-            vae = replace(vae, layers=int(value))
-        elif setting == "hidden units":
-            vae = replace(vae, hidden=int(value))
-        elif setting == "learning rate":
-            train = replace(train, learning_rate=float(value))
-        elif setting == "batch":
-            train = replace(train, batch=int(value))
-        elif setting == "decay":
-            train = SteadyRate(**{field.name: getattr(train, field.name) for field in fields(train)})
-        encoder = replace(config.encoder, vae=vae, train=train)
-        return Trial(
-            setting=setting,
-            value=value,
-            autoencoder=Autoencoder(_FOLD, replace(config, encoder=encoder), seed),
+
+def variants(context: Context, amount: Amount) -> Sequence[Variant]:
+    """The printed setting with several seeds, every changed choice, and a shorter patience."""
+    config = paper_config(context)
+    printed = with_training(config, epochs=amount.epochs, patience=amount.epochs)
+    found = [
+        Variant(
+            name="as printed",
+            work=partial(_trained, config=printed, is_seed=True),
+            folds=range(amount.seeds),
         )
-
-    trials = {
-        f"printed-seed-{number + 1}": trial("printed", "", bench.seed + number)
-        for number in range(amount.seeds)
-    }
+    ]
     for setting, values in amount.values.items():
         for value in values:
-            name = f"{setting.replace(' ', '-')}-{value}"
-            trials[name] = trial(setting, value, bench.seed)
-    return trials
+            work = partial(_trained, config=changed(printed, setting, value))
+            found.append(Variant(name=f"{setting} {value}", work=work, folds=(0,)))
+    shorter = partial(_trained, config=with_training(config, patience=2))
+    return [*found, Variant(name=TRIED, work=shorter, folds=(0,))]
 
 
-def _trained(bench: Bench, item: Trial, report: Report) -> dict[str, Any]:
-    """Train, classify the fold's test objects, keep the course of the losses."""
-    latent, history = train_autoencoder(
-        bench, item.autoencoder, lambda words, done: report(words, 0.8 * done)
-    )
-    return _outcome(history) | {
-        "scores": _scores(bench, latent, item.autoencoder),
-        "history": [{name: row[name] for name in _HISTORY} for row in history],
-    }
+# --- what the numbers say -------------------------------------------------------
 
 
-def _outcome(history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    best = min(history, key=lambda row: row["validation_loss"])
-    return {
-        "validation_loss": best["validation_loss"],
-        "best_epoch": best["epoch"],
-        "epochs": len(history),
-    }
-
-
-def _scores(bench: Bench, latent: Any, autoencoder: Autoencoder) -> dict[str, Any]:
-    objects = bench.objects
-    test = objects.folds[autoencoder.fold].test
-    proba = fold_proba(objects, latent, autoencoder.fold, seed=autoencoder.seed)
-    result = scored(objects.labels[test], proba, objects.simulated[test])
-    # The classes' own scores belong to another part.
-    return {name: values | {"per_class": {}, "confusion": [[0]]} for name, values in result.items()}
-
-
-def _row(trial: Trial, done: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "setting": trial.setting,
-        "value": trial.value,
-        "printed": None,
-        "leak": None,
-        "honest": done["scores"]["sixteen"]["accuracy"],
-        "scores": _brief(done["scores"]),
-        "validation_loss": done["validation_loss"],
-        "best_epoch": done["best_epoch"],
-        "history": done["history"],
-    }
-
-
-def _brief(scores: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: {score: scores[name][score] for score in _SCORES} for name in ("sixteen", "real")}
-
-
-# --- early stopping ---------------------------------------------------------------
+def limit(seeds: Sequence[float]) -> float:
+    """Half the width of the interval in which one more seed falls with 95 % (Student's t); NaN below two."""
+    n = len(seeds)
+    if n < 2:
+        return float("nan")
+    return float(student.ppf(0.975, n - 1) * np.std(seeds, ddof=1) * np.sqrt(1.0 + 1.0 / n))
 
 
 def stop(history: Sequence[Mapping[str, float]], patience: int) -> int:
-    """Epochs after which a training would have stopped.
+    """Epochs after which a training with this patience would have stopped.
 
-    A training with early stopping is the beginning of the same training without it, since
-    every epoch's randomness and learning rate are its own.
-
-    Parameters
-    ----------
-    history : sequence of mapping
-        One row an epoch, with ``validation_loss``.
-    patience : int
-        Epochs without a better validation loss.
-
-    Returns
-    -------
-    int
-        At most the length of the history.
+    It is the beginning of the same training without early stopping, since every epoch has its
+    own randomness and learning rate.
     """
     best, best_epoch = float("inf"), 0
     for epoch, row in enumerate(history, start=1):
@@ -236,167 +158,134 @@ def stop(history: Sequence[Mapping[str, float]], patience: int) -> int:
     return len(history)
 
 
-def _early_stopping(workshop: Workshop) -> dict[str, Any]:
-    """What stopping early would have cost the shared stage's trainings, and what it costs in accuracy."""
-    bench = workshop.bench
-    histories = [fold["history"] for fold in encode_folds(workshop).values()]
+def _choices(view: View) -> list[str]:
+    return [f"{setting} {value}" for setting, values in view.amount.values.items() for value in values]
+
+
+def _histories(view: View) -> list[Sequence[Mapping[str, float]]]:
+    """Long trainings of the printed setting, one per fold."""
+    return [fold["history"] for fold in view.extra("six latents", "latents").values()]
+
+
+def _patience(view: View, patience: int | None) -> tuple[Spread, Spread]:
+    """Epochs and lowest validation loss over folds; None is the patience of the long trainings."""
+    kept = [h if patience is None else h[: stop(h, patience)] for h in _histories(view)]
+    return spread([len(h) for h in kept]), spread([min(row["validation_loss"] for row in h) for h in kept])
+
+
+def facts(view: View) -> Mapping[str, Any]:
+    """How far seeds scatter, which choices lie beyond, and what early stopping saves."""
+    measures = {"loss": ("validation_loss", NONE), "accuracy": ("accuracy", 16)}
+    found: dict[str, Any] = {"n": len(_choices(view))}
+    for name, where in measures.items():
+        seeds = view.folds("as printed", *where)
+        most = limit(seeds)
+        change = {c: view.mean(c, *where) - float(np.mean(seeds)) for c in _choices(view)}
+        found[name] = {
+            "limit": most,
+            "change": change,
+            "beyond": {c for c, gap in change.items() if abs(gap) > most},
+        }
+    short, long = _patience(view, 2), _patience(view, None)
+    return found | {"short": short, "long": long}
+
+
+def choices(view: View) -> str:
+    """Validation loss and scores of every choice."""
+    columns: dict[str, Mapping[str, Any]] = {
+        "validation loss": {"metric": "validation_loss", "subset": 0, "digits": 4},
+        "accuracy, 16": {"metric": "accuracy"},
+        "accuracy, 13 real": {"metric": "accuracy", "subset": 13},
+        "macro AUC, 16": {"metric": "macro_auc"},
+        "macro AUC, 13 real": {"metric": "macro_auc", "subset": 13},
+    }
+    printed = ", ".join(f"{name} {value}" for name, value in PRINTED.items())
+    rows = {f"as printed: {printed}": {"variant": "as printed"}}
+    return pivot(view, rows | {name: {"variant": name} for name in _choices(view)}, columns, "choice")
+
+
+def stopping(view: View) -> str:
+    """Early stopping of the printed setting, by patience."""
     rows = []
-    for patience in PATIENCES:
-        kept = [history[: stop(history, patience)] for history in histories]
-        rows.append(_patience_row(patience, kept))
-    train = seed_config(bench).encoder.train
-    rows.append(_patience_row(train.patience, histories))
-    long = workshop.map(LONG, _long, {f"fold-{_FOLD + 1}": _FOLD})[f"fold-{_FOLD + 1}"]
-    stopped = None
-    if stop(histories[_FOLD], TRIED_PATIENCE) < len(histories[_FOLD]):
-        item = _stopped_trial(bench)
-        name = f"patience-{TRIED_PATIENCE}"
-        stopped = workshop.map(STOPPED, _trained, {name: item})[name]
-    return {
-        "rows": rows,
-        "most_epochs": train.epochs,
-        "n_folds": len(histories),
-        "patience": train.patience,
-        "tried_patience": TRIED_PATIENCE,
-        "long": _brief(long),
-        "stopped": None if stopped is None else _brief(stopped["scores"]),
-        "stopped_epochs": None if stopped is None else stopped["epochs"],
-        "long_epochs": len(histories[_FOLD]),
-        "histories": [[{name: row[name] for name in _HISTORY} for row in history] for history in histories],
-    }
+    for patience in (*PATIENCES, None):
+        epochs, loss = _patience(view, patience)
+        where = {2: (TRIED, None), None: ("six latents", "latents")}.get(patience)
+        cells = ["-", "-"]
+        if where is not None:
+            found = [
+                view.spread(where[0], "accuracy", subset, part=where[1]).folds[:1] for subset in (16, 13)
+            ]
+            cells = [f"{one[0]:.3f}" if one else "-" for one in found]
+        rows.append([str(patience or 10), epochs.text(1), loss.text(4), *cells])
+    return markdown(["patience", "epochs", "validation loss", "accuracy, 16", "accuracy, 13 real"], rows)
 
 
-def _patience_row(patience: int, kept: Sequence[Sequence[Mapping[str, float]]]) -> dict[str, Any]:
-    return {
-        "patience": patience,
-        "epochs": spread([len(history) for history in kept]),
-        "validation_loss": spread([_outcome(history)["validation_loss"] for history in kept]),
-    }
+@styled
+def settings(view: View) -> Figure:
+    """Every changed choice beside the seeds of the printed setting."""
+    names = _choices(view)
+    figure = new_figure(0.9 + 0.24 * (len(names) + 1))
+    titles = {("validation_loss", NONE): "lowest validation loss", ("accuracy", 16): "accuracy, 16 classes"}
+    panels = figure.subplots(1, 2, sharey=True)
+    for panel, (where, title) in zip(panels, titles.items(), strict=True):
+        seeds = view.folds("as printed", *where)
+        mean, most = float(np.mean(seeds)), limit(seeds)
+        panel.axvspan(mean - most, mean + most, color=FOURTH, alpha=0.25, lw=0)
+        panel.axvline(mean, color=INK, lw=0.8, ls=":")
+        panel.plot(seeds, [0] * len(seeds), ls="", marker="o", mfc="white", color=INK)
+        values = [Spread(np.nan, np.nan), *(view.spread(name, *where) for name in names)]
+        outside = [abs(value.mean - mean) > most for value in values]
+        for look, kept in ((Look("within", MAIN), False), (Look("beyond", ACCENT, "D"), True)):
+            some = [
+                v if out is kept else Spread(np.nan, np.nan) for v, out in zip(values, outside, strict=True)
+            ]
+            bars(panel, ["as printed", *names], {look: some})
+        panel.set_xlabel(title)
+        panel.xaxis.set_major_locator(MaxNLocator(nbins=6))
+    return figure
 
 
-def _stopped_trial(bench: Bench) -> Trial:
-    config = with_training(seed_config(bench), patience=TRIED_PATIENCE)
-    return Trial(setting="patience", value=TRIED_PATIENCE, autoencoder=Autoencoder(_FOLD, config, bench.seed))
+@styled
+def losses(view: View) -> Figure:
+    """The long trainings of the printed setting, and the validation loss of every choice."""
+    groups = view.amount.values
+    figure, panels = small_multiples(1 + len(groups), 3, 2.1, "epoch", "loss")
+    histories = _histories(view)
+    for k, history in enumerate(histories):
+        for name, colour, line in (("train", MAIN, "-"), ("validation", ACCENT, "--")):
+            _course(panels[0], history, f"{name}_loss", Look(name if k == 0 else "", colour, "", line))
+        best = min(history, key=lambda row: row["validation_loss"])
+        panels[0].plot(best["epoch"], best["validation_loss"], marker="o", ms=3.5, color=ACCENT)
+    panels[0].set_title(f"as printed, {len(histories)} folds", loc="left")
+    printed = view.extra("as printed")["1"]["history"]
+    for panel, (setting, values) in zip(panels[1:], groups.items(), strict=True):
+        _course(panel, printed, "validation_loss", Look(f"{PRINTED[setting]} (printed)", INK, ""))
+        for value, colour, line in zip(values, (MAIN, ACCENT, THIRD), ("-", "--", "-."), strict=False):
+            history = view.only(f"{setting} {value}")["history"]
+            _course(panel, history, "validation_loss", Look(str(value), colour, "", line))
+        panel.set_title(setting, loc="left")
+    for panel in panels:
+        panel.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+        label_axes(panel, "", "")
+        panel.legend(fontsize=7)
+    return figure
 
 
-def _long(bench: Bench, fold: int, report: Report) -> dict[str, Any]:
-    """Scores of the shared stage's latents of one fold, with this part's booster."""
-    return _scores(bench, latents_of(bench, fold), Autoencoder(fold, seed_config(bench), bench.seed))
-
-
-def _protocol(bench: Bench, amount: _Amount) -> str:
-    objects, fold = bench.objects, bench.objects.folds[_FOLD]
-    return (
-        f"Every autoencoder of preset seed is trained without labels for {amount.epochs} epochs on one fold "
-        f"(of {len(objects):,} objects {len(fold.train):,} are trained on, {len(fold.validation):,} choose "
-        f"the epoch, {len(fold.test):,} are tested on), and the paper's booster on its six latents of the "
-        f"whole curves; one choice is changed at a time, the epochs stay, so that larger batches mean fewer "
-        f"steps. The spread is over {amount.seeds} seeds of the "
-        f"printed setting on the same fold; a change counts if it leaves the interval in which a further "
-        f"seed of that setting would fall with 95 % (Student's t)."
+def _course(panel: Axes, history: Sequence[Mapping[str, float]], name: str, look: Look) -> None:
+    epochs = [row["epoch"] for row in history]
+    panel.plot(
+        epochs, [row[name] for row in history], color=look.colour, ls=look.line, lw=1.1, label=look.label
     )
 
 
-# --- show -----------------------------------------------------------------------
-
-
-def _show(result: Mapping[str, Any]) -> Section:
-    """Settings against the noise of seeds, courses of the losses, early stopping."""
-    stopping = result["early_stopping"]
-    blocks: tuple[Block, ...] = (
-        *what_it_says(result),
-        Picture(
-            name="training-settings",
-            figure=draw_settings(result),
-            caption="Lowest validation loss and accuracy of every changed choice; the band holds a further "
-            "seed of the printed setting with 95 %, and circles are its seeds.",
-        ),
-        _table(result),
-        Picture(
-            name="training-losses",
-            figure=draw_losses(result),
-            caption=f"Training and validation loss of the printed setting on {stopping['n_folds']} folds "
-            f"(dots: the epoch that is kept), and validation loss of every changed choice.",
-        ),
-        _stopping_table(stopping),
-    )
-    return Section(title="Training choices", blocks=blocks)
-
-
-def _table(result: Mapping[str, Any]) -> Table:
-    honest = result["honest"]
-    cells = [
-        (
-            "as printed",
-            _printed_words(result["printed"]),
-            plus_minus(honest["validation_loss"], 4),
-            plus_minus(honest["sixteen"]["accuracy"]),
-            plus_minus(honest["real"]["accuracy"]),
-            plus_minus(honest["sixteen"]["macro_auc"]),
-            plus_minus(honest["real"]["macro_auc"]),
-        )
-    ]
-    for row in result["rows"]:
-        if row["setting"] == "printed":
-            continue
-        sixteen, real = row["scores"]["sixteen"], row["scores"]["real"]
-        cells.append(
-            (
-                row["setting"],
-                f"{row['value']}",
-                number(row["validation_loss"], 4),
-                number(sixteen["accuracy"]),
-                number(real["accuracy"]),
-                number(sixteen["macro_auc"]),
-                number(real["macro_auc"]),
-            )
-        )
-    columns = (
-        "choice",
-        "value",
-        "validation loss",
-        "honest accuracy, 16",
-        "honest accuracy, 13 real",
-        "macro AUC, 16",
-        "macro AUC, 13 real",
-    )
-    note = "The paper prints its choices and no number of these trials. "
-    return Table(caption=note + result["protocol"], columns=columns, rows=tuple(cells))
-
-
-def _printed_words(printed: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in printed.items())
-
-
-def _stopping_table(stopping: Mapping[str, Any]) -> Table:
-    n_tried = stopping["tried_patience"]
-    accuracy = {stopping["patience"]: stopping["long"], n_tried: stopping["stopped"]}
-    cells = []
-    for row in stopping["rows"]:
-        scores = accuracy.get(row["patience"])
-        cells.append(
-            (
-                str(row["patience"]),
-                plus_minus(row["epochs"], 1),
-                plus_minus(row["validation_loss"], 4),
-                number(None if scores is None else scores["sixteen"]["accuracy"]),
-                number(None if scores is None else scores["real"]["accuracy"]),
-            )
-        )
-    return Table(
-        caption=f"Early stopping of the printed setting with at most {stopping['most_epochs']} epochs, whose "
-        f"rate decays over all of them: epochs and lowest validation loss over {stopping['n_folds']} folds; "
-        f"accuracy of the first fold, where it was measured.",
-        columns=("patience", "epochs", "validation loss", "honest accuracy, 16", "honest accuracy, 13 real"),
-        rows=tuple(cells),
-    )
-
-
-PART = Part(
+TRAINING = Part(
     name="training",
-    key="training",
-    title="layers, units, rate, batch and early stopping",
-    needs=("encode",),
-    measure=_measure,
-    show=_show,
+    column="design",
+    needs=("latents",),
+    full=Amount(),
+    quick=Amount(epochs=3, seeds=2, values=_FEW),
+    variants=variants,
+    tables={"choices": choices, "stopping": stopping},
+    figures={"training-settings": settings, "training-losses": losses},
+    facts=facts,
 )

@@ -1,0 +1,69 @@
+"""What every trial of the reproduction sees: objects, scale, seed and folders."""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from firstlight_paper.objects import Objects, make_objects
+from firstlight_paper.scale import Scale
+
+__all__ = ["Context"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """Settings of one run; travels to other processes as it is.
+
+    Attributes
+    ----------
+    folder : Path
+        Where the reproduction is written: results in ``reproduction``, models in ``work``.
+    scale : Scale
+        How much is computed.
+    seed : int
+        Seed of every random choice.
+    source : Path, optional
+        Folder with the PLAsTiCC training set; by default the cache.
+    snpcc : Path, optional
+        Folder with the SNPCC light curves, for the part ``new-survey``.
+    jobs : int
+        Processes side by side.
+    given : Objects, optional
+        Objects to use instead of those that `scale` and `seed` make.
+    """
+
+    folder: Path
+    scale: Scale
+    seed: int = 0
+    source: Path | None = None
+    snpcc: Path | None = None
+    jobs: int = 1
+    given: Objects | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def objects(self) -> Objects:
+        """Real and simulated objects; made once per process."""
+        return self.given or _objects(self.scale, self.seed, self.source)
+
+    @property
+    def results(self) -> Path:
+        """Folder of the score table, its companions and the pictures."""
+        return self.folder / "reproduction"
+
+    def keep(self, stage: str) -> Path:
+        """Folder for models and other large files of a stage."""
+        folder = self.folder / "work" / stage
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def rng(self, *key: int | str) -> np.random.Generator:
+        """An independent random stream for each key."""
+        words = [part if isinstance(part, int) else int.from_bytes(part.encode()) % 2**63 for part in key]
+        return np.random.default_rng([self.seed, *words])
+
+
+@lru_cache(maxsize=1)
+def _objects(scale: Scale, seed: int, source: Path | None) -> Objects:
+    return make_objects(scale, seed, source)

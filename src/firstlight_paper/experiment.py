@@ -1,0 +1,344 @@
+"""The runner: a part declares variants, each is computed once per fold, and rows of scores are kept.
+
+Each trial (a variant on a fold) runs in a process with one thread. What is in the table is not
+computed again, so that a killed run resumes.
+"""
+
+import hashlib
+import platform
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+
+from firstlight import __version__
+from firstlight._types import Progress, no_progress
+from firstlight.errors import FirstlightError, PartsFailedError, SettingsError
+from firstlight.experiments.fold import code_digest
+from firstlight.parallel import side_by_side
+from firstlight_paper.context import Context
+from firstlight_paper.objects import PAPER_CLASSES, SIMULATED_CLASSES
+from firstlight_paper.results import Results, plain
+from firstlight_paper.scores import Row, Values
+from firstlight_paper.view import View
+
+__all__ = ["Outcome", "Part", "Variant", "choose_parts", "compute", "more"]
+
+Work = Callable[[Context, int, Progress], "Outcome"]
+
+#: Marks a trial as done; also the time that it took [s].
+SECONDS = "seconds"
+
+
+@dataclass
+class Outcome:
+    """What a trial gives.
+
+    Attributes
+    ----------
+    values : dict of (column, subset, metric) to float
+        Scores of the trial's own variant and fold.
+    rows : list of tuple
+        Further scores ``(variant, fold, column, subset, metric, value)``; None as the fold is the
+        trial's own.
+    extra : dict of str to JSON
+        What figures need beyond scores, by variant; the key ``""`` is the trial's own variant.
+    """
+
+    values: Values = field(default_factory=dict)
+    rows: list[tuple[str, str | None, str, int, str, float]] = field(default_factory=list)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def put(
+        self, variant: str, values: Mapping[tuple[str, int, str], float], fold: str | None = None
+    ) -> None:
+        """Add scores of another variant or fold."""
+        self.rows += [(variant, fold, *key, value) for key, value in values.items()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One thing that is fitted or changed, computed once per fold.
+
+    Attributes
+    ----------
+    name : str
+        As in the table.
+    work : callable
+        ``work(context, fold, progress)`` gives an `Outcome`; a function of a module, or a partial of
+        one. Folds count from 0 here and from 1 in the table.
+    folds : sequence of int
+        Which; empty for a single trial without a fold.
+    step : int
+        Variants of a later step start when all earlier ones are in the table.
+    alone : bool
+        Whether it runs in this process, because it starts its own.
+    """
+
+    name: str
+    work: Work
+    folds: Sequence[int] = ()
+    step: int = 0
+    alone: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part of the reproduction that stands alone.
+
+    Attributes
+    ----------
+    name : str
+        As ``--only`` takes it, such as ``table-1``; also the name of its text file.
+    variants : callable
+        ``variants(context, amount)`` gives the `Variant`s.
+    full, quick : object
+        Amounts at either scale, dataclasses; stored for the text.
+    needs : tuple of str
+        Parts that must be computed first.
+    column : str
+        Column that its text, tables and figures mean unless they name another.
+    group : str
+        Name under which ``--only`` takes several parts; empty for none.
+    printed : mapping of str to mapping
+        Printed numbers, by variant; see `Row`.
+    figures : mapping of str to callable
+        Figures by file name, each drawn from a `View`.
+    tables : mapping of str to callable
+        Markdown tables, each from a `View`.
+    facts : callable, optional
+        Further numbers for the text and the claims, by name.
+    shown : bool
+        Whether it has a section on the page; stages that parts share have none.
+    """
+
+    name: str
+    variants: Callable[[Context, Any], Sequence[Variant]]
+    full: Any = None
+    quick: Any = None
+    needs: tuple[str, ...] = ()
+    column: str = "ours"
+    group: str = ""
+    printed: Mapping[str, Mapping[tuple[int, str], float]] = field(default_factory=dict)
+    figures: Mapping[str, Callable[[View], Figure]] = field(default_factory=dict)
+    tables: Mapping[str, Callable[[View], str]] = field(default_factory=dict)
+    facts: Callable[[View], Mapping[str, Any]] | None = None
+    shown: bool = True
+
+    def amount(self, context: Context) -> Any:
+        """Amounts at the scale of a run."""
+        return self.full if context.scale.is_full else self.quick
+
+
+class Trial(NamedTuple):
+    """A variant on a fold; `fold` is None without one."""
+
+    variant: Variant
+    fold: int | None
+
+    @property
+    def row_fold(self) -> str:
+        """Value of the table's column."""
+        return "" if self.fold is None else str(self.fold + 1)
+
+
+def more(values: Mapping[str, float], column: str = "", subset: int = 0) -> Values:
+    """Numbers of one column and subset as `Outcome.values`."""
+    return {(column, subset, name): float(value) for name, value in values.items()}
+
+
+def choose_parts(parts: Sequence[Part], only: Sequence[str]) -> tuple[Part, ...]:
+    """The shown parts of the given names or groups, in order of the page; all where none is named.
+
+    Raises
+    ------
+    SettingsError
+        If a name is unknown.
+    """
+    shown = [part for part in parts if part.shown]
+    chosen: set[str] = set()
+    for name in only:
+        found = {part.name for part in shown if name in (part.name, part.group)}
+        if not found:
+            known = ", ".join([*(part.name for part in shown), *sorted({p.group for p in shown if p.group})])
+            raise SettingsError(f"no part is named {name!r}; parts: {known}")
+        chosen |= found
+    return tuple(part for part in shown if not only or part.name in chosen)
+
+
+def compute(
+    context: Context, parts: Sequence[Part], *, only: Sequence[str] = (), progress: Progress = no_progress
+) -> Results:
+    """Compute the missing trials of some parts, and of the parts that they need.
+
+    Parameters
+    ----------
+    context : Context
+        Folder, scale and seed.
+    parts : sequence of Part
+        All parts that there are.
+    only : sequence of str
+        Names of the parts to compute; all by default.
+    progress : callable
+        Receives a part's name and the fraction of it that is done.
+
+    Returns
+    -------
+    Results
+        All that is in the folder now.
+
+    Raises
+    ------
+    SettingsError
+        If a part's name is unknown.
+    PartsFailedError
+        If parts failed; the others are computed first.
+    """
+    chosen = choose_parts(parts, only)
+    named = {part.name: part for part in parts}
+    results = _open(context)
+    failed: dict[str, FirstlightError] = {}
+    for part in chosen:
+        try:
+            for name in _order(part, named):
+                _compute(context, named[name], results, progress)
+        except FirstlightError as error:
+            failed[part.name] = error
+    if failed:
+        reasons = "; ".join(f"{name}: {error}" for name, error in failed.items())
+        raise PartsFailedError(f"{len(failed)} of {len(chosen)} parts failed, the others are done: {reasons}")
+    return results
+
+
+# --- private --------------------------------------------------------------------
+
+
+def _order(part: Part, named: Mapping[str, Part]) -> list[str]:
+    """The part after all that it needs, each once."""
+    found: list[str] = []
+    for name in part.needs:
+        found += [one for one in _order(named[name], named) if one not in found]
+    return [*found, part.name]
+
+
+def _open(context: Context) -> Results:
+    """Results of the same objects, scale, seed and version; others are replaced by an empty table."""
+    results = Results(context.results)
+    identity = _identity(context)
+    if results.about.get("identity") != identity:
+        for part in results.scores.parts():
+            results.drop(part)
+        results.about = _about(context) | {"identity": identity, "parts": {}, "amounts": {}}
+        results.write_scores()
+        results.write_about()
+    return results
+
+
+def _identity(context: Context) -> str:
+    words = (__version__, repr(context.scale), str(context.seed), context.objects.fingerprint)
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()
+
+
+def _about(context: Context) -> dict[str, Any]:
+    objects = context.objects
+    fold = objects.folds[0]
+    return {
+        "version": __version__,
+        "scale": context.scale.name,
+        "preset": context.scale.preset,
+        "seed": context.seed,
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "n_objects": len(objects),
+        "n_real": int((~objects.simulated).sum()),
+        "n_simulated": int(objects.simulated.sum()),
+        "simulated_classes": list(SIMULATED_CLASSES),
+        "n_folds": len(objects.folds),
+        "encoder_epochs": context.scale.encoder_epochs,
+        "n_train": len(fold.train),
+        "n_validation": len(fold.validation),
+        "n_test": len(fold.test),
+        "objects_per_class": {name: int((objects.labels == name).sum()) for name in PAPER_CLASSES},
+    }
+
+
+def _compute(context: Context, part: Part, results: Results, progress: Progress) -> None:
+    amount = part.amount(context)
+    told = plain(asdict(amount)) if is_dataclass(amount) and not isinstance(amount, type) else {}
+    if part.name in results.about["amounts"] and results.about["amounts"][part.name] != told:
+        results.drop(part.name)
+    results.about["amounts"][part.name] = told
+    results.scores.add(
+        Row(part.name, variant, "", "printed", subset, metric, value)
+        for variant, values in part.printed.items()
+        for (subset, metric), value in values.items()
+    )
+    variants = part.variants(context, amount)
+    trials = [Trial(variant, fold) for variant in variants for fold in (variant.folds or (None,))]
+    fractions = {name: 0.0 for name in map(_name, trials)}
+
+    def report(name: str, fraction: float) -> None:
+        fractions[name] = fraction
+        progress(part.name, sum(fractions.values()) / max(len(fractions), 1))
+
+    for step in sorted({variant.step for variant in variants}):
+        missing = {}
+        for trial in (t for t in trials if t.variant.step == step):
+            if (
+                results.scores.folds(part.name, trial.variant.name, "", 0, SECONDS).get(trial.row_fold)
+                is None
+            ):
+                missing[_name(trial)] = trial
+            else:
+                report(_name(trial), 1.0)
+        for name, seconds, outcome in _outcomes(context, missing, report):
+            _keep(results, part.name, missing[name], seconds, outcome)
+            report(name, 1.0)
+    results.about["parts"][part.name] = {
+        SECONDS: round(_seconds(results, part.name), 1),
+        "code": code_digest()[:12],
+    }
+    results.write_about()
+
+
+def _name(trial: Trial) -> str:
+    return f"{trial.variant.name}/{trial.row_fold}"
+
+
+def _outcomes(
+    context: Context, trials: Mapping[str, Trial], report: Progress
+) -> Iterable[tuple[str, float, Outcome]]:
+    apart = {name: trial for name, trial in trials.items() if not trial.variant.alone}
+    here = [name for name in trials if name not in apart]
+    if context.jobs == 1 or len(apart) < 2:
+        here, apart = list(trials), {}
+    for name in here:
+        yield name, *_run((trials[name], context), lambda _, done, name=name: report(name, done))  # type: ignore[misc]
+    if apart:
+        todo = {name: (trial, context) for name, trial in apart.items()}
+        done = side_by_side(_run, todo, context.jobs, progress=lambda name, _, share: report(name, share))
+        for name, (seconds, outcome) in done:
+            yield name, seconds, outcome
+
+
+def _run(todo: tuple[Trial, Context], progress: Progress) -> tuple[float, Outcome]:
+    trial, context = todo
+    started = time.perf_counter()
+    outcome = trial.variant.work(context, trial.fold or 0, progress)
+    return time.perf_counter() - started, outcome
+
+
+def _keep(results: Results, part: str, trial: Trial, seconds: float, outcome: Outcome) -> None:
+    name, fold = trial.variant.name, trial.row_fold
+    rows = [Row(part, name, fold, *key, value) for key, value in outcome.values.items()]
+    rows += [
+        Row(part, variant, fold if other is None else other, column, subset, metric, value)
+        for variant, other, column, subset, metric, value in outcome.rows
+    ]
+    rows.append(Row(part, name, fold, "", 0, SECONDS, seconds))
+    results.add(part, name, fold, rows, outcome.extra)
+
+
+def _seconds(results: Results, part: str) -> float:
+    return sum(row.value for row in results.scores if row.part == part and row.metric == SECONDS)
