@@ -6,12 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstlight.classify import CalibrationConfig, PhaseCalibrator
-from firstlight.classify.calibrate import _CANDIDATES, _fit, _hats, _Rows
+from firstlight.classify.calibrate import _hats, _penalised_loss, _Rows
 from firstlight.classify.storage import read_state, write_state
 from firstlight.errors import BundleError, DataError, UnknownClassError
 
 CLASSES = ("AGN", "EB", "SNIa", "KN")
-SHIFTS = CalibrationConfig(shift_classes=True)
 
 
 def truthful(n_rows, seed, sharpness=2.0):
@@ -86,16 +85,11 @@ def test_the_loss_never_rises_on_the_validation_rows(seed, n_rows, power):
     assert log_loss(calibrator.transform(wrong, phase), labels) <= log_loss(wrong, labels) + 1e-9
 
 
-def test_the_most_probable_class_stays_unless_shifts_are_asked_for():
+def test_the_most_probable_class_stays():
     proba, labels, phase = truthful(500, 4)
     labels = np.where(np.random.default_rng(0).random(500) < 0.4, "KN", labels)
-    plain = PhaseCalibrator().fit(proba, labels, CLASSES, phase)
-    np.testing.assert_array_equal(plain.transform(proba, phase).argmax(axis=1), proba.argmax(axis=1))
-    shifted = PhaseCalibrator(SHIFTS).fit(proba, labels, CLASSES, phase)
-    assert shifted.chosen.startswith("vector")
-    after = shifted.transform(proba, phase)
-    assert (after.argmax(axis=1) == 3).sum() > (proba.argmax(axis=1) == 3).sum()
-    assert after.mean(axis=0)[3] == pytest.approx((labels == "KN").mean(), abs=0.03)
+    calibrator = PhaseCalibrator().fit(proba, labels, CLASSES, phase)
+    np.testing.assert_array_equal(calibrator.transform(proba, phase).argmax(axis=1), proba.argmax(axis=1))
 
 
 def test_too_few_objects_change_nothing():
@@ -134,7 +128,7 @@ def test_impossible_classes_stay_impossible():
     wrong = sharpened(proba, 3.0)
     wrong[:, 1] = 0.0
     wrong /= wrong.sum(axis=1, keepdims=True)
-    calibrator = PhaseCalibrator(SHIFTS).fit(wrong, labels, CLASSES, phase)
+    calibrator = PhaseCalibrator().fit(wrong, labels, CLASSES, phase)
     assert calibrator.chosen != "identity"
     after = calibrator.transform(wrong, phase)
     assert (after[:, 1] == 0.0).all()
@@ -170,7 +164,7 @@ def test_rows_of_unknown_classes_are_left_out():
 
 def test_saved_and_loaded_gives_the_same_bits(folder):
     proba, labels, phase = truthful(200, 11)
-    calibrator = PhaseCalibrator(SHIFTS).fit(sharpened(proba, 3.0), labels, CLASSES, phase)
+    calibrator = PhaseCalibrator().fit(sharpened(proba, 3.0), labels, CLASSES, phase)
     calibrator.save(folder)
     loaded = PhaseCalibrator.load(folder)
     assert loaded.chosen == calibrator.chosen
@@ -191,6 +185,14 @@ def test_a_damaged_file_is_a_bundle_error(folder):
     state = read_state(folder / "calibrator.json")
     write_state(folder / "calibrator.json", state | {"log_scale": [0.0]})
     with pytest.raises(BundleError, match="knots"):
+        PhaseCalibrator.load(folder)
+
+
+def test_a_bundle_that_shifts_classes_names_the_last_version_that_read_it(folder):
+    PhaseCalibrator().save(folder)
+    state = read_state(folder / "calibrator.json")
+    write_state(folder / "calibrator.json", state | {"shift": [[0.1, 0.0]] * 5})
+    with pytest.raises(BundleError, match=r"0\.1\.0\.dev0"):
         PhaseCalibrator.load(folder)
 
 
@@ -225,31 +227,19 @@ def test_hats_interpolate_and_sum_to_one():
     np.testing.assert_array_equal(_hats(np.array([1.0, 9.0]), (5.0,)), [[1.0], [1.0]])
 
 
-@pytest.mark.parametrize("name", list(_CANDIDATES))
-def test_the_gradient_is_the_slope_of_the_loss(name, monkeypatch):
+@pytest.mark.parametrize("n_scales", [1, 5], ids=["one scale", "a scale per knot"])
+def test_the_gradient_is_the_slope_of_the_loss(n_scales):
     proba, labels, phase = truthful(60, 14)
-    config = CalibrationConfig()
     rows = _Rows(
         log_proba=np.log(proba),
         code=np.array([CLASSES.index(label) for label in labels]),
-        hats=_hats(phase, config.knots),
+        hats=_hats(phase, CalibrationConfig().knots),
         weight=np.ones(60),
     )
-    checked = []
-
-    def check(loss, start, **_):
-        from scipy.optimize import OptimizeResult
-
-        at = np.random.default_rng(0).normal(0.0, 0.3, len(start))
-        value, gradient = loss(at)
-        step = 1e-6
-        for i in range(len(at)):
-            moved = at.copy()
-            moved[i] += step
-            assert (loss(moved)[0] - value) / step == pytest.approx(gradient[i], rel=2e-3, abs=2e-3)
-        checked.append(len(at))
-        return OptimizeResult(x=at)
-
-    monkeypatch.setattr("scipy.optimize.minimize", check)
-    _fit(rows, _CANDIDATES[name], config)
-    assert checked
+    at = np.random.default_rng(0).normal(0.0, 0.3, n_scales)
+    value, gradient = _penalised_loss(rows, at)
+    for i in range(n_scales):
+        moved = at.copy()
+        moved[i] += 1e-6
+        slope = (_penalised_loss(rows, moved)[0] - value) / 1e-6
+        assert slope == pytest.approx(gradient[i], rel=2e-3, abs=2e-3)

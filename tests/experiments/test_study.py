@@ -305,6 +305,6 @@ def test_a_database_of_something_else_keeps_its_tables(tmp_path, losses):
 
 
 def test_a_second_run_on_the_same_study_is_refused(tmp_path, losses):
-    with study._alone(tmp_path / "study.sqlite"), pytest.raises(DataError, match="another run"):
+    with study._locked(tmp_path / "study.sqlite"), pytest.raises(DataError, match="another run"):
         run(tmp_path)
     assert len(run(tmp_path, 2).trials) == 2

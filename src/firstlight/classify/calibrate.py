@@ -1,20 +1,18 @@
 """Calibration of class probabilities on held-out objects, by days since trigger.
 
-Each log-probability is scaled (one inverse temperature for all classes) and, if asked
-for, shifted class by class ("vector scaling" with one scale). Both may drift smoothly
-with the phase, between knots in log time, so that early probabilities, which come from
-little data, are corrected apart from late ones. How much freedom the data bear is chosen
-by cross-validation over objects; with too few of them nothing is changed.
+Log-probabilities are scaled by one inverse temperature for all classes, which may change
+with phase, so that the order of the classes stays. Cross-validation over objects decides
+between no change, one scale and a scale by phase.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from firstlight._types import AnyArray, BoolArray, FloatArray, IntArray, StrArray
 from firstlight.classify.balance import object_weights
 from firstlight.classify.storage import read_state, write_state
 from firstlight.errors import BundleError, DataError
@@ -22,47 +20,36 @@ from firstlight.taxonomy import class_index
 
 __all__ = ["CalibrationConfig", "PhaseCalibrator"]
 
-_FLOOR = 1e-12  # probability below which a log-probability says nothing more
-
-#: Candidates from rigid to free: (scale by phase, shift classes, shift by phase).
-_CANDIDATES: dict[str, tuple[bool, bool, bool]] = {
-    "temperature": (False, False, False),
-    "temperature by phase": (True, False, False),
-    "vector": (False, True, False),
-    "vector, temperature by phase": (True, True, False),
-    "vector by phase": (True, True, True),
-}
+_FLOOR = 1e-12  # smaller probabilities count as this
 _IDENTITY = "identity"
+_BY_PHASE = {"temperature": False, "temperature by phase": True}  # candidates, from rigid to free
+
+MIN_OBJECTS = 100  # with fewer held-out objects nothing is changed
+FOLDS = 5  # of the cross-validation
+RIDGE = 2.0  # pull of the log-scale towards 0, in objects
+SMOOTHNESS = 20.0  # pull of neighbouring knots towards each other, in objects
 
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationConfig:
-    """Settings of `PhaseCalibrator`.
+    """Settings of `PhaseCalibrator`; surveys of another cadence may want other knots.
 
     Attributes
     ----------
     knots : tuple of float
-        Days since trigger between which the correction is interpolated, ascending.
-    min_objects : int
-        Objects below which nothing is changed.
-    folds : int
-        Folds of the cross-validation that chooses.
-    ridge : float
-        Pull of scale and shifts towards no change, in objects.
-    smoothness : float
-        Pull of neighbouring knots towards each other, in objects.
-    shift_classes : bool
-        Whether classes may be shifted. Shifts undo the class weights of training: they
-        serve common classes and cost rare ones (decision 0040). Without them the most
-        probable class stays what it was.
+        Days since trigger between which the scale is interpolated, ascending.
     """
 
+    # Class shifts undo the class weights of training: they help common classes and hurt rare ones (0040).
+    RETIRED: ClassVar = {
+        "min_objects": MIN_OBJECTS,
+        "folds": FOLDS,
+        "ridge": RIDGE,
+        "smoothness": SMOOTHNESS,
+        "shift_classes": False,
+    }
+
     knots: tuple[float, ...] = (0.0, 2.0, 8.0, 32.0, 128.0)
-    min_objects: int = 100
-    folds: int = 5
-    ridge: float = 2.0
-    smoothness: float = 20.0
-    shift_classes: bool = False
 
 
 class PhaseCalibrator:
@@ -78,7 +65,7 @@ class PhaseCalibrator:
 
     References
     ----------
-    Guo et al. 2017, ICML 70, 1321, arXiv:1706.04599 (temperature and vector scaling).
+    Guo et al. 2017, ICML 70, 1321, arXiv:1706.04599 (temperature scaling).
     """
 
     def __init__(self, config: CalibrationConfig | None = None) -> None:
@@ -87,16 +74,16 @@ class PhaseCalibrator:
         self.chosen = _IDENTITY
         #: Cross-validated log-loss of every candidate; empty where there were too few objects.
         self.losses: dict[str, float] = {}
-        self._log_scale = np.zeros(len(self.config.knots))  # (n_knots,)
-        self._shift = np.zeros((len(self.config.knots), 0))  # (n_knots, n_classes)
+        self._log_scale = np.zeros(len(self.config.knots))
+        self._n_classes = 0
 
     def fit(
         self,
-        proba: NDArray[np.float64],
-        labels: NDArray[np.str_],
+        proba: FloatArray,
+        labels: StrArray,
         classes: Sequence[str],
-        phase: NDArray[np.float64],
-        groups: NDArray[np.generic] | None = None,
+        phase: FloatArray,
+        groups: AnyArray | None = None,
         *,
         seed: int = 0,
     ) -> Self:
@@ -142,10 +129,10 @@ class PhaseCalibrator:
         class_index(classes)  # a name that is no class is an error
         code = np.array([list(classes).index(name) for name in labels[known]], dtype=np.int64)
         _, owner = np.unique(groups[known], return_inverse=True)
-        n_knots, n_objects = len(self.config.knots), int(owner.max(initial=-1)) + 1
-        self.chosen, self.losses = _IDENTITY, {}
-        self._log_scale, self._shift = np.zeros(n_knots), np.zeros((n_knots, len(classes)))
-        if n_objects < self.config.min_objects:
+        n_objects = int(owner.max(initial=-1)) + 1
+        self.chosen, self.losses, self._n_classes = _IDENTITY, {}, len(classes)
+        self._log_scale = np.zeros(len(self.config.knots))
+        if n_objects < MIN_OBJECTS:
             return self
         rows = _Rows(
             log_proba=np.log(np.maximum(proba[known], _FLOOR)),
@@ -153,14 +140,14 @@ class PhaseCalibrator:
             hats=_hats(np.asarray(phase, dtype=np.float64)[known], self.config.knots),
             weight=object_weights(owner),
         )
-        folds = np.random.default_rng(seed).permutation(n_objects) % self.config.folds
-        self.losses = _cross_validate(rows, folds[owner], self.config)
+        folds = np.random.default_rng(seed).permutation(n_objects) % FOLDS
+        self.losses = _cross_validate(rows, folds[owner])
         self.chosen = min(self.losses, key=lambda name: self.losses[name])
         if self.chosen != _IDENTITY:
-            self._log_scale, self._shift = _fit(rows, _CANDIDATES[self.chosen], self.config)
+            self._log_scale = _fit(rows, _BY_PHASE[self.chosen])
         return self
 
-    def transform(self, proba: NDArray[np.float64], phase: NDArray[np.float64]) -> NDArray[np.float64]:
+    def transform(self, proba: FloatArray, phase: FloatArray) -> FloatArray:
         """Correct probabilities.
 
         Parameters
@@ -183,15 +170,14 @@ class PhaseCalibrator:
         proba = np.asarray(proba, dtype=np.float64)
         if self.chosen == _IDENTITY:
             return proba.copy()
-        if proba.shape != (len(phase), self._shift.shape[1]):
+        if proba.shape != (len(phase), self._n_classes):
             raise DataError(
                 f"probabilities of shape {proba.shape} for {len(phase)} phases; "
-                f"this calibrator was fitted on {self._shift.shape[1]} classes"
+                f"this calibrator was fitted on {self._n_classes} classes"
             )
         hats = _hats(np.asarray(phase, dtype=np.float64), self.config.knots)
         scale = np.exp((hats * self._log_scale).sum(axis=1))
-        shift = (hats[:, :, None] * self._shift).sum(axis=1)
-        raw = scale[:, None] * np.log(np.maximum(proba, _FLOOR)) + shift
+        raw = scale[:, None] * np.log(np.maximum(proba, _FLOOR))
         out = np.where(proba > 0.0, np.exp(raw - raw.max(axis=1, keepdims=True)), 0.0)
         return np.asarray(out / out.sum(axis=1, keepdims=True))
 
@@ -202,7 +188,7 @@ class PhaseCalibrator:
             "losses": self.losses,
             "knots": list(self.config.knots),
             "log_scale": self._log_scale.tolist(),
-            "shift": self._shift.tolist(),
+            "shift": np.zeros((len(self._log_scale), self._n_classes)).tolist(),  # read by 0.1.0.dev0
         }
         write_state(folder / "calibrator.json", state)
 
@@ -213,7 +199,7 @@ class PhaseCalibrator:
         Raises
         ------
         BundleError
-            If the file is missing or damaged.
+            If the file is missing or damaged, or shifts classes.
         """
         path = folder / "calibrator.json"
         state = read_state(path, "chosen", "losses", "knots", "log_scale", "shift")
@@ -222,36 +208,37 @@ class PhaseCalibrator:
         calibrator._log_scale = np.array(state["log_scale"], dtype=np.float64)
         shift = np.array(state["shift"], dtype=np.float64)
         if len(shift) != len(state["knots"]) or len(calibrator._log_scale) != len(shift):
-            raise BundleError(f"{path}: its arrays do not fit its knots; save the bundle anew")
-        calibrator._shift = shift.reshape(len(shift), -1)
+            raise BundleError(f"{path}: its arrays do not fit its knots; save the bundle again")
+        if shift.any():
+            raise BundleError(f"{path}: class shifts were last read by firstlight 0.1.0.dev0; train it again")
+        calibrator._n_classes = shift.size // len(shift)
         return calibrator
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Rows:
+class _Rows(NamedTuple):
     """Held-out rows as the fit reads them."""
 
-    log_proba: NDArray[np.float64]  # (n_rows, n_classes)
-    code: NDArray[np.int64]  # (n_rows,)
-    hats: NDArray[np.float64]  # (n_rows, n_knots)
-    weight: NDArray[np.float64]  # (n_rows,); sums to 1 for each object
+    log_proba: FloatArray  # (n_rows, n_classes)
+    code: IntArray  # (n_rows,), class numbers
+    hats: FloatArray  # (n_rows, n_knots)
+    weight: FloatArray  # (n_rows,); sums to 1 for each object
 
-    def take(self, keep: NDArray[np.bool_]) -> "_Rows":
+    def take(self, keep: BoolArray) -> "_Rows":
         return _Rows(self.log_proba[keep], self.code[keep], self.hats[keep], self.weight[keep])
 
-    def scores(self, log_scale: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.float64]:
+    def scores(self, log_scale: FloatArray) -> FloatArray:
         """Log-probabilities after the correction, shape (n_rows, n_classes)."""
-        raw = np.exp(self.hats @ log_scale)[:, None] * self.log_proba + self.hats @ shift
+        raw = np.exp(self.hats @ log_scale)[:, None] * self.log_proba
         raw -= raw.max(axis=1, keepdims=True)
         raw -= np.log(np.exp(raw).sum(axis=1, keepdims=True))
         return np.asarray(raw)
 
-    def loss(self, scores: NDArray[np.float64]) -> float:
+    def loss(self, scores: FloatArray) -> float:
         """Sum over objects of the negative log-likelihood."""
         return -float((self.weight * scores[np.arange(len(scores)), self.code]).sum())
 
 
-def _hats(phase: NDArray[np.float64], knots: tuple[float, ...]) -> NDArray[np.float64]:
+def _hats(phase: FloatArray, knots: tuple[float, ...]) -> FloatArray:
     """Weights of linear interpolation between knots in log(1 + days), shape (n_rows, n_knots)."""
     days = np.maximum(np.where(np.isnan(phase), 0.0, phase), 0.0)
     place = np.log1p(np.array(knots))
@@ -268,80 +255,45 @@ def _hats(phase: NDArray[np.float64], knots: tuple[float, ...]) -> NDArray[np.fl
     return hats
 
 
-def _fit(
-    rows: _Rows, freedom: tuple[bool, bool, bool], config: CalibrationConfig
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Scale and shifts at the knots that minimise the penalised log-loss."""
+def _fit(rows: _Rows, by_phase: bool) -> FloatArray:
+    """Log-scale at the knots that minimises the penalised log-loss."""
     from scipy.optimize import minimize
 
-    n_knots, n_classes = rows.hats.shape[1], rows.log_proba.shape[1]
-    scale_by_phase, shifts, shift_by_phase = freedom
-    n_scale = n_knots if scale_by_phase else 1
-    n_shift = (n_knots if shift_by_phase else 1) if shifts else 0
+    n_knots = rows.hats.shape[1]
+    start = np.zeros(n_knots if by_phase else 1)
+    found = minimize(
+        lambda flat: _penalised_loss(rows, flat), start, jac=True, method="L-BFGS-B", options={"maxiter": 200}
+    )
+    return np.broadcast_to(np.asarray(found.x), (n_knots,)).copy()
+
+
+def _penalised_loss(rows: _Rows, flat: FloatArray) -> tuple[float, FloatArray]:
+    """Loss of one log-scale, or of one per knot, and its gradient."""
+    log_scale = np.broadcast_to(flat, (rows.hats.shape[1],))
     target = np.zeros_like(rows.log_proba)
     target[np.arange(len(target)), rows.code] = 1.0
-
-    def unfold(flat: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        log_scale = np.broadcast_to(flat[:n_scale], (n_knots,))
-        if not n_shift:
-            return log_scale, np.zeros((n_knots, n_classes))
-        shift = flat[n_scale:].reshape(n_shift, n_classes)
-        return log_scale, np.broadcast_to(shift, (n_knots, n_classes))
-
-    def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        log_scale, shift = unfold(flat)
-        scores = rows.scores(log_scale, shift)
-        slope = rows.weight[:, None] * (np.exp(scores) - target)  # by raw score
-        scale = np.exp(rows.hats @ log_scale)
-        by_scale = rows.hats.T @ ((slope * rows.log_proba).sum(axis=1) * scale)
-        by_shift = rows.hats.T @ slope
-        parts = [by_scale if scale_by_phase else by_scale.sum(keepdims=True)]
-        if n_shift:
-            parts.append((by_shift if shift_by_phase else by_shift.sum(axis=0)).ravel())
-        gradient = np.concatenate(parts)
-        penalty, by_flat = _penalty(flat, n_scale, n_shift, config)
-        return rows.loss(scores) + penalty, gradient + by_flat
-
-    start = np.zeros(n_scale + n_shift * n_classes)
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200})
-    log_scale, shift = unfold(np.asarray(found.x))
-    return log_scale.copy(), shift.copy()
+    scores = rows.scores(log_scale)
+    slope = rows.weight[:, None] * (np.exp(scores) - target)  # with respect to the raw score
+    scale = np.exp(rows.hats @ log_scale)
+    gradient = rows.hats.T @ ((slope * rows.log_proba).sum(axis=1) * scale)
+    step = np.diff(flat)
+    penalty = 0.5 * RIDGE * (flat**2).sum() / len(flat) + 0.5 * SMOOTHNESS * (step**2).sum()
+    pull = RIDGE * flat / len(flat)
+    pull[1:] += SMOOTHNESS * step
+    pull[:-1] -= SMOOTHNESS * step
+    if len(flat) == 1:
+        gradient = gradient.sum(keepdims=True)
+    return rows.loss(scores) + float(penalty), gradient + pull
 
 
-def _penalty(
-    flat: NDArray[np.float64], n_scale: int, n_shift: int, config: CalibrationConfig
-) -> tuple[float, NDArray[np.float64]]:
-    """Ridge towards no change and towards neighbouring knots, and its gradient."""
-    value, gradient = 0.0, np.zeros_like(flat)
-    n_classes = (len(flat) - n_scale) // n_shift if n_shift else 0
-    blocks = [(slice(0, n_scale), (n_scale, 1)), (slice(n_scale, None), (n_shift, n_classes))]
-    for where, shape in blocks:
-        if not shape[0]:
-            continue
-        part = flat[where].reshape(shape)
-        step = np.diff(part, axis=0)
-        value += 0.5 * config.ridge * (part**2).sum() / shape[0]
-        value += 0.5 * config.smoothness * (step**2).sum()
-        slope = config.ridge * part / shape[0]
-        slope[1:] += config.smoothness * step
-        slope[:-1] -= config.smoothness * step
-        gradient[where] = slope.ravel()
-    return float(value), gradient
-
-
-def _cross_validate(rows: _Rows, fold: NDArray[np.int64], config: CalibrationConfig) -> dict[str, float]:
-    """Mean log-loss an object of every candidate on folds that it was not fitted on."""
+def _cross_validate(rows: _Rows, fold: IntArray) -> dict[str, float]:
+    """Mean log-loss per object of every candidate on folds that it was not fitted on."""
     n_objects = rows.weight.sum()
-    n_knots, n_classes = rows.hats.shape[1], rows.log_proba.shape[1]
-    nothing = rows.scores(np.zeros(n_knots), np.zeros((n_knots, n_classes)))
-    losses = {_IDENTITY: float(rows.loss(nothing) / n_objects)}
-    for name, freedom in _CANDIDATES.items():
-        if freedom[1] and not config.shift_classes:
-            continue
+    losses = {_IDENTITY: float(rows.loss(rows.scores(np.zeros(rows.hats.shape[1]))) / n_objects)}
+    for name, by_phase in _BY_PHASE.items():
         total = 0.0
-        for k in range(config.folds):
-            inside = fold == k
-            held = rows.take(inside)
-            total += held.loss(held.scores(*_fit(rows.take(~inside), freedom, config)))
+        for k in range(FOLDS):
+            held = rows.take(fold == k)
+            total += held.loss(held.scores(_fit(rows.take(fold != k), by_phase)))
         losses[name] = float(total / n_objects)
     return losses

@@ -240,7 +240,7 @@ class Forest:
             inside = (child == own) | ((child > own) & (child + 1 < np.repeat(n_nodes, n_nodes)))
             whole = bool(np.all(inside & (column < len(self.column_feature))))
         if not whole:
-            raise BundleError("forest with an index outside its bounds; the file is damaged, write it anew")
+            raise BundleError("forest with an index outside its bounds; the file is damaged, write it again")
 
 
 def softmax(raw: NDArray[np.float64]) -> NDArray[np.float64]:

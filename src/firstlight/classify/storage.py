@@ -33,12 +33,12 @@ def read_state(path: Path, *needed: str) -> dict[str, Any]:
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BundleError(f"{path}: cannot be read ({error}); save the bundle anew") from error
+        raise BundleError(f"{path}: cannot be read ({error}); save the bundle again") from error
     if not isinstance(state, dict):
-        raise BundleError(f"{path}: not a JSON object; save the bundle anew")
+        raise BundleError(f"{path}: not a JSON object; save the bundle again")
     missing = [key for key in needed if key not in state]
     if missing:
-        raise BundleError(f"{path}: without {missing}; save the bundle anew")
+        raise BundleError(f"{path}: without {missing}; save the bundle again")
     return state
 
 
@@ -58,9 +58,9 @@ def read_text(path: Path) -> str:
     try:
         text = gzip.decompress(path.read_bytes()).decode("utf-8")
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise BundleError(f"{path}: cannot be read ({error}); save the bundle anew") from error
+        raise BundleError(f"{path}: cannot be read ({error}); save the bundle again") from error
     if not text:
-        raise BundleError(f"{path}: empty; save the bundle anew")
+        raise BundleError(f"{path}: empty; save the bundle again")
     return text
 
 
@@ -80,8 +80,8 @@ def read_arrays(path: Path, *needed: str) -> dict[str, NDArray[Any]]:
     try:
         arrays: dict[str, NDArray[Any]] = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise BundleError(f"{path}: cannot be read ({error}); save the bundle anew") from error
+        raise BundleError(f"{path}: cannot be read ({error}); save the bundle again") from error
     missing = [name for name in needed if name not in arrays]
     if missing:
-        raise BundleError(f"{path}: without array(s) {missing}; save the bundle anew")
+        raise BundleError(f"{path}: without array(s) {missing}; save the bundle again")
     return arrays

@@ -1,4 +1,4 @@
-"""The command ``tune``: 105 cycles of tuning of the paper's classifier, as an Optuna study on disk."""
+"""The command ``tune``: an Optuna study of the paper's classifier, kept on disk."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,44 +20,51 @@ from firstlight.cli.app import (
 from firstlight.cli.data import read_labelled
 
 TunedPreset = Annotated[
-    str, typer.Option(help="seed, seed-printed, or a TOML file whose classifier is 'seed' on latents.")
+    str,
+    typer.Option(
+        help="seed (also called paper), seed-printed (also called paper-printed), or a TOML file "
+        "whose classifier is 'seed' on latents."
+    ),
 ]
 
 
 @app.command(epilog="Example: firstlight tune --data plasticc --preset seed --jobs 2 --out runs/tuned")
 def tune(
     out: Annotated[
-        Path, typer.Option(help="Folder for study.sqlite, tuning.json, tuned.toml and three pictures.")
+        Path, typer.Option(help="Folder for study.sqlite, tuning.json, tuned.toml and three figures.")
     ],
     data: Data = PLASTICC,
     metadata: Metadata = None,
     truth: TruthFile = None,
     preset: TunedPreset = "seed",
     trials: Annotated[
-        int, typer.Option(min=1, help="Trials in all, those stopped early and those already there included.")
+        int,
+        typer.Option(
+            min=1, help="Total number of trials, including those stopped early and those of earlier runs."
+        ),
     ] = 105,
-    inner_folds: Annotated[int, typer.Option(min=2, help="Folds within the objects to learn from.")] = 3,
+    inner_folds: Annotated[int, typer.Option(min=2, help="Inner folds within the learning objects.")] = 3,
     redshift: Redshift = "photo",
     seed: Seed = 0,
-    jobs: Annotated[int, typer.Option(min=1, help="Trials at a time, one process each.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Parallel trials, one process each.")] = 1,
 ) -> None:
-    """Tune the paper's gradient boosting on inner folds; score it once on the held-out objects.
+    """Tune the paper's gradient boosting on inner folds; score it once on held-out objects.
 
     Number of estimators, maximum depth, minimum samples to split and minimum impurity decrease
-    are chosen by log-loss on inner folds of 80 % of the objects (a fixed hash decides). The other
-    20 % are scored once, beside the untuned settings. A killed run resumes; a finished study is
-    read, not run again; more --trials continue it. OUT/tuned.toml is a preset for firstlight train.
+    are chosen by log-loss on inner folds of 80 % of the objects (by a fixed hash). The other 20 %
+    are scored once, with the tuned and the untuned settings. A killed run resumes; more --trials
+    continue a finished study. OUT/tuned.toml is a preset for firstlight train.
     """
     from firstlight.experiments.study import TuneConfig, need_optuna
     from firstlight.experiments.tuning import check_tunable, run_tuning
     from firstlight.pipeline import load_preset
 
-    need_optuna()  # before minutes of work, not after
+    need_optuna()  # fail before minutes of work, not after
     config = load_preset(preset)
     check_tunable(config)
     make_folder(out)
     curves, labels = read_labelled(data, metadata, truth, None)
-    with progress() as report:
+    with progress() as bars:
         result = run_tuning(
             curves,
             labels,
@@ -67,7 +74,7 @@ def tune(
             redshift=redshift,
             seed=seed,
             jobs=jobs,
-            progress=report,
+            progress=bars,
         )
     _print(result, out)
 

@@ -1,8 +1,6 @@
-"""Honest scores of whole pipelines: a fixed hold-out, and cross-validation over objects.
+"""Scores of whole pipelines on unseen objects: a fixed hold-out, and cross-validation over objects.
 
-The split comes before everything else. Encoder, templates, classifier, calibration and
-early stopping see training objects only; each test object is scored once, by a pipeline
-that has never seen it, at every phase of `firstlight.metrics.PHASES`.
+Every object is tested once, by a pipeline that has never seen it; see `firstlight.experiments.fold`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,21 +48,21 @@ def run_holdout(
     config : PipelineConfig
         What to train.
     out : Path
-        Folder for ``bundle``, ``predictions.parquet``, ``metrics.json``, ``report.html``.
-        A run that was killed resumes from what is there.
+        Folder for ``bundle``, predictions by phase, ``metrics.json`` and ``report.html``.
+        A killed run resumes.
     redshift : {"photo", "spec", "none"}
         Which host redshift models see, in training and in test.
     seed : int
         Seed of every random choice.
     jobs : int, optional
-        Threads; by default one a core.
+        Threads; by default one per core.
     progress : callable, optional
         Called with a stage's name and the fraction of it that is done.
 
     Returns
     -------
     dict
-        What ``metrics.json`` holds.
+        The content of ``metrics.json``.
 
     Raises
     ------
@@ -111,16 +109,16 @@ def run_crossval(
     curves, labels, config, redshift, seed, progress
         As for `run_holdout`.
     out : Path
-        Folder; each finished fold is kept, so that a killed run resumes.
+        Folder for the results; finished folds are kept, so that a killed run resumes.
     n_folds : int
         Number of folds; classes are spread evenly over them.
     jobs : int
-        Folds at a time, each in a process of its own with one thread.
+        Parallel folds, one process of one thread each.
 
     Returns
     -------
     dict
-        What ``metrics.json`` holds; see `firstlight.metrics.summarise_folds`.
+        The content of ``metrics.json``; see `firstlight.metrics.summarise_folds`.
 
     Raises
     ------
@@ -179,16 +177,16 @@ def evaluate_predictions(
     Parameters
     ----------
     predictions : Predictions
-        What a classifier said of whole (or cut) light curves.
+        Predictions of whole or truncated light curves.
     truth : Truth
         Labels, in any order.
     out : Path
         Folder for the results.
     curves : LightCurves, optional
-        The light curves, for examples.
+        The light curves, for the examples of the report.
     bundle : Path, optional
-        The bundle that made the predictions; objects that it was trained on are counted
-        and, with `curves`, skill against days since trigger and the latent space added.
+        The bundle that made the predictions. Objects that it was trained on are counted; with
+        `curves`, scores by days since trigger and the latent space are added.
     redshift : {"photo", "spec", "none"}
         Which host redshift the predictions were made with.
     jobs, progress
@@ -197,7 +195,7 @@ def evaluate_predictions(
     Returns
     -------
     dict
-        What ``metrics.json`` holds.
+        The content of ``metrics.json``.
 
     Raises
     ------
@@ -215,7 +213,7 @@ def evaluate_predictions(
         if seen:
             notes += (
                 f"{seen:,} of these {len(evaluation.labels):,} objects are among those that the bundle was "
-                "trained on: scores on them say how well it remembers, not how well it will do on new ones.",
+                "trained on: scores on them show how well it remembers, not how well it will do on new ones.",
             )
     latent = None
     if curves is not None and pipeline is not None:
@@ -250,7 +248,7 @@ _REDSHIFT: Mapping[str, str] = {
 
 
 def _gather(tasks: list[FoldTask]) -> Evaluation:
-    """All test objects of all tasks side by side."""
+    """Test objects of all folds together."""
     by_phase = {
         phase_name(days): Predictions.concatenate([read_fold(task.folder, days) for task in tasks])
         for days in PHASES
@@ -271,7 +269,7 @@ def _gather(tasks: list[FoldTask]) -> Evaluation:
 def _conclude(
     tasks: list[FoldTask], results: Sequence[Mapping[str, Any]], protocol: str, title: str, out: Path
 ) -> dict[str, Any]:
-    """Join the results of all tasks into metrics.json and report.html."""
+    """Join the results of all folds into metrics.json and report.html."""
     first = tasks[0]
     evaluation = _gather(tasks)
     shown = _those_of(first.curves, evaluation.object_id).with_redshift(first.redshift)

@@ -1,7 +1,6 @@
-"""Figures of a tuning: how the loss fell, which settings mattered, which went together.
+"""Figures of a tuning: the loss per trial, the importance of each setting, all trials together.
 
-Each function reads plain rows, one a trial: ``number``, the tuned settings, ``value`` (loss on
-the inner folds, in nat), ``state`` (``"complete"`` or ``"pruned"``) and ``best`` (lowest value so far).
+Each function reads ``Tuning.trials`` of `firstlight.experiments.study`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,9 +32,9 @@ def tuning_history(trials: Trials, untuned: float | None = None) -> Figure:
     Parameters
     ----------
     trials : sequence of mapping
-        One row a trial.
+        One row per trial.
     untuned : float, optional
-        Loss of the settings before tuning, on the same inner folds.
+        Loss of the untuned settings, on the same inner folds.
 
     Returns
     -------
@@ -73,19 +72,19 @@ def tuning_history(trials: Trials, untuned: float | None = None) -> Figure:
 
 @styled
 def parameter_importance(importances: Mapping[str, float], names: Mapping[str, str]) -> Figure:
-    """How much of the variance of the loss each setting explains.
+    """Share of the variance of the loss that each setting explains.
 
     Parameters
     ----------
     importances : mapping of str to float
         Share of each setting, 0 to 1.
     names : mapping of str to str
-        Each setting in words.
+        Label of each setting.
 
     Returns
     -------
     Figure
-        One bar a setting, the largest on top.
+        One bar per setting, the largest on top.
     """
     keys = sorted(importances, key=lambda key: importances[key])
     shares = [importances[key] for key in keys]
@@ -107,9 +106,9 @@ def parallel_coordinates(trials: Trials, names: Mapping[str, str], log: Sequence
     Parameters
     ----------
     trials : sequence of mapping
-        One row a trial.
+        One row per trial.
     names : mapping of str to str
-        The settings, in order, and each in words.
+        The settings in order, and their labels.
     log : sequence of str
         Settings on a logarithmic axis.
 
@@ -165,7 +164,7 @@ class _Scale:
         return np.asarray((self._seen(values) - low) / (high - low))
 
     def draw(self, panel: Axes, x: float) -> None:
-        """The axis with its ticks, at a place of the panel."""
+        """Draw the axis with its ticks at a position of the panel."""
         panel.plot([x, x], [0.0, 1.0], color=INK, lw=0.8, zorder=3)
         for tick in self._ticks():
             height = float(self.place(np.array([tick]))[0])
@@ -201,7 +200,7 @@ def _column(trials: Trials, name: str) -> NDArray[np.float64]:
 
 
 def _upper_edge(value: NDArray[np.float64], untuned: float | None) -> float:
-    """Where to cut, so that a few hopeless trials do not press the others flat."""
+    """Upper limit of the loss axis, so that a few poor trials do not compress the others."""
     low, most = float(value.min()), float(np.quantile(value, 0.85))
     edge = max(low + 1.25 * (most - low), low if untuned is None else untuned + 0.05 * abs(untuned - low))
     return float(min(edge, value.max())) if value.max() > low else low + 0.1

@@ -1,13 +1,8 @@
 """An Optuna study on disk, on inner folds of the learning objects only.
 
-The paper changes four settings over 105 cycles: number of estimators, maximum depth, minimum
-samples to split, minimum impurity decrease. Here a cycle is a trial of a study that SQLite
-keeps: a run that was killed goes on with the trials that are missing.
-
-A trial is judged by its mean log-loss over inner folds, made by object among the learning
-objects. Log-loss is what boosting descends and moves with every object; macro F1 would move
-in steps with the few objects of rare classes and choose by their luck. Test objects are not
-among the rows that `tune` gets, and are scored once, after the choice (law 2).
+A trial is judged by its mean log-loss over inner folds: boosting minimises it and every
+object counts, whereas macro F1 would depend on the few objects of rare classes. The
+study is kept in SQLite, so that a killed run continues with the trials that are missing.
 """
 
 import fcntl
@@ -35,7 +30,7 @@ from firstlight.splits import Fold, check_disjoint, stratified_folds
 __all__ = ["LOGARITHMIC", "PARAMETERS", "TuneConfig", "Tuning", "need_optuna", "tune"]
 
 
-#: What is tuned, as the paper has it -> its name in words.
+#: The settings that the paper tunes, and their names in words.
 PARAMETERS: Mapping[str, str] = MappingProxyType(
     {
         "n_estimators": "number of estimators",
@@ -44,25 +39,25 @@ PARAMETERS: Mapping[str, str] = MappingProxyType(
         "min_impurity_decrease": "minimum impurity decrease",
     }
 )
-#: Those that are searched on a logarithmic scale.
+#: Settings searched on a logarithmic scale.
 LOGARITHMIC = ("min_samples_split", "min_impurity_decrease")
 
-HELD_SHARE = 0.1  # of each inner training part, for the early stopping of untuned settings
+HELD_SHARE = 0.1  # of each inner training part, for early stopping of the untuned settings
 LOCK_TIMEOUT_S = 60.0  # two processes write to one SQLite file
 
 
 @dataclass(frozen=True, kw_only=True)
 class TuneConfig:
-    """How much is tried, and where.
+    """Number of trials and ranges of the search; `firstlight tune` sets the first two.
 
     Attributes
     ----------
     n_trials : int
-        Trials of the study in all, complete or stopped early; the paper has 105.
+        Total number of trials, complete or stopped early; 105 in the paper.
     inner_folds : int
         Folds within the learning objects.
     startup : int
-        Random trials before the sampler learns, and complete ones before trials are stopped.
+        Random trials before the sampler learns, and complete trials before any is stopped early.
     n_estimators, max_depth, min_samples_split : tuple of int
         Lowest and highest value.
     min_impurity_decrease : tuple of float
@@ -78,7 +73,7 @@ class TuneConfig:
     min_impurity_decrease: tuple[float, float] = (1e-7, 1e-3)
 
     def check(self) -> None:
-        """Raise SettingsError unless there is something to try."""
+        """Raise SettingsError for numbers and ranges that make no sense."""
         if self.n_trials < 1:
             raise SettingsError(f"{self.n_trials} trials: a study has one or more")
         if self.inner_folds < 2:
@@ -87,12 +82,12 @@ class TuneConfig:
             low, high = getattr(self, name)
             least = 2 if name == "min_samples_split" else 1
             if not (low < high and low >= (1e-12 if name == "min_impurity_decrease" else least)):
-                raise SettingsError(f"{name} from {low:g} to {high:g} is no range")
+                raise SettingsError(f"{name} from {low:g} to {high:g} is not a range")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """What a study found.
+    """Result of a study.
 
     Attributes
     ----------
@@ -103,12 +98,12 @@ class Tuning:
         inner folds that ran, in nat), ``state`` (``"complete"`` or ``"pruned"``), ``best`` (lowest value
         so far among the complete).
     untuned : float
-        Value of the settings before tuning, on the same inner folds.
+        Value of the untuned settings on the same inner folds.
     best : SklearnBoosterConfig
-        Settings of the lowest value; they grow all their stages.
+        Settings of the lowest value, without early stopping.
     importances : dict of str to float, or None
         Share of the variance of the value that each parameter explains (fANOVA over the
-        complete trials); None with too few of them.
+        complete trials); None with fewer than three.
     """
 
     study: str
@@ -119,7 +114,7 @@ class Tuning:
 
 
 def need_optuna() -> Any:
-    """The module optuna, silenced.
+    """The module optuna, without its log messages.
 
     Raises
     ------
@@ -146,25 +141,25 @@ def tune(
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Tuning:
-    """Run a study until it has so many trials, or read it if it has.
+    """Run a study up to the given number of trials; a finished one is only read.
 
-    With one process the same seed gives the same trials, however often the run was killed
-    in between; with several, the order in which trials end matters.
+    With one process the same seed gives the same trials, however often the run was killed;
+    with several, the order in which trials end matters.
 
     Parameters
     ----------
     rows : TrainingRows
         Learning objects; test objects must not be among them.
     path : Path
-        The SQLite file; a study of other rows or settings in it is left alone.
+        The SQLite file; studies of other rows or settings in it stay as they are.
     config : TuneConfig, optional
-        How much to try.
+        Number of trials and ranges.
     base : SklearnBoosterConfig, optional
-        The untuned settings; all but `PARAMETERS` and ``patience`` stay as they are.
+        The untuned settings; `PARAMETERS` and ``patience`` change.
     seed : int
         Seed of folds, sampler and classifier.
     jobs : int
-        Trials at a time, each in a process of its own.
+        Parallel trials, one process each.
     progress : callable, optional
         Called with ``"tuning"`` and the fraction of the trials that is done.
 
@@ -175,7 +170,7 @@ def tune(
     SettingsError
         If a range or a number makes no sense.
     DataError
-        If the file is no study, cannot be written, or another run works on it.
+        If the file is not a study, cannot be written, or another run uses it.
     """
     optuna = need_optuna()
     config = config or TuneConfig()
@@ -183,7 +178,7 @@ def tune(
     task = _make_task(rows, path, config, base or SklearnBoosterConfig(), seed)
     progress = progress or no_progress
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(path), _as_data_error(path), _study(task) as study:
+    with _locked(path), _as_data_error(path), _study(task) as study:
         for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # its process is gone
         if "untuned" not in study.user_attrs:
@@ -202,7 +197,7 @@ def tune(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Task:
-    """All that a process needs to run trials."""
+    """Everything that a process needs to run trials."""
 
     name: str
     path: Path
@@ -225,14 +220,14 @@ def _make_task(
     )
     for fold in folds:
         check_disjoint(rows.owner[np.concatenate(fold[:2])], rows.owner[fold.test])
-    settings = {k: v for k, v in to_table(config).items() if k != "n_trials"}  # more trials, same study
+    settings = {k: v for k, v in to_table(config).items() if k != "n_trials"}  # it may be raised later
     parts = (__version__, rows.fingerprint, json.dumps([settings, to_table(base)], sort_keys=True), str(seed))
     name = "tune-" + hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     return _Task(name=name, path=path, rows=rows, folds=tuple(folds), base=base, config=config, seed=seed)
 
 
 def _one_trial(task: _Task, study: Any, ticket: int) -> None:
-    """Run one trial; its sampler's seed is its own, so that a resumed study goes on as if unbroken."""
+    """Run one trial with a sampler seed of its own, so that a resumed study equals an unbroken one."""
     state = np.random.SeedSequence([task.seed, ticket]).generate_state(1)
     samplers = need_optuna().samplers
     study.sampler = samplers.TPESampler(seed=int(state[0]), n_startup_trials=task.config.startup)
@@ -240,7 +235,7 @@ def _one_trial(task: _Task, study: Any, ticket: int) -> None:
 
 
 def _objective(task: _Task, trial: Any) -> float:
-    """Mean log-loss over the inner folds; a trial worse than most is stopped before the last fold."""
+    """Mean log-loss over the inner folds; a trial worse than the median is stopped early."""
     settings = _suggest(task, trial)
     losses: list[float] = []
     for step, fold in enumerate(task.folds):
@@ -261,12 +256,12 @@ def _suggest(task: _Task, trial: Any) -> SklearnBoosterConfig:
         min_impurity_decrease=trial.suggest_float(
             "min_impurity_decrease", *space.min_impurity_decrease, log=True
         ),
-        patience=0,  # the number of estimators is what is tuned
+        patience=0,  # the number of estimators is tuned instead
     )
 
 
 def _fold_loss(task: _Task, settings: SklearnBoosterConfig, fold: Fold) -> float:
-    """Log-loss [nat] of an inner fold's objects, trained as the outer fold will be."""
+    """Log-loss [nat] of an inner fold's test objects."""
     train, held, test = (task.rows.take(part) for part in fold)
     model = SklearnBooster(settings).fit(train, held, seed=task.seed)
     proba = to_all_classes(model.predict_proba(test.X), model.classes)
@@ -275,33 +270,33 @@ def _fold_loss(task: _Task, settings: SklearnBoosterConfig, fold: Fold) -> float
 
 # --- several trials ---------------------------------------------------------------
 
-_worker: list[tuple[_Task, Any]] = []  # task and study of a worker process; rows travel once
+_worker: list[tuple[_Task, Any]] = []  # task and study of a worker process, sent once
 
 
 def _run(task: _Task, study: Any, tickets: range, jobs: int) -> Iterator[None]:
-    """Run one trial a ticket, here or in processes; yield after each."""
+    """Run one trial per ticket, here or in processes; yield after each."""
     if jobs <= 1 or len(tickets) < 2:
         for ticket in tickets:
             _one_trial(task, study, ticket)
             yield
         return
     items = {str(ticket): ticket for ticket in tickets}
-    for _ in side_by_side(_work, items, jobs, initializer=_settle, initargs=(task,)):
+    for _ in side_by_side(_run_ticket, items, jobs, initializer=_open_study, initargs=(task,)):
         yield
 
 
-def _settle(task: _Task) -> None:
-    """Make a process ready for trials."""
+def _open_study(task: _Task) -> None:
+    """Open the study in a worker process."""
     study = ExitStack().enter_context(_study(task))  # open as long as the process lives
     _worker.append((task, study))
 
 
-def _work(ticket: int, report: Progress) -> None:
+def _run_ticket(ticket: int, progress: Progress) -> None:
     _one_trial(*_worker[0], ticket)
 
 
 def _counted(study: Any) -> list[Any]:
-    """Trials that count: complete, or stopped because they were worse than most."""
+    """Trials that count: complete or stopped early, not failed."""
     state = need_optuna().trial.TrialState
     return study.get_trials(deepcopy=False, states=(state.COMPLETE, state.PRUNED))
 
@@ -340,7 +335,7 @@ def _importances(study: Any, seed: int) -> dict[str, float] | None:
 
 @contextmanager
 def _study(task: _Task) -> Iterator[Any]:
-    """The task's study, made if it is not there; its connections are closed afterwards."""
+    """The task's study, created if absent; its connections are closed afterwards."""
     import sqlalchemy
 
     optuna = need_optuna()
@@ -360,8 +355,8 @@ def _study(task: _Task) -> Iterator[Any]:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Be the only run that works on the file; the lock ends with the process."""
+def _locked(path: Path) -> Iterator[None]:
+    """Lock the file against other runs; the lock ends with the process."""
     lock = path.with_name(f"{path.name}.lock")
     try:
         file = lock.open("w")
@@ -371,15 +366,15 @@ def _alone(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DataError(f"{path}: another run works on this study; wait for it, or stop it") from None
+            raise DataError(f"{path}: another run uses this study; wait for it, or stop it") from None
         except OSError:
-            pass  # a file system that knows no locks
+            pass  # a file system without locks
         yield
 
 
 @contextmanager
 def _as_data_error(path: Path) -> Iterator[None]:
-    """Turn what the database says into an error of ours."""
+    """Raise errors of the database as DataError."""
     import sqlalchemy
 
     internal = need_optuna().exceptions.StorageInternalError
@@ -388,5 +383,5 @@ def _as_data_error(path: Path) -> Iterator[None]:
     except (sqlalchemy.exc.SQLAlchemyError, internal) as error:
         cause = str(error.__cause__ or error).partition("\n")[0]
         raise DataError(
-            f"cannot use the study {path}: {cause}; free space, or delete the file to start anew"
+            f"cannot use the study {path}: {cause}; free space, or delete the file to start again"
         ) from error

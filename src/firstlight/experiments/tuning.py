@@ -47,9 +47,8 @@ def run_tuning(
 ) -> dict[str, Any]:
     """Train the encoder, tune the classifier on inner folds, score it once on the hash hold-out.
 
-    The encoder sees the objects that may be learnt from (80 %, by `hash_split`), inner test
-    objects among them but no labels; the hold-out's test objects are seen by nothing. The
-    classifier learns from the copies that the preset makes of each object; whole curves are tested.
+    The encoder learns from 80 % of the objects (by `hash_split`) without labels, the inner test
+    objects among them. Nothing sees the other 20 % before they are scored, as whole curves.
 
     Parameters
     ----------
@@ -61,31 +60,31 @@ def run_tuning(
         A preset whose classifier is ``seed``, on latents alone.
     out : Path
         Folder for ``study.sqlite``, ``tuning.json``, ``tuned.toml``, ``history.png``,
-        ``importance.png``, ``parallel.png``. A run that was killed resumes from what is there.
+        ``importance.png``, ``parallel.png``. A killed run resumes.
     settings : TuneConfig, optional
-        How much to try.
+        Number of trials and ranges.
     redshift : {"photo", "spec", "none"}
         Which host redshift the encoder sees.
     seed : int
         Seed of every random choice.
     jobs : int
-        Trials at a time, each in a process of its own.
+        Parallel trials, one process each.
     progress : callable, optional
         Called with a stage's name and the fraction of it that is done.
 
     Returns
     -------
     dict
-        What ``tuning.json`` holds.
+        The content of ``tuning.json``.
 
     Raises
     ------
     MissingExtraError
         If optuna or torch is not installed.
     SettingsError
-        If the preset's classifier is another one, or a number makes no sense.
+        If the preset has another classifier, or a number makes no sense.
     DataError
-        If there is nothing to learn from or to test on.
+        If there are too few objects to learn from or to test on.
     """
     settings = settings or TuneConfig()
     settings.check()
@@ -119,12 +118,12 @@ def run_tuning(
 
 
 def check_tunable(config: PipelineConfig) -> None:
-    """Raise unless optuna is there, and the preset's classifier is the paper's, on latents alone."""
+    """Raise unless optuna is installed and the preset has the paper's classifier, on latents alone."""
     need_optuna()
     if config.classifier.kind != "seed":
         raise SettingsError(
             f"preset {config.name!r} classifies with {config.classifier.kind!r}; tuning is for 'seed', "
-            "the paper's gradient boosting, as the presets seed and seed-printed have it"
+            "the paper's gradient boosting, as in the presets seed and seed-printed"
         )
     if config.inputs != ("latent",):
         raise SettingsError(
@@ -155,7 +154,7 @@ def _learn(
     seed: int,
     progress: Progress,
 ) -> tuple[TrainingRows, TrainingRows, TrainingRows]:
-    """Rows to train on, to stop early by, and to test on, by an encoder that never saw the last."""
+    """Rows to train on, for early stopping and to test on, by an encoder that never saw the last."""
     fold = hash_split(curves.object_id)
     fold = fold._replace(test=fold.test[np.isin(labels[fold.test], CLASSES)])
     if not len(fold.train) + len(fold.validation) or not len(fold.test):
@@ -170,7 +169,7 @@ def _learn(
 
 
 def _write(out: Path, result: dict[str, Any], config: PipelineConfig, found: Tuning) -> None:
-    """The results, the tuned preset and the pictures."""
+    """Write the results, the tuned preset and the figures."""
     from firstlight.experiments.plots import parallel_coordinates, parameter_importance, tuning_history
     from firstlight.report.style import save_figure
 

@@ -185,13 +185,13 @@ def open_bundle(folder: str | Path, *, kind: str | None = None) -> Manifest:
     added = sorted(present - set(manifest.files))
     if added:
         raise BundleError(
-            f"{root}: file {added[0]!r} is not in the manifest; remove it, or fetch the bundle anew"
+            f"{root}: file {added[0]!r} is not in the manifest; remove it, or fetch the bundle again"
         )
     for name, record in manifest.files.items():
         if name not in present:
-            raise BundleError(f"{root}: file {name!r} is missing; fetch or train the bundle anew")
+            raise BundleError(f"{root}: file {name!r} is missing; fetch or train the bundle again")
         if _record(root / name) != record:
-            raise BundleError(f"{root}: file {name!r} has changed (sha256 differs); fetch or train it anew")
+            raise BundleError(f"{root}: file {name!r} has changed (sha256 differs); fetch or train it again")
     return manifest
 
 
@@ -230,7 +230,7 @@ def read_manifest(folder: str | Path) -> Manifest:
         kind, written_by, created = (table[key] for key in ("kind", "firstlight_version", "created"))
         info = dict(table["info"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BundleError(f"{root}: {MANIFEST_NAME} is damaged ({error}); fetch or train it anew") from error
+        raise BundleError(f"{root}: {MANIFEST_NAME} is damaged ({error}); fetch or train it again") from error
     return Manifest(
         kind=str(kind),
         format_version=found,
@@ -398,7 +398,7 @@ def _load_json(root: Path) -> dict[str, Any]:
         table = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise BundleError(
-            f"{path}: not readable as JSON ({error}); fetch or train the bundle anew"
+            f"{path}: not readable as JSON ({error}); fetch or train the bundle again"
         ) from error
     if not isinstance(table, dict):
         raise BundleError(f"{path}: not the manifest of a firstlight bundle")

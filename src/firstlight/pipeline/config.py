@@ -1,12 +1,11 @@
-"""The settings of a whole pipeline: each stage owns its part, this module joins them.
-
-Presets are TOML files in ``firstlight/presets``; an unknown key is an error.
-"""
+"""The settings of a whole pipeline; presets are TOML files in ``firstlight/presets``."""
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from firstlight.anomaly import AnomalyConfig
@@ -18,30 +17,30 @@ from firstlight.preprocess import PreprocessConfig
 from firstlight.settings import from_table
 from firstlight.simulate import AugmentConfig
 
-__all__ = ["CopiesConfig", "PipelineConfig", "load_preset", "preset_names"]
+__all__ = ["ALIASES", "CopiesConfig", "PipelineConfig", "load_preset", "preset_names"]
 
-#: Other names of presets.
-ALIASES = {"paper": "seed", "paper-printed": "seed-printed"}
+#: Other names of presets: the paper's design, as reproduced and as printed.
+ALIASES: Mapping[str, str] = MappingProxyType({"paper": "seed", "paper-printed": "seed-printed"})
 
 Input = Literal["latent", "latent_scatter", "summary", "features"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CopiesConfig:
-    """Which copies of each training object the classifier learns from.
+    """Which copies of each training object the classifier learns from; presets differ in all but the last.
 
     All copies of an object stay on its side of every split and share its weight.
 
     Attributes
     ----------
     truncations : int
-        Copies cut at random days since trigger.
+        Number of copies cut at random days since trigger.
     augmented : int
-        Copies with points dropped, noise added and photo-z scattered.
+        Number of copies with observations dropped, noise added and photo-z scattered.
     hidden_redshift : float
         Fraction of all copies whose redshift is hidden.
     whole_weight : float
-        Weight of the whole curve beside a weight of 1 for each other copy.
+        Weight of the whole curve; every other copy has weight 1.
     validation_fraction : float
         Fraction of the training objects kept for early stopping and calibration.
     """
@@ -61,14 +60,16 @@ class PipelineConfig:
     ----------
     name : str
         Name of the preset.
+    warning : str
+        Shown in reports, such as that this is a quick setting.
     inputs : tuple of {"latent", "latent_scatter", "summary", "features"}
-        What the classifier reads: latent means, their log-variances, the encoder's running
-        summary with the redshift, light-curve features. All but the last can be carried
-        forward at a fixed cost an observation.
+        Columns of the classifier: latent means, their log-variances, the encoder's running
+        summary with the redshift, light-curve features. All but the last have a fixed cost
+        per observation in a stream.
     templates : bool
         Whether the features include template fits (fitted on training objects).
-    warning : str
-        What a reader of its report must know, such as that this is a quick setting.
+    verdict : StatusConfig
+        Which objects have enough data to be classified (the key is older than the class).
     """
 
     name: str = "default"
@@ -114,7 +115,8 @@ def load_preset(name: str) -> PipelineConfig:
     elif Path(name).is_file():
         content = Path(name).read_bytes()
     else:
-        raise SettingsError(f"no preset or file {name!r}; presets: {', '.join(preset_names())}")
+        names = ", ".join([*preset_names(), *(f"{alias} (= {own})" for alias, own in ALIASES.items())])
+        raise SettingsError(f"no preset or file {name!r}; presets: {names}")
     try:
         table = tomllib.loads(content.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

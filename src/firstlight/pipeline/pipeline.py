@@ -428,7 +428,7 @@ class Pipeline:
         manifest = open_bundle(path, kind=BUNDLE_KIND)
         absent = [name for name in ("pipeline.json", SEEN_FILE) if name not in manifest.files]
         if absent:
-            raise BundleError(f"{path}: {', '.join(absent)} missing, of an unreleased layout; train it anew")
+            raise BundleError(f"{path}: {', '.join(absent)} missing, of an unreleased layout; train it again")
         state = json.loads((path / "pipeline.json").read_text())
         pipeline = cls(from_table(PipelineConfig, state["config"]))
         encoder = Encoder.load(path / "encoder")
