@@ -3,7 +3,7 @@
 import pytest
 
 from firstlight.errors import DataError, FetchError
-from firstlight.files import replacing
+from firstlight.files import keep, kept, replacing, source_digest
 
 
 def test_a_file_appears_when_the_block_ends(tmp_path):
@@ -39,3 +39,27 @@ def test_a_folder_that_cannot_be_made_is_a_data_error(tmp_path):
 def test_our_own_errors_pass_unchanged(tmp_path):
     with pytest.raises(FetchError, match="no answer"), replacing(tmp_path / "x"):
         raise FetchError("no answer")
+
+
+def test_a_result_is_kept_for_the_identity_that_made_it(tmp_path):
+    path = tmp_path / "run" / "done.json"
+    assert kept(path, "a") is None
+    keep(path, "a", {"seconds": 1.5})
+    assert kept(path, "a") == {"seconds": 1.5}
+    assert kept(path, "b") is None
+    keep(path, "b", {"seconds": 2.0})
+    assert kept(path, "a") is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"identity": "a"}', '{"identity": "a", "result": 3}'])
+def test_a_damaged_result_is_not_there(tmp_path, text):
+    path = tmp_path / "done.json"
+    path.write_text(text)
+    assert kept(path, "a") is None
+
+
+def test_the_source_digest_depends_on_the_rooms_alone():
+    assert source_digest(["bands", "splits"]) == source_digest(("splits", "bands"))
+    assert source_digest(["bands"]) != source_digest(["splits"])
+    with pytest.raises(DataError, match="attic"):
+        source_digest(["attic"])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstlight.errors import DataError, MissingColumnError, UnknownClassError
-from firstlight.predictions import Predictions, check_output, read_predictions, write_predictions
+from firstlight.predictions import Predictions, Scores, check_output, read_predictions, write_predictions
 from firstlight.taxonomy import CLASSES
 
 COLUMNS = ["object_id", "status", "reason", "class", *(f"proba_{name}" for name in CLASSES)]
@@ -200,7 +200,7 @@ def test_a_foreign_classifier_needs_names_and_probabilities_only(tmp_path: Path)
         ("object_id,class\n1,SNIa\n", MissingColumnError, "proba_<Class>"),
         ("name,proba_SNIa\n1,1\n", MissingColumnError, "object_id"),
         ("object_id,proba_SN1987A\n1,1\n", UnknownClassError, "SN1987A"),
-        ("object_id,proba_SNIa\n1,much\n", DataError, "no number"),
+        ("object_id,proba_SNIa\n1,much\n", DataError, "not a number"),
         ("object_id,proba_SNIa\n1,0.5\n", DataError, "'1': probabilities"),
         ("object_id,proba_SNIa\n1,1\n1,1\n", DataError, "'1' is predicted 2 times"),
         ("", DataError, "cannot read"),
@@ -245,3 +245,23 @@ def test_blank_lines_of_jsonl_are_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     path.write_text('\n{"object_id": 5, "proba_KN": 1.0}\n\n')
     assert read_predictions(path).object_id.tolist() == ["5"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_an_object_that_is_not_classified_has_the_prior_no_label_and_no_score(check):
+    prior = np.full(len(CLASSES), 1.0 / len(CLASSES))
+    sure = np.eye(len(CLASSES))[[3, 5]]
+    made = Predictions.of(
+        Scores(sure.copy(), np.array([0.2, 0.9])),
+        np.array(["classified", "not_classified"]),
+        np.array(["", "no_signal"]),
+        prior,
+        object_id=np.array(["a", "b"]),
+        n_obs=np.array([9, 1]),
+        phase=np.array([3.0, np.nan]),
+        check=check,
+    )
+    assert made.label.tolist() == [CLASSES[3], ""]
+    np.testing.assert_array_equal(made.proba, [sure[0], prior])
+    np.testing.assert_array_equal(made.anomaly, [0.2, np.nan])
+    assert made.reason.tolist() == ["", "no_signal"]

@@ -1,8 +1,8 @@
-"""`Predictions`: what a classifier says of many objects, as one table in memory and on disk.
+"""`Predictions`: status, class, probabilities and anomaly score of many objects, in memory and on disk.
 
 The columns on disk are ``object_id``, ``status``, ``reason``, ``class``, one
 ``proba_<Class>`` for every class, ``anomaly``, ``n_obs`` and ``phase``. CSV and JSON
-lines are for people (six significant digits), Parquet is exact.
+lines have six significant digits, Parquet is exact.
 """
 
 import json
@@ -59,12 +59,12 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
-    """One row an object. Arrays are stored as read-only views.
+    """One row per object. Arrays are stored as read-only views.
 
     Parameters
     ----------
     object_id : str array, shape (n_objects,)
-        Names, each once.
+        Unique names.
     status : str array, shape (n_objects,)
         ``classified`` or ``not_classified``.
     reason : str array, shape (n_objects,)
@@ -74,9 +74,9 @@ class Predictions:
     proba : float64 array, shape (n_objects, n_classes)
         Calibrated probabilities; the prior where not classified.
     anomaly : float64 array, shape (n_objects,)
-        Higher is stranger; NaN where it was not computed.
+        0 to 1, higher is more unusual; NaN where it was not computed.
     n_obs : int64 array, shape (n_objects,)
-        Observations that were used.
+        Number of observations used.
     phase : float64 array, shape (n_objects,)
         Days from the trigger to the last observation used; NaN without a trigger.
     classes : tuple of str
@@ -85,8 +85,8 @@ class Predictions:
     Raises
     ------
     DataError
-        If shapes disagree, a name repeats, a status is unknown, a label is none of
-        `classes`, or a row of `proba` is no probability distribution.
+        If shapes disagree, a name repeats, a status is unknown, a label is not among
+        `classes`, or a row of `proba` is not a probability distribution.
     """
 
     object_id: NDArray[np.str_]
@@ -151,10 +151,7 @@ class Predictions:
 
     @classmethod
     def trusted(cls, **columns: NDArray[Any]) -> Self:
-        """Predictions of arrays that have the right types and keep the rules: nothing is checked.
-
-        Checking a row costs more than classifying it does in a stream.
-        """
+        """Predictions of arrays of the right types, without any check."""
         new = object.__new__(cls)
         for name in _COLUMNS:
             view = columns[name].view()
@@ -206,12 +203,12 @@ class Predictions:
 
 
 def check_output(path: str | Path) -> None:
-    """Refuse a file name that `write_predictions` could not serve, before any work is done.
+    """Refuse a file name that `write_predictions` would refuse, before any work is done.
 
     Raises
     ------
     DataError
-        If the suffix is none of ``.csv``, ``.parquet``, ``.jsonl``, or the folder is a file.
+        If the suffix is not ``.csv``, ``.parquet`` or ``.jsonl``, or the folder is a file.
     """
     path = Path(path)
     _choose(path, _WRITERS)
@@ -220,19 +217,19 @@ def check_output(path: str | Path) -> None:
 
 
 def write_predictions(predictions: Predictions, path: str | Path) -> None:
-    """Write predictions as a whole or not at all, in the format of the suffix.
+    """Write predictions in the format of the suffix, as a whole or not at all.
 
     Parameters
     ----------
     predictions : Predictions
         The table.
     path : path
-        ``.csv`` and ``.jsonl`` hold six significant digits, ``.parquet`` all of them.
+        ``.csv`` and ``.jsonl`` have six significant digits, ``.parquet`` all.
 
     Raises
     ------
     DataError
-        If the suffix is another one, or the file cannot be written.
+        If the suffix is unknown, or the file cannot be written.
     """
     path = Path(path)
     write = _choose(path, _WRITERS)
@@ -241,12 +238,12 @@ def write_predictions(predictions: Predictions, path: str | Path) -> None:
 
 
 def read_predictions(path: str | Path) -> Predictions:
-    """Read predictions, those of another classifier too.
+    """Read predictions, also of another classifier.
 
-    Needed are ``object_id`` and ``proba_<Class>`` columns for some of `taxonomy.CLASSES`
-    whose rows sum to one; classes without a column get 0. Where ``status``, ``reason``,
-    ``class``, ``anomaly``, ``n_obs`` or ``phase`` are absent, every object counts as
-    classified as its most probable class, and the others are NaN, 0 or empty.
+    Required are ``object_id`` and ``proba_<Class>`` columns for some of `taxonomy.CLASSES`
+    whose rows sum to one; classes without a column get 0. Without ``status`` and ``class``
+    every object counts as classified as its most probable class; other absent columns are
+    NaN, 0 or empty.
 
     Parameters
     ----------
@@ -263,10 +260,10 @@ def read_predictions(path: str | Path) -> Predictions:
     MissingColumnError
         If there is no ``object_id`` or no ``proba_`` column.
     UnknownClassError
-        If a ``proba_`` column names no class of the taxonomy.
+        If a ``proba_`` column is not of a class of the taxonomy.
     DataError
-        If the file is absent, damaged or of another suffix, or its values cannot be
-        predictions (see `Predictions`); the message names file and object.
+        If the file is absent, damaged or of another suffix, or its values are not valid
+        `Predictions`; the message names file and object.
     """
     path = Path(path)
     read = _choose(path, _READERS)
@@ -301,7 +298,7 @@ def _write_jsonl(table: pd.DataFrame, path: Path) -> None:
 
 
 def _six_digits(value: Any) -> Any:
-    """Floats as people read them; NaN, which JSON lacks, as null."""
+    """Floats with six digits; NaN, which JSON lacks, as null."""
     if not isinstance(value, float):
         return value
     return float(f"{value:.6g}") if np.isfinite(value) else None
@@ -392,7 +389,7 @@ def _numbers(table: pd.DataFrame, name: str, default: float) -> NDArray[np.float
     try:
         return np.asarray(table[name].astype(np.float64).to_numpy())
     except (TypeError, ValueError) as error:
-        raise DataError(f"column {name!r} holds something that is no number: {error}") from error
+        raise DataError(f"column {name!r} has a value that is not a number: {error}") from error
 
 
 def _check(table: Predictions) -> None:
@@ -405,7 +402,7 @@ def _check(table: Predictions) -> None:
     names, counts = np.unique(table.object_id, return_counts=True)
     if len(names) != n_objects:
         raise DataError(
-            f"object {str(names[counts > 1][0])!r} is predicted {counts.max()} times; once is right"
+            f"object {str(names[counts > 1][0])!r} is predicted {counts.max()} times; it must be once"
         )
     with np.errstate(invalid="ignore"):
         uneven = ~(np.abs(table.proba.sum(axis=1) - 1.0) <= SUM_TOLERANCE) | ~(table.proba >= 0.0).all(axis=1)

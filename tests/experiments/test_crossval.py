@@ -43,12 +43,12 @@ class Spy:
         monkeypatch.setattr(Pipeline, "predict", spied_predict)
 
 
-class TrainedAnewError(Exception):
+class TrainedAgainError(Exception):
     """Raised where a training starts."""
 
 
 def _stop(*args, **rest):
-    raise TrainedAnewError
+    raise TrainedAgainError
 
 
 @pytest.fixture(scope="module")
@@ -99,24 +99,24 @@ def test_a_finished_fold_is_not_trained_again(crossval, sample, sample_labels, m
     assert again["accuracy"] == summary["accuracy"]
 
 
-def test_another_seed_trains_anew(crossval, sample, sample_labels, monkeypatch):
+def test_another_seed_trains_again(crossval, sample, sample_labels, monkeypatch):
     monkeypatch.setattr(Pipeline, "fit", _stop)
-    with pytest.raises(TrainedAnewError):
+    with pytest.raises(TrainedAgainError):
         run_crossval(sample, sample_labels, TINY, crossval[2], n_folds=3, seed=6)
 
 
-def test_other_labels_train_anew(crossval, sample, sample_labels, monkeypatch):
+def test_other_labels_train_again(crossval, sample, sample_labels, monkeypatch):
     """A finished fold must not be scored against labels that it was not trained on."""
     shuffled = np.roll(sample_labels, 1)
     monkeypatch.setattr(Pipeline, "fit", _stop)
-    with pytest.raises(TrainedAnewError):
+    with pytest.raises(TrainedAgainError):
         run_crossval(sample, shuffled, TINY, crossval[2], n_folds=3, seed=5)
 
 
-def test_other_code_trains_anew(crossval, sample, sample_labels, monkeypatch):
+def test_other_code_trains_again(crossval, sample, sample_labels, monkeypatch):
     monkeypatch.setattr("firstlight.experiments.fold.code_digest", lambda: "changed")
     monkeypatch.setattr(Pipeline, "fit", _stop)
-    with pytest.raises(TrainedAnewError):
+    with pytest.raises(TrainedAgainError):
         run_crossval(sample, sample_labels, TINY, crossval[2], n_folds=3, seed=5)
 
 

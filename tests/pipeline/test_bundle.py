@@ -268,13 +268,13 @@ def test_links_are_refused_in_reading_and_writing(tmp_path):
     weights = tmp_path / "bundle" / "weights.bin"
     weights.rename(tmp_path / "elsewhere.bin")
     weights.symlink_to(tmp_path / "elsewhere.bin")
-    with pytest.raises(BundleError, match="no plain file"):
+    with pytest.raises(BundleError, match="not a plain file"):
         open_bundle(tmp_path / "bundle")
 
     def link(folder: Path) -> None:
         (folder / "weights.bin").symlink_to(tmp_path / "elsewhere.bin")
 
-    with pytest.raises(BundleError, match="no plain file"):
+    with pytest.raises(BundleError, match="not a plain file"):
         write_bundle(tmp_path / "other", "toy", {}, link)
     assert not (tmp_path / "other").exists()
 
@@ -335,10 +335,10 @@ def test_a_link_to_a_bundle_stays_a_link(tmp_path):
 def test_other_peoples_folders_are_left_alone(tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("years")
-    with pytest.raises(BundleError, match="left as it is"):
+    with pytest.raises(BundleError, match="not a bundle"):
         make(tmp_path / "thesis")
     (tmp_path / "thesis" / "manifest.json").write_text("{}")
-    with pytest.raises(BundleError, match="left as it is"):
+    with pytest.raises(BundleError, match="not a bundle"):
         make(tmp_path / "thesis")
     assert (tmp_path / "thesis" / "chapter.tex").read_text() == "years"
 
@@ -349,21 +349,21 @@ def test_a_folder_filled_meanwhile_is_left_alone(tmp_path):
         (tmp_path / "bundle").mkdir()
         (tmp_path / "bundle" / "note.txt").write_text("mine")
 
-    with pytest.raises(BundleError, match="left as it is"):
+    with pytest.raises(BundleError, match="not a bundle"):
         write_bundle(tmp_path / "bundle", "toy", {}, slow)
     assert (tmp_path / "bundle" / "note.txt").read_text() == "mine"
 
 
 def test_a_file_in_the_way_is_left_alone(tmp_path):
     (tmp_path / "bundle").write_text("text")
-    with pytest.raises(BundleError, match="in the way"):
+    with pytest.raises(BundleError, match="this is a file"):
         make(tmp_path / "bundle")
 
 
 @pytest.mark.parametrize(
-    ("contents", "reason"), [({}, "nothing was written"), ({"manifest.json": b""}, "own")]
+    ("contents", "reason"), [({}, "no file was written"), ({"manifest.json": b""}, "reserved")]
 )
-def test_a_writer_that_breaks_the_rules_is_told(tmp_path, contents, reason):
+def test_a_writer_that_breaks_the_rules_is_refused(tmp_path, contents, reason):
     with pytest.raises(BundleError, match=reason):
         make(tmp_path / "bundle", contents)
     assert not (tmp_path / "bundle").exists()
@@ -406,6 +406,6 @@ def test_a_folder_counts_before_a_name(tmp_path, monkeypatch):
     assert find_bundle("default") == Path("default")
 
 
-def test_neither_path_nor_name_says_what_there_is():
-    with pytest.raises(BundleError, match=r"those that ship are .*default"):
+def test_neither_path_nor_name_lists_the_shipped_ones():
+    with pytest.raises(BundleError, match=r"shipped ones are .*default"):
         find_bundle("nowhere")

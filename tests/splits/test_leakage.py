@@ -43,7 +43,7 @@ def test_separate_objects_pass() -> None:
 
 
 def test_an_object_planted_on_both_sides_is_caught_and_named() -> None:
-    with pytest.raises(LeakageError, match=r"1 object\(s\) to learn from and to test on: 'b'"):
+    with pytest.raises(LeakageError, match=r"1 object\(s\) are in training and test: 'b'"):
         check_disjoint(["a", "b"], ["b", "c"])
 
 

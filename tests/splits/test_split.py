@@ -160,7 +160,7 @@ def test_folds_need_an_object_each(n_folds: int) -> None:
 
 
 def test_names_and_labels_must_be_as_many() -> None:
-    with pytest.raises(DataError, match="one label a row"):
+    with pytest.raises(DataError, match="one label per row"):
         stratified_folds(["a", "b"], ["SNIa"], 2, rng=rng())
 
 
@@ -192,7 +192,7 @@ def test_no_share_holds_nobody() -> None:
 
 @pytest.mark.parametrize("share", [-0.1, 1.0])
 def test_a_share_outside_zero_to_one_is_refused(share: float) -> None:
-    with pytest.raises(DataError, match="share"):
+    with pytest.raises(DataError, match="fraction"):
         validation_part(NAMES, LABELS, share)
 
 

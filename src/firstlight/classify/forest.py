@@ -1,10 +1,8 @@
-"""A forest of decision trees as flat arrays, and a compiled walk through it.
+"""Decision trees as flat arrays, and their compiled evaluation.
 
-Every boosted classifier of the package ends up as a `Forest`, whichever library grew
-it: scikit-learn's trees and LightGBM's text are laid out once into one array of 64-bit
-nodes, so that inference needs neither library, holds no lock and runs several times
-faster than LightGBM's own predictor (``benchmarks/classifiers.py``). This module does
-not learn anything.
+Trees grown by scikit-learn and by LightGBM are laid out into one array of 64-bit nodes, so
+that inference needs neither library, holds no lock and runs several times faster than
+LightGBM's own predictor (``benchmarks/classifiers.py``).
 """
 
 from collections.abc import Mapping
@@ -19,11 +17,11 @@ from firstlight.errors import BundleError, DataError
 
 __all__ = ["MISSING_HIGH", "MISSING_IS_ZERO", "MISSING_LOW", "Forest", "softmax"]
 
-#: What a node does with a missing value: reads it as 0, sends it left, sends it right.
+#: Missing values at a node: read as 0, sent left, sent right.
 MISSING_IS_ZERO, MISSING_LOW, MISSING_HIGH = 0, 1, 2
 
-_LANES = 8  # rows (or trees) walked at once: enough independent loads to hide their latency
-_FEW_ROWS = 4  # up to here a walk over trees beats a padded block of rows
+_LANES = 8  # rows (or trees) evaluated together: enough independent loads to hide their latency
+_FEW_ROWS = 4  # up to here eight trees at a time are faster than a padded block of rows
 _FIELD_BITS = 16  # a node holds: threshold (32 bits), column (16), left child (16)
 _MAX_FIELD = 1 << _FIELD_BITS
 
@@ -38,7 +36,7 @@ class Forest:
         Threshold (float32 bits in an order-preserving int32), column and left child within
         the tree, packed. The right child follows the left; a leaf is its own left child.
     value : float64 array, shape (n_nodes,)
-        What a leaf adds to its output; 0 for inner nodes.
+        Contribution of a leaf to its output; 0 for inner nodes.
     root : int64 array, shape (n_trees,)
         First node of each tree.
     depth : int64 array, shape (n_trees,)
@@ -46,7 +44,7 @@ class Forest:
     output : int64 array, shape (n_trees,)
         Output that each tree adds to.
     column_feature, column_missing : int64 arrays, shape (n_columns,)
-        Feature that each column reads, and what it makes of a missing value.
+        Feature of each column, and its treatment of missing values.
     start : float64 array, shape (n_outputs,)
         Value of each output before the first tree.
     n_features : int
@@ -83,33 +81,12 @@ class Forest:
         n_features: int,
         missing: NDArray[Any] | None = None,
     ) -> Self:
-        """Lay trees out for the compiled walk.
+        """Lay out trees for compiled evaluation.
 
-        Parameters
-        ----------
-        n_nodes : int array, shape (n_trees,)
-            Nodes of each tree, leaves included; the arrays below hold one tree after the other.
-        feature : int array, shape (n_total,)
-            Feature that an inner node asks for.
-        threshold : float64 array, shape (n_total,)
-            A row goes left where its feature is at most this.
-        left, right : int arrays, shape (n_total,)
-            Children, counted within the tree; -1 marks a leaf.
-        value : float64 array, shape (n_total,)
-            What a leaf adds.
-        output : int array, shape (n_trees,)
-            Output that each tree adds to.
-        start : float64 array, shape (n_outputs,)
-            Outputs before the first tree.
-        n_features : int
-            Width of the rows.
-        missing : int array, shape (n_total,), optional
-            `MISSING_IS_ZERO`, `MISSING_LOW` or `MISSING_HIGH` of each inner node.
-
-        Raises
-        ------
-        DataError
-            If a tree has too many nodes, or the forest too many columns, for its 16-bit fields.
+        `n_nodes` and `output` have one entry per tree, `start` one per output, the other arrays
+        one per node, tree after tree. A row goes left where its feature is at most the
+        threshold; children are counted within the tree, and -1 marks a leaf. Raises DataError
+        if a tree has too many nodes, or the forest too many columns, for the 16-bit fields.
         """
         n_nodes = np.asarray(n_nodes, dtype=np.int64)
         missing = np.zeros(len(feature), np.int64) if missing is None else np.asarray(missing, np.int64)
@@ -145,29 +122,14 @@ class Forest:
         )
 
     def raw(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Sum of the trees for each row, before any link function.
+        """Start values plus one leaf of every tree, before any link function, shape (n_rows, n_outputs).
 
-        The sum runs over the trees in order, so that a row gives the same bits alone
-        and in any batch. Safe to call from several threads.
-
-        Parameters
-        ----------
-        X : float32 array, shape (n_rows, n_features)
-            Rows; NaN where a feature is missing.
-
-        Returns
-        -------
-        float64 array, shape (n_rows, n_outputs)
-            Start values plus one leaf of every tree.
-
-        Raises
-        ------
-        DataError
-            If the rows have another width than those of training.
+        The sum runs over the trees in order: a row gives the same bits alone and in any
+        batch. Safe in several threads. Raises DataError for rows of another width.
         """
         X = np.ascontiguousarray(X, dtype=np.float32)
         if X.ndim != 2 or X.shape[1] != self.n_features:
-            raise DataError(f"rows of shape {X.shape}; this forest reads {self.n_features} features a row")
+            raise DataError(f"rows of shape {X.shape}; this forest needs {self.n_features} features per row")
         total = np.tile(self.start, (len(X), 1))
         walk = _walk_trees if len(X) <= _FEW_ROWS else _walk_rows
         walk(
@@ -184,32 +146,17 @@ class Forest:
         return total
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Arrays fit for safetensors; `from_arrays` is the way back."""
-        names = (
-            "nodes",
-            "value",
-            "root",
-            "depth",
-            "output",
-            "column_feature",
-            "column_missing",
-            "start",
-        )
+        """Arrays for safetensors; see `from_arrays`."""
+        names = [name for name in self.__slots__ if name != "n_features"]
         return {name: getattr(self, name) for name in names} | {
             "n_features": np.array([self.n_features], dtype=np.int64)
         }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Rebuild a forest from `to_arrays`.
+        """A forest from `to_arrays`; BundleError for a missing array or an index out of bounds.
 
-        The indices of every node are checked, since the compiled walk would follow a
-        damaged one outside its arrays.
-
-        Raises
-        ------
-        BundleError
-            If an array is missing or an index points outside its tree or its columns.
+        The compiled code would follow a damaged index outside its arrays.
         """
         try:
             values = {name: np.ascontiguousarray(arrays[name]) for name in cls.__slots__}
@@ -244,17 +191,9 @@ class Forest:
 
 
 def softmax(raw: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities of raw class scores; one column means log-odds of the second of two classes.
+    """Probabilities of raw scores, shape (n_rows, n_classes); one column is the log-odds of class 1 of two.
 
-    Parameters
-    ----------
-    raw : float64 array, shape (n_rows, n_outputs)
-        Scores.
-
-    Returns
-    -------
-    float64 array, shape (n_rows, max(n_outputs, 2))
-        Rows sum to one; a row gives the same bits alone and in any batch.
+    A row gives the same bits alone and in any batch.
 
     Examples
     --------
@@ -269,7 +208,7 @@ def softmax(raw: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def floor_float32(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Largest float32 at most each threshold: float32 rows compare with it as with the original."""
+    """Largest float32 not above each threshold: float32 rows compare with it as with the original."""
     threshold = np.asarray(threshold, dtype=np.float64)
     with np.errstate(over="ignore"):
         nearest = threshold.astype(np.float32)

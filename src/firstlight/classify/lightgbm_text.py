@@ -1,8 +1,7 @@
-"""LightGBM's model text: shortened for storage, and read into a `Forest`.
+"""LightGBM's model text, shortened for storage and read into a `Forest`.
 
-The text is LightGBM's own documented format, so a stored model opens in LightGBM too;
-reading it here spares inference the library. Only what firstlight trains is read:
-numerical splits, constant leaves.
+The text stays in LightGBM's own format, so that LightGBM reads it too. Only numerical
+splits and constant leaves are read.
 """
 
 import warnings
@@ -16,7 +15,7 @@ from firstlight.errors import BundleError
 
 __all__ = ["compact", "read_forest"]
 
-#: Lines of a tree that prediction needs; the others hold training statistics.
+#: Lines of a tree that prediction needs.
 _KEPT_LINES = (
     "num_leaves",
     "num_cat",
@@ -35,21 +34,10 @@ _MISSING_NONE, _MISSING_NAN = 0, 2
 
 
 def compact(text: str) -> str:
-    """Drop what prediction does not need, and shorten the numbers.
+    """Text of ``Booster.model_to_string`` without training statistics, about a third as long.
 
-    Thresholds are rounded so that float32 rows fall on the same side; leaf
-    values keep nine digits, which is how they are used from then on: the stored text
-    *is* the model.
-
-    Parameters
-    ----------
-    text : str
-        As written by ``Booster.model_to_string``.
-
-    Returns
-    -------
-    str
-        Text that LightGBM reads, about a third as long.
+    Thresholds are rounded so that float32 rows fall on the same side. Leaf values keep
+    nine digits: the shortened text is the model from then on.
     """
     header, *trees = text.split("\n\nTree=")
     # LightGBM checks the sizes where they are given, and parses tree by tree where not.
@@ -68,22 +56,10 @@ def compact(text: str) -> str:
 
 
 def read_forest(text: str) -> Forest:
-    """Read LightGBM's model text.
+    """Forest of a whole or compact model text.
 
-    Parameters
-    ----------
-    text : str
-        Whole or compact model text.
-
-    Returns
-    -------
-    Forest
-        Equal to ``Booster.predict(..., raw_score=True)`` bit for bit on float32 rows.
-
-    Raises
-    ------
-    BundleError
-        If the text is not a LightGBM model, is damaged, or has categorical or linear trees.
+    Equal to ``Booster.predict(..., raw_score=True)`` bit for bit on float32 rows. Raises
+    BundleError for a damaged text, and for categorical, linear or averaged trees.
     """
     if not text.startswith("tree\n"):
         raise BundleError("this is not a LightGBM model text; it should begin with 'tree'")
@@ -98,7 +74,7 @@ def read_forest(text: str) -> Forest:
     leaves = _numbers(lines, "leaf_value")
     n_splits = n_leaves - 1
     if {len(part) for part in splits.values()} != {n_splits.sum()} or len(leaves) != n_leaves.sum():
-        raise BundleError("damaged LightGBM model text: a tree has fewer splits or leaves than it says")
+        raise BundleError("damaged LightGBM model text: a tree has fewer splits or leaves than it states")
     n_outputs = _header_number(lines, "num_tree_per_iteration")
     return _join(n_leaves, n_outputs, _header_number(lines, "max_feature_idx") + 1, splits, leaves)
 
@@ -110,7 +86,7 @@ def _join(
     splits: dict[str, NDArray[np.float64]],
     leaves: NDArray[np.float64],
 ) -> Forest:
-    """Merge splits and leaves, which LightGBM numbers apart, into one list of nodes a tree."""
+    """Merge splits and leaves, which LightGBM numbers separately, into one list of nodes per tree."""
     n_splits = n_leaves - 1
     n_nodes = n_leaves + n_splits
     first = np.cumsum(n_nodes) - n_nodes
@@ -164,11 +140,13 @@ def _lines_by_key(text: str) -> dict[str, list[str]]:
 def _numbers(lines: dict[str, list[str]], key: str) -> NDArray[np.float64]:
     """All values of a key, tree after tree."""
     with warnings.catch_warnings():
-        warnings.simplefilter("error", DeprecationWarning)  # older numpy's word for "not a number"
+        warnings.simplefilter("error", DeprecationWarning)  # numpy before 2.3 warns where later ones raise
         try:
             return np.fromstring(" ".join(filter(None, lines[key])), dtype=np.float64, sep=" ")
         except (DeprecationWarning, ValueError) as error:
-            raise BundleError(f"damaged LightGBM model text: {key} holds what is no number") from error
+            raise BundleError(
+                f"damaged LightGBM model text: {key} has a value that is not a number"
+            ) from error
 
 
 def _header_number(lines: dict[str, list[str]], key: str) -> int:
@@ -188,9 +166,9 @@ def _shorten(key: str, values: str) -> str:
 
 
 def _decimal(number: np.float32) -> str:
-    """Short decimal, at least the number and below the next float32: it splits the same rows."""
+    """Shortest decimal from the number up to the next float32: it splits the same rows."""
     shortest = str(number)
     if float(shortest) >= float(number):
         return shortest
-    # One or two units of the ninth digit more; a float32 step is six of them or more.
+    # One or two units of the ninth digit; a float32 step is at least six of them.
     return f"{float(number) + 1e-8 * abs(float(number)):.8e}"

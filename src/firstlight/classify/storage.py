@@ -18,7 +18,7 @@ __all__ = ["read_arrays", "read_state", "read_text", "write_arrays", "write_stat
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a JSON file; numbers keep all of their digits."""
+    """Write a JSON file; numbers keep all digits."""
     path.write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
 
 

@@ -1,9 +1,6 @@
-"""A versioned model folder: manifest, checksums, format version.
+"""A versioned model folder, whose ``manifest.json`` lists every file with size and SHA-256.
 
-A bundle is a plain folder whose ``manifest.json`` lists every file with its size and
-sha256. This module knows nothing of what the files hold: those who write and read the
-contents pass a function that fills a folder, or take the folder once it is verified.
-Nothing in a bundle is ever executed.
+This module does not know the content of the files. Nothing in a bundle is ever executed.
 """
 
 import hashlib
@@ -37,21 +34,13 @@ __all__ = [
 FORMAT_VERSION = 1  # raise it when an older firstlight could misread a newer bundle
 MANIFEST_NAME = "manifest.json"
 
-_MARK = "firstlight_bundle"  # the manifest's key that tells a bundle from any other folder
-_FINGERPRINT_DIGITS = 12  # 48 bits: no collision among all bundles that a survey will ever run
+_MARK = "firstlight_bundle"  # key of the manifest that identifies a bundle
+_FINGERPRINT_DIGITS = 12  # 48 bits: no collision among thousands of bundles
 
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """Size and checksum of one file of a bundle.
-
-    Attributes
-    ----------
-    size : int
-        Length [byte].
-    sha256 : str
-        Checksum, 64 hexadecimal digits.
-    """
+    """Size [byte] and SHA-256 (64 hexadecimal digits) of one file of a bundle."""
 
     size: int
     sha256: str
@@ -59,21 +48,20 @@ class FileRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a bundle says of itself.
+    """Description of a bundle.
 
     Attributes
     ----------
     kind : str
-        What the bundle holds, such as ``pipeline``.
+        Kind of content, such as ``firstlight-pipeline``.
     format_version : int
-        Layout of the manifest; see `FORMAT_VERSION`.
+        See `FORMAT_VERSION`.
     firstlight_version : str
         Version of the package that wrote it.
     created : str
         Time of writing, ISO 8601, UTC.
     info : mapping
-        Free-form description, plain JSON. It is not under a checksum: whatever changes
-        a prediction belongs in a file.
+        Free description, plain JSON, without a checksum: nothing that changes a prediction.
     files : mapping of str to FileRecord
         Every file by its path within the folder, with forward slashes.
     """
@@ -87,11 +75,7 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
-        """Twelve hexadecimal digits that follow from names and contents of the files alone.
-
-        Equal contents give equal fingerprints, whenever and wherever they were written,
-        so that outputs can name the model that made them.
-        """
+        """Twelve hexadecimal digits of the names and contents of the files, to name the model."""
         digest = hashlib.sha256()
         for name in sorted(self.files):
             digest.update(f"{name}\0{self.files[name].sha256}\n".encode())
@@ -101,33 +85,12 @@ class Manifest:
 def write_bundle(
     folder: str | Path, kind: str, info: Mapping[str, Any], write: Callable[[Path], None]
 ) -> Manifest:
-    """Write a bundle as a whole or not at all.
+    """Write a bundle as a whole or not at all; an older one is replaced once the new one is complete.
 
-    The files are made in a temporary folder beside `folder`, flushed to disk and moved
-    into place by renaming, so that no reader ever sees half a bundle. An older bundle of
-    that name is replaced only after the new one is complete.
-
-    Parameters
-    ----------
-    folder : path
-        Where the bundle shall be; parents are made.
-    kind : str
-        What it holds.
-    info : mapping
-        Free-form description, plain JSON; may be empty.
-    write : callable
-        Called once with an empty folder, which it fills with files (subfolders allowed).
-
-    Returns
-    -------
-    Manifest
-        As stored.
-
-    Raises
-    ------
-    BundleError
-        If `folder` exists and is not a bundle, if `write` leaves no file, a link or a file
-        named ``manifest.json``, or if `info` is not plain JSON. Nothing is changed then.
+    `write` is called with an empty folder and fills it with files. They are flushed to disk
+    and moved into place by renaming. Raises BundleError, and changes nothing, if `folder`
+    exists and is not a bundle, if `write` leaves no file, a link or a file named
+    ``manifest.json``, or if `info` is not plain JSON.
     """
     target = Path(folder).absolute()
     target = target.resolve() if target.is_symlink() else target
@@ -155,27 +118,10 @@ def write_bundle(
 
 
 def open_bundle(folder: str | Path, *, kind: str | None = None) -> Manifest:
-    """Verify every file of a bundle against its manifest.
+    """Manifest of a bundle of the given kind, every file of which was verified.
 
-    Parameters
-    ----------
-    folder : path
-        A folder written by `write_bundle`.
-    kind : str, optional
-        What the caller can use; any other kind is refused.
-
-    Returns
-    -------
-    Manifest
-        Only if all files are there, unchanged, and no other file is.
-
-    Raises
-    ------
-    BundleVersionError
-        If a newer firstlight wrote it in a format unknown to this one.
-    BundleError
-        If it is not a bundle, of another kind, or if a file is missing, changed or was
-        added; the message names the file.
+    Raises BundleVersionError for the format of a newer firstlight, and BundleError for
+    another kind and for a file that is missing, changed or not in the manifest.
     """
     root = Path(folder)
     manifest = read_manifest(root)
@@ -196,30 +142,16 @@ def open_bundle(folder: str | Path, *, kind: str | None = None) -> Manifest:
 
 
 def read_manifest(folder: str | Path) -> Manifest:
-    """Read a bundle's manifest without verifying the files.
+    """Manifest of a bundle, without verifying the files; its names are safe to join to `folder`.
 
-    Parameters
-    ----------
-    folder : path
-        A folder written by `write_bundle`.
-
-    Returns
-    -------
-    Manifest
-        As stored; its names are safe to join to `folder`.
-
-    Raises
-    ------
-    BundleVersionError
-        If its format is newer than `FORMAT_VERSION`.
-    BundleError
-        If `folder` is not a bundle or its manifest is damaged.
+    Raises BundleVersionError for a newer format, BundleError if `folder` is not a bundle or
+    its manifest is damaged.
     """
     root = Path(folder)
     table = _load_json(root)
     found = table.get(_MARK)
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
-        raise BundleError(f"{root}: {MANIFEST_NAME} is not that of a firstlight bundle")
+        raise BundleError(f"{root}: {MANIFEST_NAME} is not of a firstlight bundle")
     if found > FORMAT_VERSION:
         raise BundleVersionError(
             f"{root}: bundle format {found}, this firstlight reads up to {FORMAT_VERSION}; "
@@ -248,17 +180,7 @@ def shipped_bundles() -> dict[str, Path]:
 
 
 def find_bundle(source: str | Path | None = None) -> Path:
-    """Folder of a bundle, by path or by the name of one that ships with firstlight.
-
-    Parameters
-    ----------
-    source : path or str, optional
-        A folder, or a name of `shipped_bundles`; by default ``default``.
-
-    Raises
-    ------
-    BundleError
-        If there is neither such a folder nor such a name.
+    """Folder of a bundle, by path or by a name of `shipped_bundles`; BundleError if there is neither.
 
     Examples
     --------
@@ -271,14 +193,14 @@ def find_bundle(source: str | Path | None = None) -> Path:
         return Path(source)
     if name not in shipped:
         raise BundleError(
-            f"no bundle {name!r}: no such folder, and those that ship are {', '.join(shipped) or 'none'}; "
+            f"no bundle {name!r}: no such folder, and the shipped ones are {', '.join(shipped) or 'none'}; "
             "train one with `firstlight train --out FOLDER`"
         )
     return shipped[name]
 
 
 def is_bundle(folder: str | Path) -> bool:
-    """Whether a folder carries a manifest of ours, of any format; its files are not verified."""
+    """Whether a folder has the manifest of a bundle, of any format; its files are not verified."""
     try:
         return _MARK in _load_json(Path(folder))
     except BundleError:
@@ -289,27 +211,21 @@ def is_bundle(folder: str | Path) -> bool:
 
 
 def check_destination(folder: str | Path) -> None:
-    """Refuse a folder that `write_bundle` could not take, before any work is done.
-
-    Raises
-    ------
-    BundleError
-        If `folder`, or what should be its parent, is a file, or it holds files but no bundle.
-    """
+    """Raise BundleError for a folder that `write_bundle` would refuse, before any work is done."""
     target = Path(folder).absolute()
     _refuse_foreign(target)
     parent = next(path for path in target.parents if path.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise BundleError(f"{target}: {parent} is no folder that can be written; choose another folder")
+        raise BundleError(f"{target}: {parent} is not a writable folder; choose another folder")
 
 
 def _refuse_foreign(target: Path) -> None:
     if not target.exists():
         return
     if not target.is_dir():
-        raise BundleError(f"{target}: a file is in the way; choose another name for the bundle")
+        raise BundleError(f"{target}: this is a file; choose another name for the bundle")
     if any(target.iterdir()) and not is_bundle(target):
-        raise BundleError(f"{target}: holds files but no bundle, and is left as it is; choose another folder")
+        raise BundleError(f"{target}: this folder has files but is not a bundle; choose another folder")
 
 
 def _beside(target: Path, role: str) -> Path:
@@ -318,7 +234,7 @@ def _beside(target: Path, role: str) -> Path:
 
 
 def _move_into_place(partial: Path, target: Path) -> None:
-    """Swap two folders; the old one comes back if the new one cannot take its place."""
+    """Replace a folder; the old one is restored if that fails."""
     old = _beside(target, "old")
     had_old = target.exists()
     if had_old:
@@ -337,9 +253,9 @@ def _move_into_place(partial: Path, target: Path) -> None:
 def _describe(partial: Path, target: Path) -> Mapping[str, FileRecord]:
     files = {name: _record(path) for name, path in sorted(_files(partial, target))}
     if MANIFEST_NAME in files:
-        raise BundleError(f"{target}: {MANIFEST_NAME} is the bundle's own; give that file another name")
+        raise BundleError(f"{target}: {MANIFEST_NAME} is reserved; give that file another name")
     if not files:
-        raise BundleError(f"{target}: nothing was written, so there is no bundle to keep")
+        raise BundleError(f"{target}: no file was written")
     for name in files:
         try:
             _safe_name(name)
@@ -349,7 +265,7 @@ def _describe(partial: Path, target: Path) -> Mapping[str, FileRecord]:
 
 
 def _frozen(info: Mapping[str, Any], target: Path) -> Mapping[str, Any]:
-    """The same mapping as it will be read back, or an error."""
+    """The mapping as it will be read back; BundleError if it is not plain JSON."""
     try:
         return dict(json.loads(json.dumps(dict(info), allow_nan=False)))
     except (TypeError, ValueError, RecursionError) as error:
@@ -362,7 +278,7 @@ def _to_json(manifest: Manifest) -> str:
         "kind": manifest.kind,
         "firstlight_version": manifest.firstlight_version,
         "created": manifest.created,
-        "fingerprint": manifest.fingerprint,  # for people; readers compute it
+        "fingerprint": manifest.fingerprint,  # for information; readers compute it
         "info": dict(manifest.info),
         "files": {name: {"size": r.size, "sha256": r.sha256} for name, r in manifest.files.items()},
     }
@@ -378,7 +294,7 @@ def _flush(folder: Path) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    if os.name != "posix":  # elsewhere a folder cannot be opened, nor needs to be
+    if os.name != "posix":  # elsewhere a folder cannot be opened, and need not be
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -393,7 +309,7 @@ def _flush_folder(folder: Path) -> None:
 def _load_json(root: Path) -> dict[str, Any]:
     path = root / MANIFEST_NAME
     if not path.is_file():
-        raise BundleError(f"{root}: not a bundle ({MANIFEST_NAME} is not there){_left_over(root)}")
+        raise BundleError(f"{root}: not a bundle (no {MANIFEST_NAME}){_left_over(root)}")
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -406,7 +322,7 @@ def _load_json(root: Path) -> dict[str, Any]:
 
 
 def _left_over(root: Path) -> str:
-    """A hint, should the machine have stopped between the two renames of a replacement."""
+    """Hint for a replacement that was interrupted between its two renames."""
     if root.exists() or not root.parent.is_dir():
         return ""
     beside = sorted(path.name for path in root.parent.iterdir())
@@ -415,12 +331,12 @@ def _left_over(root: Path) -> str:
 
 
 def _files(root: Path, shown: Path) -> Iterator[tuple[str, Path]]:
-    """Every regular file below a folder with its name within it; links are refused."""
+    """Every regular file below a folder with its relative name; links are refused."""
     for parent, folders, names in os.walk(root):
         for name in (*folders, *names):
             path = Path(parent) / name
             if path.is_symlink() or not (path.is_dir() or path.is_file()):
-                raise BundleError(f"{shown}: {name!r} is no plain file; a bundle holds only files of its own")
+                raise BundleError(f"{shown}: {name!r} is not a plain file; a bundle has only plain files")
         for name in names:
             path = Path(parent) / name
             yield path.relative_to(root).as_posix(), path

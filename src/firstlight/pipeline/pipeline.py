@@ -49,7 +49,7 @@ _SEEN_SALT = "trained"
 
 
 class _Saves(Protocol):
-    """A trained part that writes itself into an existing folder."""
+    """A trained part with a folder of its own in the bundle."""
 
     def save(self, folder: Path) -> None: ...
 
@@ -97,7 +97,7 @@ class Pipeline:
 
     @property
     def history(self) -> tuple[dict[str, float], ...]:
-        """The encoder's training, a row an epoch."""
+        """Training history of the encoder, one row per epoch."""
         return self.encoder.history
 
     # --- fit -------------------------------------------------------------------
@@ -121,17 +121,17 @@ class Pipeline:
         curves : LightCurves
             Training objects; a part of them is kept for early stopping and calibration.
         labels : str array, shape (n_objects,)
-            Class of each object; objects of classes that firstlight does not know, and of
-            classes with fewer than three objects, are left out and counted in `info`.
+            Class of each object. Unknown classes, and classes with fewer than three objects,
+            are left out and counted in `info`.
         redshift : {"photo", "spec", "none"}
             Which host redshift to train with.
         seed : int
             Seed of every random choice.
         held_out : bool array, shape (n_objects,), optional
-            Which objects to keep for early stopping and calibration; by default a part
-            of each class, chosen by a hash of the name.
+            Objects to keep for early stopping and calibration; by default a part of each
+            class, by a hash of the name.
         jobs : int, optional
-            Threads; by default one a core.
+            Threads; by default one per core.
         workdir : Path, optional
             Where checkpoints go; a killed training resumes from them.
         progress : callable, optional
@@ -197,18 +197,18 @@ class Pipeline:
         Parameters
         ----------
         curves : LightCurves
-            Objects, raw or dereddened as their source says. Their ``redshift`` column is
-            used where it is known, unless the pipeline was trained without redshifts.
+            Objects, raw or dereddened. Their ``redshift`` is used where it is known, unless
+            the pipeline was trained without redshifts.
         jobs : int, optional
-            Threads; by default one a core.
+            Threads; by default one per core.
         progress : callable, optional
             Called with a stage's name and the fraction of it that is done.
 
         Returns
         -------
         Predictions
-            One row an object, in order: status, class, calibrated probabilities of all
-            classes of the taxonomy, anomaly score in [0, 1] (higher = stranger).
+            One row per object, in order: status, class, calibrated probabilities of all
+            classes of the taxonomy, anomaly score in [0, 1] (higher is more unusual).
 
         Raises
         ------
@@ -252,7 +252,7 @@ class Pipeline:
 
     @property
     def needs_history(self) -> bool:
-        """Whether an update looks at the whole history: for features, or to clean it."""
+        """Whether an update needs the whole history: for features, or for cleaning."""
         return "features" in self.config.inputs or self.config.preprocess.clean.method != "none"
 
     def states(self, rows: int | Sequence[bytes | None]) -> ObjectStates:
@@ -261,8 +261,7 @@ class Pipeline:
         Parameters
         ----------
         rows : int or sequence of bytes
-            How many objects, nothing seen of them yet; or rows as `ObjectStates.to_bytes`
-            gives them, None for an object of which nothing was seen.
+            Number of new objects; or rows of `ObjectStates.to_bytes`, None for a new object.
 
         Raises
         ------
@@ -336,7 +335,7 @@ class Pipeline:
     def predict_proba(self, curves: LightCurves, *, jobs: int | None = None) -> FloatArray:
         """Calibrated probabilities alone, shape (n_objects, 17), columns `firstlight.taxonomy.CLASSES`.
 
-        Objects with too little data have the prior; `predict` says which they are.
+        Objects with too little data have the prior; see the status in `predict`.
 
         Raises
         ------
@@ -346,10 +345,7 @@ class Pipeline:
         return self.predict(curves, jobs=jobs).proba
 
     def trained_on(self, object_id: NDArray[np.str_]) -> NDArray[np.bool_]:
-        """Which objects this pipeline has seen in training: scores on them are not honest.
-
-        A bundle remembers hashes of the names, not the names.
-        """
+        """Which objects this pipeline was trained on, by hashes of their names, shape (n_objects,)."""
         return np.isin(hash_fraction(object_id, _SEEN_SALT), self._seen)
 
     def latents(self, curves: LightCurves) -> Float32Array:
@@ -357,9 +353,9 @@ class Pipeline:
         return self.encoder.encode(preprocess(curves, self.config.preprocess)).mean
 
     def inputs(self, curves: LightCurves) -> Float32Array:
-        """What the classifier reads of every object, shape (n_objects, n_inputs).
+        """Columns that the classifier reads, shape (n_objects, n_inputs); see `input_names`.
 
-        Columns are `input_names`; a feature that the observations do not give is NaN.
+        A feature that the observations do not determine is NaN.
 
         Raises
         ------

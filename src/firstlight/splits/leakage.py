@@ -1,7 +1,4 @@
-"""Guards of law 2: nothing of the truth, and no copy of a test object, where models learn.
-
-Each guard is silent or raises `LeakageError` with the culprits named.
-"""
+"""Guards of law 2: no column of the truth and no copy of a test object where models learn."""
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
@@ -14,9 +11,9 @@ from firstlight.lightcurves import LightCurves
 
 __all__ = ["TRUTH_COLUMNS", "check_columns", "check_disjoint", "check_near_duplicates"]
 
-#: Names of columns that state the truth or follow from it (PLAsTiCC, SNANA and ours),
-#: in lower case; ``*`` stands for anything. ``distmod`` is computed from the true redshift's
-#: host in PLAsTiCC, ``libid_cadence`` and ``tflux_*`` belong to its simulation.
+#: Columns that hold the truth or follow from it (PLAsTiCC, SNANA and ours), in lower case,
+#: with ``*`` as wildcard. In PLAsTiCC ``distmod`` follows from the true redshift of the host;
+#: ``libid_cadence`` and ``tflux_*`` belong to its simulation.
 TRUTH_COLUMNS = (
     "class",
     "distmod",
@@ -29,9 +26,9 @@ TRUTH_COLUMNS = (
     "true_*",
     "truth*",
 )
-SHARED_PART = 0.5  # of either curve's observations; unrelated curves share next to none
-MJD_STEP = 1e-5  # day; survives a trip through text, and no telescope is that quick
-MOST_NAMED = 5  # culprits in a message
+SHARED_PART = 0.5  # of either curve's observations; unrelated curves share almost none
+MJD_STEP = 1e-5  # day; coarser than rounding in text, finer than any exposure
+MOST_NAMED = 5  # objects or columns listed in a message
 
 
 def check_disjoint(train_ids: Iterable[str], test_ids: Iterable[str]) -> None:
@@ -45,18 +42,18 @@ def check_disjoint(train_ids: Iterable[str], test_ids: Iterable[str]) -> None:
     Raises
     ------
     LeakageError
-        Naming the objects on both sides.
+        With the names of the objects on both sides.
     """
     both = sorted({str(name) for name in train_ids} & {str(name) for name in test_ids})
     if both:
         raise LeakageError(
-            f"{len(both)} object(s) to learn from and to test on: {_listed(both)}. "
-            "Split by object before making copies of any"
+            f"{len(both)} object(s) are in training and test: {_listed(both)}. "
+            "Split by object before making copies"
         )
 
 
 def check_columns(names: Iterable[str]) -> None:
-    """Refuse features or metadata among which is a column of the truth.
+    """Refuse features or metadata that hold a column of the truth.
 
     Parameters
     ----------
@@ -66,7 +63,7 @@ def check_columns(names: Iterable[str]) -> None:
     Raises
     ------
     LeakageError
-        Naming the columns.
+        With the names of the columns.
     """
     found = sorted(
         str(name)
@@ -75,50 +72,47 @@ def check_columns(names: Iterable[str]) -> None:
     )
     if found:
         raise LeakageError(
-            f"column(s) {_listed(found)} state the truth and must not reach a model; drop them from its input"
+            f"column(s) {_listed(found)} hold the truth and must not reach a model; drop them from its input"
         )
 
 
-def check_near_duplicates(train: LightCurves, test: LightCurves, shared_part: float = SHARED_PART) -> None:
+def check_near_duplicates(train: LightCurves, test: LightCurves) -> None:
     """Refuse a split with one light curve under two names, whole or in part.
 
-    Observations are compared by time, band and flux. A pair is caught if at least
-    `shared_part` of either curve is found on the other side, so copies that were cut
-    short, extended or thinned are caught, too; copies with new noise, or with fluxes rounded
-    or rescaled, are not. (Matching roughly raises false alarms in deep fields, where a
-    thousand objects share every epoch.)
+    Observations are compared by time, band and flux. A pair is found if at least half of
+    either curve is on the other side: also copies that were truncated, extended or thinned,
+    but not copies with new noise, or with fluxes rounded or rescaled. (Approximate matches
+    would give false alarms in deep fields, where a thousand objects share every epoch.)
 
     Parameters
     ----------
     train, test : LightCurves
         The two sides, before any preprocessing.
-    shared_part : float
-        Share of a curve's observations that makes it a copy.
 
     Raises
     ------
     LeakageError
-        Naming pairs of objects.
+        With the names of the pairs.
     """
     key_train, key_test = _observation_keys(train), _observation_keys(test)
     pairs = {
         (a, b)
         for a, b in [
-            *_copies(key_train, train, key_test, test, shared_part),
-            *((a, b) for b, a in _copies(key_test, test, key_train, train, shared_part)),
+            *_copies(key_train, train, key_test, test),
+            *((a, b) for b, a in _copies(key_test, test, key_train, train)),
         ]
     }
     if pairs:
-        told = _listed([f"{a} (train) and {b} (test)" for a, b in sorted(pairs)])
+        named = _listed([f"{a} (train) and {b} (test)" for a, b in sorted(pairs)])
         raise LeakageError(
-            f"{len(pairs)} pair(s) of objects share their observations: {told}. Drop one of each pair"
+            f"{len(pairs)} pair(s) of objects share their observations: {named}. Drop one of each pair"
         )
 
 
 def _observation_keys(curves: LightCurves) -> NDArray[np.uint64]:
-    """64 mixed bits of the time, band and flux of every observation."""
+    """64-bit hash of the time, band and flux of every observation."""
     time = np.round(curves.mjd / MJD_STEP).astype(np.int64).view(np.uint64)
-    # Adding zero turns -0.0 into 0.0, which must not count as another flux.
+    # Adding zero turns -0.0 into 0.0, which is the same flux.
     flux = (curves.flux + np.float32(0.0)).view(np.uint32).astype(np.uint64)
     key = _mixed(time) ^ flux
     return _mixed(_mixed(key) ^ curves.band.astype(np.uint64))
@@ -132,7 +126,7 @@ def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _copies(
-    key_a: NDArray[np.uint64], a: LightCurves, key_b: NDArray[np.uint64], b: LightCurves, shared_part: float
+    key_a: NDArray[np.uint64], a: LightCurves, key_b: NDArray[np.uint64], b: LightCurves
 ) -> list[tuple[str, str]]:
     """Objects of `a` whose observations are found in `b`, each with its most frequent owner there."""
     if not len(key_a) or not len(key_b):
@@ -143,7 +137,7 @@ def _copies(
     found = ranked[where] == key_a
     owner_a = a.object_index
     n_found = np.bincount(owner_a[found], minlength=len(a))
-    suspects = np.flatnonzero((n_found > 0) & (n_found >= shared_part * a.n_obs))
+    suspects = np.flatnonzero((n_found > 0) & (n_found >= SHARED_PART * a.n_obs))
     owner_b = b.object_index[order[where]]
     pairs = []
     for suspect in suspects:

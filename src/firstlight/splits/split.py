@@ -1,8 +1,7 @@
-"""Who may learn from whom: splits by object, made before anything else.
+"""Splits by object, made before anything else (law 2).
 
-Objects, never rows, are split: all copies of an object (truncated, augmented,
-oversampled) fall on one side. A hash of the name gives a split that never moves when
-objects are added; cross-validation deals the objects of each class over the folds.
+All copies of an object fall on one side. The split by a hash of the name does not change
+when objects are added; cross-validation spreads the objects of each class over the folds.
 """
 
 import hashlib
@@ -16,7 +15,7 @@ from firstlight.errors import DataError
 
 __all__ = ["SALT", "Fold", "hash_fraction", "hash_split", "stratified_folds", "validation_part"]
 
-#: Names this project's split. Another salt gives another, unrelated one.
+#: Salt of this project's split; another salt gives another, unrelated split.
 SALT = "firstlight"
 
 
@@ -26,11 +25,11 @@ class Fold(NamedTuple):
     Attributes
     ----------
     train : int64 array
-        Rows that models fit: encoder, scaling, classifier, resampling.
+        Rows to fit models on: encoder, scaling, classifier, resampling.
     validation : int64 array
-        Rows for early stopping, calibration and choices; never fitted.
+        Rows for early stopping, calibration and choices of settings.
     test : int64 array
-        Rows that choose nothing.
+        Rows that nothing is fitted on or chosen by.
     """
 
     train: NDArray[np.int64]
@@ -39,21 +38,19 @@ class Fold(NamedTuple):
 
 
 def hash_fraction(object_id: Sequence[str] | NDArray[np.str_], salt: str = SALT) -> NDArray[np.float64]:
-    """Place each object between 0 and 1 by the sha256 of its name.
-
-    The same on every platform and in every version: the first 53 bits of the digest.
+    """Map each name to a number in [0, 1): the first 53 bits of its SHA-256, on every platform.
 
     Parameters
     ----------
     object_id : sequence of str, shape (n_objects,)
         Names of the objects.
     salt : str
-        Names the split.
+        Another salt gives another split.
 
     Returns
     -------
     float64 array, shape (n_objects,)
-        Uniform in [0, 1); equal names are in equal places.
+        Uniform in [0, 1); equal names have equal values.
 
     Examples
     --------
@@ -78,16 +75,16 @@ def hash_split(
     validation: float = 0.2,
     salt: str = SALT,
 ) -> Fold:
-    """Split objects for good, by the hash of their names: 60 % / 20 % / 20 %.
+    """Fixed split of objects by the hash of their names: 60 % / 20 % / 20 %.
 
     Parameters
     ----------
     object_id : sequence of str, shape (n_rows,)
-        Names; rows of one name stay together.
+        Names; rows of equal names stay together.
     train, validation : float
-        Shares; the rest is the test set.
+        Fractions; the rest is the test set.
     salt : str
-        Names the split.
+        Another salt gives another split.
 
     Returns
     -------
@@ -97,10 +94,12 @@ def hash_split(
     Raises
     ------
     DataError
-        If the shares are negative or leave nothing for the test.
+        If the fractions are negative or leave nothing for the test.
     """
     if min(train, validation) < 0.0 or train + validation >= 1.0:
-        raise DataError(f"shares {train:g} + {validation:g} leave nothing to test on; they must stay below 1")
+        raise DataError(
+            f"fractions {train:g} + {validation:g} leave nothing to test on; their sum must be below 1"
+        )
     place = hash_fraction(object_id, salt)
     return Fold(
         np.flatnonzero(place < train),
@@ -120,10 +119,10 @@ def stratified_folds(
 ) -> list[Fold]:
     """Cross-validate over objects, with every class spread evenly over the folds.
 
-    The objects of each class are shuffled and dealt like cards, each class going on
-    where the last one stopped: counts of a class differ by at most one between folds,
-    and so do the sizes of the folds. The result depends on names and labels, not on the
-    order of rows. Within each fold's training part, `validation_part` sets objects aside.
+    The shuffled objects of each class go to the folds in turn, each class continuing where
+    the last one stopped: counts per class, and sizes of folds, differ by at most one. The
+    result depends on names and labels, not on the order of rows. Within each training part,
+    `validation_part` sets objects aside.
 
     Parameters
     ----------
@@ -136,9 +135,9 @@ def stratified_folds(
     rng : numpy.random.Generator
         Shuffles the objects of each class.
     validation : float
-        Share of each training part kept for early stopping and calibration.
+        Fraction of each training part kept for early stopping and calibration.
     salt : str
-        Names the choice of validation objects.
+        Another salt gives other validation objects.
 
     Returns
     -------
@@ -179,19 +178,19 @@ def validation_part(
 ) -> NDArray[np.bool_]:
     """Set aside the objects of each class that come first in the order of the hash.
 
-    No randomness: the same objects give the same answer. Every class keeps at least one
-    object on either side if it has two.
+    The same objects give the same result. A class of two objects or more has at least one
+    on either side.
 
     Parameters
     ----------
     object_id : sequence of str, shape (n_rows,)
-        Names; rows of one name stay together.
+        Names; rows of equal names stay together.
     labels : sequence of str, shape (n_rows,)
         Class of each row, the same for all rows of an object.
     share : float
-        Share of each class to set aside, at least 0 and below 1.
+        Fraction of each class to set aside, at least 0 and below 1.
     salt : str
-        Names the order.
+        Another salt gives another order.
 
     Returns
     -------
@@ -201,10 +200,10 @@ def validation_part(
     Raises
     ------
     DataError
-        If an object has two labels or the share is not between 0 and 1.
+        If an object has two labels or the fraction is not between 0 and 1.
     """
     if not 0.0 <= share < 1.0:
-        raise DataError(f"validation share {share:g} is not between 0 and 1")
+        raise DataError(f"validation fraction {share:g} is not between 0 and 1")
     names, own_label, row_name = _one_label_each(
         np.asarray(object_id, dtype=np.str_), np.asarray(labels, dtype=np.str_)
     )
@@ -222,7 +221,7 @@ def _one_label_each(
 ) -> tuple[NDArray[np.str_], NDArray[np.str_], NDArray[np.int64]]:
     """Distinct names, their labels, and the position of each row's name."""
     if object_id.shape != labels.shape or object_id.ndim != 1:
-        raise DataError(f"{object_id.shape} names and {labels.shape} labels; need one label a row")
+        raise DataError(f"{object_id.shape} names and {labels.shape} labels; one label per row is needed")
     names, first, row_name = np.unique(object_id, return_index=True, return_inverse=True)
     own_label = labels[first]
     torn = own_label[row_name] != labels
