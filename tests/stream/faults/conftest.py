@@ -1,12 +1,14 @@
-"""What the tests of faults share: real processes to harm, and the run that nobody disturbed."""
+"""Shared by the fault tests: real processes to harm, and an undisturbed run to compare with."""
 
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +25,11 @@ from firstlight.stream.state.sqlite import SqliteStore
 from firstlight.stream.state.store import MemoryStore
 from firstlight.stream.worker.worker import CLOCK_ALERTS, Worker, WorkerConfig
 
+SEED_VARIABLE = "FIRSTLIGHT_TEST_SEED"
 LAUNCHER = Path(__file__).parent / "launcher.py"
 COLUMNS = ("mjd", "band", "flux", "flux_err", "detected")
 
-#: Lines of a file that are no alert.
+#: Lines of a file that are not alerts.
 POISON = (
     b"no alert at all",
     b"{}",
@@ -37,11 +40,19 @@ POISON = (
 )
 
 
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A generator with a new seed in each run, printed on failure; the variable repeats a run."""
+    seed = int(os.environ.get(SEED_VARIABLE) or np.random.SeedSequence().generate_state(1)[0])
+    sys.stdout.write(f"{SEED_VARIABLE}={seed}\n")
+    return np.random.default_rng(seed)
+
+
 # --- alerts -----------------------------------------------------------------------------
 
 
 def one_by_one(curve: LightCurve) -> list[Alert]:
-    """An alert of one observation for every observation of an object."""
+    """One alert per observation of an object."""
     about = {name: getattr(curve, name) for name in ("ra", "dec", "ebv", "redshift", "redshift_err")}
     return [
         Alert(
@@ -59,7 +70,7 @@ def one_by_one(curve: LightCurve) -> list[Alert]:
 
 @pytest.fixture(scope="session")
 def long_stream(sample, alert_stream) -> list[Alert]:
-    """Some 1,700 alerts in order of time: of single observations, and of whole histories."""
+    """About 1,700 alerts in order of time, with one observation or with the whole history."""
     alerts = list(alert_stream)
     for i in range(10):
         alerts += one_by_one(sample[19 * i + 3])
@@ -68,7 +79,7 @@ def long_stream(sample, alert_stream) -> list[Alert]:
 
 @pytest.fixture(scope="session")
 def hard_lines(long_stream) -> list[bytes]:
-    """The stream as lines of JSON, some of them late, repeated or no alert at all."""
+    """The stream as JSON lines, some of them late, repeated or not alerts."""
     rng = np.random.default_rng(8)
     alerts: list[Alert | bytes] = list(long_stream)
     for i in sorted(rng.choice(np.arange(5, len(alerts) - 200), 50, replace=False), reverse=True):
@@ -90,7 +101,7 @@ def hard_file(hard_lines, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def easy_file(alert_stream, tmp_path_factory) -> Path:
-    """Some 200 alerts in order."""
+    """About 200 alerts in order."""
     path = tmp_path_factory.mktemp("alerts") / "easy.jsonl"
     path.write_bytes(b"".join(map(JsonLinesCodec().encode, alert_stream)))
     return path
@@ -101,7 +112,7 @@ def easy_file(alert_stream, tmp_path_factory) -> Path:
 
 @dataclass
 class Child:
-    """A `firstlight` that runs in a process of its own."""
+    """A `firstlight` in its own process."""
 
     pid: int
     log_path: Path
@@ -115,7 +126,7 @@ class Child:
         return self.code is None
 
     def wait(self, seconds: float = 60.0) -> int:
-        """Its exit code, minus the signal that ended it."""
+        """Its exit code, or minus the signal that ended it."""
         deadline = time.monotonic() + seconds
         while self.running():
             assert time.monotonic() < deadline, f"still running:\n{self.log()}"
@@ -124,10 +135,10 @@ class Child:
         return self.code
 
     def send(self, number: signal.Signals) -> None:
-        os.kill(self.pid, number)  # it is nobody else's number before it was waited for
+        os.kill(self.pid, number)  # the id is not reused before it was waited for
 
     def stage(self) -> str:
-        """What it is at; empty before its first micro-batch."""
+        """Its current stage; empty before its first micro-batch."""
         return self.trace.read_text().strip() if self.trace.exists() else ""
 
     def log(self) -> str:
@@ -136,7 +147,7 @@ class Child:
 
 @dataclass
 class Place:
-    """Where a worker leaves its things."""
+    """Files of a worker."""
 
     folder: Path
 
@@ -178,7 +189,7 @@ def place(tmp_path) -> Place:
 
 @pytest.fixture(scope="session")
 def launch(fast_bundle, easy_file, tmp_path_factory) -> Iterator[Callable[..., Child]]:
-    """Start `firstlight` with some arguments, within milliseconds."""
+    """Start `firstlight` with arguments, within milliseconds."""
     folder = tmp_path_factory.mktemp("launcher")
     one_thread = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
     with (folder / "launcher.log").open("wb") as log:
@@ -226,8 +237,8 @@ def launch(fast_bundle, easy_file, tmp_path_factory) -> Iterator[Callable[..., C
 
 
 @dataclass(frozen=True)
-class Left:
-    """All that a store holds."""
+class Content:
+    """Content of a store."""
 
     rows: dict[str, bytes | None]
     logs: dict[str, list[bytes]]
@@ -235,22 +246,23 @@ class Left:
     lengths: list[int]
 
     def objects(self) -> tuple[Any, ...]:
-        """All but the sinks' lengths."""
+        """Everything except the sinks' lengths."""
         return self.rows, self.logs, self.position
 
 
 @pytest.fixture(scope="session")
-def contents(fast_pipeline) -> Callable[[Path], Left]:
+def contents(fast_pipeline) -> Callable[[Path], Content]:
     """Read a store, object by object."""
     size = fast_pipeline.states([]).data.dtype.itemsize
 
-    def read(path: Path) -> Left:
+    def read(path: Path) -> Content:
+        with closing(sqlite3.connect(path)) as db:
+            names = [name for (name,) in db.execute("SELECT name FROM object ORDER BY name")]
         store = SqliteStore(path, bundle=fast_pipeline.bundle_version, state_size=size)
-        names = [name for (name,) in store._connection.execute("SELECT name FROM object ORDER BY name")]
         rows = dict(zip(names, store.states(names), strict=True))
         logs = dict(zip(names, store.logs(names), strict=True))
         assert (store.n_objects, store.damaged, store.recovered) == (len(names), 0, "")
-        left = Left(rows, logs, store.position, sorted(store.sink_position.values()))
+        left = Content(rows, logs, store.position, sorted(store.sink_position.values()))
         store.close()
         return left
 
@@ -279,7 +291,7 @@ def easy_run(launch, easy_file, tmp_path_factory) -> Place:
 
 
 class OneStore:
-    """One store, which outlives workers."""
+    """One store that outlives workers."""
 
     def __init__(self) -> None:
         self.store = MemoryStore()
@@ -293,20 +305,20 @@ class OneStore:
 
 @dataclass
 class Done:
-    """What a worker in this process put out."""
+    """Output of a worker in this process."""
 
-    said: list[bytes]
+    records: list[bytes]
     letters: list[dict[str, Any]]
     store: MemoryStore
     worker: Worker
 
     def without(self, name: str) -> list[bytes]:
-        return [value for value in self.said if json.loads(value)["object"] != name]
+        return [value for value in self.records if json.loads(value)["object"] != name]
 
 
 @pytest.fixture
 def run(fast_pipeline) -> Callable[..., Done]:
-    """Work through messages: alerts, values, or pairs of key and value."""
+    """Run a worker over alerts, values, or pairs of key and value."""
 
     def message(place: int, item: Any) -> Message:
         if isinstance(item, Alert):
@@ -330,7 +342,7 @@ def run(fast_pipeline) -> Callable[..., Done]:
             clock_alerts=clock_alerts,
         )
         worker.run()
-        said = [value for _, value in sink.records]
-        return Done(said, [json.loads(value) for _, value in letters.records], stores.store, worker)
+        records = [value for _, value in sink.records]
+        return Done(records, [json.loads(value) for _, value in letters.records], stores.store, worker)
 
     return start

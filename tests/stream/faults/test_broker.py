@@ -1,11 +1,10 @@
-"""A real broker between alerts and results: it goes away, workers die, and nothing is lost."""
+"""A real broker that disappears, and workers that die: nothing is lost."""
 
 import signal
 import time
 from collections import Counter
 from itertools import count
 
-import numpy as np
 import pytest
 
 from firstlight.stream.io.kafka import KafkaSink
@@ -26,7 +25,7 @@ def broker():
 
 
 class Topic:
-    """A topic that can be filled, and read from its beginning without a group."""
+    """A topic to fill, and to read from its beginning without a group."""
 
     def __init__(self, broker, partitions: int, name: str) -> None:
         self.name = name
@@ -45,7 +44,7 @@ class Topic:
         sink.close()
 
     def read(self, enough, seconds: float = 60.0) -> Counter[bytes]:
-        """All values so far, once there are as many different ones as that."""
+        """All values so far, once `enough` different ones are there."""
         deadline = time.monotonic() + seconds
         while len(set(self.values)) < enough and time.monotonic() < deadline:
             messages = self._consumer.consume(500, 0.05)
@@ -88,14 +87,13 @@ def lines(easy_file) -> list[bytes]:
 
 @pytest.mark.slow
 def test_kills_between_two_topics_leave_the_same_set_of_records(
-    stream, make_topic, alert_stream, lines, easy_run
+    stream, make_topic, alert_stream, lines, easy_run, rng
 ):
     alerts, results = make_topic(2), make_topic(2)
     alerts.send(alert_stream, lines)
-    rng = np.random.default_rng()
     kills = 0
     while True:
-        # a group of its own each time: the state says where to begin, and nobody waits for the dead
+        # a new group each time: the state holds the position, and no member has to time out
         child = stream(alerts, results, "--batch", "7", "--until-end", "--group", f"kill-{next(_number)}")
         while kills < 5 and child.running() and not child.stage():
             time.sleep(0.002)
@@ -121,7 +119,7 @@ def test_a_broker_that_goes_and_comes_back_delays_and_loses_nothing(
     alerts.send(alert_stream[:200], lines[:200])
     options = ["--batch", "1", "--max-alerts", str(len(lines)), "--kafka-config", str(config)]
     child = stream(alerts, results, *options)
-    for n, seconds in ((1, 2.5), (100, 0.3), (200, 0.3)):  # amidst its work, and while it waits for alerts
+    for n, seconds in ((1, 2.5), (100, 0.3), (200, 0.3)):  # during work, and while it waits for alerts
         results.read(n)
         broker.pause()
         time.sleep(seconds)
@@ -131,14 +129,14 @@ def test_a_broker_that_goes_and_comes_back_delays_and_loses_nothing(
     assert child.wait() == 0
     found = results.read(len(alert_stream))
     assert set(found) == set(easy_run.records())
-    assert "sink away, trying again" in child.log()
+    assert "sink unreachable, trying again" in child.log()
     assert "Traceback" not in child.log()
 
 
-def test_a_broker_that_forgot_everything_is_gone_on_with_and_what_it_sends_again_changes_nothing(
+def test_a_broker_that_lost_its_topics_is_used_again_and_repeated_alerts_change_nothing(
     launch, make_topic, alert_stream, lines, easy_run, place
 ):
-    with LocalBroker() as broker:  # one of its own: it will be stopped, and keeps nothing
+    with LocalBroker() as broker:  # a separate one: it will be stopped and loses its topics
         before = make_topic(1, broker)
         before.send(alert_stream[:200], lines[:200])
         child = launch(place.argv(before.url, "--batch", "20", "--max-alerts", str(len(lines))))

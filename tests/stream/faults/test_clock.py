@@ -1,4 +1,4 @@
-"""Clocks that jump: those of the alerts, and the machine's."""
+"""Clocks that jump: the alerts' times and the machine's clock."""
 
 import json
 import time
@@ -22,12 +22,12 @@ def test_one_alert_of_another_age_neither_evicts_nor_resets_anything(run, make_a
     for place in (len(alerts) - 1, 150, 30):
         alerts.insert(place, bogus(make_alert, mjd, f"bogus-{place}"))
     done = run(alerts, clock_alerts=25, batch=10, forget_days=2000.0)
-    assert [value for value in done.said if b"bogus" not in value] == expected.said
-    assert len(done.said) + len(done.letters) == len(alerts)
-    kept = {name: row for name, (_, row, _) in done.store._rows.items() if "bogus" not in name}
-    assert kept == {name: row for name, (_, row, _) in expected.store._rows.items()}
+    assert [value for value in done.records if b"bogus" not in value] == expected.records
+    assert len(done.records) + len(done.letters) == len(alerts)
+    kept = {name: row for name, (_, row, _) in done.store.rows.items() if "bogus" not in name}
+    assert kept == {name: row for name, (_, row, _) in expected.store.rows.items()}
     assert done.worker.metrics.total("forgotten") == 0
-    for record in map(json.loads, done.said):
+    for record in map(json.loads, done.records):
         assert np.isfinite(list(record["proba"].values())).all()
 
 
@@ -38,7 +38,7 @@ def test_a_bogus_alert_of_a_known_object_touches_no_other(run, alert_stream):
     alerts = [*alert_stream[:60], mad, *alert_stream[60:]]
     done, expected = run(alerts), run(alert_stream)
     assert done.without(victim.object_id) == expected.without(victim.object_id)
-    assert len(done.said) == len(alerts)
+    assert len(done.records) == len(alerts)
 
 
 def test_alert_times_that_jump_back_by_years_are_late_alerts(run, alert_stream, fast_pipeline):
@@ -46,11 +46,11 @@ def test_alert_times_that_jump_back_by_years_are_late_alerts(run, alert_stream, 
     half = len(alert_stream) // 2
     swapped = [*alert_stream[half:], *alert_stream[:half]]
     whole = {batch: run(swapped, batch=batch, clock_alerts=25, forget_days=1e5) for batch in (1, 50)}
-    assert whole[1].said == whole[50].said
-    assert len(whole[1].said) == len(alert_stream)
+    assert whole[1].records == whole[50].records
+    assert len(whole[1].records) == len(alert_stream)
     assert whole[1].worker.metrics.total("evicted") == 0
     expected = run(alert_stream, forget_days=1e5)
-    last, wanted = ({(r := json.loads(v))["object"]: r for v in d.said} for d in (whole[1], expected))
+    last, wanted = ({(r := json.loads(v))["object"]: r for v in d.records} for d in (whole[1], expected))
     for name, record in last.items():
         if record["n_obs"] == wanted[name]["n_obs"]:
             assert record["proba"] == wanted[name]["proba"]
@@ -63,9 +63,9 @@ def test_a_wall_clock_that_runs_backwards_changes_no_record(run, alert_stream, m
     monkeypatch.setattr(time, "time", lambda: next(now))
     monkeypatch.setattr(time, "time_ns", lambda: int(next(now) * 1e9))
     done = run(alert_stream, batch=10)
-    assert done.said == expected.said
-    assert done.store._rows == expected.store._rows
-    assert done.store._logs == expected.store._logs
+    assert done.records == expected.records
+    assert done.store.rows == expected.store.rows
+    assert done.store.entries == expected.store.entries
 
 
 def test_even_a_monotonic_clock_that_is_not_harms_nothing(run, alert_stream, monkeypatch):
@@ -73,4 +73,4 @@ def test_even_a_monotonic_clock_that_is_not_harms_nothing(run, alert_stream, mon
     rng = np.random.default_rng(3)
     monkeypatch.setattr(time, "monotonic", lambda: float(rng.uniform(-1e6, 1e6)))
     done = run(alert_stream, batch=10)
-    assert done.said == expected.said
+    assert done.records == expected.records

@@ -1,4 +1,4 @@
-"""A damaged state: found, said, rebuilt, and the records are those of an undisturbed run."""
+"""Damaged state is found, reported and rebuilt; the records are those of an undisturbed run."""
 
 import json
 import sqlite3
@@ -23,7 +23,7 @@ def overwrite_head(path) -> None:
 
 
 def flip_bytes(path) -> None:
-    """Every page's first bytes but the head's: nothing of it makes sense any more."""
+    """Flip the first bytes of every page except the header."""
     data = bytearray(path.read_bytes())
     for at in range(4096, len(data), 4096):
         for i in range(at, at + 60):
@@ -50,7 +50,7 @@ def test_a_damaged_file_is_moved_aside_and_its_partition_read_again(
     assert "damaged" in child.log()
     assert "file-0.sqlite.damaged-1" in {path.name for path in halfway.state.iterdir()}
     assert set(halfway.records()) == set(easy_run.records())
-    # what had been put out before is there a second time, as the same bytes, and never a third
+    # records written before are there a second time with the same bytes, and never a third time
     assert Counter(halfway.records()) == Counter(easy_run.records()) + Counter(easy_run.records()[:HALF])
     assert contents(halfway.store).objects() == contents(easy_run.store).objects()
 
@@ -88,14 +88,14 @@ def test_damaged_states_are_rebuilt_from_their_logs(launch, halfway, easy_file, 
     assert child.wait() == 0
     for name in names:
         assert f"state of object {name} has a wrong checksum" in child.log()
-    said, expected = (list(map(json.loads, place.records())) for place in (halfway, easy_run))
+    records, expected = (list(map(json.loads, place.records())) for place in (halfway, easy_run))
     first_again = set()
-    for record, wanted in zip(said[HALF:], expected[HALF:], strict=True):
+    for record, wanted in zip(records[HALF:], expected[HALF:], strict=True):
         if record["object"] in names and record["object"] not in first_again:
             first_again.add(record["object"])
             wanted["change"] = None  # the record before is not in the log
         assert record == wanted
-    assert said[:HALF] == expected[:HALF]
+    assert records[:HALF] == expected[:HALF]
     assert first_again == set(names)
     assert contents(halfway.store).objects() == contents(easy_run.store).objects()
 
@@ -108,26 +108,25 @@ def test_a_damaged_log_entry_costs_no_more_than_what_no_later_packet_repeats(
     child = launch(halfway.argv(easy_file, "--batch", "16"))
     assert child.wait() == 0
     assert "has a wrong checksum" in child.log()
-    said, expected = (list(map(json.loads, place.records())) for place in (halfway, easy_run))
-    assert [r["alert"] for r in said] == [r["alert"] for r in expected]
-    assert said[:HALF] == expected[:HALF]
+    records, expected = (list(map(json.loads, place.records())) for place in (halfway, easy_run))
+    assert [r["alert"] for r in records] == [r["alert"] for r in expected]
+    assert records[:HALF] == expected[:HALF]
     missing: dict[str, set[int]] = {name: set() for name in names}
-    for record, wanted in zip(said[HALF:], expected[HALF:], strict=True):
+    for record, wanted in zip(records[HALF:], expected[HALF:], strict=True):
         if record["object"] in names:
             missing[record["object"]].add(wanted["n_obs"] - record["n_obs"])
         else:
             assert record == wanted
-    # packets with their history bring all of it back; of the others one alert's observations are gone
+    # packets with their history restore it; otherwise one alert's observations are lost
     assert set(map(frozenset, missing.values())) <= {frozenset({0}), frozenset({8}), frozenset()}
     assert frozenset({0}) in set(map(frozenset, missing.values()))
 
 
-def test_no_flipped_byte_anywhere_makes_the_worker_lose_an_alert(launch, halfway, easy_file, easy_run):
-    rng = np.random.default_rng()
+def test_no_flipped_byte_anywhere_makes_the_worker_lose_an_alert(launch, halfway, easy_file, easy_run, rng):
     whole, out, rejects = halfway.store.read_bytes(), halfway.out.read_bytes(), halfway.rejects()
     expected = [(r["object"], r["alert"]) for r in map(json.loads, easy_run.records())]
-    used = np.flatnonzero(np.frombuffer(whole, np.uint8))  # most of the rest is room for more
-    used = used[(used < 60) | (used > 63)]  # the number of the layout: a file of another one is refused
+    used = np.flatnonzero(np.frombuffer(whole, np.uint8))  # zeros are mostly free space
+    used = used[(used < 60) | (used > 63)]  # not the layout number: another one is refused
     for place in rng.choice(used, 12):
         damaged = bytearray(whole)
         damaged[place] ^= 1 << int(rng.integers(0, 8))
@@ -135,9 +134,9 @@ def test_no_flipped_byte_anywhere_makes_the_worker_lose_an_alert(launch, halfway
         halfway.out.write_bytes(out)
         child = launch(halfway.argv(easy_file))
         assert child.wait() == 0, f"byte {place}:\n{child.log()}"
-        said = [(r["object"], r["alert"]) for r in map(json.loads, halfway.records())]
-        assert set(said) == set(expected), f"byte {place}:\n{child.log()}"
-        # one object at most may have begun anew
+        records = [(r["object"], r["alert"]) for r in map(json.loads, halfway.records())]
+        assert set(records) == set(expected), f"byte {place}:\n{child.log()}"
+        # at most one object may have been restarted
         differ = {json.loads(value)["object"] for value in set(halfway.records()) - set(easy_run.records())}
         assert len(differ) <= 1, f"byte {place}:\n{child.log()}"
     assert rejects == halfway.rejects() == b""

@@ -1,4 +1,4 @@
-"""No room: a message and exit code 1, and once there is room the same command goes on."""
+"""Disk full: a message and exit code 1; once there is room the same command continues."""
 
 import pytest
 

@@ -69,8 +69,8 @@ def test_ten_thousand_observations_of_one_object(run, fast_pipeline, make_alert,
         return alert_of(template, hot, k, firsts[past])
 
     done = run([str(k).encode() for k in last], decoder=Ready(make), batch=256, forget_days=1e5)
-    said = [json.loads(value) for value in done.said]
-    assert [record["n_obs"] for record in said] == [k + 1 for k in last]
+    records = [json.loads(value) for value in done.records]
+    assert [record["n_obs"] for record in records] == [k + 1 for k in last]
     about = ("ra", "dec", "ebv", "redshift", "redshift_err", "redshift_spec")
     meta = {name: np.array([getattr(template, name)]) for name in about}
     for i in (9, len(last) // 3, len(last) - 1):
@@ -83,7 +83,7 @@ def test_ten_thousand_observations_of_one_object(run, fast_pipeline, make_alert,
             **meta,
         )
         batch = fast_pipeline.predict(curve, jobs=1)
-        np.testing.assert_allclose(list(said[i]["proba"].values()), batch.proba[0], atol=1e-6)  # law 1
+        np.testing.assert_allclose(list(records[i]["proba"].values()), batch.proba[0], atol=1e-6)  # law 1
     (log,) = done.store.logs(["hot"])
     assert len(log) <= 65  # written as one again and again
     assert sum(map(len, log)) < 60 * N
@@ -114,5 +114,5 @@ def test_the_cost_of_an_alert_in_order_does_not_grow(run, fast_pipeline, make_al
         pipeline=Counting(),
         forget_days=1e5,
     )
-    assert len(done.said) == n
+    assert len(done.records) == n
     assert len(read) <= n // 64 + 1  # only to write the log as one

@@ -1,4 +1,4 @@
-"""Poison packets: one dead letter each, with reason and place, and nobody else notices."""
+"""Bad packets: one dead letter each with reason and place; other alerts are not affected."""
 
 import json
 from dataclasses import replace
@@ -76,7 +76,7 @@ def test_every_bad_packet_is_one_dead_letter_and_the_rest_is_as_without_them(
         assert len(letter["reason"]) < 2000, places[letter["offset"]]
         assert (letter["topic"], letter["partition"]) == ("t", 0)
     assert done.worker.metrics.total("rejected") == len(poison)
-    assert done.said == expected.said
+    assert done.records == expected.records
 
 
 def at(alert, mjd) -> bytes:
@@ -88,7 +88,7 @@ def at(alert, mjd) -> bytes:
 def test_an_alert_without_an_object_is_skipped_and_no_letter_unless_asked(run, alert_stream):
     messages = [line(alert_stream[0], object_id=""), JsonLinesCodec().encode(alert_stream[1])]
     done = run(messages)
-    assert (len(done.said), done.letters) == (1, [])
+    assert (len(done.records), done.letters) == (1, [])
     assert done.worker.metrics.by_label("skipped") == {"no-object": 1}
     kept = run(messages, keep_skips=True).letters
     assert [(letter["kind"], letter["reason"]) for letter in kept] == [("skip", "no-object")]
@@ -107,9 +107,9 @@ def test_a_flux_at_the_edge_of_what_a_number_holds_harms_only_its_own_object(run
         ),
     )
     done, expected = run([good[0], JsonLinesCodec().encode(edge), *good[1:]]), run(good)
-    assert len(done.said) + len(done.letters) == len(good) + 1
+    assert len(done.records) + len(done.letters) == len(good) + 1
     assert done.without(mad) == expected.without(mad)
-    for record in map(json.loads, done.said):
+    for record in map(json.loads, done.records):
         assert np.isfinite(list(record["proba"].values())).all()
 
 
@@ -134,9 +134,9 @@ def test_cut_and_flipped_packets_are_a_record_or_a_letter_and_nothing_else(
     mixed = [message for pair in zip(good, bad, strict=True) for message in pair]
     done, expected = run(mixed), run(good)
     names = {alert.object_id for alert in alert_stream}
-    assert [value for value in done.said if json.loads(value)["object"] in names] == expected.said
+    assert [value for value in done.records if json.loads(value)["object"] in names] == expected.records
     counts = done.worker.metrics
-    answered = len(done.said) - len(good) + counts.total("redelivered") + counts.total("skipped")
+    answered = len(done.records) - len(good) + counts.total("redelivered") + counts.total("skipped")
     assert answered + len(done.letters) == len(bad)
     assert all(letter["offset"] % 2 == 1 for letter in done.letters)
     if how == "cut":

@@ -1,4 +1,4 @@
-"""Two workers on one state: the second is refused, and harms nothing."""
+"""Two workers on one state: the second is refused and does no harm."""
 
 import time
 

@@ -104,7 +104,7 @@ class Stores:
         return max((n for n in found if n is not None), default=None)
 
     def contents(self):
-        return {key: (store._rows, store._logs, store.position) for key, store in self.all.items()}
+        return {key: (store.rows, store.entries, store.position) for key, store in self.all.items()}
 
 
 def messages(alerts, partition=0):
@@ -464,7 +464,7 @@ def test_a_store_found_damaged_is_read_again_from_the_beginning(run, undisturbed
         if store.position and store.position >= 60 and not store.recovered:
 
             def damaged(changes):
-                store._rows.clear(), store._logs.clear()
+                store.rows.clear(), store.entries.clear()
                 store.position, store.recovered = None, "page 7 is damaged"
                 del store.commit
                 raise StateError("page 7 is damaged")
@@ -675,8 +675,8 @@ def test_a_lost_row_is_made_anew_from_the_log(run, undisturbed, alert_stream):
     sink, stores = Sink(), Stores()
     run(messages(alert_stream), sink=sink, stores=stores, max_alerts=half)
     store = stores.all[T, 0]
-    for name, (number, _, mjd) in list(store._rows.items()):
-        store._rows[name] = (number, None, mjd)
+    for name, (number, _, mjd) in list(store.rows.items()):
+        store.rows[name] = (number, None, mjd)
     run(messages(alert_stream), sink=sink, stores=stores)
     for value, expected in zip(sink.values, undisturbed[0], strict=True):
         said, wanted = json.loads(value), json.loads(expected)
@@ -688,7 +688,7 @@ def test_a_lost_row_is_made_anew_from_the_log(run, undisturbed, alert_stream):
 def test_a_log_that_is_none_of_ours_is_dropped(run, alert_stream):
     sink, stores = Sink(), Stores()
     store = stores.open(T, 0, 0.0)
-    store._logs[alert_stream[0].object_id] = [b"\x07" * 16]
+    store.entries[alert_stream[0].object_id] = [b"\x07" * 16]
     worker = run(messages(alert_stream), sink=sink, stores=stores)
     assert worker.metrics.total("damaged") == 1
     assert len(sink.values) == len(alert_stream)

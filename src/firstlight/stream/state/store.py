@@ -113,7 +113,7 @@ class StateStore(Protocol):
 
 
 class MemoryStore:
-    """A store in memory.
+    """A store in memory; `rows` and `entries` hold its objects and their logs.
 
     Examples
     --------
@@ -127,8 +127,8 @@ class MemoryStore:
     recovered = ""
 
     def __init__(self) -> None:
-        self._rows: dict[str, tuple[int, bytes | None, float]] = {}  # number, state, last MJD
-        self._logs: dict[str, list[bytes]] = {}
+        self.rows: dict[str, tuple[int, bytes | None, float]] = {}  # number, state, last MJD
+        self.entries: dict[str, list[bytes]] = {}
         self._last = self._at = 0  # numbers of the newest object and of the last one that `evict` saw
         self.position: int | None = None
         self.sink_position: dict[str, int] = {}
@@ -136,49 +136,49 @@ class MemoryStore:
     @property
     def n_objects(self) -> int:
         """See `StateStore`."""
-        return len(self._rows)
+        return len(self.rows)
 
     @property
     def size_bytes(self) -> int:
         """See `StateStore`."""
-        states = sum(len(state) for _, state, _ in self._rows.values() if state is not None)
-        return states + sum(len(entry) for log in self._logs.values() for entry in log)
+        states = sum(len(state) for _, state, _ in self.rows.values() if state is not None)
+        return states + sum(len(entry) for log in self.entries.values() for entry in log)
 
     def states(self, objects: Sequence[str]) -> list[bytes | None]:
         """See `StateStore`."""
-        return [self._rows[name][1] if name in self._rows else None for name in objects]
+        return [self.rows[name][1] if name in self.rows else None for name in objects]
 
     def logs(self, objects: Sequence[str]) -> list[list[bytes]]:
         """See `StateStore`."""
-        return [list(self._logs.get(name, ())) for name in objects]
+        return [list(self.entries.get(name, ())) for name in objects]
 
     def commit(self, changes: Changes) -> None:
         """See `StateStore`."""
         for name in changes.objects():
-            if name not in self._rows:
+            if name not in self.rows:
                 self._last += 1
-                self._rows[name] = (self._last, None, math.nan)
+                self.rows[name] = (self._last, None, math.nan)
             if name in changes.states:
-                self._rows[name] = (self._rows[name][0], *changes.states[name])
+                self.rows[name] = (self.rows[name][0], *changes.states[name])
             if name in changes.rewritten:
-                self._logs[name] = []
+                self.entries[name] = []
             if entries := changes.log(name):
-                self._logs.setdefault(name, []).extend(entries)
+                self.entries.setdefault(name, []).extend(entries)
         if changes.position is not None:
             self.position = changes.position
         self.sink_position |= changes.sink_position
 
     def evict(self, before_mjd: float, limit: int) -> int:
         """See `StateStore`."""
-        names = list(self._rows)
-        start = next((i for i, name in enumerate(names) if self._rows[name][0] > self._at), len(names))
+        names = list(self.rows)
+        start = next((i for i, name in enumerate(names) if self.rows[name][0] > self._at), len(names))
         looked = (names[start:] + names[:start])[:limit]
         if looked:
-            self._at = self._rows[looked[-1]][0]
-        quiet = [name for name in looked if self._rows[name][2] < before_mjd]
+            self._at = self.rows[looked[-1]][0]
+        quiet = [name for name in looked if self.rows[name][2] < before_mjd]
         for name in quiet:
-            del self._rows[name]
-            self._logs.pop(name, None)
+            del self.rows[name]
+            self.entries.pop(name, None)
         return len(quiet)
 
     def close(self) -> None:
