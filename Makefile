@@ -40,22 +40,22 @@ test: check ## Lint, types, import contracts and all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks studies
+	$(BIN)/ruff check src tests benchmarks studies
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## Speed of each stage beside its peers -> benchmarks/results/*.json
+bench: setup ## Speed of each stage and of its peers -> benchmarks/results/*.json
 	for script in preprocessing features encoder classifiers classify; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 speed: setup ## Speed of decoding, updating and classifying against references, in 20 seconds
 	$(BIN)/python benchmarks/speed_set.py
 
-bench-stream: setup ## Alerts a second, latency, bursts and memory over a real broker (about 40 minutes)
+bench-stream: setup ## Alerts per second, latency, bursts and memory over a real broker (about 40 minutes)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check lmdb==3.0.0
 	$(BIN)/python benchmarks/stream.py
 
-bench-peers: setup ## One classification beside the peers that are installed (see benchmarks/peers.py)
+bench-peers: setup ## One classification, and that of the peers that are installed (see benchmarks/peers.py)
 	$(BIN)/python benchmarks/peers.py --bundle fast=src/firstlight/models/fast --bundle default=src/firstlight/models/default
 
 crossval-seed: setup ## Honest 5-fold cross-validation of the paper's design (about half an hour)

@@ -1,68 +1,56 @@
-"""Microseconds an alert packet: the compiled selective decoder beside fastavro, in one run.
+"""Microseconds per alert packet of the compiled selective decoder and of fastavro, in one run.
 
 Run ``python benchmarks/alerts.py``; it writes ``benchmarks/results/alerts.json``. Under a
 minute of processor time, one thread. The packets have the width of LSST's schema 10 (98
-fields a source, 14 a forced source, 82 an object) and cutouts as bytes: 30 kB with 21
+fields per source, 14 per forced source, 82 per object) and cutouts as bytes: 30 kB with 21
 previous sources, 80 kB with 181. They are filled at random, with nulls as counted in alerts
 of Rubin: 9 % of a source's fields always, 17 % in a third of the rows, the others never.
-Every packet differs. The contestants take turns; figures are medians over turns, by the
-clock and by processor time, because other work on the machine lengthens the former.
+Every packet differs. Figures are medians over turns, by wall time and by processor time.
 """
 
-import argparse
-import json
-import os
-import platform
+from _harness import parser, result, take_turns, write
+
+# isort: split
 import statistics
-import time
 import zlib
 from collections.abc import Callable
-from importlib.metadata import version
+from functools import partial
 from io import BytesIO
-from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import fastavro
 import numpy as np
 
-import firstlight
 from firstlight.stream import Alert, AntaresCodec, ConfluentCodec, JsonLinesCodec, LasairCodec, MemorySchemas
 from firstlight.stream.alerts.layouts import read_record, resolve_layout
 from firstlight.stream.avro.decode import SelectiveDecoder
 from firstlight.stream.avro.schema import field_paths
 
-OUT = Path(__file__).parent / "results" / "alerts.json"
 SCHEMA_ID = 1000
 #: Name: previous sources, forced sources, bytes of the whole packet.
 SIZES = {"30_kB": (21, 30, 30_000), "80_kB": (181, 60, 80_000)}
 PACKETS = 60
-TURNS = 7
-LSST_ALERTS_PER_S = 280  # mean over a night; ten times that is the aim
+LSST_ALERTS_PER_S = 280  # mean over a night; the aim is ten times that
 
 NEEDED = ("visit", "midpointMjdTai", "psfFlux", "psfFluxErr", "band", "timeWithdrawnMjdTai")
 
 
+#: A function and the packets that it is called with.
+Contestant = tuple[Callable[[Any], Any], list[Any]]
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=OUT)
-    parser.add_argument("--turns", type=int, default=TURNS)
-    args = parser.parse_args()
+    args = parser(__doc__, "alerts").parse_args()
     schema = wide_schema()
-    result = {
-        "what": "microseconds a packet, medians over turns of all packets; cpu_us by processor time",
-        "version": firstlight.__version__,
-        "machine": machine(),
-        "n_packets": PACKETS,
-        "turns": args.turns,
-        "sizes": {name: contest(schema, *size, args.turns) for name, size in SIZES.items()},
-        "lsst_alerts_per_s": LSST_ALERTS_PER_S,
-    }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    table = result(
+        "microseconds per packet, medians over turns of all packets; cpu_us by processor time",
+        *("numpy", "numba", "fastavro"),
+        n_packets=PACKETS,
+        turns=args.turns,
+        sizes={name: contest(schema, *size, args.turns) for name, size in SIZES.items()},
+        lsst_alerts_per_s=LSST_ALERTS_PER_S,
+    )
+    write(args.out, table)
 
 
 def contest(schema: Any, n_previous: int, n_forced: int, n_bytes: int, turns: int) -> dict[str, Any]:
@@ -76,7 +64,7 @@ def contest(schema: Any, n_previous: int, n_forced: int, n_bytes: int, turns: in
     framed = [b"\0" + SCHEMA_ID.to_bytes(4, "big") + value for value in packets]
     alerts = [codec.decode(value) for value in framed]
     check(alerts, packets, parsed)
-    contestants: dict[str, tuple[Callable[[Any], Any], list[Any]]] = {
+    contestants: dict[str, Contestant] = {
         "selective_decoder": (decoder.decode, packets),
         "fastavro": (lambda value: fastavro.schemaless_reader(BytesIO(value), parsed), packets),
         "fastavro_reader_schema": (
@@ -95,7 +83,7 @@ def contest(schema: Any, n_previous: int, n_forced: int, n_bytes: int, turns: in
         ("antares", AntaresCodec()),
     ):
         contestants[f"{name}_to_alert"] = (other.decode, [other.encode(alert) for alert in alerts])
-    figures = take_turns(contestants, turns)
+    figures = figures_of(contestants, turns)
     return {
         "packet_bytes": statistics.median(map(len, packets)),
         "previous_sources": n_previous,
@@ -113,28 +101,23 @@ def contest(schema: Any, n_previous: int, n_forced: int, n_bytes: int, turns: in
     }
 
 
-def take_turns(
-    contestants: dict[str, tuple[Callable[[Any], Any], list[Any]]], turns: int
-) -> dict[str, dict[str, float]]:
-    """Run all contestants one after the other, several times over."""
-    wall: dict[str, list[float]] = {name: [] for name in contestants}
-    cpu: dict[str, list[float]] = {name: [] for name in contestants}
-    for turn in range(turns + 1):
-        for name, (step, values) in contestants.items():
-            start, start_cpu = time.perf_counter(), time.process_time()
-            for value in values:
-                step(value)
-            if turn:  # the first one compiles and warms up
-                wall[name].append((time.perf_counter() - start) / len(values) * 1e6)
-                cpu[name].append((time.process_time() - start_cpu) / len(values) * 1e6)
+def figures_of(contestants: dict[str, Contestant], turns: int) -> dict[str, dict[str, float]]:
+    """Microseconds per packet of each contestant."""
+
+    def run(step: Callable[[Any], Any], values: list[Any]) -> None:
+        for value in values:
+            step(value)
+
+    times = take_turns({name: partial(run, *one) for name, one in contestants.items()}, turns)
+    per_packet = {name: 1e6 / len(values) for name, (_, values) in contestants.items()}
     return {
         name: {
-            "median_us": round(statistics.median(wall[name]), 2),
-            "fastest_us": round(min(wall[name]), 2),
-            "slowest_us": round(max(wall[name]), 2),
-            "cpu_us": round(statistics.median(cpu[name]), 2),
+            "median_us": round(one.median * per_packet[name], 2),
+            "fastest_us": round(min(one.wall) * per_packet[name], 2),
+            "slowest_us": round(max(one.wall) * per_packet[name], 2),
+            "cpu_us": round(one.median_cpu * per_packet[name], 2),
         }
-        for name in contestants
+        for name, one in times.items()
     }
 
 
@@ -143,7 +126,7 @@ def ratio(figures: dict[str, dict[str, float]], slow: str, fast: str) -> float:
 
 
 def check(alerts: list[Any], packets: list[bytes], parsed: Any) -> None:
-    """Both ways must give the same alerts before they race."""
+    """Both decoders must give the same alerts."""
     for alert, value in zip(alerts, packets, strict=True):
         other = read_record(fastavro.schemaless_reader(BytesIO(value), parsed))
         if not isinstance(alert, Alert) or not isinstance(other, Alert):
@@ -157,7 +140,7 @@ def check(alerts: list[Any], packets: list[bytes], parsed: Any) -> None:
 
 
 def wide_schema() -> dict[str, Any]:
-    """LSST's names where we need them, and fillers of its kinds in its numbers elsewhere."""
+    """LSST's names for the fields that we read, and fillers of its types in its numbers elsewhere."""
 
     def record(name: str, own: dict[str, Any], floats: int, flags: int, integers: int) -> dict[str, Any]:
         fields = [{"name": key, "type": kind} for key, kind in own.items()]
@@ -236,7 +219,7 @@ def narrow_schema(schema: dict[str, Any]) -> dict[str, Any]:
 def packet(
     schema: dict[str, Any], rng: np.random.Generator, n_previous: int, n_forced: int, n_bytes: int
 ) -> bytes:
-    """One packet, its cutouts such that it has the wanted size."""
+    """One packet; cutouts fill it up to the wanted size."""
     kinds = {entry["name"]: entry["type"] for entry in schema["fields"]}
     source, forced = kinds["diaSource"], kinds["prvDiaForcedSources"][1]["items"]
     times = np.sort(rng.uniform(60_800.0, 61_100.0, n_previous + n_forced + 1))
@@ -252,15 +235,15 @@ def packet(
         "cutoutScience": b"",
     }
     parsed = fastavro.parse_schema(schema)
-    bare = write(parsed, record)
+    bare = serialise(parsed, record)
     pixels = rng.bytes(max(0, n_bytes - len(bare)) // 3)
-    return write(
+    return serialise(
         parsed, record | dict.fromkeys(("cutoutDifference", "cutoutScience", "cutoutTemplate"), pixels)
     )
 
 
 def fill(record: dict[str, Any], rng: np.random.Generator, mjd: float) -> dict[str, Any]:
-    """A row with everything that an alert needs, and fillers of which a third is null."""
+    """A row with the fields that an alert needs, and fillers of which a third is null."""
     values: dict[str, Any] = {}
     for entry in record["fields"]:
         name, kind = entry["name"], entry["type"]
@@ -284,29 +267,15 @@ def fill(record: dict[str, Any], rng: np.random.Generator, mjd: float) -> dict[s
 
 
 def null_share(name: str) -> float:
-    """How often a filler is null: the same for all rows and packets, as Rubin's fields are."""
+    """Share of nulls in a filler field; the same for all rows and packets, as in Rubin's alerts."""
     draw = zlib.crc32(name.encode()) / 2**32
     return 1.0 if draw < 0.09 else 1 / 3 if draw < 0.26 else 0.0
 
 
-def write(parsed: Any, record: dict[str, Any]) -> bytes:
+def serialise(parsed: Any, record: dict[str, Any]) -> bytes:
     out = BytesIO()
     fastavro.schemaless_writer(out, parsed, record)
     return out.getvalue()
-
-
-def machine() -> dict[str, Any]:
-    cpu = platform.processor()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), cpu)
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "load_before": round(os.getloadavg()[0], 2),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-    } | {name: version(name) for name in ("numpy", "numba", "fastavro")}
 
 
 if __name__ == "__main__":

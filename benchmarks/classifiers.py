@@ -1,87 +1,60 @@
-"""Microseconds a row of boosted classifiers' predictions: ours, and the libraries' own.
+"""Microseconds per row of boosted classifiers' predictions: ours, and the libraries' own.
 
 Run ``python benchmarks/classifiers.py``; it writes ``benchmarks/results/classifiers.json``.
 About a minute of one core; CatBoost and XGBoost are measured where they are installed
-(extra ``bench``). Synthetic rows; what counts is the shape: 16 classes, 300 rounds, 80
-features of which a tenth of the values are missing. One thread, best of repeats by
-processor time, because other work on the machine lengthens the clock's. The same trees are
-walked by LightGBM and by us, and by scikit-learn and by us; the largest difference of their
-probabilities stands beside the times.
+(extra ``bench``). Synthetic rows of the usual shape: 16 classes, 300 rounds, 80 features of
+which a tenth of the values are missing. One thread, median processor time of turns. The same
+trees are evaluated by LightGBM and by us, and by scikit-learn and by us; the result holds the
+largest difference of their probabilities.
 """
 
-import argparse
-import json
-import os
-import platform
+from _harness import parser, result, take_turns, versions, write
+
+# isort: split
 import time
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+from functools import partial
 
 import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import GradientBoostingClassifier
 
-import firstlight
 from firstlight.classify.forest import Forest, softmax
 from firstlight.classify.gradient import _forest_of
 from firstlight.classify.lightgbm_text import compact, read_forest
 
-OUT = Path(__file__).parent / "results" / "classifiers.json"
 N_CLASSES, N_ROUNDS, N_FEATURES, N_ROWS = 16, 300, 80, 4096
 LEAVES, DEPTH, SKLEARN_DEPTH = 31, 6, 4
 SKLEARN_ROWS = 700  # its training time grows fast, the cost of its predictions does not
 BATCHES = (1, 256, 4096)
-SECONDS = 0.4  # of repeats a measurement
 
 Rows = NDArray[np.float32]
 Predict = Callable[[Rows], NDArray[np.float64]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=OUT)
-    parser.add_argument("--rounds", type=int, default=N_ROUNDS)
-    args = parser.parse_args()
+    words = parser(__doc__, "classifiers")
+    words.add_argument("--rounds", type=int, default=N_ROUNDS)
+    args = words.parse_args()
     X, code = rows()
-    result: dict[str, Any] = {
-        "version": firstlight.__version__,
-        "protocol": {
-            "classes": N_CLASSES,
-            "rounds": args.rounds,
-            "features": N_FEATURES,
-            "unit": "microseconds a row, one thread, best of repeats by processor time",
-        },
-        "machine": {
-            "processor": processor(),
-            "cores": os.cpu_count(),
-            "load": [round(x, 1) for x in os.getloadavg()],  # above the cores: caches are shared, times long
-            "python": platform.python_version(),
-        },
-        "libraries": {name: version_of(name) for name in LIBRARIES},
-        "microseconds_a_row": {},
-        "largest_difference": {},
-    }
+    differences: dict[str, float] = {}
+    predictors: dict[str, Predict] = {}
     for name, model in models(X, code, args.rounds):
         start = time.process_time()
-        predictors, difference = model()
+        found, difference = model()
         print(f"{name}: ready after {time.process_time() - start:.1f} s of training")
+        predictors |= found
         if difference is not None:
-            result["largest_difference"][name] = difference
-        for label, predict in predictors.items():
-            result["microseconds_a_row"][label] = {
-                str(batch): measure(predict, X[:batch]) for batch in BATCHES
-            }
-            print(f"  {label}: {result['microseconds_a_row'][label]}")
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(args.out)
+            differences[name] = difference
+    table = result(
+        "microseconds per row, one thread, medians of turns by processor time",
+        *LIBRARIES,
+        protocol={"classes": N_CLASSES, "rounds": args.rounds, "features": N_FEATURES},
+        microseconds_a_row=measure(predictors, X, args.turns),
+        largest_difference=differences,
+    )
+    write(args.out, table)
 
 
 LIBRARIES = ("lightgbm", "scikit-learn", "catboost", "xgboost-cpu", "numba", "numpy")
@@ -89,20 +62,21 @@ Built = tuple[dict[str, Predict], float | None]
 
 
 def models(X: Rows, code: NDArray[np.int64], rounds: int) -> list[tuple[str, Callable[[], Built]]]:
-    """What is measured, cheapest training first."""
+    """Libraries that are installed, cheapest training first."""
     found: list[tuple[str, Callable[[], Built]]] = [
         ("lightgbm", lambda: lightgbm_model(X, code, rounds)),
         ("scikit-learn", lambda: sklearn_model(X, code, rounds)),
     ]
-    if version_of("catboost"):
+    installed = versions("catboost", "xgboost-cpu", "xgboost")
+    if installed["catboost"]:
         found.append(("catboost", lambda: (catboost_model(X, code, rounds), None)))
-    if version_of("xgboost-cpu") or version_of("xgboost"):
+    if installed["xgboost-cpu"] or installed["xgboost"]:
         found.append(("xgboost", lambda: (xgboost_model(X, code, rounds), None)))
     return found
 
 
 def rows() -> tuple[Rows, NDArray[np.int64]]:
-    """Classes that overlap, so that trees have to be deep; heavy tails and gaps as in features."""
+    """Rows of overlapping classes, so that trees are deep; heavy tails and missing values as in features."""
     rng = np.random.default_rng(0)
     code = rng.integers(0, N_CLASSES, N_ROWS)
     centres = 0.5 * rng.normal(size=(N_CLASSES, N_FEATURES))
@@ -189,33 +163,20 @@ def walker(forest: Forest) -> Predict:
     return lambda batch: softmax(forest.raw(batch))
 
 
-def measure(predict: Predict, batch: Rows) -> float:
-    """Microseconds a row of the fastest repeat."""
-    predict(batch)
-    best, spent = np.inf, 0.0
-    repeats = max(1, 200 // len(batch))
-    while spent < SECONDS:
-        start = time.process_time()
-        for _ in range(repeats):
-            predict(batch)
-        took = time.process_time() - start
-        best, spent = min(best, took / repeats), spent + took
-    return round(1e6 * best / len(batch), 2)
+def measure(predictors: dict[str, Predict], X: Rows, turns: int) -> dict[str, dict[str, float]]:
+    """Microseconds per row of each predictor at each batch size."""
+    table: dict[str, dict[str, float]] = {name: {} for name in predictors}
+    for batch in BATCHES:
+        repeats = max(1, 200 // batch)
 
+        def run(predict: Predict, part: Rows = X[:batch], repeats: int = repeats) -> None:
+            for _ in range(repeats):
+                predict(part)
 
-def version_of(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+        times = take_turns({name: partial(run, predict) for name, predict in predictors.items()}, turns)
+        for name, one in times.items():
+            table[name][str(batch)] = round(1e6 * one.median_cpu / repeats / batch, 2)
+    return table
 
 
 if __name__ == "__main__":

@@ -1,49 +1,29 @@
-"""Objects a second of `firstlight classify` on whole real light curves, from Parquet to Parquet.
+"""Objects per second of `firstlight classify` on whole real light curves, from Parquet to Parquet.
 
 Run ``python benchmarks/classify.py [--bundle FOLDER] [--source FOLDER]``; it writes
-``benchmarks/results/classify.json``. The command is timed as its user sees it (start of
-the process, reading, writing and all), and the library alone with warm code on one and on
-two threads. Beside them, in the same run: how fast the file can be read at all (the
-limit), and scikit-learn's gradient boosting on the same number of classes, rounds and
-rows, which a straightforward reproduction of the paper would call for the last step alone.
+``benchmarks/results/classify.json``. Timed are the command (with the start of the process,
+reading and writing) and the library alone on one and on two threads. In the same run: reading
+the file (the limit), and scikit-learn's gradient boosting with as many classes, rounds and
+rows, which a plain reproduction of the paper would need for the last step alone.
 """
 
-import argparse
-import json
-import os
-import platform
-import statistics
+from _harness import parser, result, take_turns, write
+
+# isort: split
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 import numpy as np
 from sklearn.ensemble import GradientBoostingClassifier
 
-import firstlight
 from firstlight import Pipeline, load_plasticc, write_curves
 from firstlight.data import read_curves
 
-OUT = Path(__file__).parent / "results" / "classify.json"
-REPEATS = 3
 PEER_ROUNDS, PEER_CLASSES, PEER_TRAIN = 150, 14, 1000
-
-
-def seconds(function: Callable[[], object]) -> float:
-    """Median wall time of repeats."""
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
 
 
 def command(curves: Path, out: Path, bundle: Path | None) -> None:
@@ -62,44 +42,41 @@ def peer(n_objects: int) -> Callable[[], object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bundle", type=Path, help="default: the one that ships with firstlight")
-    parser.add_argument("--source", type=Path, help="folder with the PLAsTiCC training set; default: cache")
-    parser.add_argument("--out", type=Path, default=OUT)
-    args = parser.parse_args()
+    words = parser(__doc__, "classify", data=True)
+    words.add_argument("--bundle", type=Path, help="default: the one that ships with firstlight")
+    args = words.parse_args()
     curves, _ = load_plasticc(args.source)
     pipeline = Pipeline.load(args.bundle)
-    pipeline.predict(curves.take(np.arange(64)), jobs=1)  # compile, or load compiled code
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "curves.parquet"
         write_curves(curves, path)
-        timed: dict[str, float] = {
-            "the command, start to end, two threads": seconds(
-                lambda: command(path, Path(folder) / "out.parquet", args.bundle)
+        contestants: dict[str, Callable[[], object]] = {
+            "the command, start to end, two threads": lambda: command(
+                path, Path(folder) / "out.parquet", args.bundle
             ),
-            "the library, two threads": seconds(lambda: pipeline.predict(curves, jobs=2)),
-            "the library, one thread": seconds(lambda: pipeline.predict(curves, jobs=1)),
-            "limit: reading the Parquet file": seconds(lambda: read_curves(path)),
-            "peer: scikit-learn gradient boosting alone, latents given": seconds(peer(len(curves))),
+            "the library, two threads": lambda: pipeline.predict(curves, jobs=2),
+            "the library, one thread": lambda: pipeline.predict(curves, jobs=1),
+            "limit: reading the Parquet file": lambda: read_curves(path),
+            "peer: scikit-learn gradient boosting alone, latents given": peer(len(curves)),
         }
+        times = take_turns(contestants, args.turns)
     rows: list[dict[str, Any]] = [
-        {"name": name, "seconds": round(value, 3), "objects_per_second": round(len(curves) / value, 1)}
-        for name, value in timed.items()
+        {
+            "name": name,
+            "seconds": round(one.median, 3),
+            "objects_per_second": round(len(curves) / one.median, 1),
+        }
+        for name, one in times.items()
     ]
-    result = {
-        "what": f"classify {len(curves):,} whole light curves, {curves.offsets[-1]:,} observations; "
-        f"medians of {REPEATS}",
-        "version": firstlight.__version__,
-        "bundle": pipeline.bundle_version,
-        "preset": pipeline.config.name,
-        "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}, Python "
-        f"{platform.python_version()}, load before {os.getloadavg()[0]:.1f}",
-        "rows": rows,
-    }
-    args.out.parent.mkdir(exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=1) + "\n")
-    for row in rows:
-        print(f"{row['objects_per_second']:>12,.0f} objects/s  {row['name']}")
+    what = f"classify {len(curves):,} whole light curves, {curves.offsets[-1]:,} observations"
+    table = result(
+        f"{what}; medians of {args.turns}",
+        *("numpy", "numba", "scikit-learn"),
+        bundle=pipeline.bundle_version,
+        preset=pipeline.config.name,
+        rows=rows,
+    )
+    write(args.out, table)
 
 
 if __name__ == "__main__":

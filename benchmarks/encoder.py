@@ -1,70 +1,63 @@
-"""How fast the encoder answers: whole curves in a batch, and one observation at a time.
+"""Microseconds per object of the encoder: whole curves in a batch, and one observation at a time.
 
 Run ``python benchmarks/encoder.py``; it writes ``benchmarks/results/encoder.json``. One core,
-the seed's network (two GRU layers of 64, six latents) with random weights, synthetic curves of
-PLAsTiCC's mean length. The limits beside the figures are the project's: 0.3 ms an object in
-batch. Times are the process's own (CPU) time, best of five, because other work on a machine
-lengthens the clock's; with one thread and nothing to wait for, the two agree on an idle machine.
+the network of preset `seed` (two GRU layers of 64, six latents) with random weights, synthetic
+curves of PLAsTiCC's mean length. The limit is 0.3 ms per object in a batch. Times are
+processor times: with one thread they equal the wall time of an idle machine. Peers are torch,
+and onnxruntime on the exported recurrent part (without the layers that read the latents).
 """
 
-import argparse
-import json
-import os
-import platform
-import time
+from _harness import TURNS, parser, result, take_turns, write
+
+# isort: split
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("NUMBA_NUM_THREADS", "1")
-
 import numpy as np
+import onnxruntime
 import torch
 
-import firstlight
 from firstlight.encoder import Encoder, EncoderConfig
+from firstlight.encoder.encode import gru_weights
+from firstlight.encoder.graph import build_graph
 from firstlight.encoder.steps import make_steps
 from firstlight.encoder.vae import RnnVae
 from firstlight.lightcurves import LightCurves
 
-OUT = Path(__file__).parent / "results" / "encoder.json"
-N_OBJECTS, N_OBS, N_DAYS = 2000, 181, 950.0  # PLAsTiCC's training set: 181 observations an object
-REPEATS = 5
+N_OBJECTS, N_OBS, N_DAYS = 2000, 181, 950.0  # PLAsTiCC's training set: 181 observations per object
 LIMIT_BATCH_US = 300.0
-MICRO_BATCH = 64
+BATCH = 64
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=OUT)
-    args = parser.parse_args()
+    args = parser(__doc__, "encoder").parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     config = EncoderConfig()
     model = RnnVae(config.vae).eval()
     encoder = Encoder(config, {name: value.numpy() for name, value in model.state_dict().items()})
     curves = synthetic(np.random.default_rng(0))
-    encoder.encode(curves.take(range(10)))  # compile
     steps = make_steps(curves, config.steps)
-    batch = {
-        "steps": _best(lambda: make_steps(curves, config.steps)) / N_OBJECTS,
-        "compiled_with_steps": _best(lambda: encoder.encode(curves)) / N_OBJECTS,
-        "torch_with_steps": _best(lambda: _encode_torch(model, curves, config)) / N_OBJECTS,
+    contestants: dict[str, Callable[[], object]] = {
+        "steps": lambda: make_steps(curves, config.steps),
+        "compiled_with_steps": lambda: encoder.encode(curves),
+        "onnx_with_steps": onnx_peer(encoder, curves, config),
+        "torch_with_steps": lambda: _encode_torch(model, curves, config),
     }
-    result: dict[str, Any] = {
-        "version": firstlight.__version__,
-        "machine": f"{platform.machine()}, one thread",
-        "objects": N_OBJECTS,
-        "observations_per_object": N_OBS,
-        "steps_per_object": round(float(steps.n_steps.mean()), 1),
-        "limit_batch_us_per_object": LIMIT_BATCH_US,
-        "batch_cpu_us_per_object": {name: round(1e6 * value, 1) for name, value in batch.items()},
-        "step_cpu_us_per_observation": _step_times(encoder, curves),
-    }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    batch = take_turns(contestants, args.turns)
+    table = result(
+        "processor time of the encoder, one thread, medians of turns",
+        *("numpy", "numba", "torch", "onnxruntime"),
+        objects=N_OBJECTS,
+        observations_per_object=N_OBS,
+        steps_per_object=round(float(steps.n_steps.mean()), 1),
+        limit_batch_us_per_object=LIMIT_BATCH_US,
+        batch_cpu_us_per_object={
+            name: round(1e6 * one.median_cpu / N_OBJECTS, 1) for name, one in batch.items()
+        },
+        step_cpu_us_per_observation=step_times(encoder, curves),
+    )
+    write(args.out, table)
 
 
 def synthetic(rng: np.random.Generator) -> LightCurves:
@@ -84,20 +77,30 @@ def synthetic(rng: np.random.Generator) -> LightCurves:
     )
 
 
-def _best(call: Callable[[], Any]) -> float:
-    """CPU seconds of the cheapest of a few calls."""
-    times = []
-    for _ in range(REPEATS):
-        start = time.process_time()
-        call()
-        times.append(time.process_time() - start)
-    return min(times)
+def onnx_peer(encoder: Encoder, curves: LightCurves, config: EncoderConfig) -> Callable[[], object]:
+    """The exported GRU in onnxruntime, on batches of objects of similar length."""
+    layers = [gru_weights(encoder.weights, layer) for layer in range(config.vae.layers)]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(build_graph(layers), options, providers=["CPUExecutionProvider"])
+
+    def run() -> None:
+        steps = make_steps(curves, config.steps)
+        for index in np.array_split(np.argsort(steps.n_steps, kind="stable"), len(steps) // BATCH):
+            part = steps.take(index)
+            feed = {
+                "steps": np.ascontiguousarray(part.padded().swapaxes(0, 1)),
+                "lengths": np.maximum(part.n_steps, 1).astype(np.int32),
+            }
+            session.run(["last"], feed)
+
+    return run
 
 
 def _encode_torch(model: RnnVae, curves: LightCurves, config: EncoderConfig) -> None:
     steps = make_steps(curves, config.steps)
     with torch.no_grad():
-        for index in np.array_split(np.argsort(steps.n_steps, kind="stable"), len(steps) // 64):
+        for index in np.array_split(np.argsort(steps.n_steps, kind="stable"), len(steps) // BATCH):
             part = steps.take(index)
             model.encode(
                 torch.from_numpy(part.padded()),
@@ -106,30 +109,39 @@ def _encode_torch(model: RnnVae, curves: LightCurves, config: EncoderConfig) -> 
             )
 
 
-def _step_times(encoder: Encoder, curves: LightCurves) -> dict[str, float]:
-    """Advance by one observation, and read the latents, for one object and for a micro-batch."""
+def step_times(encoder: Encoder, curves: LightCurves) -> dict[str, float]:
+    """Microseconds to advance by one observation and to read the latents, for one object and a batch."""
     out = {}
-    for n in (1, MICRO_BATCH):
-        part = curves.take(range(n))
-        rank = np.arange(len(part.mjd)) - np.repeat(part.offsets[:-1], part.n_obs)
-        visits = [part.keep(rank == k) for k in range(100)]
+    for n in (1, BATCH):
+        some = curves.take(range(n))
+        columns = [some.keep(one_per_object(some, k)) for k in range(100)]
 
-        def advance(n: int = n, visits: list[LightCurves] = visits) -> Any:
+        def advance(n: int = n, columns: list[LightCurves] = columns) -> Any:
             state = encoder.initial_state(n)
-            for visit in visits:
-                state = encoder.advance(state, visit)
+            for column in columns:
+                state = encoder.advance(state, column)
             return state
 
         state = advance()
-        step = _best(advance) / 100 / n
-        read = _best(
-            lambda state=state, part=part: encoder.latents_and_context(
-                state, part.redshift, part.redshift_err
-            )
+        times = take_turns(
+            {
+                "step": advance,
+                "latents": lambda state=state, some=some: encoder.latents_and_context(
+                    state, some.redshift, some.redshift_err
+                ),
+            },
+            TURNS,
         )
-        out[f"step_{n}"] = round(1e6 * step, 1)
-        out[f"latents_{n}"] = round(1e6 * read / n, 1)
+        out[f"step_{n}"] = round(1e6 * times["step"].median_cpu / 100 / n, 1)
+        out[f"latents_{n}"] = round(1e6 * times["latents"].median_cpu / n, 1)
     return out
+
+
+def one_per_object(curves: LightCurves, number: int) -> Any:
+    """Mask of each object's observation of this number."""
+    mask = np.zeros(len(curves.mjd), dtype=bool)
+    mask[curves.offsets[:-1] + number] = True
+    return mask
 
 
 if __name__ == "__main__":

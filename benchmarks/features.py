@@ -1,28 +1,20 @@
-"""Milliseconds an object of every stage of the features, beside scikit-learn's Gaussian process.
+"""Milliseconds per object of every stage of the features, and of scikit-learn's Gaussian process.
 
 Run ``python benchmarks/features.py [--source FOLDER | --data FILE]``; it writes
-``benchmarks/results/features.json``. Whole real light curves, one thread, medians of
-repeats by processor time, because other work on the machine lengthens the clock's.
+``benchmarks/results/features.json``. Whole real light curves, one thread, medians of turns by
+processor time.
 
-The peer is scikit-learn's `GaussianProcessRegressor` with the same kernel, nights, noise
-and grid of time scales and amplitudes, on a sample of the same objects: the choice by
-likelihood and the surface on the same grid of days and bands, nothing read off it.
+The peer is scikit-learn's `GaussianProcessRegressor` with the same kernel, nightly points, noise
+and grid of time scales and amplitudes, on a sample of the same objects: it selects the kernel by
+likelihood and predicts the flux on the same days and bands, but computes no features.
 """
 
-import argparse
-import json
-import os
-import platform
-import statistics
-import time
+from _harness import parser, result, take_turns, write
+
+# isort: split
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -31,7 +23,6 @@ from numpy.typing import NDArray
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
-import firstlight
 from firstlight.bands import EFFECTIVE_WAVELENGTH
 from firstlight.data import load_plasticc
 from firstlight.features import FeatureConfig, Templates, extract
@@ -53,18 +44,16 @@ from firstlight.features.registry import COLOUR_WINDOWS, COLOURS, LAGS, statisti
 from firstlight.features.statistics import write_statistics
 from firstlight.lightcurves import LightCurves
 
-OUT = Path(__file__).parent / "results" / "features.json"
-N_OBJECTS, N_PEER, N_TEMPLATES, REPEATS = 1500, 20, 3000, 5
+N_OBJECTS, N_PEER, N_TEMPLATES = 1500, 20, 3000
 CONFIG = FeatureConfig()
 GRID = np.arange(WINDOW[0], WINDOW[1] + 1.0, GRID_STEP)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--source", type=Path, help="folder with the PLAsTiCC training set; default: cache")
-    parser.add_argument("--data", type=Path, help="nested Parquet of light curves instead; no templates then")
-    parser.add_argument("--out", type=Path, default=OUT)
-    args = parser.parse_args()
+    words = parser(__doc__, "features", data=True)
+    words.add_argument("--data", type=Path, help="nested Parquet of light curves instead; no templates then")
+    words.add_argument("--objects", type=int, default=N_OBJECTS)
+    args = words.parse_args()
     templates = None
     if args.data:
         curves = LightCurves.from_arrow(pq.read_table(args.data))
@@ -73,14 +62,11 @@ def main() -> None:
         some = curves.take(np.linspace(0, len(curves) - 1, N_TEMPLATES).astype(np.int64))
         templates = Templates.fit(some, truth.labels_of(some.object_id))
     # a stride, since the deep fields come first in PLAsTiCC
-    strided = np.linspace(0, len(curves) - 1, min(N_OBJECTS, len(curves))).astype(np.int64)
-    result = measure_all(curves.take(strided), templates)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    strided = np.linspace(0, len(curves) - 1, min(args.objects, len(curves))).astype(np.int64)
+    write(args.out, measure_all(curves.take(strided), templates, args.turns))
 
 
-def measure_all(curves: LightCurves, templates: Templates | None) -> dict[str, Any]:
+def measure_all(curves: LightCurves, templates: Templates | None, turns: int) -> dict[str, Any]:
     points = binned(curves)
     padded = np.stack([np.pad(p[:, :n], ((0, 0), (0, CONFIG.max_points - n))) for p, n in points])
     stacked = (padded, np.array([n for _, n in points]))
@@ -91,53 +77,36 @@ def measure_all(curves: LightCurves, templates: Templates | None) -> dict[str, A
     }
     if templates is not None:
         stages["templates"] = lambda: templates.match(curves, CONFIG)
-    times = {name: milliseconds(stage, len(curves)) for name, stage in stages.items()}
+    times = milliseconds(stages, len(curves), turns)
     times["read_off"] = round(times["all_but_templates"] - times["statistics"] - times["gaussian_process"], 4)
     every = np.linspace(0, len(points) - 1, N_PEER).astype(int)
-    theirs = milliseconds(lambda: [peer(*points[i]) for i in every], N_PEER, 1)
-    mine = milliseconds(lambda: [ours(*points[i]) for i in every], N_PEER)
-    return {
-        "what": "processor milliseconds an object, one thread, whole curves; read_off (with binning) is "
-        "what statistics and the process leave of all_but_templates",
-        "version": firstlight.__version__,
-        "machine": machine(),
-        "n_objects": len(curves),
-        "n_observations": int(curves.offsets[-1]),
-        "mean_points_in_gaussian_process": round(float(np.mean([n for _, n in points])), 1),
-        "milliseconds": times,
-        "peer": {
+    race = {
+        "peer": lambda: [peer(*points[i]) for i in every],
+        "ours": lambda: [ours(*points[i]) for i in every],
+    }
+    pair = milliseconds(race, N_PEER, 1)
+    return result(
+        "processor milliseconds per object, one thread, whole curves; read_off (with binning) is "
+        "all_but_templates less statistics and gaussian_process",
+        *("numpy", "numba", "scikit-learn"),
+        n_objects=len(curves),
+        n_observations=int(curves.offsets[-1]),
+        mean_points_in_gaussian_process=round(float(np.mean([n for _, n in points])), 1),
+        milliseconds=times,
+        peer={
             "what": f"scikit-learn GaussianProcessRegressor, same grid of 12 kernels, {N_PEER} objects",
-            "milliseconds": theirs,
-            "ours_on_the_same_objects": mine,
-            "times_faster": round(theirs / mine, 1),
+            "milliseconds": pair["peer"],
+            "ours_on_the_same_objects": pair["ours"],
+            "times_faster": round(pair["peer"] / pair["ours"], 1),
             "largest_difference_of_the_surface": difference(points, every),
         },
-    }
+    )
 
 
-def milliseconds(stage: Callable[[], Any], n_objects: int, repeats: int = REPEATS) -> float:
-    """Median processor time an object, after one run to compile and warm up."""
-    stage()
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        stage()
-        times.append(time.process_time() - start)
-    return round(1e3 * statistics.median(times) / n_objects, 4)
-
-
-def machine() -> dict[str, Any]:
-    cpu = platform.processor()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), cpu)
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "load_before": round(os.getloadavg()[0], 2),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-    } | {name: version(name) for name in ("numpy", "numba", "scikit-learn")}
+def milliseconds(stages: dict[str, Callable[[], Any]], n_objects: int, turns: int) -> dict[str, float]:
+    """Median processor time per object of each stage [ms]."""
+    times = take_turns(stages, turns)
+    return {name: round(1e3 * one.median_cpu / n_objects, 4) for name, one in times.items()}
 
 
 # --- ours -----------------------------------------------------------------------
@@ -225,7 +194,7 @@ def statistics_only(curves: LightCurves) -> None:
 
 
 def peer(points: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    """The same choice and surface with scikit-learn, with our order of the search."""
+    """Selection and prediction by scikit-learn, searched in our order."""
     amplitude = float(np.sqrt(AMPLITUDES[0] * AMPLITUDES[-1]))
     models = [_sklearn(points, n, scale, amplitude) for scale in TIME_SCALES]
     scale = TIME_SCALES[int(np.argmax([m.log_marginal_likelihood_value_ for m in models]))]

@@ -1,11 +1,11 @@
-"""Milliseconds to classify one object whose newest observation just came, beside the peers that install.
+"""Milliseconds to classify one object after a new observation: firstlight and the peers that install.
 
 Run ``python benchmarks/peers.py [--environments FOLDER] [--bundle NAME=FOLDER ...]``; it
-writes ``benchmarks/results/peers.json``. About ten minutes for all. Every peer runs in an
-environment of its own, which nothing else shares, on the same light curves of PLAsTiCC
-(transients with a host redshift), on one thread, one after the other. Each library gets its
-own kind of input, ready in memory. A peer without an environment is listed as not
-installed. To make them (torch first and alone, so that no other build of it comes)::
+writes ``benchmarks/results/peers.json``. About ten minutes for all. Every peer runs in its own
+environment, on the same light curves of PLAsTiCC (transients with a host redshift), on one
+thread, one after the other. Each library gets its own kind of input, ready in memory. A peer
+without an environment is listed as not installed. To make the environments (torch first and
+alone, so that pip takes no other build)::
 
     for name in parsnip supernnova rapid; do python3.11 -m venv FOLDER/$name; done
     FOLDER/parsnip/bin/pip install torch==2.13.0
@@ -13,23 +13,21 @@ installed. To make them (torch first and alone, so that no other build of it com
     FOLDER/supernnova/bin/pip install torch==2.13.0
     FOLDER/supernnova/bin/pip install -r benchmarks/peers/supernnova.txt
     FOLDER/rapid/bin/pip install -r benchmarks/peers/rapid.txt
-    FOLDER/rapid/bin/pip install --no-deps astrorapid==0.2.17  # it pins an extinction that builds no more
+    FOLDER/rapid/bin/pip install --no-deps astrorapid==0.2.17  # it pins an extinction that no longer builds
 
-What each call does is said in `benchmarks/peers/run_*.py`.
+See `benchmarks/peers/run_*.py` for the calls that are timed.
 """
 
+from _harness import machine, parser, write
+
+# isort: split
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
@@ -40,7 +38,6 @@ sys.path.insert(0, str(Path(__file__).parent / "peers"))
 import contest
 
 FOLDER = Path(__file__).parent / "peers"
-OUT = Path(__file__).parent / "results" / "peers.json"
 ENVIRONMENTS = Path("runs/peers")
 PEERS = ("parsnip", "supernnova", "rapid")
 TIMEOUT_S = 1500
@@ -52,19 +49,17 @@ ABSENT = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--environments", type=Path, default=ENVIRONMENTS, help="folder of the peers'")
-    parser.add_argument(
+    words = parser(__doc__, "peers", data=True)
+    words.add_argument("--environments", type=Path, default=ENVIRONMENTS, help="folder of the peers'")
+    words.add_argument(
         "--bundle",
         action="append",
         metavar="NAME=FOLDER",
         help="bundle to time; default: the shipped ones",
     )
-    parser.add_argument("--source", type=Path, help="folder with the PLAsTiCC training set; default: cache")
-    parser.add_argument("--only", action="append", choices=(*PEERS, "firstlight"), help="run these alone")
-    parser.add_argument("--out", type=Path, default=OUT)
-    args = parser.parse_args()
-    load = os.getloadavg()[0]
+    words.add_argument("--only", action="append", choices=(*PEERS, "firstlight"), help="run these alone")
+    args = words.parse_args()
+    before = machine()
     with tempfile.TemporaryDirectory() as folder:
         files = export(args.source, Path(folder))
         results: dict[str, dict[str, Any]] = {}
@@ -79,14 +74,12 @@ def main() -> None:
         f"{contest.N_SINGLE} single calls, medians of {contest.REPEATS} batches of {contest.N_BATCH}; "
         "one thread",
         "version": firstlight.__version__,
-        "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}, Python "
-        f"{platform.python_version()}, load before {load:.1f}",
+        "machine": before,
         "libraries": results,
         "contestants": contestants,
         "not_installed": ABSENT | {name: r["reason"] for name, r in results.items() if "reason" in r},
     }
-    args.out.parent.mkdir(exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=1) + "\n")
+    write(args.out, result)
     print(table(contestants))
 
 
@@ -124,7 +117,7 @@ def run(name: str, args: argparse.Namespace, files: dict[str, Path], folder: Pat
 
 
 def table(contestants: dict[str, Any]) -> str:
-    rows = [f"{'single, median':>15} {'p99':>10} {'in a batch':>11}   ms an object"]
+    rows = [f"{'single, median':>15} {'p99':>10} {'in a batch':>11}   ms per object"]
     for name, times in contestants.items():
         single, batch = times["single_ms"], times["batch_ms_an_object"]
         rows.append(f"{single['median']:>15} {single['p99']:>10} {batch['median']:>11}   {name}")

@@ -1,34 +1,26 @@
-"""Objects a second of the cheap preprocessing steps, beside what one would write without them.
+"""Objects per second of the preprocessing steps, and of the same steps in astropy and pandas.
 
 Run ``python benchmarks/preprocessing.py [--source FOLDER]``; it writes
 ``benchmarks/results/preprocessing.json``. About a minute. Every step runs over the real
 PLAsTiCC training set repeated four times (31,392 objects) on one thread; `all_steps` runs
 all of them one after the other, on one thread and on two. Peers run in the same process,
-on as many objects as they manage in a second or two. Processor time is given beside the
-clock's, and ratios use it, because other work on the machine lengthens the latter.
+on as many objects as they process in a second or two.
 """
 
-import argparse
-import json
-import os
-import platform
-import statistics
-import time
+from _harness import Times, parser, result, take_turns, write
+
+# isort: split
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
-from pathlib import Path
+from functools import partial
 from typing import Any
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import numpy as np
 import pandas as pd
 from astropy.cosmology import FlatLambdaCDM
 from astropy.stats import SigmaClip
 
-import firstlight
+from firstlight.cosmology import distance_modulus
 from firstlight.data import load_plasticc
 from firstlight.lightcurves import LightCurves
 from firstlight.preprocess import (
@@ -36,87 +28,55 @@ from firstlight.preprocess import (
     PreprocessConfig,
     asinh_magnitude,
     deredden,
-    distance_modulus,
     keep_mask,
     preprocess,
-    redden,
 )
 
-OUT = Path(__file__).parent / "results" / "preprocessing.json"
 COPIES = 4
-REPEATS = 5
 CHUNK = 1000  # objects
 TARGET = 20_000  # objects/s of all steps together on two cores
 Step = Callable[[LightCurves], Any]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--source", type=Path, help="folder with the PLAsTiCC training set; default: the cache"
-    )
-    parser.add_argument("--out", type=Path, default=OUT)
-    args = parser.parse_args()
+    args = parser(__doc__, "preprocessing", data=True).parse_args()
     curves, _ = load_plasticc(args.source)
-    raw = redden(curves.take(np.tile(np.arange(len(curves)), COPIES)))  # as an alert stream delivers it
-    result = {
-        "what": "objects a second, medians of repeats; objects_per_cpu_s by processor time, not the clock",
-        "version": firstlight.__version__,
-        "machine": machine(),
-        "n_objects": len(raw),
-        "n_observations": int(raw.offsets[-1]),
-        "steps": {name: measure(step, raw) for name, step in STEPS.items()},
-        "peers": {name: measure(peer, raw.take(np.arange(n)), 3) for name, (peer, n) in PEERS.items()},
-        "all_steps": {
-            "one_thread": measure(in_chunks(1), raw),
-            "two_threads": measure(in_chunks(2), raw),
-            "target": TARGET,
+    raw = curves.take(np.tile(np.arange(len(curves)), COPIES))
+    some = {name: raw.take(np.arange(n)) for name, (_, n) in PEERS.items()}
+    contestants: dict[str, Callable[[], Any]] = {name: partial(step, raw) for name, step in STEPS.items()}
+    contestants |= {name: partial(peer, some[name]) for name, (peer, _) in PEERS.items()}
+    contestants |= {"one_thread": partial(in_chunks(1), raw), "two_threads": partial(in_chunks(2), raw)}
+    times = take_turns(contestants, args.turns)
+    steps = {name: rates(times[name], len(raw)) for name in STEPS}
+    peers = {name: rates(times[name], len(some[name])) for name in PEERS}
+    table = result(
+        "objects per second, medians of turns; objects_per_cpu_s is per second of processor time",
+        *("numpy", "numba", "pandas", "astropy"),
+        n_objects=len(raw),
+        n_observations=int(raw.offsets[-1]),
+        steps=steps,
+        peers=peers,
+        all_steps={name: rates(times[name], len(raw)) for name in ("one_thread", "two_threads")}
+        | {"target": TARGET},
+        times_faster={
+            peer: round(steps[STEP_OF[peer]]["objects_per_s"] / peers[peer]["objects_per_s"], 1)
+            for peer in PEERS
         },
-    }
-    result["times_faster"] = {
-        peer: round(
-            result["steps"][STEP_OF[peer]]["objects_per_s"] / result["peers"][peer]["objects_per_s"], 1
-        )
-        for peer in PEERS
-    }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    )
+    write(args.out, table)
 
 
-def measure(step: Step, curves: LightCurves, repeats: int = REPEATS) -> dict[str, float]:
-    """Median time of a step after one run to compile and warm up."""
-    step(curves.take(np.arange(min(50, len(curves)))))
-    wall, cpu = [], []
-    for _ in range(repeats):
-        start, start_cpu = time.perf_counter(), time.process_time()
-        step(curves)
-        wall.append(time.perf_counter() - start)
-        cpu.append(time.process_time() - start_cpu)
-    median, median_cpu = statistics.median(wall), statistics.median(cpu)
+def rates(times: Times, n_objects: int) -> dict[str, float]:
+    """Times of a step and its objects per second."""
     return {
-        "n_objects": len(curves),
-        "median_s": round(median, 4),
-        "fastest_s": round(min(wall), 4),
-        "slowest_s": round(max(wall), 4),
-        "median_cpu_s": round(median_cpu, 4),
-        "objects_per_s": round(len(curves) / median),
-        "objects_per_cpu_s": round(len(curves) / median_cpu),
+        "n_objects": n_objects,
+        "median_s": round(times.median, 4),
+        "fastest_s": round(min(times.wall), 4),
+        "slowest_s": round(max(times.wall), 4),
+        "median_cpu_s": round(times.median_cpu, 4),
+        "objects_per_s": round(n_objects / times.median),
+        "objects_per_cpu_s": round(n_objects / times.median_cpu),
     }
-
-
-def machine() -> dict[str, Any]:
-    cpu = platform.processor()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), cpu)
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "load_before": round(os.getloadavg()[0], 2),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-    } | {name: version(name) for name in ("numpy", "numba", "pandas", "astropy")}
 
 
 # --- ours -----------------------------------------------------------------------
@@ -143,15 +103,15 @@ def phases(curves: LightCurves) -> Any:
 
 
 def all_steps(curves: LightCurves) -> Any:
-    """What is done before a light curve is looked at, and the seed's clip beside it."""
+    """Preprocessing of preset `default`, and the clipping of preset `seed`."""
     clean_seed(curves)
-    ready = preprocess(curves, PreprocessConfig())
+    ready = preprocess(curves, PreprocessConfig(deredden="always"))
     absolute = magnitudes(ready) - np.repeat(distance_modulus(ready.redshift), ready.n_obs)
     return absolute, ready.phase
 
 
 def in_chunks(n_threads: int) -> Step:
-    """All steps as the pipeline does them: some objects at a time, in threads."""
+    """All steps on chunks of objects in threads, as in the pipeline."""
 
     def run(curves: LightCurves) -> Any:
         n_chunks = -(-len(curves) // CHUNK)
@@ -165,7 +125,7 @@ def in_chunks(n_threads: int) -> Step:
 STEPS: dict[str, Step] = {
     "clean_seed": clean_seed,
     "clean_physical": clean_physical,
-    "deredden": deredden,
+    "deredden": partial(deredden, again=True),
     "distance_modulus": modulus,
     "asinh_magnitude": magnitudes,
     "trigger_and_phase": phases,
@@ -176,7 +136,7 @@ STEPS: dict[str, Step] = {
 
 
 def astropy_clip(curves: LightCurves) -> Any:
-    """A SigmaClip for each object and band, after the cut at seven sigma."""
+    """A SigmaClip per object and band, after the cut at seven sigma."""
     clip = SigmaClip(sigma=3.0, maxiters=5, cenfunc="mean", stdfunc="std")
     keep = np.ones(len(curves.mjd), dtype=bool)
     for first, last in zip(curves.offsets[:-1], curves.offsets[1:], strict=True):
@@ -191,7 +151,7 @@ def astropy_clip(curves: LightCurves) -> Any:
 
 
 def pandas_clip(curves: LightCurves) -> Any:
-    """The same with groupby and transform, a round at a time."""
+    """The same clipping with groupby and transform, one round at a time."""
     frame = pd.DataFrame(
         {"flux": curves.flux.astype(np.float64), "band": curves.band, "object": curves.object_index}
     )

@@ -1,48 +1,43 @@
-"""How many alerts a second the worker takes, how late its answers are, and what it needs for that.
+"""Throughput, latency and memory of the stream worker.
 
 Run ``python benchmarks/stream.py [--part PART ...] [--bundle NAME=FOLDER ...]``; each part's
-figures go to ``benchmarks/results/stream.json`` as soon as it is done, beside what is there.
-About half an hour for all. Everything runs on one machine and shares its cores: a real
-Kafka-protocol broker that keeps messages in memory, worker processes as ``firstlight
-stream`` starts them (one consumer group, SQLite state on disk, results to Kafka), and who
-sends and reads. The alerts are PLAsTiCC's light curves from the middle of their survey, one
-alert an observation, in LSST's schema with a year of history, filled up with cutouts.
+figures are added to ``benchmarks/results/stream.json`` when it is done. About half an hour for
+all. Everything shares the cores of one machine: a Kafka broker that keeps messages in memory,
+worker processes of ``firstlight stream`` (one consumer group, SQLite state on disk, results to
+Kafka), producer and consumer. The alerts are PLAsTiCC's light curves from the middle of the
+survey, one alert per observation, in LSST's schema with a year of history and cutouts.
 
 Parts:
 
 alert
-    microseconds an alert of a worker without a broker, by its parts, at batch 1 and 256
+    microseconds per alert of a worker without a broker, by stage, at batch 1 and 256
 store
     reading and writing a state row, in SQLite and in LMDB
 throughput
-    alerts a second over the broker, from a topic that was filled before
+    alerts per second over the broker, from a topic that was filled before
 latency
-    from appending an alert to holding its result, at 300 alerts a second
+    from sending an alert to receiving its result, at 300 alerts per second
 broker alone
-    the same without a worker between: the broker's own latency grows with what its topics hold
+    the same without a worker: the broker's own latency grows with the size of its topics
 burst
-    seconds until 10,000 alerts that come at once are answered
+    seconds to process 10,000 alerts that arrive at once
 memory
     memory of a worker over a million alerts; also draws ``docs/images/stream-memory.png``
 """
 
-import argparse
+from _harness import machine, parser, versions, write
+
+# isort: split
 import json
 import os
-import platform
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
-os.environ["MKL_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = "1"
 
 import firstlight
 from streaming import compute, endtoend, soak
 
-OUT = Path(__file__).parent / "results" / "stream.json"
 REPEATS = 3
 LSST = {
     "alerts_a_night": 10_000_000,
@@ -63,15 +58,13 @@ PARTS: dict[str, Callable[[Bundles, Path | None, int], dict[str, Any]]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--part", action="append", choices=PARTS, help="default: all")
-    parser.add_argument(
+    words = parser(__doc__, "stream", data=True)
+    words.add_argument("--part", action="append", choices=PARTS, help="default: all")
+    words.add_argument(
         "--bundle", action="append", metavar="NAME=FOLDER", help="default: those that ship with firstlight"
     )
-    parser.add_argument("--source", type=Path, help="folder with the PLAsTiCC training set; default: cache")
-    parser.add_argument("--repeats", type=int, default=REPEATS)
-    parser.add_argument("--out", type=Path, default=OUT)
-    args = parser.parse_args()
+    words.add_argument("--repeats", type=int, default=REPEATS)
+    args = words.parse_args()
     bundles: Bundles = {}
     for pair in args.bundle or ["fast=", "default="]:
         name, _, folder = pair.partition("=")
@@ -87,20 +80,17 @@ def shipped(name: str) -> Path:
 
 
 def keep(out: Path, part: str, figures: dict[str, Any]) -> None:
-    """Add one part's figures to what is there."""
+    """Add the figures of one part to the result file."""
     result = json.loads(out.read_text()) if out.exists() else {}
     result |= {
         "what": "alerts of PLAsTiCC in LSST's schema through the stream worker; see benchmarks/stream.py",
         "version": firstlight.__version__,
-        "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}, Python "
-        f"{platform.python_version()}",
-        "libraries": {name: version(name) for name in ("numpy", "numba", "confluent-kafka", "lmdb")},
+        "machine": machine(),
+        "libraries": versions("numpy", "numba", "confluent-kafka", "lmdb"),
         "lsst": LSST,
-        part: result.get(part, {}) | figures,  # what another bundle's run has measured stays
+        part: result.get(part, {}) | figures,  # figures of other bundles stay
     }
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps({part: figures}, indent=1), flush=True)
+    write(out, result)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from firstlight_paper.results import Results
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, SPEED = ROOT / "docs" / "results", ROOT / "benchmarks" / "results"
+STUDIES = ROOT / "studies" / "results"
 PRINTED = {"accuracy": "0.89", "macro_f1": "0.89", "macro_auc": "0.94"}
 COLUMNS = (
     ("accuracy", "accuracy", 3),
@@ -178,9 +179,9 @@ def alert_table() -> str:
 
 def anomaly_table() -> str:
     """How well a class that was left out of all training is found."""
-    if not (SPEED / "anomaly.json").exists():
+    if not (STUDIES / "anomaly.json").exists():
         return ""
-    result = read(SPEED / "anomaly.json")
+    result = read(STUDIES / "anomaly.json")
     lines = [
         "| left out, whole curves (test) | AUC | purity in the top 1 % at a prevalence of 1 % |",
         "|---|---|---|",

@@ -1,6 +1,6 @@
 """What each input of the presets `default` and `fast` gives: features, templates, latents, summary.
 
-Run ``python benchmarks/ablation_inputs.py --preset fast [--source FOLDER]``; it writes
+Run ``python studies/ablation_inputs.py --preset fast [--source FOLDER]``; it writes
 ``docs/results/ablation-PRESET.json``. About four minutes of one core a variant; a variant
 that is in the file already is kept unless ``--fresh``.
 

@@ -1,7 +1,7 @@
 """How well a class that nobody has seen is found: the anomaly score and its rivals.
 
-First ``python benchmarks/anomaly_rows.py``, which trains an encoder without each class; then
-``python benchmarks/anomaly.py``, which writes ``benchmarks/results/anomaly.json`` and
+First ``python studies/anomaly_rows.py``, which trains an encoder without each class; then
+``python studies/anomaly.py``, which writes ``studies/results/anomaly.json`` and
 ``docs/images/anomaly.png``. About two minutes of one core a class and preset; the classifier's
 answers are kept under ``runs/anomaly``.
 

@@ -1,7 +1,7 @@
 """How many rare transients each way of choosing targets catches before their peak.
 
-Run ``python benchmarks/followup.py [--preset quick] [--work FOLDER]``; it writes
-``benchmarks/results/followup.json`` and ``docs/images/followup.png`` (for another preset
+Run ``python studies/followup.py [--preset quick] [--work FOLDER]``; it writes
+``studies/results/followup.json`` and ``docs/images/followup.png`` (for another preset
 than quick, ``followup-PRESET``). It trains the preset
 on the training part of the fixed split if FOLDER holds no such hold-out yet.
 

@@ -1,6 +1,6 @@
 """Did choosing settings flatter the cross-validation? Its scores on objects that chose nothing.
 
-Run ``python benchmarks/untouched.py --run runs/crossval-default`` after ``make crossval-default``;
+Run ``python studies/untouched.py --run runs/crossval-default`` after ``make crossval-default``;
 it writes ``docs/results/untouched.json``.
 
 Features and classifier were developed on objects whose sha256 falls below 0.8 (decision

@@ -1,6 +1,6 @@
-"""Rows for `benchmarks/anomaly.py`: the encoder's and features' view of a sky with one class missing.
+"""Rows for `studies/anomaly.py`: the encoder's and features' view of a sky with one class missing.
 
-Run ``python benchmarks/anomaly_rows.py [CLASS ...]``; it writes ``runs/anomaly/CLASS.safetensors``,
+Run ``python studies/anomaly_rows.py [CLASS ...]``; it writes ``runs/anomaly/CLASS.safetensors``,
 about four minutes of one core a class, and keeps what is there. The class is left out of
 everything that trains: encoder, templates, and the rows that the scorer will learn from.
 Known objects are split by `hash_split`: of its training part a fifth stops the encoder and

@@ -1,6 +1,6 @@
 """What each cleaning costs and catches, on the real PLAsTiCC training set.
 
-Run ``python benchmarks/cleaning.py [--source FOLDER]``; it writes ``docs/results/cleaning.json``,
+Run ``python studies/cleaning.py [--source FOLDER]``; it writes ``docs/results/cleaning.json``,
 from which ``docs/decisions/0002`` takes its numbers. About a minute of one core.
 
 Measured for the seed paper's clip and for the physical rules: observations, brightest

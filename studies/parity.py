@@ -1,7 +1,7 @@
 """Law 1 on everything: the whole PLAsTiCC training set fed observation by observation, against batch.
 
-Run ``python benchmarks/parity.py --preset fast [--bundle FOLDER]``; it writes
-``benchmarks/results/parity.json``, one entry a preset. All objects advance together: at
+Run ``python studies/parity.py --preset fast [--bundle FOLDER]``; it writes
+``studies/results/parity.json``, one entry a preset. All objects advance together: at
 the k-th step each that has a k-th observation is sent it as an alert. In three runs the
 alerts come in order, shuffled within each night, and with a tenth of them late by up to
 three places and a tenth repeated. At some steps and at the end, states, latents and

@@ -1,6 +1,6 @@
 """What each part of the seed preset's encoder gives: six unsupervised latents, scored by a probe.
 
-Run ``python benchmarks/ablation_seed.py [--source FOLDER]``; it writes
+Run ``python studies/ablation_seed.py [--source FOLDER]``; it writes
 ``docs/results/ablation-seed.json``, from which ``docs/decisions/0010`` takes its numbers.
 About a minute of one core a variant, 20 minutes in all; variants that are in the file already
 are kept unless ``--fresh``. One seed's accuracy scatters by about 0.01.
