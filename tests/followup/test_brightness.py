@@ -1,4 +1,4 @@
-"""Magnitude, trend and peak from the observations at hand."""
+"""Magnitude, trend and peak from the observations so far."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def one(mjd, band, flux, err=10.0) -> LightCurves:
 
 
 def exponential(slope, days, bands=(2,), err=0.01, m0=21.0) -> LightCurves:
-    """Fluxes that change by `slope` mag a day, at the given days, in turn in the given bands."""
+    """Fluxes that change by `slope` mag/day, at the given days, in the given bands by turns."""
     days = np.asarray(days, dtype=float)
     flux = 10.0 ** (-0.4 * (m0 + slope * days - 31.4))
     return one(60_000.0 + days, np.resize(bands, len(days)), flux, err * flux)
@@ -72,7 +72,7 @@ def test_a_colour_is_not_a_trend():
     assert abs(b.slope[0]) < 1e-3
 
 
-def test_one_point_has_no_slope_but_the_priors():
+def test_one_observation_has_the_slope_of_the_prior():
     b = measure_brightness(one([1.0], 1, [1000.0]))
     assert b.slope[0] == 0.0
     assert b.slope_err[0] == pytest.approx(PRIOR_SLOPE)
@@ -112,7 +112,7 @@ def test_nothing_looks_ahead(sample):
         assert_array_equal(getattr(a, name), getattr(b, name))
 
 
-def test_an_object_is_measured_alike_alone_and_in_company(sample):
+def test_the_brightness_of_an_object_does_not_depend_on_other_objects(sample):
     together = measure_brightness(sample)
     for i in range(0, len(sample), 9):
         alone = measure_brightness(sample.take([i]))
@@ -123,7 +123,7 @@ def test_an_object_is_measured_alike_alone_and_in_company(sample):
             assert a.tobytes() == b[i : i + 1].tobytes()
 
 
-def test_expectation_follows_the_trend_and_tires():
+def test_the_expected_magnitude_follows_a_damped_trend():
     b = measure_brightness(exponential(0.1, np.arange(0.0, 12.0, 0.5)))
     now, slope = b.mag[0], b.slope[0]
     assert b.expected(b.mag_mjd)[0][0] == pytest.approx(now)
@@ -131,7 +131,7 @@ def test_expectation_follows_the_trend_and_tires():
     assert b.expected(b.mag_mjd + 1000.0)[0][0] == pytest.approx(now + DAMPING * slope)
 
 
-def test_expectation_grows_uncertain_and_never_goes_back():
+def test_the_error_grows_with_time_and_the_past_is_not_expected():
     b = measure_brightness(exponential(0.1, np.arange(0.0, 12.0, 0.5)))
     errors = [b.expected(b.mag_mjd + days)[1][0] for days in (0.0, 1.0, 5.0, 30.0)]
     assert errors == sorted(errors)
@@ -139,7 +139,7 @@ def test_expectation_grows_uncertain_and_never_goes_back():
     assert b.expected(b.mag_mjd - 5.0)[0][0] == b.mag[0]
 
 
-def test_expectation_of_the_unseen_is_unknown():
+def test_an_undetected_object_has_no_expected_magnitude():
     b = measure_brightness(one([1.0], 1, [1.0]))
     assert np.isnan(b.expected(5.0)).all()
 

@@ -6,6 +6,7 @@ import socket
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.interpolate import CubicSpline
 
 from firstlight.errors import SettingsError
 from firstlight.followup.night import SITES, ObservingConfig, find_site, plan_night, visibility
@@ -47,7 +48,7 @@ def rubin_night():
 @pytest.mark.parametrize("case", ASTROPLAN, ids=lambda case: case[0])
 def test_night_agrees_with_astroplan(case):
     name, date, evening, morning, lit, moon_altitude, targets = case
-    night = plan_night(SITES[name], date, NO_MOON)
+    night = plan_night(SITES[name], date)
     step = 5.0 / 1440.0
     assert -1e-9 <= night.mjd[0] - evening <= step
     assert -1e-9 <= morning - night.mjd[-1] <= step
@@ -58,23 +59,24 @@ def test_night_agrees_with_astroplan(case):
     seen = visibility(night, ra, dec, NO_MOON)
     assert_allclose(seen.hours, hours, atol=0.17)  # two steps
     assert_allclose(seen.best_airmass, airmass, atol=0.03)  # those that rise or set change by this in a step
-    assert_allclose(seen.moon_distance, distance, atol=2.5)  # at the target's best hour, not the middle
+    assert_allclose(seen.moon_distance, distance, atol=2.5)  # at the lowest airmass, not in the middle
 
 
 def test_altitudes_are_astroplans_to_a_hundredth_of_a_degree():
     for name, date, evening, morning, _, _, targets in ASTROPLAN:
-        night = plan_night(SITES[name], date, ObservingConfig(step=1.0, moon_limit=0.0, airmass_limit=10.0))
+        night = plan_night(SITES[name], date)
         ra, dec, _, _, altitude, _ = np.array(targets).T
         airmass = visibility(night, ra, dec, ObservingConfig(moon_limit=0.0, airmass_limit=10.0)).airmass
         for row, expected in zip(airmass, altitude, strict=True):
             if expected > 10.0:
                 middle = (evening + morning) / 2.0
-                found = np.degrees(np.arcsin(1.0 / row))
-                assert np.interp(middle, night.mjd, found) == pytest.approx(expected, abs=0.01)
+                up = np.isfinite(row)
+                sine = CubicSpline(night.mjd[up], 1.0 / row[up])(middle)
+                assert np.degrees(np.arcsin(sine)) == pytest.approx(expected, abs=0.01)
 
 
 def test_pole_stands_still_at_the_sites_latitude():
-    night = plan_night(find_site("0,45"), "2000-01-10", NO_MOON)  # where precession is nought
+    night = plan_night(find_site("0,45"), "2000-01-10")  # where precession vanishes
     airmass = visibility(night, np.array([0.0]), np.array([90.0]), NO_MOON).airmass
     assert_allclose(airmass, math.sqrt(2.0), rtol=2e-4)
 
@@ -188,7 +190,7 @@ def test_other_dates_are_refused(evening):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"airmass_limit": 1.0}, {"moon_limit": -1.0}, {"twilight": 5.0}, {"step": 0.0}, {"step": math.nan}],
+    [{"airmass_limit": 1.0}, {"airmass_limit": math.nan}, {"moon_limit": -1.0}],
 )
 def test_impossible_limits_are_refused(settings):
     with pytest.raises(SettingsError, match=next(iter(settings))):

@@ -1,4 +1,4 @@
-"""Targets under a limit of hours."""
+"""Choice of targets within a limit of hours."""
 
 from itertools import pairwise
 
@@ -75,15 +75,10 @@ def test_worthless_and_unknown_are_never_chosen():
     assert np.isnan(plan.start).all()
 
 
-def test_hours_are_rather_left_over_than_spent_on_little():
+def test_a_target_worth_too_little_is_not_observed_in_spare_hours():
     worth = np.array([0.5, 0.009])
-    assert choose_targets(worth, np.full(2, 18.0), GRID, up((0, 6), (0, 6))).fate.tolist() == [
-        CHOSEN,
-        NO_WORTH,
-    ]
-    config = ScheduleConfig(least_worth=0.0)
-    plan = choose_targets(worth, np.full(2, 18.0), GRID, up((0, 6), (0, 6)), config)
-    assert plan.fate.tolist() == [CHOSEN, CHOSEN]
+    plan = choose_targets(worth, np.full(2, 18.0), GRID, up((0, 6), (0, 6)))
+    assert plan.fate.tolist() == [CHOSEN, NO_WORTH]
 
 
 def test_without_a_night_or_targets_nothing_is_chosen():
@@ -114,7 +109,7 @@ def test_no_two_at_once_and_all_while_up(seed):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"hours": 0.0}, {"hours_at_limit": -1.0}, {"shortest": 0.0}, {"overhead": -0.1}, {"hours": np.nan}],
+    [{"hours": 0.0}, {"hours_at_limit": -1.0}, {"overhead": -0.1}, {"hours": np.nan}],
 )
 def test_impossible_times_are_refused(settings):
     with pytest.raises(SettingsError, match=next(iter(settings))):

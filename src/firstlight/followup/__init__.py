@@ -1,1 +1,1 @@
-"""Follow-up: which objects to observe tonight, when and why."""
+"""Spectroscopic follow-up: brightness, utility, visibility and a schedule of targets."""

@@ -1,10 +1,8 @@
-"""How bright an object is, where it is going, and how bright it will be on the next night.
+"""Magnitude, trend and peak of an object, and its expected magnitude on the next night.
 
-A follow-up telescope needs a magnitude, not a class. All of it comes from the
-observations at hand, with a plain model: for some days the flux of every band changes
-by the same fraction a day. That is wrong in detail and good enough to say which target
-will be too faint tomorrow (decision 0090 has the errors). Nothing here looks ahead, and
-an object's numbers depend on its own observations alone.
+The model is simple: for some days the flux of every band changes by the same fraction per
+day. That is accurate enough to find targets that will be too faint tomorrow (decision 0090 has
+the errors). An object's numbers depend only on its own observations so far.
 """
 
 import math
@@ -15,54 +13,53 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from firstlight._types import FloatArray
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, N_BANDS
 from firstlight.lightcurves import LightCurves
 
 __all__ = ["Brightness", "measure_brightness"]
 
-MEMORY = 5.0  # days; an observation counts 1/e after so long
-RECENT = 20.0  # days; a band's last flux older than this says nothing of now
-SEEN_SNR = 3.0  # of a flux that is worth a magnitude
-PEAK_MARGIN = 2.0  # sigma subtracted before a flux may be called the peak
-ERROR_FLOOR = 0.03  # mag, nearly; no point is known better than the model fits
-PRIOR_SLOPE = 0.1  # mag/day; scatter of slopes among transients, to which little data shrinks
-SOFTENING = 1.0  # in errors of a band's last flux; below it asinh is no longer a logarithm
+MEMORY = 5.0  # days in which the weight of an observation falls by 1/e
+RECENT = 20.0  # days; older fluxes do not give the current magnitude
+SEEN_SNR = 3.0  # signal-to-noise ratio of a flux that gives a magnitude
+PEAK_MARGIN = 2.0  # sigma subtracted from a flux before it is compared with the peak
+ERROR_FLOOR = 0.03  # about mag; error of the model
+PRIOR_SLOPE = 0.1  # mag/day; prior scatter of slopes among transients
+SOFTENING = 1.0  # asinh softening, in errors of a band's last flux
 LARGEST_SLOPE = 1.5  # mag/day
-DAMPING = 15.0  # days; a trend is worn off by 1/e after so long
-DRIFT = 0.06  # mag per square root of a day; what an object does beside its trend
+DAMPING = 15.0  # days in which a trend decays by 1/e
+DRIFT = 0.06  # mag per square root of a day; random walk beside the trend
 MAG_PER_E_FOLD = 2.5 / math.log(10.0)
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Brightness:
-    """Brightness of n objects; NaN (band -1) where no light was seen.
+    """Brightness of n objects; NaN (band -1) without a significant flux.
 
     Attributes
     ----------
     band : int8 array, shape (n_objects,)
-        Index into `firstlight.bands.BANDS` of the band that saw it best lately.
+        Band with the most significant recent flux, index into `firstlight.bands.BANDS`.
     mag, mag_err : float64 arrays, shape (n_objects,)
         Latest AB magnitude in that band and its error [mag].
     mag_mjd : float64 array, shape (n_objects,)
-        When that was [MJD].
+        Time of that magnitude [MJD].
     slope, slope_err : float64 arrays, shape (n_objects,)
         Change of magnitude, common to all bands; positive is fading [mag/day].
     peak_mag : float64 array, shape (n_objects,)
         Brightest magnitude so far, in any band [mag].
     peak_mjd : float64 array, shape (n_objects,)
-        When that was [MJD].
+        Time of the peak [MJD].
     """
 
     band: NDArray[np.int8]
-    mag: Array
-    mag_err: Array
-    mag_mjd: Array
-    slope: Array
-    slope_err: Array
-    peak_mag: Array
-    peak_mjd: Array
+    mag: FloatArray
+    mag_err: FloatArray
+    mag_mjd: FloatArray
+    slope: FloatArray
+    slope_err: FloatArray
+    peak_mag: FloatArray
+    peak_mjd: FloatArray
 
     def __len__(self) -> int:
         """Number of objects."""
@@ -73,22 +70,22 @@ class Brightness:
         index = np.asarray(index)
         return type(self)(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
-    def expected(self, mjd: ArrayLike) -> tuple[Array, Array]:
-        """Magnitude expected at a time, and its error.
+    def expected(self, mjd: ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Expected magnitude at a time, and its error.
 
         The trend is damped: ``mag + slope * d``, where ``d = D (1 - exp(-days / D))`` and D
-        is 15 days, so that no object brightens or fades for ever. The variance is that of
-        the magnitude, of the trend, and of a random walk of 0.06 mag in a day.
+        is 15 days. The variance is the sum of those of the magnitude, of the trend, and of a
+        random walk of 0.06 mag per square root of a day.
 
         Parameters
         ----------
         mjd : float or float array, shape (n_objects,)
-            When [MJD]; a time before ``mag_mjd`` counts as that time.
+            Time [MJD]; before ``mag_mjd`` it counts as ``mag_mjd``.
 
         Returns
         -------
         mag, err : float64 arrays, shape (n_objects,)
-            In the object's own band [mag]; NaN where no light was seen.
+            In the band of `band` [mag]; NaN without a significant flux.
         """
         when = np.ascontiguousarray(np.broadcast_to(np.asarray(mjd, dtype=np.float64), self.mag.shape))
         out = np.empty((2, len(self)))
@@ -97,29 +94,28 @@ class Brightness:
 
     @property
     def band_name(self) -> NDArray[np.str_]:
-        """Letter of each object's band; empty where no light was seen, shape (n_objects,)."""
+        """Letter of each object's band; empty without a significant flux, shape (n_objects,)."""
         return np.array([*BANDS, ""])[self.band]
 
 
 def measure_brightness(curves: LightCurves) -> Brightness:
-    """Measure magnitude, trend and peak of every object from the observations given.
+    """Measure magnitude, trend and peak of every object.
 
-    The magnitude is the latest of the band whose last flux (at most 20 days before the
-    object's last observation) has the highest significance, at least 3. The slope is that
-    of parallel straight lines, one a band, through asinh magnitudes (Lupton et al. 1999,
-    doi:10.1086/301004). An observation's weight falls by 1/e in 5 days. A Gaussian prior about no
-    change (0.1 mag/day) keeps it near 0 where there is little to go by.
+    The magnitude is that of the most significant last flux of a band, at least 3 sigma and at
+    most 20 days before the object's last observation. The slope is fitted to asinh magnitudes
+    (Lupton et al. 1999, doi:10.1086/301004) as parallel lines, one per band. The weight of an
+    observation falls by 1/e in 5 days; a Gaussian prior (0 +- 0.1 mag/day) keeps the slope near 0
+    where there is little data.
 
     Parameters
     ----------
     curves : LightCurves
-        Objects with what has been observed so far; fluxes as they are to be seen, so not
-        dereddened if a telescope's magnitude is wanted.
+        Observations so far; not dereddened, if observed magnitudes are wanted.
 
     Returns
     -------
     Brightness
-        One row an object, in order.
+        One row per object, in order.
     """
     flux, err = curves.flux.astype(np.float64), curves.flux_err.astype(np.float64)
     out = np.full((8, len(curves)), np.nan)
@@ -137,8 +133,8 @@ def measure_brightness(curves: LightCurves) -> Brightness:
     )
 
 
-# Scalar code throughout: a vectorised exp or log may differ in its last bit with the number
-# of objects that are measured together, and records must not depend on that.
+# Scalar code: the last bit of a vectorised exp or log depends on the number of objects, and
+# records must not.
 
 
 @njit(cache=True, nogil=True)
@@ -195,7 +191,7 @@ def _last_of_each_band(mjd: Any, band: Any, first: int, end: int, last: Any) -> 
 
 @njit(cache=True, nogil=True)
 def _best_band(flux: Any, err: Any, last: Any) -> int:
-    """The band whose last flux is the most significant, or -1 where none is."""
+    """Band with the most significant last flux, or -1."""
     best, highest = -1, SEEN_SNR
     for b in range(N_BANDS):
         if last[b] >= 0 and flux[last[b]] / err[last[b]] >= highest:
@@ -217,7 +213,7 @@ def _slope(
         b = band[k]
         if soft[b] == 0.0:
             soft[b] = 2.0 * SOFTENING * err[k]
-        # asinh is the logarithm of what is bright, and linear where a logarithm fails
+        # asinh is logarithmic for bright and linear for faint or negative fluxes
         y = math.asinh(flux[k] / soft[b])
         y_err = err[k] / math.hypot(flux[k], soft[b])
         w = math.exp(t / MEMORY) / (y_err * y_err + ERROR_FLOOR * ERROR_FLOOR)

@@ -1,9 +1,8 @@
-"""When a target is up tonight: airmass, Moon and twilight, for thousands of targets at once.
+"""Night planning: airmass, Moon and twilight of thousands of targets.
 
-The Sun and the Moon come from astropy's built-in ephemeris and Earth's rotation from the
-tables that astropy brings along, so nothing is downloaded. Targets are brought to the
-night's apparent places once; altitudes at every step are then plain trigonometry, within
-a hundredth of a degree of astropy's full transformation (no refraction in either).
+Sun and Moon come from astropy's built-in ephemeris and Earth's rotation from the tables that
+astropy ships, so nothing is downloaded. Targets get the night's apparent places once; their
+altitudes are then within 0.01 degree of astropy's full transformation (without refraction).
 """
 
 import math
@@ -17,31 +16,21 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from firstlight._types import FloatArray
 from firstlight.errors import SettingsError
 
 __all__ = ["SITES", "Night", "ObservingConfig", "Site", "Visibility", "find_site", "plan_night", "visibility"]
 
-EXTINCTION = 0.2  # mag per airmass; of a good site in r
-MOONLIGHT = 0.5  # worth that a full Moon right beside the target would leave
-
-Array = NDArray[np.float64]
+TWILIGHT = -18.0  # degree; altitude of the Sun below which it is dark (astronomical twilight)
+STEP = 5.0  # minute
+EXTINCTION = 0.2  # mag per airmass; r band of a good site
+MOONLIGHT = 0.5  # share of a target's worth that a full Moon right beside it takes
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a telescope stands.
-
-    Attributes
-    ----------
-    name : str
-        What it is called.
-    longitude, latitude : float
-        Geodetic, WGS84, east and north positive [degree].
-    height : float
-        Above the ellipsoid [m].
-    """
+    """Position of a telescope: geodetic WGS84, east and north positive [degree], height [m]."""
 
     name: str
     longitude: float
@@ -49,8 +38,8 @@ class Site:
     height: float
 
 
-#: Observatories by name, as in the site registry of astropy-data, which took them from the IRAF
-#: observatory database or the observatories themselves; Rubin's from its own planning code.
+#: Observatories by name, from the site registry of astropy-data (IRAF observatory database or the
+#: observatories); Rubin's from its own planning code.
 SITES: Mapping[str, Site] = MappingProxyType(
     {
         "rubin": Site("Rubin, Cerro Pachón", -70.7494, -30.2446, 2663.0),
@@ -74,18 +63,14 @@ SITES: Mapping[str, Site] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class ObservingConfig:
-    """What counts as observable.
+    """Limits of observable targets; options of ``firstlight rank``.
 
     Attributes
     ----------
     airmass_limit : float
         Highest airmass, sec z.
     moon_limit : float
-        Smallest distance from a full Moon that is up; scaled by its lit fraction [degree].
-    twilight : float
-        Altitude of the Sun below which it is dark [degree]; -18 is astronomical twilight.
-    step : float
-        Step of the night [minute].
+        Smallest distance from a full Moon above the horizon; scales with its lit fraction [degree].
 
     Raises
     ------
@@ -95,19 +80,12 @@ class ObservingConfig:
 
     airmass_limit: float = 2.0
     moon_limit: float = 30.0
-    twilight: float = -18.0
-    step: float = 5.0
 
     def __post_init__(self) -> None:
         if not (1.0 < self.airmass_limit <= 10.0 and 0.0 <= self.moon_limit <= 180.0):
             raise SettingsError(
                 f"airmass_limit {self.airmass_limit:g} must be above 1 and at most 10, "
                 f"moon_limit {self.moon_limit:g} from 0 to 180 degrees"
-            )
-        if not (-30.0 <= self.twilight <= 0.0 and 1.0 <= self.step <= 60.0):
-            raise SettingsError(
-                f"twilight {self.twilight:g} must be from -30 to 0 degrees, step {self.step:g} "
-                "from 1 to 60 minutes"
             )
 
 
@@ -118,15 +96,15 @@ class Night:
     Attributes
     ----------
     site : Site
-        Where.
+        Position of the telescope.
     date : str
         Date of the evening at the site.
     mjd : float64 array, shape (n_steps,)
-        Steps while it is dark, UTC; empty where it never is.
+        Time steps while it is dark, UTC [MJD]; empty if the Sun stays too high.
     rotation : float64 array, shape (n_steps,)
         Local Earth rotation angle [radian].
     moon_altitude : float64 array, shape (n_steps,)
-        Of the Moon's centre [degree].
+        Altitude of the Moon's centre [degree].
     moon_vector : float64 array, shape (n_steps, 3)
         Unit vector to the Moon.
     moon_lit : float
@@ -135,77 +113,57 @@ class Night:
 
     site: Site
     date: str
-    mjd: Array
-    rotation: Array
-    moon_altitude: Array
-    moon_vector: Array
+    mjd: FloatArray
+    rotation: FloatArray
+    moon_altitude: FloatArray
+    moon_vector: FloatArray
     moon_lit: float
 
     @property
-    def hours(self) -> Array:
-        """Hours since 0 h UTC of the day after the evening's, shape (n_steps,)."""
+    def hours(self) -> FloatArray:
+        """Hours since 0 h UTC of the day after the evening, shape (n_steps,)."""
         return (self.mjd - _mjd_of(self.date) - 1.0) * 24.0
 
     @property
     def step(self) -> float:
-        """Length of a step [hour]; 0 where it is never dark."""
+        """Length of a step [hour]; 0 if it is never dark."""
         return float(24.0 * (self.mjd[1] - self.mjd[0])) if len(self.mjd) > 1 else 0.0
 
     @property
     def dark_hours(self) -> float:
-        """Hours of darkness."""
+        """Duration of darkness [hour]."""
         return self.step * len(self.mjd)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Visibility:
-    """When each target may be observed in a night.
+    """Observable hours of targets in a night.
 
     Attributes
     ----------
     airmass : float64 array, shape (n_targets, n_steps)
-        sec z at each step of the night; NaN where the target may not be observed.
+        sec z at each step; NaN where the target is not observable.
     hours : float64 array, shape (n_targets,)
-        Hours in which it may.
+        Observable time [hour].
     best_airmass : float64 array, shape (n_targets,)
-        Lowest airmass in those hours; NaN where there are none.
-    best_hour : float64 array, shape (n_targets,)
-        When, on the clock of `Night.hours` [hour].
+        Lowest airmass while observable; NaN if never.
     moon_distance : float64 array, shape (n_targets,)
-        Distance from the Moon then, or in the middle of the night [degree].
-    moon_up : float64 array, shape (n_targets,)
-        Share of the target's hours in which the Moon is up.
+        Distance from the Moon at that time, or in the middle of the night [degree].
     factor : float64 array, shape (n_targets,)
-        What airmass and moonlight leave of a target's worth, 0 to 1; 0 where never up.
+        Share of a target's worth left by airmass and moonlight, 0 to 1; 0 if never observable.
     """
 
-    airmass: Array
-    hours: Array
-    best_airmass: Array
-    best_hour: Array
-    moon_distance: Array
-    moon_up: Array
-    factor: Array
+    airmass: FloatArray
+    hours: FloatArray
+    best_airmass: FloatArray
+    moon_distance: FloatArray
+    factor: FloatArray
 
 
 def find_site(text: str) -> Site:
-    """A site by name, or by ``longitude,latitude,height``.
+    """Find a site by name (a key of `SITES`) or by ``longitude,latitude[,height]`` [degree, degree, m].
 
-    Parameters
-    ----------
-    text : str
-        A key of `SITES` (case, spaces and underscores do not matter), or three numbers
-        [degree, degree, m], the height being optional.
-
-    Returns
-    -------
-    Site
-        The site.
-
-    Raises
-    ------
-    SettingsError
-        If it is neither.
+    Raises `SettingsError` if it is neither.
 
     Examples
     --------
@@ -232,43 +190,38 @@ def find_site(text: str) -> Site:
     return Site(f"{longitude:g}, {latitude:g}", (longitude + 180.0) % 360.0 - 180.0, latitude, height)
 
 
-def plan_night(site: Site, evening: str, config: ObservingConfig | None = None) -> Night:
-    """Find the dark hours of a night and where the Moon is in them.
+def plan_night(site: Site, evening: str) -> Night:
+    """Find the dark hours of a night and the Moon's position in them.
 
     Parameters
     ----------
     site : Site
-        Where.
+        Position of the telescope.
     evening : str
         Date on which the night begins at the site, ``YYYY-MM-DD``.
-    config : ObservingConfig, optional
-        What counts as dark, and the step.
 
     Returns
     -------
     Night
-        With no steps where the Sun stays too high.
+        Without steps if the Sun stays too high.
 
     Raises
     ------
     SettingsError
-        If the date is none, or not within 1900 to 2100.
+        If `evening` is no date, or not within 1900 to 2100.
     """
     from astropy import units as u
     from astropy.coordinates import AltAz, EarthLocation, get_body
     from astropy.time import Time
 
-    config = ObservingConfig() if config is None else config
     local_midnight = _mjd_of(evening) + 1.0 - site.longitude / 360.0
-    n_steps = int(24.0 * 60.0 / config.step)
+    n_steps = int(24.0 * 60.0 / STEP)
     steps = np.arange(n_steps, dtype=np.float64) - n_steps // 2
-    mjd = np.asarray(local_midnight + steps * (config.step / 1440.0), dtype=np.float64)
+    mjd = np.asarray(local_midnight + steps * (STEP / 1440.0), dtype=np.float64)
     with _offline():
         place = EarthLocation.from_geodetic(site.longitude * u.deg, site.latitude * u.deg, site.height * u.m)
         times = Time(mjd, format="mjd", scale="utc", location=place)
-        dark = (
-            _altitude(get_body("sun", times, place), AltAz(obstime=times, location=place)) < config.twilight
-        )
+        dark = _altitude(get_body("sun", times, place), AltAz(obstime=times, location=place)) < TWILIGHT
         if not dark.any():
             nothing = np.empty(0)
             return Night(site, evening, nothing, nothing, nothing, np.empty((0, 3)), math.nan)
@@ -282,26 +235,28 @@ def plan_night(site: Site, evening: str, config: ObservingConfig | None = None) 
     return Night(site, evening, mjd[dark], np.asarray(rotation), altitude, vector, lit)
 
 
-def visibility(night: Night, ra: Array, dec: Array, config: ObservingConfig | None = None) -> Visibility:
-    """Say when targets may be observed in a night.
+def visibility(
+    night: Night, ra: FloatArray, dec: FloatArray, config: ObservingConfig | None = None
+) -> Visibility:
+    """Compute when targets are observable in a night.
 
     The factor is ``10^(-0.4 k (X - 1)) * (1 - 0.5 f u (1 + cos d) / 2)``: extinction of
-    k = 0.2 mag an airmass at the lowest airmass X, and moonlight of lit fraction f, up for
-    a share u of the target's hours, at distance d.
+    k = 0.2 mag per airmass at the lowest airmass X, and moonlight of lit fraction f, above the
+    horizon for a share u of the target's hours, at distance d.
 
     Parameters
     ----------
     night : Night
         From `plan_night`.
     ra, dec : float64 arrays, shape (n_targets,)
-        Positions, ICRS [degree]; NaN is never up.
+        Positions, ICRS [degree]; a target with NaN is never observable.
     config : ObservingConfig, optional
         Limits of airmass and Moon.
 
     Returns
     -------
     Visibility
-        One row a target.
+        One row per target.
     """
     config = ObservingConfig() if config is None else config
     ra, dec = (np.asarray(x, dtype=np.float64) for x in (ra, dec))
@@ -309,7 +264,7 @@ def visibility(night: Night, ra: Array, dec: Array, config: ObservingConfig | No
     if n_targets == 0 or n_steps == 0:
         nothing = np.full(n_targets, np.nan)
         none = np.zeros(n_targets)
-        return Visibility(np.full((n_targets, n_steps), np.nan), none, nothing, nothing, nothing, none, none)
+        return Visibility(np.full((n_targets, n_steps), np.nan), none, nothing, nothing, none)
     sin_altitude = _sin_altitude(night, ra, dec)
     cos_moon = _unit(np.radians(ra), np.radians(dec)) @ night.moon_vector.T
     moonlit = night.moon_altitude > 0.0
@@ -329,14 +284,12 @@ def visibility(night: Night, ra: Array, dec: Array, config: ObservingConfig | No
         airmass=airmass,
         hours=n_up * night.step,
         best_airmass=best_airmass,
-        best_hour=np.where(seen, night.hours[best], np.nan),
         moon_distance=np.degrees(np.arccos(cos_distance)),
-        moon_up=moon_up,
         factor=np.where(seen, extinction * (1.0 - moonlight), 0.0),
     )
 
 
-def _sin_altitude(night: Night, ra: Array, dec: Array) -> Array:
+def _sin_altitude(night: Night, ra: FloatArray, dec: FloatArray) -> FloatArray:
     """Sine of the altitude, shape (n_targets, n_steps); NaN where the position is unknown."""
     from astropy import units as u
     from astropy.coordinates import CIRS, SkyCoord
@@ -365,11 +318,11 @@ def _lit_fraction(sun: Any, moon: Any) -> float:
     return 0.5 * (1.0 + math.cos(phase))
 
 
-def _altitude(body: Any, frame: Any) -> Array:
+def _altitude(body: Any, frame: Any) -> FloatArray:
     return np.asarray(body.transform_to(frame).alt.deg)
 
 
-def _unit(ra: Array, dec: Array) -> Array:
+def _unit(ra: FloatArray, dec: FloatArray) -> FloatArray:
     """Unit vectors of directions [radian], shape (n, 3)."""
     return np.column_stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
 
@@ -387,7 +340,7 @@ def _mjd_of(evening: str) -> float:
 
 @contextmanager
 def _offline() -> Iterator[None]:
-    """No downloads; beyond the tables that astropy brings, Earth's rotation is good to seconds."""
+    """Turn off downloads; outside astropy's own tables, Earth's rotation is accurate to seconds."""
     from astropy.utils import iers
 
     with (

@@ -1,12 +1,12 @@
-"""A night's targets as one figure: when each is up and observed, and what it is worth."""
+"""Figure of a night's targets: airmass, observing times and worth."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from firstlight._types import FloatArray
 from firstlight.report.style import ACCENT, FAINT, INK, MAIN, THIRD, new_figure, styled
 
 __all__ = ["ShownTarget", "plot_targets"]
@@ -14,50 +14,50 @@ __all__ = ["ShownTarget", "plot_targets"]
 MOST_SHOWN = 15
 TRACKS = (MAIN, ACCENT, THIRD, "#56B4E9", "#E69F00", "#CC79A7", "#332288", "#882255", "#117733", "#44AA99")
 
-Array = NDArray[np.float64]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShownTarget:
-    """One target as the figure shows it.
+    """One target of the figure.
 
     Attributes
     ----------
     name, kind : str
-        Of the object, and what it probably is.
+        Object name, and its most probable class.
     worth : float
-        Tonight, 0 to 1.
+        Worth tonight, 0 to 1.
     airmass : float64 array, shape (n_steps,)
-        NaN where it may not be observed.
+        NaN where it is not observable.
     start, end : float
-        When it is observed, on the clock of the hours; NaN where it is not.
+        Time of the observation, on the clock of the hours; NaN without one.
     """
 
     name: str
     kind: str
     worth: float
-    airmass: Array
+    airmass: FloatArray
     start: float
     end: float
 
     @property
     def is_chosen(self) -> bool:
-        """Whether it is observed."""
+        """Whether the target is observed."""
         return bool(np.isfinite(self.start))
 
 
 @styled
-def plot_targets(targets: list[ShownTarget], hours: Array, moon_altitude: Array, title: str) -> Figure:
-    """Draw the airmass of a night's targets with the times of their spectra, beside their worth.
+def plot_targets(
+    targets: list[ShownTarget], hours: FloatArray, moon_altitude: FloatArray, title: str
+) -> Figure:
+    """Draw airmass, times of the spectra and worth of a night's targets.
 
     Parameters
     ----------
     targets : list of ShownTarget
         Best first; at most 15 are drawn.
     hours : float64 array, shape (n_steps,)
-        Dark hours, counted from 0 h UTC [hour].
+        Dark hours since 0 h UTC [hour].
     moon_altitude : float64 array, shape (n_steps,)
-        Of the Moon [degree]; the hours in which it is up are shaded.
+        Altitude of the Moon [degree]; hours with the Moon up are shaded.
     title : str
         Site and date.
 
@@ -78,7 +78,7 @@ def plot_targets(targets: list[ShownTarget], hours: Array, moon_altitude: Array,
 
 
 def _draw_tracks(
-    axes: Axes, shown: list[ShownTarget], colour: dict[int, str], hours: Array, moon_altitude: Array
+    axes: Axes, shown: list[ShownTarget], colour: dict[int, str], hours: FloatArray, moon_altitude: FloatArray
 ) -> None:
     for target in reversed(shown):  # the best on top
         own = colour[id(target)]

@@ -1,8 +1,8 @@
-"""Choose tonight's targets under a limit of hours.
+"""Choose targets for one telescope and one night within a limit of hours.
 
-One telescope, one night: each target costs its exposure and an overhead, may be observed
-only while it is up, and no two at once. Targets are taken greedily by worth per hour. For
-a handful of targets out of many that is near the best there is, and it can be explained.
+Each target costs its exposure and an overhead, and is observed while it is up, one at a time.
+Targets are chosen greedily by worth per hour: near the optimum for a few targets out of many,
+and easy to explain.
 """
 
 from dataclasses import dataclass
@@ -10,38 +10,36 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from firstlight._types import FloatArray
 from firstlight.errors import SettingsError
 
 __all__ = ["Schedule", "ScheduleConfig", "choose_targets", "exposure_hours"]
 
-#: What became of a target.
+#: Fate of a target.
 CHOSEN = "chosen"
 NO_WORTH = "worth too little tonight"
 NOT_UP = "not up long enough"
 NO_TIME = "no hours left"
 NO_GAP = "its time is taken by better targets"
 
-Array = NDArray[np.float64]
+SHORTEST = 0.1  # hour; shortest exposure
+LEAST_WORTH = 0.01  # targets worth less are not observed, even if hours are left
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleConfig:
-    """A telescope's time.
+    """Telescope time of one night; options of ``firstlight rank``.
 
     Attributes
     ----------
     hours : float
-        Hours to give away in one night.
+        Hours available.
     limit_mag : float
-        Faintest magnitude that the telescope can do [mag].
+        Faintest magnitude that the telescope can observe [mag].
     hours_at_limit : float
         Exposure at that magnitude [hour].
-    shortest : float
-        Shortest exposure [hour].
     overhead : float
-        Pointing, acquisition and readout of each target [hour].
-    least_worth : float
-        What a target must be worth to be pointed at; hours may be left over.
+        Pointing, acquisition and readout per target [hour].
 
     Raises
     ------
@@ -52,56 +50,52 @@ class ScheduleConfig:
     hours: float = 4.0
     limit_mag: float = 22.0
     hours_at_limit: float = 1.0
-    shortest: float = 0.1
     overhead: float = 0.1
-    least_worth: float = 0.01
 
     def __post_init__(self) -> None:
-        times = (self.hours, self.hours_at_limit, self.shortest)
-        others = (self.overhead, self.limit_mag, self.least_worth)
-        if not (np.isfinite(times + others).all() and min(times) > 0.0 and self.overhead >= 0.0):
+        values = (self.hours, self.hours_at_limit, self.overhead, self.limit_mag)
+        if not (np.isfinite(values).all() and min(values[:2]) > 0.0 and self.overhead >= 0.0):
             raise SettingsError(
-                f"hours {self.hours:g}, hours_at_limit {self.hours_at_limit:g}, shortest {self.shortest:g} "
-                f"must be above 0, overhead {self.overhead:g} at least 0, limit_mag {self.limit_mag:g} "
-                f"and least_worth {self.least_worth:g} finite"
+                f"hours {self.hours:g} and hours_at_limit {self.hours_at_limit:g} must be above 0, "
+                f"overhead {self.overhead:g} at least 0, limit_mag {self.limit_mag:g} finite"
             )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Schedule:
-    """What to observe, and when.
+    """Chosen targets and their times.
 
     Attributes
     ----------
     order : int64 array, shape (n_chosen,)
         Positions of the chosen targets, best worth per hour first.
     start, end : float64 arrays, shape (n_targets,)
-        When each chosen target is observed, overhead included, in the unit and on the
-        clock of the grid [hour]; NaN for the others.
+        Observation of each chosen target, overhead included, on the clock of the grid
+        [hour]; NaN for the others.
     fate : str array, shape (n_targets,)
-        ``chosen``, or why not.
+        ``chosen``, or the reason against it.
     hours : float64 array, shape (n_targets,)
-        What each target costs, overhead included [hour].
+        Cost of each target, overhead included [hour].
     """
 
     order: NDArray[np.int64]
-    start: Array
-    end: Array
+    start: FloatArray
+    end: FloatArray
     fate: NDArray[np.str_]
-    hours: Array
+    hours: FloatArray
 
     @property
     def used(self) -> float:
-        """Hours that are given away."""
+        """Hours of the chosen targets."""
         return float(self.hours[self.order].sum())
 
 
-def exposure_hours(mag: ArrayLike, config: ScheduleConfig | None = None) -> Array:
-    """Exposure that a magnitude needs, without overhead.
+def exposure_hours(mag: ArrayLike, config: ScheduleConfig | None = None) -> FloatArray:
+    """Exposure time for a magnitude, without overhead.
 
-    Against a sky brighter than the target, the same signal to noise needs
-    ``hours_at_limit * 10 ** (0.8 (mag - limit_mag))``: a magnitude fainter takes 6.3 times
-    as long. Never less than ``shortest``; infinite where the magnitude is unknown.
+    Against a sky brighter than the target, the same signal-to-noise ratio needs
+    ``hours_at_limit * 10 ** (0.8 (mag - limit_mag))``: 6.3 times as long per magnitude. At least
+    0.1 hour; infinite where the magnitude is unknown.
 
     Parameters
     ----------
@@ -124,49 +118,46 @@ def exposure_hours(mag: ArrayLike, config: ScheduleConfig | None = None) -> Arra
     mag = np.asarray(mag, dtype=np.float64)
     known = np.isfinite(mag)
     scaled = config.hours_at_limit * 10.0 ** (0.8 * (np.where(known, mag, 0.0) - config.limit_mag))
-    return np.where(known, np.maximum(scaled, config.shortest), np.inf)
+    return np.where(known, np.maximum(scaled, SHORTEST), np.inf)
 
 
 def choose_targets(
-    worth: Array,
-    mag: Array,
-    grid: Array,
-    airmass: Array,
+    worth: FloatArray,
+    mag: FloatArray,
+    grid: FloatArray,
+    airmass: FloatArray,
     config: ScheduleConfig | None = None,
 ) -> Schedule:
-    """Choose targets greedily by worth per hour and place each where its airmass is lowest.
+    """Choose targets greedily by worth per hour; each is observed at its lowest airmass.
 
     Parameters
     ----------
     worth : float64 array, shape (n_targets,)
-        What each is worth tonight; targets worth less than ``least_worth``, 0 or NaN are
-        never chosen.
+        Worth of each target tonight; below 0.01 or NaN it is never chosen.
     mag : float64 array, shape (n_targets,)
-        Magnitude expected tonight [mag].
+        Expected magnitude tonight [mag].
     grid : float64 array, shape (n_steps,)
-        Equal steps of the dark hours, each the beginning of a slot [hour].
+        Beginning of each slot of the dark hours, equally spaced [hour].
     airmass : float array, shape (n_targets, n_steps)
-        Airmass at each step; NaN where the target may not be observed.
+        Airmass in each slot; NaN where the target is not observable.
     config : ScheduleConfig, optional
         The telescope's time.
 
     Returns
     -------
     Schedule
-        Targets take whole steps of the grid, so that none overlap, and together at most
-        ``config.hours``.
+        Targets take whole slots, do not overlap, and take at most ``config.hours`` together.
     """
     config = ScheduleConfig() if config is None else config
     n_targets, n_steps = airmass.shape
-    step = float(grid[1] - grid[0]) if n_steps > 1 else config.shortest
+    step = float(grid[1] - grid[0]) if n_steps > 1 else SHORTEST
     hours = exposure_hours(mag, config) + config.overhead
     n_slots = np.ceil(np.minimum(hours, 1e6) / step - 1e-9).astype(np.int64)
     start, end = np.full(n_targets, np.nan), np.full(n_targets, np.nan)
     fate = np.full(n_targets, NO_WORTH, dtype="U40")
     free = np.ones(n_steps, dtype=bool)
     left, chosen = config.hours, []
-    enough = (worth > 0.0) & (worth >= config.least_worth)  # false for NaN
-    rate = np.where(enough, worth, 0.0) / np.maximum(hours, 1e-9)
+    rate = np.where(worth >= LEAST_WORTH, worth, 0.0) / np.maximum(hours, 1e-9)
     for i in np.argsort(-rate, kind="stable"):
         if rate[i] <= 0.0:
             break
@@ -186,8 +177,8 @@ def choose_targets(
     return Schedule(np.array(chosen, dtype=np.int64), start, end, fate, hours)
 
 
-def _best_start(airmass: Array, usable: NDArray[np.bool_], n_slots: int) -> int:
-    """First slot of the usable run of so many slots with the lowest mean airmass, or -1."""
+def _best_start(airmass: FloatArray, usable: NDArray[np.bool_], n_slots: int) -> int:
+    """First of `n_slots` consecutive usable slots with the lowest mean airmass, or -1."""
     if n_slots > len(usable):
         return -1
     sums = np.concatenate([[0.0], np.cumsum(np.where(usable, airmass, 0.0))])

@@ -1,9 +1,7 @@
-"""What a spectrum of an object tonight is worth: one number between 0 and 1, and its parts.
+"""Utility of a spectrum of an object on the next night: a number from 0 to 1, and its factors.
 
-Follow-up time is scarce, and a transient has to be caught near its peak to justify it.
-So the utility is a product of three things that must all hold: the object is of a wanted
-or an unknown kind, it will be bright enough on the next night, and its peak is not past.
-Where a telescope can point is another matter (`observability`, `schedule`).
+It is the product of three: the object is of a wanted or an unknown class, it will be bright
+enough, and its peak is not past. Visibility and telescope time are in `night` and `schedule`.
 """
 
 import math
@@ -13,16 +11,17 @@ from types import MappingProxyType
 
 import numpy as np
 from numba import njit
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from firstlight._types import BoolArray, FloatArray
 from firstlight.errors import SettingsError
 from firstlight.followup.brightness import Brightness
 from firstlight.taxonomy import CLASSES, class_index
 
 __all__ = ["N_IN_SURVEY", "FollowupConfig", "Utility", "class_rarity", "followup_score", "followup_utility"]
 
-#: Detected objects of each class in the simulated three years of PLAsTiCC (its test set; Kessler
-#: et al. 2019, doi:10.1088/1538-3873/ab26f1, Table 2): how rare a class is among alerts.
+#: Detected objects per class in the three simulated years of PLAsTiCC (its test set; Kessler et
+#: al. 2019, doi:10.1088/1538-3873/ab26f1, Table 2): the frequency of a class among alerts.
 N_IN_SURVEY: Mapping[str, int] = MappingProxyType(
     {
         "AGN": 101_424,
@@ -45,15 +44,17 @@ N_IN_SURVEY: Mapping[str, int] = MappingProxyType(
     }
 )
 RARE = ("KN", "TDE", "SLSN-I", "SNIa-91bg", "SNIax", "CaRT", "ILOT", "PISN")
-LEAST_ERR = 1e-6  # mag/day; a record may have rounded a slope's error to 0
-SOFTNESS = 0.1  # mag; a limit is never sharper than the weather
-
-Array = NDArray[np.float64]
+LEAST_ERR = 1e-6  # mag/day; records round small errors of a slope to 0
+SOFTNESS = 0.1  # mag; scatter of the limiting magnitude
+NOVELTY_FROM = 0.95  # anomaly score that one known object in twenty exceeds
+PEAK_DAYS = 5.0  # days after the peak at which the factor has fallen to 0.6
+LATE = 0.1  # factor of an object that fades, or long after its peak
+LEAD_DAYS = 1.0  # from an alert to the next night
 
 
 @dataclass(frozen=True, kw_only=True)
 class FollowupConfig:
-    """What is wanted, and with which telescope.
+    """Wanted classes and limits of the telescope; options of ``firstlight rank``, and `rarity`.
 
     Attributes
     ----------
@@ -62,64 +63,46 @@ class FollowupConfig:
     weights : tuple of float
         Worth of each wanted class, 0 to 1; empty is 1 for all.
     rarity : float
-        How far a class's worth falls with its number on the sky, 0 (not at all) to 1 (the
-        commonest class is worth nothing).
+        Reduction of the worth of frequent classes, 0 (none) to 1 (the most frequent class
+        is worth nothing).
     novelty : float
-        Worth of an object that is like no known class, 0 to 1.
-    novelty_from : float
-        Anomaly score above which an object counts as new at all; the score is on a scale of
-        false alarms, so 0.95 is reached by one known object in twenty.
+        Worth of an object unlike any known class, 0 to 1.
     limit_mag : float
-        Faintest magnitude that the telescope can do [mag].
-    peak_days : float
-        Days after the peak at which the worth has fallen to 0.6.
-    late : float
-        Share of its worth that an object keeps when it fades, or long after its peak.
-    lead_days : float
-        Days from the last observation to the next night.
+        Faintest magnitude that the telescope can observe [mag].
 
     Raises
     ------
     SettingsError
-        If a value is out of its range, or there is not one weight a wanted class.
+        If a value is out of its range, or there is not one weight per wanted class.
     UnknownClassError
-        If a wanted class is none of the taxonomy's.
+        If a wanted class is not in the taxonomy.
     """
 
     wanted: tuple[str, ...] = RARE
     weights: tuple[float, ...] = ()
     rarity: float = 0.3
     novelty: float = 0.3
-    novelty_from: float = 0.95
     limit_mag: float = 22.0
-    peak_days: float = 5.0
-    late: float = 0.1
-    lead_days: float = 1.0
 
     def __post_init__(self) -> None:
         class_index(self.wanted)
         if len(set(self.wanted)) < len(self.wanted):
-            raise SettingsError(f"wanted classes {', '.join(self.wanted)}: one is named twice")
+            raise SettingsError(f"wanted classes {', '.join(self.wanted)}: a class is named twice")
         if self.weights and len(self.weights) != len(self.wanted):
             raise SettingsError(
-                f"{len(self.weights)} weight(s) for {len(self.wanted)} wanted class(es); give one a class"
+                f"{len(self.weights)} weight(s) for {len(self.wanted)} wanted class(es); give one per class"
             )
-        shares = {"rarity": self.rarity, "novelty": self.novelty, "late": self.late}
+        shares = {"rarity": self.rarity, "novelty": self.novelty}
         shares |= {f"weight of {k}": w for k, w in zip(self.wanted, self.weights, strict=False)}
         wrong = [f"{name} {value:g}" for name, value in shares.items() if not 0.0 <= value <= 1.0]
         if wrong:
             raise SettingsError(f"{', '.join(wrong)}: must be from 0 to 1")
-        if not 0.0 <= self.novelty_from < 1.0:
-            raise SettingsError(f"novelty_from {self.novelty_from:g} must be from 0 up to, not with, 1")
-        if not (self.peak_days > 0.0 and self.lead_days >= 0.0 and math.isfinite(self.limit_mag)):
-            raise SettingsError(
-                f"peak_days {self.peak_days:g} must be above 0, lead_days {self.lead_days:g} at least 0, "
-                f"limit_mag {self.limit_mag:g} finite"
-            )
+        if not math.isfinite(self.limit_mag):
+            raise SettingsError(f"limit_mag {self.limit_mag:g} must be finite")
 
     @property
-    def class_worth(self) -> Array:
-        """Worth of certainty about each class of the taxonomy, 0 to 1, shape (17,)."""
+    def class_worth(self) -> FloatArray:
+        """Worth of an object that certainly is of each class, 0 to 1, shape (17,)."""
         worth = np.zeros(len(CLASSES))
         index = class_index(self.wanted)
         worth[index] = self.weights or 1.0
@@ -128,36 +111,36 @@ class FollowupConfig:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Utility:
-    """The worth of a spectrum of each object, and what it is made of; all in [0, 1].
+    """Utility of a spectrum of each object, and its factors, all from 0 to 1.
 
     Attributes
     ----------
     total : float64 array, shape (n_objects,)
         ``science * bright * peak``; NaN where the object was not classified.
     wanted : float64 array, shape (n_objects,)
-        Probability of the wanted classes, each times its worth.
+        Sum over wanted classes of probability times worth.
     novelty : float64 array, shape (n_objects,)
-        How far the anomaly score is above its threshold.
+        Anomaly score above 0.95, scaled to 0 to 1.
     science : float64 array, shape (n_objects,)
-        Either of the two.
+        Chance that the object is wanted or novel.
     bright : float64 array, shape (n_objects,)
-        Chance of being brighter than the limit on the next night.
+        Probability of being brighter than the limit on the next night.
     peak : float64 array, shape (n_objects,)
-        Near the peak and rising: 1; fading, or long past it: ``late``.
+        1 near the peak and rising; 0.1 when fading, or long past the peak.
     rising : float64 array, shape (n_objects,)
-        Chance that it is still brightening.
+        Probability that it is still brightening.
     """
 
-    total: Array
-    wanted: Array
-    novelty: Array
-    science: Array
-    bright: Array
-    peak: Array
-    rising: Array
+    total: FloatArray
+    wanted: FloatArray
+    novelty: FloatArray
+    science: FloatArray
+    bright: FloatArray
+    peak: FloatArray
+    rising: FloatArray
 
 
-def class_rarity() -> Array:
+def class_rarity() -> FloatArray:
     """Rarity of each class on a logarithmic scale, shape (17,).
 
     0 for the commonest class, 1 for the rarest: ``ln(n_max / n) / ln(n_max / n_min)`` with the
@@ -173,14 +156,14 @@ def class_rarity() -> Array:
 
 
 def followup_utility(
-    proba: Array,
-    anomaly: Array,
-    classified: NDArray[np.bool_],
+    proba: FloatArray,
+    anomaly: FloatArray,
+    classified: BoolArray,
     brightness: Brightness,
     next_mjd: ArrayLike,
     config: FollowupConfig | None = None,
 ) -> Utility:
-    r"""Say what a spectrum on the next night is worth.
+    r"""Compute the utility of a spectrum on the next night.
 
     With class probabilities :math:`p_k`, worths :math:`w_k` (0 for classes not wanted),
     rarities :math:`r_k`, anomaly score :math:`a`, expected magnitude :math:`m \pm \sigma`,
@@ -195,34 +178,34 @@ def followup_utility(
         P &= l + (1 - l) \, e^{-(d / \tau)^2 / 2} \, q, \quad q = \Phi(-s / \sigma_s), \quad
             d = t_{now} - t_{peak} + (1 - q)(t_{next} - t_{now})
 
-    where :math:`\rho, \nu, a_0, m_{lim}, \tau, l` are ``rarity``, ``novelty``,
-    ``novelty_from``, ``limit_mag``, ``peak_days`` and ``late``; :math:`t_{now}` is the time of
-    the latest magnitude and :math:`t_{peak}` that of the brightest.
+    where :math:`\rho, \nu, m_{lim}` are ``rarity``, ``novelty`` and ``limit_mag``;
+    :math:`a_0 = 0.95`, :math:`\tau = 5` days, :math:`l = 0.1`; :math:`t_{now}` is the time of the
+    latest magnitude and :math:`t_{peak}` that of the brightest.
 
     Parameters
     ----------
     proba : float64 array, shape (n_objects, 17)
         Class probabilities, columns `firstlight.taxonomy.CLASSES`.
     anomaly : float64 array, shape (n_objects,)
-        Higher is stranger; NaN counts as not strange.
+        Anomaly scores; NaN counts as 0.
     classified : bool array, shape (n_objects,)
-        Where False the total is NaN: a prior is no reason to point a telescope.
+        Where False the total is NaN: a prior does not justify a spectrum.
     brightness : Brightness
-        Of the same objects. Where no light was seen, the total is 0.
+        Of the same objects; the total of an undetected object is 0.
     next_mjd : float or float64 array, shape (n_objects,)
         Time of the next night [MJD].
     config : FollowupConfig, optional
-        What is wanted.
+        Wanted classes and limits.
 
     Returns
     -------
     Utility
-        One row an object. A row depends on that object alone, to the last bit.
+        One row per object; a row depends on that object alone, to the last bit.
     """
     config = FollowupConfig() if config is None else config
     when = np.ascontiguousarray(np.broadcast_to(np.asarray(next_mjd, np.float64), (len(brightness),)))
     mag, mag_err = brightness.expected(when)
-    numbers = (config.novelty, config.novelty_from, config.limit_mag, config.peak_days, config.late)
+    numbers = (config.novelty, NOVELTY_FROM, config.limit_mag, PEAK_DAYS, LATE)
     out = np.empty((7, len(brightness)))
     _rate(
         np.ascontiguousarray(proba, dtype=np.float64),
@@ -240,35 +223,34 @@ def followup_utility(
 
 
 def followup_score(
-    proba: Array,
-    anomaly: Array,
-    classified: NDArray[np.bool_],
+    proba: FloatArray,
+    anomaly: FloatArray,
+    classified: BoolArray,
     brightness: Brightness,
     mjd: ArrayLike,
     config: FollowupConfig | None = None,
-) -> Array:
-    """The total of `followup_utility` on the night after an alert, for its record.
+) -> FloatArray:
+    """Total of `followup_utility` one day after an alert, for its record.
 
     Parameters
     ----------
     proba, anomaly, classified, brightness, config
         As for `followup_utility`.
     mjd : float or float64 array, shape (n_objects,)
-        Time of the alert [MJD]; the next night is ``lead_days`` later.
+        Time of the alert [MJD].
 
     Returns
     -------
     float64 array, shape (n_objects,)
         From 0 to 1; NaN where not classified.
     """
-    config = FollowupConfig() if config is None else config
-    next_mjd = np.asarray(mjd, dtype=np.float64) + config.lead_days
+    next_mjd = np.asarray(mjd, dtype=np.float64) + LEAD_DAYS
     return followup_utility(proba, anomaly, classified, brightness, next_mjd, config).total
 
 
 @njit(cache=True, nogil=True)
 def _normal(x: float) -> float:
-    """Chance that a standard normal number is below x."""
+    """Standard normal distribution function."""
     return 0.5 * math.erfc(-x / math.sqrt(2.0))
 
 

@@ -18,7 +18,15 @@ from firstlight.bands import band_index
 from firstlight.errors import DataError, SettingsError
 from firstlight.files import replacing
 from firstlight.followup.brightness import Brightness
-from firstlight.followup.night import Night, ObservingConfig, Site, Visibility, plan_night, visibility
+from firstlight.followup.night import (
+    TWILIGHT,
+    Night,
+    ObservingConfig,
+    Site,
+    Visibility,
+    plan_night,
+    visibility,
+)
 from firstlight.followup.schedule import Schedule, ScheduleConfig, choose_targets
 from firstlight.followup.utility import FollowupConfig, Utility, followup_utility
 from firstlight.predictions import CLASSIFIED
@@ -115,11 +123,11 @@ def rank_targets(
     followup = FollowupConfig() if followup is None else followup
     observing = ObservingConfig() if observing is None else observing
     telescope = ScheduleConfig(limit_mag=followup.limit_mag) if telescope is None else telescope
-    night = plan_night(site, evening, observing)
+    night = plan_night(site, evening)
     if not len(night.mjd):
         raise SettingsError(
             f"it is never dark at {site.name} in the night of {evening} (the Sun stays above "
-            f"{observing.twilight:g} degrees)"
+            f"{TWILIGHT:g} degrees)"
         )
     rows = _last_records(results, night, max_age)
     middle = float(night.mjd[len(night.mjd) // 2])
