@@ -40,8 +40,8 @@ test: check ## Lint, types, import contracts and all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup
-	$(BIN)/ruff format --check src tests benchmarks studies
-	$(BIN)/ruff check src tests benchmarks studies
+	$(BIN)/ruff format --check src tests benchmarks studies docs
+	$(BIN)/ruff check src tests benchmarks studies docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

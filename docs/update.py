@@ -1,10 +1,11 @@
-"""Write the numbers and pictures of README.md and docs/stream.md from docs/results and benchmarks/results.
+"""Write the numbers and pictures of README.md and docs/stream.md from the committed result files.
 
-Run `make figures` after a new cross-validation or benchmark. A test checks that the pages
-hold what this script writes, so that no number is typed by hand.
+Run `make figures` after a new cross-validation or benchmark. A test checks that the pages hold
+the text of `fill`, so that no number is typed by hand.
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from firstlight_paper.results import Results
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, SPEED = ROOT / "docs" / "results", ROOT / "benchmarks" / "results"
 STUDIES = ROOT / "studies" / "results"
+PRESETS, SIZES = ("fast", "default"), ("30 kB", "80 kB")
 PRINTED = {"accuracy": "0.89", "macro_f1": "0.89", "macro_auc": "0.94"}
 COLUMNS = (
     ("accuracy", "accuracy", 3),
@@ -37,36 +39,51 @@ def read(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def skill_table() -> str:
-    """Whole light curves: every preset that was cross-validated, and what the paper prints."""
-    lines = ["| whole light curves | " + " | ".join(name for _, name, _ in COLUMNS) + " |"]
-    lines.append("|---" * (len(COLUMNS) + 1) + "|")
-    for path in sorted(RESULTS.glob("crossval-*.json")):
-        result = read(path)
-        cells = [f"{result[k]['mean']:.{d}f} ± {result[k]['std']:.{d}f}" for k, _, d in COLUMNS]
-        lines.append(f"| `{path.stem.removeprefix('crossval-')}` | " + " | ".join(cells) + " |")
-    printed = [PRINTED.get(key, "") for key, _, _ in COLUMNS]
-    lines.append(
-        "| printed in the paper (16 classes, oversampled, no split by object stated) | "
-        + " | ".join(printed)
-        + " |"
+def crossvals() -> dict[str, dict[str, Any]]:
+    """Cross-validation result of each preset that has one."""
+    return {
+        path.stem.removeprefix("crossval-"): read(path) for path in sorted(RESULTS.glob("crossval-*.json"))
+    }
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]], *lines: str) -> str:
+    """Markdown table, and lines of text below it."""
+    first, *others = ["| " + " | ".join(row) + " |" for row in (list(head), *rows)]
+    return "\n".join(
+        [first, "|---" * (first.count(" | ") + 1) + "|", *others, *([""] if lines else []), *lines]
     )
-    return "\n".join(lines)
+
+
+def machine(found: str | dict[str, Any]) -> str:
+    """Description of the machine in one line; older results hold it as text."""
+    if isinstance(found, str):
+        return found
+    parts = ("cores", "cpu", "python", "load_before")
+    return "{} cores, {}, Python {}, load before {}".format(*(found[name] for name in parts))
+
+
+def skill_table() -> str:
+    """Scores of whole light curves per preset, and those that the paper prints."""
+    rows = [
+        [f"`{name}`", *(f"{result[k]['mean']:.{d}f} ± {result[k]['std']:.{d}f}" for k, _, d in COLUMNS)]
+        for name, result in crossvals().items()
+    ]
+    printed = "printed in the paper (16 classes, oversampled, no split by object stated)"
+    rows.append([printed, *(PRINTED.get(key, "") for key, _, _ in COLUMNS)])
+    return table(["whole light curves", *(name for _, name, _ in COLUMNS)], rows)
 
 
 def phase_table() -> str:
-    """Skill against days since trigger, all objects and extragalactic ones."""
-    lines = ["| days since trigger | " + " | ".join(PHASES) + " |", "|---" * (len(PHASES) + 1) + "|"]
-    for path in sorted(RESULTS.glob("crossval-*.json")):
-        by_phase = read(path)["by_phase"]
-        name = path.stem.removeprefix("crossval-")
-        if name == "seed-printed":  # its whole curves say enough
+    """Scores against days since trigger, for all objects and for extragalactic ones."""
+    rows = []
+    for name, result in crossvals().items():
+        if name == "seed-printed":  # its whole light curves are enough
             continue
         for metric, title in (("accuracy", "accuracy"), ("macro_auc", "macro AUC")):
             for selection in ("all", "extragalactic"):
-                cells = [f"{by_phase[p][selection][metric]['mean']:.3f}" for p in PHASES]
-                lines.append(f"| `{name}`, {title}, {selection} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+                cells = [f"{result['by_phase'][p][selection][metric]['mean']:.3f}" for p in PHASES]
+                rows.append([f"`{name}`, {title}, {selection}", *cells])
+    return table(["days since trigger", *PHASES], rows)
 
 
 def leak() -> str:
@@ -75,139 +92,105 @@ def leak() -> str:
 
 
 def protocol() -> str:
-    """What was done, in the words of the results themselves."""
-    return "\n".join(
-        f"- `{p.stem}.json`: {read(p)['protocol']}." for p in sorted(RESULTS.glob("crossval-*.json"))
-    )
+    """Protocol of each cross-validation, from its result."""
+    return "\n".join(f"- `crossval-{name}.json`: {r['protocol']}." for name, r in crossvals().items())
 
 
 def speed_table() -> str:
-    """Objects a second, beside the peers that ran in the same benchmark."""
-    path = SPEED / "classify.json"
-    if not path.exists():
-        return ""
-    result = read(path)
-    lines = ["| `firstlight classify`, 7,848 whole curves | objects/s |", "|---|---|"]
-    lines += [f"| {row['name']} | {row['objects_per_second']:,.0f} |" for row in result["rows"]]
-    lines.append("")
-    lines.append(result["machine"])
-    return "\n".join(lines)
+    """Objects per second, and those of the peers in the same run."""
+    result = read(SPEED / "classify.json")
+    rows = [[row["name"], f"{row['objects_per_second']:,.0f}"] for row in result["rows"]]
+    return table(["`firstlight classify`, 7,848 whole curves", "objects/s"], rows, machine(result["machine"]))
 
 
 def stream_table() -> str:
-    """Alerts a second over a real broker, latency and bursts, beside what is asked and what LSST sends."""
-    if not (SPEED / "stream.json").exists():
-        return ""
+    """Throughput, latency and bursts over a real broker, with the aims and LSST's rates."""
     result = read(SPEED / "stream.json")
-    rows = [["over a real broker, two cores shared with it", "`fast`", "`default`", "asked"], ["---"] * 4]
-    for size in ("30 kB", "80 kB"):
-        runs = [result["throughput"].get(f"{name}, {size}") for name in PRESETS]
-        aims = " and ".join(f"{run['aim_alerts_per_s']:,}" for run in runs if run)
+    throughput, latency, burst = (result[part] for part in ("throughput", "latency", "burst"))
+    aim, rows = latency["aim_ms"], []
+    for size in SIZES:
+        runs = [throughput.get(f"{name}, {size}") for name in PRESETS]
         best = [f"{max(r['alerts_per_s'] for r in by_workers(run)):,}" if run else "" for run in runs]
+        aims = " and ".join(f"{run['aim_alerts_per_s']:,}" for run in runs if run)
         rows.append([f"alerts/s, {size} packets", *best, aims])
-    latency, aim = result["latency"], result["latency"]["aim_ms"]
-    for size in ("30 kB", "80 kB"):
-        found = [latency.get(f"{name}, {size}") for name in PRESETS]
+    for size in SIZES:
         alone = result["broker alone"][size]["all"]
         title = f"ms from alert to result at {latency['alerts_per_s']}/s, {size}, median / 99 %"
         title += f" (the broker alone: {alone['p50']:.0f} / {alone['p99']:.0f})"
-        cells = [f"{run['p50']:.0f} / {run['p99']:.0f}" if run else "" for run in found]
+        runs = [latency.get(f"{name}, {size}") for name in PRESETS]
+        cells = [f"{run['p50']:.0f} / {run['p99']:.0f}" if run else "" for run in runs]
         rows.append([title, *cells, f"{aim['p50']} / {aim['p99']}"])
-    burst = result["burst"]
-    for size in ("30 kB", "80 kB"):
+    for size in SIZES:
         runs = [burst.get(f"{name}, {size}") for name in PRESETS]
         cells = [f"{min(r['seconds'] for r in by_workers(run)):.1f}" if run else "" for run in runs]
         rows.append(
-            [f"s to clear a visit's {burst['alerts']:,} alerts, {size}", *cells, f"{burst['aim_s']:.0f}"]
+            [f"s to clear {burst['alerts']:,} alerts of a visit, {size}", *cells, f"{burst['aim_s']:.0f}"]
         )
-    lsst, packets = result["lsst"], result["throughput"]["fast, 30 kB"]["packets"]
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    lines += [
-        "",
-        f"LSST sends {lsst['alerts_a_night']:,} alerts a night, {lsst['alerts_per_s_mean']} a second in the mean.",
+    lsst, packets = result["lsst"], throughput["fast, 30 kB"]["packets"]
+    loads = [
+        f"load before {part} {result[part]['load_before']}" for part in ("throughput", "latency", "burst")
     ]
-    lines.append(
-        f"Packets hold {packets['observations']:.0f} observations in {packets['bytes_without_cutouts']:,} bytes of our "
-        "LSST-like schema, the rest is cutouts; LSST's own rows are wider. The best of one worker and several."
+    return table(
+        ["over a real broker, two cores shared with it", "`fast`", "`default`", "aim"],
+        rows,
+        f"LSST sends {lsst['alerts_a_night']:,} alerts per night, {lsst['alerts_per_s_mean']} per second on "
+        "average.",
+        f"Packets hold {packets['observations']:.0f} observations in {packets['bytes_without_cutouts']:,} "
+        "bytes of our LSST-like schema, the rest is cutouts; LSST's own rows are wider. The better of one "
+        "and several workers.",
+        f"{machine(result['machine'])}; {'; '.join(loads)}.",
     )
-    lines.append(f"{result['machine']}; {'; '.join(loads(result))}.")
-    return "\n".join(lines)
 
 
 def by_workers(run: dict[str, Any]) -> list[dict[str, Any]]:
-    """What was measured with one worker and with several."""
+    """Results with one worker and with several."""
     return [found for name, found in run.items() if name.endswith(("worker", "workers"))]
 
 
-def loads(result: dict[str, Any]) -> list[str]:
-    """How busy the machine was before each part."""
-    parts = ("throughput", "latency", "burst")
-    return [f"load before {part} {result[part]['load_before']}" for part in parts if part in result]
-
-
 def peers_table() -> str:
-    """One classification beside the peers that ran in the same benchmark."""
-    if not (SPEED / "peers.json").exists():
-        return ""
+    """Time of one classification, and that of the peers in the same run."""
     result = read(SPEED / "peers.json")
-    lines = [
-        "| one newest observation to probabilities, one thread | single, ms | in batches, ms an object |",
-        "|---|---|---|",
+    rows = [
+        [name, f"{run['single_ms']['median']:,.2f}", f"{run['batch_ms_an_object']['median']:,.3f}"]
+        for name, run in result["contestants"].items()
     ]
-    for name, run in result["contestants"].items():
-        lines.append(
-            f"| {name} | {run['single_ms']['median']:,.2f} | {run['batch_ms_an_object']['median']:,.3f} |"
-        )
-    lines += [f"| {name} | not run: {why} | |" for name, why in result["not_installed"].items()]
-    lines += ["", f"{result['machine']}."]
-    return "\n".join(lines)
+    rows += [[name, f"not run: {why}", ""] for name, why in result["not_installed"].items()]
+    head = ["new observation to probabilities, one thread", "single, ms", "in batches, ms per object"]
+    return table(head, rows, f"{machine(result['machine'])}.")
 
 
 def alert_table() -> str:
-    """Where a worker's time goes."""
-    if not (SPEED / "stream.json").exists():
-        return ""
+    """Time of each stage of a worker."""
     runs = {name: run for name, run in read(SPEED / "stream.json")["alert"].items() if isinstance(run, dict)}
-    parts = list(next(iter(runs.values()))["us_an_alert"])
-    lines = ["| us an alert | " + " | ".join(parts) + " |", "|---" * (len(parts) + 1) + "|"]
-    for name, run in runs.items():
-        lines.append(
-            f"| {name} | " + " | ".join(f"{value:,.0f}" for value in run["us_an_alert"].values()) + " |"
-        )
-    return "\n".join(lines)
+    stages = next(iter(runs.values()))["us_an_alert"]
+    rows = [[name, *(f"{value:,.0f}" for value in run["us_an_alert"].values())] for name, run in runs.items()]
+    return table(["µs per alert", *stages], rows)
 
 
 def anomaly_table() -> str:
-    """How well a class that was left out of all training is found."""
-    if not (STUDIES / "anomaly.json").exists():
-        return ""
-    result = read(STUDIES / "anomaly.json")
-    lines = [
-        "| left out, whole curves (test) | AUC | purity in the top 1 % at a prevalence of 1 % |",
-        "|---|---|---|",
-    ]
-    for preset, classes in result["scores"].items():
+    """Detection of a class that was left out of all training."""
+    rows = []
+    for preset, classes in read(STUDIES / "anomaly.json")["scores"].items():
         for name, parts in classes.items():
-            run = parts["test"]["whole"]["variants"][SCORE]
-            lines.append(f"| {name}, `{preset}` | {run['auc']:.2f} | {run['purity_top_1pct']:.2f} |")
-    return "\n".join(lines)
+            run = parts["test"]["whole"]["variants"]["chosen"]
+            rows.append([f"{name}, `{preset}`", f"{run['auc']:.2f}", f"{run['purity_top_1pct']:.2f}"])
+    return table(
+        ["left out, whole curves (test)", "AUC", "purity in the top 1 % at a prevalence of 1 %"], rows
+    )
 
 
 def metrics_table() -> str:
-    """What the worker counts."""
+    """Metrics of the worker."""
     from firstlight.stream.worker.metrics import COUNTERS, GAUGES
 
-    lines = ["| metric | kind | meaning |", "|---|---|---|"]
-    lines += [
-        f"| `firstlight_{name}_total` | counter{f', by {label}' if label else ''} | {text} |"
+    rows = [
+        [f"`firstlight_{name}_total`", f"counter{f', by {label}' if label else ''}", text]
         for name, (label, text) in COUNTERS.items()
     ]
-    lines += [f"| `firstlight_{name}` | gauge | {text} |" for name, text in GAUGES.items()]
-    return "\n".join(lines)
+    rows += [[f"`firstlight_{name}`", "gauge", text] for name, text in GAUGES.items()]
+    return table(["metric", "kind", "meaning"], rows)
 
 
-PRESETS = ("fast", "default")
-SCORE = "chosen"
 BLOCKS = {
     "skill": skill_table,
     "leak": leak,
@@ -224,7 +207,7 @@ PAGES = ("README.md", "docs/stream.md")
 
 
 def fill(text: str) -> str:
-    """A page's text with every marked block written anew."""
+    """Text of a page with every marked block replaced."""
     for name, write in BLOCKS.items():
         start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         if start in text:
@@ -234,7 +217,7 @@ def fill(text: str) -> str:
 
 
 def draw() -> None:
-    """The pictures of README.md."""
+    """Draw the pictures of README.md and write the reproduction's page."""
     result = read(RESULTS / "crossval-default.json")
     images = ROOT / "docs" / "images"
     images.mkdir(exist_ok=True)
