@@ -1,1 +1,1 @@
-"""Figures and the HTML report. Import its modules by name: they load matplotlib."""
+"""Figures and the HTML report. Import its modules by name, because they load matplotlib."""

@@ -1,7 +1,4 @@
-"""Which objects to show: the surest right answers and the surest wrong ones.
-
-They are chosen by rule, never by eye, and the report says by which.
-"""
+"""Choice of example objects: the most confident right and wrong predictions, by a fixed rule."""
 
 from typing import NamedTuple
 
@@ -15,12 +12,12 @@ __all__ = ["Chosen", "choose_examples"]
 
 
 class Chosen(NamedTuple):
-    """An object to show, and what was said of it.
+    """An example object and its prediction.
 
     Attributes
     ----------
     position : int
-        Its row in the evaluation.
+        Row in the evaluation.
     object_id, true, predicted : str
         Name, true class and most probable class.
     proba : float
@@ -43,26 +40,26 @@ class Chosen(NamedTuple):
 
 
 def choose_examples(evaluation: Evaluation, n_each: int = 4) -> tuple[list[Chosen], list[Chosen]]:
-    """Pick the most confident right and wrong answers, none twice of the same kind.
+    """Choose the most confident right and wrong predictions, at most one of each kind.
 
     Parameters
     ----------
     evaluation : Evaluation
-        Truth and forecasts; objects that were not classified are passed over.
+        True classes and forecasts; objects that were not classified are skipped.
     n_each : int
-        How many of either, at most.
+        Largest number of right, and of wrong predictions.
 
     Returns
     -------
     list of Chosen
-        Right answers: the surest of each class, of the most frequent classes.
+        Right: the most confident of each class, for the most frequent classes.
     list of Chosen
-        Wrong answers: the surest of each pair of true and predicted class, surest first.
+        Wrong: the most confident of each pair of true and predicted class, in order of confidence.
     """
     truth = truth_index(evaluation.labels, evaluation.classes)
     predicted = evaluation.proba.argmax(axis=1)
-    sure = evaluation.proba.max(axis=1)
-    order = np.argsort(-sure, kind="stable")
+    confidence = evaluation.proba.max(axis=1)
+    order = np.argsort(-confidence, kind="stable")
     order = order[evaluation.classified[order]]
     right, wrong = order[predicted[order] == truth[order]], order[predicted[order] != truth[order]]
     frequency = np.bincount(truth, minlength=len(evaluation.classes))

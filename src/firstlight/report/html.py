@@ -1,7 +1,7 @@
-"""One self-contained page on how good a classifier is, and the same numbers as JSON.
+"""The report: one self-contained HTML page on a classifier's performance, and its numbers as JSON.
 
-`write_report` turns an `Evaluation` and what is known of its making into
-``report.html`` (figures embedded, no script, nothing fetched) and ``metrics.json``.
+`write_report` writes ``report.html`` (figures embedded, no script, no network) and
+``metrics.json``.
 """
 
 import base64
@@ -49,23 +49,23 @@ from firstlight.taxonomy import GALACTIC
 
 __all__ = ["Picture", "ReportContent", "versions_in_use", "write_report"]
 
-N_EXAMPLES = 4  # right ones, and as many wrong ones
-TRANSIENT_WINDOW = (-60.0, 250.0)  # days since trigger; years of nothing would hide the event
-LASTING = GALACTIC | {"AGN"}  # classes whose light curve is shown whole
+N_EXAMPLES = 4  # right, and as many wrong
+TRANSIENT_WINDOW = (-60.0, 250.0)  # days since trigger
+LASTING = GALACTIC | {"AGN"}  # classes with whole light curves in the examples
 DIGITS = {"macro_auc": 4, "micro_auc": 4, "auc": 4, "ece": 4, "classwise_ece": 4}
-#: Metrics of the headline table: key, name, what it is.
+#: Metrics of the headline table: key, name, meaning.
 HEADLINE = (
     ("accuracy", "accuracy", "objects whose most probable class is the true one"),
     ("macro_precision", "macro precision", "purity, averaged over classes"),
     ("macro_recall", "macro recall", "completeness, averaged over classes (balanced accuracy)"),
     ("macro_f1", "macro F1", "harmonic mean of both, averaged over classes"),
     ("macro_auc", "macro AUC", "one class against the rest, averaged over classes"),
-    ("micro_auc", "micro AUC", "all pairs of object and class together"),
+    ("micro_auc", "micro AUC", "all pairs of object and class pooled"),
     ("log_loss", "log-loss", "mean of -ln p(true class) over objects [nat]; lower is better"),
-    ("flat_log_loss", "flat log-loss", "the same, every class counting alike; lower is better"),
-    ("weighted_log_loss", "PLAsTiCC log-loss", "the same, TDE and KN counting twice; lower is better"),
+    ("flat_log_loss", "flat log-loss", "the same with equal weight per class; lower is better"),
+    ("weighted_log_loss", "PLAsTiCC log-loss", "the same with double weight of TDE and KN; lower is better"),
     ("brier", "Brier score", "squared distance between forecast and truth; lower is better"),
-    ("ece", "ECE", "gap between confidence and accuracy, 15 bins; lower is better"),
+    ("ece", "ECE", "difference between confidence and accuracy, 15 bins; lower is better"),
     ("classwise_ece", "class-wise ECE", "the same for each class's column, averaged; lower is better"),
 )
 PER_CLASS = (
@@ -99,14 +99,14 @@ PACKAGES = (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Picture:
-    """A figure for the report, made elsewhere.
+    """An additional figure of the report.
 
     Attributes
     ----------
     figure : matplotlib.figure.Figure
-        Drawn already.
+        The figure.
     caption : str
-        What it shows, in a sentence.
+        Caption, one sentence.
     title : str
         Headline, may be empty.
     """
@@ -118,38 +118,37 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReportContent:
-    """Everything that a report can tell. Only the first three are needed.
+    """Contents of a report; only the first three are required.
 
     Attributes
     ----------
     title : str
         Headline of the page.
     evaluation : Evaluation
-        Truth and forecasts.
+        True classes and forecasts.
     protocol : str
-        In words: what was trained on what, tested on what. Paragraphs are separated by
-        blank lines.
+        Text on the training and test objects; blank lines separate paragraphs.
     preset : str
         Name of the preset; empty if unknown.
     warnings : tuple of str
-        What a reader must know before quoting a number, such as a quick setting.
+        Caveats of the numbers, such as a quick setting.
     curves : LightCurves, optional
         Light curves of the objects, for the examples; may hold others too.
     latent : float array, shape (n_objects, n_latents), optional
-        Latent means of the evaluation's objects, in its order; rows with NaN are not drawn.
-        Folds have encoders of their own whose axes differ: give the latents of one fold.
+        Latent means of the evaluated objects, in order; rows with NaN are not drawn. Encoders of
+        different folds have different axes, so pass the latents of one fold.
     histories : tuple of histories
-        Training histories, one a fold; see `firstlight.report.training.training_loss`.
+        Training histories, one per fold; see `firstlight.report.training.training_loss`.
     importance : mapping of str to float
         Importance of each input of the classifier.
     importance_std : mapping of str to float
-        Its spread between folds, in the same unit.
+        Spread of the importance between folds, in the same unit.
     pictures : tuple of Picture
-        More figures, shown with the training.
+        Additional figures, in the section on training.
     timings : mapping of str to float
         Stage -> wall time [s].
     facts : mapping of str to str
-        Whatever else belongs to the record, such as seed, redshift mode, machine.
+        Further entries of the record, such as seed, redshift mode, machine.
     """
 
     title: str
@@ -170,21 +169,21 @@ class ReportContent:
 def write_report(
     out_dir: str | Path, content: ReportContent, summary: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Write ``report.html`` and ``metrics.json`` into a folder, each as a whole or not at all.
+    """Write ``report.html`` and ``metrics.json`` into a folder, each atomically.
 
     Parameters
     ----------
     out_dir : path
-        Folder; made if need be.
+        Folder; created if missing.
     content : ReportContent
-        What to tell.
+        Contents of the report.
     summary : mapping, optional
-        As from `evaluation.summarise`, if it is at hand; computed otherwise.
+        As from `firstlight.metrics.summarise`; computed by default.
 
     Returns
     -------
     dict
-        What ``metrics.json`` holds (NaN as None): the summary, and ``preset``, ``warnings``,
+        Contents of ``metrics.json`` (NaN as None): the summary, and ``preset``, ``warnings``,
         ``timings`` and ``versions``.
 
     Raises
@@ -215,7 +214,7 @@ def write_report(
 
 
 def versions_in_use() -> dict[str, str]:
-    """Versions of firstlight, Python and the packages that the numbers depend on."""
+    """Versions of firstlight, Python and the packages that affect the numbers."""
     found = {"firstlight": firstlight.__version__, "Python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -256,9 +255,9 @@ def _render(content: ReportContent, record: Mapping[str, Any]) -> str:
 
 
 def _figures(content: ReportContent, record: Mapping[str, Any]) -> dict[str, str]:
-    """Every figure there is material for, as data URIs by name."""
-    told = content.evaluation
-    truth = (told.labels, told.proba, told.classes)
+    """Data URIs of all figures that the content allows, by name."""
+    evaluation = content.evaluation
+    truth = (evaluation.labels, evaluation.proba, evaluation.classes)
     confusion = record["confusion"]
     images = {
         "histogram": _embed(class_histogram(record["per_class"])),
@@ -270,12 +269,14 @@ def _figures(content: ReportContent, record: Mapping[str, Any]) -> dict[str, str
     }
     if len(record["by_phase"]) > 1:
         images["phase"] = _embed(skill_against_phase(record["by_phase"]))
-        images["phase_by_class"] = _embed(phase_by_class(told.labels, told.snapshots, told.classes))
+        images["phase_by_class"] = _embed(
+            phase_by_class(evaluation.labels, evaluation.snapshots, evaluation.classes)
+        )
     if content.latent is not None:
-        # Thousands of points: a picture is smaller than their outlines.
+        # PNG is smaller than SVG for thousands of points.
         known = _has_latent(content.latent)
         images["latent"] = _embed(
-            latent_space(content.latent[known], told.labels[known], told.classes), "png"
+            latent_space(content.latent[known], evaluation.labels[known], evaluation.classes), "png"
         )
     if content.histories:
         images["training"] = _embed(training_loss(*content.histories))
@@ -287,7 +288,7 @@ def _figures(content: ReportContent, record: Mapping[str, Any]) -> dict[str, str
 
 
 def _examples(content: ReportContent) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """Captions and light curves of the surest right and wrong answers."""
+    """Captions and light curves of the most confident right and wrong predictions."""
     curves = content.curves
     if curves is None:
         return [], []
@@ -304,17 +305,17 @@ def _examples(content: ReportContent) -> tuple[list[dict[str, str]], list[dict[s
     return right, wrong
 
 
-def _example(told: Evaluation, curve: LightCurve, item: Chosen) -> dict[str, str]:
-    said = f"called {item.predicted} with probability {_probability(item.proba)}"
+def _example(evaluation: Evaluation, curve: LightCurve, item: Chosen) -> dict[str, str]:
+    text = f"predicted {item.predicted} with probability {_probability(item.proba)}"
     if not item.is_right:
-        said += f"; {item.true}, the truth, was given {_probability(item.proba_true)}"
-    given = told.proba[item.position]
-    probabilities = {name: float(p) for name, p in zip(told.classes, given, strict=True) if p > 0.0}
-    passing = item.true not in LASTING and np.isfinite(curve.trigger_mjd)
-    window = TRANSIENT_WINDOW if passing else None
+        text += f"; the true class {item.true} has {_probability(item.proba_true)}"
+    row = evaluation.proba[item.position]
+    probabilities = {name: float(p) for name, p in zip(evaluation.classes, row, strict=True) if p > 0.0}
+    transient = item.true not in LASTING and np.isfinite(curve.trigger_mjd)
+    window = TRANSIENT_WINDOW if transient else None
     figure = plot_light_curve(curve, label=item.true, probabilities=probabilities, window=window)
-    title = item.true if item.is_right else f"{item.true}, taken for {item.predicted}"
-    return {"image": _embed(figure), "title": title, "caption": f"Object {item.object_id}: {said}."}
+    title = item.true if item.is_right else f"{item.true}, predicted {item.predicted}"
+    return {"image": _embed(figure), "title": title, "caption": f"Object {item.object_id}: {text}."}
 
 
 def _embed(figure: Figure, kind: str = "svg") -> str:
@@ -337,7 +338,7 @@ def _latent_note(content: ReportContent) -> str:
 
 
 def _probability(value: float) -> str:
-    """Three digits, and never a false certainty.
+    """Probability with three digits, never rounded to 0 or 1.
 
     >>> _probability(0.25), _probability(0.9999), _probability(1e-6)
     ('0.250', '>0.999', '<0.001')
@@ -384,14 +385,13 @@ def _phase_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
         for phase, tables in record["by_phase"].items():
             table = tables.get(selection)
             if table is not None and len(record["by_phase"]) > 1:
-                silent = f"{table['n_not_classified']:,}"
                 values = [_mean_std(table[key], key) for key, _ in BY_PHASE]
                 rows.append(
                     {
                         "selection": selection,
                         "phase": phase,
                         "n": f"{table['n']:,}",
-                        "silent": silent,
+                        "n_not_classified": f"{table['n_not_classified']:,}",
                         "values": values,
                     }
                 )
@@ -408,7 +408,7 @@ def _mean_std(value: Mapping[str, Any], key: str) -> dict[str, str]:
 
 
 def _duration(seconds: float) -> str:
-    """Wall time as people say it.
+    """Wall time in words.
 
     >>> _duration(0.25), _duration(75.0), _duration(4000.0)
     ('0.25 s', '1 min 15 s', '1 h 7 min')

@@ -1,7 +1,7 @@
-"""Figures of how well a classifier does. Each function returns a `Figure` and shows nothing.
+"""Figures of a classifier's performance; each function returns a page-wide `Figure`.
 
-They take truth and forecasts, or the tables that `summarise_folds` makes, and draw one
-page-wide figure that stands without colour: by labels, markers and panels.
+Arguments are true classes and forecasts, or tables of `summarise_folds`. Labels, markers and
+panels make the figures readable without colour.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,14 +48,14 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 
-N_CURVE_POINTS = 400  # of a curve, however many objects
+N_CURVE_POINTS = 400  # per curve
 N_BACKGROUND_POINTS = 60
-LOWEST_RATE = 1e-3  # false positive rate where the logarithmic axis begins
+LOWEST_RATE = 1e-3  # lower end of the logarithmic axis
 
 
 @styled
 def class_histogram(per_class: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Objects in each class, and how well each class is recovered (the paper's Figure 4).
+    """Number of objects, precision, recall and F1 of each class.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def class_histogram(per_class: Mapping[str, Mapping[str, Any]]) -> Figure:
     Returns
     -------
     Figure
-        Two panels, classes from the most to the least frequent.
+        Two panels, the most frequent class first.
     """
     names = sorted(per_class, key=lambda name: (-per_class[name]["n"], name))
     where = np.arange(len(names))
@@ -98,19 +98,19 @@ def class_histogram(per_class: Mapping[str, Mapping[str, Any]]) -> Figure:
 
 @styled
 def confusion_matrix(matrix: NDArray[np.int64], classes: Sequence[str]) -> Figure:
-    """Where each true class went: shares of the row in colour, counts as numbers (Figure 5).
+    """Confusion matrix: share of the true class in colour, number of objects as text.
 
     Parameters
     ----------
     matrix : int64 array, shape (n_classes, n_classes)
         Objects by true class (rows) and predicted class (columns).
     classes : sequence of str
-        Names of rows and columns. Classes neither true nor predicted are left out.
+        Names of rows and columns. Classes without true or predicted objects are omitted.
 
     Returns
     -------
     Figure
-        A square matrix; the diagonal is recall.
+        The matrix; its diagonal is recall.
     """
     matrix, names = np.asarray(matrix), np.array(classes)
     rows, columns = (
@@ -147,7 +147,7 @@ def confusion_matrix(matrix: NDArray[np.int64], classes: Sequence[str]) -> Figur
 
 @styled
 def roc_average(labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[str]) -> Figure:
-    """ROC averaged over classes and over objects, the single classes faint behind (Figure 6).
+    """ROC averaged over classes and over objects; single classes in grey.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def roc_average(labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[s
     Returns
     -------
     Figure
-        The usual axes, and beside them the same with a logarithmic false positive rate.
+        Two panels: linear and logarithmic false positive rate.
     """
     truth, present = truth_index(labels, classes), present_classes(labels, classes)
     columns = truth_index(np.array(present), classes)
@@ -202,7 +202,7 @@ def roc_average(labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[s
 
 @styled
 def roc_per_class(labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[str]) -> Figure:
-    """One class against the rest: a ROC panel for each, false positive rate logarithmic.
+    """ROC of each class against the rest, with a logarithmic false positive rate.
 
     Parameters
     ----------
@@ -212,7 +212,7 @@ def roc_per_class(labels: NDArray[np.str_], proba: FloatArray, classes: Sequence
     Returns
     -------
     Figure
-        A panel a class, all other classes faint behind.
+        One panel per class; all other classes in grey.
     """
     truth, present = truth_index(labels, classes), present_classes(labels, classes)
     columns = truth_index(np.array(present), classes)
@@ -239,7 +239,7 @@ def roc_per_class(labels: NDArray[np.str_], proba: FloatArray, classes: Sequence
 
 @styled
 def precision_recall(labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[str]) -> Figure:
-    """Purity against completeness: a precision-recall panel for each class.
+    """Precision (purity) against recall (completeness) of each class.
 
     Parameters
     ----------
@@ -249,8 +249,8 @@ def precision_recall(labels: NDArray[np.str_], proba: FloatArray, classes: Seque
     Returns
     -------
     Figure
-        A panel a class; the dotted line is the class's share of all objects, which
-        guessing would reach.
+        One panel per class; the dotted line is the share of the class, the precision of
+        random guesses.
     """
     truth, present = truth_index(labels, classes), present_classes(labels, classes)
     figure, panels = panel_grid(len(present), 5, 1.5)
@@ -279,19 +279,19 @@ def precision_recall(labels: NDArray[np.str_], proba: FloatArray, classes: Seque
 def reliability_diagram(
     labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[str], n_bins: int = N_BINS
 ) -> Figure:
-    """Promised against observed: of the most probable class, and of every class's column.
+    """Observed frequency against forecast probability: most probable class, and all classes.
 
     Parameters
     ----------
     labels, proba, classes
         As for `roc_average`.
     n_bins : int
-        Bins of equal width in probability.
+        Bins of equal width.
 
     Returns
     -------
     Figure
-        Two diagrams with their ECE, and beneath each how many forecasts fell in each bin.
+        Two diagrams with their ECE, and below each the number of forecasts per bin.
     """
     truth = truth_index(labels, classes)
     columns = np.unique(truth)
@@ -312,8 +312,8 @@ def reliability_diagram(
         grid[1, column].bar(bins.edge[:-1], filled, width, align="edge", color=colour, alpha=0.5)
         grid[1, column].set_yscale("log")
         grid[1, column].set_ylim(0.7, 2.0 * pooled.n.max())
-        grid[1, column].set_xlabel("probability given")
-    grid[0, 0].set_ylabel("share that came true")
+        grid[1, column].set_xlabel("forecast probability")
+    grid[0, 0].set_ylabel("observed frequency")
     grid[1, 0].set_ylabel("forecasts")
     return figure
 
@@ -336,7 +336,7 @@ def _reliability_panel(panel: Axes, bins: Reliability, colour: str, text: str) -
 
 
 def _wilson(share: FloatArray, n: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
-    """Interval that holds the true share with 68 % (Wilson 1927, doi:10.2307/2276774), for 1 sigma."""
+    """68 % confidence interval of a share (Wilson 1927, doi:10.2307/2276774)."""
     centre = (share + 0.5 / n) / (1.0 + 1.0 / n)
     half = np.sqrt(share * (1.0 - share) / n + 0.25 / n**2) / (1.0 + 1.0 / n)
     return centre - half, centre + half
@@ -355,13 +355,13 @@ def _corner(panel: Axes, side: str = "right") -> dict[str, Any]:
 
 
 def _from_first_threshold(curve: OperatingCurve) -> OperatingCurve:
-    """The curve with its conventional start at precision 1 lowered to what a threshold reaches."""
+    """The curve without its conventional start at precision 1."""
     y = np.concatenate([curve.y[1:2], curve.y[1:]])
     return thin(OperatingCurve(curve.x, y, curve.threshold), N_CURVE_POINTS)
 
 
 def _mean_std(value: Any) -> tuple[float, float]:
-    """Mean and spread of a number, or of a table that has both; unknown spread is 0."""
+    """Mean and spread of a number or of a table with both; an unknown spread is 0."""
     if not isinstance(value, Mapping):
         return float(value), 0.0
     mean, std = (float("nan") if value[key] is None else float(value[key]) for key in ("mean", "std"))

@@ -1,9 +1,8 @@
-"""How every figure looks: size of type, lines, and one colour and marker for each class.
+"""Common style of all figures: type, lines, and one colour and marker per class.
 
-Figures are made without pyplot, so that nothing is shown, nothing stays in memory and
-threads may draw. Colours are Tol's muted and Okabe-Ito's sets, which people with any
-kind of colour vision can tell apart; where there are more classes than that, markers,
-labels or panels of their own carry the distinction, never colour alone.
+Figures are made without pyplot, so that they show no window, are freed, and can be drawn in
+threads. Colours are Tol's muted and Okabe and Ito's sets, which differ for any colour vision;
+markers, labels or separate panels distinguish classes too, never colour alone.
 """
 
 from collections.abc import Callable, Mapping
@@ -39,7 +38,7 @@ FOURTH = "#56B4E9"
 INK = "#222222"
 FAINT = "#BBBBBB"
 
-#: One colour a class: supernovae cold, the long-lived warm, the Milky Way's green to grey.
+#: One colour per class; classes of the Milky Way are green to grey.
 CLASS_COLOUR: Mapping[str, str] = MappingProxyType(
     {
         "SNIa": "#0072B2",
@@ -61,7 +60,7 @@ CLASS_COLOUR: Mapping[str, str] = MappingProxyType(
         "muLens-Single": "#A5C400",
     }
 )
-#: One marker a class; neighbours in colour differ in shape.
+#: One marker per class; classes of similar colour differ in shape.
 CLASS_MARKER: Mapping[str, str] = MappingProxyType(
     dict(
         zip(
@@ -98,7 +97,7 @@ STYLE: Mapping[str, Any] = MappingProxyType(
         "savefig.facecolor": "white",
         "figure.dpi": 120.0,
         "savefig.dpi": 150.0,
-        "pdf.fonttype": 42,  # text that editors can edit
+        "pdf.fonttype": 42,  # text stays text
         "svg.hashsalt": "firstlight",  # same figure, same bytes
     }
 )
@@ -106,7 +105,7 @@ PAGE_WIDTH = 7.2  # inch; two columns of a journal
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Give a function that returns a figure the common style, and leave no trace of it."""
+    """Draw with the common style; matplotlib's global settings stay unchanged."""
 
     @wraps(draw)
     def with_style(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -117,7 +116,7 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def new_figure(height: float, width: float = PAGE_WIDTH) -> Figure:
-    """A figure of the given size [inch] that arranges itself and needs no display."""
+    """A figure of this size [inch] with constrained layout, without a display."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -126,21 +125,21 @@ def new_figure(height: float, width: float = PAGE_WIDTH) -> Figure:
 def panel_grid(
     n_panels: int, n_columns: int, panel_height: float, *, sharex: bool = True, sharey: bool = True
 ) -> tuple[Figure, list[Axes]]:
-    """A page-wide grid of equal panels; places that are left over stay empty.
+    """A page-wide grid of equal panels; surplus places stay empty.
 
     Parameters
     ----------
     n_panels, n_columns : int
-        Panels in all, and side by side.
+        Number of panels, and of columns.
     panel_height : float
-        Height of a row [inch].
+        Height per row [inch].
     sharex, sharey : bool
-        Whether panels share limits and only the outer ones carry tick labels.
+        Whether panels share limits; then only the outer ones have tick labels.
 
     Returns
     -------
     Figure
-        The page.
+        The figure.
     list of Axes
         The `n_panels` panels, row by row.
     """
@@ -162,9 +161,9 @@ def save_figure(figure: Figure, target: str | Path | BinaryIO, kind: str | None 
     Parameters
     ----------
     figure : Figure
-        From one of the plot functions.
+        Any figure.
     target : path or binary stream
-        Where to.
+        Where to write it.
     kind : {"png", "svg", "pdf"}, optional
         Format; by default the suffix of `target`.
     """

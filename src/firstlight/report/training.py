@@ -1,13 +1,10 @@
-"""Figures of what a model learnt and when it knows. Each function returns a `Figure`.
+"""Figures of skill against phase, latent space, training history and feature importance.
 
-Skill against phase, the latent space, the course of a training and the weight of each
-input; how well the classes come out is in `firstlight.report.plots`.
+Each function returns a `Figure`; figures of single scores are in `firstlight.report.plots`.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 from firstlight.errors import DataError
 from firstlight.metrics import Snapshot
 from firstlight.metrics.phases import SELECTIONS
-from firstlight.metrics.scores import present_classes, truth_index
+from firstlight.metrics.scores import (
+    confusion_matrix,
+    precision_recall_f1,
+    present_classes,
+    truth_index,
+)
 from firstlight.report.style import (
     ACCENT,
     CLASS_COLOUR,
@@ -37,12 +39,11 @@ __all__ = [
     "feature_importance",
     "latent_space",
     "phase_by_class",
-    "read_history",
     "skill_against_phase",
     "training_loss",
 ]
 
-#: Panels of the skill figure: metric and its name on the axis.
+#: Panels of the skill figure: metric and title.
 PHASE_PANELS = (
     ("accuracy", "accuracy"),
     ("macro_f1", "macro F1"),
@@ -51,10 +52,10 @@ PHASE_PANELS = (
     ("ece", "ECE"),
     ("classified", "share classified"),
 )
-MOST_POINTS = 6000  # of a scatter; more only darken it
+MOST_POINTS = 6000  # of a scatter plot; more do not show
 MOST_NAMED_LATENTS = 6
 
-#: Rows of a training history, one an epoch.
+#: Rows of a training history, one per epoch.
 History = Sequence[Mapping[str, float]]
 
 
@@ -70,7 +71,7 @@ def skill_against_phase(by_phase: Mapping[str, Mapping[str, Mapping[str, Any]]])
     Returns
     -------
     Figure
-        Six panels; the band is one standard deviation between folds (or resamples).
+        Six panels; the band is one standard deviation between folds or resamples.
     """
     phases = list(by_phase)
     where = np.arange(len(phases))
@@ -97,24 +98,24 @@ def skill_against_phase(by_phase: Mapping[str, Mapping[str, Mapping[str, Any]]])
 def phase_by_class(
     labels: NDArray[np.str_], snapshots: Mapping[str, Snapshot], classes: Sequence[str]
 ) -> Figure:
-    """How early each class is recognised: recall and F1 by class and days since trigger.
+    """Recall and F1 by class and days since trigger.
 
     Parameters
     ----------
     labels : str array, shape (n_objects,)
         True classes.
     snapshots : mapping of str to Snapshot
-        What was said at each phase.
+        Predictions at each phase.
     classes : sequence of str
         Names of the probability columns.
 
     Returns
     -------
     Figure
-        Two tables in colour, with the numbers in them.
+        Two heat maps with numbers.
     """
     truth, present = truth_index(labels, classes), present_classes(labels, classes)
-    tables = np.array([_recall_f1(truth, said, classes, present) for said in snapshots.values()])
+    tables = np.array([_recall_f1(truth, one, classes, present) for one in snapshots.values()])
     figure = new_figure(0.9 + 0.24 * len(present))
     for panel, title, table in zip(
         figure.subplots(1, 2, sharey=True), ("recall", "F1"), tables.T, strict=True
@@ -138,21 +139,21 @@ def phase_by_class(
 def latent_space(
     latent: NDArray[np.floating[Any]], labels: NDArray[np.str_], classes: Sequence[str]
 ) -> Figure:
-    """The latent space: its first two principal components, and every pair of latents.
+    """First two principal components of the latents, and every pair of latents.
 
     Parameters
     ----------
     latent : float array, shape (n_objects, n_latents)
-        Latent means; at most six are shown in pairs.
+        Latent means; the first six are shown in pairs.
     labels : str array, shape (n_objects,)
-        True classes, for colour alone.
+        True classes, for the colours.
     classes : sequence of str
         Order of the legend.
 
     Returns
     -------
     Figure
-        Principal components with classes named at their median, and the pairs beneath.
+        Principal components with each class named at its median, and the pairs below.
 
     Raises
     ------
@@ -161,9 +162,9 @@ def latent_space(
     """
     point: NDArray[np.float64] = np.asarray(latent, dtype=np.float64)
     if point.ndim != 2 or point.shape[1] < 2 or len(point) < 3:
-        raise DataError(f"latents of shape {point.shape} have no plane to draw; need 3 objects and 2 latents")
+        raise DataError(f"latents of shape {point.shape} cannot be drawn; need 3 objects and 2 latents")
     present = present_classes(labels, classes)
-    # In random order, so that no class always lies on top.
+    # In random order, so that no class hides the others.
     order = np.random.default_rng(0).permutation(len(point))[:MOST_POINTS]
     point, labels = point[order], labels[order]
     n_shown = min(point.shape[1], MOST_NAMED_LATENTS)
@@ -187,21 +188,20 @@ def latent_space(
 
 @styled
 def training_loss(*histories: History) -> Figure:
-    """The course of one or several trainings, epoch by epoch.
+    """Training history of one or several trainings.
 
     Parameters
     ----------
     *histories : sequence of mapping
-        A mapping an epoch, as `Encoder.history` and `read_history` give: ``epoch``, losses
-        whose names begin with ``train_`` or ``validation_``, and others. What belongs
-        together shares a panel; wall times are left out. Several trainings (folds) are
-        drawn over one another.
+        One mapping per epoch, as in `Encoder.history`: ``epoch``, losses whose names begin
+        with ``train_`` or ``validation_``, and others. Wall times are omitted. Several
+        trainings (folds) share the panels.
 
     Returns
     -------
     Figure
-        A panel a quantity; dotted lines mark the epoch that was kept, of the lowest
-        validation loss.
+        One panel per quantity; dotted lines mark the epoch with the lowest validation loss,
+        whose weights are kept.
 
     Raises
     ------
@@ -225,38 +225,11 @@ def training_loss(*histories: History) -> Figure:
     return figure
 
 
-def read_history(path: str | Path) -> list[dict[str, float]]:
-    """Read the history that a training wrote as CSV, one row an epoch.
-
-    Parameters
-    ----------
-    path : path
-        ``history.csv`` of an encoder.
-
-    Returns
-    -------
-    list of dict
-        Columns by name; NaN where a value is missing.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read or holds something that is no number.
-    """
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return [
-                {name: float(value or "nan") for name, value in row.items()} for row in csv.DictReader(file)
-            ]
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"cannot read the training history {path}: {error}") from error
-
-
 @styled
 def feature_importance(
     names: Sequence[str], importance: ArrayLike, std: ArrayLike | None = None, n_shown: int = 30
 ) -> Figure:
-    """The inputs that the classifier uses most.
+    """Most important inputs of the classifier.
 
     Parameters
     ----------
@@ -267,7 +240,7 @@ def feature_importance(
     std : float array, shape (n_inputs,), optional
         Spread between folds, in the same unit.
     n_shown : int
-        How many to show, from the top.
+        Number of inputs to show.
 
     Returns
     -------
@@ -311,18 +284,12 @@ def _value(table: Mapping[str, Any] | None, metric: str) -> tuple[float, float]:
 
 
 def _recall_f1(
-    truth: NDArray[np.int64], said: Snapshot, classes: Sequence[str], present: Sequence[str]
-) -> list[tuple[float, float]]:
-    predicted = said.proba.argmax(axis=1)
-    rows = []
-    for k in truth_index(np.array(present), classes):
-        hit, called, true = (
-            np.sum((predicted == k) & (truth == k)),
-            np.sum(predicted == k),
-            np.sum(truth == k),
-        )
-        rows.append((float(hit / true), float(2 * hit / (called + true))))
-    return rows
+    truth: NDArray[np.int64], snapshot: Snapshot, classes: Sequence[str], present: Sequence[str]
+) -> NDArray[np.float64]:
+    """Recall and F1 of the classes present, shape (n_present, 2)."""
+    confusion = confusion_matrix(truth, snapshot.proba.argmax(axis=1), len(classes))
+    _, recall, f1 = precision_recall_f1(confusion)
+    return np.column_stack([recall, f1])[truth_index(np.array(present), classes)]
 
 
 def _principal_panel(
@@ -333,10 +300,10 @@ def _principal_panel(
     plane = scaled @ axes[:2].T
     share = singular**2 / np.sum(singular**2)
     frequent = sorted(present, key=lambda name: -np.count_nonzero(labels == name))
-    for name in frequent:  # the rare on top
+    for name in frequent:  # rare classes on top
         x, y = plane[labels == name].T
         colour, marker = CLASS_COLOUR.get(name, INK), CLASS_MARKER.get(name, "o")
-        # Thousands of points do not belong in a vector file: they are a picture within it.
+        # Rasterized, because thousands of points make a vector file large.
         panel.scatter(x, y, s=5.0, c=colour, marker=marker, alpha=0.6, linewidths=0, rasterized=True)
     _frame(panel, plane[:, 0], plane[:, 1])
     panel.set_xlabel(f"first principal component ({100 * share[0]:.0f} % of the variance)")
@@ -362,9 +329,9 @@ def _principal_panel(
 
 
 def _apart(panel: Axes, wanted: NDArray[np.float64], names: Sequence[str]) -> NDArray[np.float64]:
-    """Move labels up and down until none covers another; in data coordinates."""
+    """Move labels vertically until none overlap, in data coordinates."""
     extent = np.array([np.ptp(panel.get_xlim()), np.ptp(panel.get_ylim())])
-    place = wanted / extent  # in shares of the panel, where a label has a fixed size
+    place = wanted / extent  # in units of the panel, where labels have a fixed size
     width = np.array([0.016 * len(name) + 0.02 for name in names])
     height = 0.055
     for _ in range(200):
@@ -383,7 +350,7 @@ def _apart(panel: Axes, wanted: NDArray[np.float64], names: Sequence[str]) -> ND
 
 
 def _frame(panel: Axes, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
-    """Limits that a lone outlier does not stretch."""
+    """Set limits that ignore outliers."""
     for values, limit in ((x, panel.set_xlim), (y, panel.set_ylim)):
         low, high = np.quantile(values, (0.002, 0.998))
         margin = 0.06 * max(high - low, 1e-9)
@@ -392,7 +359,7 @@ def _frame(panel: Axes, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
 
 def _columns(history: History) -> dict[str, NDArray[np.float64]]:
     if not history:
-        raise DataError("a training history without an epoch has nothing to draw")
+        raise DataError("the training history has no epoch to draw")
     table = {name: np.array([row[name] for row in history], dtype=np.float64) for name in history[0]}
     return {"epoch": np.arange(1.0, len(history) + 1.0)} | table
 
