@@ -1,6 +1,5 @@
 import io
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from firstlight.report.training import (
     feature_importance,
     latent_space,
     phase_by_class,
-    read_history,
     skill_against_phase,
     training_loss,
 )
@@ -112,7 +110,7 @@ def test_latent_space_draws_at_most_six_latents_and_copes_with_constant_ones() -
 
 @pytest.mark.parametrize("shape", [(2, 6), (10, 1), (10,)])
 def test_latents_without_a_plane_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(DataError, match="no plane"):
+    with pytest.raises(DataError, match="cannot be drawn"):
         latent_space(np.zeros(shape), np.full(shape[0], "KN"), CLASSES)
 
 
@@ -146,25 +144,6 @@ def test_no_history_has_nothing_to_draw() -> None:
     for histories in ((), ([],), ([{"epoch": 1.0, "seconds": 2.0}],)):
         with pytest.raises(DataError, match="draw"):
             training_loss(*histories)
-
-
-def test_history_is_read_as_it_was_written(tmp_path: Path) -> None:
-    path = tmp_path / "history.csv"
-    path.write_text("epoch,train_loss,validation_loss\n1,0.5,0.75\n2,0.25,\n")
-    rows = read_history(path)
-    assert rows[0] == {"epoch": 1.0, "train_loss": 0.5, "validation_loss": 0.75}
-    assert np.isnan(rows[1]["validation_loss"])
-    assert len(visible(training_loss(rows))) == 1
-
-
-@pytest.mark.parametrize("text", ["epoch,loss\n1,low\n", "epoch\n1,2\n"])
-def test_a_damaged_history_is_refused(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "history.csv"
-    path.write_text(text)
-    with pytest.raises(DataError, match=r"history\.csv"):
-        read_history(path)
-    with pytest.raises(DataError, match="absent"):
-        read_history(tmp_path / "absent.csv")
 
 
 # --- importance ---------------------------------------------------------------------------
