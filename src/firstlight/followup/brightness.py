@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from firstlight._types import FloatArray
+from firstlight._types import FloatArray, StrArray
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, N_BANDS
 from firstlight.lightcurves import LightCurves
 
@@ -93,7 +93,7 @@ class Brightness:
         return out[0], out[1]
 
     @property
-    def band_name(self) -> NDArray[np.str_]:
+    def band_name(self) -> StrArray:
         """Letter of each object's band; empty without a significant flux, shape (n_objects,)."""
         return np.array([*BANDS, ""])[self.band]
 

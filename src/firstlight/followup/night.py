@@ -191,24 +191,10 @@ def find_site(text: str) -> Site:
 
 
 def plan_night(site: Site, evening: str) -> Night:
-    """Find the dark hours of a night and the Moon's position in them.
+    """Find the dark hours of a night (date of the evening, ``YYYY-MM-DD``) and the Moon's position in them.
 
-    Parameters
-    ----------
-    site : Site
-        Position of the telescope.
-    evening : str
-        Date on which the night begins at the site, ``YYYY-MM-DD``.
-
-    Returns
-    -------
-    Night
-        Without steps if the Sun stays too high.
-
-    Raises
-    ------
-    SettingsError
-        If `evening` is no date, or not within 1900 to 2100.
+    The night has no steps if the Sun stays too high. Raises `SettingsError` if `evening` is no date,
+    or not within 1900 to 2100.
     """
     from astropy import units as u
     from astropy.coordinates import AltAz, EarthLocation, get_body
@@ -272,21 +258,28 @@ def visibility(
     up = (sin_altitude >= 1.0 / config.airmass_limit) & clear
     airmass = np.where(up, 1.0 / np.maximum(sin_altitude, 1e-3), np.nan)
     n_up = up.sum(axis=1)
-    seen = n_up > 0
-    best = np.where(seen, np.argmin(np.where(up, airmass, np.inf), axis=1), n_steps // 2)
+    best = np.where(n_up > 0, np.argmin(np.where(up, airmass, np.inf), axis=1), n_steps // 2)
     at = np.arange(n_targets)
-    best_airmass = np.where(seen, airmass[at, best], np.nan)
-    moon_up = np.where(seen, (up & moonlit).sum(axis=1) / np.maximum(n_up, 1), 0.0)
+    best_airmass = np.where(n_up > 0, airmass[at, best], np.nan)
     cos_distance = np.clip(cos_moon[at, best], -1.0, 1.0)
-    moonlight = MOONLIGHT * night.moon_lit * moon_up * (1.0 + cos_distance) / 2.0
-    extinction = 10.0 ** (-0.4 * EXTINCTION * (np.where(seen, best_airmass, 1.0) - 1.0))
+    moon_up = (up & moonlit).sum(axis=1) / np.maximum(n_up, 1)
     return Visibility(
         airmass=airmass,
         hours=n_up * night.step,
         best_airmass=best_airmass,
         moon_distance=np.degrees(np.arccos(cos_distance)),
-        factor=np.where(seen, extinction * (1.0 - moonlight), 0.0),
+        factor=_factor(best_airmass, moon_up, cos_distance, night.moon_lit),
     )
+
+
+def _factor(
+    best_airmass: FloatArray, moon_up: FloatArray, cos_distance: FloatArray, moon_lit: float
+) -> FloatArray:
+    """`Visibility.factor`: extinction at the best airmass times moonlight; 0 where the airmass is NaN."""
+    seen = np.isfinite(best_airmass)
+    moonlight = MOONLIGHT * moon_lit * moon_up * (1.0 + cos_distance) / 2.0
+    extinction = 10.0 ** (-0.4 * EXTINCTION * (np.where(seen, best_airmass, 1.0) - 1.0))
+    return np.where(seen, extinction * (1.0 - moonlight), 0.0)
 
 
 def _sin_altitude(night: Night, ra: FloatArray, dec: FloatArray) -> FloatArray:

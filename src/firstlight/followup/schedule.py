@@ -8,9 +8,9 @@ and easy to explain.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from firstlight._types import FloatArray
+from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
 from firstlight.errors import SettingsError
 
 __all__ = ["Schedule", "ScheduleConfig", "choose_targets", "exposure_hours"]
@@ -78,10 +78,10 @@ class Schedule:
         Cost of each target, overhead included [hour].
     """
 
-    order: NDArray[np.int64]
+    order: IntArray
     start: FloatArray
     end: FloatArray
-    fate: NDArray[np.str_]
+    fate: StrArray
     hours: FloatArray
 
     @property
@@ -177,7 +177,7 @@ def choose_targets(
     return Schedule(np.array(chosen, dtype=np.int64), start, end, fate, hours)
 
 
-def _best_start(airmass: FloatArray, usable: NDArray[np.bool_], n_slots: int) -> int:
+def _best_start(airmass: FloatArray, usable: BoolArray, n_slots: int) -> int:
     """First of `n_slots` consecutive usable slots with the lowest mean airmass, or -1."""
     if n_slots > len(usable):
         return -1

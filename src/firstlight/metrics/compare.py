@@ -7,8 +7,8 @@ errors that they share do not widen the spread of the difference.
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from firstlight._types import FloatArray, IntArray, StrArray
 from firstlight.errors import DataError
 from firstlight.metrics.scores import SMALLEST_PROBA, confusion_matrix, precision_recall_f1
 from firstlight.taxonomy import CLASSES, class_index
@@ -24,11 +24,11 @@ N_RESAMPLES = 1000
 class _Forecast(NamedTuple):
     """The most probable class of each object, and its log-loss [nat]."""
 
-    predicted: NDArray[np.int64]
-    loss: NDArray[np.float64]
+    predicted: IntArray
+    loss: FloatArray
 
 
-def object_losses(labels: NDArray[np.str_], proba: NDArray[np.float64]) -> NDArray[np.float64]:
+def object_losses(labels: StrArray, proba: FloatArray) -> FloatArray:
     """Log-loss of each object.
 
     Parameters
@@ -53,9 +53,9 @@ def object_losses(labels: NDArray[np.str_], proba: NDArray[np.float64]) -> NDArr
 
 
 def compare(
-    labels: NDArray[np.str_],
-    before: NDArray[np.float64],
-    after: NDArray[np.float64],
+    labels: StrArray,
+    before: FloatArray,
+    after: FloatArray,
     *,
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
@@ -116,9 +116,7 @@ def compare(
     }
 
 
-def _scores(
-    truth: NDArray[np.int64], predicted: NDArray[np.int64], loss: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _scores(truth: IntArray, predicted: IntArray, loss: FloatArray) -> FloatArray:
     """`COMPARED`; macro F1 over the classes in the truth."""
     confusion = confusion_matrix(truth, predicted, len(CLASSES))
     _, _, f1 = precision_recall_f1(confusion)

@@ -8,7 +8,8 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from firstlight._types import BoolArray, FloatArray, IntArray
 
 __all__ = [
     "N_BINS",
@@ -41,12 +42,12 @@ class OperatingCurve(NamedTuple):
         Lowest score that counts as the class; starts at infinity.
     """
 
-    x: NDArray[np.float64]
-    y: NDArray[np.float64]
-    threshold: NDArray[np.float64]
+    x: FloatArray
+    y: FloatArray
+    threshold: FloatArray
 
 
-def roc_auc(is_member: NDArray[np.bool_], member_score: NDArray[np.float64]) -> float:
+def roc_auc(is_member: BoolArray, member_score: FloatArray) -> float:
     """Area under the ROC curve (Mann-Whitney statistic): chance that a member outscores a non-member.
 
     Parameters
@@ -83,7 +84,7 @@ def roc_auc(is_member: NDArray[np.bool_], member_score: NDArray[np.float64]) -> 
     return float((below + upto).sum(dtype=np.float64) / (2.0 * n_member * n_other))
 
 
-def roc_curve(is_member: NDArray[np.bool_], member_score: NDArray[np.float64]) -> OperatingCurve:
+def roc_curve(is_member: BoolArray, member_score: FloatArray) -> OperatingCurve:
     """True against false positive rate at every threshold, from (0, 0) to (1, 1).
 
     Parameters are those of `roc_auc`; without a member or a non-member, that rate is NaN.
@@ -95,7 +96,7 @@ def roc_curve(is_member: NDArray[np.bool_], member_score: NDArray[np.float64]) -
         return OperatingCurve(*metrics.roc_curve(is_member, member_score, drop_intermediate=False))
 
 
-def precision_recall_curve(is_member: NDArray[np.bool_], member_score: NDArray[np.float64]) -> OperatingCurve:
+def precision_recall_curve(is_member: BoolArray, member_score: FloatArray) -> OperatingCurve:
     """Precision (purity, ``y``) against recall (completeness, ``x``) at every threshold.
 
     Parameters are those of `roc_auc`; there must be a member. The first point is recall 0,
@@ -144,10 +145,10 @@ class Reliability(NamedTuple):
         Share of events that happened; NaN in an empty bin.
     """
 
-    edge: NDArray[np.float64]
-    n: NDArray[np.int64]
-    forecast: NDArray[np.float64]
-    observed: NDArray[np.float64]
+    edge: FloatArray
+    n: IntArray
+    forecast: FloatArray
+    observed: FloatArray
 
     @property
     def error(self) -> float:
@@ -157,9 +158,7 @@ class Reliability(NamedTuple):
         return float(np.sum(gap * self.n[filled]) / max(int(self.n.sum()), 1))
 
 
-def reliability(
-    happened: NDArray[np.bool_], probability: NDArray[np.float64], n_bins: int = N_BINS
-) -> Reliability:
+def reliability(happened: BoolArray, probability: FloatArray, n_bins: int = N_BINS) -> Reliability:
     """Bin forecasts by probability and compare them with the observed frequency.
 
     Parameters
@@ -188,9 +187,7 @@ def reliability(
         return Reliability(np.linspace(0.0, 1.0, n_bins + 1), n, forecast / n, observed / n)
 
 
-def calibration_error(
-    happened: NDArray[np.bool_], probability: NDArray[np.float64], n_bins: int = N_BINS
-) -> float:
+def calibration_error(happened: BoolArray, probability: FloatArray, n_bins: int = N_BINS) -> float:
     """Expected calibration error of forecasts of one event, 0 to 1; parameters as for `reliability`.
 
     Examples

@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
 from firstlight.errors import DataError
 from firstlight.metrics.phases import Snapshot, phase_name, skill_by_phase
 from firstlight.metrics.scores import score
@@ -53,12 +53,12 @@ class Evaluation:
         If shapes disagree or there is no object.
     """
 
-    object_id: NDArray[np.str_]
-    labels: NDArray[np.str_]
-    proba: NDArray[np.float64]
-    classified: NDArray[np.bool_]
+    object_id: StrArray
+    labels: StrArray
+    proba: FloatArray
+    classified: BoolArray
     classes: tuple[str, ...] = CLASSES
-    fold: NDArray[np.int64] | None = None
+    fold: IntArray | None = None
     by_phase: Mapping[str, Snapshot] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
@@ -83,7 +83,7 @@ class Evaluation:
 
     @classmethod
     def from_predictions(
-        cls, predictions: Predictions, object_id: NDArray[np.str_], labels: NDArray[np.str_]
+        cls, predictions: Predictions, object_id: StrArray, labels: StrArray
     ) -> tuple[Self, tuple[str, ...]]:
         """Join predictions and truth by object name.
 
@@ -135,17 +135,9 @@ class Evaluation:
 
 
 def fold_scores(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Score each fold on its own.
+    """Scores of each fold, as from `metrics.score` with ``by_phase`` as from `skill_by_phase`.
 
-    Parameters
-    ----------
-    evaluation : Evaluation
-        With or without folds; without, all objects are one fold.
-
-    Returns
-    -------
-    list of dict
-        One per fold, as from `metrics.score`, with ``by_phase`` as from `skill_by_phase`.
+    Without folds, all objects are one fold.
     """
     fold = np.zeros(len(evaluation.labels)) if evaluation.fold is None else evaluation.fold
     return [_scores(evaluation, np.flatnonzero(fold == k), phases=True) for k in np.unique(fold)]
@@ -182,14 +174,14 @@ def summarise(evaluation: Evaluation, *, protocol: str, seed: int = 0) -> dict[s
     return summarise_folds(folds, protocol=protocol, resamples=resamples)
 
 
-def _scores(evaluation: Evaluation, index: NDArray[np.int64], *, phases: bool) -> dict[str, Any]:
+def _scores(evaluation: Evaluation, index: IntArray, *, phases: bool) -> dict[str, Any]:
     labels = evaluation.labels[index]
     scores = score(labels, evaluation.proba[index], evaluation.classes, evaluation.classified[index])
     snapshots = {name: part.take(index) for name, part in evaluation.snapshots.items()} if phases else {}
     return scores | {"by_phase": skill_by_phase(labels, snapshots, evaluation.classes)}
 
 
-def _truth_table(object_id: NDArray[np.str_], labels: NDArray[np.str_]) -> dict[str, str]:
+def _truth_table(object_id: StrArray, labels: StrArray) -> dict[str, str]:
     truth: dict[str, str] = {}
     for name, label in zip(object_id.tolist(), labels.tolist(), strict=True):
         if truth.setdefault(name, label) != label:

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
 from firstlight.errors import DataError
 from firstlight.metrics.scores import align, class_weights, headline
 from firstlight.taxonomy import GALACTIC
@@ -36,10 +36,10 @@ class Snapshot:
         False where there was too little data.
     """
 
-    proba: NDArray[np.float64]
-    classified: NDArray[np.bool_]
+    proba: FloatArray
+    classified: BoolArray
 
-    def take(self, index: NDArray[np.int64]) -> "Snapshot":
+    def take(self, index: IntArray) -> "Snapshot":
         """The snapshot of the objects at these positions."""
         return Snapshot(self.proba[index], self.classified[index])
 
@@ -56,31 +56,14 @@ def phase_name(days: float) -> str:
 
 
 def skill_by_phase(
-    labels: NDArray[np.str_], snapshots: Mapping[str, Snapshot], classes: Sequence[str]
+    labels: StrArray, snapshots: Mapping[str, Snapshot], classes: Sequence[str]
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Score every phase, for all objects and for the extragalactic ones.
 
-    A supernova classified as a star is an error in both: probabilities are not renormalised.
-
-    Parameters
-    ----------
-    labels : str array, shape (n_objects,)
-        True classes.
-    snapshots : mapping of str to Snapshot
-        Predictions at each phase, by `phase_name`.
-    classes : sequence of str
-        Names of the probability columns.
-
-    Returns
-    -------
-    dict
-        Phase -> selection (of `SELECTIONS`; left out where it has no object) -> each of
-        `firstlight.metrics.METRICS`, ``n`` and ``n_not_classified``.
-
-    Raises
-    ------
-    DataError
-        If a snapshot has another number of objects than there are labels, or as for `score`.
+    A supernova classified as a star is an error in both: probabilities are not renormalised. The
+    result maps a phase to a selection of `SELECTIONS` (omitted without objects) to each of
+    `firstlight.metrics.METRICS`, ``n`` and ``n_not_classified``. Raises `DataError` if a snapshot
+    has another number of objects than there are labels, or as `score` does.
     """
     chosen = {
         "all": np.arange(len(labels)),

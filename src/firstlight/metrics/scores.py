@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
 from firstlight.errors import DataError, UnknownClassError
 from firstlight.metrics.curves import (
     average_precision,
@@ -73,14 +73,12 @@ CLASS_METRICS = (
     "log_loss",
 )
 
-FloatArray = NDArray[np.float64]
-
 
 def score(
-    labels: NDArray[np.str_],
+    labels: StrArray,
     proba: FloatArray,
     classes: Sequence[str],
-    classified: NDArray[np.bool_] | None = None,
+    classified: BoolArray | None = None,
 ) -> dict[str, Any]:
     """Every metric of one set of forecasts.
 
@@ -128,7 +126,7 @@ def score(
     return result
 
 
-def headline(truth: NDArray[np.int64], proba: FloatArray, weights: FloatArray) -> dict[str, float]:
+def headline(truth: IntArray, proba: FloatArray, weights: FloatArray) -> dict[str, float]:
     """All of `METRICS` from the output of `align` and `class_weights`; fast enough for resampling.
 
     Macro and flat averages run over the classes in the truth. ``flat_log_loss`` is the
@@ -159,7 +157,7 @@ def headline(truth: NDArray[np.int64], proba: FloatArray, weights: FloatArray) -
     }
 
 
-def present_classes(labels: NDArray[np.str_], classes: Sequence[str]) -> tuple[str, ...]:
+def present_classes(labels: StrArray, classes: Sequence[str]) -> tuple[str, ...]:
     """Those of `classes` that occur among `labels`, in the order of `classes`."""
     found = set(np.unique(labels).tolist())
     return tuple(name for name in classes if name in found)
@@ -170,7 +168,7 @@ def class_weights(classes: Sequence[str]) -> FloatArray:
     return np.array([PLASTICC_WEIGHT.get(name, 1.0) for name in classes])
 
 
-def truth_index(labels: NDArray[np.str_], classes: Sequence[str]) -> NDArray[np.int64]:
+def truth_index(labels: StrArray, classes: Sequence[str]) -> IntArray:
     """Column of each label.
 
     Parameters
@@ -202,9 +200,7 @@ def truth_index(labels: NDArray[np.str_], classes: Sequence[str]) -> NDArray[np.
     return lookup[inverse] if len(names) else np.empty(0, dtype=np.int64)
 
 
-def align(
-    labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[str]
-) -> tuple[NDArray[np.int64], FloatArray]:
+def align(labels: StrArray, proba: FloatArray, classes: Sequence[str]) -> tuple[IntArray, FloatArray]:
     """Column of each true class, and the probabilities scaled to sum to one per row.
 
     Raises `UnknownClassError` and `DataError` as `score` does.
@@ -229,9 +225,7 @@ def align(
     return truth_index(labels, classes), proba / total[:, None]
 
 
-def _per_class(
-    truth: NDArray[np.int64], proba: FloatArray, classes: Sequence[str]
-) -> dict[str, dict[str, float]]:
+def _per_class(truth: IntArray, proba: FloatArray, classes: Sequence[str]) -> dict[str, dict[str, float]]:
     """`CLASS_METRICS` and ``n`` of each class in the truth."""
     confusion = confusion_matrix(truth, proba.argmax(axis=1), len(classes))
     precision, recall, f1 = precision_recall_f1(confusion)
@@ -253,9 +247,7 @@ def _per_class(
     return table
 
 
-def confusion_matrix(
-    truth: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int
-) -> NDArray[np.int64]:
+def confusion_matrix(truth: IntArray, predicted: IntArray, n_classes: int) -> IntArray:
     """Objects per true class (row) and predicted class (column).
 
     scikit-learn's takes 50 times as long, which resampling would feel.
@@ -264,7 +256,7 @@ def confusion_matrix(
     return cells.reshape(n_classes, n_classes).astype(np.int64)
 
 
-def precision_recall_f1(confusion: NDArray[np.int64]) -> tuple[FloatArray, FloatArray, FloatArray]:
+def precision_recall_f1(confusion: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Precision, recall and F1 of every class; 0 where the denominator is 0."""
     hit = np.diagonal(confusion).astype(np.float64)
     called, true = confusion.sum(axis=0), confusion.sum(axis=1)
@@ -275,19 +267,19 @@ def precision_recall_f1(confusion: NDArray[np.int64]) -> tuple[FloatArray, Float
     )
 
 
-def _losses(truth: NDArray[np.int64], proba: FloatArray) -> FloatArray:
+def _losses(truth: IntArray, proba: FloatArray) -> FloatArray:
     own = proba[np.arange(len(truth)), truth]
     return 0.0 - np.log(np.clip(own, SMALLEST_PROBA, 1.0))  # certainty costs 0, not -0
 
 
-def _class_means(values: FloatArray, truth: NDArray[np.int64], n_classes: int) -> FloatArray:
+def _class_means(values: FloatArray, truth: IntArray, n_classes: int) -> FloatArray:
     """Mean of `values` within each class; NaN for classes without objects."""
     n = np.bincount(truth, minlength=n_classes)
     with np.errstate(invalid="ignore"):
         return np.bincount(truth, weights=values, minlength=n_classes) / n
 
 
-def _brier(truth: NDArray[np.int64], proba: FloatArray) -> float:
+def _brier(truth: IntArray, proba: FloatArray) -> float:
     own = proba[np.arange(len(truth)), truth]
     # sum_k (p_k - y_k)^2 = sum_k p_k^2 - 2 p_true + 1; rounding must not make it negative.
     return float(np.mean(np.maximum((proba**2).sum(axis=1) - 2.0 * own + 1.0, 0.0)))

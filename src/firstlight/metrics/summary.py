@@ -30,13 +30,11 @@ def summarise_folds(
     Parameters
     ----------
     folds : sequence of mapping
-        As from `metrics.score`, each with an optional ``by_phase`` as from
-        `phases.skill_by_phase`.
+        As from `metrics.score`, each with an optional ``by_phase`` as from `skill_by_phase`.
     protocol : str
         A sentence on the training and test objects.
     resamples : sequence of mapping, optional
-        The same for objects drawn with replacement; the source of the spread where
-        there is only one fold.
+        The same for objects drawn with replacement; the source of the spread of a single fold.
 
     Returns
     -------
@@ -46,22 +44,13 @@ def summarise_folds(
         - ``n_objects``, ``n_not_classified``, ``n_folds``, ``protocol``, ``spread``, ``version``;
         - ``per_class``: class -> each of `CLASS_METRICS`: ``{"mean", "std"}``, and ``n``. A fold
           without the class does not count;
-        - ``by_phase``: phase -> selection -> each of `METRICS`: ``{"mean", "std", "folds"}``,
-          ``n`` and ``n_not_classified``;
+        - ``by_phase``: phase -> selection -> each of `METRICS`, ``n`` and ``n_not_classified``;
         - ``confusion``: ``classes`` and ``matrix`` (rows the truth), summed over folds.
 
     Raises
     ------
     DataError
         If there is no fold, or they disagree about the classes.
-
-    Examples
-    --------
-    >>> from firstlight.metrics.scores import score
-    >>> labels, classes = np.array(["KN", "SNIa"]), ("KN", "SNIa")
-    >>> folds = [score(labels, np.array([[p, 1 - p], [0.1, 0.9]]), classes) for p in (0.8, 0.3)]
-    >>> summarise_folds(folds, protocol="an example")["accuracy"]
-    {'mean': 0.75, 'std': 0.3535533905932738, 'folds': [1.0, 0.5]}
     """
     if not folds:
         raise DataError("no fold to summarise")

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from firstlight._types import IntArray
 from firstlight.metrics import Evaluation
 from firstlight.metrics.scores import truth_index
 
@@ -72,7 +72,7 @@ def choose_examples(evaluation: Evaluation, n_each: int = 4) -> tuple[list[Chose
     )
 
 
-def _first_of_each(rows: NDArray[np.int64], kind: NDArray[np.int64]) -> NDArray[np.int64]:
+def _first_of_each(rows: IntArray, kind: IntArray) -> IntArray:
     """The first row of each kind, in the order of `rows`."""
     _, first = np.unique(kind, return_index=True)
     return rows[np.sort(first)]

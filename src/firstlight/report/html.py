@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import firstlight
+from firstlight._types import BoolArray
 from firstlight.errors import DataError
 from firstlight.files import replacing
 from firstlight.lightcurves import LightCurve, LightCurves
@@ -326,7 +327,7 @@ def _embed(figure: Figure, kind: str = "svg") -> str:
     return f"data:{mime};base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
 
 
-def _has_latent(latent: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+def _has_latent(latent: NDArray[np.floating[Any]]) -> BoolArray:
     return np.asarray(np.isfinite(latent).all(axis=1))
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from firstlight._types import BoolArray, FloatArray
 from firstlight.bands import BANDS, N_BANDS
 from firstlight.cosmology import distance_modulus
 from firstlight.errors import DataError
@@ -56,7 +57,7 @@ class Curve:
         Half width of the shaded band [nJy].
     """
 
-    mjd: NDArray[np.float64]
+    mjd: FloatArray
     flux: NDArray[np.floating]
     flux_err: NDArray[np.floating] | None = None
 
@@ -150,7 +151,7 @@ def draw_light_curve(
     return handles
 
 
-def select_observations(curve: LightCurve, keep: NDArray[np.bool_]) -> LightCurve:
+def select_observations(curve: LightCurve, keep: BoolArray) -> LightCurve:
     """The light curve with the observations where `keep` is true."""
     names = ("mjd", "band", "flux", "flux_err", "detected")
     return replace(curve, **{name: getattr(curve, name)[keep] for name in names})
@@ -184,10 +185,10 @@ class _Scale:
                 )
         return cls(trigger if since_trigger else 0.0, since_trigger, y, shift)
 
-    def time(self, mjd: NDArray[np.float64]) -> NDArray[np.float64]:
+    def time(self, mjd: FloatArray) -> FloatArray:
         return mjd - self.zero_mjd
 
-    def height(self, flux: NDArray[np.floating], band: int) -> NDArray[np.float64]:
+    def height(self, flux: NDArray[np.floating], band: int) -> FloatArray:
         if self.y == "flux":
             return np.asarray(flux, dtype=np.float64) / 1000.0
         return asinh_magnitude(flux, np.full(np.shape(flux), band)) - self.shift
@@ -232,7 +233,7 @@ def _draw_bands(panel: Axes, curve: LightCurve, scale: _Scale) -> list[Line2D]:
 
 
 def _draw_points(
-    panel: Axes, curve: LightCurve, chosen: NDArray[np.bool_], scale: _Scale, band: int, *, filled: bool
+    panel: Axes, curve: LightCurve, chosen: BoolArray, scale: _Scale, band: int, *, filled: bool
 ) -> None:
     colour, marker = BAND_COLOUR[BANDS[band]], BAND_MARKER[BANDS[band]]
     flux = curve.flux[chosen].astype(np.float64)

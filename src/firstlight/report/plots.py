@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFormatter
-from numpy.typing import NDArray
 
+from firstlight._types import FloatArray, IntArray, StrArray
 from firstlight.metrics.curves import (
     N_BINS,
     OperatingCurve,
@@ -46,8 +46,6 @@ __all__ = [
     "roc_per_class",
 ]
 
-FloatArray = NDArray[np.float64]
-
 N_CURVE_POINTS = 400  # per curve
 N_BACKGROUND_POINTS = 60
 LOWEST_RATE = 1e-3  # lower end of the logarithmic axis
@@ -55,18 +53,10 @@ LOWEST_RATE = 1e-3  # lower end of the logarithmic axis
 
 @styled
 def class_histogram(per_class: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Number of objects, precision, recall and F1 of each class.
+    """Number of objects, precision, recall and F1 of each class, the most frequent class first.
 
-    Parameters
-    ----------
-    per_class : mapping
-        Class -> ``n`` and ``precision``, ``recall``, ``f1``, as numbers or as
-        ``{"mean", "std"}``: from `metrics.score` or `summarise_folds`.
-
-    Returns
-    -------
-    Figure
-        Two panels, the most frequent class first.
+    `per_class` maps a class to ``n`` and scores, as numbers or as ``{"mean", "std"}``: from
+    `metrics.score` or `summarise_folds`.
     """
     names = sorted(per_class, key=lambda name: (-per_class[name]["n"], name))
     where = np.arange(len(names))
@@ -97,7 +87,7 @@ def class_histogram(per_class: Mapping[str, Mapping[str, Any]]) -> Figure:
 
 
 @styled
-def confusion_matrix(matrix: NDArray[np.int64], classes: Sequence[str]) -> Figure:
+def confusion_matrix(matrix: IntArray, classes: Sequence[str]) -> Figure:
     """Confusion matrix: share of the true class in colour, number of objects as text.
 
     Parameters
@@ -146,22 +136,11 @@ def confusion_matrix(matrix: NDArray[np.int64], classes: Sequence[str]) -> Figur
 
 
 @styled
-def roc_average(labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[str]) -> Figure:
-    """ROC averaged over classes and over objects; single classes in grey.
+def roc_average(labels: StrArray, proba: FloatArray, classes: Sequence[str]) -> Figure:
+    """ROC averaged over classes and over objects, single classes in grey; linear and logarithmic axis.
 
-    Parameters
-    ----------
-    labels : str array, shape (n_objects,)
-        True classes.
-    proba : float64 array, shape (n_objects, n_classes)
-        Forecast probabilities.
-    classes : sequence of str
-        Names of the columns.
-
-    Returns
-    -------
-    Figure
-        Two panels: linear and logarithmic false positive rate.
+    Parameters are true classes, shape (n_objects,), probabilities, shape (n_objects, n_classes), and
+    the names of the columns.
     """
     truth, present = truth_index(labels, classes), present_classes(labels, classes)
     columns = truth_index(np.array(present), classes)
@@ -201,19 +180,8 @@ def roc_average(labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[s
 
 
 @styled
-def roc_per_class(labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[str]) -> Figure:
-    """ROC of each class against the rest, with a logarithmic false positive rate.
-
-    Parameters
-    ----------
-    labels, proba, classes
-        As for `roc_average`.
-
-    Returns
-    -------
-    Figure
-        One panel per class; all other classes in grey.
-    """
+def roc_per_class(labels: StrArray, proba: FloatArray, classes: Sequence[str]) -> Figure:
+    """ROC of each class against the rest, false positive rate logarithmic; arguments as for `roc_average`."""
     truth, present = truth_index(labels, classes), present_classes(labels, classes)
     columns = truth_index(np.array(present), classes)
     curves = [thin(roc_curve(truth == k, proba[:, k]), N_CURVE_POINTS) for k in columns]
@@ -238,19 +206,10 @@ def roc_per_class(labels: NDArray[np.str_], proba: FloatArray, classes: Sequence
 
 
 @styled
-def precision_recall(labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[str]) -> Figure:
-    """Precision (purity) against recall (completeness) of each class.
+def precision_recall(labels: StrArray, proba: FloatArray, classes: Sequence[str]) -> Figure:
+    """Precision (purity) against recall (completeness) of each class; arguments as for `roc_average`.
 
-    Parameters
-    ----------
-    labels, proba, classes
-        As for `roc_average`.
-
-    Returns
-    -------
-    Figure
-        One panel per class; the dotted line is the share of the class, the precision of
-        random guesses.
+    The dotted line is the share of the class, the precision of random guesses.
     """
     truth, present = truth_index(labels, classes), present_classes(labels, classes)
     figure, panels = panel_grid(len(present), 5, 1.5)
@@ -277,21 +236,11 @@ def precision_recall(labels: NDArray[np.str_], proba: FloatArray, classes: Seque
 
 @styled
 def reliability_diagram(
-    labels: NDArray[np.str_], proba: FloatArray, classes: Sequence[str], n_bins: int = N_BINS
+    labels: StrArray, proba: FloatArray, classes: Sequence[str], n_bins: int = N_BINS
 ) -> Figure:
-    """Observed frequency against forecast probability: most probable class, and all classes.
+    """Observed frequency against forecast probability, for the most probable class and for all classes.
 
-    Parameters
-    ----------
-    labels, proba, classes
-        As for `roc_average`.
-    n_bins : int
-        Bins of equal width.
-
-    Returns
-    -------
-    Figure
-        Two diagrams with their ECE, and below each the number of forecasts per bin.
+    Arguments as for `roc_average`. Below each diagram is the number of forecasts per bin.
     """
     truth = truth_index(labels, classes)
     columns = np.unique(truth)
@@ -335,7 +284,7 @@ def _reliability_panel(panel: Axes, bins: Reliability, colour: str, text: str) -
     panel.grid()
 
 
-def _wilson(share: FloatArray, n: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
+def _wilson(share: FloatArray, n: IntArray) -> tuple[FloatArray, FloatArray]:
     """68 % confidence interval of a share (Wilson 1927, doi:10.2307/2276774)."""
     centre = (share + 0.5 / n) / (1.0 + 1.0 / n)
     half = np.sqrt(share * (1.0 - share) / n + 0.25 / n**2) / (1.0 + 1.0 / n)

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
+from firstlight._types import FloatArray, IntArray, StrArray
 from firstlight.errors import DataError
 from firstlight.metrics import Snapshot
 from firstlight.metrics.phases import SELECTIONS
@@ -63,15 +64,7 @@ History = Sequence[Mapping[str, float]]
 def skill_against_phase(by_phase: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
     """Scores against days since the trigger, for all objects and for the extragalactic ones.
 
-    Parameters
-    ----------
-    by_phase : mapping
-        Phase -> selection -> metric -> ``{"mean", "std"}``, as from `summarise_folds`.
-
-    Returns
-    -------
-    Figure
-        Six panels; the band is one standard deviation between folds or resamples.
+    `by_phase` is that of `summarise_folds`; the band is one standard deviation.
     """
     phases = list(by_phase)
     where = np.arange(len(phases))
@@ -95,24 +88,10 @@ def skill_against_phase(by_phase: Mapping[str, Mapping[str, Mapping[str, Any]]])
 
 
 @styled
-def phase_by_class(
-    labels: NDArray[np.str_], snapshots: Mapping[str, Snapshot], classes: Sequence[str]
-) -> Figure:
-    """Recall and F1 by class and days since trigger.
+def phase_by_class(labels: StrArray, snapshots: Mapping[str, Snapshot], classes: Sequence[str]) -> Figure:
+    """Recall and F1 by class and days since trigger, as two heat maps.
 
-    Parameters
-    ----------
-    labels : str array, shape (n_objects,)
-        True classes.
-    snapshots : mapping of str to Snapshot
-        Predictions at each phase.
-    classes : sequence of str
-        Names of the probability columns.
-
-    Returns
-    -------
-    Figure
-        Two heat maps with numbers.
+    Parameters are true classes, shape (n_objects,), predictions by phase, and the names of the columns.
     """
     truth, present = truth_index(labels, classes), present_classes(labels, classes)
     tables = np.array([_recall_f1(truth, one, classes, present) for one in snapshots.values()])
@@ -136,31 +115,13 @@ def phase_by_class(
 
 
 @styled
-def latent_space(
-    latent: NDArray[np.floating[Any]], labels: NDArray[np.str_], classes: Sequence[str]
-) -> Figure:
-    """First two principal components of the latents, and every pair of latents.
+def latent_space(latent: NDArray[np.floating[Any]], labels: StrArray, classes: Sequence[str]) -> Figure:
+    """First two principal components of the latents, and every pair of the first six latents.
 
-    Parameters
-    ----------
-    latent : float array, shape (n_objects, n_latents)
-        Latent means; the first six are shown in pairs.
-    labels : str array, shape (n_objects,)
-        True classes, for the colours.
-    classes : sequence of str
-        Order of the legend.
-
-    Returns
-    -------
-    Figure
-        Principal components with each class named at its median, and the pairs below.
-
-    Raises
-    ------
-    DataError
-        If there are fewer than two latents or three objects.
+    `latent` are latent means, shape (n_objects, n_latents); classes give the colours. Raises
+    `DataError` with fewer than two latents or three objects.
     """
-    point: NDArray[np.float64] = np.asarray(latent, dtype=np.float64)
+    point: FloatArray = np.asarray(latent, dtype=np.float64)
     if point.ndim != 2 or point.shape[1] < 2 or len(point) < 3:
         raise DataError(f"latents of shape {point.shape} cannot be drawn; need 3 objects and 2 latents")
     present = present_classes(labels, classes)
@@ -188,25 +149,11 @@ def latent_space(
 
 @styled
 def training_loss(*histories: History) -> Figure:
-    """Training history of one or several trainings.
+    """Training history of one or several trainings, one panel per quantity.
 
-    Parameters
-    ----------
-    *histories : sequence of mapping
-        One mapping per epoch, as in `Encoder.history`: ``epoch``, losses whose names begin
-        with ``train_`` or ``validation_``, and others. Wall times are omitted. Several
-        trainings (folds) share the panels.
-
-    Returns
-    -------
-    Figure
-        One panel per quantity; dotted lines mark the epoch with the lowest validation loss,
-        whose weights are kept.
-
-    Raises
-    ------
-    DataError
-        If a history is empty, or there is nothing to draw.
+    Rows are those of `Encoder.history`: ``epoch``, losses whose names begin with ``train_`` or
+    ``validation_``, and others. Dotted lines mark the epoch with the lowest validation loss. Raises
+    `DataError` without anything to draw.
     """
     tables = [_columns(history) for history in histories]
     panels_of = _history_panels(tables[0]) if tables else {}
@@ -229,28 +176,10 @@ def training_loss(*histories: History) -> Figure:
 def feature_importance(
     names: Sequence[str], importance: ArrayLike, std: ArrayLike | None = None, n_shown: int = 30
 ) -> Figure:
-    """Most important inputs of the classifier.
+    """Most important inputs of the classifier, as shares of the total importance.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Names of the inputs.
-    importance : float array, shape (n_inputs,)
-        Importance of each; shown as a share of their sum.
-    std : float array, shape (n_inputs,), optional
-        Spread between folds, in the same unit.
-    n_shown : int
-        Number of inputs to show.
-
-    Returns
-    -------
-    Figure
-        Horizontal bars.
-
-    Raises
-    ------
-    DataError
-        If lengths disagree or the importances do not sum to something positive.
+    `std` is the spread between folds in the unit of `importance`. Raises `DataError` if lengths
+    disagree or the total is not positive.
     """
     importance = np.asarray(importance, dtype=np.float64)
     total = importance.sum()
@@ -284,17 +213,15 @@ def _value(table: Mapping[str, Any] | None, metric: str) -> tuple[float, float]:
 
 
 def _recall_f1(
-    truth: NDArray[np.int64], snapshot: Snapshot, classes: Sequence[str], present: Sequence[str]
-) -> NDArray[np.float64]:
+    truth: IntArray, snapshot: Snapshot, classes: Sequence[str], present: Sequence[str]
+) -> FloatArray:
     """Recall and F1 of the classes present, shape (n_present, 2)."""
     confusion = confusion_matrix(truth, snapshot.proba.argmax(axis=1), len(classes))
     _, recall, f1 = precision_recall_f1(confusion)
     return np.column_stack([recall, f1])[truth_index(np.array(present), classes)]
 
 
-def _principal_panel(
-    panel: Axes, latent: NDArray[np.float64], labels: NDArray[np.str_], present: Sequence[str]
-) -> None:
+def _principal_panel(panel: Axes, latent: FloatArray, labels: StrArray, present: Sequence[str]) -> None:
     scaled = (latent - latent.mean(axis=0)) / np.maximum(latent.std(axis=0), 1e-12)
     _, singular, axes = np.linalg.svd(scaled, full_matrices=False)
     plane = scaled @ axes[:2].T
@@ -328,7 +255,7 @@ def _principal_panel(
     panel.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
-def _apart(panel: Axes, wanted: NDArray[np.float64], names: Sequence[str]) -> NDArray[np.float64]:
+def _apart(panel: Axes, wanted: FloatArray, names: Sequence[str]) -> FloatArray:
     """Move labels vertically until none overlap, in data coordinates."""
     extent = np.array([np.ptp(panel.get_xlim()), np.ptp(panel.get_ylim())])
     place = wanted / extent  # in units of the panel, where labels have a fixed size
@@ -349,7 +276,7 @@ def _apart(panel: Axes, wanted: NDArray[np.float64], names: Sequence[str]) -> ND
     return np.asarray(place * extent)
 
 
-def _frame(panel: Axes, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
+def _frame(panel: Axes, x: FloatArray, y: FloatArray) -> None:
     """Set limits that ignore outliers."""
     for values, limit in ((x, panel.set_xlim), (y, panel.set_ylim)):
         low, high = np.quantile(values, (0.002, 0.998))
@@ -357,7 +284,7 @@ def _frame(panel: Axes, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
         limit(low - margin, high + margin)
 
 
-def _columns(history: History) -> dict[str, NDArray[np.float64]]:
+def _columns(history: History) -> dict[str, FloatArray]:
     if not history:
         raise DataError("the training history has no epoch to draw")
     table = {name: np.array([row[name] for row in history], dtype=np.float64) for name in history[0]}
@@ -381,7 +308,7 @@ def _history_panels(table: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 
 
 def _history_panel(
-    panel: Axes, table: Mapping[str, NDArray[np.float64]], parts: Mapping[str, str], *, labelled: bool
+    panel: Axes, table: Mapping[str, FloatArray], parts: Mapping[str, str], *, labelled: bool
 ) -> None:
     looks = {"train": (MAIN, "-"), "validation": (ACCENT, "--"), "": (THIRD, "-")}
     for number, (role, name) in enumerate(parts.items()):
