@@ -23,7 +23,7 @@ VOID = {"meta", "img", "br", "link", "hr", "input"}
 
 
 class Page(HTMLParser):
-    """Collects what a browser would see, and checks that tags close."""
+    """Text, images, links and ids of a page; checks that tags close."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ def make_curves(names: list[str]) -> LightCurves:
 
 
 class Drawn(NamedTuple):
-    """A light-curve plot that costs nothing, and the objects that it was asked for."""
+    """A fast light-curve plot that records the objects drawn."""
 
     names: list[str]
 
@@ -100,9 +100,9 @@ def drawn() -> Iterator[Drawn]:
 
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare the seconds that figures cost, where they are not what is tested."""
+    """Skip the figures in tests of other things."""
     names = ("histogram", "confusion", "roc", "roc_per_class", "precision_recall", "reliability")
-    monkeypatch.setattr(report, "_figures", lambda content, record: dict.fromkeys(names, "data:,"))
+    monkeypatch.setattr(report, "draw_figures", lambda content, record: dict.fromkeys(names, "data:,"))
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +201,7 @@ def test_metrics_json_has_the_layout_of_all_results(full: Path, content: ReportC
     assert table["protocol"] == content.protocol
 
 
-def test_a_report_of_predictions_alone_leaves_out_what_it_cannot_know(
+def test_a_report_of_predictions_alone_has_no_section_on_the_training(
     minimal: ReportContent, summary: dict[str, Any], tmp_path: Path, drawn: Drawn
 ) -> None:
     drawn.names.clear()
@@ -225,7 +225,7 @@ def test_the_same_content_gives_the_same_page(
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_examples_without_a_light_curve_are_passed_over(
+def test_examples_without_a_light_curve_are_skipped(
     minimal: ReportContent, summary: dict[str, Any], tmp_path: Path, drawn: Drawn
 ) -> None:
     drawn.names.clear()
@@ -238,7 +238,7 @@ def test_examples_without_a_light_curve_are_passed_over(
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_text_of_the_user_cannot_become_markup(
+def test_markup_in_text_of_the_user_is_escaped(
     minimal: ReportContent, summary: dict[str, Any], tmp_path: Path
 ) -> None:
     bad = "<img src=x onerror=alert(1)>"
@@ -255,7 +255,7 @@ def test_latents_of_other_objects_are_refused(minimal: ReportContent, tmp_path: 
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_a_folder_that_cannot_be_is_one_clear_error(
+def test_a_folder_that_cannot_be_made_is_one_clear_error(
     minimal: ReportContent, summary: dict[str, Any], tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -263,58 +263,16 @@ def test_a_folder_that_cannot_be_is_one_clear_error(
         write_report(tmp_path / "file" / "out", minimal, summary)
 
 
-def test_versions_name_what_the_numbers_depend_on() -> None:
+def test_versions_name_python_and_the_numerical_packages() -> None:
     found = versions_in_use()
     assert found["Python"] == ".".join(map(str, sys.version_info[:3]))
     assert {"numpy", "scikit-learn"} <= set(found)
-
-
-# --- the small parts ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.0, "0.00 s"), (9.994, "9.99 s"), (59.4, "59 s"), (60.0, "1 min 0 s"), (3599.0, "59 min 59 s")],
-)
-def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
-    assert report._duration(seconds) == text
-
-
-def test_hours_do_not_lose_their_minutes() -> None:
-    assert report._duration(7200.0) == "2 h 0 min"
-    assert report._duration(2 * 3600 - 1.0) == "2 h 0 min"
-    assert report._duration(3599.9) == "1 h 0 min"
-
-
-def test_unknown_numbers_are_not_made_up() -> None:
-    assert report._mean_std({"mean": None, "std": None}, "macro_auc") == {"mean": "n/a", "std": ""}
-    assert report._mean_std({"mean": 0.98765, "std": 0.00123}, "macro_auc")["mean"] == "0.9877"
-    assert report._mean_std({"mean": 0.98765, "std": 0.00123}, "accuracy") == {
-        "mean": "0.988",
-        "std": "0.001",
-    }
 
 
 def test_a_report_does_not_mention_the_paper(full: Path) -> None:
     text = (full / "report.html").read_text(encoding="utf-8").lower()
     assert "paper" not in text
     assert "printed" not in text
-
-
-def test_every_class_and_phase_has_its_row(full: Path, evaluation: Evaluation) -> None:
-    record = json.loads((full / "metrics.json").read_text())
-    assert [row["name"] for row in report._per_class_rows(record)] == list(record["per_class"])
-    assert set(record["per_class"]) == set(evaluation.labels.tolist())
-    phases = report._phase_rows(record)
-    assert [(row["selection"], row["phase"]) for row in phases[:2]] == [("all", "0"), ("all", "1")]
-    assert len(phases) == 2 * 9
-    assert all(len(row["values"]) == len(report.BY_PHASE) for row in phases)
-
-
-def test_the_table_of_phases_needs_more_than_the_whole_curve(minimal: ReportContent) -> None:
-    record = summarise(minimal.evaluation, protocol="x")
-    assert list(record["by_phase"]) == ["all"]
-    assert report._phase_rows(record) == []
 
 
 def test_a_summary_of_stars_alone_has_no_extragalactic_column(

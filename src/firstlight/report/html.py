@@ -25,7 +25,6 @@ from firstlight.errors import DataError
 from firstlight.files import replacing
 from firstlight.lightcurves import LightCurve, LightCurves
 from firstlight.metrics import Evaluation, summarise, write_summary
-from firstlight.metrics.phases import SELECTIONS
 from firstlight.metrics.summary import plain_summary
 from firstlight.report.examples import Chosen, choose_examples
 from firstlight.report.lightcurves import plot_light_curve
@@ -38,6 +37,16 @@ from firstlight.report.plots import (
     roc_per_class,
 )
 from firstlight.report.style import save_figure
+from firstlight.report.tables import (
+    BY_PHASE,
+    PER_CLASS,
+    duration_text,
+    headline_rows,
+    headline_tiles,
+    per_class_rows,
+    phase_rows,
+    probability_text,
+)
 from firstlight.report.training import (
     History,
     feature_importance,
@@ -48,43 +57,11 @@ from firstlight.report.training import (
 )
 from firstlight.taxonomy import GALACTIC
 
-__all__ = ["Picture", "ReportContent", "versions_in_use", "write_report"]
+__all__ = ["Picture", "ReportContent", "draw_figures", "versions_in_use", "write_report"]
 
 N_EXAMPLES = 4  # right, and as many wrong
 TRANSIENT_WINDOW = (-60.0, 250.0)  # days since trigger
 LASTING = GALACTIC | {"AGN"}  # classes with whole light curves in the examples
-DIGITS = {"macro_auc": 4, "micro_auc": 4, "auc": 4, "ece": 4, "classwise_ece": 4}
-#: Metrics of the headline table: key, name, meaning.
-HEADLINE = (
-    ("accuracy", "accuracy", "objects whose most probable class is the true one"),
-    ("macro_precision", "macro precision", "purity, averaged over classes"),
-    ("macro_recall", "macro recall", "completeness, averaged over classes (balanced accuracy)"),
-    ("macro_f1", "macro F1", "harmonic mean of both, averaged over classes"),
-    ("macro_auc", "macro AUC", "one class against the rest, averaged over classes"),
-    ("micro_auc", "micro AUC", "all pairs of object and class pooled"),
-    ("log_loss", "log-loss", "mean of -ln p(true class) over objects [nat]; lower is better"),
-    ("flat_log_loss", "flat log-loss", "the same with equal weight per class; lower is better"),
-    ("weighted_log_loss", "PLAsTiCC log-loss", "the same with double weight of TDE and KN; lower is better"),
-    ("brier", "Brier score", "squared distance between forecast and truth; lower is better"),
-    ("ece", "ECE", "difference between confidence and accuracy, 15 bins; lower is better"),
-    ("classwise_ece", "class-wise ECE", "the same for each class's column, averaged; lower is better"),
-)
-PER_CLASS = (
-    ("precision", "precision"),
-    ("recall", "recall"),
-    ("f1", "F1"),
-    ("auc", "AUC"),
-    ("average_precision", "average precision"),
-    ("completeness_at_95_purity", "recall at 95 % purity"),
-    ("log_loss", "log-loss"),
-)
-BY_PHASE = (
-    ("accuracy", "accuracy"),
-    ("macro_f1", "macro F1"),
-    ("macro_auc", "macro AUC"),
-    ("flat_log_loss", "flat log-loss"),
-    ("ece", "ECE"),
-)
 PACKAGES = (
     "numpy",
     "scipy",
@@ -238,24 +215,24 @@ def _render(content: ReportContent, record: Mapping[str, Any]) -> str:
         content=content,
         record=record,
         paragraphs=[part.strip() for part in content.protocol.split("\n\n") if part.strip()],
-        tiles=_tiles(record),
-        headline=_headline_rows(record),
+        tiles=headline_tiles(record),
+        headline=headline_rows(record),
         per_class_head=[name for _, name in PER_CLASS],
-        per_class=_per_class_rows(record),
+        per_class=per_class_rows(record),
         phase_head=[name for _, name in BY_PHASE],
-        phases=_phase_rows(record),
-        figures=_figures(content, record),
+        phases=phase_rows(record),
+        figures=draw_figures(content, record),
         latent_note=_latent_note(content),
         right=right,
         wrong=wrong,
         pictures=[
             {"image": _embed(p.figure), "title": p.title, "caption": p.caption} for p in content.pictures
         ],
-        timings=[(name, _duration(seconds)) for name, seconds in content.timings.items()],
+        timings=[(name, duration_text(seconds)) for name, seconds in content.timings.items()],
     )
 
 
-def _figures(content: ReportContent, record: Mapping[str, Any]) -> dict[str, str]:
+def draw_figures(content: ReportContent, record: Mapping[str, Any]) -> dict[str, str]:
     """Data URIs of all figures that the content allows, by name."""
     evaluation = content.evaluation
     truth = (evaluation.labels, evaluation.proba, evaluation.classes)
@@ -307,9 +284,9 @@ def _examples(content: ReportContent) -> tuple[list[dict[str, str]], list[dict[s
 
 
 def _example(evaluation: Evaluation, curve: LightCurve, item: Chosen) -> dict[str, str]:
-    text = f"predicted {item.predicted} with probability {_probability(item.proba)}"
+    text = f"predicted {item.predicted} with probability {probability_text(item.proba)}"
     if not item.is_right:
-        text += f"; the true class {item.true} has {_probability(item.proba_true)}"
+        text += f"; the true class {item.true} has {probability_text(item.proba_true)}"
     row = evaluation.proba[item.position]
     probabilities = {name: float(p) for name, p in zip(evaluation.classes, row, strict=True) if p > 0.0}
     transient = item.true not in LASTING and np.isfinite(curve.trigger_mjd)
@@ -336,88 +313,3 @@ def _latent_note(content: ReportContent) -> str:
         return ""
     n_known, n_objects = int(_has_latent(content.latent).sum()), len(content.latent)
     return f"{n_known:,} of {n_objects:,} objects." if n_known < n_objects else f"All {n_objects:,} objects."
-
-
-def _probability(value: float) -> str:
-    """Probability with three digits, never rounded to 0 or 1.
-
-    >>> _probability(0.25), _probability(0.9999), _probability(1e-6)
-    ('0.250', '>0.999', '<0.001')
-    """
-    return ">0.999" if value > 0.9995 else "<0.001" if value < 0.0005 else f"{value:.3f}"
-
-
-def _tiles(record: Mapping[str, Any]) -> list[dict[str, str]]:
-    shown = ("accuracy", "macro_f1", "macro_auc", "flat_log_loss", "ece")
-    names = {key: name for key, name, _ in HEADLINE}
-    return [{"name": names[key], **_mean_std(record[key], key)} for key in shown]
-
-
-def _headline_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    whole = record["by_phase"].get("all", {})
-    rows = []
-    for key, name, meaning in HEADLINE:
-        outside = whole.get("extragalactic")
-        rows.append(
-            {
-                "name": name,
-                "meaning": meaning,
-                "all": _mean_std(record[key], key),
-                "extragalactic": None if outside is None else _mean_std(outside[key], key),
-            }
-        )
-    return rows
-
-
-def _per_class_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": name,
-            "n": f"{table['n']:,}",
-            "values": [_mean_std(table[key], key) for key, _ in PER_CLASS],
-        }
-        for name, table in record["per_class"].items()
-    ]
-
-
-def _phase_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    rows = []
-    for selection in SELECTIONS:
-        for phase, tables in record["by_phase"].items():
-            table = tables.get(selection)
-            if table is not None and len(record["by_phase"]) > 1:
-                values = [_mean_std(table[key], key) for key, _ in BY_PHASE]
-                rows.append(
-                    {
-                        "selection": selection,
-                        "phase": phase,
-                        "n": f"{table['n']:,}",
-                        "n_not_classified": f"{table['n_not_classified']:,}",
-                        "values": values,
-                    }
-                )
-    return rows
-
-
-def _mean_std(value: Mapping[str, Any], key: str) -> dict[str, str]:
-    digits = DIGITS.get(key, 3)
-    mean, std = (value[part] for part in ("mean", "std"))
-    return {
-        "mean": "n/a" if mean is None else f"{mean:.{digits}f}",
-        "std": "" if std is None else f"{std:.{digits}f}",
-    }
-
-
-def _duration(seconds: float) -> str:
-    """Wall time in words.
-
-    >>> _duration(0.25), _duration(75.0), _duration(4000.0)
-    ('0.25 s', '1 min 15 s', '1 h 7 min')
-    """
-    if seconds < 60.0:
-        return f"{seconds:.2f} s" if seconds < 10.0 else f"{seconds:.0f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    hours, minutes = divmod(round(whole / 60), 60)
-    return f"{hours} h {minutes} min"
