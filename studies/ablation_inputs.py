@@ -1,8 +1,8 @@
-"""What each input of the presets `default` and `fast` gives: features, templates, latents, summary.
+"""Contribution of each input of presets `default` and `fast`: features, templates, latents, summary.
 
 Run ``python studies/ablation_inputs.py --preset fast [--source FOLDER]``; it writes
-``docs/results/ablation-PRESET.json``. About four minutes of one core a variant; a variant
-that is in the file already is kept unless ``--fresh``.
+``docs/results/ablation-PRESET.json``. About four minutes of one core per variant; variants
+in the file are kept unless ``--fresh``.
 
 Protocol: `hash_split` of the PLAsTiCC training set; its training part trains (a tenth of it
 calibrates), its validation part scores, its test part is not touched. Whole curves with
@@ -46,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--preset", choices=tuple(VARIANTS), default="default")
     parser.add_argument("--source", type=Path, help="folder with the PLAsTiCC training set; default: cache")
-    parser.add_argument("--fresh", action="store_true", help="measure again what is in the file already")
+    parser.add_argument("--fresh", action="store_true", help="measure all variants again")
     args = parser.parse_args()
     out = OUT / f"ablation-{args.preset}.json"
     curves, truth = load_plasticc(args.source)
@@ -73,8 +73,8 @@ def main() -> None:
         pipeline.fit(curves.take(split.train), labels[split.train], seed=0, jobs=1)
         done[name] = {"train_seconds": round(time.perf_counter() - start, 1)}
         for view, shown in views.items():
-            said = pipeline.predict(shown, jobs=1)
-            scores = score(labels[split.validation], said.proba, said.classes, said.is_classified)
+            found = pipeline.predict(shown, jobs=1)
+            scores = score(labels[split.validation], found.proba, found.classes, found.is_classified)
             done[name][view] = {metric: round(scores[metric], 4) for metric in METRICS}
         out.write_text(json.dumps(result, indent=1) + "\n")
         print(name, {view: done[name][view]["accuracy"] for view in views}, flush=True)

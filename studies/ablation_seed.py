@@ -1,9 +1,9 @@
-"""What each part of the seed preset's encoder gives: six unsupervised latents, scored by a probe.
+"""Contribution of each part of the encoder of preset `seed`: six unsupervised latents and a probe.
 
 Run ``python studies/ablation_seed.py [--source FOLDER]``; it writes
 ``docs/results/ablation-seed.json``, from which ``docs/decisions/0010`` takes its numbers.
-About a minute of one core a variant, 20 minutes in all; variants that are in the file already
-are kept unless ``--fresh``. One seed's accuracy scatters by about 0.01.
+About a minute of one core per variant, 20 minutes in all; variants in the file are kept unless
+``--fresh``. One seed's accuracy scatters by about 0.01.
 
 Protocol: the objects of the PLAsTiCC training set whose sha256 falls below 0.6 train the encoder
 (a tenth of them stops it early) and the probe; those from 0.6 to 0.8 score it; the rest is not
@@ -41,7 +41,7 @@ SNR_EDGES = (0.0, 10.0, 30.0, 100.0, np.inf)
 NO_HEAD = {f"{group}_weight": 0.0 for group in ("scalar", "band", "window", "shape", "redshift", "absolute")}
 ALIKE = {"scalar_weight": 1.0, "window_weight": 1.0, "shape_weight": 0.0}
 HALF = {"epochs": 20}  # half the preset's epochs, to afford the table
-#: Name of each variant: what it changes in the network, in the training, and its seed.
+#: Per variant: changes of the network, changes of the training, and the seed.
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     "preset, 40 epochs": ({}, {}, 0),
     "preset, 40 epochs, another seed": ({}, {}, 1),
@@ -69,7 +69,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--source", type=Path, help="folder with the PLAsTiCC training set; default: cache")
-    parser.add_argument("--fresh", action="store_true", help="measure again what is in the file already")
+    parser.add_argument("--fresh", action="store_true", help="measure all variants again")
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
     curves, truth = load_plasticc(args.source)
@@ -155,10 +155,10 @@ def probe(
     )
     booster.fit(encoder.encode(curves.take(train)).mean, target, sample_weight=weight / weight.mean())
     proba = np.asarray(booster.predict_proba(encoder.encode(curves.take(development)).mean))
-    true, said = labels[development], classes[proba.argmax(axis=1)]
+    true, predicted = labels[development], classes[proba.argmax(axis=1)]
     return {
-        "accuracy": round(float(accuracy_score(true, said)), 4),
-        "macro_f1": round(float(f1_score(true, said, average="macro")), 4),
+        "accuracy": round(float(accuracy_score(true, predicted)), 4),
+        "macro_f1": round(float(f1_score(true, predicted, average="macro")), 4),
         "macro_auc": round(float(roc_auc_score(true, proba, multi_class="ovr", labels=classes)), 4),
     }
 

@@ -1,9 +1,9 @@
-"""How well a class that nobody has seen is found: the anomaly score and its rivals.
+"""Detection of a class that is missing from training: the anomaly score and alternatives.
 
 First ``python studies/anomaly_rows.py``, which trains an encoder without each class; then
 ``python studies/anomaly.py``, which writes ``studies/results/anomaly.json`` and
-``docs/images/anomaly.png``. About two minutes of one core a class and preset; the classifier's
-answers are kept under ``runs/anomaly``.
+``docs/images/anomaly.png``. About two minutes of one core per class and preset; the classifier's
+probabilities are kept under ``runs/anomaly``.
 
 The class is missing from everything that trains. Strangers are its objects, the rest are known
 objects that nothing was trained on: ``dev``, on which weights were chosen, and ``test``, on which
@@ -125,8 +125,8 @@ def measured(name: str, preset: str) -> tuple[dict[str, Any], Any]:
         table, drawn = measure(parts, name, variants(parts, preset))
         path.write_text(json.dumps([table, drawn]))
         for split in ("dev", "test"):
-            said = table[split]["whole"]["variants"]
-            print(preset, name, split, {key: value["auc"] for key, value in said.items()}, flush=True)
+            scored = table[split]["whole"]["variants"]
+            print(preset, name, split, {key: value["auc"] for key, value in scored.items()}, flush=True)
     table, drawn = json.loads(path.read_text())
     return table, drawn
 
@@ -188,13 +188,13 @@ def add_proba(parts: dict[str, Rows], name: str, preset: str) -> None:
             for part, owner in ((train, names[0]), (scale, np.char.add("v", names[1])))
         )
         classifier = CLASSIFIERS[kind.kind](kind).fit(rows, held, seed=0)
-        said = {
+        scored = {
             p: classifier.predict_proba(matrix(r, preset), redshift=redshift(r)) for p, r in parts.items()
         }
         calibrator = PhaseCalibrator(config.calibration).fit(
-            said["scale"], scale["label"], classifier.classes, scale["phase"], groups=names[1], seed=0
+            scored["scale"], scale["label"], classifier.classes, scale["phase"], groups=names[1], seed=0
         )
-        save_file({p: calibrator.transform(said[p], parts[p]["phase"]) for p in parts}, path)
+        save_file({p: calibrator.transform(scored[p], parts[p]["phase"]) for p in parts}, path)
     for part, proba in load_file(path).items():
         parts[part]["proba"] = proba
 
@@ -293,21 +293,21 @@ def measure(parts: dict[str, Rows], name: str, scores: dict[str, Score]) -> tupl
             use = rows["n_obs"] >= MIN_OBS
             rows = {key: value[use] for key, value in rows.items()}
             strange = rows["label"] == name
-            said = {key: score(rows) for key, score in scores.items()}
-            four = np.array([said[key] for key in FOUR])
-            said["all four, largest"] = four.max(axis=0)
-            said["all four, Fisher"] = -np.log1p(-four).sum(axis=0)
+            scored = {key: score(rows) for key, score in scores.items()}
+            four = np.array([scored[key] for key in FOUR])
+            scored["all four, largest"] = four.max(axis=0)
+            scored["all four, Fisher"] = -np.log1p(-four).sum(axis=0)
             table[split][view] = {
                 "n_strangers": int(strange.sum()),
                 "n_known": int((~strange).sum()),
                 "prevalence_sample": round(float(strange.mean()), 4),
-                "variants": {key: figures(value, strange, key in DRAWN) for key, value in said.items()},
+                "variants": {key: figures(value, strange, key in DRAWN) for key, value in scored.items()},
             }
-            chosen = said["chosen"][~strange]
+            chosen = scored["chosen"][~strange]
             alarms = {str(level): round(float((chosen > 1 - level).mean()), 4) for level in (0.01, 0.05, 0.1)}
             table[split][view]["false_alarms_of_chosen"] = alarms
             if view == "whole" and split == "test":
-                drawn = {key: false_and_found(said[key], strange) for key in DRAWN}
+                drawn = {key: false_and_found(scored[key], strange) for key in DRAWN}
     return table, drawn
 
 
@@ -359,10 +359,10 @@ def means(classes: dict[str, Any]) -> dict[str, Any]:
                     figure: round(
                         float(np.mean([c[split][view]["variants"][key][figure] for c in classes.values()])), 4
                     )
-                    for figure in said
+                    for figure in scored
                     if not figure.endswith("_sd")
                 }
-                for key, said in first[split][view]["variants"].items()
+                for key, scored in first[split][view]["variants"].items()
             }
             for view in first[split]
         }
@@ -412,10 +412,10 @@ def best(call: Callable[[], Any], repeats: int = 30, times: int = 20) -> float:
 def recall(curves: dict[str, dict[str, Any]]) -> Any:
     """Strangers found against false alarms, a panel a preset and class."""
     figure, panels = panel_grid(len(curves), min(len(curves), len(LEFT_OUT)), 1.75)
-    for panel, (title, said) in zip(panels, curves.items(), strict=True):
+    for panel, (title, scored) in zip(panels, curves.items(), strict=True):
         panel.plot(x := np.logspace(-3, 0, 50), x, color="#BBBBBB", lw=0.8)
         for key, (label, colour, dash) in DRAWN.items():
-            false, found = said[key]
+            false, found = scored[key]
             panel.plot(np.maximum(false, 1e-3), found, color=colour, ls=dash, label=label)
         panel.set(xscale="log", xlim=(2e-3, 1.0), ylim=(0.0, 1.0))
         panel.set_title(title, color=INK)

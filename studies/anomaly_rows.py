@@ -1,7 +1,7 @@
-"""Rows for `studies/anomaly.py`: the encoder's and features' view of a sky with one class missing.
+"""Rows for `studies/anomaly.py`: latents and features after training without one class.
 
 Run ``python studies/anomaly_rows.py [CLASS ...]``; it writes ``runs/anomaly/CLASS.safetensors``,
-about four minutes of one core a class, and keeps what is there. The class is left out of
+about four minutes of one core per class; existing files are kept. The class is left out of
 everything that trains: encoder, templates, and the rows that the scorer will learn from.
 Known objects are split by `hash_split`: of its training part a fifth stops the encoder and
 sets the scale; its validation part (``dev``) is what choices are made on, its test part
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def prepare(curves: LightCurves, labels: NDArray[np.str_], left_out: str) -> dict[str, NDArray[Any]]:
-    """Train without a class and return what every scorer may need of every row."""
+    """Train without a class and return the columns that scorers use."""
     config = load_preset("default")
     rng = np.random.default_rng(SEED)
     split = hash_split(curves.object_id)
@@ -65,7 +65,7 @@ def prepare(curves: LightCurves, labels: NDArray[np.str_], left_out: str) -> dic
     parts = {"train": learn[~held], "scale": learn[held]}
     ready = {k: preprocess(curves.take(index), config.preprocess) for k, index in parts.items()}
     encoder = train_encoder(
-        ready["train"], ready["scale"], config.encoder, SEED, ROWS / f"encoder-{left_out}", _say
+        ready["train"], ready["scale"], config.encoder, SEED, ROWS / f"encoder-{left_out}", _print_progress
     )
     templates = Templates.fit(ready["train"], labels[parts["train"]], config.features)
     out: dict[str, NDArray[Any]] = {}
@@ -86,7 +86,7 @@ def prepare(curves: LightCurves, labels: NDArray[np.str_], left_out: str) -> dic
 def _copies(
     curves: LightCurves, rng: np.random.Generator, config: PipelineConfig, part: str
 ) -> list[LightCurves]:
-    """What the pipeline would show beside the whole curve, a quarter of it without redshift."""
+    """Training copies as in the pipeline, a quarter of them without redshift."""
     cuts = 1 if part == "train" else 3
     copies = [truncate(curves, rng, config.augment) for _ in range(cuts)]
     copies.append(augment(curves, rng, config.augment))
@@ -130,7 +130,7 @@ def add(
     out |= {f"{part}|{name}": np.ascontiguousarray(value) for name, value in columns.items()}
 
 
-def _say(message: str, done: float) -> None:
+def _print_progress(message: str, done: float) -> None:
     print(f"{message} ({done:.0%})", flush=True)
 
 

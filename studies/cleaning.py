@@ -1,4 +1,4 @@
-"""What each cleaning costs and catches, on the real PLAsTiCC training set.
+"""Observations and artefacts removed by each cleaning method, on the PLAsTiCC training set.
 
 Run ``python studies/cleaning.py [--source FOLDER]``; it writes ``docs/results/cleaning.json``,
 from which ``docs/decisions/0002`` takes its numbers. About a minute of one core.
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def tidy(value: Any) -> Any:
-    """The same, with numbers to six digits."""
+    """The table with numbers to six digits."""
     if isinstance(value, dict):
         return {str(key): tidy(item) for key, item in value.items()}
     return float(f"{value:.6g}") if isinstance(value, float) else value

@@ -1,4 +1,4 @@
-"""How many rare transients each way of choosing targets catches before their peak.
+"""Rare transients observed before their peak by each strategy of choosing targets.
 
 Run ``python studies/followup.py [--preset quick] [--work FOLDER]``; it writes
 ``studies/results/followup.json`` and ``docs/images/followup.png`` (for another preset
@@ -129,10 +129,10 @@ def _classify(
     brightness = measure_brightness(part)
     # Half a magnitude of margin: a riser may come within the limit before it is seen again.
     bright = brightness.expected(night + NIGHT)[0] <= LIMIT_MAG + 0.5
-    said = pipeline.predict(part.take(bright), jobs=1)
-    proba = np.zeros((len(owner), said.proba.shape[1]))
+    found = pipeline.predict(part.take(bright), jobs=1)
+    proba = np.zeros((len(owner), found.proba.shape[1]))
     anomaly, classified = np.full(len(owner), np.nan), np.zeros(len(owner), dtype=bool)
-    proba[bright], anomaly[bright], classified[bright] = said.proba, said.anomaly, said.is_classified
+    proba[bright], anomaly[bright], classified[bright] = found.proba, found.anomaly, found.is_classified
     columns = {name: getattr(brightness, name) for name in brightness.__slots__}
     return {
         "owner": owner,
@@ -275,7 +275,7 @@ def measure(snapshots: dict[str, Array], curves: LightCurves, labels: NDArray[np
         "spread": f"over the {EVERY} choices of nights (random: and {N_RANDOM} seeds for each)",
         "main_hours": MAIN_BUDGET,
         "bootstrap": {name: _spread(counts) for name, counts in drawn.items()},
-        "bootstrap_of": f"{N_BOOTSTRAP} resamplings of the objects, each replayed anew",
+        "bootstrap_of": f"{N_BOOTSTRAP} resamplings of the objects, each replayed again",
         "utility_less": {name: _difference(drawn, name) for name in STRATEGIES[:-1]},
     }
 

@@ -1,8 +1,8 @@
-"""Law 1 on everything: the whole PLAsTiCC training set fed observation by observation, against batch.
+"""Stream against batch (law 1) on the whole PLAsTiCC training set, observation by observation.
 
 Run ``python studies/parity.py --preset fast [--bundle FOLDER]``; it writes
-``studies/results/parity.json``, one entry a preset. All objects advance together: at
-the k-th step each that has a k-th observation is sent it as an alert. In three runs the
+``studies/results/parity.json``, one entry per preset. All objects advance together: the
+k-th step sends the k-th observation of every object that has one. In three runs the
 alerts come in order, shuffled within each night, and with a tenth of them late by up to
 three places and a tenth repeated. At some steps and at the end, states, latents and
 probabilities are compared with `Pipeline.predict` on what has been sent.

@@ -29,11 +29,11 @@ def main() -> None:
     parser.add_argument("--run", type=Path, default=Path("runs/crossval-default"))
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
-    said = Predictions.concatenate(
+    found = Predictions.concatenate(
         [read_predictions(path) for path in sorted(args.run.glob("fold-*/phase-all.parquet"))]
     )
-    labels = load_plasticc()[1].labels_of(said.object_id)
-    place = np.array([_place(name) for name in said.object_id.tolist()])
+    labels = load_plasticc()[1].labels_of(found.object_id)
+    place = np.array([_place(name) for name in found.object_id.tolist()])
     rng = np.random.default_rng(0)
     result = {
         "what": "fold predictions of the preset default, whole curves, by the part in settings' choice",
@@ -42,8 +42,8 @@ def main() -> None:
     for name, mask in (("untouched", place >= DEVELOPED_BELOW), ("developed on", place < DEVELOPED_BELOW)):
         rows = np.flatnonzero(mask)
         draws = [rng.choice(rows, len(rows)) for _ in range(N_RESAMPLES)]
-        spread = [score(labels[draw], said.proba[draw], said.classes) for draw in draws]
-        scores = score(labels[rows], said.proba[rows], said.classes)
+        spread = [score(labels[draw], found.proba[draw], found.classes) for draw in draws]
+        scores = score(labels[rows], found.proba[rows], found.classes)
         result[name] = {"n_objects": len(rows)} | {
             metric: {
                 "value": round(scores[metric], 4),

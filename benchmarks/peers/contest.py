@@ -1,6 +1,6 @@
-"""What every contestant does alike: read the light curves, take the times, write them down.
+"""Shared by all peers: read the light curves, measure the times, write them.
 
-It needs numpy alone, because each contestant runs it in an environment of its own.
+It needs numpy alone, because each peer runs it in its own environment.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import numpy as np
 BANDS = "ugrizy"
 N_SINGLE = 200  # objects classified one at a time, each once
 N_BATCH = 256  # objects classified together
-N_WARM_UP = 20  # single calls before the clock starts, on objects of the batch alone
+N_WARM_UP = 20  # single calls that are not timed
 REPEATS = 3  # of the batch
 
 
@@ -46,14 +46,14 @@ class Curve:
 
 
 def write_curves(path: Path, curves: Any, labels: Any) -> None:
-    """Put light curves where every contestant finds them, without firstlight."""
+    """Write light curves in a file that needs numpy alone."""
     names = ("object_id", "offsets", "mjd", "band", "flux", "flux_err", "detected")
     about = ("ra", "dec", "ebv", "redshift", "redshift_err")
     np.savez(path, label=labels, **{name: getattr(curves, name) for name in (*names, *about)})
 
 
 def read_curves(path: Path) -> list[Curve]:
-    """All light curves of the file; the first `N_BATCH` are the ones to be timed."""
+    """All light curves of the file; the first `N_BATCH` are timed."""
     with np.load(path) as file:
         columns = {name: file[name] for name in file.files}
     offsets = columns.pop("offsets")
@@ -72,19 +72,19 @@ def read_curves(path: Path) -> list[Curve]:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("curves", type=Path, help="file of light curves")
-    parser.add_argument("out", type=Path, help="where the times go")
+    parser.add_argument("out", type=Path, help="result, JSON")
     return parser.parse_args()
 
 
 def compete(single: Callable[[int], object], batch: Callable[[], Callable[[], object]]) -> dict[str, Any]:
-    """Times of one contestant.
+    """Time one peer.
 
     Parameters
     ----------
     single : callable
-        Classifies the object at a position, alone; called once for each.
+        Classifies the object at a position; called once per object.
     batch : callable
-        Prepares a batch of all objects; what it returns classifies them and is timed.
+        Prepares a batch of all objects and returns the function that is timed.
     """
     for i in range(N_BATCH - N_WARM_UP, N_BATCH):
         single(i)
@@ -122,11 +122,11 @@ def compete(single: Callable[[int], object], batch: Callable[[], Callable[[], ob
 
 
 def write(out: Path, packages: Sequence[str], contestants: dict[str, dict[str, Any]]) -> None:
-    """Put the times where the benchmark collects them."""
+    """Write the times for the benchmark."""
     result = {"versions": {name: version(name) for name in packages}, "contestants": contestants}
     out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def significant(value: float) -> float:
-    """Three figures: more would not repeat."""
+    """The value to three digits."""
     return float(f"{value:.3g}")

@@ -1,7 +1,7 @@
-"""firstlight: one update with the newest observation, and a whole light curve from nothing.
+"""firstlight: an update with one new observation, and a whole light curve without a state.
 
-An update reads the object's state row from bytes, takes in the one new observation, and
-gives class probabilities and the new row; the preset `default` also reads the object's log.
+An update reads the state row of the object from bytes, adds the new observation, and returns
+class probabilities and the new row; preset `default` also reads the object's history.
 Run with the names of bundles after the files: ``run_firstlight.py CURVES OUT fast=FOLDER``.
 """
 

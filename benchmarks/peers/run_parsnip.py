@@ -1,10 +1,10 @@
 """ParSNIP: its shipped encoder for PLAsTiCC with photometric redshifts, and its LightGBM classifier.
 
-The encoder is the authors'. They ship no classifier, so theirs is fitted here, their way,
-on the predictions for all transients of the file. A call is `ParsnipModel.predict` on one
-astropy table that lies ready, and `Classifier.classify` of what it says. `load_model` asks
-for eight processes by default, which every call then starts anew; so it is timed with one
-thread, like everyone, and as it comes.
+The encoder is the authors'. They ship no classifier, so it is fitted here by their recipe on
+the predictions for all transients of the file. A call is `ParsnipModel.predict` on one astropy
+table in memory, and `Classifier.classify` of its output. By default `load_model` uses eight
+processes, which every call starts again; so it is timed with one thread, as all peers, and
+with the default.
 """
 
 from typing import Any
@@ -40,7 +40,7 @@ def table(curve: contest.Curve) -> Any:
         "dec": curve.dec,
         "type": curve.label,
         "redshift": curve.redshift,
-        "hostgal_specz": curve.redshift,  # asked for, but read in training alone
+        "hostgal_specz": curve.redshift,  # required, but used in training alone
         "hostgal_photoz": curve.redshift,
         "hostgal_photoz_err": curve.redshift_err,
     }

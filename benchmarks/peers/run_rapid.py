@@ -1,6 +1,6 @@
-"""RAPID: its shipped network for ZTF with known redshift, on the g and r bands alone, which it takes.
+"""RAPID: its shipped network for ZTF with known redshift, on the g and r bands.
 
-A call is `Classify.get_predictions` on tuples that lie ready.
+A call is `Classify.get_predictions` on tuples in memory.
 """
 
 import os

@@ -1,9 +1,9 @@
 """SuperNNova: its default recurrent network (LSTM 2x32, both directions), trained for one epoch.
 
-No trained model comes with the package, so its own commands make a data base of some of
-the light curves and train on it. One epoch is too few for good classes and enough for the
-time that a call takes. A call is `classify_lcs` on a pandas table that lies ready; the
-function reads the model's files anew in every call.
+The package has no trained model, so its own commands make a data base of some of the light
+curves and train on it. One epoch is too short for good probabilities, but the time per call is
+the same. A call is `classify_lcs` on a pandas table in memory; it reads the model's files in
+every call.
 """
 
 import json

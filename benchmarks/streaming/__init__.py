@@ -1,1 +1,1 @@
-"""What the benchmark of the stream is made of."""
+"""Parts of the stream's benchmark."""

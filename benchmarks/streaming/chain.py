@@ -1,4 +1,4 @@
-"""The real chain on one machine: broker, worker processes, who sends and who reads."""
+"""The chain on one machine: broker, worker processes, producer and consumer."""
 
 import json
 import os
@@ -30,7 +30,7 @@ _PRODUCER = {
 
 
 def send(broker: LocalBroker, topic: str, packets: Iterable[ReplayPacket]) -> None:
-    """Append packets as fast as they are given."""
+    """Send packets as fast as possible."""
     from confluent_kafka import Producer
 
     producer = Producer(_PRODUCER | {"bootstrap.servers": broker.address})
@@ -54,7 +54,7 @@ def send(broker: LocalBroker, topic: str, packets: Iterable[ReplayPacket]) -> No
 
 
 class Results:
-    """Reads a topic of results from its beginning."""
+    """Reader of a topic of results, from its beginning."""
 
     def __init__(self, broker: LocalBroker, topic: str, partitions: int = PARTITIONS) -> None:
         from confluent_kafka import Consumer, TopicPartition
@@ -72,7 +72,7 @@ class Results:
         self._consumer.assign([TopicPartition(topic, number, 0) for number in range(partitions)])
 
     def read(self, n: int, timeout_s: float) -> Iterator[tuple[float, bytes]]:
-        """Next results with the time at which they were held [s], until n came or time is up."""
+        """Next `n` results with their times of arrival [s], fewer after the timeout."""
         count, end = 0, time.monotonic() + timeout_s
         while count < n and time.monotonic() < end:
             for message in self._consumer.consume(min(500, n - count), 0.002):
@@ -82,19 +82,19 @@ class Results:
                     yield now, message.value()
 
     def close(self) -> None:
-        """Let go of the topic."""
+        """Close the consumer."""
         self._consumer.close()
 
 
 @dataclass
 class Process:
-    """A worker process and where it says how it is."""
+    """A worker process and the port of its health page."""
 
     popen: subprocess.Popen[bytes]
     port: int
 
     def health(self) -> dict[str, Any] | None:
-        """What it says of itself; None before it listens."""
+        """Its health page; None before it listens."""
         try:
             with urlopen(f"http://127.0.0.1:{self.port}/health", timeout=2) as answer:
                 return dict(json.load(answer))
@@ -104,7 +104,7 @@ class Process:
             return None
 
     def memory_mb(self, name: str = "VmRSS") -> float:
-        """Resident memory [MB]: all, or its part as ``RssAnon``, which no file backs."""
+        """Resident memory [MB]; ``RssAnon`` is the part that no file backs."""
         for line in Path(f"/proc/{self.popen.pid}/status").read_text().splitlines():
             if line.startswith(f"{name}:"):
                 return int(line.split()[1]) / 1024
@@ -169,7 +169,7 @@ class Workers:
         self._folder.cleanup()
 
     def count(self, name: str = "alerts") -> int:
-        """A counter's sum over the workers."""
+        """Sum of a counter over the workers."""
         found = [process.health() for process in self.processes]
         return sum(int(health[name] or 0) for health in found if health)
 
@@ -210,7 +210,7 @@ class Workers:
 
 
 def free_ports(n: int) -> list[int]:
-    """Ports on which nobody listens."""
+    """Ports that are free."""
     sockets = [socket.socket() for _ in range(n)]
     for one in sockets:
         one.bind(("127.0.0.1", 0))

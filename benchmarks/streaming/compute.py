@@ -1,4 +1,4 @@
-"""What one alert costs a worker, part by part, without a broker; and the state store by itself."""
+"""Time of each stage of a worker without a broker, and of the state store alone."""
 
 import shutil
 import statistics
@@ -19,7 +19,7 @@ from firstlight.stream.state.store import Changes
 from firstlight.stream.worker.worker import Batch, Worker, WorkerConfig
 from streaming.night import Night
 
-#: Parts of an alert's way through a worker, as its metrics call them, and in words.
+#: Stages of a worker: name in its metrics, and in words.
 PARTS = {
     "decode": "decode",
     "read": "state read",
@@ -31,7 +31,7 @@ STORE_ROWS, STORE_BATCH, STORE_ROUNDS = 50_000, 256, 150
 
 
 class Watch:
-    """Differences of a worker's times after a warm-up."""
+    """Times of a worker after a warm-up."""
 
     def __init__(self, warm_up: int) -> None:
         self.warm_up = warm_up
@@ -42,7 +42,7 @@ class Watch:
         self.cpu = 0.0
 
     def __call__(self, batch: Batch) -> None:
-        """A micro-batch is done."""
+        """Record the end of a micro-batch."""
         self.done += batch.n_alerts
         if self.done < self.warm_up:
             return
@@ -52,12 +52,12 @@ class Watch:
         self.ends.append(time.perf_counter())
 
     def seconds(self) -> dict[str, float]:
-        """Time spent in each part so far."""
+        """Time of each stage so far [s]."""
         assert self.worker is not None
         return {name: self.worker.metrics.seconds(name) for name in (*PARTS, "batch")}
 
     def result(self, n_alerts: int, batch: int) -> dict[str, Any]:
-        """Microseconds an alert, by part."""
+        """Microseconds per alert, by stage."""
         after, cpu = self.seconds(), time.process_time() - self.cpu
         us = {name: 1e6 * (after[name] - self.before[name]) / n_alerts for name in after}
         steps = np.diff(self.ends) * 1e6 / batch
@@ -72,7 +72,7 @@ class Watch:
 
 
 def one_run(pipeline: Pipeline, values: Sequence[bytes], batch: int, warm_up: int) -> dict[str, Any]:
-    """One worker over messages in memory; SQLite state on disk; records made and dropped."""
+    """One worker over messages in memory; SQLite state on disk; records are dropped."""
     watch = Watch(warm_up)
     with tempfile.TemporaryDirectory() as folder:
         stores = StateFolder(
@@ -116,7 +116,7 @@ def alert(bundles: dict[str, Path | None], source: Path | None, repeats: int) ->
 
 
 def middle(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """The run in the middle by its time an alert."""
+    """The run with the median time per alert."""
     ordered = sorted(runs, key=lambda run: run["us_an_alert"]["all"])
     return ordered[(len(ordered) - 1) // 2] | {"repeats": len(runs)}
 
@@ -125,7 +125,7 @@ def middle(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def store(bundles: dict[str, Path | None], source: Path | None, repeats: int) -> dict[str, Any]:
-    """Reading and writing state rows, many a transaction and one: SQLite as the worker uses it, and LMDB."""
+    """Reading and writing state rows, many and one per transaction, in SQLite (as the worker) and LMDB."""
     size = Pipeline.load(next(iter(bundles.values()))).states(0).data.dtype.itemsize
     contestants: dict[str, Callable[[Path], Any]] = {
         "SQLite, WAL, synchronous=NORMAL (the worker's)": lambda folder: _Sqlite(folder, size),
@@ -162,7 +162,7 @@ def store(bundles: dict[str, Path | None], source: Path | None, repeats: int) ->
 
 
 def race(contestant: Any, size: int) -> dict[str, float]:
-    """Microseconds a row for reading and writing it back."""
+    """Microseconds per row to read it and write it back."""
     rng = np.random.default_rng(0)
     names = [str(i) for i in 10**9 + 7919 * rng.permutation(STORE_ROWS)]
     raw = rng.bytes(size * 512)
@@ -203,7 +203,7 @@ class _Sqlite:
 
 
 class _Lmdb:
-    """The same rows in LMDB, position beside them in the same transaction; no checksums."""
+    """The same rows in LMDB, with the position in the same transaction; no checksums."""
 
     def __init__(self, folder: Path, *, sync: bool) -> None:
         import lmdb

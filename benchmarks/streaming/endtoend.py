@@ -1,4 +1,4 @@
-"""Alerts a second, latency and bursts over the real broker."""
+"""Throughput, latency and bursts over a broker."""
 
 import json
 import subprocess
@@ -33,7 +33,7 @@ BURST, BURST_AIM_S = 10_000, 5.0
 
 
 def throughput(bundles: dict[str, Path | None], source: Path | None, repeats: int) -> dict[str, Any]:
-    """Alerts a second from a topic that was filled before, with one worker and with several."""
+    """Alerts per second from a topic that was filled before, with one and several workers."""
     result: dict[str, Any] = {"window": WINDOW}
     for (name, size), (n_alerts, aim) in RUNS.items():
         if name not in bundles:
@@ -60,7 +60,7 @@ def throughput(bundles: dict[str, Path | None], source: Path | None, repeats: in
 
 
 def rate(series: list[tuple[float, int, float, float]], n_alerts: int) -> dict[str, int]:
-    """Alerts a second in the window, from the workers' own counters, and processor time an alert."""
+    """Alerts per second in the window, from the workers' counters, and processor time per alert."""
     t, n, workers, broker = np.array(series).T
     place = [n_alerts * part for part in WINDOW]
     start, end = np.interp(place, n, t)
@@ -73,7 +73,7 @@ def rate(series: list[tuple[float, int, float, float]], n_alerts: int) -> dict[s
 
 
 def check(broker: Any, topic: str, n_alerts: int) -> None:
-    """Every alert has one result."""
+    """Check that every alert has one result."""
     results = Results(broker, topic)
     keys = {
         tuple(json.loads(value)[k] for k in ("object", "alert")) for _, value in results.read(n_alerts, 60)
@@ -84,7 +84,7 @@ def check(broker: Any, topic: str, n_alerts: int) -> None:
 
 
 def latency(bundles: dict[str, Path | None], source: Path | None, repeats: int) -> dict[str, Any]:
-    """Milliseconds from handing an alert to the broker's client to holding its result, at a steady rate."""
+    """Milliseconds from sending an alert to receiving its result, at a constant rate."""
     result: dict[str, Any] = {"alerts_per_s": RATE, "seconds": LATENCY_S, "aim_ms": LATENCY_AIM_MS}
     n = RATE * LATENCY_S
     for name, size in (case for case in CASES if case[0] in bundles):
@@ -135,7 +135,7 @@ QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
 
 
 def broker_alone(bundles: dict[str, Path | None], source: Path | None, repeats: int) -> dict[str, Any]:
-    """What the broker takes by itself, as `latency` sends: from handing an alert over to having read it."""
+    """Latency of the broker alone: milliseconds from sending an alert to receiving it."""
     result: dict[str, Any] = {"alerts_per_s": RATE, "seconds": LATENCY_S}
     n = RATE * LATENCY_S
     for size in (30_000, 80_000):
@@ -171,13 +171,13 @@ def broker_alone(bundles: dict[str, Path | None], source: Path | None, repeats: 
 
 
 def read_alerts(results: Results, n: int, timeout_s: float = 60.0) -> Any:
-    """Names of alerts and when their results were held."""
+    """Ids of alerts and times at which their results arrived."""
     for now, value in results.read(n, timeout_s):
         yield json.loads(value)["alert"], now
 
 
 def burst(bundles: dict[str, Path | None], source: Path | None, repeats: int) -> dict[str, Any]:
-    """Seconds from the first of many alerts that come at once to the last result."""
+    """Seconds from the first of many simultaneous alerts to the last result."""
     result: dict[str, Any] = {"alerts": BURST, "aim_s": BURST_AIM_S}
     for name, size in (case for case in CASES if case[0] in bundles):
         night = Night(WARM_UP + BURST, size, source)

@@ -1,4 +1,4 @@
-"""The alerts of the benchmark: PLAsTiCC's light curves in mid-survey, as LSST would send them."""
+"""The alerts of the benchmark: PLAsTiCC's light curves in mid-survey, in LSST's format."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ MIDDLE_MJD = 60_000.0
 
 @dataclass(frozen=True)
 class Night:
-    """A time-ordered stream of packets of about one size.
+    """A time-ordered stream of packets of similar size.
 
     Parameters
     ----------
     n_alerts : int
-        How many alerts.
+        Number of alerts.
     packet_bytes : int
-        Size that packets are filled up to with cutouts; 0 adds none.
+        Size of a packet, filled up with cutouts; 0 adds none.
     source : path, optional
         Folder with the PLAsTiCC training set; by default the cache.
     from_mjd : float
-        Where in the survey to begin.
+        Start in the survey [MJD].
     history_days : float
-        How far back a packet's history goes.
+        Length of a packet's history [day].
     """
 
     n_alerts: int
@@ -39,7 +39,7 @@ class Night:
     history_days: float = 365.0
 
     def replay(self) -> Replay:
-        """Their order."""
+        """The replay that makes the packets."""
         curves, _ = load_plasticc(self.source)
         return Replay(
             curves,
@@ -56,11 +56,11 @@ class Night:
         return [str(self.n_alerts), str(self.packet_bytes), str(self.source or "")]
 
     def packets(self) -> Iterator[ReplayPacket]:
-        """The packets, made as they are asked for."""
+        """The packets, made one by one."""
         return self.replay().packets()
 
     def describe(self) -> dict[str, Any]:
-        """What the packets are like."""
+        """Size and content of the packets."""
         replay = self.replay()
         some = Replay(replay.curves, ReplayConfig(**(vars(replay.config) | {"packet_bytes": 0})))
         bare = [len(packet.value) for _, packet in zip(range(2000), some.packets(), strict=False)]

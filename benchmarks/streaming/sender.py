@@ -1,7 +1,7 @@
-"""In a process of its own: send alerts at a steady rate, and say when each was sent.
+"""Process that sends alerts at a constant rate and prints the time of each.
 
-``python -m streaming.sender ADDRESS ALERTS PACKET_BYTES SOURCE SKIP RATE``; prints JSON of
-the alerts' names and the times at which they were handed to the broker's client [s].
+``python -m streaming.sender ADDRESS ALERTS PACKET_BYTES SOURCE SKIP RATE``; prints JSON
+of alert ids and the times at which they were sent [s].
 """
 
 import json

@@ -19,7 +19,7 @@ SETTLED = 200_000
 
 
 def memory(bundles: dict[str, Path | None], source: Path | None, repeats: int) -> dict[str, Any]:
-    """Resident memory, objects and size of the store while a worker takes a million alerts; one run."""
+    """Resident memory, objects and size of the store during a million alerts; one run."""
     night = Night(N_ALERTS, 0, source, from_mjd=59_700.0, history_days=30.0)
     with broker_with("alerts", "results") as broker:
         send(broker, "alerts", night.packets())
@@ -51,7 +51,7 @@ def memory(bundles: dict[str, Path | None], source: Path | None, repeats: int) -
 
 
 def watch(workers: Workers) -> list[tuple[float, ...]]:
-    """Samples of seconds, alerts, memory, objects and size of the store, until all is done."""
+    """Samples of time [s], alerts, memory, objects and size of the store until the end."""
     series: list[tuple[float, ...]] = []
     (process,) = workers.processes
     stalled, start = 0, time.monotonic()
@@ -82,7 +82,7 @@ def figure(alerts: Any, rss: Any, objects: Any) -> Figure:
     axes = figure.add_subplot()
     axes.plot(alerts / 1e6, rss, color=style.MAIN)
     axes.set_ylim(0, rss.max() * 1.25)
-    axes.set_xlabel("Alerts taken [million]")
+    axes.set_xlabel("Alerts read [million]")
     axes.set_ylabel("Resident memory of the worker [MB]", color=style.MAIN)
     right = axes.twinx()
     right.plot(alerts / 1e6, objects, color=style.ACCENT, linestyle="--")

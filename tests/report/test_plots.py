@@ -158,7 +158,7 @@ def test_reliability_counts_every_forecast(forecasts: Forecasts) -> None:
 
 
 def test_intervals_of_reliability_stay_between_zero_and_one() -> None:
-    low, high = plots._wilson(np.array([0.0, 0.5, 1.0]), np.array([1, 10, 1000]))
+    low, high = plots.wilson_interval(np.array([0.0, 0.5, 1.0]), np.array([1, 10, 1000]))
     assert np.all((low >= -1e-12) & (high <= 1.0 + 1e-12) & (low < high))
     assert high[0] == pytest.approx(0.5)  # one failure says little
 

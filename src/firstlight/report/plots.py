@@ -44,6 +44,7 @@ __all__ = [
     "reliability_diagram",
     "roc_average",
     "roc_per_class",
+    "wilson_interval",
 ]
 
 N_CURVE_POINTS = 400  # per curve
@@ -273,7 +274,7 @@ def reliability_diagram(
 def _reliability_panel(panel: Axes, bins: Reliability, colour: str, text: str) -> None:
     filled = bins.n > 0
     forecast, observed, n = bins.forecast[filled], bins.observed[filled], bins.n[filled]
-    low, high = _wilson(observed, n)
+    low, high = wilson_interval(observed, n)
     panel.plot([0, 1], [0, 1], color=INK, lw=0.8, ls=":")
     panel.vlines(forecast, low, high, color=colour, lw=1.0)
     panel.plot(forecast, observed, color=colour, marker="o", lw=1.0)
@@ -284,7 +285,7 @@ def _reliability_panel(panel: Axes, bins: Reliability, colour: str, text: str) -
     panel.grid()
 
 
-def _wilson(share: FloatArray, n: IntArray) -> tuple[FloatArray, FloatArray]:
+def wilson_interval(share: FloatArray, n: IntArray) -> tuple[FloatArray, FloatArray]:
     """68 % confidence interval of a share (Wilson 1927, doi:10.2307/2276774)."""
     centre = (share + 0.5 / n) / (1.0 + 1.0 / n)
     half = np.sqrt(share * (1.0 - share) / n + 0.25 / n**2) / (1.0 + 1.0 / n)
