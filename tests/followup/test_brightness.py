@@ -25,31 +25,31 @@ def exponential(slope, days, bands=(2,), err=0.01, m0=21.0) -> LightCurves:
     return one(60_000.0 + days, np.resize(bands, len(days)), flux, err * flux)
 
 
-def test_magnitude_is_that_of_the_latest_light():
+def test_magnitude_is_that_of_the_latest_flux():
     b = measure_brightness(one([1.0, 2.0], 1, [1000.0, 2000.0], 20.0))
     assert b.mag[0] == pytest.approx(magnitude(2000.0))
     assert b.mag_err[0] == pytest.approx(1.0857 * 0.01, rel=1e-3)
     assert (b.mag_mjd[0], BANDS[b.band[0]], b.band_name[0]) == (2.0, "g", "g")
 
 
-def test_band_is_the_one_that_sees_it_best_now():
+def test_band_is_the_one_with_the_most_significant_last_flux():
     b = measure_brightness(one([1.0, 2.0, 3.0], [1, 2, 3], [900.0, 800.0, 500.0], [20.0, 10.0, 10.0]))
     assert BANDS[b.band[0]] == "r"
 
 
-def test_a_band_that_lost_the_object_does_not_speak_for_it():
+def test_a_band_whose_last_flux_is_not_significant_is_not_chosen():
     b = measure_brightness(one([1.0, 2.0, 3.0], [1, 1, 2], [9000.0, 5.0, 400.0], 10.0))
     assert BANDS[b.band[0]] == "r"
 
 
-def test_light_of_long_ago_is_not_brightness_now():
+def test_an_old_flux_gives_no_current_magnitude():
     b = measure_brightness(one([1.0, 60.0], [1, 2], [9000.0, 5.0]))
     assert b.band[0] == -1
     assert np.isnan([b.mag[0], b.slope[0], b.mag_mjd[0]]).all()
     assert b.peak_mjd[0] == 1.0
 
 
-def test_no_light_and_no_observation_are_unknown():
+def test_without_a_significant_flux_or_observation_all_is_unknown():
     dark = measure_brightness(one([1.0, 2.0], 1, [1.0, -30.0]))
     nothing = measure_brightness(one([], 1, []))
     for b in (dark, nothing):
@@ -78,7 +78,7 @@ def test_one_observation_has_the_slope_of_the_prior():
     assert b.slope_err[0] == pytest.approx(PRIOR_SLOPE)
 
 
-def test_faint_points_hardly_move_the_prior():
+def test_faint_fluxes_keep_the_slope_near_the_prior():
     b = measure_brightness(one([1.0, 2.0], 1, [30.0, 50.0], 10.0))
     assert abs(b.slope[0]) < 0.05
     assert b.slope_err[0] > 0.8 * PRIOR_SLOPE
@@ -91,18 +91,18 @@ def test_slope_is_of_the_last_nights():
     assert measure_brightness(one(days, 2, flux, 0.01 * flux)).slope[0] == pytest.approx(0.2, abs=0.05)
 
 
-def test_peak_is_the_brightest_light_so_far():
+def test_peak_is_the_brightest_flux_so_far():
     b = measure_brightness(one([1.0, 2.0, 3.0, 4.0], [1, 2, 1, 2], [100.0, 900.0, 400.0, 300.0]))
     assert b.peak_mjd[0] == 2.0
     assert b.peak_mag[0] == pytest.approx(magnitude(900.0))
 
 
-def test_a_noisy_point_is_no_peak():
+def test_a_noisy_flux_is_no_peak():
     b = measure_brightness(one([1.0, 2.0, 3.0], 1, [300.0, 900.0, 200.0], [10.0, 400.0, 10.0]))
     assert b.peak_mjd[0] == 1.0
 
 
-def test_nothing_looks_ahead(sample):
+def test_later_observations_change_nothing(sample):
     cut = sample.trigger_mjd + 10.0
     early = sample.upto_mjd(cut)
     whole_then_cut = sample.keep(sample.mjd <= np.repeat(cut, sample.n_obs))

@@ -112,7 +112,7 @@ def test_moon_keeps_targets_away_only_while_it_is_up(rubin_night):
     assert near.moon_distance[0] < 10.0
 
 
-def test_moonlight_and_airmass_take_from_the_worth(rubin_night):
+def test_moonlight_and_airmass_reduce_the_factor(rubin_night):
     seen = visibility(rubin_night, np.array([53.1, 53.1, 10.0]), np.array([-28.1, 10.0, 41.3]))
     assert 0.5 < seen.factor[1] < seen.factor[0] < 1.0
     assert seen.factor[2] == 0.0
@@ -137,7 +137,7 @@ def test_unknown_positions_and_no_targets_are_never_up(rubin_night):
     assert len(visibility(rubin_night, np.empty(0), np.empty(0)).hours) == 0
 
 
-def test_targets_do_not_depend_on_their_company(rubin_night):
+def test_a_target_does_not_depend_on_the_others(rubin_night):
     rng = np.random.default_rng(0)
     ra, dec = rng.uniform(0.0, 360.0, 50), rng.uniform(-90.0, 90.0, 50)
     together = visibility(rubin_night, ra, dec)

@@ -53,7 +53,7 @@ def test_low_airmass_is_on_top_and_observed_times_are_thick():
     assert x.max() <= 4.1 + 1e-6
 
 
-def test_at_most_so_many_are_shown():
+def test_at_most_fifteen_targets_are_shown():
     assert len(drawn([target(k) for k in range(30)]).axes[1].patches) == MOST_SHOWN
 
 

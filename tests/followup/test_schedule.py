@@ -38,7 +38,7 @@ def test_best_worth_per_hour_comes_first():
     assert plan.order.tolist() == [0, 2, 1]
 
 
-def test_hours_are_kept():
+def test_the_limit_of_hours_is_kept():
     config = ScheduleConfig(hours=1.0)
     n = 20
     plan = choose_targets(np.linspace(1.0, 0.1, n), np.full(n, 18.0), GRID, up(*[(0, 6)] * n), config)

@@ -82,7 +82,7 @@ def test_utility_is_the_formula_of_its_docstring():
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_every_part_is_between_nought_and_one(seed):
+def test_every_factor_is_between_zero_and_one(seed):
     rng = np.random.default_rng(seed)
     n = 20
     u = rate(
@@ -120,7 +120,7 @@ def test_weights_scale_a_class():
     )
 
 
-def test_only_what_few_known_objects_reach_is_new():
+def test_only_anomaly_scores_above_the_threshold_are_novel():
     u = rate(certain(*["SNIa"] * 4), anomaly=[0.5, 0.95, 0.99, np.nan])
     assert_array_equal(u.total[[0, 1, 3]], 0.0)
     assert u.novelty[2] == pytest.approx(0.8)
@@ -142,7 +142,7 @@ def test_too_faint_tomorrow_is_worth_little():
     assert (np.diff(fading.bright) < 0.0).all()
 
 
-def test_past_the_peak_is_worth_less_and_keeps_a_share():
+def test_past_the_peak_the_factor_falls_to_a_tenth():
     u = rate(certain(*["TDE"] * 4), peak_mjd=NOW - np.array([0.0, 5.0, 10.0, 200.0]))
     assert (np.diff(u.peak) < 0.0).all()
     assert u.peak[-1] == pytest.approx(0.1)
@@ -160,7 +160,7 @@ def test_a_slope_without_error_is_certain():
     assert u.rising.tolist() == [1.0, 0.0]
 
 
-def test_an_unseen_object_is_worth_nothing_and_an_unclassified_one_unknown():
+def test_an_undetected_object_is_worth_0_and_an_unclassified_one_nan():
     u = rate(certain("KN", "KN"), mag=np.nan, slope=np.nan, peak_mjd=np.nan, classified=[True, False])
     assert u.total[0] == 0.0
     assert np.isnan(u.total[1])

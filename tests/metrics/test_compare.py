@@ -20,7 +20,7 @@ def forecasts(n: int, seed: int, skill: float = 1.0):
 
 
 @given(n=st.integers(1, 60), seed=st.integers(0, 1000))
-def test_scores_are_those_of_the_report(n, seed):
+def test_scores_equal_those_of_score(n, seed):
     labels, proba = forecasts(n, seed)
     found = compare(labels, proba, proba, n_resamples=2)
     expected = score(labels, proba, CLASSES)
@@ -40,7 +40,7 @@ def test_a_better_forecast_differs_by_more_than_chance_and_the_reverse_by_as_muc
         assert up[name]["low"] <= up[name]["difference"] <= up[name]["high"]
 
 
-def test_what_both_get_wrong_does_not_widen_the_spread():
+def test_shared_errors_do_not_widen_the_spread():
     labels, proba = forecasts(200, 1)
     other = proba.copy()
     other[0] = np.eye(len(CLASSES))[CLASSES.index(labels[0])]

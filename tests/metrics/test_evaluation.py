@@ -76,7 +76,7 @@ def test_a_snapshot_of_another_length_is_named(evaluation: Evaluation) -> None:
         replace(evaluation, by_phase={"8": short})
 
 
-def test_nothing_cannot_be_evaluated() -> None:
+def test_an_evaluation_needs_an_object() -> None:
     nobody = np.empty(0, "U1")
     with pytest.raises(DataError, match="0 object"):
         Evaluation(

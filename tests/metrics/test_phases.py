@@ -10,7 +10,7 @@ PROBA = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.1, 0.1, 0.8], [0.3, 0.1, 
 CLASSIFIED = np.array([True, True, True, False])
 
 
-def test_phases_are_those_that_every_report_quotes() -> None:
+def test_phases_are_those_of_every_report() -> None:
     assert [phase_name(days) for days in PHASES] == ["0", "1", "2", "4", "8", "16", "32", "64", "all"]
 
 

@@ -192,7 +192,7 @@ def test_classes_absent_from_the_truth_do_not_count_in_averages() -> None:
     assert score(labels, proba, HAND_CLASSES)["macro_f1"] == 1.0
 
 
-def test_a_single_class_has_no_auc_and_the_rest_still_stands() -> None:
+def test_a_single_class_has_no_auc_but_an_accuracy() -> None:
     result = score(np.array(["SNIa", "SNIa"]), HAND_PROBA[:2], HAND_CLASSES)
     assert math.isnan(result["macro_auc"])
     assert result["accuracy"] == 1.0
@@ -230,12 +230,12 @@ def test_present_classes_keep_the_order_of_the_columns() -> None:
         (np.full((4, 3), np.nan), "4 such row"),
     ],
 )
-def test_what_is_no_forecast_is_refused(proba: NDArray[np.float64], words: str) -> None:
+def test_arrays_that_are_not_probabilities_are_refused(proba: NDArray[np.float64], words: str) -> None:
     with pytest.raises(DataError, match=words):
         score(HAND_LABELS, proba, HAND_CLASSES)
 
 
-def test_no_object_cannot_be_scored() -> None:
+def test_an_empty_set_cannot_be_scored() -> None:
     with pytest.raises(DataError, match="no object"):
         score(np.empty(0, "U4"), np.empty((0, 3)), HAND_CLASSES)
 
@@ -291,7 +291,7 @@ def test_flat_log_loss_ignores_how_many_objects_a_class_has() -> None:
     assert score(labels[many], proba[many], ("SNIa", "KN"))["log_loss"] < 0.2
 
 
-def test_accuracy_flatters_where_macro_f1_does_not() -> None:
+def test_macro_f1_is_low_where_accuracy_hides_a_missed_class() -> None:
     """A classifier that calls everything SNIa, on 99 SNIa and one kilonova."""
     labels = np.repeat(["SNIa", "KN"], [99, 1])
     proba = np.tile([0.99, 0.01], (100, 1))
@@ -302,7 +302,7 @@ def test_accuracy_flatters_where_macro_f1_does_not() -> None:
     assert result["ece"] == pytest.approx(0.0, abs=1e-12)  # calibrated, and useless
 
 
-def test_columns_without_an_object_do_not_flatter_the_micro_auc(forecasts: Forecasts) -> None:
+def test_columns_of_absent_classes_do_not_raise_the_micro_auc(forecasts: Forecasts) -> None:
     labels, proba = forecasts
     present = metrics.present_classes(labels, CLASSES)
     columns = [CLASSES.index(name) for name in present]

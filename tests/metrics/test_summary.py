@@ -78,7 +78,7 @@ def test_the_confusion_matrix_is_summed_over_folds(summary: dict[str, Any]) -> N
     assert np.sum(summary["confusion"]["matrix"]) == 500
 
 
-def test_a_class_missing_from_a_fold_is_averaged_over_the_others() -> None:
+def test_a_class_missing_from_a_fold_is_averaged_over_the_other_folds() -> None:
     classes = ("SNIa", "KN")
     proba = np.array([[0.9, 0.1], [0.2, 0.8]])
     with_kn = score(np.array(["SNIa", "KN"]), proba, classes)
@@ -91,7 +91,7 @@ def test_a_class_missing_from_a_fold_is_averaged_over_the_others() -> None:
     assert summary["by_phase"] == {}
 
 
-def test_one_fold_has_no_spread_and_says_so() -> None:
+def test_one_fold_has_no_spread() -> None:
     one = score(np.array(["SNIa", "KN"]), np.array([[0.9, 0.1], [0.6, 0.4]]), ("SNIa", "KN"))
     summary = summarise_folds([one], protocol="x")
     assert math.isnan(summary["accuracy"]["std"])

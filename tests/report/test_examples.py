@@ -6,7 +6,7 @@ from firstlight.metrics import Evaluation
 from firstlight.report.examples import choose_examples
 
 
-def test_right_ones_are_the_surest_of_the_most_frequent_classes(evaluation: Evaluation) -> None:
+def test_right_examples_are_the_most_confident_of_the_frequent_classes(evaluation: Evaluation) -> None:
     right, _ = choose_examples(evaluation, 3)
     assert [item.true for item in right] == ["SNIa", "SNII", "EB"]
     for item in right:
@@ -15,7 +15,7 @@ def test_right_ones_are_the_surest_of_the_most_frequent_classes(evaluation: Eval
         assert item.proba == evaluation.proba[own].max() == item.proba_true
 
 
-def test_wrong_ones_are_sorted_by_confidence_and_differ_in_kind(evaluation: Evaluation) -> None:
+def test_wrong_examples_are_sorted_by_confidence_and_differ_in_kind(evaluation: Evaluation) -> None:
     _, wrong = choose_examples(evaluation, 5)
     assert len(wrong) == 5
     assert not any(item.is_right for item in wrong)
@@ -31,7 +31,7 @@ def test_positions_and_names_agree(evaluation: Evaluation) -> None:
         assert evaluation.labels[item.position] == item.true
 
 
-def test_objects_not_classified_are_passed_over(evaluation: Evaluation) -> None:
+def test_objects_not_classified_are_skipped(evaluation: Evaluation) -> None:
     silent = replace(evaluation, classified=np.zeros(500, dtype=bool))
     assert choose_examples(silent) == ([], [])
 

@@ -111,7 +111,7 @@ def test_bands_differ_in_shape_and_mostly_in_lightness():
     assert light[-1] / light[0] > 5
 
 
-def test_title_and_probabilities_say_what_was_predicted(curves):
+def test_title_and_bars_show_the_prediction(curves):
     proba = {"SNIa": 0.7, "SNII": 0.2} | {f"C{i}": 0.01 * i for i in range(8)}
     figure = plot_light_curve(curves[0], probabilities=proba, label="SNIa")
     assert figure.axes[0].get_title(loc="left") == "object a, SNIa, host z = 0.20"
@@ -136,7 +136,7 @@ def test_models_are_drawn_with_their_band(curves):
     np.testing.assert_allclose(smooth[0].get_ydata(), 1.0)
 
 
-def test_a_window_shows_what_lies_inside(curves):
+def test_only_observations_inside_the_window_are_drawn(curves):
     figure = plot_light_curve(curves[0], window=(0.0, 30.0))
     time = points(figure)[:, 0]
     assert figure.axes[0].get_xlim() == (0.0, 30.0)
@@ -165,7 +165,7 @@ def test_unknown_axes_are_refused(curves, choice):
         plot_light_curve(curves[0], **choice)
 
 
-def test_drawing_leaves_no_trace_and_repeats_itself(curves):
+def test_drawing_changes_no_setting_and_repeats_its_bytes(curves):
     before = dict(mpl.rcParams)
     first, second = (png(plot_light_curve(curves[0], probabilities={"SNIa": 1.0})) for _ in range(2))
     assert first == second

@@ -93,9 +93,7 @@ def test_confusion_of_seventeen_classes_can_be_drawn() -> None:
 # --- curves -------------------------------------------------------------------------------
 
 
-def test_roc_average_states_the_scores_that_metrics_state(
-    forecasts: Forecasts, scores: dict[str, Any]
-) -> None:
+def test_roc_average_states_the_auc_of_score(forecasts: Forecasts, scores: dict[str, Any]) -> None:
     figure = plots.roc_average(*forecasts, CLASSES)
     legend = visible(figure)[0].get_legend()
     assert legend is not None
@@ -139,9 +137,7 @@ def test_curves_of_two_classes_can_be_drawn() -> None:
 # --- reliability --------------------------------------------------------------------------
 
 
-def test_reliability_states_the_errors_that_metrics_state(
-    forecasts: Forecasts, scores: dict[str, Any]
-) -> None:
+def test_reliability_states_the_ece_of_score(forecasts: Forecasts, scores: dict[str, Any]) -> None:
     figure = plots.reliability_diagram(*forecasts, CLASSES)
     top, every = visible(figure)[:2]
     assert texts(top)[0].startswith(f"ECE {scores['ece']:.4f}")

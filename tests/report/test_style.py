@@ -48,7 +48,7 @@ def test_the_same_figure_gives_the_same_bytes(kind: str, tmp_path: Path) -> None
     assert stream.getvalue() == (tmp_path / f"a.{kind}").read_bytes()
 
 
-def test_a_grid_leaves_over_places_empty() -> None:
+def test_surplus_places_of_a_grid_are_empty() -> None:
     _, panels = panel_grid(5, 3, 1.0)
     assert len(panels) == 5
     assert [axes.axison for axes in panels[0].figure.axes] == [True] * 5 + [False]

@@ -61,11 +61,16 @@ def test_skill_draws_both_selections_with_their_means(evaluation: Evaluation) ->
     assert is_drawn(figure)
 
 
-def test_skill_copes_with_what_is_unknown(evaluation: Evaluation) -> None:
+def test_skill_draws_unknown_scores_and_phases_as_gaps(evaluation: Evaluation) -> None:
     by_phase = summarise(evaluation, protocol="x")["by_phase"]
     part: dict[str, Any] = {name: by_phase[name] for name in ("0", "all")}
     part["0"] = {"all": part["0"]["all"] | {"macro_auc": {"mean": None, "std": None}}}
-    assert is_drawn(skill_against_phase(part))
+    figure = skill_against_phase(part)
+    panel = next(one for one in visible(figure) if one.get_title(loc="left") == "macro AUC")
+    every, extragalactic = (np.asarray(line.get_ydata(), dtype=float) for line in panel.lines)
+    assert np.isnan([every[0], extragalactic[0]]).all()
+    assert np.isfinite([every[1], extragalactic[1]]).all()
+    assert is_drawn(figure)
 
 
 def test_table_of_phases_holds_recall_and_f1(evaluation: Evaluation) -> None:
@@ -109,7 +114,7 @@ def test_latent_space_draws_at_most_six_latents_and_copes_with_constant_ones() -
 
 
 @pytest.mark.parametrize("shape", [(2, 6), (10, 1), (10,)])
-def test_latents_without_a_plane_are_refused(shape: tuple[int, ...]) -> None:
+def test_too_few_latents_or_objects_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(DataError, match="cannot be drawn"):
         latent_space(np.zeros(shape), np.full(shape[0], "KN"), CLASSES)
 
@@ -117,7 +122,7 @@ def test_latents_without_a_plane_are_refused(shape: tuple[int, ...]) -> None:
 # --- training -----------------------------------------------------------------------------
 
 
-def test_training_groups_what_belongs_together() -> None:
+def test_training_draws_related_columns_in_one_panel() -> None:
     panels = visible(training_loss(make_history(10, best=4)))
     titles = [axes.get_title(loc="left") for axes in panels]
     assert titles == ["loss", "chi2", "kl", "learning rate", "KL of each latent [nat]"]
@@ -158,6 +163,6 @@ def test_importance_shows_the_top_as_shares() -> None:
 
 
 @pytest.mark.parametrize("importance", [[1.0], [0.0, 0.0], [np.nan, 1.0]])
-def test_importances_that_are_none_are_refused(importance: list[float]) -> None:
+def test_importances_without_a_positive_sum_are_refused(importance: list[float]) -> None:
     with pytest.raises(DataError, match="2 names"):
         feature_importance(["a", "b"], importance)
