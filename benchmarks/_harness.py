@@ -24,11 +24,12 @@ RESULTS = ROOT / "benchmarks" / "results"
 TURNS = 5
 
 
-def parser(doc: str, name: str, *, data: bool = False) -> argparse.ArgumentParser:
-    """Options of every benchmark: ``--out``, ``--turns`` and, if it reads PLAsTiCC, ``--source``."""
+def parser(doc: str, name: str, *, data: bool = False, turns: int | None = TURNS) -> argparse.ArgumentParser:
+    """Options of every benchmark: ``--out``, ``--source`` if it reads PLAsTiCC, ``--turns`` unless None."""
     words = argparse.ArgumentParser(description=doc.splitlines()[0])
     words.add_argument("--out", type=Path, default=RESULTS / f"{name}.json", help="result, JSON")
-    words.add_argument("--turns", type=int, default=TURNS, help="timed repeats of every contestant")
+    if turns is not None:
+        words.add_argument("--turns", type=int, default=turns, help="timed repeats of every contestant")
     if data:
         words.add_argument(
             "--source", type=Path, help="folder with the PLAsTiCC training set; default: cache"

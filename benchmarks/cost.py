@@ -5,15 +5,16 @@ results of the reproduction (``--out``), whose section on cost quotes it. Proces
 since it hardly depends on what else the machine does; memory is the peak of the process's resident set.
 """
 
+from _harness import machine, parser, write
+
+# isort: split
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ from firstlight.data import read_curves
 OUT = Path(__file__).parent.parent / "docs" / "results" / "reproduction" / "data" / "cost-benchmark.json"
 PRESET, BUNDLES, SEED = "quick", ("default", "fast"), 0
 TRAIN, CLASSIFY = (500, 1000, 2000, 4000), (1, 10, 100, 1000, 7800)
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 #: Stage of a training by the beginning of its name in the progress.
 STAGES = {
@@ -91,29 +91,16 @@ def fastest(work: Callable[[], object], repeats: int) -> tuple[float, float]:
 
 def measured(*arguments: object) -> Any:
     """Run one task of this file in a new process."""
-    environment: Mapping[str, str] = os.environ | dict.fromkeys(THREADS, "1")
     command = [sys.executable, __file__, "--task", *map(str, arguments)]
-    return json.loads(
-        subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-    )
-
-
-def machine() -> str:
-    """Cores, processor and Python."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
-    return f"{os.cpu_count()} cores, {name}, Python {platform.python_version()}"
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--source", type=Path, help="folder with the PLAsTiCC training set; default: the cache"
-    )
-    parser.add_argument("--out", type=Path, default=OUT)
-    parser.add_argument("--quick", action="store_true", help="few objects")
-    parser.add_argument("--task", nargs="+", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    words = parser(__doc__, "cost", data=True, turns=None)
+    words.set_defaults(out=OUT)
+    words.add_argument("--quick", action="store_true", help="few objects")
+    words.add_argument("--task", nargs="+", help=argparse.SUPPRESS)
+    options = words.parse_args()
     if options.task:
         task, curves, argument = options.task
         result = train(Path(curves), Path(argument)) if task == "train" else classify(Path(curves), argument)
@@ -122,7 +109,12 @@ def main() -> None:
     survey, truth = load_plasticc(options.source)
     labels = truth.labels_of(survey.object_id)
     order = np.random.default_rng(SEED).permutation(len(survey))
-    found: dict[str, Any] = {"machine": machine(), "preset": PRESET, "training": [], "classifying": {}}
+    found: dict[str, Any] = {
+        "machine": "{cores} cores, {cpu}, Python {python}".format(**machine()),
+        "preset": PRESET,
+        "training": [],
+        "classifying": {},
+    }
     with tempfile.TemporaryDirectory() as folder:
         curves, names = Path(folder) / "curves.parquet", Path(folder) / "labels.json"
         for n in TRAIN[:2] if options.quick else TRAIN:
@@ -132,8 +124,7 @@ def main() -> None:
         write_curves(survey.take(order[: CLASSIFY[-2 if options.quick else -1]]), curves)
         for bundle in BUNDLES:
             found["classifying"][bundle] = measured("classify", curves, bundle)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write(options.out, found)
 
 
 if __name__ == "__main__":

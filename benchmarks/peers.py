@@ -49,7 +49,7 @@ ABSENT = {
 
 
 def main() -> None:
-    words = parser(__doc__, "peers", data=True)
+    words = parser(__doc__, "peers", data=True, turns=None)
     words.add_argument("--environments", type=Path, default=ENVIRONMENTS, help="folder of the peers'")
     words.add_argument(
         "--bundle",

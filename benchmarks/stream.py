@@ -58,7 +58,7 @@ PARTS: dict[str, Callable[[Bundles, Path | None, int], dict[str, Any]]] = {
 
 
 def main() -> None:
-    words = parser(__doc__, "stream", data=True)
+    words = parser(__doc__, "stream", data=True, turns=None)
     words.add_argument("--part", action="append", choices=PARTS, help="default: all")
     words.add_argument(
         "--bundle", action="append", metavar="NAME=FOLDER", help="default: those that ship with firstlight"
