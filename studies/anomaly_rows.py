@@ -88,7 +88,7 @@ def _copies(
 ) -> list[LightCurves]:
     """Training copies as in the pipeline, a quarter of them without redshift."""
     cuts = 1 if part == "train" else 3
-    copies = [truncate(curves, rng, config.augment) for _ in range(cuts)]
+    copies = [truncate(curves, rng) for _ in range(cuts)]
     copies.append(augment(curves, rng, config.augment))
     out = []
     for copy in copies:

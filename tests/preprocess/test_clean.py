@@ -9,7 +9,6 @@ from firstlight.lightcurves import LightCurves
 from firstlight.preprocess import (
     CleanConfig,
     ClipConfig,
-    PhysicalConfig,
     PreprocessConfig,
     clean,
     keep_mask,
@@ -333,6 +332,14 @@ def test_settings_come_from_a_table():
     assert config.clean == CleanConfig(method="seed", clip=ClipConfig(scope="object", cut_sigma=5.0))
 
 
+def test_the_constants_of_the_physical_rules_may_be_written_but_not_changed():
+    written = {"physical": dict(CleanConfig.RETIRED["physical"])}
+    assert from_table(CleanConfig, written) == CleanConfig()
+    written["physical"]["night"] = 0.1
+    with pytest.raises(SettingsError, match=r"CleanConfig\.physical"):
+        from_table(CleanConfig, written)
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -340,8 +347,6 @@ def test_settings_come_from_a_table():
         lambda: ClipConfig(cut_sigma=0.0),
         lambda: ClipConfig(iterations=-1),
         lambda: ClipConfig(scope="survey"),  # type: ignore[arg-type]
-        lambda: PhysicalConfig(night=0.0),
-        lambda: PhysicalConfig(spike_sigma=float("nan")),
         lambda: PreprocessConfig(deredden="sometimes"),  # type: ignore[arg-type]
     ],
 )

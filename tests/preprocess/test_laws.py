@@ -22,7 +22,6 @@ from firstlight.lightcurves import LightCurves
 from firstlight.preprocess import (
     CleanConfig,
     ClipConfig,
-    PhysicalConfig,
     PreprocessConfig,
     clean,
     deredden,
@@ -302,12 +301,6 @@ def test_wider_clips_keep_more(sample):
     ]
     assert counts == sorted(counts)
     assert counts[-1] <= len(sample.mjd)
-
-
-@pytest.mark.parametrize("name", sorted(vars(PhysicalConfig())))
-def test_every_number_of_the_physical_rules_must_be_positive(name):
-    with pytest.raises(SettingsError, match=f"physical: {name} = 0"):
-        PhysicalConfig(**{name: 0})
 
 
 @pytest.mark.parametrize("method", ["physical", "seed", "none"])

@@ -472,7 +472,7 @@ def test_truncation_of_each_object_at_its_own_phase(sample: LightCurves) -> None
         np.testing.assert_array_equal(cut.mjd, whole.mjd[whole.mjd - whole.trigger_mjd <= phase])
 
 
-@pytest.mark.parametrize("name", ["longest_phase", "stretch", "noise", "redshift_scatter"])
+@pytest.mark.parametrize("name", ["stretch", "noise", "redshift_scatter"])
 def test_strengths_of_copies_cannot_be_negative(name: str) -> None:
     with pytest.raises(SettingsError, match="cannot be negative"):
         AugmentConfig(**{name: -0.1})

@@ -204,7 +204,7 @@ def training_copies(
     """
     copies = config.copies
     parts = [curves]
-    parts += [truncate(curves, rng, config.augment) for _ in range(copies.truncations)]
+    parts += [truncate(curves, rng) for _ in range(copies.truncations)]
     parts += [augment(curves, rng, config.augment) for _ in range(copies.augmented)]
     weights = np.ones(len(parts))
     weights[0] = copies.whole_weight

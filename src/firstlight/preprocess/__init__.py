@@ -1,7 +1,7 @@
-"""Preprocessing: which observations count, and what their fluxes would be without dust.
+"""Preprocessing: which observations count, and their fluxes without Milky Way dust.
 
-`preprocess` is the one entry of the pipeline. It is a pure function of each object's
-history, so the preprocessed history at any time is what a stream has at that time.
+`preprocess` is the pipeline's only entry. It is a pure function of each object's history, so
+that batch and stream agree at any time.
 """
 
 from dataclasses import dataclass, field
@@ -9,14 +9,13 @@ from typing import Literal
 
 from firstlight.errors import SettingsError
 from firstlight.lightcurves import LightCurves
-from firstlight.preprocess.clean import CleanConfig, ClipConfig, PhysicalConfig, clean, keep_mask
+from firstlight.preprocess.clean import CleanConfig, ClipConfig, clean, keep_mask
 from firstlight.preprocess.dust import deredden
 from firstlight.preprocess.magnitudes import asinh_magnitude
 
 __all__ = [
     "CleanConfig",
     "ClipConfig",
-    "PhysicalConfig",
     "PreprocessConfig",
     "asinh_magnitude",
     "clean",
@@ -28,7 +27,7 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessConfig:
-    """What happens to light curves before anything is read from them.
+    """Cleaning and dust correction; presets differ in both.
 
     Attributes
     ----------
@@ -36,15 +35,15 @@ class PreprocessConfig:
         Which observations to keep.
     deredden : {"auto", "always", "never"}
         ``auto`` corrects fluxes for Milky Way dust where the source has not; ``always``
-        corrects those too that the source has corrected, as the seed paper does to
-        PLAsTiCC; ``never`` leaves fluxes as they are.
+        also corrects those that the source has corrected, as the paper does to PLAsTiCC;
+        ``never`` leaves fluxes as they are.
     """
 
     clean: CleanConfig = field(default_factory=CleanConfig)
     deredden: Literal["auto", "always", "never"] = "auto"
 
     def __post_init__(self) -> None:
-        """Reject a mode that does not exist."""
+        """Reject an unknown mode."""
         if self.deredden not in ("auto", "always", "never"):
             raise SettingsError(f"preprocess: deredden {self.deredden!r}; choose auto, always or never")
 
@@ -55,10 +54,10 @@ def preprocess(curves: LightCurves, config: PreprocessConfig) -> LightCurves:
     Parameters
     ----------
     curves : LightCurves
-        Whole histories as read. Preprocess the history anew whenever it grows: preprocessing
-        what is already preprocessed would clean twice.
+        Whole histories as read. When a history grows, preprocess all of it: a second pass over
+        preprocessed light curves would clean twice.
     config : PreprocessConfig
-        What to do.
+        Cleaning and dust correction.
 
     Returns
     -------

@@ -1,12 +1,12 @@
-"""Which observations to keep: the seed paper's clipping, and the default that spares the science.
+"""Which observations to keep: the paper's clipping, and a default that keeps real variability.
 
-Every rule is a pure function of an object's history. A verdict may use observations
-taken later, so it can change as they arrive; batch and stream agree because both judge
-the whole history again each time. No rule looks at another object.
+Every rule is a pure function of one object's history. It may use later observations, so the
+answer can change as they arrive; batch and stream agree because both judge the whole history
+each time.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numba import njit
@@ -16,35 +16,51 @@ from firstlight.bands import N_BANDS
 from firstlight.errors import SettingsError
 from firstlight.lightcurves import LightCurves
 
-__all__ = [
-    "CleanConfig",
-    "ClipConfig",
-    "PhysicalConfig",
-    "clean",
-    "keep_inside_clip",
-    "keep_mask",
-    "keep_physical",
-]
+__all__ = ["CleanConfig", "ClipConfig", "clean", "keep_inside_clip", "keep_mask", "keep_physical"]
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 Flags = NDArray[np.bool_]
 
+# Constants of `keep_physical`, chosen on PLAsTiCC's training set so that no peak is lost (decision 0001).
+SPIKE_SIGMA = 20.0  # smallest excess to judge, in its own error (neighbours' included)
+AGREEMENT = 5.0  # the neighbours must agree with each other this many times better than with it
+#: Excess over the object's 90th percentile of excesses, both in their errors: it protects variable
+#: stars, for which large excesses are usual.
+UNIQUENESS = 5.0
+NIGHT = 0.05  # day; largest time between observations that saw the same sky state
+SUPPORT_SIGMA = 3.0  # an excess of the same sign in another band that night counts from here on
+#: A brightening alone goes only if this many observations in other bands that night contradict it.
+#: Single-epoch flares of M dwarfs live where that is not the case.
+DOUBTERS = 3
+#: An observation contradicts if it excludes, at two sigma, this fraction of the excess. Adjacent
+#: bands of a flare of 10,000 K differ by less than a factor of two.
+DOUBT_FRACTION = 0.1
+DIP_SIGMA = 10.0  # a fading alone goes only if it lies this far below the template [its error] ...
+#: ... and if at most this share of the object's observations (but always one) lies more than 5 sigma
+#: below. Eclipses come back; an artefact does not.
+DIP_SHARE = 0.02
+MIN_JUDGED = 20  # objects with fewer judged observations are left alone by all of the above
+#: An error this many times the object's median in that band says nothing, unless it is that of a
+#: 3-sigma detection; one this many times smaller is wrong ...
+MAX_ERR_RATIO = 50.0
+MAX_SNR = 1e4  # ... if it would make |flux| / error larger than photometry can be
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClipConfig:
-    """The seed paper's cut about the mean.
+    """The paper's cut about the mean. The reproduction varies its numbers (decision 0001).
 
     Attributes
     ----------
     cut_sigma : float
-        First, once: observations further than this from the mean go [standard deviation].
+        Half width of the first cut, made once [standard deviation].
     clip_sigma : float
-        Then sigma clipping about the mean of what is left [standard deviation].
+        Half width of the sigma clipping of the rest [standard deviation].
     iterations : int
-        At most this many rounds of clipping.
+        Largest number of rounds of clipping.
     scope : {"band", "object"}
-        Over what mean and deviation are taken: one band of an object, or all its bands.
+        Whether mean and deviation are those of one band of an object or of all its bands.
     """
 
     cut_sigma: float = 7.0
@@ -53,7 +69,7 @@ class ClipConfig:
     scope: Literal["band", "object"] = "band"
 
     def __post_init__(self) -> None:
-        """Reject cuts that cannot be."""
+        """Reject impossible cuts."""
         if not (self.cut_sigma > 0.0 and self.clip_sigma > 0.0 and self.iterations >= 0):
             raise SettingsError("clip: cut_sigma and clip_sigma must be positive, iterations 0 or more")
         if self.scope not in ("band", "object"):
@@ -61,89 +77,39 @@ class ClipConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhysicalConfig:
-    """What no object in the sky can do.
-
-    The trigger stays whatever it looks like, so that the time from which phases count never
-    changes. Any other observation is *judged* if its band was observed before and after it.
-    Its excess is its flux less the line between those two neighbours. It is *alone* if that is
-    beyond `spike_sigma` errors, beyond `agreement` times the difference of the two
-    neighbours, beyond `uniqueness` times the size of the object's usual large excesses,
-    and no other band saw a significant excess of the same sign that night.
-
-    Attributes
-    ----------
-    spike_sigma : float
-        Smallest excess worth a verdict, in its own error (neighbours' included).
-    agreement : float
-        The neighbours must agree with each other this many times better than with it.
-    uniqueness : float
-        Excess over the object's 90th percentile of excesses, both in their errors. It
-        protects variable stars, for which large excesses are usual.
-    night : float
-        Largest time between observations that saw the same sky state [day].
-    support_sigma : float
-        An excess of the same sign in another band that night counts from here on.
-    doubters : int
-        A brightening alone goes only if this many observations in other bands that night
-        contradict it. Single-epoch flares of M dwarfs live where that is not the case.
-    doubt_fraction : float
-        An observation contradicts if it excludes, at two sigma, this fraction of the excess.
-        Adjacent bands of a flare of 10,000 K differ by less than a factor of two.
-    dip_sigma : float
-        A fading alone goes only if it lies this far below the template [its error] ...
-    dip_share : float
-        ... and if at most this share of the object's observations (but always one) lies
-        more than 5 sigma below. Eclipses come back; an artefact does not.
-    min_judged : int
-        Objects with fewer judged observations are left alone by all of the above.
-    max_err_ratio : float
-        An error this many times the object's median error in that band says nothing, unless
-        it is that of a 3-sigma detection; one this many times smaller is wrong ...
-    max_snr : float
-        ... if it would make |flux| / error larger than photometry can be.
-    """
-
-    spike_sigma: float = 20.0
-    agreement: float = 5.0
-    uniqueness: float = 5.0
-    night: float = 0.05
-    support_sigma: float = 3.0
-    doubters: int = 3
-    doubt_fraction: float = 0.1
-    dip_sigma: float = 10.0
-    dip_share: float = 0.02
-    min_judged: int = 20
-    max_err_ratio: float = 50.0
-    max_snr: float = 1e4
-
-    def __post_init__(self) -> None:
-        """Reject numbers that would turn a rule around."""
-        for name, value in vars(self).items():
-            if not value > 0:
-                raise SettingsError(f"physical: {name} = {value}; it must be positive")
-
-
-@dataclass(frozen=True, kw_only=True)
 class CleanConfig:
-    """Which cleaning to do, and its numbers.
+    """Which cleaning to do; presets differ in the method.
 
     Attributes
     ----------
     method : {"physical", "seed", "none"}
-        ``physical`` removes what cannot be real; ``seed`` clips as the seed paper prints it.
+        ``physical`` removes what cannot be real (`keep_physical`); ``seed`` clips as the paper
+        does (`keep_inside_clip`).
     clip : ClipConfig
         Numbers of ``seed``.
-    physical : PhysicalConfig
-        Numbers of ``physical``.
     """
 
+    RETIRED: ClassVar = {
+        "physical": {
+            "spike_sigma": SPIKE_SIGMA,
+            "agreement": AGREEMENT,
+            "uniqueness": UNIQUENESS,
+            "night": NIGHT,
+            "support_sigma": SUPPORT_SIGMA,
+            "doubters": DOUBTERS,
+            "doubt_fraction": DOUBT_FRACTION,
+            "dip_sigma": DIP_SIGMA,
+            "dip_share": DIP_SHARE,
+            "min_judged": MIN_JUDGED,
+            "max_err_ratio": MAX_ERR_RATIO,
+            "max_snr": MAX_SNR,
+        }
+    }
     method: Literal["physical", "seed", "none"] = "physical"
     clip: ClipConfig = field(default_factory=ClipConfig)
-    physical: PhysicalConfig = field(default_factory=PhysicalConfig)
 
     def __post_init__(self) -> None:
-        """Reject a method that does not exist."""
+        """Reject an unknown method."""
         if self.method not in ("physical", "seed", "none"):
             raise SettingsError(f"clean: method {self.method!r}; choose physical, seed or none")
 
@@ -154,14 +120,14 @@ def clean(curves: LightCurves, config: CleanConfig) -> LightCurves:
     Parameters
     ----------
     curves : LightCurves
-        Whole histories; a verdict may use later observations of the same object.
+        Whole histories; a rule may use later observations of the same object.
     config : CleanConfig
-        The method and its numbers.
+        The method.
 
     Returns
     -------
     LightCurves
-        The same objects, with fewer observations or as many.
+        The same objects; some observations may be gone.
     """
     keep = keep_mask(curves, config)
     return curves if keep.all() else curves.keep(keep)
@@ -175,13 +141,13 @@ def keep_mask(curves: LightCurves, config: CleanConfig) -> NDArray[np.bool_]:
     curves : LightCurves
         Whole histories.
     config : CleanConfig
-        The method and its numbers.
+        The method.
 
     Returns
     -------
     bool array, shape (n_total,)
-        True for observations to keep. The mask of ``curves.upto_mjd(t)`` is what a stream
-        says at ``t``; it is not a part of the mask of the whole curve.
+        True for observations to keep. A stream at time ``t`` uses the mask of
+        ``curves.upto_mjd(t)``, which may differ from that of the whole curve.
     """
     if config.method == "none":
         return np.ones(len(curves.mjd), dtype=np.bool_)
@@ -194,34 +160,18 @@ def keep_mask(curves: LightCurves, config: CleanConfig) -> NDArray[np.bool_]:
             iterations=clip.iterations,
             by_band=clip.scope == "band",
         )
-    return keep_physical(curves, config.physical)
+    return keep_physical(curves)
 
 
 def keep_inside_clip(
     curves: LightCurves, *, cut_sigma: float, clip_sigma: float, iterations: int, by_band: bool
 ) -> NDArray[np.bool_]:
-    """Cut once at `cut_sigma`, then sigma-clip, both about the mean.
+    """Mask of a cut at `cut_sigma` and then a sigma clip, both about the mean, shape (n_total,).
 
     With N observations none can lie further than (N - 1) / sqrt(N) standard deviations
     from the mean, so the cut at 7 needs 51 observations to remove one, and the clip at 3
-    needs 11; what they then remove first is a single bright epoch.
-
-    Parameters
-    ----------
-    curves : LightCurves
-        Whole histories.
-    cut_sigma, clip_sigma : float
-        Half widths of the cut and of the clip [standard deviation].
-    iterations : int
-        At most this many rounds of clipping; 0 for the cut alone.
-    by_band : bool
-        Whether each band of an object has its own mean and deviation.
-
-    Returns
-    -------
-    bool array, shape (n_total,)
-        True for observations to keep: equal to those of ``astropy.stats.SigmaClip`` with
-        ``cenfunc="mean"`` on what the cut leaves.
+    needs 11; they first remove a single bright epoch. The clip of at most `iterations` rounds is
+    that of ``astropy.stats.SigmaClip`` with ``cenfunc="mean"``.
     """
     keep = np.empty(len(curves.mjd), dtype=np.bool_)
     groups = N_BANDS if by_band else 1
@@ -229,34 +179,20 @@ def keep_inside_clip(
     return keep
 
 
-def keep_physical(curves: LightCurves, config: PhysicalConfig) -> NDArray[np.bool_]:
-    """Remove only what no object in the sky can do; see `PhysicalConfig` for the rules.
+def keep_physical(curves: LightCurves) -> NDArray[np.bool_]:
+    """Mask that removes only what no object in the sky can do, shape (n_total,).
 
-    Parameters
-    ----------
-    curves : LightCurves
-        Whole histories.
-    config : PhysicalConfig
-        The numbers of the rules.
-
-    Returns
-    -------
-    bool array, shape (n_total,)
-        True for observations to keep. Where the evidence does not suffice, that is all.
+    The trigger always stays, so that the time from which phases count never changes. Any other
+    observation is *judged* if its band was observed before and after it. Its excess is its flux
+    less the line between those two neighbours. It is *alone* if that is beyond `SPIKE_SIGMA` errors,
+    beyond `AGREEMENT` times the difference of the two neighbours, beyond `UNIQUENESS` times the size of
+    the object's usual large excesses, and no other band saw a significant excess of the same
+    sign that night. A brightening alone goes if `DOUBTERS` others contradict it, a fading if it is
+    deep and does not recur.
     """
     keep = np.empty(len(curves.mjd), dtype=np.bool_)
     _judge_objects(
-        curves.mjd,
-        curves.band,
-        curves.flux,
-        curves.flux_err,
-        curves.detected,
-        curves.offsets,
-        (config.spike_sigma, config.agreement, config.uniqueness, config.min_judged),
-        (config.night, config.support_sigma, config.doubters, config.doubt_fraction),
-        (config.dip_sigma, config.dip_share),
-        (config.max_err_ratio, config.max_snr),
-        keep,
+        curves.mjd, curves.band, curves.flux, curves.flux_err, curves.detected, curves.offsets, keep
     )
     return keep
 
@@ -333,10 +269,6 @@ def _judge_objects(
     flux_err: Floats,
     detected: Flags,
     offsets: Ints,
-    spike: tuple[float, float, float, int],
-    night: tuple[float, float, int, float],
-    dip: tuple[float, float],
-    error: tuple[float, float],
     keep: Flags,
 ) -> None:
     longest = 0
@@ -349,29 +281,27 @@ def _judge_objects(
     for i in range(len(offsets) - 1):
         a, b = offsets[i], offsets[i + 1]
         here, f, e, kept = band[a:b], flux[a:b], flux_err[a:b], keep[a:b]
-        _judge_errors(here, f, e, error[0], error[1], buffer, kept)
+        _judge_errors(here, f, e, buffer, kept)
         trigger = _first(detected[a:b])
         if trigger >= 0:
             kept[trigger] = True
         n_judged = _excesses(mjd[a:b], here, f, e, kept, excess, excess_err, disagreement)
-        if n_judged < spike[3]:
+        if n_judged < MIN_JUDGED:
             continue
         usual = _upper_decile(excess, excess_err, b - a, buffer)
         dips = 0
         for k in range(b - a):
             dips += kept[k] and f[k] < -5.0 * e[k]
-        may_dip = dips <= max(1.0, dip[1] * (b - a))
+        may_dip = dips <= max(1.0, DIP_SHARE * (b - a))
         for k in range(b - a):
             size = abs(excess[k])
-            large = size > excess_err[k] * max(spike[0], spike[2] * usual)
-            if k == trigger or not large or size <= spike[1] * disagreement[k]:
+            large = size > excess_err[k] * max(SPIKE_SIGMA, UNIQUENESS * usual)
+            if k == trigger or not large or size <= AGREEMENT * disagreement[k]:
                 continue
-            if excess[k] < 0.0 and not (may_dip and f[k] < -dip[0] * e[k]):
+            if excess[k] < 0.0 and not (may_dip and f[k] < -DIP_SIGMA * e[k]):
                 continue
-            supported, doubters = _witnesses(
-                k, mjd[a:b], here, excess, excess_err, night[0], night[1], night[3]
-            )
-            if not supported and (excess[k] < 0.0 or doubters >= night[2]):
+            supported, doubters = _witnesses(k, mjd[a:b], here, excess, excess_err)
+            if not supported and (excess[k] < 0.0 or doubters >= DOUBTERS):
                 kept[k] = False
 
 
@@ -384,9 +314,7 @@ def _first(flags: Flags) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _judge_errors(
-    band: Ints, flux: Floats, flux_err: Floats, max_ratio: float, max_snr: float, buffer: Floats, keep: Flags
-) -> None:
+def _judge_errors(band: Ints, flux: Floats, flux_err: Floats, buffer: Floats, keep: Flags) -> None:
     """Reject impossible errors and uninformative ones."""
     for group in range(N_BANDS):
         n = 0
@@ -400,8 +328,8 @@ def _judge_errors(
         for k in range(len(band)):
             if band[k] == group:
                 snr = abs(flux[k]) / flux_err[k]
-                silent = snr < 3.0 and flux_err[k] > max_ratio * typical
-                impossible = snr > max_snr and flux_err[k] * max_ratio < typical
+                silent = snr < 3.0 and flux_err[k] > MAX_ERR_RATIO * typical
+                impossible = snr > MAX_SNR and flux_err[k] * MAX_ERR_RATIO < typical
                 keep[k] = not (silent or impossible)
 
 
@@ -482,26 +410,17 @@ def _select(values: Floats, n: int, rank: int) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _witnesses(
-    k: int,
-    mjd: Floats,
-    band: Ints,
-    excess: Floats,
-    excess_err: Floats,
-    night: float,
-    support_sigma: float,
-    doubt_fraction: float,
-) -> tuple[bool, int]:
-    """Whether another band saw it too that night, and how many saw that it was not there."""
+def _witnesses(k: int, mjd: Floats, band: Ints, excess: Floats, excess_err: Floats) -> tuple[bool, int]:
+    """Whether another band saw the excess that night, and how many observations contradict it."""
     sign = 1.0 if excess[k] > 0.0 else -1.0
     supported = False
     doubters = 0
     for step in (-1, 1):
         j = k + step
-        while 0 <= j < len(mjd) and abs(mjd[j] - mjd[k]) <= night:
+        while 0 <= j < len(mjd) and abs(mjd[j] - mjd[k]) <= NIGHT:
             if band[j] != band[k] and excess_err[j] < np.inf:
                 same = sign * excess[j]
-                supported = supported or same > support_sigma * excess_err[j]
-                doubters += max(same, 0.0) + 2.0 * excess_err[j] < doubt_fraction * abs(excess[k])
+                supported = supported or same > SUPPORT_SIGMA * excess_err[j]
+                doubters += max(same, 0.0) + 2.0 * excess_err[j] < DOUBT_FRACTION * abs(excess[k])
             j += step
     return supported, doubters

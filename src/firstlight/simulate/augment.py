@@ -5,6 +5,7 @@ and can share one weight. Nothing here reads a label.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,16 +19,18 @@ __all__ = ["AugmentConfig", "augment", "detection_probability", "truncate"]
 _SNR_EDGES = np.array([-np.inf, *np.arange(-9.5, 10.0, 1.0), np.inf])  # bins of S/N, centred on integers
 _MIN_PER_BIN = 30  # observations below which a bin falls back to the survey's threshold
 _MIN_REDSHIFT = 0.003
+LONGEST_PHASE = 400.0  # days since trigger of the latest truncation
 
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """Settings of `truncate` and `augment`.
+    """Strengths of the changes that `augment` makes.
+
+    No preset differs from the defaults; who trains for a survey of another cadence or depth
+    than PLAsTiCC's sets them.
 
     Attributes
     ----------
-    longest_phase : float
-        Truncations lie between 0 and this many days since trigger, log-uniformly in 1 + phase.
     drop : float
         Each copy loses a fraction of its observations between 0 and this.
     stretch_chance : float
@@ -35,12 +38,12 @@ class AugmentConfig:
     stretch : float
         Longest such stretch [day].
     noise : float
-        Scale of the growth of the flux errors: 1 + |normal(0, noise)|, one factor a copy.
+        Scale of the growth of the flux errors: 1 + |normal(0, noise)|, one factor per copy.
     redshift_scatter : float
         Scatter of the host redshift over its error.
     """
 
-    longest_phase: float = 400.0
+    RETIRED: ClassVar = {"longest_phase": LONGEST_PHASE}
     drop: float = 0.3
     stretch_chance: float = 0.3
     stretch: float = 40.0
@@ -50,42 +53,36 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         if not (0.0 <= self.drop < 1.0 and 0.0 <= self.stretch_chance <= 1.0):
             raise SettingsError(f"{self}: drop must lie in [0, 1) and stretch_chance in [0, 1]")
-        if min(self.longest_phase, self.stretch, self.noise, self.redshift_scatter) < 0.0:
-            raise SettingsError(f"{self}: phases, stretches, noise and scatter cannot be negative")
+        if min(self.stretch, self.noise, self.redshift_scatter) < 0.0:
+            raise SettingsError(f"{self}: stretches, noise and scatter cannot be negative")
 
 
-def truncate(
-    curves: LightCurves,
-    rng: np.random.Generator,
-    config: AugmentConfig | None = None,
-    phases: ArrayLike | None = None,
-) -> LightCurves:
+def truncate(curves: LightCurves, rng: np.random.Generator, phases: ArrayLike | None = None) -> LightCurves:
     """Cut every light curve at a random time since its trigger.
 
     Phases are log-uniform in 1 + phase, from 0 to the object's own last observation (at
-    most `AugmentConfig.longest_phase`), so that the first days are as frequent as they
-    are hard. Objects that never triggered stay whole.
+    most `LONGEST_PHASE`), so that the difficult first days are frequent. Objects that never
+    triggered stay whole.
 
     Parameters
     ----------
     curves : LightCurves
+        Whole histories.
     rng : numpy.random.Generator
-    config : AugmentConfig, optional
+        Source of randomness.
     phases : float or float array, shape (n_objects,), optional
         Days since trigger to cut at, instead of random ones.
 
     Returns
     -------
     LightCurves
-        The same objects, in order, each with its first detection and what followed until
-        the cut.
+        The same objects, in order, each up to its cut.
     """
-    config = config or AugmentConfig()
     if phases is None:
         some = curves.n_obs > 0
         last = np.zeros(len(curves))
         last[some] = curves.mjd[curves.offsets[1:][some] - 1] - curves.trigger_mjd[some]
-        last = np.clip(np.nan_to_num(last), 0.0, config.longest_phase)
+        last = np.clip(np.nan_to_num(last), 0.0, LONGEST_PHASE)
         phases = np.expm1(rng.random(len(curves)) * np.log1p(last))
     return curves.upto_phase(phases)
 
@@ -96,15 +93,18 @@ def augment(
     """Observe every object a little less often and a little worse.
 
     Points and a stretch of time are dropped, errors grow and noise is added to match,
-    detections are drawn anew from the measured probability at the new S/N, and host
-    redshifts are scattered within their errors. An object that this would leave without
-    a detection keeps its original curve.
+    detections are drawn from the measured probability at the new S/N, and host redshifts are
+    scattered within their errors. An object that would keep no detection keeps its original
+    curve.
 
     Parameters
     ----------
     curves : LightCurves
+        What was observed.
     rng : numpy.random.Generator
+        Source of randomness.
     config : AugmentConfig, optional
+        Strengths of the changes.
 
     Returns
     -------
@@ -125,17 +125,9 @@ def augment(
 
 
 def detection_probability(curves: LightCurves) -> NDArray[np.float64]:
-    """Measured fraction of detections in bins of S/N.
+    """Measured fraction of detections at S/N of -10 and below, -9, ..., 9, 10 and above, shape (21,).
 
-    Parameters
-    ----------
-    curves : LightCurves
-        The more observations the better; bins with few use the survey's threshold.
-
-    Returns
-    -------
-    float64 array, shape (21,)
-        Fractions at S/N of -10 and below, -9, ..., 9, 10 and above.
+    Bins with few observations use the survey's threshold.
     """
     bins = _snr_bin(curves.flux, curves.flux_err)
     counts = np.bincount(bins, minlength=len(_SNR_EDGES) - 1)

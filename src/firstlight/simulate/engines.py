@@ -1,8 +1,9 @@
-"""What powers a transient, and how its light gets out.
+"""Energy sources of transients, and how their light escapes.
 
 Rows are objects and columns are times on one grid, so every function works on whole
-populations at once. All times are days since explosion, masses are solar, velocities
-km/s, luminosities erg/s and lengths cm.
+populations: arrays have shape (n_objects,), or (n_objects, n_times) for what varies in time, and
+`t` is (n_times,). Times are days since explosion, masses solar, velocities km/s,
+luminosities erg/s and lengths cm.
 """
 
 import numpy as np
@@ -38,48 +39,13 @@ def time_grid(last: float, n: int = 256) -> Array:
 
 
 def nickel_heating(t: Array, nickel_mass: Array) -> Array:
-    """Heat from the decay of 56Ni and 56Co.
-
-    Parameters
-    ----------
-    t : float64 array, shape (n_times,)
-        Days since explosion.
-    nickel_mass : float64 array, shape (n_objects,)
-        Mass of 56Ni [solar mass].
-
-    Returns
-    -------
-    float64 array, shape (n_objects, n_times)
-        Heating [erg/s].
-
-    References
-    ----------
-    Nadyozhin 1994, ApJS 92, 527, doi:10.1086/192008.
-    """
+    """Heat from the decay of 56Ni and 56Co (Nadyozhin 1994, ApJS 92, 527, doi:10.1086/192008)."""
     return nickel_mass[:, None] * (6.45e43 * np.exp(-t / 8.8) + 1.45e43 * np.exp(-t / 111.3))
 
 
 def magnetar_heating(t: Array, period: Array, field: Array, star_mass: Array) -> Array:
-    """Heat from the spin-down of a magnetised neutron star.
+    """Heat from the spin-down of a magnetar of initial `period` [ms] and dipole `field` [1e14 G].
 
-    Parameters
-    ----------
-    t : float64 array, shape (n_times,)
-        Days since explosion.
-    period : float64 array, shape (n_objects,)
-        Initial spin period [ms].
-    field : float64 array, shape (n_objects,)
-        Dipole field perpendicular to the spin [1e14 G].
-    star_mass : float64 array, shape (n_objects,)
-        Mass of the neutron star [solar mass].
-
-    Returns
-    -------
-    float64 array, shape (n_objects, n_times)
-        Heating [erg/s].
-
-    References
-    ----------
     Kasen & Bildsten 2010, doi:10.1088/0004-637X/717/1/245; Nicholl et al. 2017,
     doi:10.3847/1538-4357/aa9334.
     """
@@ -90,36 +56,18 @@ def magnetar_heating(t: Array, period: Array, field: Array, star_mass: Array) ->
 
 
 def diffusion_time(ejecta_mass: Array, velocity: Array, opacity: Array) -> Array:
-    """Effective diffusion time sqrt(2 kappa M / (beta c v)) of Arnett (1982), shape (n_objects,) [day]."""
+    """Effective diffusion time sqrt(2 kappa M / (beta c v)) of Arnett (1982) [day]."""
     squared = 2.0 * opacity * ejecta_mass * SOLAR_MASS / (ARNETT_BETA * LIGHT_SPEED * velocity * KMS)
     return np.sqrt(squared) / DAY
 
 
 def diffuse(t: Array, heating: Array, tau: Array) -> Array:
-    """Light that leaves homologously expanding ejecta heated from within.
+    """Luminosity of homologously expanding ejecta heated from within, with diffusion time `tau`.
 
-    Arnett's integral for a small progenitor obeys ``dL/dx = Q - L`` with
-    ``x = (t / tau)^2``. Each step is solved exactly for heating linear in x, which is
-    stable for any step, and shows Arnett's rule: L = Q where L peaks.
-
-    Parameters
-    ----------
-    t : float64 array, shape (n_times,)
-        Days since explosion, ascending from 0.
-    heating : float64 array, shape (n_objects, n_times)
-        Heating Q [erg/s].
-    tau : float64 array, shape (n_objects,)
-        Diffusion time [day].
-
-    Returns
-    -------
-    float64 array, shape (n_objects, n_times)
-        Luminosity L [erg/s], 0 at time 0.
-
-    References
-    ----------
-    Arnett 1982, ApJ 253, 785, doi:10.1086/159681; Chatzopoulos, Wheeler & Vinko 2012,
-    doi:10.1088/0004-637X/746/2/121.
+    Arnett's integral for a small progenitor obeys ``dL/dx = Q - L`` with ``x = (t / tau)^2``. Each
+    step is solved exactly for heating linear in x, which is stable for any step, and shows
+    Arnett's rule: L = Q where L peaks (Arnett 1982, ApJ 253, 785, doi:10.1086/159681; Chatzopoulos,
+    Wheeler & Vinko 2012, doi:10.1088/0004-637X/746/2/121).
     """
     return _relax((t / tau[:, None]) ** 2, heating)
 
@@ -141,27 +89,10 @@ def _relax(x: Array, source: Array) -> Array:
 def escape_gamma_rays(
     t: Array, luminosity: Array, ejecta_mass: Array, velocity: Array, gamma_opacity: Array
 ) -> Array:
-    """Luminosity left when high-energy photons leak out of thinning ejecta.
+    """Luminosity left when gamma rays leak out of thinning ejecta; opacity in [cm^2/g].
 
-    The factor is ``1 - exp(-A / t^2)`` with ``A = 3 kappa_gamma M / (4 pi v^2)``.
-
-    Parameters
-    ----------
-    t : float64 array, shape (n_times,)
-        Days since explosion.
-    luminosity : float64 array, shape (n_objects, n_times)
-        Luminosity with full trapping [erg/s].
-    ejecta_mass, velocity, gamma_opacity : float64 arrays, shape (n_objects,)
-        Mass [solar mass], velocity [km/s], opacity to gamma rays [cm^2/g].
-
-    Returns
-    -------
-    float64 array, shape (n_objects, n_times)
-        Luminosity [erg/s].
-
-    References
-    ----------
-    Wang et al. 2015, doi:10.1088/0004-637X/799/1/107; Nicholl et al. 2017.
+    The factor is ``1 - exp(-A / t^2)`` with ``A = 3 kappa_gamma M / (4 pi v^2)`` (Wang et al. 2015,
+    doi:10.1088/0004-637X/799/1/107; Nicholl et al. 2017).
     """
     depth = 3.0 * gamma_opacity * ejecta_mass * SOLAR_MASS / (4.0 * np.pi * (velocity * KMS * DAY) ** 2)
     return luminosity * -np.expm1(-depth[:, None] / np.maximum(t, 1e-6) ** 2)
@@ -170,27 +101,9 @@ def escape_gamma_rays(
 def photosphere_temperature(
     t: Array, luminosity: Array, velocity: Array, floor: Array, radius: Array | float = 0.0
 ) -> Array:
-    """Temperature of a photosphere that expands until it has cooled to a floor, then recedes.
+    """Temperature [K] of a photosphere that expands until it has cooled to `floor`, then recedes.
 
-    Parameters
-    ----------
-    t : float64 array, shape (n_times,)
-        Days since explosion.
-    luminosity : float64 array, shape (n_objects, n_times)
-        Luminosity [erg/s].
-    velocity, floor : float64 arrays, shape (n_objects,)
-        Velocity of the photosphere [km/s], and the temperature at which it stays [K].
-    radius : float64 array, shape (n_objects,), or float
-        Radius at time 0 [cm].
-
-    Returns
-    -------
-    float64 array, shape (n_objects, n_times)
-        Temperature [K].
-
-    References
-    ----------
-    Nicholl et al. 2017, doi:10.3847/1538-4357/aa9334.
+    `radius` is that at time 0 (Nicholl et al. 2017, doi:10.3847/1538-4357/aa9334).
     """
     start = np.broadcast_to(np.asarray(radius, np.float64), velocity.shape)
     size = start[:, None] + (velocity * KMS)[:, None] * np.maximum(t, 1e-3) * DAY
@@ -209,41 +122,18 @@ def interact(
     efficiency: Array,
     slope: int,
 ) -> tuple[Array, Array]:
-    """Light from ejecta that run into circumstellar matter.
+    """Luminosity of ejecta that run into circumstellar matter, and radius of its photosphere.
 
-    Ejecta with density ~ r^-12 drive a forward shock into matter with density ~ r^-slope
-    and a reverse shock into themselves, on the self-similar path of Chevalier (1982),
-    each until it has swept its mass, and both until they have spent the energy that an
-    inelastic collision of shell and ejecta sets free. Their power leaks through the optically thick
-    part of the matter, whose photosphere stays where it is.
+    Ejecta with density ~ r^-12 drive a forward shock into matter with density ~ r^-slope (0 for a
+    shell of constant density, 2 for a steady wind) and a reverse shock into themselves, on the
+    self-similar path of Chevalier (1982, doi:10.1086/160126), each until it has swept its mass, and
+    both until they have spent the energy that an inelastic collision of shell and ejecta sets free.
+    `efficiency` is the share of their power that is radiated. It leaks through the optically thick part
+    of the matter, whose photosphere stays where it is (Chatzopoulos, Wheeler & Vinko 2012,
+    doi:10.1088/0004-637X/746/2/121; Villar et al. 2017, doi:10.3847/1538-4357/aa8fcb).
 
-    Parameters
-    ----------
-    t : float64 array, shape (n_times,)
-        Days since the ejecta meet the matter.
-    ejecta_mass, velocity : float64 arrays, shape (n_objects,)
-        Mass [solar mass] and characteristic velocity sqrt(10 E / 3 M) [km/s] of the ejecta.
-    shell_mass, inner_radius, density : float64 arrays, shape (n_objects,)
-        Mass [solar mass], inner radius [au], and density there [g/cm^3] of the matter.
-    opacity : float64 array, shape (n_objects,)
-        Opacity of the matter [cm^2/g].
-    efficiency : float64 array, shape (n_objects,)
-        Share of the shocks' power that is radiated.
-    slope : {0, 2}
-        0 for a shell of constant density, 2 for a steady wind.
-
-    Returns
-    -------
-    luminosity : float64 array, shape (n_objects, n_times)
-        Luminosity [erg/s].
-    radius : float64 array, shape (n_objects,)
-        Radius of the photosphere [cm].
-
-    References
-    ----------
-    Chevalier 1982, doi:10.1086/160126; Chatzopoulos, Wheeler & Vinko 2012,
-    doi:10.1088/0004-637X/746/2/121; Villar et al. 2017,
-    doi:10.3847/1538-4357/aa8fcb.
+    `velocity` is the characteristic sqrt(10 E / 3 M) of the ejecta, `inner_radius` [au] and `density`
+    [g/cm^3] are those of the matter's inner edge, `opacity` [cm^2/g] is the matter's.
     """
     inner, shell = inner_radius * AU, shell_mass * SOLAR_MASS
     photosphere, thick = _shell_photosphere(shell, inner, density, opacity, slope)

@@ -40,13 +40,9 @@ REST_BAND = 2  # r; peak absolute magnitudes are those of a source at 10 pc thro
 class Evolution:
     """Luminosity and state of a set of models on one grid of times.
 
-    Attributes
-    ----------
-    t : float64 array, shape (n_times,)
-        Rest-frame days since explosion.
-    luminosity, state : float64 arrays, shape (n_models, n_times)
-        Bolometric luminosity [erg/s], and what the class's spectrum depends on: a temperature
-        [K], or a template's phase [day].
+    `t` [rest-frame day since explosion] has shape (n_times,); bolometric luminosity [erg/s] and the
+    state that the class's spectrum depends on (temperature [K] or phase of a template [day]) have shape
+    (n_models, n_times).
     """
 
     t: Array
@@ -63,21 +59,19 @@ class Population:
     draw : callable
         ``draw(rng, n)`` gives the parameters of n models by name.
     evolve : callable
-        ``evolve(t, parameters)`` gives luminosity and state, shape (n, n_times); see
-        `Evolution`.
+        ``evolve(t, parameters)`` gives luminosity and state, shape (n, n_times); see `Evolution`.
     rate : {"star_formation", "core_collapse", "thermonuclear"}
         Volumetric rate against redshift.
     redshift_limits : tuple of float
         Where to draw redshifts; beyond, the class is too faint for LSST.
     peak_limits : tuple of float
-        Faintest and brightest peak absolute magnitude that belong to the class [mag].
+        Faintest and brightest peak absolute magnitude of the class [mag].
     last : float
         Rest-frame days to follow.
     spectrum : Spectrum
         How the luminosity is spread over wavelengths.
     duration_limits : tuple of float
-        Shortest and longest time above half of the peak luminosity that belong to the class
-        [day].
+        Shortest and longest time above half of the peak luminosity of the class [day].
     shortest_fade : float
         Shortest time from peak to half of it [day].
     """
@@ -291,13 +285,7 @@ POPULATIONS: Mapping[str, Population] = MappingProxyType(
 
 
 def population(class_name: str) -> Population:
-    """The population of a class.
-
-    Raises
-    ------
-    UnknownClassError
-        If the class cannot be simulated.
-    """
+    """The population of a class; raises UnknownClassError if the class cannot be simulated."""
     if class_name not in POPULATIONS:
         raise UnknownClassError(
             f"class {class_name!r} cannot be simulated; these can: {', '.join(POPULATIONS)}"
@@ -308,29 +296,11 @@ def population(class_name: str) -> Population:
 def draw_models(
     kind: Population, n: int, rng: np.random.Generator, n_times: int = 256
 ) -> tuple[Parameters, Evolution]:
-    """Draw models of a population and let them evolve.
+    """Draw n models of a population and let them evolve.
 
-    Models whose peak or duration lies outside the class's limits are dropped, so fewer
-    than `n` may come back.
-
-    Parameters
-    ----------
-    kind : Population
-        Such as one of `POPULATIONS`.
-    n : int
-        Number of models to draw.
-    rng : numpy.random.Generator
-        Source of randomness.
-    n_times : int
-        Points of the grid of times.
-
-    Returns
-    -------
-    parameters : dict of float64 arrays, shape (n_kept,)
-        Drawn parameters, and what is derived where not drawn: ``peak_day`` [rest-frame day
-        since explosion, of the bolometric light] and ``peak_abs_mag`` [mag, LSST r at redshift 0].
-    evolution : Evolution
-        Their light.
+    Models whose peak or duration lies outside the class's limits are dropped. The parameters, each of
+    shape (n_kept,), include ``peak_day`` [rest-frame day since explosion, of the bolometric light] and
+    ``peak_abs_mag`` [mag, LSST r at redshift 0].
     """
     parameters = kind.draw(rng, n)
     t = time_grid(kind.last, n_times)

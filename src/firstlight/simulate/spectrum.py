@@ -1,12 +1,11 @@
-"""From luminosity and temperature to flux in LSST bands: spectrum, dust, redshift.
+"""Flux in LSST bands of a source of given luminosity and temperature: spectrum, dust, redshift.
 
 The spectrum is a blackbody (`Thermal`), whose ultraviolet may be suppressed below a cutoff
 (Nicholl et al. 2017, doi:10.3847/1538-4357/aa9334); the light taken there is given
-back at all wavelengths, so that the bolometric luminosity is kept. Any other function of
-wavelength and one number (`Spectrum`) will do, such as a template at a phase. It is dimmed by
-the host's dust in its own frame, redshifted, and integrated through each band, so
-K-corrections are exact. Absorption by intergalactic hydrogen is left out: it enters
-the u band only beyond redshift 2.
+back at all wavelengths, so that the bolometric luminosity is kept. Any other `Spectrum` will do,
+such as a template at a phase. It is dimmed by the host's dust in its own frame, redshifted, and
+integrated through each band, so K-corrections are exact. Absorption by intergalactic hydrogen
+is left out: it enters the u band only beyond redshift 2.
 """
 
 from dataclasses import dataclass
@@ -45,20 +44,7 @@ _MAX_EXPONENT = 600.0  # exp(600) is finite and its inverse is nothing
 
 
 def planck(wavelength: ArrayLike, temperature: ArrayLike) -> NDArray[np.float64]:
-    """Flux through the surface of a blackbody per unit of its total.
-
-    Parameters
-    ----------
-    wavelength : array_like
-        Wavelengths [Angstrom].
-    temperature : array_like
-        Temperatures [K], broadcast against `wavelength`.
-
-    Returns
-    -------
-    float64 array
-        ``pi B_lambda / (sigma T^4)`` [1/Angstrom]; its integral over wavelength is 1.
-    """
+    """Blackbody ``pi B_lambda / (sigma T^4)`` [1/Angstrom]; its integral over wavelength is 1."""
     wavelength, temperature = np.asarray(wavelength, np.float64), np.asarray(temperature, np.float64)
     exponent = np.minimum(HC_OVER_K / (wavelength * temperature), _MAX_EXPONENT)
     # 15 / pi^4 x^4 / (e^x - 1) is the blackbody per logarithm of wavelength.
@@ -70,32 +56,18 @@ class Spectrum(Protocol):
     """How a source's luminosity is spread over rest wavelengths."""
 
     def __call__(self, rest: NDArray[np.float64], state: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Share of the luminosity per wavelength.
+        """Share of the luminosity per wavelength [1/Angstrom] at rest wavelengths [Angstrom].
 
-        Parameters
-        ----------
-        rest : float64 array
-            Rest wavelengths [Angstrom].
-        state : float64 array
-            What the spectrum depends on: the temperature of a thermal source [K], or the
-            phase of a template [day]; broadcast against `rest`.
-
-        Returns
-        -------
-        float64 array
-            [1/Angstrom].
+        `state` broadcasts against `rest`: the temperature of a thermal source [K], or the phase of a
+        template [day].
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Thermal:
-    """The spectrum of a blackbody, whose state is its temperature [K].
+    """A blackbody, whose state is its temperature [K].
 
-    Attributes
-    ----------
-    uv_cutoff : float
-        Rest wavelength below which the spectrum is suppressed in proportion to wavelength
-        [Angstrom]; 0 leaves a plain blackbody.
+    Below `uv_cutoff` [Angstrom] the spectrum is suppressed in proportion to wavelength.
     """
 
     uv_cutoff: float = 0.0
@@ -170,21 +142,9 @@ def _dust_table() -> NDArray[np.float64]:
 
 
 def dust_curve(wavelength: ArrayLike) -> NDArray[np.float64]:
-    """Extinction relative to the V band, Fitzpatrick (1999) with R_V = 3.1.
+    """A(wavelength) / A(V) by Fitzpatrick (1999, PASP 111, 63, doi:10.1086/316293) with R_V = 3.1.
 
-    Parameters
-    ----------
-    wavelength : array_like
-        Rest wavelengths [Angstrom]; below 1000 the value at 1000 is used.
-
-    Returns
-    -------
-    float64 array
-        A(wavelength) / A(V).
-
-    References
-    ----------
-    Fitzpatrick 1999, PASP 111, 63, doi:10.1086/316293.
+    Rest wavelengths below 1000 Angstrom have the value at 1000.
 
     Examples
     --------
@@ -205,26 +165,10 @@ def flux_density(
     *,
     spectrum: Spectrum = BLACKBODY,
 ) -> NDArray[np.float64]:
-    """Flux density of sources at observed wavelengths.
+    """Flux density f_nu [nJy] at observed wavelengths [Angstrom]; all arguments broadcast.
 
-    All arguments broadcast against each other.
-
-    Parameters
-    ----------
-    luminosity, state : array_like
-        Bolometric luminosity [erg/s], and the temperature of the photosphere [K] or what else
-        `spectrum` depends on.
-    wavelength : array_like
-        Observed wavelength [Angstrom].
-    redshift, distance, a_v : array_like
-        Redshift, luminosity distance [cm], and V-band extinction in the host [mag].
-    spectrum : Spectrum
-        A plain blackbody by default.
-
-    Returns
-    -------
-    float64 array
-        Flux density f_nu [nJy].
+    Arguments are the bolometric luminosity [erg/s], the state that `spectrum` depends on,
+    redshift, luminosity distance [cm], and V-band extinction in the host [mag].
     """
     wavelength, one_z = np.asarray(wavelength, np.float64), 1.0 + np.asarray(redshift, np.float64)
     a_v = np.asarray(a_v, np.float64)
@@ -248,26 +192,7 @@ def band_flux(
     *,
     spectrum: Spectrum = BLACKBODY,
 ) -> NDArray[np.float64]:
-    """Mean flux density of sources through the LSST bands.
-
-    Parameters
-    ----------
-    luminosity : float64 array, shape (n,)
-        Bolometric luminosities [erg/s].
-    state : float64 array, shape (n,)
-        Temperatures of the photosphere [K], or what else `spectrum` depends on.
-    band : int8 array, shape (n,)
-        Index into `firstlight.bands.BANDS`.
-    redshift, distance, a_v : array_like, shape (n,) or scalar
-        Redshift, luminosity distance [cm], and V-band extinction in the host [mag].
-    spectrum : Spectrum
-        A plain blackbody by default.
-
-    Returns
-    -------
-    float64 array, shape (n,)
-        Flux densities [nJy].
-    """
+    """Mean flux density [nJy] through the band of each source, shape (n,); see `flux_density`."""
     flux = np.zeros(len(luminosity))
     columns = [luminosity, state, redshift, distance, a_v]
     lit = luminosity > 0.0

@@ -1,8 +1,7 @@
 """What a real survey does to a transient's light: cadence, depth, noise, detection, host redshift.
 
-Everything is measured on real light curves without their labels. A simulated object is
-put where a real one was seen: it inherits epochs, bands, sky noise, position and dust
-of that *carrier*, whose own photon noise is first taken away.
+All is measured on real light curves without their labels. A simulated object gets epochs, bands,
+sky noise, position and dust of a real one, its *carrier*, less the carrier's own photon noise.
 """
 
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ class Survey:
     Attributes
     ----------
     carriers : LightCurves
-        Real objects with a host redshift, whose epochs and noise are borrowed.
+        Real objects with a host redshift, whose epochs and noise are used.
     sky_err : float64 array, shape (n_total,)
         Noise of the carriers' observations without their own photons [nJy].
     depth : float64 array, shape (n_carriers, 6)
@@ -64,42 +63,14 @@ class Survey:
     spec_fraction: float
 
     def error(self, flux: Array, sky_err: Array, band: NDArray[np.int8]) -> Array:
-        """Error of observations of a source of known flux.
-
-        Parameters
-        ----------
-        flux : float64 array, shape (n_obs,)
-            True flux, never negative [nJy].
-        sky_err : float64 array, shape (n_obs,)
-            Noise of the sky [nJy].
-        band : int8 array, shape (n_obs,)
-            Index into `firstlight.bands.BANDS`.
-
-        Returns
-        -------
-        float64 array, shape (n_obs,)
-            Standard deviation [nJy].
-        """
+        """Error of observations of sources of known true flux, shape (n_obs,) [nJy]."""
         photons = self.photon_noise[band] * flux * sky_err**2
         return np.sqrt(sky_err**2 + photons + (self.calibration_err[band] * flux) ** 2)
 
     def detect(
         self, true_flux: Array, flux: Array, flux_err: Array, rng: np.random.Generator
     ) -> NDArray[np.bool_]:
-        """Draw which observations the survey calls detections.
-
-        Parameters
-        ----------
-        true_flux, flux, flux_err : float64 arrays, shape (n_obs,)
-            Flux before and after noise, and its error [nJy].
-        rng : numpy.random.Generator
-            Source of randomness.
-
-        Returns
-        -------
-        bool array, shape (n_obs,)
-            Detections.
-        """
+        """Draw which observations the survey calls detections, from flux before and after noise [nJy]."""
         decisive = true_flux if self.detects_expected else flux
         proba = np.interp(decisive / flux_err, self.snr_knots, self.detection_proba, left=0.0)
         return rng.random(len(flux)) < proba
@@ -107,24 +78,10 @@ class Survey:
     def draw_host_redshifts(
         self, redshift: Array, rng: np.random.Generator, n_neighbours: int = 40
     ) -> tuple[Array, Array]:
-        """Draw a photometric host redshift and its error for true redshifts.
+        """Draw a photometric host redshift and its error for true redshifts, both shape (n,).
 
-        Each is the residual and error of a real host among the nearest in redshift, so
-        biases, catastrophic outliers and their honest or wrong errors come along.
-
-        Parameters
-        ----------
-        redshift : float64 array, shape (n,)
-            True redshifts.
-        rng : numpy.random.Generator
-            Source of randomness.
-        n_neighbours : int
-            Real hosts to choose from.
-
-        Returns
-        -------
-        photo, photo_err : float64 arrays, shape (n,)
-            Photometric redshift, above 0, and its error.
+        Each is the residual and error of a real host among the nearest in redshift, so biases,
+        catastrophic outliers and wrong errors occur as in reality.
         """
         k = min(n_neighbours, len(self.redshift_spec))
         start = np.searchsorted(self.redshift_spec, redshift) - k // 2
@@ -135,23 +92,10 @@ class Survey:
 
 
 def measure_survey(observed: LightCurves) -> Survey:
-    """Measure noise, detection and host redshifts of a survey on its light curves.
+    """Measure noise, detection and host redshifts of a survey on its real light curves.
 
-    Parameters
-    ----------
-    observed : LightCurves
-        Real light curves, labels unknown. Objects without a host redshift above 0 (the
-        Milky Way's) lend nothing.
-
-    Returns
-    -------
-    Survey
-        The survey.
-
-    Raises
-    ------
-    DataError
-        If no object has both host redshifts, or none has an observation.
+    Objects without a host redshift above 0 (the Milky Way's) are left out. Raises DataError if no
+    object has both host redshifts, or none has an observation.
     """
     extragalactic = (observed.redshift > 0.0) & (observed.n_obs > 0)
     carriers = observed.take(extragalactic)

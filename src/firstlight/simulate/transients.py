@@ -1,9 +1,8 @@
 """Light curves of simulated transients, as a real survey would have seen them.
 
-`simulate` joins the three parts: models of a class (`populations`), their light in
-LSST bands at a redshift (`spectrum`), and the survey's epochs, noise and
-detections (`survey`). Simulated objects carry the prefix ``sim-`` for ever, and what is
-true of them stays in a table of its own.
+`simulate` joins models of a class (`populations`), their light in LSST bands at a redshift
+(`spectrum`), and the survey's epochs, noise and detections (`survey`). Names of simulated objects
+start with ``sim-``; their true parameters are in a table of their own.
 """
 
 from collections.abc import Sequence
@@ -34,6 +33,14 @@ Array = NDArray[np.float64]
 SIMULATED_PREFIX = "sim-"
 SPEC_REDSHIFT_SCATTER = 0.0018  # rms of hostgal_specz - true_z over PLAsTiCC's training set
 MIN_SPEC_REDSHIFT = 0.005
+# Peaks fall uniformly from so many days before the survey's first epoch to so many after its last,
+# as in PLAsTiCC.
+DAYS_BEFORE, DAYS_AFTER = 60.0, 75.0
+# The host's A_V [mag] is exponential, or half-normal for a share of hosts (Wood-Vasey et al. 2007,
+# doi:10.1086/518642, equation 2).
+HOST_AV_SCALE, HOST_AV_NARROW, HOST_AV_NARROW_SCALE, HOST_AV_MAX = 0.4, 1.0 / 3.0, 0.1, 3.0
+FOLLOW_UP_WIDTH = 0.4  # mag; of the follow-up limit, a logistic curve
+MAX_DRAWS = 20_000  # events to place per object asked for, before giving up
 _LOOK_SNR = 2.5  # one epoch in 200 of this S/N before noise is detected; fainter ones decide nothing
 _MOST_PLACEMENTS = 64
 _PEAK_TIMES = 96  # at which a peak is looked for
@@ -42,30 +49,21 @@ _LOOKS = np.array([0.4, 0.8, 1.1, 1.6, 2.5])  # of the time to peak
 
 @dataclass(frozen=True, kw_only=True)
 class SimulateConfig:
-    """How transients are placed and kept.
+    """Which simulated transients are kept, from which spectra, and at what cost.
+
+    The command line and the reproduction set `follow_up_mag`, `follow_up_on` and `template`; a user
+    with another trigger sets `min_detections`, one who needs speed or precision the last two.
 
     Attributes
     ----------
     min_detections : int
-        Detections that an object needs; PLAsTiCC's trigger asks for 2.
-    days_before, days_after : float
-        Peaks fall uniformly from so many days before the survey's first epoch to so many
-        after its last, as they do in PLAsTiCC.
-    host_av_scale : float
-        Scale of the exponential part of the host's A_V [mag].
-    host_av_narrow : float
-        Share of hosts in the narrow part, a half-normal of 0.1 mag (Wood-Vasey et al. 2007,
-        doi:10.1086/518642, equation 2); 0 leaves the exponential alone.
-    host_av_max : float
-        Largest A_V [mag].
+        Detections that an object needs; PLAsTiCC's trigger needs 2.
     follow_up_mag : float or None
         Peak magnitude in its best band of r, i and z to which half of the objects are kept,
         as a spectroscopic campaign would; None keeps all.
-    follow_up_width : float
-        Width of that limit, a logistic curve [mag].
     follow_up_on : {"epochs", "peak"}
-        What the limit is laid on: the brightest of the epochs at which the object was observed,
-        or its peak, seen or not, as in PLAsTiCC's own simulation.
+        Magnitude to which the limit applies: the brightest of the epochs at which the object was
+        observed, or its peak, observed or not, as in PLAsTiCC's own simulation.
     template : Path or None
         Spectra from which SNIa are made, see `firstlight.simulate.template.read_template`;
         None makes them from a blackbody.
@@ -73,23 +71,14 @@ class SimulateConfig:
         Points of the grid on which models evolve.
     batch : int
         Models drawn at a time.
-    max_draws : int
-        Events to place at most, for each object asked for, before giving up.
     """
 
     min_detections: int = 2
-    days_before: float = 60.0
-    days_after: float = 75.0
-    host_av_scale: float = 0.4
-    host_av_narrow: float = 1.0 / 3.0
-    host_av_max: float = 3.0
     follow_up_mag: float | None = None
-    follow_up_width: float = 0.4
     follow_up_on: Literal["epochs", "peak"] = "epochs"
     template: Path | None = None
     n_times: int = 256
     batch: int = 1024
-    max_draws: int = 20_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,11 +92,11 @@ class SimulatedSet:
     labels : str array, shape (n_objects,)
         Classes, as in `firstlight.taxonomy.CLASSES`.
     truth : pyarrow.Table
-        One row an object: ``object_id``, ``class``, ``redshift``, ``peak_mjd``, ``a_v`` [mag],
+        One row per object: ``object_id``, ``class``, ``redshift``, ``peak_mjd``, ``a_v`` [mag],
         ``peak_abs_mag`` [LSST r at redshift 0], ``peak_app_mag`` [brightest of r, i, z at the
         carrier's epochs], ``carrier`` (the real object whose epochs and noise it has), ``model``
-        (objects of one model are the same explosion placed elsewhere: keep them in one
-        fold), and the model's parameters.
+        (objects of one model are one explosion placed elsewhere: keep them in one fold), and the
+        model's parameters.
     """
 
     curves: LightCurves
@@ -160,7 +149,7 @@ def simulate(
     rng : numpy.random.Generator
         Source of randomness; the same state gives the same objects.
     config : SimulateConfig, optional
-        Placement and selection.
+        Selection.
 
     Returns
     -------
@@ -169,13 +158,9 @@ def simulate(
 
     Raises
     ------
-    UnknownClassError
-        If the class cannot be simulated.
-    DataError
-        If `observed` has no host redshifts to learn from, or the survey hardly ever
-        detects the class.
-    SettingsError
-        If a setting cannot hold.
+    UnknownClassError, DataError, SettingsError
+        If the class cannot be simulated, `observed` has no host redshifts to learn from, the
+        survey hardly ever detects the class, or a setting is impossible.
     """
     config = config or SimulateConfig()
     _check(n, config)
@@ -184,7 +169,7 @@ def simulate(
     parts: list[_Batch] = []
     found, drawn, models, placements = 0, 0, 0, 1
     while found < n:
-        if drawn > config.max_draws * max(n, config.batch):
+        if drawn > MAX_DRAWS * max(n, config.batch):
             raise DataError(
                 f"{class_name}: {drawn} events gave {found} of {n} objects with at least "
                 f"{config.min_detections} detections; the survey is too shallow for this class"
@@ -209,11 +194,9 @@ def _population(class_name: str, config: SimulateConfig) -> Population:
 def _check(n: int, config: SimulateConfig) -> None:
     if n < 0:
         raise SettingsError(f"n = {n}: cannot simulate fewer than 0 objects")
-    for name in ("min_detections", "n_times", "batch", "max_draws"):
+    for name in ("min_detections", "n_times", "batch"):
         if getattr(config, name) < 1:
             raise SettingsError(f"{name} = {getattr(config, name)}: must be at least 1")
-    if config.host_av_scale <= 0.0 or config.host_av_max <= 0.0 or config.follow_up_width <= 0.0:
-        raise SettingsError("host_av_scale, host_av_max and follow_up_width must be above 0")
     if config.follow_up_on not in ("epochs", "peak"):
         raise SettingsError(f"follow_up_on {config.follow_up_on!r}: choose epochs or peak")
 
@@ -223,7 +206,7 @@ def _check(n: int, config: SimulateConfig) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Scene:
-    """Events before they are observed: which model, where, when, and on which carrier."""
+    """Events before they are observed: their model, place, time and carrier."""
 
     kind: Population
     survey: Survey
@@ -263,7 +246,7 @@ def _simulate_batch(
     model = np.repeat(np.arange(len(drawn["peak_day"])), placements)
     truth = {name: value[model] for name, value in drawn.items()} | {"model": model.astype(np.float64)}
     # A population that knows its own dust has no other.
-    truth = _place(kind, len(model), survey, rng, config) | truth
+    truth = _place(kind, len(model), survey, rng) | truth
     carrier = rng.integers(0, len(survey.carriers), len(model))
     scene = _Scene(kind, survey, evolution, model, carrier, truth)
     scene = scene.take(_best_snr(scene) > _LOOK_SNR)
@@ -271,23 +254,20 @@ def _simulate_batch(
     return _observe(scene, rng, config)
 
 
-def _place(
-    kind: Population, n: int, survey: Survey, rng: np.random.Generator, config: SimulateConfig
-) -> dict[str, Array]:
+def _place(kind: Population, n: int, survey: Survey, rng: np.random.Generator) -> dict[str, Array]:
     """Redshift, dust and time of n events."""
     mjd = survey.carriers.mjd
     return {
         "redshift": draw_redshifts(n, kind.rate, kind.redshift_limits, rng),
-        "a_v": _draw_host_av(n, config, rng),
-        "peak_mjd": rng.uniform(mjd.min() - config.days_before, mjd.max() + config.days_after, n),
+        "a_v": _draw_host_av(n, rng),
+        "peak_mjd": rng.uniform(mjd.min() - DAYS_BEFORE, mjd.max() + DAYS_AFTER, n),
     }
 
 
-def _draw_host_av(n: int, config: SimulateConfig, rng: np.random.Generator) -> Array:
-    broad = rng.exponential(config.host_av_scale, n)
-    narrow = np.abs(rng.normal(0.0, 0.1, n))
-    a_v = np.where(rng.random(n) < config.host_av_narrow, narrow, broad)
-    return np.minimum(a_v, config.host_av_max)
+def _draw_host_av(n: int, rng: np.random.Generator) -> Array:
+    broad = rng.exponential(HOST_AV_SCALE, n)
+    narrow = np.abs(rng.normal(0.0, HOST_AV_NARROW_SCALE, n))
+    return np.minimum(np.where(rng.random(n) < HOST_AV_NARROW, narrow, broad), HOST_AV_MAX)
 
 
 def _rows(
@@ -385,7 +365,7 @@ def _observe(scene: _Scene, rng: np.random.Generator, config: SimulateConfig) ->
     kept = np.bincount(owner, detected, minlength=n) >= config.min_detections
     if config.follow_up_mag is not None:
         limited = truth["peak_app_mag"] if config.follow_up_on == "epochs" else _true_peak(scene)
-        excess = (limited - config.follow_up_mag) / config.follow_up_width
+        excess = (limited - config.follow_up_mag) / FOLLOW_UP_WIDTH
         kept &= rng.random(n) < 1.0 / (1.0 + np.exp(np.clip(excess, -50.0, 50.0)))
     seen = kept[owner]
     return _Batch(
