@@ -55,22 +55,9 @@ _NUMBERED: Mapping[str, int] = MappingProxyType(dict(_ALIASES) | {str(i): i for 
 
 
 def band_index(names: Iterable[str]) -> NDArray[np.int8]:
-    """Translate band names to indices into `BANDS`.
+    """Indices into `BANDS` of names such as ``g``, ``lsstg`` or ``LSST_g``, shape (n_names,).
 
-    Parameters
-    ----------
-    names : iterable of str
-        Names such as ``g``, ``lsstg`` or ``LSST_g``.
-
-    Returns
-    -------
-    int8 array, shape (n_names,)
-        Position of each band in ``ugrizy``.
-
-    Raises
-    ------
-    UnknownBandError
-        If a name is none of the six bands.
+    Raises UnknownBandError if a name is none of the six bands.
 
     Examples
     --------
@@ -87,17 +74,7 @@ def band_index(names: Iterable[str]) -> NDArray[np.int8]:
 
 
 def match_bands(names: Iterable[str]) -> NDArray[np.int8]:
-    """Translate band names or numbers to indices into `BANDS`, leniently.
-
-    Parameters
-    ----------
-    names : iterable of str
-        Names as for `band_index`, or PLAsTiCC's passband numbers ``0`` to ``5``.
-
-    Returns
-    -------
-    int8 array, shape (n_names,)
-        Position of each band in ``ugrizy``; -1 where it is none of them.
+    """Indices of names as for `band_index`, or of PLAsTiCC's numbers ``0`` to ``5``; -1 where unknown.
 
     Examples
     --------
@@ -143,17 +120,7 @@ def flux_to_njy(flux: ArrayLike, zero_point: ArrayLike) -> NDArray[np.float64]:
 
 
 def magnitude(flux: ArrayLike) -> NDArray[np.float64]:
-    """AB magnitude of positive fluxes; NaN where the flux is not positive.
-
-    Parameters
-    ----------
-    flux : array_like
-        Flux [nJy].
-
-    Returns
-    -------
-    float64 array
-        AB magnitude [mag].
+    """AB magnitude of fluxes [nJy]; NaN where the flux is not positive.
 
     Examples
     --------

@@ -12,13 +12,13 @@
     ├── BundleError               a model folder that is damaged or foreign
     │   └── BundleVersionError    written by a newer firstlight
     ├── LeakageError              an object, or a truth column, on both sides
-    ├── NotFittedError            a prediction asked of an unfitted model
+    ├── NotFittedError            a prediction by a model that is not fitted
     ├── StateError                the stream's state cannot be read or written
     ├── BrokerError               a broker, source or sink of the stream that cannot go on
     ├── PartsFailedError          parts of a reproduction failed; the others are kept
     └── MissingExtraError         an optional dependency is not installed
 
-Each message says what is wrong, where, and what to do about it.
+Each message names the fault, its place, and what to do about it.
 """
 
 __all__ = [
@@ -69,7 +69,7 @@ class FetchError(FirstlightError, OSError):
 
 
 class BundleError(FirstlightError, ValueError):
-    """A model folder that is damaged, incomplete or not ours."""
+    """A model folder that is damaged, incomplete or foreign."""
 
 
 class BundleVersionError(BundleError):
@@ -81,7 +81,7 @@ class LeakageError(FirstlightError, ValueError):
 
 
 class NotFittedError(FirstlightError, RuntimeError):
-    """A prediction was asked of a model that was never fitted or loaded."""
+    """A prediction by a model that was never fitted or loaded."""
 
 
 class StateError(FirstlightError, OSError):

@@ -1,7 +1,7 @@
-"""The classes that firstlight knows, and how surveys' codes map onto them.
+"""The classes that firstlight knows, and the codes that surveys give them.
 
-Sixteen classes are those of the seed paper; the kilonova (KN) is ours. The coarse
-groups follow the ELAsTiCC broker taxonomy: what behaves alike on the sky.
+Sixteen classes are those of the paper; the kilonova (KN) is ours. The coarse groups follow the
+ELAsTiCC broker taxonomy: classes that behave alike on the sky.
 """
 
 from collections.abc import Iterable, Mapping
@@ -150,22 +150,9 @@ _INDEX: Mapping[str, int] = MappingProxyType({name: index for index, name in enu
 
 
 def class_index(names: Iterable[str]) -> NDArray[np.int64]:
-    """Position of each class name in `CLASSES`.
+    """Position of each class name in `CLASSES`, the column of every probability table.
 
-    Parameters
-    ----------
-    names : iterable of str
-        Class names as in `CLASSES`.
-
-    Returns
-    -------
-    int64 array, shape (n_names,)
-        Column of each class in every probability table.
-
-    Raises
-    ------
-    UnknownClassError
-        If a name is not one of `CLASSES`.
+    Raises UnknownClassError if a name is none of them.
 
     Examples
     --------
@@ -180,22 +167,9 @@ def class_index(names: Iterable[str]) -> NDArray[np.int64]:
 
 
 def from_plasticc(codes: Iterable[int]) -> list[str]:
-    """Class names of PLAsTiCC target codes.
+    """Class names of PLAsTiCC's ``target`` or ``true_target`` codes.
 
-    Parameters
-    ----------
-    codes : iterable of int
-        Values of PLAsTiCC's ``target`` or ``true_target`` column.
-
-    Returns
-    -------
-    list of str
-        Class names; ``muLens-Binary`` and ``muLens-String`` are not in `CLASSES`.
-
-    Raises
-    ------
-    UnknownClassError
-        If a code is not one of PLAsTiCC's.
+    ``muLens-Binary`` and ``muLens-String`` are not in `CLASSES`. Raises UnknownClassError for other codes.
 
     Examples
     --------
@@ -210,22 +184,9 @@ def from_plasticc(codes: Iterable[int]) -> list[str]:
 
 
 def from_snpcc(types: Iterable[str]) -> list[str]:
-    """Class names of the types of the supernova photometric classification challenge.
+    """Class names of SNPCC types such as ``Ia``, ``IIn`` or ``Ibc``: SNIa, SNII or SNIbc.
 
-    Parameters
-    ----------
-    types : iterable of str
-        Types such as ``Ia``, ``IIn`` or ``Ibc``.
-
-    Returns
-    -------
-    list of str
-        ``SNIa``, ``SNII`` or ``SNIbc``.
-
-    Raises
-    ------
-    UnknownClassError
-        If a type is not one of the challenge's.
+    Raises UnknownClassError for other types.
 
     Examples
     --------

@@ -39,11 +39,11 @@ def test_a_file_arrives_whole_and_alone(get, path):
     assert left(path) == ["file.bin"]
 
 
-def test_progress_is_told_up_to_the_end(get):
-    told = []
-    get(advance=lambda done, total: told.append((done, total)))
-    assert told[-1] == (len(BODY), len(BODY))
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
+def test_progress_is_reported_up_to_the_end(get):
+    seen = []
+    get(advance=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (len(BODY), len(BODY))
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
 
 
 def test_a_cut_connection_is_resumed_where_it_stopped(get, server, path):
@@ -116,7 +116,9 @@ def test_a_wrong_checksum_discards_the_bytes(get, path):
 
 def test_an_md5_is_checked_too(get, path):
     get(checksum=Checksum("md5", hashlib.md5(BODY, usedforsecurity=False).hexdigest()))
-    assert path.exists()
+    assert path.read_bytes() == BODY
+    with pytest.raises(FetchError, match=r"md5 is [0-9a-f]{32}, not 00"):
+        get(checksum=Checksum("md5", "00"))
 
 
 def test_a_passing_fault_is_tried_again(get, server, path):
@@ -133,7 +135,7 @@ def test_a_lasting_fault_gives_up(get, server):
     assert len(server.requests) == 3
 
 
-def test_what_is_not_there_is_asked_for_once(server, path):
+def test_an_absent_file_is_requested_once(server, path):
     with pytest.raises(FetchError, match="/none: HTTP 404"):
         download(f"{server.url}/none", path, retry=QUICK)
     assert len(server.requests) == 1

@@ -98,6 +98,15 @@ def test_the_cache_is_where_the_user_says(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / ".cache" / "firstlight"
 
 
+def test_data_that_an_earlier_version_kept_elsewhere_are_found(monkeypatch, tmp_path):
+    monkeypatch.delenv("FIRSTLIGHT_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *args, **options: tmp_path / "Library")
+    assert cache_folder() == tmp_path / "Library"
+    (tmp_path / "firstlight").mkdir()
+    assert cache_folder() == tmp_path / "firstlight"
+
+
 # --- the training set -----------------------------------------------------------------------
 
 

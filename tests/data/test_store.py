@@ -137,7 +137,7 @@ def test_a_contradiction_to_what_the_file_says_is_refused(sample, path):
     write_curves(sample, path)
     with pytest.raises(DataError, match=r"zero point 27.5 given, but .*nJy \(31.4\)"):
         read_curves(path, zero_point=27.5)
-    with pytest.raises(DataError, match="says dereddened = True"):
+    with pytest.raises(DataError, match="states dereddened = True"):
         read_curves(path, dereddened=False)
     assert_same_curves(read_curves(path, zero_point=31.4, dereddened=True), sample)
 

@@ -1,7 +1,7 @@
 """One file over HTTP: resumed where it stopped, retried, and checked before it gets its name.
 
-The bytes gather in ``NAME.part`` beside the target; ``NAME.part.tag`` remembers which version
-of the file they belong to, so that a resumed download never joins two versions.
+The bytes gather in ``NAME.part`` beside the target; ``NAME.part.tag`` holds the version of the file
+to which they belong, so that a resumed download never joins two versions.
 """
 
 import hashlib
@@ -27,14 +27,9 @@ _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 @dataclass(frozen=True, slots=True)
 class Checksum:
-    """What the bytes of a file must add up to.
+    """Expected digest of a file: its hexadecimal digits by ``sha256`` or ``md5``.
 
-    Parameters
-    ----------
-    kind : str
-        ``sha256`` or ``md5`` (which is what Zenodo publishes; it tells damage, not malice).
-    digest : str
-        Hexadecimal digits.
+    Zenodo publishes md5, which detects damage, not malice.
     """
 
     kind: str
@@ -50,7 +45,7 @@ class Retry:
     attempts : int
         Tries without any new byte before giving up.
     pause : float
-        Wait before the second try [s]; doubles with each further one.
+        Wait before the second try [s]; it doubles with each further one.
     timeout : float
         Longest silence of the server [s].
     """
@@ -72,31 +67,11 @@ def download(
     retry: Retry | None = None,
     advance: Advance | None = None,
 ) -> Path:
-    """Download `url` to `path`.
+    """Download an HTTP(S) `url` to `path`, which appears once whole and checked.
 
-    Parameters
-    ----------
-    url : str
-        HTTP or HTTPS address.
-    path : pathlib.Path
-        Where the whole, checked file appears; partial bytes stay beside it for the next time.
-    checksum : Checksum, optional
-        What to check it against.
-    retry : Retry, optional
-        How persistently to try.
-    advance : callable, optional
-        Told the bytes so far and, where known, in all.
-
-    Returns
-    -------
-    pathlib.Path
-        `path`.
-
-    Raises
-    ------
-    FetchError
-        If the server refuses, cannot be reached, or sends bytes of the wrong checksum (which
-        are deleted).
+    Partial bytes stay beside it for the next call; `advance` gets the bytes so far and in all. Raises
+    FetchError if the server refuses, cannot be reached, or sends bytes of the wrong checksum (which
+    are deleted).
     """
     if not url.startswith(("https://", "http://")):
         raise FetchError(f"{url}: not an HTTP address")
@@ -116,13 +91,7 @@ def download(
 
 
 def fetch_text(url: str, *, retry: Retry | None = None) -> str:
-    """A small text over HTTP.
-
-    Raises
-    ------
-    FetchError
-        If the server refuses or cannot be reached.
-    """
+    """A small text over HTTP; raises FetchError if the server refuses or cannot be reached."""
     retry = retry or Retry()
     answer: list[str] = []
 
@@ -145,7 +114,7 @@ def digest_of(path: Path, kind: str = "sha256") -> str:
 
 
 def _persist(once: Callable[[], None], url: str, retry: Retry, progress: Callable[[], int]) -> None:
-    """Run `once` until it succeeds, with growing pauses; bytes gained set the count back."""
+    """Run `once` until it succeeds, with growing pauses; new bytes reset the count of failures."""
     failures = 0
     while True:
         before = progress()
@@ -165,7 +134,7 @@ def _persist(once: Callable[[], None], url: str, retry: Retry, progress: Callabl
 
 
 def _resume(url: str, part: Path, timeout: float, advance: Advance | None) -> None:
-    """Append what is missing of `part`, or start over where the server cannot resume."""
+    """Append the missing bytes to `part`, or start over where the server cannot resume."""
     have, tag = _size(part), _read_tag(part)
     headers = dict(_AGENT)
     if have and tag:

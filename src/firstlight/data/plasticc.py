@@ -80,7 +80,7 @@ def read_plasticc(
     zero_point : float
         AB zero point of the fluxes [mag].
     rejects : RejectLog, optional
-        Takes bad rows and objects, each with its reason, while the rest goes through.
+        Takes bad rows and objects, each with its reason; the rest is read.
     partial : bool
         Whether the metadata may have objects that this file does not.
 
@@ -91,11 +91,9 @@ def read_plasticc(
 
     Raises
     ------
-    MissingColumnError
-        If a file lacks a needed column.
-    DataError
-        If a file cannot be read or the zero point cannot be right; and, without `rejects`,
-        for the first bad row or object.
+    MissingColumnError, DataError
+        If a file lacks a column, cannot be read or cannot have this zero point; without
+        `rejects`, for the first bad row or object.
     """
     intake = Intake(str(light_curves), rejects)
     table = _metadata_table(metadata, rejects)
@@ -116,27 +114,11 @@ def iter_plasticc(
     rejects: RejectLog | None = None,
     partial: bool = False,
 ) -> Iterator[LightCurves]:
-    """Read a PLAsTiCC light-curve file of any size in chunks of whole objects.
+    """Read a PLAsTiCC light-curve file of any size in chunks of whole objects, as `read_plasticc`.
 
-    The rows of an object must stand together in the file, as they do in all releases.
-    Memory is that of one chunk, plus the metadata and the names met.
-
-    Parameters
-    ----------
-    light_curves, metadata, zero_point, rejects, partial
-        As for `read_plasticc`.
-    chunk_objects : int
-        Objects per chunk; the last chunk may be smaller.
-
-    Yields
-    ------
-    LightCurves
-        The next objects in the order of the file.
-
-    Raises
-    ------
-    MissingColumnError, DataError
-        As for `read_plasticc`; also, without `rejects`, if an object appears again after others.
+    The rows of an object must stand together in the file, as they do in all releases. Memory is that
+    of one chunk of `chunk_objects`, plus the metadata and the names met. Raises DataError also, without
+    `rejects`, if an object appears again after others.
     """
     if chunk_objects < 1:
         raise DataError(f"chunk_objects = {chunk_objects}: a chunk holds at least one object")

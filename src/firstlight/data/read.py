@@ -112,7 +112,7 @@ def _beginning(path: Path) -> bytes:
 
 
 def _column_names(path: Path) -> list[str]:
-    """Columns of a Parquet file; none where it is damaged, which its reader then says."""
+    """Columns of a Parquet file; none where it is damaged, for which its reader raises."""
     try:
         return list(pq.read_schema(path).names)
     except (pa.ArrowException, OSError):

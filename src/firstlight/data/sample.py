@@ -1,4 +1,4 @@
-"""Draw a set whose classes have given frequencies, such as those that the paper states."""
+"""Draw a set whose classes have given frequencies."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -15,14 +15,9 @@ MIN_OBJECTS = 3
 
 
 class Sample(NamedTuple):
-    """What was drawn.
+    """Drawn objects: their positions, ascending and each once, and the classes of which none was drawn.
 
-    Attributes
-    ----------
-    position : int64 array, shape (n_drawn,)
-        Positions of the drawn objects, ascending, each once.
-    dropped : tuple of str
-        Classes of the labels or the frequencies of which nothing was drawn, sorted.
+    Classes in `dropped` are those of the labels or the frequencies, sorted.
     """
 
     position: NDArray[np.int64]
@@ -37,16 +32,16 @@ def sample_by_frequency(
 ) -> Sample:
     """Draw objects without replacement so that classes have the given frequencies.
 
-    Frequencies are taken relative to each other, over the classes of which there are at least
-    `MIN_OBJECTS` objects. Shares are rounded by largest remainder; a class whose share is then
-    below `MIN_OBJECTS` is dropped, and the sample is smaller than `n` by that much.
+    Frequencies are relative to each other, over the classes with at least `MIN_OBJECTS`
+    objects. Shares are rounded by largest remainder; a class whose share is then below
+    `MIN_OBJECTS` is dropped, and the sample is smaller than `n` by that much.
 
     Parameters
     ----------
     labels : str array, shape (n_objects,)
         Class of each object.
     frequencies : mapping of str to float
-        Class to its frequency; classes not named are not drawn.
+        Frequency per class; classes not named are not drawn.
     rng : numpy.random.Generator
         Source of randomness.
     n : int, optional
@@ -60,8 +55,8 @@ def sample_by_frequency(
     Raises
     ------
     SettingsError
-        If a frequency is negative or not finite, none is left to draw from, or there are too
-        few objects of a class for `n`.
+        If a frequency is negative or not finite, no class is left, or there are too few objects
+        of a class for `n`.
 
     Examples
     --------

@@ -3,22 +3,20 @@
 21,319 simulated supernovae in the bands *griz* of the Dark Energy Survey with the types of
 all of them, and a flag for the 1,103 that a spectroscopic campaign would have followed: the
 bright ones. Public since 2010 (Kessler et al. 2010, PASP 122, 1415, doi:10.1086/657607,
-arXiv:1008.1024). The original is ``SIMGEN_PUBLIC_DES.tar.gz``, a folder of text files one an
+arXiv:1008.1024). The original is ``SIMGEN_PUBLIC_DES.tar.gz``, a folder with one text file per
 object (doi:10.5281/zenodo.13883296, and https://github.com/COINtoolbox/ActSNClass); a pair
 of Parquet files with the same content is read too.
 
-What the reader decides:
+Choices of the reader:
 
-- DES *griz* count as LSST's *griz*: effective wavelengths differ by some 50 Angstrom in g
-  and up to about 500 in z, and nothing is corrected for that.
+- DES *griz* count as LSST's *griz*, uncorrected: effective wavelengths differ by some 50
+  Angstrom in g and up to about 500 in z.
 - The flux zero point is 27.5 mag (``FLUXCAL = 10^(-0.4 mag + 11)``).
-- Neither layout has a flag for the single observation, so an observation is a detection
-  where flux > 5 flux_err, as LSST's difference imaging has it.
+- No layout has detection flags, so an observation is a detection where flux > 5 flux_err.
 - Fluxes are not corrected for Milky Way dust, as is SNANA's custom. The files agree: two
   fields of equal depth with E(B-V) of 0.028 and 0.071 have the same noise in g within 1 %,
   where a correction would have raised it by 16 %.
-- The Parquet files lack the error of the host's photometric redshift; `PHOTO_Z_ERR`
-  stands for it.
+- The Parquet files lack the error of the host's photometric redshift; it is `PHOTO_Z_ERR`.
 """
 
 import re
@@ -99,8 +97,8 @@ def read_snpcc(folder: str | Path, rejects: RejectLog | None = None) -> Snpcc:
         ``*lightcurves*.parquet`` (columns ``snid, mjd, band, fluxcal, fluxcalerr``) and one
         ``*metadata*.parquet`` (``snid, sntype, sim_type, host_photoz, z_spec, mwebv``).
     rejects : RejectLog, optional
-        Takes bad rows and objects, each with its reason, while the rest goes through. One
-        object of the public release has 20 observations of error -9, which go there.
+        Takes bad rows and objects, each with its reason; the rest is read. One object of the
+        public release has 20 observations of error -9, which go there.
 
     Returns
     -------
@@ -109,13 +107,9 @@ def read_snpcc(folder: str | Path, rejects: RejectLog | None = None) -> Snpcc:
 
     Raises
     ------
-    MissingColumnError
-        If a table lacks a column.
-    UnknownClassError
-        If a type is none of the challenge's.
-    DataError
-        If the folder is not that of the data set, says where to get it; without `rejects`,
-        for the first bad row or object.
+    MissingColumnError, UnknownClassError, DataError
+        If a column is missing, a type is none of the challenge's, or the folder is not that of
+        the data set (the message names its source); without `rejects`, for the first bad row or object.
     """
     folder = Path(folder)
     texts = sorted(folder.glob("*.DAT"))
@@ -140,28 +134,10 @@ def read_snpcc_curves(
     zero_point: float = SNANA_ZERO_POINT,
     dereddened: bool = False,
 ) -> LightCurves:
-    """Read the light curves of the Parquet layout alone, as a classifier may see them.
+    """Light curves of the Parquet layout without the answer key, in order of first appearance.
 
-    Parameters
-    ----------
-    light_curves, metadata : path
-        The two Parquet files; see `read_snpcc`. Without metadata, redshifts and E(B-V) are NaN.
-    rejects : RejectLog, optional
-        Takes bad rows and objects.
-    zero_point : float
-        AB zero point of the fluxes [mag].
-    dereddened : bool
-        Whether the fluxes are corrected for Milky Way dust; the public ones are not.
-
-    Returns
-    -------
-    LightCurves
-        In order of first appearance.
-
-    Raises
-    ------
-    MissingColumnError, DataError
-        As for `read_snpcc`.
+    Without metadata, redshifts and E(B-V) are NaN. `zero_point` is the AB zero point of the fluxes [mag].
+    Raises as `read_snpcc`.
     """
     rows = _parquet_rows(Path(light_curves), zero_point)
     table = None if metadata is None else _parquet_objects(Intake(str(metadata), rejects)).table
@@ -169,13 +145,7 @@ def read_snpcc_curves(
 
 
 def is_snpcc(names: Iterable[str]) -> bool:
-    """Whether a Parquet file's columns are those of SNPCC light curves.
-
-    Examples
-    --------
-    >>> is_snpcc(["snid", "mjd", "band", "fluxcal", "fluxcalerr"]), is_snpcc(["object_id", "mjd"])
-    (True, False)
-    """
+    """Whether a Parquet file's columns are those of SNPCC light curves."""
     return {"snid", "fluxcal", "fluxcalerr"} <= set(names)
 
 
@@ -244,7 +214,7 @@ def _parquet_objects(intake: Intake) -> _Described:
 def _described(
     names: StrArray, columns: Mapping[str, FloatArray], types: StrArray, lines: IntArray, intake: Intake
 ) -> _Described:
-    """Objects by name, the first of each; numbers that stand for "not known" become NaN."""
+    """Objects by name, the first of each; negative numbers mean unknown and become NaN."""
     distinct, first = np.unique(names, return_index=True)
     again = np.setdiff1d(np.arange(len(names)), first)
     intake.refuse("the object has an earlier row in the metadata", names[again], lines[again])

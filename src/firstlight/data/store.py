@@ -1,7 +1,7 @@
-"""Our own file of light curves: zstd Parquet in nested layout, one row an object.
+"""Our own file of light curves: zstd Parquet in nested layout, one row per object.
 
-Labels are not in it; they live in a file of their own (`firstlight.data.truth`). Parquet
-that others wrote (pandas, nested-pandas, LSDB) is read too, if the columns are there.
+Labels have a file of their own (`firstlight.data.truth`). Foreign Parquet (of pandas,
+nested-pandas, LSDB) is read too, if the columns are there.
 """
 
 from collections.abc import Iterable, Iterator
@@ -43,17 +43,17 @@ def write_curves(
     Parameters
     ----------
     curves : LightCurves or iterable of LightCurves
-        What to write; an iterable is written part by part, never held at once.
+        An iterable is written part by part and never held at once.
     path : path
         The Parquet file.
     row_group_objects : int
-        Objects to a row group, the unit in which `iter_curves` reads. Parts of an
-        iterable are not joined: a row group ends with its part.
+        Objects per row group, the unit in which `iter_curves` reads. A row group ends with its
+        part of an iterable.
 
     Returns
     -------
     int
-        How many objects were written.
+        Number of objects written.
 
     Raises
     ------
@@ -90,17 +90,17 @@ def read_curves(
     Parameters
     ----------
     path : path
-        Written by `write_curves`; or by others with ``object_id``, ``mjd``, ``band`` (names
-        or 0 to 5), ``flux`` and ``flux_err`` as lists (one row an object), inside one nested
-        column, or flat (one row an observation). Of the other columns only those of
-        `firstlight.lightcurves.convert.OBJECT_COLUMNS` and ``detected`` are read.
+        Written by `write_curves`; or foreign, with ``object_id``, ``mjd``, ``band`` (names
+        or 0 to 5), ``flux`` and ``flux_err`` as lists (one row per object), inside one nested
+        column, or flat (one row per observation). Of the other columns only those of
+        `firstlight.lightcurves.OBJECT_COLUMNS` and ``detected`` are read.
     rejects : RejectLog, optional
-        Takes bad rows and objects of others' files, while the rest goes through.
+        Takes bad rows and objects of foreign files; the rest is read.
     zero_point : float, optional
-        AB zero point of others' fluxes [mag]; nJy (31.4) by default. Ours are nJy.
+        AB zero point of foreign fluxes [mag]; nJy (31.4) by default. Ours are nJy.
     dereddened : bool, optional
-        Whether others' fluxes are corrected for Milky Way dust; by default what the file
-        says, else not.
+        Whether foreign fluxes are corrected for Milky Way dust; by default as the file
+        states, else not.
 
     Returns
     -------
@@ -121,22 +121,9 @@ def read_curves(
 
 
 def iter_curves(path: str | Path) -> Iterator[LightCurves]:
-    """Read a file of ours, or all parts in a folder, one row group at a time.
+    """Read a file of ours, or all ``curves*.parquet`` in a folder, one row group at a time.
 
-    Parameters
-    ----------
-    path : path
-        A file by `write_curves`, or a folder of ``curves*.parquet``.
-
-    Yields
-    ------
-    LightCurves
-        The objects of the next row group.
-
-    Raises
-    ------
-    DataError
-        As for `read_curves`; if a folder has no such file.
+    Raises DataError as `read_curves`, and if a folder has no such file.
     """
     path = Path(path)
     files = sorted(path.glob("curves*.parquet")) if path.is_dir() else [path]
@@ -174,7 +161,7 @@ def _chain(first: LightCurves, rest: Iterator[LightCurves]) -> Iterator[LightCur
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """The Parquet file, memory-mapped; whatever Arrow finds wrong with it becomes a DataError."""
+    """The Parquet file, memory-mapped; errors of Arrow become DataError."""
     try:
         with pq.ParquetFile(path, memory_map=True) as file:
             yield file
@@ -191,7 +178,7 @@ def _columns_of(file: Any) -> list[str]:
 
 
 def _is_ours(file: Any, path: Path, zero_point: float | None, dereddened: bool | None) -> bool:
-    """Whether firstlight wrote the file; raises where that contradicts what the caller states."""
+    """Whether firstlight wrote the file; raises where that contradicts the arguments."""
     metadata = file.schema_arrow.metadata or {}
     if _MARK not in metadata:
         return False
@@ -210,7 +197,7 @@ def _is_ours(file: Any, path: Path, zero_point: float | None, dereddened: bool |
         )
     stated = metadata.get(b"dereddened") == b"true"
     if dereddened is not None and dereddened != stated:
-        raise DataError(f"{path}: says dereddened = {stated}, but {dereddened} was given; leave it out")
+        raise DataError(f"{path}: it states dereddened = {stated}, but {dereddened} was given; leave it out")
     return True
 
 

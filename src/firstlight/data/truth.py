@@ -1,4 +1,4 @@
-"""Labels, in a table of their own: the one place where the class of an object is read.
+"""Labels, in a table of their own: the only place where the class of an object is read.
 
 Light curves and labels meet in the component that learns or scores, never in a file.
 """
@@ -72,22 +72,10 @@ class Truth:
         return len(self.object_id)
 
     def labels_of(self, object_ids: ArrayLike) -> NDArray[np.str_]:
-        """Labels of the given objects, in their order.
+        """Labels of the given objects, in their order, shape (n,).
 
-        Parameters
-        ----------
-        object_ids : str array_like, shape (n,)
-            Names; a repeated name repeats its label.
-
-        Returns
-        -------
-        str array, shape (n,)
-            Class names.
-
-        Raises
-        ------
-        DataError
-            If an object has no label; names the first few.
+        A repeated name repeats its label. Raises DataError if an object has no label; the message names
+        the first few.
         """
         wanted = np.asarray(object_ids, dtype=np.str_)
         order = np.argsort(self.object_id)
@@ -103,16 +91,9 @@ class Truth:
     def read(cls, path: str | Path) -> Self:
         """Read labels from CSV (gzipped or not) or Parquet.
 
-        Parameters
-        ----------
-        path : path
-            ``object_id`` and one of ``true_target``, ``target``, ``label`` or ``class``, as
-            PLAsTiCC codes or class names: a PLAsTiCC metadata file, or what `write` wrote.
-
-        Raises
-        ------
-        MissingColumnError, UnknownClassError, DataError
-            If the file cannot be read, or a label is unknown; the message names the file.
+        The columns are ``object_id`` and one of ``true_target``, ``target``, ``label`` or ``class``, as
+        PLAsTiCC codes or class names: a PLAsTiCC metadata file, or one of `write`. Raises
+        MissingColumnError, UnknownClassError or DataError, naming the file.
         """
         path = Path(path)
         object_id, label = _read_parquet(path) if _is_parquet(path) else _read_csv(path)
@@ -124,10 +105,7 @@ class Truth:
     def write(self, path: str | Path) -> None:
         """Write ``object_id`` and ``label`` as CSV or zstd Parquet, by the name's ending.
 
-        Raises
-        ------
-        DataError
-            If the name ends in neither ``.csv`` nor ``.parquet``, or cannot be written.
+        Raises DataError for another ending, or if the file cannot be written.
         """
         path = Path(path)
         columns = {"object_id": self.object_id.tolist(), "label": self.label.tolist()}

@@ -41,8 +41,8 @@ DIP_SIGMA = 10.0  # a fading alone goes only if it lies this far below the templ
 #: below. Eclipses come back; an artefact does not.
 DIP_SHARE = 0.02
 MIN_JUDGED = 20  # objects with fewer judged observations are left alone by all of the above
-#: An error this many times the object's median in that band says nothing, unless it is that of a
-#: 3-sigma detection; one this many times smaller is wrong ...
+#: An error this many times the object's median in that band carries no information, unless
+#: it is that of a 3-sigma detection; one this many times smaller is wrong ...
 MAX_ERR_RATIO = 50.0
 MAX_SNR = 1e4  # ... if it would make |flux| / error larger than photometry can be
 

