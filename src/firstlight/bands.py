@@ -12,6 +12,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from firstlight._types import FloatArray
 from firstlight.errors import DataError, UnknownBandError
 
 __all__ = [
@@ -84,7 +85,7 @@ def match_bands(names: Iterable[str]) -> NDArray[np.int8]:
     return np.array([_NUMBERED.get(str(name).strip(), -1) for name in names], dtype=np.int8)
 
 
-def flux_to_njy(flux: ArrayLike, zero_point: ArrayLike) -> NDArray[np.float64]:
+def flux_to_njy(flux: ArrayLike, zero_point: ArrayLike) -> FloatArray:
     """Convert fluxes of an AB zero point to nJy.
 
     Parameters
@@ -119,7 +120,7 @@ def flux_to_njy(flux: ArrayLike, zero_point: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(np.asarray(flux, dtype=np.float64) * scale)
 
 
-def magnitude(flux: ArrayLike) -> NDArray[np.float64]:
+def magnitude(flux: ArrayLike) -> FloatArray:
     """AB magnitude of fluxes [nJy]; NaN where the flux is not positive.
 
     Examples

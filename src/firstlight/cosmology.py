@@ -8,8 +8,9 @@ its last bit, and importing ``astropy.cosmology`` takes a second.
 from functools import cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from firstlight._types import FloatArray
 from firstlight.constants import PARSEC_CM, SPEED_OF_LIGHT
 
 __all__ = [
@@ -29,7 +30,7 @@ NEARBY_DISTANCE_MODULUS = 30.0  # mag; 10 Mpc
 _FARTHEST = 1100.0  # redshift of the last table entry, the cosmic microwave background
 
 
-def distance_modulus(redshift: ArrayLike) -> NDArray[np.float64]:
+def distance_modulus(redshift: ArrayLike) -> FloatArray:
     """Distance modulus at the redshift of a host galaxy.
 
     Parameters
@@ -55,7 +56,7 @@ def distance_modulus(redshift: ArrayLike) -> NDArray[np.float64]:
     return np.where(np.isnan(z), np.nan, np.where(far, value, NEARBY_DISTANCE_MODULUS))
 
 
-def luminosity_distance(redshift: ArrayLike) -> NDArray[np.float64]:
+def luminosity_distance(redshift: ArrayLike) -> FloatArray:
     """Luminosity distance [cm] at redshifts from 0 to 1100.
 
     Examples
@@ -67,25 +68,25 @@ def luminosity_distance(redshift: ArrayLike) -> NDArray[np.float64]:
     return (1.0 + redshift) * comoving_distance(redshift) * 1e6 * PARSEC_CM
 
 
-def comoving_distance(redshift: ArrayLike) -> NDArray[np.float64]:
+def comoving_distance(redshift: ArrayLike) -> FloatArray:
     """Comoving distance [Mpc] at redshifts from 0 to 1100, to 1e-6 (2e-4 below redshift 0.001)."""
     return np.interp(np.asarray(redshift, np.float64), *_comoving_table())
 
 
-def expansion(redshift: ArrayLike) -> NDArray[np.float64]:
+def expansion(redshift: ArrayLike) -> FloatArray:
     """Hubble parameter E(z) = H(z) / H0."""
     return np.asarray(np.sqrt(OMEGA_MATTER * (1.0 + np.asarray(redshift)) ** 3 + 1.0 - OMEGA_MATTER))
 
 
 @cache
-def _modulus_table() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _modulus_table() -> tuple[FloatArray, FloatArray]:
     """Logarithm of redshift, and distance modulus [mag], both shape (4097,)."""
     z, comoving = _comoving_table()
     return _log_redshifts(), 5.0 * np.log10(comoving[1:] * (1.0 + z[1:])) + 25.0
 
 
 @cache
-def _comoving_table() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _comoving_table() -> tuple[FloatArray, FloatArray]:
     """Redshift, and comoving distance [Mpc], both shape (4098,) from 0.
 
     The distance is c / H0 times the integral of 1 / E(z), by five-point Gauss-Legendre
@@ -100,6 +101,6 @@ def _comoving_table() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return edges, np.concatenate([[0.0], comoving])
 
 
-def _log_redshifts() -> NDArray[np.float64]:
+def _log_redshifts() -> FloatArray:
     """Natural logarithm of the table's redshifts above 0, shape (4097,)."""
     return np.linspace(np.log(NEARBY_REDSHIFT), np.log(_FARTHEST), 4097)

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
+from firstlight._types import IntArray
 from firstlight.errors import UnknownClassError
 
 __all__ = [
@@ -149,7 +149,7 @@ SNPCC: Mapping[str, str] = MappingProxyType(
 _INDEX: Mapping[str, int] = MappingProxyType({name: index for index, name in enumerate(CLASSES)})
 
 
-def class_index(names: Iterable[str]) -> NDArray[np.int64]:
+def class_index(names: Iterable[str]) -> IntArray:
     """Position of each class name in `CLASSES`, the column of every probability table.
 
     Raises UnknownClassError if a name is none of them.

@@ -14,7 +14,7 @@ from tests._make import assert_same_curves
 from firstlight.errors import DataError, MissingColumnError, MissingExtraError, UnknownBandError
 from firstlight.lightcurves import LightCurves
 from firstlight.lightcurves.convert import rows_from_arrow
-from firstlight.lightcurves.rows import OBJECT_COLUMNS, ObservationRows, names_of
+from firstlight.lightcurves.rows import OBJECT_COLUMNS
 
 
 @st.composite
@@ -63,7 +63,7 @@ def test_two_values_for_one_band_and_time_are_refused_by_name():
         LightCurves.from_pandas(rows)
 
 
-def test_bands_observed_at_one_time_are_welcome():
+def test_several_bands_at_one_time_are_kept():
     rows = long(object_id=[7, 7, 7], mjd=[1.0, 1.0, 1.0], band=["g", "r", "i"])
     assert len(LightCurves.from_pandas(rows)[0]) == 3
 
@@ -139,6 +139,14 @@ def test_a_pandas_row_without_a_name_is_refused():
 def test_a_pandas_row_without_a_flux_is_refused_with_its_object():
     with pytest.raises(DataError, match="object '5', observation 0: flux is not finite"):
         LightCurves.from_pandas(long(flux=[1.0, None, 3.0]))
+
+
+@pytest.mark.parametrize("column", ["mjd", "flux", "flux_err"])
+def test_a_pandas_column_of_words_is_refused_by_name(column):
+    table = long().astype({column: object})
+    table.loc[0, column] = "bright"
+    with pytest.raises(DataError, match=f"column '{column}' holds something that is no number"):
+        LightCurves.from_pandas(table)
 
 
 # --- nested-pandas ------------------------------------------------------------------
@@ -346,47 +354,3 @@ def test_a_mixture_of_lists_and_numbers_is_refused():
 def test_missing_table_columns_are_named_with_what_is_there():
     with pytest.raises(MissingColumnError, match=r"\['band'\]; it has \['object_id'"):
         rows_from_arrow(nested().drop_columns(["band"]))
-
-
-# --- Rows ----------------------------------------------------------------------------------
-
-
-def rows(owner, mjd):
-    n = len(owner)
-    return ObservationRows(
-        names=np.array(["a", "b", "c"]), owner=np.array(owner), mjd=np.array(mjd, float),
-        band=np.zeros(n, np.int8), flux=np.ones(n), flux_err=np.ones(n), detected=None, place=np.arange(n),
-    )  # fmt: skip
-
-
-def test_rows_in_order_are_not_moved():
-    one = rows([0, 0, 2], [1, 2, 1])
-    assert one.ordered() is one
-
-
-def test_ordering_keeps_the_sources_order_of_ties():
-    assert rows([1, 0, 1, 0], [5, 2, 5, 1]).ordered().place.tolist() == [3, 1, 0, 2]
-
-
-def test_pruning_drops_names_without_rows():
-    pruned = rows([2, -1, 0], [1, 1, 1]).pruned()
-    assert pruned.names.tolist() == ["a", "c"]
-    assert pruned.owner.tolist() == [1, -1, 0]
-
-
-def test_names_of_whole_numbers_have_no_decimal_point():
-    assert names_of(np.array([1.0, 2.0])).tolist() == ["1", "2"]
-    assert names_of(pa.array(["x", None])).tolist() == ["x", ""]
-
-
-@pytest.mark.parametrize("column", ["mjd", "flux", "flux_err"])
-def test_a_pandas_column_of_words_is_refused_by_name(column):
-    table = long().astype({column: object})
-    table.loc[0, column] = "bright"
-    with pytest.raises(DataError, match=f"column '{column}' holds something that is no number"):
-        LightCurves.from_pandas(table)
-
-
-def test_names_with_a_fraction_are_refused():
-    with pytest.raises(DataError, match="no whole numbers"):
-        names_of([615.5, 713.0])

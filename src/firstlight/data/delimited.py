@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pcsv
-from numpy.typing import NDArray
 
+from firstlight._types import FloatArray, IntArray, StrArray
 from firstlight.errors import DataError, MissingColumnError
 
 __all__ = ["GZIP_MAGIC", "Damage", "Delimited", "Kind", "choose", "read_header", "require", "texts"]
@@ -109,7 +109,7 @@ class Delimited:
     columns: Mapping[str, Kind]
     damage: list[Damage] = field(default_factory=list)
 
-    def batches(self) -> Iterator[tuple[dict[str, Any], NDArray[np.int64]]]:
+    def batches(self) -> Iterator[tuple[dict[str, Any], IntArray]]:
         """Columns by name (float64 arrays, texts as Arrow dictionaries) and the line of each row.
 
         The header is line 1; blank lines are not counted. Raises DataError if the file cannot be
@@ -121,7 +121,7 @@ class Delimited:
             if "Empty CSV" not in str(error):  # a header and nothing below it has no rows, that is all
                 raise DataError(f"{self.path}: not a readable CSV file ({error})") from error
 
-    def _tolerant(self, header: Sequence[str]) -> Iterator[tuple[dict[str, Any], NDArray[np.int64]]]:
+    def _tolerant(self, header: Sequence[str]) -> Iterator[tuple[dict[str, Any], IntArray]]:
         """Read numbers strictly, and from the first value that is none as text, cast leniently."""
         skip = 0
         try:
@@ -140,9 +140,7 @@ class Delimited:
             if start < len(lines):
                 yield {name: values[start:] for name, values in batch.items()}, lines[start:]
 
-    def _stream(
-        self, header: Sequence[str], numbers_as: Kind
-    ) -> Iterator[tuple[dict[str, Any], NDArray[np.int64]]]:
+    def _stream(self, header: Sequence[str], numbers_as: Kind) -> Iterator[tuple[dict[str, Any], IntArray]]:
         bad: list[Damage] = []
 
         def set_aside(row: Any) -> str:
@@ -222,7 +220,7 @@ def require(found: Mapping[str, str], needed: Mapping[str, Sequence[str]], path:
         )
 
 
-def texts(column: Any) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
+def texts(column: Any) -> tuple[StrArray, IntArray]:
     """Distinct values of a text column, stripped, and the position of each row among them."""
     values = [str(value or "").strip() for value in column.dictionary.to_pylist()]
     return np.array(values, dtype=np.str_), column.indices.to_numpy().astype(np.int64)
@@ -235,7 +233,7 @@ def _open(path: Path) -> io.BufferedReader:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _numbers(values: Any) -> NDArray[np.float64]:
+def _numbers(values: Any) -> FloatArray:
     """Numbers of an Arrow array of texts; NaN where a text is none."""
     trimmed = pc.utf8_trim_whitespace(values)
     number = pc.match_substring_regex(trimmed, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
@@ -243,7 +241,7 @@ def _numbers(values: Any) -> NDArray[np.float64]:
     return numeric.cast(pa.float64()).to_numpy(zero_copy_only=False)
 
 
-def _line_numbers(seen: int, n_rows: int, bad: Sequence[Damage]) -> NDArray[np.int64]:
+def _line_numbers(seen: int, n_rows: int, bad: Sequence[Damage]) -> IntArray:
     """Lines of the rows `seen` to ``seen + n_rows``, given the lines that held no row."""
     rows = np.arange(seen, seen + n_rows, dtype=np.int64)
     skipped = np.array([damage.line for damage in bad if damage.line is not None], dtype=np.int64)

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from firstlight._types import IntArray, StrArray
 from firstlight.errors import DataError
 from firstlight.files import replacing
 
@@ -58,7 +59,7 @@ class RejectLog:
 
     def __init__(self) -> None:
         # Blocks of (reason, file, object ids, rows): a damaged file may reject a million rows.
-        self._blocks: list[tuple[str, str, NDArray[np.str_], NDArray[np.int64]]] = []
+        self._blocks: list[tuple[str, str, StrArray, IntArray]] = []
 
     def add(self, object_id: str, reason: str, file: str = "", row: int | None = None) -> None:
         """Add one entry; the arguments are the fields of `Reject`.

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from firstlight._types import FloatArray, IntArray, StrArray
 from firstlight.errors import SettingsError
 
 __all__ = ["MIN_OBJECTS", "Sample", "sample_by_frequency"]
@@ -20,12 +20,12 @@ class Sample(NamedTuple):
     Classes in `dropped` are those of the labels or the frequencies, sorted.
     """
 
-    position: NDArray[np.int64]
+    position: IntArray
     dropped: tuple[str, ...]
 
 
 def sample_by_frequency(
-    labels: NDArray[np.str_],
+    labels: StrArray,
     frequencies: Mapping[str, float],
     rng: np.random.Generator,
     n: int | None = None,
@@ -87,7 +87,7 @@ def sample_by_frequency(
     return Sample(position, tuple(sorted((set(frequencies) | set(members)) - set(drawn))))
 
 
-def _counts(share: NDArray[np.float64], there: NDArray[np.int64], n: int | None) -> NDArray[np.int64]:
+def _counts(share: FloatArray, there: IntArray, n: int | None) -> IntArray:
     """Objects of each class, `n` in all, never more than there are."""
     most = int(np.floor((there / share).min() * (1.0 + 1e-12)))
     if n is None:

@@ -10,8 +10,9 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from firstlight._types import StrArray
 from firstlight.data.delimited import Delimited, choose, read_header, require, texts
 from firstlight.errors import DataError, MissingColumnError, UnknownClassError
 from firstlight.files import replacing
@@ -50,8 +51,8 @@ class Truth:
     ['AGN']
     """
 
-    object_id: NDArray[np.str_]
-    label: NDArray[np.str_]
+    object_id: StrArray
+    label: StrArray
 
     def __post_init__(self) -> None:
         for name in ("object_id", "label"):
@@ -71,7 +72,7 @@ class Truth:
         """Number of objects."""
         return len(self.object_id)
 
-    def labels_of(self, object_ids: ArrayLike) -> NDArray[np.str_]:
+    def labels_of(self, object_ids: ArrayLike) -> StrArray:
         """Labels of the given objects, in their order, shape (n,).
 
         A repeated name repeats its label. Raises DataError if an object has no label; the message names
@@ -119,7 +120,7 @@ class Truth:
                 pq.write_table(table, partial, compression="zstd")
 
 
-def _read_csv(path: Path) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+def _read_csv(path: Path) -> tuple[StrArray, StrArray]:
     found = choose(read_header(path), {"object_id": ("object_id",), "label": _SPELLINGS})
     require(found, {"object_id": ("object_id",), "label": _SPELLINGS}, path)
     source = Delimited(path, {name: "text" for name in found.values()})
@@ -134,7 +135,7 @@ def _read_csv(path: Path) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
     return np.concatenate(columns["object_id"]), np.concatenate(columns["label"])
 
 
-def _read_parquet(path: Path) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+def _read_parquet(path: Path) -> tuple[StrArray, StrArray]:
     try:
         names = pq.read_schema(path).names
         label = next((name for name in _SPELLINGS if name in names), None)
@@ -156,7 +157,7 @@ def _is_parquet(path: Path) -> bool:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _class_names(labels: NDArray[np.str_]) -> NDArray[np.str_]:
+def _class_names(labels: StrArray) -> StrArray:
     """Class names of names or PLAsTiCC codes."""
     distinct, index = np.unique(labels, return_inverse=True)
     codes = [text.removesuffix(".0") for text in distinct.tolist()]

@@ -28,28 +28,9 @@ SPEC_REDSHIFT_ERR = 1e-3  # a spectroscopic host redshift, peculiar velocity inc
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LightCurve:
-    """One object: read-only views into the columns of a `LightCurves`.
+    """One object: read-only views into the columns of a `LightCurves`, which describes them.
 
-    Attributes
-    ----------
-    object_id : str
-        Name of the object.
-    mjd : float64 array, shape (n_obs,)
-        Times, ascending [MJD day].
-    band : int8 array, shape (n_obs,)
-        Index into `firstlight.bands.BANDS`.
-    flux, flux_err : float32 arrays, shape (n_obs,)
-        Difference flux and its error [nJy].
-    detected : bool array, shape (n_obs,)
-        Whether the survey called the observation a detection.
-    ra, dec : float
-        Position, ICRS [degree]; NaN where unknown.
-    ebv : float
-        Milky Way E(B-V) towards the object [mag]; NaN where unknown.
-    redshift, redshift_err : float
-        Host redshift in use and its error; 0 states a Milky Way object, NaN unknown.
-    redshift_spec : float
-        Spectroscopic host redshift; NaN where unknown.
+    Observation columns are arrays of shape (n_obs,); the others are numbers, NaN where unknown.
     """
 
     object_id: str
@@ -220,25 +201,16 @@ class LightCurves:
         return LightCurve(object_id=str(self.object_id[index]), **values)
 
     def find(self, object_id: str) -> LightCurve:
-        """One object by name.
-
-        Raises
-        ------
-        DataError
-            If there is no object of that name.
-        """
+        """One object by name; raises DataError if there is none."""
         where = np.flatnonzero(self.object_id == str(object_id))
         if not len(where):
             raise DataError(f"no object {object_id!r} among {len(self)} light curves")
         return self[int(where[0])]
 
     def take(self, index: ArrayLike) -> Self:
-        """Objects at the given positions, in that order (a repeated position repeats the object).
+        """Objects at the given positions, or where a mask of shape (n_objects,) is true.
 
-        Parameters
-        ----------
-        index : int or bool array_like
-            Positions, or a mask of shape (n_objects,) that is true for objects to keep.
+        Their order is that of the positions; a repeated position repeats the object.
         """
         index = np.asarray(index)
         if index.dtype == np.bool_:
@@ -263,12 +235,9 @@ class LightCurves:
         return self._derive(offsets=kept[self.offsets], **values)
 
     def upto_mjd(self, mjd: ArrayLike) -> Self:
-        """The same objects with only the observations up to a time.
+        """The same objects with only the observations up to a time, inclusive [MJD].
 
-        Parameters
-        ----------
-        mjd : float or float array, shape (n_objects,)
-            Last time to keep, inclusive [MJD]; NaN keeps everything of that object.
+        The time is a number or one per object; NaN keeps all observations of that object.
         """
         limit = np.broadcast_to(np.asarray(mjd, dtype=np.float64), (len(self),))
         return self.keep(~(self.mjd > np.repeat(limit, self.n_obs)))
@@ -276,25 +245,14 @@ class LightCurves:
     def upto_phase(self, days: ArrayLike) -> Self:
         """The same objects with only the observations up to `days` after the trigger, inclusive.
 
-        Objects that never triggered keep all of their observations.
-
-        Parameters
-        ----------
-        days : float or float array, shape (n_objects,)
-            Days since the first detection.
+        `days` is a number or one per object. Objects that never triggered keep all observations.
         """
         return self.upto_mjd(self.trigger_mjd + np.asarray(days, dtype=np.float64))
 
     # --- change ---------------------------------------------------------------
 
     def with_columns(self, **columns: AnyArray) -> Self:
-        """A copy with whole columns replaced (same shapes); values are checked again.
-
-        Raises
-        ------
-        DataError
-            As for the constructor.
-        """
+        """A copy with whole columns replaced (same shapes), checked as by the constructor."""
         return replace(self, **columns, _checked=False)  # type: ignore[arg-type]
 
     def with_redshift(self, mode: RedshiftMode) -> Self:
@@ -357,17 +315,10 @@ class LightCurves:
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Self:
-        """Wrap a nested Arrow table (one row per object, list columns) without copying.
+        """Wrap a nested Arrow table, such as that of `to_arrow`, without copying.
 
-        Parameters
-        ----------
-        table : pyarrow.Table
-            As written by `to_arrow`. Several chunks are joined, which copies.
-
-        Raises
-        ------
-        MissingColumnError, DataError
-            If a needed column is absent, or the values break the rules of the constructor.
+        Several chunks are joined, which copies. Raises MissingColumnError or DataError if a needed column is
+        absent, or the values break the rules of the constructor.
         """
         from firstlight.lightcurves import convert
 
@@ -376,11 +327,8 @@ class LightCurves:
     def to_arrow(self) -> pa.Table:
         """Nested Arrow table: one row per object, observations as list columns.
 
-        Returns
-        -------
-        pyarrow.Table
-            Columns ``object_id``, those of the object, and lists ``mjd`` [MJD], ``band``,
-            ``flux``, ``flux_err`` [nJy] and ``detected`` (0 or 1).
+        Columns are ``object_id``, those of the object, and lists ``mjd`` [MJD], ``band``, ``flux``,
+        ``flux_err`` [nJy] and ``detected`` (0 or 1).
         """
         from firstlight.lightcurves import convert
 
@@ -445,10 +393,7 @@ class LightCurves:
     def to_nested(self, name: str = "lightcurve") -> Any:
         """``NestedFrame`` as `from_nested` reads it, with bands as letters.
 
-        Raises
-        ------
-        MissingExtraError
-            If nested-pandas is not installed.
+        Raises MissingExtraError if nested-pandas is not installed.
         """
         from firstlight.lightcurves import convert
 

@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from firstlight._types import BoolArray
 from firstlight.bands import N_BANDS
 from firstlight.errors import SettingsError
 from firstlight.lightcurves import LightCurves
@@ -20,7 +21,6 @@ __all__ = ["CleanConfig", "ClipConfig", "clean", "keep_inside_clip", "keep_mask"
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
-Flags = NDArray[np.bool_]
 
 # Constants of `keep_physical`, chosen on PLAsTiCC's training set so that no peak is lost (decision 0001).
 SPIKE_SIGMA = 20.0  # smallest excess to judge, in its own error (neighbours' included)
@@ -133,7 +133,7 @@ def clean(curves: LightCurves, config: CleanConfig) -> LightCurves:
     return curves if keep.all() else curves.keep(keep)
 
 
-def keep_mask(curves: LightCurves, config: CleanConfig) -> NDArray[np.bool_]:
+def keep_mask(curves: LightCurves, config: CleanConfig) -> BoolArray:
     """Observations that a cleaning method keeps.
 
     Parameters
@@ -165,7 +165,7 @@ def keep_mask(curves: LightCurves, config: CleanConfig) -> NDArray[np.bool_]:
 
 def keep_inside_clip(
     curves: LightCurves, *, cut_sigma: float, clip_sigma: float, iterations: int, by_band: bool
-) -> NDArray[np.bool_]:
+) -> BoolArray:
     """Mask of a cut at `cut_sigma` and then a sigma clip, both about the mean, shape (n_total,).
 
     With N observations none can lie further than (N - 1) / sqrt(N) standard deviations
@@ -179,7 +179,7 @@ def keep_inside_clip(
     return keep
 
 
-def keep_physical(curves: LightCurves) -> NDArray[np.bool_]:
+def keep_physical(curves: LightCurves) -> BoolArray:
     """Mask that removes only what no object in the sky can do, shape (n_total,).
 
     The trigger always stays, so that the time from which phases count never changes. Any other
@@ -209,7 +209,7 @@ def _clip_objects(
     cut_sigma: float,
     clip_sigma: float,
     iterations: int,
-    keep: Flags,
+    keep: BoolArray,
 ) -> None:
     longest = 0
     for i in range(len(offsets) - 1):
@@ -267,9 +267,9 @@ def _judge_objects(
     band: Ints,
     flux: Floats,
     flux_err: Floats,
-    detected: Flags,
+    detected: BoolArray,
     offsets: Ints,
-    keep: Flags,
+    keep: BoolArray,
 ) -> None:
     longest = 0
     for i in range(len(offsets) - 1):
@@ -306,7 +306,7 @@ def _judge_objects(
 
 
 @njit(cache=True, nogil=True)
-def _first(flags: Flags) -> int:
+def _first(flags: BoolArray) -> int:
     for k in range(len(flags)):
         if flags[k]:
             return k
@@ -314,7 +314,7 @@ def _first(flags: Flags) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _judge_errors(band: Ints, flux: Floats, flux_err: Floats, buffer: Floats, keep: Flags) -> None:
+def _judge_errors(band: Ints, flux: Floats, flux_err: Floats, buffer: Floats, keep: BoolArray) -> None:
     """Reject impossible errors and uninformative ones."""
     for group in range(N_BANDS):
         n = 0
@@ -339,7 +339,7 @@ def _excesses(
     band: Ints,
     flux: Floats,
     flux_err: Floats,
-    keep: Flags,
+    keep: BoolArray,
     excess: Floats,
     excess_err: Floats,
     disagreement: Floats,

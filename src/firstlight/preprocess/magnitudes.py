@@ -1,8 +1,9 @@
 """Magnitudes that exist for negative fluxes."""
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from firstlight._types import FloatArray
 from firstlight.bands import AB_ZERO_POINT_NJY
 from firstlight.constants import MAG_PER_E_FOLD
 
@@ -18,7 +19,7 @@ SOFTENING = 1.042 * 10.0 ** (0.4 * (AB_ZERO_POINT_NJY - _DEPTH)) / 5.0
 SOFTENING.setflags(write=False)
 
 
-def asinh_magnitude(flux: ArrayLike, band: ArrayLike) -> NDArray[np.float64]:
+def asinh_magnitude(flux: ArrayLike, band: ArrayLike) -> FloatArray:
     """Magnitude that is finite for every flux, and AB magnitude where the flux is significant.
 
     Zero flux has ``31.4 - 2.5 log10(softening)``; negative fluxes have larger magnitudes.

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from firstlight._types import BoolArray, Float32Array, FloatArray, IntArray
 from firstlight.errors import SettingsError
 from firstlight.lightcurves import LightCurves
 from firstlight.lightcurves.curves import DETECTION_SNR
@@ -124,7 +125,7 @@ def augment(
     return noisy.keep(keep | untouched)
 
 
-def detection_probability(curves: LightCurves) -> NDArray[np.float64]:
+def detection_probability(curves: LightCurves) -> FloatArray:
     """Measured fraction of detections at S/N of -10 and below, -9, ..., 9, 10 and above, shape (21,).
 
     Bins with few observations use the survey's threshold.
@@ -136,7 +137,7 @@ def detection_probability(curves: LightCurves) -> NDArray[np.float64]:
     return np.where(counts >= _MIN_PER_BIN, detected / np.maximum(counts, 1), threshold)
 
 
-def _snr_bin(flux: NDArray[np.float32], flux_err: NDArray[np.float32]) -> NDArray[np.int64]:
+def _snr_bin(flux: Float32Array, flux_err: Float32Array) -> IntArray:
     return np.searchsorted(_SNR_EDGES, flux.astype(np.float64) / flux_err, side="right") - 1
 
 
@@ -160,9 +161,7 @@ def _add_noise(curves: LightCurves, rng: np.random.Generator, config: AugmentCon
     )
 
 
-def _points_to_keep(
-    curves: LightCurves, rng: np.random.Generator, config: AugmentConfig
-) -> NDArray[np.bool_]:
+def _points_to_keep(curves: LightCurves, rng: np.random.Generator, config: AugmentConfig) -> BoolArray:
     owner = curves.object_index
     chance = rng.uniform(0.0, config.drop, len(curves)) if config.drop > 0.0 else np.zeros(len(curves))
     keep = rng.random(len(curves.mjd)) >= chance[owner]

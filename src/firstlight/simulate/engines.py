@@ -7,8 +7,8 @@ luminosities erg/s and lengths cm.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from firstlight._types import FloatArray
 from firstlight.simulate.spectrum import LIGHT_SPEED, SIGMA_SB
 
 __all__ = [
@@ -30,20 +30,20 @@ KMS = 1e5  # cm/s
 AU = 1.495978707e13  # cm
 ARNETT_BETA = 13.7  # of a nearly constant density; Arnett 1982
 
-Array = NDArray[np.float64]
 
-
-def time_grid(last: float, n: int = 256) -> Array:
+def time_grid(last: float, n: int = 256) -> FloatArray:
     """Times from 0 to `last`, denser early, shape (n,) [day]."""
     return last * np.linspace(0.0, 1.0, n) ** 2
 
 
-def nickel_heating(t: Array, nickel_mass: Array) -> Array:
+def nickel_heating(t: FloatArray, nickel_mass: FloatArray) -> FloatArray:
     """Heat from the decay of 56Ni and 56Co (Nadyozhin 1994, ApJS 92, 527, doi:10.1086/192008)."""
     return nickel_mass[:, None] * (6.45e43 * np.exp(-t / 8.8) + 1.45e43 * np.exp(-t / 111.3))
 
 
-def magnetar_heating(t: Array, period: Array, field: Array, star_mass: Array) -> Array:
+def magnetar_heating(
+    t: FloatArray, period: FloatArray, field: FloatArray, star_mass: FloatArray
+) -> FloatArray:
     """Heat from the spin-down of a magnetar of initial `period` [ms] and dipole `field` [1e14 G].
 
     Kasen & Bildsten 2010, doi:10.1088/0004-637X/717/1/245; Nicholl et al. 2017,
@@ -55,13 +55,13 @@ def magnetar_heating(t: Array, period: Array, field: Array, star_mass: Array) ->
     return (energy / (spin_down * DAY))[:, None] / (1.0 + t / spin_down[:, None]) ** 2
 
 
-def diffusion_time(ejecta_mass: Array, velocity: Array, opacity: Array) -> Array:
+def diffusion_time(ejecta_mass: FloatArray, velocity: FloatArray, opacity: FloatArray) -> FloatArray:
     """Effective diffusion time sqrt(2 kappa M / (beta c v)) of Arnett (1982) [day]."""
     squared = 2.0 * opacity * ejecta_mass * SOLAR_MASS / (ARNETT_BETA * LIGHT_SPEED * velocity * KMS)
     return np.sqrt(squared) / DAY
 
 
-def diffuse(t: Array, heating: Array, tau: Array) -> Array:
+def diffuse(t: FloatArray, heating: FloatArray, tau: FloatArray) -> FloatArray:
     """Luminosity of homologously expanding ejecta heated from within, with diffusion time `tau`.
 
     Arnett's integral for a small progenitor obeys ``dL/dx = Q - L`` with ``x = (t / tau)^2``. Each
@@ -72,7 +72,7 @@ def diffuse(t: Array, heating: Array, tau: Array) -> Array:
     return _relax((t / tau[:, None]) ** 2, heating)
 
 
-def _relax(x: Array, source: Array) -> Array:
+def _relax(x: FloatArray, source: FloatArray) -> FloatArray:
     """Solve dL/dx = S - L from L = 0, for S piecewise linear in x; both (n_objects, n_times)."""
     dx = np.diff(x, axis=1)
     fade = np.exp(-dx)
@@ -87,8 +87,12 @@ def _relax(x: Array, source: Array) -> Array:
 
 
 def escape_gamma_rays(
-    t: Array, luminosity: Array, ejecta_mass: Array, velocity: Array, gamma_opacity: Array
-) -> Array:
+    t: FloatArray,
+    luminosity: FloatArray,
+    ejecta_mass: FloatArray,
+    velocity: FloatArray,
+    gamma_opacity: FloatArray,
+) -> FloatArray:
     """Luminosity left when gamma rays leak out of thinning ejecta; opacity in [cm^2/g].
 
     The factor is ``1 - exp(-A / t^2)`` with ``A = 3 kappa_gamma M / (4 pi v^2)`` (Wang et al. 2015,
@@ -99,8 +103,12 @@ def escape_gamma_rays(
 
 
 def photosphere_temperature(
-    t: Array, luminosity: Array, velocity: Array, floor: Array, radius: Array | float = 0.0
-) -> Array:
+    t: FloatArray,
+    luminosity: FloatArray,
+    velocity: FloatArray,
+    floor: FloatArray,
+    radius: FloatArray | float = 0.0,
+) -> FloatArray:
     """Temperature [K] of a photosphere that expands until it has cooled to `floor`, then recedes.
 
     `radius` is that at time 0 (Nicholl et al. 2017, doi:10.3847/1538-4357/aa9334).
@@ -112,16 +120,16 @@ def photosphere_temperature(
 
 
 def interact(
-    t: Array,
-    ejecta_mass: Array,
-    velocity: Array,
-    shell_mass: Array,
-    inner_radius: Array,
-    density: Array,
-    opacity: Array,
-    efficiency: Array,
+    t: FloatArray,
+    ejecta_mass: FloatArray,
+    velocity: FloatArray,
+    shell_mass: FloatArray,
+    inner_radius: FloatArray,
+    density: FloatArray,
+    opacity: FloatArray,
+    efficiency: FloatArray,
     slope: int,
-) -> tuple[Array, Array]:
+) -> tuple[FloatArray, FloatArray]:
     """Luminosity of ejecta that run into circumstellar matter, and radius of its photosphere.
 
     Ejecta with density ~ r^-12 drive a forward shock into matter with density ~ r^-slope (0 for a
@@ -151,8 +159,15 @@ def interact(
 
 
 def _shock_heating(
-    t: Array, *, mass: Array, energy: Array, shell: Array, thick: Array, q: Array, slope: int
-) -> Array:
+    t: FloatArray,
+    *,
+    mass: FloatArray,
+    energy: FloatArray,
+    shell: FloatArray,
+    thick: FloatArray,
+    q: FloatArray,
+    slope: int,
+) -> FloatArray:
     """Power of both shocks in cgs units; `q` is density times radius^slope, (n_objects, n_times)."""
     n, s = 12.0, float(slope)
     # Forward and reverse shock radius over that of the contact, and the constant A, for n = 12.
@@ -184,8 +199,8 @@ def _shock_heating(
 
 
 def _shell_photosphere(
-    shell: Array, inner: Array, density: Array, opacity: Array, slope: int
-) -> tuple[Array, Array]:
+    shell: FloatArray, inner: FloatArray, density: FloatArray, opacity: FloatArray, slope: int
+) -> tuple[FloatArray, FloatArray]:
     """Radius of optical depth 2/3 and the mass below it, both (n_objects,)."""
     depth = 2.0 / 3.0
     if slope == 0:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
+from firstlight._types import FloatArray
 from firstlight.bands import AB_ZERO_POINT_NJY, EFFECTIVE_WAVELENGTH
 from firstlight.errors import UnknownClassError
 from firstlight.simulate.engines import (
@@ -29,9 +29,7 @@ from firstlight.simulate.rates import Rate
 from firstlight.simulate.spectrum import BLACKBODY, Spectrum, Thermal, band_flux, flux_density
 
 __all__ = ["POPULATIONS", "Evolution", "Population", "draw_models", "population"]
-
-Array = NDArray[np.float64]
-Parameters = dict[str, Array]
+Parameters = dict[str, FloatArray]
 
 REST_BAND = 2  # r; peak absolute magnitudes are those of a source at 10 pc through this band
 
@@ -45,9 +43,9 @@ class Evolution:
     (n_models, n_times).
     """
 
-    t: Array
-    luminosity: Array
-    state: Array
+    t: FloatArray
+    luminosity: FloatArray
+    state: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ class Population:
     """
 
     draw: Callable[[np.random.Generator, int], Parameters]
-    evolve: Callable[[Array, Parameters], tuple[Array, Array]]
+    evolve: Callable[[FloatArray, Parameters], tuple[FloatArray, FloatArray]]
     rate: Rate
     redshift_limits: tuple[float, float]
     peak_limits: tuple[float, float]
@@ -90,13 +88,13 @@ class Population:
 # --- drawing ------------------------------------------------------------------
 
 
-def _log_uniform(rng: np.random.Generator, low: float, high: float, n: int) -> Array:
+def _log_uniform(rng: np.random.Generator, low: float, high: float, n: int) -> FloatArray:
     return np.exp(rng.uniform(np.log(low), np.log(high), n))
 
 
 def _clipped_normal(
     rng: np.random.Generator, mean: float, sigma: float, limits: tuple[float, float], n: int
-) -> Array:
+) -> FloatArray:
     """Normal values, drawn again while outside the limits."""
     value = rng.normal(mean, sigma, n)
     while (outside := (value < limits[0]) | (value > limits[1])).any():
@@ -202,7 +200,7 @@ def _draw_interacting(rng: np.random.Generator, n: int) -> Parameters:
 # --- evolution ----------------------------------------------------------------
 
 
-def _evolve_ejecta(t: Array, parameters: Parameters) -> tuple[Array, Array]:
+def _evolve_ejecta(t: FloatArray, parameters: Parameters) -> tuple[FloatArray, FloatArray]:
     """Nickel or magnetar, whichever the parameters describe, inside expanding ejecta."""
     mass, velocity = parameters["ejecta_mass"], parameters["velocity"]
     if "nickel_mass" in parameters:
@@ -214,7 +212,7 @@ def _evolve_ejecta(t: Array, parameters: Parameters) -> tuple[Array, Array]:
     return light, photosphere_temperature(t, light, velocity, parameters["floor"])
 
 
-def _evolve_interaction(t: Array, parameters: Parameters) -> tuple[Array, Array]:
+def _evolve_interaction(t: FloatArray, parameters: Parameters) -> tuple[FloatArray, FloatArray]:
     light = np.zeros((len(parameters["slope"]), len(t)))
     radius = np.zeros(len(light))
     for slope in (0, 2):
@@ -315,14 +313,14 @@ def draw_models(
     return {name: value[kept] for name, value in parameters.items()}, Evolution(t, light[kept], state[kept])
 
 
-def _time_bright(t: Array, light: Array) -> tuple[Array, Array]:
+def _time_bright(t: FloatArray, light: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Time above half of the peak luminosity, all of it and that after the peak, (n_models,) [day]."""
     above = light > 0.5 * light.max(axis=1, keepdims=True)
     later = np.arange(len(t)) > np.argmax(light, axis=1)[:, None]
     return above @ np.gradient(t), (above & later) @ np.gradient(t)
 
 
-def _peak_magnitude(light: Array, state: Array, spectrum: Spectrum) -> Array:
+def _peak_magnitude(light: FloatArray, state: FloatArray, spectrum: Spectrum) -> FloatArray:
     """Brightest absolute magnitude in LSST r at redshift 0, shape (n_models,)."""
     wavelength = EFFECTIVE_WAVELENGTH[REST_BAND]
     best = np.argmax(flux_density(light, state, wavelength, spectrum=spectrum), axis=1)

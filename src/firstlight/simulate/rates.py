@@ -3,8 +3,9 @@
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from firstlight._types import FloatArray
 from firstlight.cosmology import comoving_distance, expansion
 from firstlight.errors import SettingsError
 
@@ -15,7 +16,7 @@ Rate = Literal["star_formation", "core_collapse", "thermonuclear"]
 HIGHEST_REDSHIFT = 6.0
 
 
-def relative_rate(rate: Rate, redshift: ArrayLike) -> NDArray[np.float64]:
+def relative_rate(rate: Rate, redshift: ArrayLike) -> FloatArray:
     """Events per comoving volume and rest-frame time, relative to redshift 0.
 
     ``star_formation`` is the cosmic star formation history (CaRT, PISN and SLSN-I of PLAsTiCC):
@@ -36,9 +37,7 @@ def relative_rate(rate: Rate, redshift: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(value / local)
 
 
-def draw_redshifts(
-    n: int, rate: Rate, limits: tuple[float, float], rng: np.random.Generator
-) -> NDArray[np.float64]:
+def draw_redshifts(n: int, rate: Rate, limits: tuple[float, float], rng: np.random.Generator) -> FloatArray:
     """Redshifts of n events within `limits` in a survey of the whole volume and fixed duration.
 
     The density is ``rate(z) dV/dz / (1 + z)``; the last factor is time dilation. Raises

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from firstlight._types import FloatArray
 from firstlight.bands import N_BANDS
 from firstlight.constants import PARSEC_CM, SPEED_OF_LIGHT
 from firstlight.simulate.throughput import lsst_throughputs
@@ -43,7 +44,7 @@ HC_OVER_K = PLANCK * LIGHT_SPEED / BOLTZMANN / ANGSTROM  # Angstrom K
 _MAX_EXPONENT = 600.0  # exp(600) is finite and its inverse is nothing
 
 
-def planck(wavelength: ArrayLike, temperature: ArrayLike) -> NDArray[np.float64]:
+def planck(wavelength: ArrayLike, temperature: ArrayLike) -> FloatArray:
     """Blackbody ``pi B_lambda / (sigma T^4)`` [1/Angstrom]; its integral over wavelength is 1."""
     wavelength, temperature = np.asarray(wavelength, np.float64), np.asarray(temperature, np.float64)
     exponent = np.minimum(HC_OVER_K / (wavelength * temperature), _MAX_EXPONENT)
@@ -55,7 +56,7 @@ def planck(wavelength: ArrayLike, temperature: ArrayLike) -> NDArray[np.float64]
 class Spectrum(Protocol):
     """How a source's luminosity is spread over rest wavelengths."""
 
-    def __call__(self, rest: NDArray[np.float64], state: NDArray[np.float64]) -> NDArray[np.float64]:
+    def __call__(self, rest: FloatArray, state: FloatArray) -> FloatArray:
         """Share of the luminosity per wavelength [1/Angstrom] at rest wavelengths [Angstrom].
 
         `state` broadcasts against `rest`: the temperature of a thermal source [K], or the phase of a
@@ -72,7 +73,7 @@ class Thermal:
 
     uv_cutoff: float = 0.0
 
-    def __call__(self, rest: NDArray[np.float64], state: NDArray[np.float64]) -> NDArray[np.float64]:
+    def __call__(self, rest: FloatArray, state: FloatArray) -> FloatArray:
         """See `Spectrum`."""
         spectrum = planck(rest, state)
         if self.uv_cutoff > 0.0:
@@ -84,7 +85,7 @@ BLACKBODY = Thermal()
 
 
 @lru_cache(maxsize=1)
-def _cutoff_table() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _cutoff_table() -> tuple[FloatArray, FloatArray]:
     """Share of a blackbody that survives suppression below a cutoff, against log hc / (cutoff k T)."""
     log_x = np.linspace(np.log(0.02), np.log(100.0), 600)
     x = np.linspace(1e-4, 120.0, 60_001)
@@ -98,7 +99,7 @@ def _cutoff_table() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return log_x, 1.0 - np.clip(lost, 0.0, 1.0)
 
 
-def _kept_share(temperature: NDArray[np.float64], cutoff: float) -> NDArray[np.float64]:
+def _kept_share(temperature: FloatArray, cutoff: float) -> FloatArray:
     log_x, share = _cutoff_table()
     return np.interp(np.log(HC_OVER_K / (cutoff * temperature)), log_x, share)
 
@@ -121,7 +122,7 @@ def _dust_spline() -> Any:
     return CubicSpline(np.concatenate([[0.0], x]), np.concatenate([[0.0], infrared, optical, ends]))
 
 
-def _ultraviolet(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _ultraviolet(x: FloatArray) -> FloatArray:
     """Ultraviolet part k(x) = E(lambda - V) / E(B - V) of Fitzpatrick (1999), R_V = 3.1."""
     c2 = -0.824 + 4.717 / 3.1
     c1 = 2.030 - 3.007 * c2
@@ -134,14 +135,14 @@ _WAVENUMBERS = 20_000  # steps of the look-up table, 0 to 10 per micron
 
 
 @lru_cache(maxsize=1)
-def _dust_table() -> NDArray[np.float64]:
+def _dust_table() -> FloatArray:
     """A(lambda) / A(V) on a grid of wavenumbers so fine that the nearest point will do."""
     x = np.linspace(0.0, 10.0, _WAVENUMBERS + 1)
     blue = _ultraviolet(np.maximum(x, 1e4 / 2700.0)) + 3.1
     return np.where(x > 1e4 / 2700.0, blue, _dust_spline()(x)) / 3.1
 
 
-def dust_curve(wavelength: ArrayLike) -> NDArray[np.float64]:
+def dust_curve(wavelength: ArrayLike) -> FloatArray:
     """A(wavelength) / A(V) by Fitzpatrick (1999, PASP 111, 63, doi:10.1086/316293) with R_V = 3.1.
 
     Rest wavelengths below 1000 Angstrom have the value at 1000.
@@ -164,7 +165,7 @@ def flux_density(
     a_v: ArrayLike = 0.0,
     *,
     spectrum: Spectrum = BLACKBODY,
-) -> NDArray[np.float64]:
+) -> FloatArray:
     """Flux density f_nu [nJy] at observed wavelengths [Angstrom]; all arguments broadcast.
 
     Arguments are the bolometric luminosity [erg/s], the state that `spectrum` depends on,
@@ -183,15 +184,15 @@ def flux_density(
 
 
 def band_flux(
-    luminosity: NDArray[np.float64],
-    state: NDArray[np.float64],
+    luminosity: FloatArray,
+    state: FloatArray,
     band: NDArray[np.int8],
     redshift: ArrayLike = 0.0,
     distance: ArrayLike = TEN_PARSEC,
     a_v: ArrayLike = 0.0,
     *,
     spectrum: Spectrum = BLACKBODY,
-) -> NDArray[np.float64]:
+) -> FloatArray:
     """Mean flux density [nJy] through the band of each source, shape (n,); see `flux_density`."""
     flux = np.zeros(len(luminosity))
     columns = [luminosity, state, redshift, distance, a_v]

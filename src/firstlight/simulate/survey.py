@@ -9,13 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from firstlight._types import BoolArray, FloatArray, IntArray
 from firstlight.bands import EXTINCTION_PER_EBV, N_BANDS
 from firstlight.errors import DataError
 from firstlight.lightcurves import LightCurves
 
 __all__ = ["Survey", "measure_survey", "milky_way_dimming"]
-
-Array = NDArray[np.float64]
 
 MIN_REDSHIFT = 0.005  # the smallest photo-z of PLAsTiCC's hosts is 0.006
 _BRIGHT = 20.0  # S/N above which photon noise shows beside the sky's
@@ -50,34 +49,34 @@ class Survey:
     """
 
     carriers: LightCurves
-    sky_err: Array
-    depth: Array
-    photon_noise: Array
-    calibration_err: Array
-    snr_knots: Array
-    detection_proba: Array
+    sky_err: FloatArray
+    depth: FloatArray
+    photon_noise: FloatArray
+    calibration_err: FloatArray
+    snr_knots: FloatArray
+    detection_proba: FloatArray
     detects_expected: bool
-    redshift_spec: Array
-    redshift_photo: Array
-    redshift_photo_err: Array
+    redshift_spec: FloatArray
+    redshift_photo: FloatArray
+    redshift_photo_err: FloatArray
     spec_fraction: float
 
-    def error(self, flux: Array, sky_err: Array, band: NDArray[np.int8]) -> Array:
+    def error(self, flux: FloatArray, sky_err: FloatArray, band: NDArray[np.int8]) -> FloatArray:
         """Error of observations of sources of known true flux, shape (n_obs,) [nJy]."""
         photons = self.photon_noise[band] * flux * sky_err**2
         return np.sqrt(sky_err**2 + photons + (self.calibration_err[band] * flux) ** 2)
 
     def detect(
-        self, true_flux: Array, flux: Array, flux_err: Array, rng: np.random.Generator
-    ) -> NDArray[np.bool_]:
+        self, true_flux: FloatArray, flux: FloatArray, flux_err: FloatArray, rng: np.random.Generator
+    ) -> BoolArray:
         """Draw which observations the survey calls detections, from flux before and after noise [nJy]."""
         decisive = true_flux if self.detects_expected else flux
         proba = np.interp(decisive / flux_err, self.snr_knots, self.detection_proba, left=0.0)
         return rng.random(len(flux)) < proba
 
     def draw_host_redshifts(
-        self, redshift: Array, rng: np.random.Generator, n_neighbours: int = 40
-    ) -> tuple[Array, Array]:
+        self, redshift: FloatArray, rng: np.random.Generator, n_neighbours: int = 40
+    ) -> tuple[FloatArray, FloatArray]:
         """Draw a photometric host redshift and its error for true redshifts, both shape (n,).
 
         Each is the residual and error of a real host among the nearest in redshift, so biases,
@@ -127,7 +126,7 @@ def measure_survey(observed: LightCurves) -> Survey:
     )
 
 
-def _photon_noise(curves: LightCurves) -> tuple[Array, Array]:
+def _photon_noise(curves: LightCurves) -> tuple[FloatArray, FloatArray]:
     """Fit ``err^2 / sky^2 - 1 = photon * flux + (calibration * flux / sky)^2`` band by band.
 
     Variance per flux is measured in units of the sky's, since both fall alike when
@@ -153,7 +152,7 @@ def _photon_noise(curves: LightCurves) -> tuple[Array, Array]:
     return photon, calibration
 
 
-def _group_median(value: Array, group: NDArray[np.int64], chosen: NDArray[np.bool_]) -> Array:
+def _group_median(value: FloatArray, group: IntArray, chosen: BoolArray) -> FloatArray:
     """Median of the chosen values of each row's group; NaN where fewer than three are chosen."""
     order = np.lexsort((value[chosen], group[chosen]))
     names, start, count = np.unique(group[chosen][order], return_index=True, return_counts=True)
@@ -163,7 +162,7 @@ def _group_median(value: Array, group: NDArray[np.int64], chosen: NDArray[np.boo
     return median[group]
 
 
-def _sky_errors(curves: LightCurves, photon: Array, calibration: Array) -> Array:
+def _sky_errors(curves: LightCurves, photon: FloatArray, calibration: FloatArray) -> FloatArray:
     """Errors without the carriers' own photons, where these are bright enough to matter."""
     err = curves.flux_err.astype(np.float64)
     flux = np.where(curves.flux > 5.0 * err, curves.flux, 0.0).astype(np.float64)
@@ -172,7 +171,7 @@ def _sky_errors(curves: LightCurves, photon: Array, calibration: Array) -> Array
     return np.sqrt(np.maximum(variance, 0.05 * err**2))  # the fit must not invent perfect nights
 
 
-def _detection_curve(curves: LightCurves) -> tuple[Array, Array]:
+def _detection_curve(curves: LightCurves) -> tuple[FloatArray, FloatArray]:
     """Share of observations detected against flux over error, made to rise."""
     snr = curves.flux.astype(np.float64) / curves.flux_err
     edges = np.append(_DETECTED_BINS, np.inf)
@@ -189,7 +188,7 @@ def _detection_curve(curves: LightCurves) -> tuple[Array, Array]:
     return mean_snr[filled] / total[filled], share
 
 
-def _sharpen(knots: Array, proba: Array) -> tuple[Array, Array, bool]:
+def _sharpen(knots: FloatArray, proba: FloatArray) -> tuple[FloatArray, FloatArray, bool]:
     """Undo the noise in a detection curve that is wider than noise alone explains.
 
     A decision on the flux before noise, plotted against the flux after it, is blurred by
@@ -208,7 +207,7 @@ def _sharpen(knots: Array, proba: Array) -> tuple[Array, Array, bool]:
     return middle + (knots - middle) * np.sqrt(width**2 - 1.0) / width, proba, True
 
 
-def milky_way_dimming(curves: LightCurves) -> Array:
+def milky_way_dimming(curves: LightCurves) -> FloatArray:
     """Factor by which Milky Way dust dims each object's flux in each band, shape (n_objects, 6).
 
     It is 1 where the source has corrected for dust already, or the dust is unknown.

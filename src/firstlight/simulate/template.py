@@ -17,15 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from firstlight._types import FloatArray
 from firstlight.errors import DataError
 from firstlight.simulate.populations import Population
 from firstlight.simulate.spectrum import ANGSTROM, LIGHT_SPEED, TEN_PARSEC, dust_curve
 
 __all__ = ["Template", "find_template", "make_template", "read_template", "template_population"]
-
-Array = NDArray[np.float64]
 
 STEP = 10.0  # Angstrom; the template's own, finer than its broad lines
 RISE = 20.0  # rest-frame days from explosion to B's peak, at stretch 1
@@ -59,9 +57,9 @@ class Template:
 
     first_phase: float
     first_wavelength: float
-    table: Array
+    table: FloatArray
 
-    def __call__(self, rest: Array, state: Array) -> Array:
+    def __call__(self, rest: FloatArray, state: FloatArray) -> FloatArray:
         """Luminosity density; linear in phase, nearest in wavelength, 0 outside the table.
 
         After the last spectrum all wavelengths fade alike.
@@ -78,7 +76,7 @@ class Template:
         return np.asarray(np.where(seen, light * 10.0 ** (-0.4 * FADE * late), 0.0))
 
 
-def make_template(phase: Array, wavelength: Array, flux: Array) -> Template:
+def make_template(phase: FloatArray, wavelength: FloatArray, flux: FloatArray) -> Template:
     """Put spectra on the regular grid, and scale them to a peak of B = 0 at 10 pc.
 
     `phase` [rest-frame day] and `wavelength` [Angstrom, to hold B, 3600 to 5600] ascend; `flux` per
@@ -105,7 +103,7 @@ def make_template(phase: Array, wavelength: Array, flux: Array) -> Template:
     return Template(float(days[0]), float(fine[0]), table * (vega / blue.max() * 4.0 * np.pi * TEN_PARSEC**2))
 
 
-def _b_flux(wavelength: Array, flux: Array) -> Array:
+def _b_flux(wavelength: FloatArray, flux: FloatArray) -> FloatArray:
     """Mean flux density f_nu through B of every row, shape (n_phases,)."""
     response = np.interp(wavelength, np.linspace(3600.0, 5600.0, len(_B_RESPONSE)), _B_RESPONSE, 0.0, 0.0)
     return np.asarray(flux @ response / np.sum(response * LIGHT_SPEED / ANGSTROM / wavelength**2))
@@ -131,7 +129,7 @@ def read_template(path: Path) -> Template:
     return make_template(phase, wavelength, flux)
 
 
-def _read_hdf5(path: Path) -> tuple[Array, Array, Array]:
+def _read_hdf5(path: Path) -> tuple[FloatArray, FloatArray, FloatArray]:
     try:
         h5py = importlib.import_module("h5py")
     except ImportError as error:
@@ -175,7 +173,7 @@ def template_population(template: Template) -> Population:
     )
 
 
-def _draw(rng: np.random.Generator, n: int) -> dict[str, Array]:
+def _draw(rng: np.random.Generator, n: int) -> dict[str, FloatArray]:
     """Stretch and colour as SALT2 finds them, and the brightness that follows from both.
 
     Distributions of x1 and c: Scolnic & Kessler 2016, doi:10.3847/2041-8205/822/2/L35; stretch of
@@ -197,13 +195,13 @@ def _draw(rng: np.random.Generator, n: int) -> dict[str, Array]:
     }
 
 
-def _two_sided(rng: np.random.Generator, mode: float, below: float, above: float, n: int) -> Array:
+def _two_sided(rng: np.random.Generator, mode: float, below: float, above: float, n: int) -> FloatArray:
     """Normal on each side of its mode, with a width of its own."""
     size = np.abs(rng.standard_normal(n))
     return np.where(rng.random(n) < below / (below + above), mode - below * size, mode + above * size)
 
 
-def _evolve(t: Array, parameters: Mapping[str, Array]) -> tuple[Array, Array]:
+def _evolve(t: FloatArray, parameters: Mapping[str, FloatArray]) -> tuple[FloatArray, FloatArray]:
     """Brightness relative to B = 0, which does not change, and the phase."""
     bright = 10.0 ** (-0.4 * parameters["magnitude"][:, None])
     phase = t / parameters["stretch"][:, None] - RISE

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
 from firstlight.bands import AB_ZERO_POINT_NJY, EFFECTIVE_WAVELENGTH
 from firstlight.cosmology import luminosity_distance
 from firstlight.data import write_curves
@@ -27,8 +28,6 @@ from firstlight.simulate.survey import Survey, measure_survey, milky_way_dimming
 from firstlight.simulate.template import read_template, template_population
 
 __all__ = ["SIMULATED_PREFIX", "SimulateConfig", "SimulatedSet", "simulate", "simulate_classes"]
-
-Array = NDArray[np.float64]
 
 SIMULATED_PREFIX = "sim-"
 SPEC_REDSHIFT_SCATTER = 0.0018  # rms of hostgal_specz - true_z over PLAsTiCC's training set
@@ -100,7 +99,7 @@ class SimulatedSet:
     """
 
     curves: LightCurves
-    labels: NDArray[np.str_]
+    labels: StrArray
     truth: pa.Table
 
     def __len__(self) -> int:
@@ -211,11 +210,11 @@ class _Scene:
     kind: Population
     survey: Survey
     evolution: Evolution
-    model: NDArray[np.int64]  # row of `evolution`
-    carrier: NDArray[np.int64]
-    truth: dict[str, Array]
+    model: IntArray  # row of `evolution`
+    carrier: IntArray
+    truth: dict[str, FloatArray]
 
-    def take(self, keep: NDArray[np.bool_]) -> Self:
+    def take(self, keep: BoolArray) -> Self:
         """The events where `keep` is true."""
         truth = {name: value[keep] for name, value in self.truth.items()}
         return replace(self, model=self.model[keep], carrier=self.carrier[keep], truth=truth)
@@ -225,13 +224,13 @@ class _Scene:
 class _Batch:
     """Detected objects: per-object columns, and their observations one after the other."""
 
-    carrier: NDArray[np.int64]
-    truth: dict[str, Array]
-    n_obs: NDArray[np.int64]
-    row: NDArray[np.int64]  # observation of the survey's carriers
-    flux: Array
-    flux_err: Array
-    detected: NDArray[np.bool_]
+    carrier: IntArray
+    truth: dict[str, FloatArray]
+    n_obs: IntArray
+    row: IntArray  # observation of the survey's carriers
+    flux: FloatArray
+    flux_err: FloatArray
+    detected: BoolArray
 
 
 def _simulate_batch(
@@ -254,7 +253,7 @@ def _simulate_batch(
     return _observe(scene, rng, config)
 
 
-def _place(kind: Population, n: int, survey: Survey, rng: np.random.Generator) -> dict[str, Array]:
+def _place(kind: Population, n: int, survey: Survey, rng: np.random.Generator) -> dict[str, FloatArray]:
     """Redshift, dust and time of n events."""
     mjd = survey.carriers.mjd
     return {
@@ -264,15 +263,13 @@ def _place(kind: Population, n: int, survey: Survey, rng: np.random.Generator) -
     }
 
 
-def _draw_host_av(n: int, rng: np.random.Generator) -> Array:
+def _draw_host_av(n: int, rng: np.random.Generator) -> FloatArray:
     broad = rng.exponential(HOST_AV_SCALE, n)
     narrow = np.abs(rng.normal(0.0, HOST_AV_NARROW_SCALE, n))
     return np.minimum(np.where(rng.random(n) < HOST_AV_NARROW, narrow, broad), HOST_AV_MAX)
 
 
-def _rows(
-    offsets: NDArray[np.int64], objects: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _rows(offsets: IntArray, objects: IntArray) -> tuple[IntArray, IntArray]:
     """Observations of the given objects, and which of them each belongs to."""
     counts = np.diff(offsets)[objects]
     owner = np.repeat(np.arange(len(objects)), counts)
@@ -280,7 +277,7 @@ def _rows(
     return np.arange(counts.sum()) - start[owner] + offsets[:-1][objects][owner], owner
 
 
-def _best_snr(scene: _Scene) -> Array:
+def _best_snr(scene: _Scene) -> FloatArray:
     """Best S/N that each event could reach on its carrier's deepest epochs, about, shape (n_events,)."""
     n, evolution = len(scene.carrier), scene.evolution
     looks = np.clip(scene.truth["peak_day"], 1.0, None)[:, None] * _LOOKS
@@ -298,7 +295,7 @@ def _best_snr(scene: _Scene) -> Array:
     return best
 
 
-def _promising_epochs(scene: _Scene) -> NDArray[np.int64]:
+def _promising_epochs(scene: _Scene) -> IntArray:
     """Observations of each event in which it might be detected, about, shape (n_events,)."""
     row, owner = _rows(scene.survey.carriers.offsets, scene.carrier)
     lit, light, state = _light_at(scene, row, owner)
@@ -317,9 +314,7 @@ def _promising_epochs(scene: _Scene) -> NDArray[np.int64]:
     return np.bincount(owner[promising], minlength=len(scene.carrier))
 
 
-def _light_at(
-    scene: _Scene, row: NDArray[np.int64], owner: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], Array, Array]:
+def _light_at(scene: _Scene, row: IntArray, owner: IntArray) -> tuple[IntArray, FloatArray, FloatArray]:
     """Which observations see the transient lit, and its luminosity and state at these."""
     t, truth = scene.evolution.t, scene.truth
     since_peak = scene.survey.carriers.mjd[row] - truth["peak_mjd"][owner]
@@ -335,7 +330,7 @@ def _light_at(
     return lit, light, state
 
 
-def _true_flux(scene: _Scene, row: NDArray[np.int64], owner: NDArray[np.int64]) -> Array:
+def _true_flux(scene: _Scene, row: IntArray, owner: IntArray) -> FloatArray:
     """Flux without noise at the observations of each event, shape (n_obs,) [nJy]."""
     lit, light, state = _light_at(scene, row, owner)
     band, z = scene.survey.carriers.band[row], scene.truth["redshift"]
@@ -379,7 +374,7 @@ def _observe(scene: _Scene, rng: np.random.Generator, config: SimulateConfig) ->
     )
 
 
-def _apparent_peak(flux: Array, band: NDArray[np.int8], owner: NDArray[np.int64], n: int) -> Array:
+def _apparent_peak(flux: FloatArray, band: NDArray[np.int8], owner: IntArray, n: int) -> FloatArray:
     """Brightest magnitude in r, i or z at the epochs; 99 where there is no light, shape (n,)."""
     brightest = np.zeros(n)
     red = (band >= 2) & (band <= 4)
@@ -387,7 +382,7 @@ def _apparent_peak(flux: Array, band: NDArray[np.int8], owner: NDArray[np.int64]
     return np.where(brightest > 0.0, AB_ZERO_POINT_NJY - 2.5 * np.log10(np.maximum(brightest, 1e-30)), 99.0)
 
 
-def _true_peak(scene: _Scene) -> Array:
+def _true_peak(scene: _Scene) -> FloatArray:
     """Brightest magnitude in r, i or z at any time, without Milky Way dust, shape (n_events,)."""
     evolution = scene.evolution
     column = np.unique(np.linspace(1, len(evolution.t) - 1, _PEAK_TIMES).astype(np.int64))
