@@ -20,7 +20,16 @@ import pyarrow.csv as pcsv
 from firstlight._types import FloatArray, IntArray, StrArray
 from firstlight.errors import DataError, MissingColumnError
 
-__all__ = ["GZIP_MAGIC", "Damage", "Delimited", "Kind", "choose", "read_header", "require", "texts"]
+__all__ = [
+    "GZIP_MAGIC",
+    "Damage",
+    "Delimited",
+    "choose",
+    "read_bytes",
+    "read_header",
+    "require",
+    "texts",
+]
 
 GZIP_MAGIC = b"\x1f\x8b"
 _BLOCK = 1 << 21  # bytes of text per batch; Arrow reads some 30 of them ahead
@@ -224,6 +233,15 @@ def texts(column: Any) -> tuple[StrArray, IntArray]:
     """Distinct values of a text column, stripped, and the position of each row among them."""
     values = [str(value or "").strip() for value in column.dictionary.to_pylist()]
     return np.array(values, dtype=np.str_), column.indices.to_numpy().astype(np.int64)
+
+
+def read_bytes(path: Path, n: int) -> bytes:
+    """The first `n` bytes of a file; raises DataError if it cannot be read."""
+    try:
+        with _open(path) as raw:
+            return raw.read(n)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _open(path: Path) -> io.BufferedReader:

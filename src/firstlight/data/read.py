@@ -6,8 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from firstlight.bands import SNANA_ZERO_POINT
-from firstlight.data.delimited import GZIP_MAGIC, read_header
+from firstlight.data.delimited import GZIP_MAGIC, read_bytes, read_header
 from firstlight.data.intake import Intake
+from firstlight.data.parquet import PARQUET_MAGIC
 from firstlight.data.plasticc import is_plasticc, read_metadata, read_plasticc
 from firstlight.data.reject import RejectLog
 from firstlight.data.snpcc import is_snpcc, read_snpcc_curves
@@ -68,7 +69,7 @@ def read(
     """
     path = _file(Path(path))
     magic = _beginning(path)
-    if magic.startswith(b"PAR1"):
+    if magic.startswith(PARQUET_MAGIC):
         if is_snpcc(_column_names(path)):
             zero_point = SNANA_ZERO_POINT if zero_point is None else zero_point
             return read_snpcc_curves(path, metadata, rejects, zero_point, bool(dereddened))
@@ -101,11 +102,7 @@ def _file(path: Path) -> Path:
 
 
 def _beginning(path: Path) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            head = file.read(512)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    head = read_bytes(path, 512)
     if not head:
         raise DataError(f"{path}: the file is empty")
     return head

@@ -32,10 +32,11 @@ import pyarrow.parquet as pq
 from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
 from firstlight.bands import SNANA_ZERO_POINT, flux_to_njy, match_bands
 from firstlight.data.intake import Intake, MetadataTable
+from firstlight.data.parquet import parquet_errors
 from firstlight.data.reject import RejectLog
-from firstlight.errors import DataError, MissingColumnError
+from firstlight.errors import DataError
 from firstlight.lightcurves import LightCurves
-from firstlight.lightcurves.rows import ObservationRows, bands_from_arrow, names_of
+from firstlight.lightcurves.rows import ObservationRows, bands_from_arrow, names_of, require_columns
 from firstlight.taxonomy import from_snpcc
 
 __all__ = ["PHOTO_Z_ERR", "Snpcc", "is_snpcc", "read_snpcc", "read_snpcc_curves"]
@@ -162,15 +163,9 @@ def _only(folder: Path, kind: str) -> Path:
 
 
 def _table(path: Path, columns: tuple[str, ...]) -> pa.Table:
-    try:
-        present = pq.read_schema(path).names
-        missing = [name for name in columns if name not in present]
-        if missing:
-            raise MissingColumnError(f"{path} has no column(s) {missing}; it has {present}")
+    with parquet_errors(path, _WHERE_FROM):
+        require_columns(pq.read_schema(path).names, columns, str(path))
         return pq.read_table(path, columns=list(columns)).combine_chunks()
-    except (pa.ArrowException, OSError) as error:
-        detail = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise DataError(f"{path}: cannot be read as Parquet ({detail}); {_WHERE_FROM}") from error
 
 
 def _numbers(table: pa.Table, name: str, path: Path) -> FloatArray:
@@ -288,9 +283,7 @@ def _read_text(path: Path) -> tuple[dict[str, str], list[tuple[str, ...]]]:
                 raise DataError(f"{path}, row {number}: the observation is cut short; unpack the file again")
             rows.append((*(words[k] for k in order), str(number)))
         elif key == "VARLIST":
-            missing = [name for name in _TEXT_ROWS if name not in words]
-            if missing:
-                raise MissingColumnError(f"{path} has no column(s) {missing}; it has {words}")
+            require_columns(words, _TEXT_ROWS, str(path))
             order = [words.index(name) for name in _TEXT_ROWS]
         elif key == "SIM_COMMENT" and (found := _TYPE.search(value)):
             head["type"] = found.group(1)

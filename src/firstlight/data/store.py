@@ -7,6 +7,7 @@ nested-pandas, LSDB) is read too, if the columns are there.
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, flux_to_njy
 from firstlight.data.intake import Intake, MetadataTable
+from firstlight.data.parquet import parquet_errors
 from firstlight.data.reject import RejectLog
 from firstlight.errors import DataError
 from firstlight.files import replacing
@@ -68,7 +70,7 @@ def write_curves(
     schema = _marked(first).schema
     n_objects = 0
     with replacing(path) as partial, pq.ParquetWriter(partial, schema, **_encoding()) as writer:
-        for part in _chain(first, parts):
+        for part in chain([first], parts):
             if part.dereddened != first.dereddened:
                 raise DataError(f"{path}: dereddened and raw light curves cannot share a file")
             writer.write_table(_marked(part), row_group_size=row_group_objects)
@@ -154,22 +156,11 @@ def _marked(curves: LightCurves) -> pa.Table:
     return table.replace_schema_metadata((table.schema.metadata or {}) | mark)
 
 
-def _chain(first: LightCurves, rest: Iterator[LightCurves]) -> Iterator[LightCurves]:
-    yield first
-    yield from rest
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """The Parquet file, memory-mapped; errors of Arrow become DataError."""
-    try:
-        with pq.ParquetFile(path, memory_map=True) as file:
-            yield file
-    except DataError:
-        raise
-    except (pa.ArrowException, OSError) as error:
-        detail = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise DataError(f"{path}: cannot be read as Parquet ({detail}); fetch or write it again") from error
+    with parquet_errors(path), pq.ParquetFile(path, memory_map=True) as file:
+        yield file
 
 
 def _columns_of(file: Any) -> list[str]:

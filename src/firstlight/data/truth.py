@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from numpy.typing import ArrayLike
 
 from firstlight._types import StrArray
-from firstlight.data.delimited import Delimited, choose, read_header, require, texts
+from firstlight.data.delimited import Delimited, choose, read_bytes, read_header, require, texts
+from firstlight.data.parquet import PARQUET_MAGIC, parquet_errors
 from firstlight.errors import DataError, MissingColumnError, UnknownClassError
 from firstlight.files import replacing
 from firstlight.lightcurves.rows import names_of
@@ -97,7 +98,7 @@ class Truth:
         MissingColumnError, UnknownClassError or DataError, naming the file.
         """
         path = Path(path)
-        object_id, label = _read_parquet(path) if _is_parquet(path) else _read_csv(path)
+        object_id, label = _read_parquet(path) if read_bytes(path, 4) == PARQUET_MAGIC else _read_csv(path)
         try:
             return cls(object_id, _class_names(label))
         except DataError as error:
@@ -136,7 +137,7 @@ def _read_csv(path: Path) -> tuple[StrArray, StrArray]:
 
 
 def _read_parquet(path: Path) -> tuple[StrArray, StrArray]:
-    try:
+    with parquet_errors(path):
         names = pq.read_schema(path).names
         label = next((name for name in _SPELLINGS if name in names), None)
         if label is None or "object_id" not in names:
@@ -144,17 +145,8 @@ def _read_parquet(path: Path) -> tuple[StrArray, StrArray]:
                 f"{path}: needs object_id and {' or '.join(_SPELLINGS)}; its columns are {', '.join(names)}"
             )
         table = pq.read_table(path, columns=["object_id", label])
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: cannot be read as Parquet ({str(error).splitlines()[0]})") from error
-    return tuple(names_of(table[name].combine_chunks()) for name in ("object_id", label))  # type: ignore[return-value]
-
-
-def _is_parquet(path: Path) -> bool:
-    try:
-        with open(path, "rb") as file:
-            return file.read(4) == b"PAR1"
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    object_id, labels = (names_of(table[name].combine_chunks()) for name in ("object_id", label))
+    return object_id, labels
 
 
 def _class_names(labels: StrArray) -> StrArray:

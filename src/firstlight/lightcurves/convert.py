@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from firstlight._types import AnyArray, FloatArray, IntArray
+from firstlight._types import AnyArray, FloatArray, IntArray, StrArray
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, flux_to_njy, match_bands
 from firstlight.constants import JD_MINUS_MJD
 from firstlight.errors import DataError, MissingColumnError, MissingExtraError, UnknownBandError
@@ -152,20 +152,9 @@ def rows_from_arrow(table: pa.Table) -> tuple[ObservationRows, dict[str, Any]]:
             raise DataError(f"row {uneven[0]}: column {name!r} differs in length from 'mjd'")
     flat = {name: column.flatten() for name, column in lists.items()}
     owner = np.repeat(np.arange(table.num_rows), counts)
-    rows = ObservationRows(
-        names=names_of(_one_chunk(table, "object_id")),
-        owner=owner,
-        mjd=_floats(flat["mjd"]),
-        band=bands_from_arrow(flat["band"]),
-        flux=_floats(flat["flux"]),
-        flux_err=_floats(flat["flux_err"]),
-        detected=_floats(flat["detected"]) > 0 if "detected" in flat else None,
-        place=owner,
-    )
-    objects = {
-        name: _floats(_one_chunk(table, name)) for name in OBJECT_COLUMNS if name in table.column_names
-    }
-    return rows, objects
+    rows = _rows(names_of(_one_chunk(table, "object_id")), owner, owner, flat)
+    present = [name for name in OBJECT_COLUMNS if name in table.column_names]
+    return rows, {name: _floats(_one_chunk(table, name)) for name in present}
 
 
 def _rows_from_long(table: pa.Table) -> tuple[ObservationRows, dict[str, Any]]:
@@ -173,21 +162,26 @@ def _rows_from_long(table: pa.Table) -> tuple[ObservationRows, dict[str, Any]]:
     name = _one_chunk(table, "object_id")
     code = name if pa.types.is_dictionary(name.type) else name.dictionary_encode()
     owner = np.asarray(code.indices.fill_null(-1)).astype(np.int64)
-    detected = "detected" in table.column_names
-    rows = ObservationRows(
-        names=names_of(code.dictionary),
-        owner=owner,
-        mjd=_floats(_one_chunk(table, "mjd")),
-        band=bands_from_arrow(_one_chunk(table, "band")),
-        flux=_floats(_one_chunk(table, "flux")),
-        flux_err=_floats(_one_chunk(table, "flux_err")),
-        detected=_floats(_one_chunk(table, "detected")) > 0 if detected else None,
-        place=np.arange(table.num_rows),
-    ).pruned()
+    columns = {name: _one_chunk(table, name) for name in OBSERVATION_COLUMNS if name in table.column_names}
+    rows = _rows(names_of(code.dictionary), owner, np.arange(table.num_rows), columns).pruned()
     owners, first = np.unique(rows.owner, return_index=True)
     first = first[owners >= 0]
     present = [name for name in OBJECT_COLUMNS if name in table.column_names]
     return rows, {name: _floats(_one_chunk(table, name))[first] for name in present}
+
+
+def _rows(names: StrArray, owner: IntArray, place: IntArray, columns: Mapping[str, Any]) -> ObservationRows:
+    """Rows of flat Arrow arrays, one per observation."""
+    return ObservationRows(
+        names=names,
+        owner=owner,
+        mjd=_floats(columns["mjd"]),
+        band=bands_from_arrow(columns["band"]),
+        flux=_floats(columns["flux"]),
+        flux_err=_floats(columns["flux_err"]),
+        detected=_floats(columns["detected"]) > 0 if "detected" in columns else None,
+        place=place,
+    )
 
 
 def _unnest(table: pa.Table) -> pa.Table:
