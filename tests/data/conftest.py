@@ -37,8 +37,8 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path = urlsplit(self.path).path
-            asked = self.headers.get("Range")
-            server.requests.append((path, asked))
+            wanted = self.headers.get("Range")
+            server.requests.append((path, wanted))
             if server.faults:
                 self.send_error(server.faults.pop(0))
                 return
@@ -48,8 +48,8 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 return
             tag = f'"{hash(body)}"'
             start = 0
-            if asked and server.ranges and self.headers.get("If-Range") in (None, tag):
-                start = int(asked.removeprefix("bytes=").split("-")[0])
+            if wanted and server.ranges and self.headers.get("If-Range") in (None, tag):
+                start = int(wanted.removeprefix("bytes=").split("-")[0])
                 if start >= len(body):
                     self.send_response(416)
                     self.send_header("Content-Range", f"bytes */{len(body)}")

@@ -50,7 +50,7 @@ def test_a_cut_connection_is_resumed_where_it_stopped(get, server, path):
     server.cuts = [300_000, 200_000]
     get(checksum=SHA256)
     assert path.read_bytes() == BODY
-    assert [asked for _, asked in server.requests] == [None, "bytes=300000-", "bytes=500000-"]
+    assert [wanted for _, wanted in server.requests] == [None, "bytes=300000-", "bytes=500000-"]
 
 
 def test_without_ranges_a_cut_download_starts_over(get, server, path):
@@ -63,7 +63,7 @@ def test_without_ranges_a_cut_download_starts_over(get, server, path):
 def test_without_a_version_nothing_is_resumed(get, server, path):
     server.cuts, server.tags = [300_000], False
     get(checksum=SHA256)
-    assert [asked for _, asked in server.requests] == [None, None]
+    assert [wanted for _, wanted in server.requests] == [None, None]
     assert path.read_bytes() == BODY
 
 

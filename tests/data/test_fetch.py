@@ -184,7 +184,7 @@ def test_a_cut_download_goes_on(zenodo, small, sample):
     zenodo.cuts = [10_000, 200_000]
     folder = fetch_plasticc(progress=False, base_url=zenodo.url, retry=QUICK)
     assert_same_curves(read(folder), sample)
-    assert any(asked for _, asked in zenodo.requests)
+    assert any(requested for _, requested in zenodo.requests)
 
 
 def test_every_failure_is_in_the_last_error(server, cache):
@@ -290,8 +290,8 @@ def test_a_finished_part_is_not_fetched_again(test_set, tmp_path, sample):
     fetch_test(test_set, tmp_path, parts=[1, 2])
     assert test_set.requests == []
     fetch_test(test_set, tmp_path)
-    asked = [path for path, _ in test_set.requests]
-    assert not any("lightcurves_01" in path or "lightcurves_02" in path for path in asked)
+    requested = [path for path, _ in test_set.requests]
+    assert not any("lightcurves_01" in path or "lightcurves_02" in path for path in requested)
     assert_same_curves(joined(tmp_path), sample)
     assert not (tmp_path / "rejects.jsonl").exists()
 
@@ -330,7 +330,7 @@ def test_a_cut_part_is_resumed(test_set, tmp_path):
     test_set.cuts = [5_000, 5_000]
     fetch_test(test_set, tmp_path, parts=[1, 2])
     assert (tmp_path / "curves-02.parquet").exists()
-    assert any(asked for _, asked in test_set.requests)
+    assert any(requested for _, requested in test_set.requests)
 
 
 def test_a_server_without_ranges_serves_too(test_set, tmp_path, sample):

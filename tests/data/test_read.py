@@ -1,4 +1,4 @@
-"""One door: the layout of a file is told by its content."""
+"""The layout of a file is recognised by its content."""
 
 import gzip
 import zipfile

@@ -34,8 +34,8 @@ def test_missing_objects_are_named(truth):
 )
 def test_every_object_gets_its_own_label(labels, data):
     truth = Truth(list(labels), list(labels.values()))
-    asked = data.draw(st.lists(st.sampled_from(sorted(labels)), max_size=9)) if labels else []
-    assert truth.labels_of(asked).tolist() == [labels[name] for name in asked]
+    wanted = data.draw(st.lists(st.sampled_from(sorted(labels)), max_size=9)) if labels else []
+    assert truth.labels_of(wanted).tolist() == [labels[name] for name in wanted]
 
 
 def test_a_truth_cannot_be_changed(truth):
