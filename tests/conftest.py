@@ -1,4 +1,4 @@
-"""What every test may ask for: a small sample of real PLAsTiCC objects."""
+"""Fixtures of all tests: a small sample of real PLAsTiCC objects, and tiny pipelines."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
 class SamplePaths(NamedTuple):
-    """Files of the sample, in the spelling of Kaggle."""
+    """Files of the sample, with the column names of Kaggle."""
 
     light_curves: Path
     metadata: Path
@@ -74,13 +74,13 @@ def sample_labels(sample_paths: SamplePaths, sample: LightCurves) -> NDArray[np.
 
 @pytest.fixture(scope="session")
 def tiny_default(sample: LightCurves, sample_labels: NDArray[np.str_]) -> Pipeline:
-    """The preset default at the size of a test: its updates look at the history."""
+    """The preset default at the size of a test; its updates read the history."""
     return _train("tiny.toml", sample, sample_labels)
 
 
 @pytest.fixture(scope="session")
 def tiny_fast(sample: LightCurves, sample_labels: NDArray[np.str_]) -> Pipeline:
-    """The preset fast at the size of a test: its updates carry everything forward."""
+    """The preset fast at the size of a test; its updates take constant time."""
     return _train("tiny_fast.toml", sample, sample_labels)
 
 

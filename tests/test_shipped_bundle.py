@@ -1,4 +1,4 @@
-"""The bundles that ship: complete, of the preset they claim, and at home on real objects."""
+"""The bundles that ship: complete, of their preset, and right on real objects."""
 
 import numpy as np
 import pytest
@@ -16,16 +16,16 @@ def shipped(request) -> Pipeline:
 
 
 @pytest.fixture(scope="module")
-def said(shipped, sample) -> Predictions:
+def answers(shipped, sample) -> Predictions:
     return shipped.predict(sample, jobs=1)
 
 
-def test_they_are_small_enough_to_ship():
+def test_bundles_are_small_enough_to_ship():
     for folder in shipped_bundles().values():
         assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 12e6
 
 
-def test_it_is_its_preset_as_it_stands(shipped):
+def test_its_settings_are_those_of_its_preset(shipped):
     assert shipped.config == load_preset(shipped.config.name)
 
 
@@ -47,24 +47,24 @@ def test_it_remembers_that_the_sample_was_trained_on(shipped, sample):
     assert shipped.trained_on(sample.object_id).all()
 
 
-def test_it_recognises_most_of_the_real_sample(said, sample_labels):
+def test_it_recognises_most_of_the_real_sample(answers, sample_labels):
     """A memory test, not a skill test: the sample was trained on. It catches a broken bundle."""
-    assert (said.label == sample_labels).mean() > 0.9
+    assert (answers.label == sample_labels).mean() > 0.9
 
 
-def test_it_says_galactic_without_a_redshift_where_it_should(shipped, sample, sample_labels):
+def test_it_separates_galactic_objects_without_a_redshift(shipped, sample, sample_labels):
     blind = shipped.predict(sample.with_redshift("none"), jobs=1)
     right = np.isin(blind.label, list(GALACTIC)) == np.isin(sample_labels, list(GALACTIC))
     assert right.mean() > 0.95
 
 
-def test_it_is_less_sure_early_than_late(shipped, said, sample):
+def test_it_is_less_certain_early_than_late(shipped, answers, sample):
     early = shipped.predict(sample.upto_phase(2.0), jobs=1)
     both = early.is_classified
-    assert early.proba[both].max(axis=1).mean() < said.proba[both].max(axis=1).mean()
+    assert early.proba[both].max(axis=1).mean() < answers.proba[both].max(axis=1).mean()
 
 
-def test_something_it_was_never_shown_is_strange(shipped, sample, said):
+def test_an_object_unlike_any_class_has_a_high_anomaly_score(shipped, sample, answers):
     """A day-long square pulse in all bands, unlike any class, scores above most real objects."""
     rng = np.random.default_rng(0)
     mjd = np.sort(rng.uniform(60000.0, 60400.0, 120))
@@ -81,4 +81,4 @@ def test_something_it_was_never_shown_is_strange(shipped, sample, said):
         dereddened=True,
     )
     strange = shipped.predict(odd, jobs=1).anomaly[0]
-    assert strange > np.nanquantile(said.anomaly, 0.9)
+    assert strange > np.nanquantile(answers.anomaly, 0.9)
