@@ -47,7 +47,7 @@ def test_every_room_has_a_line():
     assert _listed(stream, "stream.") == _rooms(ROOT / "src" / "firstlight" / "stream")
 
 
-@pytest.mark.parametrize("package", ["firstlight"])
+@pytest.mark.parametrize("package", ["firstlight", "firstlight.stream"])
 def test_rooms_do_not_import_each_other_in_circles(architecture, package):
     graph = grimp.build_graph("firstlight", exclude_type_checking_imports=True, cache_dir=None)
     edges = architecture.edges_of(graph, package)

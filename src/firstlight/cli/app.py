@@ -7,6 +7,7 @@ explains, 2 wrong usage, 130 interrupted.
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,12 +16,21 @@ from rich.console import Console
 from rich.markup import escape
 
 from firstlight._version import __version__
-from firstlight.errors import DataError, FirstlightError, SettingsError
+from firstlight.errors import DataError, FirstlightError, MissingExtraError, SettingsError
 
 if TYPE_CHECKING:
     from firstlight._types import Progress
 
-__all__ = ["app", "check_picture", "console", "main", "make_folder", "progress", "run"]
+__all__ = [
+    "app",
+    "check_picture",
+    "console",
+    "main",
+    "make_folder",
+    "need_training_libraries",
+    "progress",
+    "run",
+]
 
 console = Console(stderr=True)
 app = typer.Typer(
@@ -109,6 +119,15 @@ def make_folder(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"cannot make the folder {out}: {error.strerror}") from error
+
+
+def need_training_libraries() -> None:
+    """Raise `MissingExtraError` before any work if a library that training imports is missing."""
+    missing = [name for name in ("torch", "lightgbm", "onnx") if find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"training needs {', '.join(missing)}; install with: pip install 'firstlight[train]'"
+        )
 
 
 def check_picture(path: Path) -> None:

@@ -1,7 +1,6 @@
 """Commands that train and score: train, evaluate, holdout, crossval."""
 
 import shutil
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,10 +20,10 @@ from firstlight.cli.app import (
     app,
     console,
     make_folder,
+    need_training_libraries,
     progress,
 )
 from firstlight.cli.data import read_labelled, read_light_curves
-from firstlight.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from firstlight._types import StrArray
@@ -51,7 +50,7 @@ def train(
     from firstlight.pipeline import Pipeline, load_preset
     from firstlight.pipeline.bundle import check_destination
 
-    _need_training_libraries()
+    need_training_libraries()
     check_destination(out)  # before hours of training, not after
     pipeline = Pipeline(load_preset(preset))
     curves, labels = read_labelled(data, metadata, truth, objects)
@@ -127,7 +126,7 @@ def holdout(
     from firstlight.experiments.crossval import run_holdout
     from firstlight.pipeline import load_preset
 
-    _need_training_libraries()
+    need_training_libraries()
     make_folder(out)
     curves, labels = _sampled(*read_labelled(data, metadata, truth, None), frequencies, seed)
     with progress() as report:
@@ -154,7 +153,7 @@ def crossval(
     from firstlight.experiments.crossval import run_crossval
     from firstlight.pipeline import load_preset
 
-    _need_training_libraries()
+    need_training_libraries()
     make_folder(out)
     curves, labels = _sampled(*read_labelled(data, metadata, truth, None), frequencies, seed)
     with progress() as report:
@@ -173,15 +172,6 @@ def crossval(
 
 
 # --- shared by the commands ---------------------------------------------------
-
-
-def _need_training_libraries() -> None:
-    """Raise before any work if a library that training imports is missing."""
-    missing = [name for name in ("torch", "lightgbm", "onnx") if find_spec(name) is None]
-    if missing:
-        raise MissingExtraError(
-            f"training needs {', '.join(missing)}; install with: pip install 'firstlight[train]'"
-        )
 
 
 def _sampled(
