@@ -87,7 +87,7 @@ def test_records_come_once_and_in_order_from_the_positions_that_the_store_names(
     assert records[0].timestamp_ms > 1_600_000_000_000
     assert source.lag() == 0
 
-    source.seek(topic, 1, 7)  # what a store that began afresh asks for
+    source.seek(topic, 1, 7)  # as after a damaged store
     assert not source.exhausted
     again = read(source)
     assert [record.value for record in again] == [record.value for record in by_partition[1][7:]]
@@ -101,7 +101,7 @@ def test_records_come_once_and_in_order_from_the_positions_that_the_store_names(
 
 def test_what_was_told_to_the_broker_is_where_a_group_without_a_store_goes_on(broker, topic):
     send(broker, topic, range(100))
-    source = KafkaSource(broker.url(topic), group="told", until_end=True)
+    source = KafkaSource(broker.url(topic), group="committed", until_end=True)
     records = read(source)
     assert values_of(records) == list(range(100))
     positions = {}
@@ -110,7 +110,7 @@ def test_what_was_told_to_the_broker_is_where_a_group_without_a_store_goes_on(br
     source.commit(positions)
     source.close()
     send(broker, topic, range(100, 110))
-    source = open_source(broker.url(topic), group="told", until_end=True)
+    source = open_source(broker.url(topic), group="committed", until_end=True)
     assert values_of(read(source)) == list(range(100, 110))
     source.close()
 
@@ -232,14 +232,14 @@ def test_secrets_appear_neither_in_errors_nor_in_logs(broker, topic, caplog):
     sink.write([(b"k", b"v")])
     with pytest.raises(BrokerError) as caught:
         sink.flush()
-    said = [str(caught.value)]
+    messages = [str(caught.value)]
     for _ in range(5):
         try:
             source.poll(1, 0.1)
         except BrokerError as error:
-            said.append(str(error))
+            messages.append(str(error))
     source.close()
-    assert secret not in " ".join(said)
+    assert secret not in " ".join(messages)
     assert secret not in repr((sink, source, config))
     assert caplog.text
     assert secret not in caplog.text

@@ -101,7 +101,7 @@ from firstlight.stream.state.store import Changes
 def touched(at):
     return range(at % 7, 40, 7)
 
-def write(at, told):
+def write(at, report):
     store = SqliteStore(Path(sys.argv[1]), bundle="b", state_size=600)
     while True:
         at += 1
@@ -110,21 +110,21 @@ def write(at, told):
             states={f"o{i}": row for i in touched(at)},
             appended={f"o{i}": [at.to_bytes(4, "big")] for i in touched(at)},
             position=at, sink_position={"out": 10 * at}))
-        os.write(told, at.to_bytes(4, "big"))
+        os.write(report, at.to_bytes(4, "big"))
 
 rng, reached = random.Random(7), 0
 for _ in range(10):
-    heard, told = os.pipe()
+    reports, report = os.pipe()
     if (child := os.fork()) == 0:
-        write(reached, told)
-    os.close(told)
-    os.read(heard, 4)
+        write(reached, report)
+    os.close(report)
+    os.read(reports, 4)
     time.sleep(rng.uniform(0.0, 0.05))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    rest = os.read(heard, 1 << 20)
+    rest = os.read(reports, 1 << 20)
     promised = int.from_bytes(rest[-4:], "big") if rest else reached + 1
-    os.close(heard)
+    os.close(reports)
     store = SqliteStore(Path(sys.argv[1]), bundle="b", state_size=600)
     at = store.position
     assert at >= promised, (at, promised)
@@ -315,7 +315,7 @@ assert store.position == at, (store.position, at)
 assert store.n_objects == 50 * at
 assert store.states([f"o{at}-0"]) == [None]  # and it can still be read
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-store.commit(Changes(states={"after": (bytes(600), 1.0)}))  # with room again, it goes on
+store.commit(Changes(states={"after": (bytes(600), 1.0)}))  # with room again, it continues
 store.close()
 print(at)
 """
@@ -514,8 +514,8 @@ def test_a_damaged_log_entry_is_left_out_and_counted(path):
     store = open_store(path)
     assert store.logs(["o0", "o1"]) == [[b"more"], [b"entry 1", b"more"]]
     assert store.damaged == 1
-    store.commit(Changes(rewritten={"o0": [b"anew"]}))
-    assert store.logs(["o0"]) == [[b"anew"]]
+    store.commit(Changes(rewritten={"o0": [b"new"]}))
+    assert store.logs(["o0"]) == [[b"new"]]
     store.close()
 
 

@@ -1,4 +1,4 @@
-"""The live table: what was said last, counts and rates, on a terminal and off it."""
+"""The live table: latest records, counts and rates, on a terminal and elsewhere."""
 
 import io
 
@@ -11,8 +11,8 @@ from firstlight.stream.worker.worker import Batch
 from firstlight.taxonomy import CLASSES
 
 
-def record(name: str, label: str = "SNIa", **values):
-    said = {
+def record(name: str, label: str = "SNIa", **changes):
+    values = {
         "object": name,
         "mjd": 60000.5,
         "status": "classified" if label else "not_classified",
@@ -27,7 +27,7 @@ def record(name: str, label: str = "SNIa", **values):
         "mag": 20.123,
         "band": "r",
     }
-    return said | values
+    return values | changes
 
 
 def console(terminal: bool) -> Console:
@@ -50,12 +50,14 @@ def test_on_a_terminal_the_newest_records_are_drawn_first():
     assert "SNIa 2 (67%)" in drawn
 
 
-def test_an_object_is_shown_once_with_its_last_answer():
+def test_an_object_is_shown_once_with_its_latest_record():
     table = LiveTable(console=console(False))
     table.add([record("a"), record("a", "KN")], 1.0, [None, None])
     assert "1 objects" in table.line()
-    assert len(table._latest) == 1
-    assert table._labels == {"a": "KN"}
+    shown = console(True)
+    shown.print(table.draw())
+    assert text(shown).count("KN") == 2  # its row, and the counts
+    assert "SNIa" not in text(shown)
 
 
 def test_off_a_terminal_there_is_a_line_now_and_then():
@@ -87,7 +89,7 @@ def test_records_without_values_are_drawn_too():
     assert "not classified yet 1 (100%)" in text(shown)
 
 
-def test_an_empty_table_draws_and_says_nothing_off_a_terminal():
+def test_an_empty_table_prints_nothing_off_a_terminal():
     shown = console(False)
     with LiveTable(console=shown):
         pass
@@ -95,7 +97,7 @@ def test_an_empty_table_draws_and_says_nothing_off_a_terminal():
     assert LiveTable(console=shown).rate == 0.0
 
 
-def test_a_workers_table_takes_batches_and_shows_its_counts():
+def test_a_workers_batches_are_shown_with_its_counts():
     metrics, shown = Metrics("b"), console(False)
     with LiveTable(console=shown, metrics=metrics) as table:
         metrics.count("alerts", n=3)
@@ -103,6 +105,15 @@ def test_a_workers_table_takes_batches_and_shows_its_counts():
         table.show_batch(Batch(3, [record("a"), record("b")], 1, 0))
     assert "2 answers" in text(shown)
     assert "1 rejected" in text(shown)
+
+
+def test_the_line_alone_is_shown_on_a_terminal_and_nothing_elsewhere():
+    for terminal in (True, False):
+        shown = console(terminal)
+        with LiveTable(console=shown, metrics=Metrics("b"), line_only=True) as table:
+            table.show_batch(Batch(1, [record("a", "TDE")], 0, 0))
+        assert ("1 answers" in text(shown)) == terminal
+        assert "TDE" not in text(shown)
 
 
 def test_the_rate_is_that_of_the_last_ten_seconds():

@@ -1,4 +1,4 @@
-"""The worker: every alert answered once, whatever the batches, the order and the crashes."""
+"""The worker answers every alert once, whatever the batches, the order and the crashes."""
 
 import base64
 import json
@@ -22,13 +22,13 @@ T = "alerts"
 
 
 class Source:
-    """Records in memory, partition by partition, as a broker would give them."""
+    """Messages in memory, partition by partition, as from a broker."""
 
     def __init__(self, *partitions, chunk=None) -> None:
         self.partitions = {(T, i): list(records) for i, records in enumerate(partitions)}
         self.at = dict.fromkeys(self.partitions, 0)
         self.chunk = chunk or (lambda most: most)
-        self.told: dict = {}
+        self.committed: dict = {}
         self.on_assign = self.on_revoke = None
         self.polls = 0
 
@@ -48,7 +48,7 @@ class Source:
         self.at[topic, partition] = offset
 
     def commit(self, positions):
-        self.told |= positions
+        self.committed |= positions
 
     @property
     def exhausted(self):
@@ -91,7 +91,7 @@ class Sink:
 
 
 class Stores:
-    """One `MemoryStore` a partition, which outlives workers."""
+    """One `MemoryStore` per partition; they outlive workers."""
 
     def __init__(self) -> None:
         self.all: dict[tuple[str, int], MemoryStore] = {}
@@ -122,7 +122,7 @@ def renumbered(records):
 
 @pytest.fixture
 def run(fast_pipeline):
-    """Run a worker over partitions of messages; give what it left behind."""
+    """Run a worker over partitions of messages and return it."""
 
     def start(*partitions, stores=None, sink=None, letters=None, chunk=None, **settings):
         source = partitions[0] if isinstance(partitions[0], Source) else Source(*partitions, chunk=chunk)
@@ -149,21 +149,21 @@ def run(fast_pipeline):
 
 @pytest.fixture(scope="module")
 def undisturbed(fast_pipeline, alert_stream):
-    """Records of the stream, one alert at a time, and the state that it leaves."""
+    """Records of the stream, one alert per batch, and the final state."""
     sink, stores = Sink(), Stores()
     source = Source(messages(alert_stream))
     Worker(fast_pipeline, source, sink, stores, config=WorkerConfig(batch=1, linger_ms=0.0)).run()
     return sink.values, stores.contents()
 
 
-# --- one answer an alert ----------------------------------------------------------
+# --- one record per alert ----------------------------------------------------------
 
 
 def test_every_alert_gets_one_record_in_the_order_of_the_input(undisturbed, alert_stream):
-    said = [json.loads(value) for value in undisturbed[0]]
-    assert [(r["object"], r["alert"]) for r in said] == [(a.object_id, a.alert_id) for a in alert_stream]
-    assert {r["status"] for r in said} == {"classified", "not_classified"}
-    first = {r["object"] for r in said if r["change"] is None}
+    records = [json.loads(value) for value in undisturbed[0]]
+    assert [(r["object"], r["alert"]) for r in records] == [(a.object_id, a.alert_id) for a in alert_stream]
+    assert {r["status"] for r in records} == {"classified", "not_classified"}
+    first = {r["object"] for r in records if r["change"] is None}
     assert first == {a.object_id for a in alert_stream}
 
 
@@ -197,23 +197,23 @@ def test_partitions_keep_their_own_objects_and_the_set_of_records_stays(run, und
     source = Source(*(messages(half, k) for k, half in enumerate(halves)))
     run(source, sink=sink, stores=stores, batch=50)
     assert Counter(sink.values) == Counter(undisturbed[0])
-    assert source.told == {(T, k): len(half) for k, half in enumerate(halves)}
+    assert source.committed == {(T, k): len(half) for k, half in enumerate(halves)}
     assert sum(store.n_objects for store in stores.all.values()) == 16
 
 
-def test_the_stream_says_what_the_pipeline_says_of_everything_known(undisturbed, fast_pipeline, alert_stream):
+def test_the_last_records_equal_the_batch_predictions(undisturbed, fast_pipeline, alert_stream):
     from firstlight.stream import light_curves
 
-    said = fast_pipeline.predict(light_curves(alert_stream), jobs=1)
+    batch = fast_pipeline.predict(light_curves(alert_stream), jobs=1)
     last = {r["object"]: r for r in map(json.loads, undisturbed[0])}
-    for name, proba in zip(said.object_id.tolist(), said.proba, strict=True):
+    for name, proba in zip(batch.object_id.tolist(), batch.proba, strict=True):
         np.testing.assert_allclose(list(last[name]["proba"].values()), proba, atol=1e-6)  # law 1
 
 
 # --- redelivery, order, time ---------------------------------------------------------
 
 
-def test_a_redelivered_alert_puts_nothing_out_and_changes_nothing(run, undisturbed, alert_stream):
+def test_a_repeated_alert_writes_nothing_and_changes_nothing(run, undisturbed, alert_stream):
     rng = np.random.default_rng(1)
     twice = list(alert_stream)
     for alert in rng.permutation(np.array(alert_stream, dtype=object))[:60]:
@@ -226,7 +226,7 @@ def test_a_redelivered_alert_puts_nothing_out_and_changes_nothing(run, undisturb
     assert {k: v[1] for k, v in rows.items()} == {k: v[1] for k, v in undisturbed[1][T, 0][0].items()}
 
 
-def test_late_alerts_are_answered_and_the_last_word_is_the_same(run, fast_pipeline, alert_stream):
+def test_late_alerts_are_answered_in_any_batch_alike(run, fast_pipeline, alert_stream):
     shuffled = [alert_stream[i] for i in np.random.default_rng(2).permutation(len(alert_stream))]
     sinks = []
     for batch in (1, 50):
@@ -238,7 +238,7 @@ def test_late_alerts_are_answered_and_the_last_word_is_the_same(run, fast_pipeli
     assert sum(json.loads(value)["late"] for value in sinks[0].values) == worker.metrics.total("late")
 
 
-def test_a_clock_gone_mad_evicts_nobody(run, alert_stream):
+def test_wrong_alert_times_evict_no_object(run, alert_stream):
     """One alert in ten claims a far future or past."""
     mad = [
         replace(a, mjd=a.mjd + 1e5 * (1 if i % 20 else -1)) if i % 10 == 0 else a
@@ -330,7 +330,7 @@ class Picky:
 
 
 @pytest.mark.parametrize("error", [DataError("no"), ValueError("no"), ZeroDivisionError(), IndexError()])
-def test_an_alert_that_fails_in_the_pipeline_takes_no_other_with_it(
+def test_an_alert_that_fails_in_the_pipeline_affects_no_other(
     run, fast_pipeline, undisturbed, alert_stream, error
 ):
     bad = alert_stream[0].object_id
@@ -362,12 +362,12 @@ def test_when_every_alert_fails_the_worker_stops_instead_of_rejecting_the_night(
     assert stores.all[T, 0].position is None
 
 
-def test_our_own_faults_are_not_blamed_on_alerts(run, fast_pipeline, alert_stream):
+def test_other_errors_stop_the_worker(run, fast_pipeline, alert_stream):
     with pytest.raises(TypeError):
         run(messages(alert_stream), pipeline=Picky(fast_pipeline, {alert_stream[0].object_id}, TypeError()))
 
 
-def test_skipped_alerts_are_counted_and_kept_only_if_asked(run, alert_stream):
+def test_skipped_alerts_are_counted_and_kept_only_by_setting(run, alert_stream):
     line = JsonLinesCodec().encode(replace(alert_stream[0], object_id=""))
     records = renumbered([garbage(line), *messages(alert_stream[:2])])
     for keep, n in ((False, 0), (True, 1)):
@@ -382,11 +382,11 @@ def test_skipped_alerts_are_counted_and_kept_only_if_asked(run, alert_stream):
 
 
 class Crash(BaseException):
-    """The end of the process, as far as anyone inside can tell."""
+    """The end of the process, as seen from inside."""
 
 
 class CrashingStores(Stores):
-    """Commits work so many times; then the process ends, before or after the commit."""
+    """The process ends before or after commit number `n`."""
 
     def __init__(self, n: int, after: bool) -> None:
         super().__init__()
@@ -411,9 +411,7 @@ class CrashingStores(Stores):
 
 @pytest.mark.parametrize("after", [False, True], ids=["before the commit", "after the commit"])
 @pytest.mark.parametrize("n", [0, 1, 3])
-def test_a_crash_around_the_commit_loses_nothing_and_doubles_nothing(
-    run, undisturbed, alert_stream, n, after
-):
+def test_a_crash_around_the_commit_loses_and_repeats_nothing(run, undisturbed, alert_stream, n, after):
     sink, stores = Sink(), CrashingStores(n, after)
     with pytest.raises(Crash):
         run(messages(alert_stream), sink=sink, stores=stores, batch=30)
@@ -456,7 +454,7 @@ def test_what_a_file_held_before_the_first_run_is_kept(run, undisturbed, alert_s
     assert sink.values == [b"older", *undisturbed[0]]
 
 
-def test_a_store_found_damaged_is_read_again_from_the_beginning(run, undisturbed, alert_stream):
+def test_a_damaged_store_is_read_again_from_the_beginning(run, undisturbed, alert_stream):
     sink, stores = Sink(truncates=False), Stores()
 
     def spoil(batch):
@@ -490,10 +488,10 @@ def test_a_full_disk_stops_the_worker(run, alert_stream):
         run(messages(alert_stream), stores=stores)
 
 
-# --- what is away comes back ------------------------------------------------------------
+# --- unreachable services ------------------------------------------------------------
 
 
-def test_a_sink_that_was_away_gets_everything_once_it_is_back(run, undisturbed, alert_stream):
+def test_a_sink_that_was_unreachable_gets_everything_later(run, undisturbed, alert_stream):
     sink = Sink()
     sink.fails = []
     seen = []
@@ -515,7 +513,7 @@ def test_patience_ends(run, alert_stream):
         run(messages(alert_stream), sink=sink, patience_s=0.0, clock=iter(range(10**6)).__next__)
 
 
-def test_a_registry_that_is_away_delays_and_loses_nothing(run, undisturbed, alert_stream):
+def test_an_unreachable_registry_delays_and_loses_nothing(run, undisturbed, alert_stream):
     class Moody(AlertDecoder):
         tries = 0
 
@@ -531,7 +529,7 @@ def test_a_registry_that_is_away_delays_and_loses_nothing(run, undisturbed, aler
     assert worker.metrics.total("retries") == 1
 
 
-def test_told_to_stop_while_waiting_it_leaves_the_batch_undone(fast_pipeline, alert_stream):
+def test_stopped_while_waiting_it_commits_nothing(fast_pipeline, alert_stream):
     sink, stores = Sink(truncates=False), Stores()
     sink.fails = [BrokerError("away")] * 100
     worker = Worker(fast_pipeline, Source(messages(alert_stream)), sink, stores)
@@ -542,10 +540,10 @@ def test_told_to_stop_while_waiting_it_leaves_the_batch_undone(fast_pipeline, al
     assert stores.all[T, 0].position is None
 
 
-# --- stop and go on -----------------------------------------------------------------------
+# --- stop and continue -----------------------------------------------------------------------
 
 
-def test_stopped_after_any_batch_it_goes_on_where_it_was(fast_pipeline, undisturbed, alert_stream):
+def test_stopped_after_any_batch_it_continues_there(fast_pipeline, undisturbed, alert_stream):
     sink, stores, rounds = Sink(), Stores(), 0
     workers = []
     while stores.contents().get((T, 0), (0, 0, 0))[2] != len(alert_stream):
@@ -566,14 +564,14 @@ def test_stopped_after_any_batch_it_goes_on_where_it_was(fast_pipeline, undistur
     assert stores.contents() == undisturbed[1]
 
 
-def test_a_topic_that_begins_anew_below_the_stored_position_is_said_once(run, alert_stream, caplog):
-    class Anew(Source):
+def test_messages_before_the_stored_position_are_skipped_with_one_warning(run, alert_stream, caplog):
+    class Recreated(Source):
         def seek(self, topic, partition, offset):
-            pass  # there is nothing at that place any more: the broker begins where it can
+            pass  # the position no longer exists: the broker starts at its beginning
 
     stores, sink = Stores(), Sink()
     run(messages(alert_stream[:40]), stores=stores)
-    run(Anew(messages(alert_stream[:60])), stores=stores, sink=sink, batch=7)
+    run(Recreated(messages(alert_stream[:60])), stores=stores, sink=sink, batch=7)
     assert len(sink.values) == 20
     assert caplog.text.count("if the topic was created again, move its state away") == 1
 
@@ -620,7 +618,7 @@ def quiet_then_back(make_alert, gap: float):
     return first, replace(second, observations=later, mjd=second.mjd + gap)
 
 
-def test_an_object_quiet_for_too_long_begins_anew_evicted_or_not(run, make_alert):
+def test_an_object_without_observations_for_too_long_restarts_evicted_or_not(run, make_alert):
     first, second = quiet_then_back(make_alert, 1000.0)
     outs = {}
     for evicted in (False, True):
@@ -638,7 +636,7 @@ def test_an_object_quiet_for_too_long_begins_anew_evicted_or_not(run, make_alert
     assert json.loads(sink.values[1])["n_obs"] == 40
 
 
-def test_quiet_objects_are_evicted_in_the_streams_own_time(run, make_alert):
+def test_objects_are_evicted_by_the_time_of_the_stream(run, make_alert):
     old, _ = quiet_then_back(make_alert, 0.0)
     recent = []
     for i in range(60):
@@ -670,7 +668,7 @@ def test_nothing_is_evicted_before_the_streams_time_is_known(run, make_alert):
 # --- damage, other bundles, other presets -----------------------------------------------------
 
 
-def test_a_lost_row_is_made_anew_from_the_log(run, undisturbed, alert_stream):
+def test_a_lost_row_is_rebuilt_from_the_log(run, undisturbed, alert_stream):
     half = len(alert_stream) // 2
     sink, stores = Sink(), Stores()
     run(messages(alert_stream), sink=sink, stores=stores, max_alerts=half)
@@ -679,13 +677,13 @@ def test_a_lost_row_is_made_anew_from_the_log(run, undisturbed, alert_stream):
         store.rows[name] = (number, None, mjd)
     run(messages(alert_stream), sink=sink, stores=stores)
     for value, expected in zip(sink.values, undisturbed[0], strict=True):
-        said, wanted = json.loads(value), json.loads(expected)
-        if said["change"] is None:  # the record before is not in the log
+        record, wanted = json.loads(value), json.loads(expected)
+        if record["change"] is None:  # the previous record is not in the log
             wanted["change"] = None
-        assert said == wanted
+        assert record == wanted
 
 
-def test_a_log_that_is_none_of_ours_is_dropped(run, alert_stream):
+def test_an_unreadable_log_is_dropped(run, alert_stream):
     sink, stores = Sink(), Stores()
     store = stores.open(T, 0, 0.0)
     store.entries[alert_stream[0].object_id] = [b"\x07" * 16]
@@ -694,7 +692,7 @@ def test_a_log_that_is_none_of_ours_is_dropped(run, alert_stream):
     assert len(sink.values) == len(alert_stream)
 
 
-def test_elasticcs_form_begins_the_file_once(run, alert_stream, tmp_path):
+def test_the_elasticc_file_has_one_preamble(run, alert_stream, tmp_path):
     from firstlight.stream.results.read import read_results
 
     sink, stores = Sink(), Stores()
@@ -711,7 +709,7 @@ def test_elasticcs_form_begins_the_file_once(run, alert_stream, tmp_path):
     assert read_results(path).alert_id.tolist() == [alert.alert_id for alert in alert_stream]
 
 
-def test_the_metrics_tell_the_story(run, alert_stream):
+def test_the_metrics_count_a_run(run, alert_stream):
     metrics = Metrics("b")
     run(messages(alert_stream), metrics=metrics, batch=50)
     assert metrics.total("alerts") == metrics.total("results") == len(alert_stream)
@@ -725,6 +723,6 @@ def test_the_metrics_tell_the_story(run, alert_stream):
 @pytest.mark.parametrize(
     ("name", "value"), [("batch", 0), ("forget_days", -1), ("linger_ms", float("nan")), ("max_alerts", 0)]
 )
-def test_settings_that_cannot_hold_are_refused(name, value):
+def test_settings_out_of_range_are_refused(name, value):
     with pytest.raises(SettingsError, match=name):
         WorkerConfig(**{name: value})

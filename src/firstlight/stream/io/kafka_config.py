@@ -29,30 +29,15 @@ RESERVED = (
 
 @dataclass(frozen=True, slots=True)
 class KafkaAddress:
-    """A topic of a cluster.
-
-    Attributes
-    ----------
-    servers : str
-        Some of its brokers, ``host:port``, separated by commas.
-    topic : str
-        The topic.
-    """
+    """A topic, and some of its brokers as ``host:port`` separated by commas."""
 
     servers: str
     topic: str
 
     @classmethod
     def parse(cls, url: "str | KafkaAddress") -> Self:
-        """Read ``kafka://host:port[,host:port]/topic``.
+        """Read ``kafka://host:port[,host:port]/topic``; SettingsError if it is something else.
 
-        Raises
-        ------
-        SettingsError
-            If it is no such address.
-
-        Examples
-        --------
         >>> KafkaAddress.parse("kafka://one:9092,two:9092/alerts")
         KafkaAddress(servers='one:9092,two:9092', topic='alerts')
         """
@@ -76,15 +61,8 @@ class KafkaAddress:
 class KafkaConfig:
     """Settings of librdkafka that the user adds, such as SASL and TLS.
 
-    Attributes
-    ----------
-    values : mapping of str to str, int, float or bool
-        By librdkafka's names; never shown.
-    source : str
-        File that they come from.
+    `values` by librdkafka's names are never shown; `source` is the file that they come from.
 
-    Examples
-    --------
     >>> KafkaConfig({"sasl.password": "swordfish"}, "kafka.toml")
     KafkaConfig(source='kafka.toml', settings=['sasl.password'])
     """

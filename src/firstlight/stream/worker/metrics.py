@@ -61,13 +61,6 @@ class Metrics:
     ------
     MissingExtraError
         If prometheus_client is not installed.
-
-    Examples
-    --------
-    >>> metrics = Metrics("abc")
-    >>> metrics.count("skipped", "solar-system", 2)
-    >>> metrics.total("skipped")
-    2
     """
 
     def __init__(
