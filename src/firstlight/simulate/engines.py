@@ -13,6 +13,7 @@ from firstlight.simulate.spectrum import LIGHT_SPEED, SIGMA_SB
 
 __all__ = [
     "DAY",
+    "KMS",
     "SOLAR_MASS",
     "diffuse",
     "diffusion_time",

@@ -13,9 +13,11 @@ from types import MappingProxyType
 import numpy as np
 
 from firstlight._types import FloatArray
-from firstlight.bands import AB_ZERO_POINT_NJY, EFFECTIVE_WAVELENGTH
+from firstlight.bands import EFFECTIVE_WAVELENGTH
 from firstlight.errors import UnknownClassError
 from firstlight.simulate.engines import (
+    KMS,
+    SOLAR_MASS,
     diffuse,
     diffusion_time,
     escape_gamma_rays,
@@ -26,7 +28,7 @@ from firstlight.simulate.engines import (
     time_grid,
 )
 from firstlight.simulate.rates import Rate
-from firstlight.simulate.spectrum import BLACKBODY, Spectrum, Thermal, band_flux, flux_density
+from firstlight.simulate.spectrum import BLACKBODY, Spectrum, Thermal, band_flux, flux_density, magnitude_of
 
 __all__ = ["POPULATIONS", "Evolution", "Population", "draw_models", "population"]
 Parameters = dict[str, FloatArray]
@@ -135,7 +137,7 @@ def _draw_pair_instability(rng: np.random.Generator, n: int) -> Parameters:
     energy, nickel = np.array([27.8, 42.5, 63.2]), np.log([1.90, 8.73, 23.1])
     kinetic = energy[segment] + share * np.diff(energy)[segment]
     # v = sqrt(10 E / 3 M) of a uniform sphere.
-    velocity = np.sqrt(10.0 / 3.0 * kinetic * 1e51 / (core * 1.98847e33)) / 1e5
+    velocity = np.sqrt(10.0 / 3.0 * kinetic * 1e51 / (core * SOLAR_MASS)) / KMS
     return {
         "ejecta_mass": core,
         "nickel_mass": np.exp(nickel[segment] + share * np.diff(nickel)[segment]),
@@ -327,4 +329,4 @@ def _peak_magnitude(light: FloatArray, state: FloatArray, spectrum: Spectrum) ->
     rows = np.arange(len(light))
     band = np.full(len(light), REST_BAND, dtype=np.int8)
     flux = band_flux(light[rows, best], state[rows, best], band, spectrum=spectrum)
-    return AB_ZERO_POINT_NJY - 2.5 * np.log10(np.maximum(flux, 1e-30))
+    return magnitude_of(flux)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstlight._types import FloatArray
-from firstlight.bands import N_BANDS
+from firstlight.bands import AB_ZERO_POINT_NJY, N_BANDS
 from firstlight.constants import PARSEC_CM, SPEED_OF_LIGHT
 from firstlight.simulate.throughput import lsst_throughputs
 
@@ -29,6 +29,7 @@ __all__ = [
     "band_flux",
     "dust_curve",
     "flux_density",
+    "magnitude_of",
     "planck",
 ]
 
@@ -208,3 +209,8 @@ def band_flux(
         density = flux_density(light, at, nodes.wavelength, z, far, dust, spectrum=spectrum)
         flux[where] = density @ nodes.weight  # (n_in_band, n_nodes) @ (n_nodes,)
     return flux
+
+
+def magnitude_of(flux: FloatArray) -> FloatArray:
+    """AB magnitude of model fluxes [nJy], finite where there is no light."""
+    return np.asarray(AB_ZERO_POINT_NJY - 2.5 * np.log10(np.maximum(flux, 1e-30)))

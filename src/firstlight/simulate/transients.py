@@ -16,14 +16,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
-from firstlight.bands import AB_ZERO_POINT_NJY, EFFECTIVE_WAVELENGTH
+from firstlight.bands import EFFECTIVE_WAVELENGTH
 from firstlight.cosmology import luminosity_distance
 from firstlight.data import write_curves
 from firstlight.errors import DataError, SettingsError
 from firstlight.lightcurves import LightCurves
 from firstlight.simulate.populations import Evolution, Population, draw_models, population
 from firstlight.simulate.rates import draw_redshifts
-from firstlight.simulate.spectrum import band_flux, flux_density
+from firstlight.simulate.spectrum import band_flux, flux_density, magnitude_of
 from firstlight.simulate.survey import Survey, measure_survey, milky_way_dimming
 from firstlight.simulate.template import read_template, template_population
 
@@ -379,7 +379,7 @@ def _apparent_peak(flux: FloatArray, band: NDArray[np.int8], owner: IntArray, n:
     brightest = np.zeros(n)
     red = (band >= 2) & (band <= 4)
     np.maximum.at(brightest, owner[red], flux[red])
-    return np.where(brightest > 0.0, AB_ZERO_POINT_NJY - 2.5 * np.log10(np.maximum(brightest, 1e-30)), 99.0)
+    return np.where(brightest > 0.0, magnitude_of(brightest), 99.0)
 
 
 def _true_peak(scene: _Scene) -> FloatArray:
@@ -394,7 +394,7 @@ def _true_peak(scene: _Scene) -> FloatArray:
             light, state, EFFECTIVE_WAVELENGTH[band], z, distance, a_v, spectrum=scene.kind.spectrum
         )
         best = np.maximum(best, flux.max(axis=1))
-    return AB_ZERO_POINT_NJY - 2.5 * np.log10(np.maximum(best, 1e-30))
+    return magnitude_of(best)
 
 
 # --- the set --------------------------------------------------------------------
