@@ -96,12 +96,15 @@ def _unpacked(raw: io.BufferedReader) -> Iterator[bytes]:
 
     Before Python 3.12 ``gzip`` reads 8 kB at a time and makes the whole reader 6 % slower.
     """
-    data = raw.read(_PIECE)
+    data, limit = raw.read(_PIECE), _PIECE  # who reads the header alone unpacks no more
     while data.startswith(GZIP_MAGIC):
         member = zlib.decompressobj(_GZIP)
         while not member.eof:
-            yield member.decompress(data)
-            if not member.eof and not (data := raw.read(_PIECE)):
+            piece = member.decompress(data, limit)
+            yield piece
+            limit = _BLOCK
+            data = member.unconsumed_tail or (b"" if member.eof else raw.read(_PIECE))
+            if not (piece or data or member.eof):
                 raise EOFError
         data = member.unused_data
         data += raw.read(_PIECE) if len(data) < len(GZIP_MAGIC) else b""

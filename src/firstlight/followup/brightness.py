@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from firstlight._types import FloatArray, StrArray
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, N_BANDS
+from firstlight.constants import MAG_PER_E_FOLD
 from firstlight.lightcurves import LightCurves
 
 __all__ = ["Brightness", "measure_brightness"]
@@ -29,7 +30,6 @@ SOFTENING = 1.0  # asinh softening, in errors of a band's last flux
 LARGEST_SLOPE = 1.5  # mag/day
 DAMPING = 15.0  # days in which a trend decays by 1/e
 DRIFT = 0.06  # mag per square root of a day; random walk beside the trend
-MAG_PER_E_FOLD = 2.5 / math.log(10.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

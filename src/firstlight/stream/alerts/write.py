@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
-from firstlight.constants import JD_MINUS_MJD
+from firstlight.constants import JD_MINUS_MJD, MAG_PER_E_FOLD
 from firstlight.errors import DataError
 from firstlight.stream.alerts.alert import Alert, Observations
 from firstlight.stream.alerts.layouts import UTC_TO_TAI_DAYS
@@ -281,7 +281,7 @@ def ztf_record(alert: Alert) -> dict[str, Any]:
 def _magnitude(flux: float, flux_err: float) -> Mapping[str, Any]:
     return {
         "magpsf": AB_ZERO_POINT_NJY - 2.5 * math.log10(abs(flux)),
-        "sigmapsf": 2.5 / math.log(10.0) * flux_err / abs(flux),
+        "sigmapsf": MAG_PER_E_FOLD * flux_err / abs(flux),
         "isdiffpos": "t" if flux > 0 else "f",
     }
 
