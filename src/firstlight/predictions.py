@@ -281,14 +281,6 @@ def read_predictions(path: str | Path) -> Predictions:
 # --- formats --------------------------------------------------------------------
 
 
-def _write_csv(table: pd.DataFrame, path: Path) -> None:
-    table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
-
-
-def _write_parquet(table: pd.DataFrame, path: Path) -> None:
-    table.to_parquet(path, index=False, compression="zstd")
-
-
 def _write_jsonl(table: pd.DataFrame, path: Path) -> None:
     names = list(table.columns)
     with open(path, "w", encoding="utf-8", newline="\n") as file:
@@ -305,14 +297,10 @@ def _six_digits(value: Any) -> Any:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    # A class, a reason or a name could read "NA" or "007"; only numbers may be missing.
+    # A class, a reason or a name may be "NA" or "007"; only numbers may be missing.
     numbers = {name: ["", "nan", "NaN"] for name in ("anomaly", "n_obs", "phase")}
     texts = dict.fromkeys(("object_id", "status", "reason", "class"), str)
     return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=numbers)
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    return pd.read_parquet(path)
 
 
 def _read_jsonl(path: Path) -> pd.DataFrame:
@@ -329,13 +317,13 @@ def _read_jsonl(path: Path) -> pd.DataFrame:
 
 
 _WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
-    ".csv": _write_csv,
-    ".parquet": _write_parquet,
+    ".csv": lambda table, path: table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n"),
+    ".parquet": lambda table, path: table.to_parquet(path, index=False, compression="zstd"),
     ".jsonl": _write_jsonl,
 }
 _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     ".csv": _read_csv,
-    ".parquet": _read_parquet,
+    ".parquet": pd.read_parquet,
     ".jsonl": _read_jsonl,
 }
 

@@ -20,12 +20,12 @@ torch = pytest.importorskip("torch")
 
 
 class Spy:
-    """Stands in for `Pipeline`: remembers who trained and who was asked."""
+    """Stands in for `Pipeline`: remembers who trained and who was tested."""
 
     def __init__(self) -> None:
         self.trained: list[set[str]] = []
         self.held_out: list[set[str]] = []
-        self.asked: list[set[str]] = []
+        self.tested: list[set[str]] = []
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         spy, fit, predict = self, Pipeline.fit, Pipeline.predict
@@ -36,7 +36,7 @@ class Spy:
             return fit(pipeline, curves, labels, **rest)
 
         def spied_predict(pipeline, curves, **rest):
-            spy.asked.append(set(curves.object_id.tolist()))
+            spy.tested.append(set(curves.object_id.tolist()))
             return predict(pipeline, curves, **rest)
 
         monkeypatch.setattr(Pipeline, "fit", spied_fit)
@@ -66,13 +66,13 @@ def test_no_fold_tests_an_object_it_trained_on(crossval):
     _, spy, _ = crossval
     per_fold = len(PHASES)
     for k, trained in enumerate(spy.trained):
-        for asked in spy.asked[k * per_fold : (k + 1) * per_fold]:
-            assert not trained & asked
+        for tested in spy.tested[k * per_fold : (k + 1) * per_fold]:
+            assert not trained & tested
 
 
 def test_every_object_is_tested_exactly_once(crossval, sample):
     _, spy, _ = crossval
-    tested = [name for asked in spy.asked[:: len(PHASES)] for name in asked]
+    tested = [name for part in spy.tested[:: len(PHASES)] for name in part]
     assert sorted(tested) == sorted(sample.object_id.tolist())
 
 
@@ -143,20 +143,22 @@ def test_holdout_tests_the_fixed_fifth(sample, sample_labels, tmp_path):
     assert (tmp_path / "report.html").exists()
 
 
-def test_evaluating_without_the_light_curve_of_an_object_says_which(
-    crossval, sample, sample_labels, tmp_path
-):
+def test_evaluating_without_the_light_curve_of_an_object_names_it(crossval, sample, sample_labels, tmp_path):
     bundle = crossval[2] / "fold-1" / "bundle"
-    said = Pipeline.load(bundle).predict(sample, jobs=1)
+    predictions = Pipeline.load(bundle).predict(sample, jobs=1)
     truth = Truth(sample.object_id, sample_labels)
     with pytest.raises(DataError, match=f"1 predicted object.*{sample.object_id[0]}"):
-        evaluate_predictions(said, truth, tmp_path, curves=sample.take(np.arange(1, 202)), bundle=bundle)
+        evaluate_predictions(
+            predictions, truth, tmp_path, curves=sample.take(np.arange(1, 202)), bundle=bundle
+        )
 
 
 def test_evaluating_with_the_bundle_counts_what_it_was_trained_on(crossval, sample, sample_labels, tmp_path):
     bundle = crossval[2] / "fold-1" / "bundle"
-    said = Pipeline.load(bundle).predict(sample, jobs=1)
-    summary = evaluate_predictions(said, Truth(sample.object_id, sample_labels), tmp_path, bundle=bundle)
+    predictions = Pipeline.load(bundle).predict(sample, jobs=1)
+    summary = evaluate_predictions(
+        predictions, Truth(sample.object_id, sample_labels), tmp_path, bundle=bundle
+    )
     n_trained = Pipeline.load(bundle).info["n_objects"]
     assert f"the bundle was trained on {n_trained} of them" in summary["protocol"]
     assert "how well it remembers" in summary["warnings"][0]
@@ -165,12 +167,12 @@ def test_evaluating_with_the_bundle_counts_what_it_was_trained_on(crossval, samp
 def test_phases_are_reported_in_order_and_progress_reaches_one(crossval, sample):
     seen: list[float] = []
     pipeline = Pipeline.load(crossval[2] / "fold-1" / "bundle")
-    said = predict_phases(
+    predictions = predict_phases(
         pipeline,
         sample.take([0, 1]),
         phases=(0.0, 8.0, np.inf),
         progress=lambda stage, done: seen.append(done),
     )
-    assert list(said) == ["0", "8", "all"]
+    assert list(predictions) == ["0", "8", "all"]
     assert seen[-1] == 1.0
-    assert (said["0"].n_obs <= said["8"].n_obs).all()
+    assert (predictions["0"].n_obs <= predictions["8"].n_obs).all()

@@ -1,5 +1,6 @@
 """The study: exact, resumable, blind to test objects."""
 
+import fcntl
 import json
 import sqlite3
 import subprocess
@@ -15,8 +16,7 @@ from hypothesis import strategies as st
 
 from firstlight.classify import SklearnBooster, SklearnBoosterConfig, TrainingRows
 from firstlight.errors import DataError, LeakageError, MissingExtraError, SettingsError
-from firstlight.experiments import study
-from firstlight.experiments.study import PARAMETERS, TuneConfig, tune
+from firstlight.experiments.study import PARAMETERS, TuneConfig, inner_folds, tune
 
 optuna = pytest.importorskip("optuna")
 
@@ -25,7 +25,7 @@ QUICK = TuneConfig(n_trials=6, inner_folds=2, startup=3, n_estimators=(3, 9), ma
 
 
 class KilledError(BaseException):
-    """Ends a trial as a kill does: nothing is told to the study."""
+    """Ends a trial as a kill does: nothing reaches the study."""
 
 
 def make_rows(n: int = 60, copies: int = 2, seed: int = 0) -> TrainingRows:
@@ -54,7 +54,7 @@ class Losses:
         self.n_fits = 0
         self.kill_at = kill_at
 
-    def __call__(self, task, settings, fold) -> float:
+    def __call__(self, rows, fold, settings, seed) -> float:
         self.n_fits += 1
         if self.n_fits == self.kill_at:
             raise KilledError
@@ -62,10 +62,8 @@ class Losses:
 
 
 @pytest.fixture
-def losses(monkeypatch) -> Losses:
-    counted = Losses()
-    monkeypatch.setattr(study, "_fold_loss", counted)
-    return counted
+def losses() -> Losses:
+    return Losses()
 
 
 def run(path, n=6, **rest):
@@ -83,7 +81,7 @@ def states(path) -> list[str]:
         storage.engine.dispose()
 
 
-def n_told(path) -> int:
+def n_counted(path) -> int:
     """Trials that count, straight from the file; 0 before there is one."""
     try:
         with closing(sqlite3.connect(f"file:{path / 'study.sqlite'}?mode=ro", uri=True)) as file:
@@ -97,9 +95,9 @@ def n_told(path) -> int:
 
 
 def test_three_trials_and_then_six_are_three_more(tmp_path, losses):
-    first = run(tmp_path, 3)
+    first = run(tmp_path, 3, loss=losses)
     n_fits = losses.n_fits
-    both = run(tmp_path, 6)
+    both = run(tmp_path, 6, loss=losses)
     assert (len(first.trials), len(both.trials), len(states(tmp_path))) == (3, 6, 6)
     assert both.trials[:3] == first.trials
     assert 3 <= losses.n_fits - n_fits <= 6  # two inner folds each, one where a trial was stopped
@@ -107,32 +105,30 @@ def test_three_trials_and_then_six_are_three_more(tmp_path, losses):
 
 def test_a_resumed_study_equals_an_unbroken_one(tmp_path, losses):
     for n in (2, 4, 7):
-        broken = run(tmp_path / "broken", n)
-    assert broken == run(tmp_path / "whole", 7)
+        broken = run(tmp_path / "broken", n, loss=losses)
+    assert broken == run(tmp_path / "whole", 7, loss=losses)
 
 
 def test_a_finished_study_is_read_and_not_run_again(tmp_path, losses):
-    first = run(tmp_path)
+    first = run(tmp_path, loss=losses)
     n_fits = losses.n_fits
-    assert run(tmp_path) == first
-    assert run(tmp_path, 2) == first  # fewer are asked for than there are
+    assert run(tmp_path, loss=losses) == first
+    assert run(tmp_path, 2, loss=losses) == first  # fewer are asked for than there are
     assert losses.n_fits == n_fits
 
 
-def test_a_trial_that_a_kill_left_running_is_failed_and_made_up_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(study, "_fold_loss", Losses(kill_at=8))
+def test_a_trial_that_a_kill_left_running_is_failed_and_made_up_for(tmp_path):
     with pytest.raises(KilledError):
-        run(tmp_path)
+        run(tmp_path, loss=Losses(kill_at=8))
     assert states(tmp_path).count("RUNNING") == 1
     n_done = len(states(tmp_path)) - 1
-    monkeypatch.setattr(study, "_fold_loss", Losses())
-    found = run(tmp_path)
+    found = run(tmp_path, loss=Losses())
     left = states(tmp_path)
     assert left.count("FAIL") == 1
     assert len(left) - 1 == len(found.trials) == 6
     assert 0 < n_done < 6
     assert [trial["number"] for trial in found.trials] == list(range(1, 7))
-    assert found == run(tmp_path / "whole")
+    assert found == run(tmp_path / "whole", loss=Losses())
 
 
 def test_two_processes_share_a_study_and_its_number_of_trials_stays_exact(tmp_path):
@@ -150,45 +146,47 @@ def test_a_run_killed_outright_with_two_processes_is_resumed_exactly(tmp_path):
     with subprocess.Popen(words) as process:
         try:
             deadline = time.monotonic() + 300.0
-            while n_told(tmp_path) < 3 and time.monotonic() < deadline:
+            while n_counted(tmp_path) < 3 and time.monotonic() < deadline:
                 assert process.poll() is None
                 time.sleep(0.1)
         finally:
             process.kill()
     time.sleep(0.5)  # its two processes see that it is gone
-    n_done = n_told(tmp_path)
+    n_done = n_counted(tmp_path)
     assert n_done >= 3
     assert len(run(tmp_path, n_done + 2).trials) == n_done + 2
-    assert n_told(tmp_path) == n_done + 2
+    assert n_counted(tmp_path) == n_done + 2
     assert "RUNNING" not in states(tmp_path)
 
 
 def test_progress_ends_at_one_and_starts_with_what_is_there(tmp_path, losses):
-    run(tmp_path, 3)
-    told = []
-    run(tmp_path, 6, progress=lambda stage, fraction: told.append(fraction))
-    assert told == pytest.approx([3 / 6, 4 / 6, 5 / 6, 1.0])
+    run(tmp_path, 3, loss=losses)
+    seen = []
+    run(tmp_path, 6, progress=lambda stage, fraction: seen.append(fraction), loss=losses)
+    assert seen == pytest.approx([3 / 6, 4 / 6, 5 / 6, 1.0])
 
 
 def test_other_rows_seeds_or_settings_are_another_study(tmp_path, losses):
     path = tmp_path / "study.sqlite"
     names = {
-        tune(make_rows(), path, upto(2), BASE).study,
-        tune(make_rows(seed=1), path, upto(2), BASE).study,
-        tune(make_rows(), path, upto(2), BASE, seed=1).study,
-        tune(make_rows(), path, upto(2), SklearnBoosterConfig(n_estimators=7)).study,
-        tune(make_rows(), path, TuneConfig(n_trials=2), BASE).study,
+        tune(make_rows(), path, upto(2), BASE, loss=losses).study,
+        tune(make_rows(seed=1), path, upto(2), BASE, loss=losses).study,
+        tune(make_rows(), path, upto(2), BASE, seed=1, loss=losses).study,
+        tune(make_rows(), path, upto(2), SklearnBoosterConfig(n_estimators=7), loss=losses).study,
+        tune(make_rows(), path, TuneConfig(n_trials=2), BASE, loss=losses).study,
     }
     assert len(names) == 5
     assert len(states(tmp_path)) == 10
-    assert tune(make_rows(), path, upto(3), BASE).study in names  # more trials go on with the first
+    assert (
+        tune(make_rows(), path, upto(3), BASE, loss=losses).study in names
+    )  # more trials go on with the first
 
 
 # --- what it finds -------------------------------------------------------------------
 
 
 def test_hopeless_trials_are_stopped_and_count(tmp_path, losses):
-    found = run(tmp_path, 12)
+    found = run(tmp_path, 12, loss=losses)
     by_state = {trial["state"] for trial in found.trials}
     assert by_state == {"complete", "pruned"}
     n_pruned = sum(trial["state"] == "pruned" for trial in found.trials)
@@ -196,7 +194,7 @@ def test_hopeless_trials_are_stopped_and_count(tmp_path, losses):
 
 
 def test_the_best_is_the_lowest_complete_and_never_rises(tmp_path, losses):
-    found = run(tmp_path, 12)
+    found = run(tmp_path, 12, loss=losses)
     best = [trial["best"] for trial in found.trials]
     assert best == sorted(best, reverse=True)
     lowest = min((t for t in found.trials if t["state"] == "complete"), key=lambda t: t["value"])
@@ -208,16 +206,19 @@ def test_the_best_is_the_lowest_complete_and_never_rises(tmp_path, losses):
 
 
 def test_tried_settings_stay_in_their_ranges(tmp_path, losses):
-    for trial in run(tmp_path, 8).trials:
+    for trial in run(tmp_path, 8, loss=losses).trials:
         for name in PARAMETERS:
             low, high = getattr(QUICK, name)
             assert low <= trial[name] <= high
 
 
-def test_importances_are_shares_of_what_matters(tmp_path, monkeypatch):
-    monkeypatch.setattr(study, "_fold_loss", lambda task, settings, fold: float(settings.max_depth))
+def depth_alone(rows, fold, settings, seed) -> float:
+    return float(settings.max_depth)
+
+
+def test_importances_are_shares_of_what_matters(tmp_path):
     config = TuneConfig(n_trials=14, inner_folds=2, startup=14)
-    found = tune(make_rows(), tmp_path / "study.sqlite", config, BASE).importances
+    found = tune(make_rows(), tmp_path / "study.sqlite", config, BASE, loss=depth_alone).importances
     assert found is not None
     assert set(found) == set(PARAMETERS)
     assert sum(found.values()) == pytest.approx(1.0)
@@ -225,11 +226,11 @@ def test_importances_are_shares_of_what_matters(tmp_path, monkeypatch):
 
 
 def test_one_trial_has_no_importances(tmp_path, losses):
-    assert run(tmp_path, 1).importances is None
+    assert run(tmp_path, 1, loss=losses).importances is None
 
 
 def test_the_untuned_settings_are_judged_on_the_same_folds(tmp_path, losses):
-    assert run(tmp_path, 1).untuned == pytest.approx(0.1 * 2 + 1.0 / BASE.n_estimators)
+    assert run(tmp_path, 1, loss=losses).untuned == pytest.approx(0.1 * 2 + 1.0 / BASE.n_estimators)
 
 
 def test_really_trained_trials_learn_something(tmp_path):
@@ -244,11 +245,10 @@ def test_really_trained_trials_learn_something(tmp_path):
 @given(n=st.integers(12, 40), copies=st.integers(1, 3), n_folds=st.integers(2, 4), seed=st.integers(0, 99))
 def test_inner_folds_keep_all_copies_of_an_object_on_one_side(n, copies, n_folds, seed):
     rows = make_rows(n, copies)
-    config = TuneConfig(inner_folds=n_folds)
-    task = study._make_task(rows, None, config, BASE, seed)
-    tested = np.concatenate([fold.test for fold in task.folds])
+    folds = inner_folds(rows, n_folds, seed)
+    tested = np.concatenate([fold.test for fold in folds])
     assert sorted(tested.tolist()) == list(range(len(rows.labels)))
-    for fold in task.folds:
+    for fold in folds:
         train, held, test = (set(rows.object_id[part]) for part in fold)
         assert not train & held
         assert not train & test
@@ -298,13 +298,15 @@ def test_a_database_of_something_else_keeps_its_tables(tmp_path, losses):
     with sqlite3.connect(tmp_path / "study.sqlite") as other:
         other.execute("create table mine (n int)")
     other.close()
-    run(tmp_path, 2)
+    run(tmp_path, 2, loss=losses)
     with sqlite3.connect(tmp_path / "study.sqlite") as other:
         assert other.execute("select count(*) from mine").fetchone() == (0,)
     other.close()
 
 
 def test_a_second_run_on_the_same_study_is_refused(tmp_path, losses):
-    with study._locked(tmp_path / "study.sqlite"), pytest.raises(DataError, match="another run"):
-        run(tmp_path)
-    assert len(run(tmp_path, 2).trials) == 2
+    with open(tmp_path / "study.sqlite.lock", "w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(DataError, match="another run"):
+            run(tmp_path, loss=losses)
+    assert len(run(tmp_path, 2, loss=losses).trials) == 2

@@ -9,7 +9,6 @@ import pytest
 
 from firstlight.classify import SklearnBooster
 from firstlight.errors import DataError, SettingsError
-from firstlight.experiments import study
 from firstlight.experiments import tuning as holdout
 from firstlight.experiments.study import PARAMETERS, TuneConfig
 from firstlight.experiments.tuning import check_tunable, run_tuning
@@ -101,10 +100,12 @@ def test_the_tuned_preset_is_the_preset_with_the_settings_found(tuned):
     assert set(result["settings"]["tuned"]) == set(PARAMETERS)
 
 
-def test_the_same_again_runs_no_trial_and_says_the_same(tuned, sample, sample_labels, monkeypatch):
+def test_the_same_again_runs_no_trial_and_gives_the_same(tuned, sample, sample_labels, monkeypatch):
     result, _, out = tuned
-    monkeypatch.setattr(study, "_one_trial", lambda *_: pytest.fail("a finished study was run again"))
+    spy = Spy()
+    spy.install(monkeypatch)
     assert run_tuning(sample, sample_labels, TINY, out, settings=SETTINGS, seed=3) == result
+    assert len(spy.fitted) == 2  # the untuned and the tuned settings, to score them
 
 
 def test_too_few_objects_are_an_error_in_words(sample, sample_labels, tmp_path):

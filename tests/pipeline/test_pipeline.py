@@ -25,31 +25,31 @@ def trained(sample, sample_labels) -> Pipeline:
 
 
 @pytest.fixture(scope="module")
-def said(trained, sample) -> Predictions:
+def predictions(trained, sample) -> Predictions:
     return trained.predict(sample, jobs=1)
 
 
 # --- predictions -----------------------------------------------------------------
 
 
-def test_predictions_cover_every_object_and_every_class(said, sample):
-    assert said.object_id.tolist() == sample.object_id.tolist()
-    assert said.proba.shape == (len(sample), len(CLASSES))
-    np.testing.assert_allclose(said.proba.sum(axis=1), 1.0, atol=1e-9)
+def test_predictions_cover_every_object_and_every_class(predictions, sample):
+    assert predictions.object_id.tolist() == sample.object_id.tolist()
+    assert predictions.proba.shape == (len(sample), len(CLASSES))
+    np.testing.assert_allclose(predictions.proba.sum(axis=1), 1.0, atol=1e-9)
 
 
-def test_probabilities_alone_are_those_of_the_predictions(trained, said, sample):
-    np.testing.assert_array_equal(trained.predict_proba(sample, jobs=1), said.proba)
+def test_probabilities_alone_are_those_of_the_predictions(trained, predictions, sample):
+    np.testing.assert_array_equal(trained.predict_proba(sample, jobs=1), predictions.proba)
 
 
-def test_the_inputs_are_the_rows_that_the_classifier_reads(trained, said, sample):
+def test_the_inputs_are_the_rows_that_the_classifier_reads(trained, predictions, sample):
     X = trained.inputs(sample)
     assert X.shape == (len(sample), len(trained.input_names))
     np.testing.assert_array_equal(X[:, : trained.latents(sample).shape[1]], trained.latents(sample))
     raw = trained._classifier.predict_proba(X, redshift=sample.redshift)
     leader = np.array(trained.classes)[raw.argmax(axis=1)]
-    classified = said.status == "classified"
-    assert (leader == said.label)[classified].mean() > 0.9  # calibration moves few of them
+    classified = predictions.status == "classified"
+    assert (leader == predictions.label)[classified].mean() > 0.9  # calibration moves few of them
 
 
 def test_a_pipeline_that_learnt_nothing_has_no_inputs(sample):
@@ -57,25 +57,25 @@ def test_a_pipeline_that_learnt_nothing_has_no_inputs(sample):
         Pipeline(load_preset(TINY)).inputs(sample)
 
 
-def test_even_the_tiny_pipeline_beats_guessing_on_its_own_training_objects(said, sample_labels):
-    assert (said.label == sample_labels).mean() > 0.5
+def test_even_the_tiny_pipeline_beats_guessing_on_its_own_training_objects(predictions, sample_labels):
+    assert (predictions.label == sample_labels).mean() > 0.5
 
 
-def test_classes_without_training_objects_get_no_probability(trained, said):
+def test_classes_without_training_objects_get_no_probability(trained, predictions):
     untrained = [k for k, name in enumerate(CLASSES) if name not in trained.classes]
     assert untrained
-    assert said.proba[:, untrained].max() == 0.0
+    assert predictions.proba[:, untrained].max() == 0.0
 
 
-def test_an_object_alone_gets_the_answer_it_gets_in_a_batch(trained, said, sample):
+def test_an_object_alone_gets_the_answer_it_gets_in_a_batch(trained, predictions, sample):
     for i in (0, 57, 140):
         alone = trained.predict(sample.take([i]), jobs=1)
-        np.testing.assert_allclose(alone.proba[0], said.proba[i], atol=1e-6)
+        np.testing.assert_allclose(alone.proba[0], predictions.proba[i], atol=1e-6)
 
 
-def test_threads_do_not_change_the_answer(trained, said, sample, monkeypatch):
+def test_threads_do_not_change_the_answer(trained, predictions, sample, monkeypatch):
     monkeypatch.setattr("firstlight.pipeline.inputs.CHUNK", 32)
-    np.testing.assert_allclose(trained.predict(sample, jobs=2).proba, said.proba, atol=1e-6)
+    np.testing.assert_allclose(trained.predict(sample, jobs=2).proba, predictions.proba, atol=1e-6)
 
 
 def test_the_answer_at_a_phase_does_not_know_what_came_later(trained, sample):
@@ -88,37 +88,37 @@ def test_the_answer_at_a_phase_does_not_know_what_came_later(trained, sample):
     )
 
 
-def test_one_bundle_answers_with_and_without_a_redshift(trained, said, sample):
+def test_one_bundle_answers_with_and_without_a_redshift(trained, predictions, sample):
     blind = trained.predict(sample.with_redshift("none"), jobs=1)
     np.testing.assert_allclose(blind.proba.sum(axis=1), 1.0, atol=1e-9)
-    assert np.abs(blind.proba - said.proba).max() > 0.01
+    assert np.abs(blind.proba - predictions.proba).max() > 0.01
 
 
-def test_the_spectroscopic_redshift_is_not_read_in_photo_mode(trained, said, sample):
+def test_the_spectroscopic_redshift_is_not_read_in_photo_mode(trained, predictions, sample):
     other = sample.with_columns(redshift_spec=np.full(len(sample), 0.7, np.float32))
-    np.testing.assert_array_equal(trained.predict(other, jobs=1).proba, said.proba)
+    np.testing.assert_array_equal(trained.predict(other, jobs=1).proba, predictions.proba)
 
 
-def test_position_on_the_sky_enters_through_galactic_latitude_alone(trained, said, sample):
+def test_position_on_the_sky_enters_through_galactic_latitude_alone(trained, predictions, sample):
     """Names carry no information: a renamed object gets the same answer."""
     renamed = sample.with_columns(object_id=np.array([f"x{i}" for i in range(len(sample))]))
-    np.testing.assert_array_equal(trained.predict(renamed, jobs=1).proba, said.proba)
+    np.testing.assert_array_equal(trained.predict(renamed, jobs=1).proba, predictions.proba)
 
 
 def test_too_little_data_is_not_classified_and_shows_the_prior(trained, sample):
     first = sample.keep(np.isin(np.arange(sample.offsets[-1]), sample.offsets[:-1]))
-    said = trained.predict(first, jobs=1)
-    assert (said.status == "not_classified").all()
-    assert (said.label == "").all()
-    assert (said.reason != "").all()
-    assert np.ptp(said.proba, axis=0).max() == 0.0
-    assert said.proba[0].max() < 0.5
+    predictions = trained.predict(first, jobs=1)
+    assert (predictions.status == "not_classified").all()
+    assert (predictions.label == "").all()
+    assert (predictions.reason != "").all()
+    assert np.ptp(predictions.proba, axis=0).max() == 0.0
+    assert predictions.proba[0].max() < 0.5
 
 
 def test_an_object_without_observations_is_not_classified(trained, sample):
     empty = sample.take([0, 1]).keep(np.zeros(sample.n_obs[:2].sum(), bool))
-    said = trained.predict(empty, jobs=1)
-    assert said.reason.tolist() == ["no_observations"] * 2
+    predictions = trained.predict(empty, jobs=1)
+    assert predictions.reason.tolist() == ["no_observations"] * 2
 
 
 def test_no_objects_at_all_give_an_empty_table(trained, sample):
@@ -137,12 +137,12 @@ def test_flat_noise_is_not_called_a_transient(trained):
         flux_err=np.full(n, 10.0, np.float32),
         dereddened=True,
     )
-    said = trained.predict(noise, jobs=1)
-    assert said.status[0] == "not_classified"
+    predictions = trained.predict(noise, jobs=1)
+    assert predictions.status[0] == "not_classified"
 
 
-def test_anomaly_scores_lie_between_0_and_1(said):
-    finite = said.anomaly[said.is_classified]
+def test_anomaly_scores_lie_between_0_and_1(predictions):
+    finite = predictions.anomaly[predictions.is_classified]
     assert np.all((finite >= 0.0) & (finite <= 1.0))
 
 
@@ -170,7 +170,7 @@ def test_labels_must_match_the_light_curves(sample):
         Pipeline(load_preset(TINY)).fit(sample, np.array(["SNIa"] * 3))
 
 
-def test_a_pipeline_without_training_says_so(sample):
+def test_a_pipeline_without_training_is_an_error_that_names_fit(sample):
     with pytest.raises(NotFittedError, match="call fit, or"):
         Pipeline(load_preset(TINY)).predict(sample)
     with pytest.raises(NotFittedError):
@@ -195,10 +195,10 @@ def test_the_same_seed_gives_the_same_bundle_byte_for_byte(trained, sample, samp
 # --- bundles ---------------------------------------------------------------------
 
 
-def test_a_loaded_bundle_gives_the_same_numbers(trained, said, sample, tmp_path):
+def test_a_loaded_bundle_gives_the_same_numbers(trained, predictions, sample, tmp_path):
     trained.save(tmp_path / "bundle")
     loaded = Pipeline.load(tmp_path / "bundle")
-    np.testing.assert_allclose(loaded.predict(sample, jobs=1).proba, said.proba, atol=1e-9)
+    np.testing.assert_allclose(loaded.predict(sample, jobs=1).proba, predictions.proba, atol=1e-9)
     assert loaded.info["n_objects"] == len(sample)
     assert loaded.config == trained.config
 

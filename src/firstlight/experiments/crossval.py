@@ -218,7 +218,9 @@ def evaluate_predictions(
     latent = None
     if curves is not None and pipeline is not None:
         here = _those_of(curves.with_redshift(redshift), evaluation.object_id)
-        by_phase = predict_phases(pipeline, here, phases=PHASES[:-1], jobs=jobs, progress=progress)
+        by_phase = predict_phases(
+            pipeline, here, phases=PHASES[:-1], jobs=jobs, progress=progress or no_progress
+        )
         snapshots = {name: Snapshot(part.proba, part.is_classified) for name, part in by_phase.items()}
         evaluation = replace(evaluation, by_phase=snapshots)
         latent = pipeline.latents(here)

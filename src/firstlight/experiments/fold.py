@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from firstlight._types import BoolArray, IntArray, Progress, StrArray, no_progress
+from firstlight._types import BoolArray, Progress, StrArray, no_progress
 from firstlight._version import __version__
 from firstlight.files import keep, kept, source_digest
 from firstlight.lightcurves import LightCurves, RedshiftMode
@@ -68,8 +68,6 @@ class Sides:
         Their classes.
     held_out : bool array, shape (n_training,)
         Objects of `training` kept for early stopping and calibration.
-    learn : int64 array, shape (n_training,)
-        Positions of `training` among all objects, ascending.
     """
 
     training: LightCurves
@@ -77,7 +75,6 @@ class Sides:
     held_out: BoolArray
     test: LightCurves
     test_labels: StrArray
-    learn: IntArray
 
 
 def fold_sides(curves: LightCurves, labels: StrArray, fold: Fold) -> Sides:
@@ -102,7 +99,7 @@ def fold_sides(curves: LightCurves, labels: StrArray, fold: Fold) -> Sides:
     check_disjoint(training.object_id, test.object_id)
     check_near_duplicates(training, test)
     held_out = np.isin(learn, fold.validation)
-    return Sides(training, labels[learn], held_out, test, labels[fold.test], learn)
+    return Sides(training, labels[learn], held_out, test, labels[fold.test])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -235,7 +232,7 @@ def predict_phases(
     *,
     phases: tuple[float, ...] = PHASES,
     jobs: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> dict[str, Predictions]:
     """Classify every object as it stood at several days since its trigger.
 
@@ -249,7 +246,7 @@ def predict_phases(
         Days since trigger; infinity is the whole curve.
     jobs : int, optional
         Threads; by default one per core.
-    progress : callable, optional
+    progress : callable
         Called with ``"score"`` and the fraction that is done.
 
     Returns
@@ -257,7 +254,6 @@ def predict_phases(
     dict of str to Predictions
         By `phase_name`, in the order of `phases`.
     """
-    progress = progress or no_progress
     predictions = {}
     for k, days in enumerate(phases):
         predictions[phase_name(days)] = pipeline.predict(curves.upto_phase(days), jobs=jobs)

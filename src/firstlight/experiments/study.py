@@ -8,7 +8,7 @@ study is kept in SQLite, so that a killed run continues with the trials that are
 import fcntl
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,8 +27,19 @@ from firstlight.parallel import side_by_side
 from firstlight.settings import to_table
 from firstlight.splits import Fold, check_disjoint, stratified_folds
 
-__all__ = ["LOGARITHMIC", "PARAMETERS", "TuneConfig", "Tuning", "need_optuna", "tune"]
+__all__ = [
+    "LOGARITHMIC",
+    "PARAMETERS",
+    "TuneConfig",
+    "Tuning",
+    "fold_loss",
+    "inner_folds",
+    "need_optuna",
+    "tune",
+]
 
+#: Log-loss [nat] of a fold's test rows, trained with some settings and a seed.
+Loss = Callable[[TrainingRows, Fold, SklearnBoosterConfig, int], float]
 
 #: The settings that the paper tunes, and their names in words.
 PARAMETERS: Mapping[str, str] = MappingProxyType(
@@ -114,13 +125,7 @@ class Tuning:
 
 
 def need_optuna() -> Any:
-    """The module optuna, without its log messages.
-
-    Raises
-    ------
-    MissingExtraError
-        If it is not installed.
-    """
+    """The module optuna, without its log messages; MissingExtraError if it is not installed."""
     try:
         import optuna
     except ImportError as error:
@@ -131,6 +136,23 @@ def need_optuna() -> Any:
     return optuna
 
 
+def fold_loss(rows: TrainingRows, fold: Fold, settings: SklearnBoosterConfig, seed: int) -> float:
+    """Log-loss [nat] of a fold's test rows after training on its training rows."""
+    train, held, test = (rows.take(part) for part in fold)
+    model = SklearnBooster(settings).fit(train, held, seed=seed)
+    proba = to_all_classes(model.predict_proba(test.X), model.classes)
+    return float(np.average(object_losses(test.labels, proba), weights=test.weight))
+
+
+def inner_folds(rows: TrainingRows, n_folds: int, seed: int) -> tuple[Fold, ...]:
+    """Folds over the objects of the rows; all copies of an object are on one side."""
+    rng = np.random.default_rng(seed)
+    folds = stratified_folds(rows.owner, rows.labels, n_folds, rng=rng, validation=HELD_SHARE)
+    for fold in folds:
+        check_disjoint(rows.owner[np.concatenate(fold[:2])], rows.owner[fold.test])
+    return tuple(folds)
+
+
 def tune(
     rows: TrainingRows,
     path: Path,
@@ -139,7 +161,8 @@ def tune(
     *,
     seed: int = 0,
     jobs: int = 1,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
+    loss: Loss = fold_loss,
 ) -> Tuning:
     """Run a study up to the given number of trials; a finished one is only read.
 
@@ -160,8 +183,10 @@ def tune(
         Seed of folds, sampler and classifier.
     jobs : int
         Parallel trials, one process each.
-    progress : callable, optional
+    progress : callable
         Called with ``"tuning"`` and the fraction of the trials that is done.
+    loss : callable
+        What a trial minimises on each inner fold, a module-level function.
 
     Raises
     ------
@@ -175,14 +200,13 @@ def tune(
     optuna = need_optuna()
     config = config or TuneConfig()
     config.check()
-    task = _make_task(rows, path, config, base or SklearnBoosterConfig(), seed)
-    progress = progress or no_progress
+    task = _make_task(rows, path, config, base or SklearnBoosterConfig(), seed, loss)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(path), _as_data_error(path), _study(task) as study:
         for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # its process is gone
         if "untuned" not in study.user_attrs:
-            losses = [_fold_loss(task, task.base, fold) for fold in task.folds]
+            losses = [task.loss(rows, fold, task.base, seed) for fold in task.folds]
             study.set_user_attr("untuned", float(np.mean(losses)))
         n_done = len(_counted(study))
         progress("tuning", min(n_done / config.n_trials, 1.0))
@@ -206,24 +230,24 @@ class _Task:
     base: SklearnBoosterConfig
     config: TuneConfig
     seed: int
+    loss: Loss
 
 
 def _make_task(
-    rows: TrainingRows, path: Path, config: TuneConfig, base: SklearnBoosterConfig, seed: int
+    rows: TrainingRows, path: Path, config: TuneConfig, base: SklearnBoosterConfig, seed: int, loss: Loss
 ) -> _Task:
-    folds = stratified_folds(
-        rows.owner,
-        rows.labels,
-        config.inner_folds,
-        rng=np.random.default_rng(seed),
-        validation=HELD_SHARE,
-    )
-    for fold in folds:
-        check_disjoint(rows.owner[np.concatenate(fold[:2])], rows.owner[fold.test])
     settings = {k: v for k, v in to_table(config).items() if k != "n_trials"}  # it may be raised later
     parts = (__version__, rows.fingerprint, json.dumps([settings, to_table(base)], sort_keys=True), str(seed))
-    name = "tune-" + hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-    return _Task(name=name, path=path, rows=rows, folds=tuple(folds), base=base, config=config, seed=seed)
+    return _Task(
+        name="tune-" + hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16],
+        path=path,
+        rows=rows,
+        folds=inner_folds(rows, config.inner_folds, seed),
+        base=base,
+        config=config,
+        seed=seed,
+        loss=loss,
+    )
 
 
 def _one_trial(task: _Task, study: Any, ticket: int) -> None:
@@ -239,7 +263,7 @@ def _objective(task: _Task, trial: Any) -> float:
     settings = _suggest(task, trial)
     losses: list[float] = []
     for step, fold in enumerate(task.folds):
-        losses.append(_fold_loss(task, settings, fold))
+        losses.append(task.loss(task.rows, fold, settings, task.seed))
         trial.report(float(np.mean(losses)), step)
         if step + 1 < len(task.folds) and trial.should_prune():
             raise need_optuna().TrialPruned
@@ -258,14 +282,6 @@ def _suggest(task: _Task, trial: Any) -> SklearnBoosterConfig:
         ),
         patience=0,  # the number of estimators is tuned instead
     )
-
-
-def _fold_loss(task: _Task, settings: SklearnBoosterConfig, fold: Fold) -> float:
-    """Log-loss [nat] of an inner fold's test objects."""
-    train, held, test = (task.rows.take(part) for part in fold)
-    model = SklearnBooster(settings).fit(train, held, seed=task.seed)
-    proba = to_all_classes(model.predict_proba(test.X), model.classes)
-    return float(np.average(object_losses(test.labels, proba), weights=test.weight))
 
 
 # --- several trials ---------------------------------------------------------------

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from firstlight._types import Progress, StrArray, no_progress
+from firstlight._types import FloatArray, Progress, StrArray, no_progress
 from firstlight._version import __version__
-from firstlight.classify import SklearnBooster, TrainingRows, to_all_classes
+from firstlight.classify import SklearnBooster, SklearnBoosterConfig, TrainingRows, to_all_classes
 from firstlight.errors import DataError, SettingsError
 from firstlight.experiments.fold import fold_sides
 from firstlight.experiments.study import (
@@ -43,7 +43,7 @@ def run_tuning(
     redshift: RedshiftMode = "photo",
     seed: int = 0,
     jobs: int = 1,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Train the encoder, tune the classifier on inner folds, score it once on the hash hold-out.
 
@@ -69,7 +69,7 @@ def run_tuning(
         Seed of every random choice.
     jobs : int
         Parallel trials, one process each.
-    progress : callable, optional
+    progress : callable
         Called with a stage's name and the fraction of it that is done.
 
     Returns
@@ -89,15 +89,11 @@ def run_tuning(
     settings = settings or TuneConfig()
     settings.check()
     check_tunable(config)
-    progress = progress or no_progress
     train, held, test = _learn(curves, labels, config, out, redshift, seed, progress)
     base = config.classifier.seed_booster
     learn = TrainingRows.concatenate([train, held])
     found = tune(learn, out / "study.sqlite", settings, base, seed=seed, jobs=jobs, progress=progress)
-    proba = []
-    for booster in (base, found.best):
-        model = SklearnBooster(booster).fit(train, held, seed=seed)
-        proba.append(to_all_classes(model.predict_proba(test.X), model.classes))
+    proba = [_test_proba(train, held, test, booster, seed) for booster in (base, found.best)]
     result = {
         "version": __version__,
         "preset": config.name,
@@ -132,6 +128,14 @@ def check_tunable(config: PipelineConfig) -> None:
 
 
 # --- private --------------------------------------------------------------------
+
+
+def _test_proba(
+    train: TrainingRows, held: TrainingRows, test: TrainingRows, settings: SklearnBoosterConfig, seed: int
+) -> FloatArray:
+    """Probabilities of the test objects by a booster of these settings, shape (n_test, 17)."""
+    model = SklearnBooster(settings).fit(train, held, seed=seed)
+    return to_all_classes(model.predict_proba(test.X), model.classes)
 
 
 def _protocol(
