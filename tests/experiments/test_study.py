@@ -82,9 +82,9 @@ def states(path) -> list[str]:
 
 
 def n_counted(path) -> int:
-    """Trials that count, straight from the file; 0 before there is one."""
+    """Trials that count, straight from the file, after a rollback if need be; 0 before there is one."""
     try:
-        with closing(sqlite3.connect(f"file:{path / 'study.sqlite'}?mode=ro", uri=True)) as file:
+        with closing(sqlite3.connect(f"file:{path / 'study.sqlite'}?mode=rw", uri=True)) as file:
             query = "select count(*) from trials where state in ('COMPLETE', 'PRUNED')"
             return int(file.execute(query).fetchone()[0])
     except sqlite3.OperationalError:

@@ -26,6 +26,7 @@ from firstlight.settings import to_table
 from firstlight.splits import Fold, check_disjoint, check_near_duplicates
 
 __all__ = [
+    "ROOMS",
     "FoldTask",
     "Sides",
     "code_digest",
@@ -37,14 +38,18 @@ __all__ = [
 ]
 
 #: Modules and sub-packages that the result of a fold depends on.
-_ROOMS = (
+ROOMS = (
     "_types",
     "anomaly",
     "bands",
     "classify",
+    "constants",
+    "cosmology",
+    "data",
     "encoder",
     "features",
     "lightcurves",
+    "metrics",
     "online",
     "pipeline",
     "predictions",
@@ -263,4 +268,4 @@ def predict_phases(
 
 def code_digest() -> str:
     """SHA-256 of the source that a fold's result depends on; results of other code are computed again."""
-    return source_digest(_ROOMS)
+    return source_digest(ROOMS)
