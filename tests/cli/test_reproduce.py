@@ -1,6 +1,7 @@
 """`firstlight reproduce` from the command line."""
 
 import shutil
+import sys
 from pathlib import Path
 
 from firstlight.cli import run
@@ -13,6 +14,13 @@ def test_an_unknown_part_ends_with_one_message_and_code_one(tmp_path, capsys):
     message = capsys.readouterr().err
     assert "table-9" in message
     assert "table-1" in message
+
+
+def test_without_the_training_libraries_the_extra_is_named_before_any_work(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert run(["reproduce", "--out", str(tmp_path / "out")]) == 1
+    assert "pip install 'firstlight[train]'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_help_shows_an_example(capsys):

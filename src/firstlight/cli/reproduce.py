@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from firstlight.cli.app import Seed, app, console, make_folder, progress
+from firstlight.cli.app import Seed, app, console, make_folder, need_training_libraries, progress
 from firstlight.errors import PartsFailedError
 
 
@@ -42,6 +42,8 @@ def reproduce(
     from firstlight_paper.results import Results
     from firstlight_paper.scale import FULL, QUICK
 
+    if draw is None:
+        need_training_libraries()
     make_folder(out)
     failure: PartsFailedError | None = None
     if draw is None:
