@@ -74,7 +74,7 @@ def test_it_sends_so_many_alerts_as_fit_into_the_time(sample_paths: Any, calls: 
     assert FakeBroker.ended == 1
 
 
-def test_detections_alone_send_alerts_unless_told_otherwise(
+def test_only_detections_send_alerts_by_default(
     sample_paths: Any, calls: list[dict[str, Any]], sample: LightCurves
 ) -> None:
     demo(sample_paths, "--seconds", 10_000)
@@ -82,7 +82,7 @@ def test_detections_alone_send_alerts_unless_told_otherwise(
     assert [len(call["replay"]) for call in calls] == [sample.detected.sum(), len(sample.mjd)]
 
 
-def test_it_says_that_objects_were_trained_on(sample_paths: Any, calls: list[dict[str, Any]]) -> None:
+def test_a_note_names_objects_of_the_training_set(sample_paths: Any, calls: list[dict[str, Any]]) -> None:
     _, said = demo(sample_paths)
     assert "trained on all of these objects" in said
 

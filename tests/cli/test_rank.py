@@ -136,7 +136,7 @@ def test_a_night_without_wanted_targets_still_has_a_picture(results, tmp_path):
         (("--plot", "night.bmp"), "unknown picture format"),
     ],
 )
-def test_what_cannot_be_done_is_said_and_ends_with_one(results, options, said):
+def test_an_impossible_ranking_names_the_reason_and_ends_with_one(results, options, said):
     code, _, shown = rank(results, *options)
     assert code == 1
     assert said in " ".join(shown.split())

@@ -97,7 +97,7 @@ def test_objects_of_a_list_alone_are_sent(data: Path, few: LightCurves, tmp_path
     assert {alert.object_id for alert in alerts_of(tmp_path / "a.avro")} == {few.object_id[1]}
 
 
-def test_late_and_repeated_alerts_can_be_asked_for(data: Path, few: LightCurves, tmp_path: Path) -> None:
+def test_late_and_repeated_alerts_are_options(data: Path, few: LightCurves, tmp_path: Path) -> None:
     options = ("--data", data, "--late", 0.2, "--repeat", 0.5)
     replay(*options, "--seed", 1, "--sink", tmp_path / "a.avro")
     replay(*options, "--seed", 1, "--sink", tmp_path / "b.avro")
@@ -145,7 +145,7 @@ def test_the_schema_can_be_had_without_a_stream(tmp_path: Path) -> None:
         (("--sink", "a.jsonl", "--packet-kb", 30), "leave --packet-kb and --names out"),
     ],
 )
-def test_a_replay_that_cannot_be_says_why(
+def test_an_impossible_replay_names_the_reason(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[Any, ...], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

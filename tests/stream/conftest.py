@@ -1,7 +1,7 @@
 """Alerts and packets for the tests of the stream, in the spellings of several surveys.
 
-The schemas here are our own: names and kinds of fields as the surveys have them, filled
-up with fields that nobody asks for.
+The schemas here are our own: names and types of fields as in the surveys' alerts, with more
+fields that no layout reads.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ Packet = Callable[[Any, Any], bytes]
 
 
 def build_alert(n_obs: int = 12, seed: int = 0, *, bands: str = "ugrizy", **values: Any) -> Alert:
-    """An alert with detections and forced photometry, the last of them the detection that sent it."""
+    """An alert with detections and forced photometry; the last detection triggered it."""
     rng = np.random.default_rng(seed)
     band = np.array([BANDS.index(name) for name in bands], np.int8)[rng.integers(0, len(bands), n_obs)]
     detected = rng.random(n_obs) < 0.5
@@ -55,7 +55,7 @@ def build_alert(n_obs: int = 12, seed: int = 0, *, bands: str = "ugrizy", **valu
 def assert_same_alert(
     actual: Any, expected: Alert, *, rtol: float = 0.0, without: tuple[str, ...] = ()
 ) -> None:
-    """All that an alert says, but for the names in `without`."""
+    """Assert that two alerts are equal, except for the names in `without`."""
     assert isinstance(actual, Alert), actual
     for name in ("mjd", "band", "flux", "flux_err", "detected", "source_id"):
         if name in without:

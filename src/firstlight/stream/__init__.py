@@ -1,4 +1,4 @@
-"""Alerts in and out: one small internal alert, and codecs between it and the surveys' formats."""
+"""Alerts of surveys and their brokers: the internal alert, and codecs for each format."""
 
 from firstlight.stream.alerts.alert import Alert, Observations, Skip, SkipReason, light_curves
 from firstlight.stream.alerts.antares import AntaresCodec

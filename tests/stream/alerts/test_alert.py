@@ -56,7 +56,7 @@ def test_columns_are_stored_read_only_in_their_types() -> None:
         ([(1.0, 1, 1.0, math.inf, True, 0)], "not finite"),
     ],
 )
-def test_checked_refuses_what_no_light_curve_may_hold(rows: Any, why: str) -> None:
+def test_checked_refuses_values_that_no_light_curve_may_hold(rows: Any, why: str) -> None:
     with pytest.raises(DataError, match=why):
         observations(rows).checked()
 
@@ -66,7 +66,7 @@ def test_checked_refuses_columns_of_different_lengths() -> None:
         Observations(*(np.zeros(2 if i else 1) for i in range(6))).checked()
 
 
-def test_checked_passes_what_is_right() -> None:
+def test_checked_passes_sound_observations() -> None:
     o = observations([(1.0, 1, -5.0, 1.0, False, 0), (1.0, 2, 1.0, 1.0, True, 0)])
     assert o.checked() is o
 
@@ -74,7 +74,7 @@ def test_checked_passes_what_is_right() -> None:
 # --- one row of each visit ------------------------------------------------------------
 
 
-def test_a_detection_overrules_forced_photometry_whatever_its_noise() -> None:
+def test_a_detection_overrules_forced_photometry_of_any_noise() -> None:
     rows = [(5.0, 1, 10.0, 1.0, False, 7, 0, 0), (5.0, 1, 9.0, 5.0, True, 8, 0, 0)]
     assert merged(rows) == ([(5.0, 1, 9.0, 5.0, True, 8)], 0)
 
@@ -85,7 +85,7 @@ def test_the_other_band_of_the_same_time_is_another_observation() -> None:
     assert [row[1] for row in kept] == [1, 2]
 
 
-def test_visit_numbers_tell_apart_what_times_cannot() -> None:
+def test_visit_numbers_separate_visits_of_one_time() -> None:
     twice = [(5.0, 1, 10.0, 1.0, True, 7, 100, 0), (5.0, 1, 9.0, 1.0, True, 8, 101, 0)]
     assert len(merged(twice)[0]) == 2
     unnumbered = [(5.0, 1, 10.0, 1.0, True, 7, 100, 0), (5.0, 1, 9.0, 1.0, True, 8, 0, 0)]
@@ -236,7 +236,7 @@ def test_objects_keep_the_order_of_their_first_alerts(make_alert: Any) -> None:
 # --- skips ----------------------------------------------------------------------------
 
 
-def test_a_skip_says_its_reason_in_a_code() -> None:
+def test_a_skip_has_a_code_for_its_reason() -> None:
     skip = Skip(SkipReason.SOLAR_SYSTEM, "1")
     assert f"{skip.reason}" == "solar-system"
     assert {str(reason) for reason in SkipReason} == {

@@ -84,7 +84,7 @@ def test_signs_and_exact_fluxes_come_from_the_properties() -> None:
     assert alert.observations.flux_err[2] == 4.5
 
 
-def test_rows_that_say_nothing_are_counted() -> None:
+def test_rows_without_a_measurement_are_counted() -> None:
     rows = [
         row("lsst:1", 1.0, 4, "x", 20.0),
         row("lsst:2", 2.0, 4, "r", "nan"),
@@ -115,7 +115,7 @@ def test_loci_without_detections_or_measurements_are_skipped() -> None:
         assert skip.reason is SkipReason.NO_MEASUREMENT
 
 
-def test_a_locus_without_position_or_name_is_no_crash() -> None:
+def test_a_locus_without_position_or_name_is_read() -> None:
     alert = decode([row("lsst:1", 1.0, 4, "r", 20.0)], ra=None, dec="?")
     assert isinstance(alert, Alert)
     assert math.isnan(alert.ra)

@@ -172,7 +172,7 @@ def test_bad_frames_name_the_fault(make_alert: Any) -> None:
         codec.decode(b"\0\0\0\0\x07rest")
 
 
-def test_schemas_are_asked_for_once_and_old_ones_forgotten(make_alert: Any) -> None:
+def test_schemas_are_fetched_once_and_old_ones_forgotten(make_alert: Any) -> None:
     asked: list[int] = []
 
     class Counting(MemorySchemas):
@@ -296,7 +296,7 @@ def test_a_bad_record_is_set_aside_and_the_other_blocks_go_on(make_alert: Any) -
     assert "record 3 of the container (2 lost with it)" in str(found[2])
 
 
-def test_a_container_cut_inside_a_block_gives_what_came_before(make_alert: Any) -> None:
+def test_a_container_cut_inside_a_block_gives_the_alerts_before_the_cut(make_alert: Any) -> None:
     data = ContainerCodec().encode(make_alert(3))
     head = len(write_container(LSST_SCHEMA, []))
     found = list(ContainerCodec().decode_all(data + data[head : head + 50]))
@@ -321,7 +321,7 @@ def test_skips_come_out_of_containers_too(lsst_latest: Any, make_alert: Any, pac
 # --- without the extra ----------------------------------------------------------------
 
 
-def test_reading_needs_no_fastavro_and_writing_says_so(
+def test_reading_needs_no_fastavro_and_writing_names_the_extra(
     make_alert: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alert = make_alert(4)

@@ -41,7 +41,7 @@ def line(**changes: Any) -> bytes:
     return json.dumps(record).encode()
 
 
-def test_what_is_left_out_is_unknown() -> None:
+def test_missing_values_are_unknown() -> None:
     alert = JsonLinesCodec().decode(line())
     assert isinstance(alert, Alert)
     assert all(math.isnan(getattr(alert, name)) for name in ("ra", "dec", "ebv", "redshift", "redshift_spec"))
@@ -79,7 +79,7 @@ def test_bad_lines_name_the_fault_and_its_place(changes: dict[str, Any], why: st
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"3", b"{", b"\xff\xfe", b"[" * 100_000, b'{"alert_id": NaN'])
-def test_what_is_no_json_object_is_a_data_error(data: bytes) -> None:
+def test_anything_but_a_json_object_is_a_data_error(data: bytes) -> None:
     with pytest.raises(DataError):
         JsonLinesCodec().decode(data)
 
@@ -214,7 +214,7 @@ def test_messages_without_a_light_curve_are_skipped(record: dict[str, Any]) -> N
     assert skip.object_id
 
 
-def test_what_is_no_message_of_lasair_is_a_data_error() -> None:
+def test_a_foreign_message_is_a_data_error() -> None:
     for text in (b'{"price": 3}', b"[]", b"nothing"):
         with pytest.raises(DataError):
             LasairCodec().decode(text)

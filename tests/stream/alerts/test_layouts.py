@@ -121,6 +121,17 @@ def test_withdrawn_rows_are_dropped_and_withdrawn_alerts_skipped(lsst_latest: An
     assert read_record(record).reason is SkipReason.WITHDRAWN
 
 
+@pytest.mark.parametrize("spelling", [None, math.nan, math.inf, -1.0, -1, 0, 0.0, False, "", "60200", 60200])
+def test_only_a_finite_positive_number_withdraws(lsst_latest: Any, make_alert: Any, spelling: Any) -> None:
+    record = lsst_latest.record(make_alert(10))
+    record["prvDiaSources"][0]["timeWithdrawnMjdTai"] = spelling
+    actual = read_record(record)
+    assert isinstance(actual, Alert)
+    assert len(actual.observations) == (9 if spelling == 60200 else 10)
+    record["diaSource"]["timeWithdrawnMjdTai"] = spelling
+    assert isinstance(read_record(record), Skip if spelling == 60200 else Alert)
+
+
 def test_solar_system_alerts_are_skipped_with_their_reason(
     lsst_writer: Any, make_alert: Any, packet: Any
 ) -> None:
@@ -164,7 +175,7 @@ def test_missing_histories_are_no_error(lsst_writer: Any, make_alert: Any, packe
 
 
 @pytest.mark.parametrize("value", [-9.0, -999.0, None, float("nan")])
-def test_the_surveys_ways_to_say_unknown_become_nan(
+def test_the_surveys_codes_for_unknown_become_nan(
     lsst_latest: Any, make_alert: Any, value: float | None
 ) -> None:
     record = lsst_latest.record(make_alert(3))

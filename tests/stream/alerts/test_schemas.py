@@ -17,7 +17,7 @@ from firstlight.stream.avro.container import write_container
 from firstlight.stream.avro.schema import field_paths
 
 
-def test_memory_knows_what_it_was_given() -> None:
+def test_memory_holds_the_given_schemas() -> None:
     schemas = MemorySchemas({7: "string"})
     assert schemas.schema(7) == "string"
     with pytest.raises(DataError, match=r"no Avro schema number 8; known: \[7\]"):
@@ -130,7 +130,7 @@ def registry() -> Iterator[tuple[str, list[tuple[str, str | None]]]]:
     server.server_close()
 
 
-def test_a_registry_is_asked_once_a_schema(registry: Any, make_alert: Any) -> None:
+def test_each_schema_is_fetched_once_from_a_registry(registry: Any, make_alert: Any) -> None:
     pytest.importorskip("fastavro")
     url, visits = registry
     codec = ConfluentCodec(RegistrySchemas(f"{url}/", authorization="Basic c2VjcmV0"))
@@ -140,9 +140,9 @@ def test_a_registry_is_asked_once_a_schema(registry: Any, make_alert: Any) -> No
     assert visits == [(f"/schemas/ids/{LSST_SCHEMA_ID}", "Basic c2VjcmV0")]
 
 
-def test_what_a_registry_does_not_know_is_a_bad_message(registry: Any) -> None:
+def test_a_schema_unknown_to_the_registry_is_a_data_error(registry: Any) -> None:
     url, visits = registry
-    with pytest.raises(DataError, match="does not know this schema"):
+    with pytest.raises(DataError, match="has no such schema"):
         RegistrySchemas(url).schema(12)
     with pytest.raises(DataError, match="holds no schema"):
         RegistrySchemas(url).schema(13)

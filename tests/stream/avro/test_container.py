@@ -93,7 +93,7 @@ def test_heads_may_state_the_size_of_their_entries() -> None:
         (MAGIC + b"\x02\x7e", "cut short"),
         (head()[:-1], "cut short"),
         (head(codec=b"snappy"), "codec 'snappy'"),
-        (head(schema=b"{"), "no JSON"),
+        (head(schema=b"{"), "not JSON"),
     ],
 )
 def test_damaged_heads_name_the_damage(data: bytes, why: str) -> None:

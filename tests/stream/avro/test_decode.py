@@ -372,7 +372,7 @@ def array(items: Any) -> dict[str, Any]:
     }
 
 
-def test_a_block_must_end_where_it_says() -> None:
+def test_a_block_must_end_at_its_stated_end() -> None:
     decoder = SelectiveDecoder(array("long"), Selection())
     assert decoder.decode(b"\x03\x04\x02\x04\x00").end == 5  # two items in two bytes
     with pytest.raises(DataError, match="size disagrees"):
@@ -452,7 +452,7 @@ def test_a_wanted_field_in_a_map_goes_through_fastavro() -> None:
         decoder.decode(out.getvalue()[:-1])
 
 
-def test_cells_of_ignores_what_no_cell_can_hold() -> None:
+def test_cells_of_ignores_values_that_no_cell_can_hold() -> None:
     record = {"big": 1 << 70, "list": [1], "dict": {"x": 1}, "none": None, "lone": "\ud800"}
     cells = cells_of(record, Selection(("big", "list", "dict", "none", "dict.x", "lone", "dict.y")))
     assert cells.scalars() == [None, None, None, None, 1, "?", None]

@@ -27,7 +27,7 @@ def is_utf8(data: bytes) -> bool:
 @example(b"\xe0\x9f\xbf")
 @example(b"\xc1\xbf")
 @example(b"\xf5\x80\x80\x80")
-def test_text_is_utf8_where_python_says_so(data: bytes) -> None:
+def test_text_is_utf8_exactly_if_python_decodes_it(data: bytes) -> None:
     try:
         data.decode()
     except UnicodeDecodeError:

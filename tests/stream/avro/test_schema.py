@@ -121,7 +121,7 @@ def test_a_type_may_be_wrapped_in_types() -> None:
         (record(x={"type": "fixed", "name": "F", "size": 1 << 40}), "has size"),
     ],
 )
-def test_what_is_no_schema_is_a_data_error(schema: Any, why: str) -> None:
+def test_json_that_is_not_a_schema_is_a_data_error(schema: Any, why: str) -> None:
     with pytest.raises(DataError, match=why):
         compile_schema(schema, Selection(("x",)))
 

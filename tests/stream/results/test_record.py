@@ -65,7 +65,7 @@ def records(alerts, seed=0, previous=None):
     )
 
 
-def test_a_record_says_everything_in_a_fixed_order(alerts):
+def test_a_record_has_all_keys_in_a_fixed_order(alerts):
     for record in records(alerts):
         assert " ".join(record) == KEYS
         assert tuple(record["proba"]) == CLASSES
@@ -107,7 +107,7 @@ def test_change_is_half_the_sum_of_differences_and_null_at_first(alerts):
     assert {record["change"] for record in records(alerts, previous=predicted(alerts).proba)} == {0.0}
 
 
-def test_what_was_not_classified_has_no_follow_up_score(alerts):
+def test_an_unclassified_object_has_no_follow_up_score(alerts):
     for record in records(alerts):
         assert (record["followup"] is None) == (record["status"] == "not_classified")
 
@@ -168,7 +168,7 @@ def test_elasticcs_form_names_classes_by_number_and_sums_to_one(alerts):
     assert message["brokerIngestTimestamp"] is None
 
 
-def test_elasticcs_form_says_not_classified_by_its_own_number(alerts):
+def test_elasticcs_form_has_its_own_number_for_not_classified(alerts):
     message = unpacked(ElasticcResults().encode(records(alerts)[4], None))
     assert message["classifications"] == [{"classId": 300, "probability": 1.0}]
     assert json.loads(message["classifierParams"])["reason"] == "few_observations"
@@ -254,7 +254,7 @@ def test_formats_are_chosen_by_name():
         result_format("xml", in_file=False)
 
 
-def test_json_without_orjson_says_what_to_install(monkeypatch):
+def test_json_without_orjson_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "orjson", None)
     with pytest.raises(MissingExtraError, match="stream"):
         JsonResults()

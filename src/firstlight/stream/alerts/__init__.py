@@ -1,1 +1,1 @@
-"""Survey packets to `Alert`, the stream's one internal form, and back."""
+"""Alerts of all formats, as one internal type."""

@@ -185,7 +185,10 @@ def observe(
             base = first + row * width
             time = _number(kind, integer, number, place[TIME], base) + shift
             index = _band(kind, integer, number, data, symbol_bands, place[BAND], base)
-            withdrawn = 0.0 < _number(kind, integer, number, place[WITHDRAWN], base) < np.inf
+            withdrawn, at = False, place[WITHDRAWN] + base
+            if place[WITHDRAWN] >= 0:  # `_number` here would slow the loop by a tenth
+                withdrawn = kind[at] == _FLOAT and 0.0 < number[at] < np.inf
+                withdrawn |= kind[at] == _INT and integer[at] > 0
             good = _status_ok(kind, integer, number, data, place[STATUS], base)
             value, error = _flux(kind, integer, number, data, place, base, scale)
             if np.isnan(value) and (limits or index < 0):

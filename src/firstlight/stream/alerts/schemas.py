@@ -192,7 +192,7 @@ class RegistrySchemas:
                 return answer
         except urllib.error.HTTPError as error:
             if error.code == 404:
-                raise DataError(f"{address}: the registry does not know this schema") from None
+                raise DataError(f"{address}: the registry has no such schema") from None
             raise FetchError(f"{address}: the registry responded {error.code} {error.reason}") from None
         except OSError as error:
             raise FetchError(f"{address}: {error}; is the registry running?") from error

@@ -41,11 +41,11 @@ class Header:
 
     @property
     def schema(self) -> Any:
-        """The schema as parsed JSON; DataError if it is no JSON."""
+        """The schema as parsed JSON; DataError if it is not JSON."""
         try:
             return json.loads(self.schema_text)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"damaged Avro container: its schema is no JSON: {error}") from error
+            raise DataError(f"damaged Avro container: its schema is not JSON: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +160,9 @@ class ContainerReader:
         return self._file.tell()
 
     def records(self, block: Block) -> Iterator[bytes | DataError]:
-        """The bytes of each record of a block; a damaged record ends them with an error.
+        """The bytes of each record of a block; at a damaged record, an error ends them.
 
-        Raises
-        ------
-        DataError
-            If the container's schema is no Avro schema.
+        Raises DataError if the container's schema is not an Avro schema.
         """
         if block.error:
             yield DataError(block.error)

@@ -116,32 +116,10 @@ class _Wanted:
 
 
 def compile_schema(schema: Any, selection: Selection) -> Program:
-    """Write the program that reads `selection` from packets of `schema`.
+    """Compile the program that reads some fields of packets of one schema.
 
-    Parameters
-    ----------
-    schema : Any
-        Parsed JSON of an Avro schema.
-    selection : Selection
-        Fields to read. A path that the schema lacks leaves its cell empty.
-
-    Returns
-    -------
-    Program
-        Instructions for `firstlight.stream.avro.decode`.
-
-    Raises
-    ------
-    UnsupportedSchemaError
-        If a wanted field lies inside a map, or a wanted table is no array of records.
-    DataError
-        If the JSON is no Avro schema.
-
-    Examples
-    --------
-    >>> schema = {"type": "record", "name": "a", "fields": [{"name": "x", "type": "double"}]}
-    >>> compile_schema(schema, Selection(scalars=("x",))).code.tolist()
-    [[13, 0, 4, 0], [0, 0, 0, 0]]
+    Raises `UnsupportedSchemaError` if a wanted field is inside a map, or a wanted table is not an
+    array of records; DataError if the JSON is not an Avro schema.
     """
     root = _Wanted()
     for column, path in enumerate(selection.scalars):

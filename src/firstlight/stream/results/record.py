@@ -187,7 +187,7 @@ def _numbers(values: NDArray[np.floating[Any]], digits: int) -> list[float | Non
 
 
 def _finite(value: float) -> float | None:
-    return value if value - value == 0.0 else None  # NaN and infinities are no JSON
+    return value if value - value == 0.0 else None  # JSON has neither NaN nor infinities
 
 
 def result_key(record: Mapping[str, Any]) -> bytes:
@@ -204,7 +204,7 @@ class ResultFormat(Protocol):
     Laws: equal records and timestamps give equal bytes; nothing else enters.
     """
 
-    preamble: bytes  #: what a file of such records begins with
+    preamble: bytes  #: first bytes of a file of records
 
     def encode(self, record: Mapping[str, Any], timestamp_ms: int | None) -> bytes:
         """Bytes of one record; `timestamp_ms` is that of the alert's message, if it has one."""
