@@ -12,7 +12,9 @@ from typing import Any
 
 from firstlight.errors import DataError, FirstlightError
 
-__all__ = ["keep", "kept", "replacing", "source_digest"]
+__all__ = ["GZIP_MAGIC", "keep", "kept", "replacing", "source_digest"]
+
+GZIP_MAGIC = b"\x1f\x8b"  # first bytes of a gzip file (RFC 1952)
 
 
 @contextmanager

@@ -19,9 +19,9 @@ import pyarrow.csv as pcsv
 
 from firstlight._types import FloatArray, IntArray, StrArray
 from firstlight.errors import DataError, MissingColumnError
+from firstlight.files import GZIP_MAGIC
 
 __all__ = [
-    "GZIP_MAGIC",
     "Damage",
     "Delimited",
     "choose",
@@ -31,7 +31,6 @@ __all__ = [
     "texts",
 ]
 
-GZIP_MAGIC = b"\x1f\x8b"
 _BLOCK = 1 << 21  # bytes of text per batch; Arrow reads some 30 of them ahead
 _PIECE = 1 << 16  # bytes of gzip at a time; a piece with an error in it is lost whole
 _GZIP = 31  # zlib's window bits for a gzip wrapper

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from firstlight.bands import SNANA_ZERO_POINT
-from firstlight.data.delimited import GZIP_MAGIC, read_bytes, read_header
+from firstlight.data.delimited import read_bytes, read_header
 from firstlight.data.intake import Intake
 from firstlight.data.parquet import PARQUET_MAGIC
 from firstlight.data.plasticc import is_plasticc, read_metadata, read_plasticc
@@ -14,6 +14,7 @@ from firstlight.data.reject import RejectLog
 from firstlight.data.snpcc import is_snpcc, read_snpcc_curves
 from firstlight.data.store import read_curves
 from firstlight.errors import DataError
+from firstlight.files import GZIP_MAGIC
 from firstlight.lightcurves import LightCurves
 
 __all__ = ["read"]

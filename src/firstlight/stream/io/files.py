@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from firstlight.errors import BrokerError, DataError
+from firstlight.files import GZIP_MAGIC
 from firstlight.stream.avro.container import MAGIC, ContainerReader, IncompleteError
 from firstlight.stream.io.message import FILE_TOPIC, Message, Partition
 from firstlight.stream.io.sources import POLL_PAUSE_S, PartitionCall
@@ -28,7 +29,6 @@ MAX_LINE_BYTES = 64 << 20
 MAX_DOCUMENT_BYTES = 256 << 20
 _START_BYTES = 4096
 _PIPE_READ_BYTES = 1 << 20
-_GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_ERRORS = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
@@ -282,7 +282,7 @@ def read_records(path: Path, skip: int = 0, tail: Tail | None = None) -> Iterato
     while True:
         try:
             with path.open("rb") as raw:
-                packed = raw.peek(2)[:2] == _GZIP_MAGIC
+                packed = raw.peek(2)[:2] == GZIP_MAGIC
                 file: Any = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if packed else raw
                 for message in _records(file, path, skip, tail):
                     if message is not None:
