@@ -24,26 +24,7 @@ Mask = NDArray[np.bool_]
 def removed(
     curves: LightCurves, labels: NDArray[np.str_], keep: NDArray[np.bool_]
 ) -> dict[str, dict[str, Any]]:
-    """What is gone once only the observations of a mask are left, by class.
-
-    Parameters
-    ----------
-    curves : LightCurves
-        Whole histories before cleaning.
-    labels : str array, shape (n_objects,)
-        Class of each object.
-    keep : bool array, shape (n_total,)
-        Observations that the cleaning keeps; see `firstlight.preprocess.keep_mask`.
-
-    Returns
-    -------
-    dict
-        One row for `EVERY_CLASS` and each class, with ``n_objects`` and shares between 0 and 1:
-        ``observations``; ``positive_signal`` (sum of the signal to noise of observations above
-        `SIGNAL_SNR`); ``peak_lost`` (objects whose brightest point goes, of those that
-        have one above `BRIGHT_SNR`); ``trigger_moved`` (of the objects with a trigger). NaN
-        where there is nothing to lose.
-    """
+    """What is gone once only the observations of a mask are left, by class."""
     snr = curves.flux.astype(np.float64) / curves.flux_err
     before, after = curves.trigger_mjd, curves.keep(keep).trigger_mjd
     per_object = {"peak_lost": ~peak_kept(curves, keep), "trigger_moved": ~(before == after)}

@@ -27,29 +27,7 @@ _REACH = 5.0  # standard deviations to which the context is clipped
 
 @dataclass(frozen=True, kw_only=True)
 class ConvnetConfig:
-    """Settings of `Convnet`, fixed beforehand.
-
-    Attributes
-    ----------
-    channels : int
-        Of every convolution.
-    layers : int
-        Convolutions.
-    kernel : int
-        Time bins that each looks at; odd.
-    hidden : int
-        Units of the layer that joins curve and context.
-    dropout : float
-        Fraction of hidden units that a training step leaves out.
-    epochs : int
-        Passes over the training objects at most.
-    patience : int
-        Epochs without a lower validation log-loss before training stops.
-    batch : int
-        Objects a step.
-    learning_rate : float
-        Of AdamW, falling to zero along half a cosine.
-    """
+    """Settings of `Convnet`, fixed beforehand."""
 
     channels: int = 64
     layers: int = 3
@@ -63,13 +41,7 @@ class ConvnetConfig:
 
 
 class Convnet:
-    """Masked one-dimensional convolutions, maximum and mean over time, two full layers.
-
-    Parameters
-    ----------
-    config : ConvnetConfig, optional
-        Settings.
-    """
+    """Masked one-dimensional convolutions, maximum and mean over time, two full layers."""
 
     def __init__(self, config: ConvnetConfig | None = None) -> None:
         self.config = ConvnetConfig() if config is None else config
@@ -88,29 +60,7 @@ class Convnet:
         groups: tuple[NDArray[np.str_], NDArray[np.str_]] | None = None,
         seed: int = 0,
     ) -> Self:
-        """Train, and keep the weights of the lowest validation log-loss.
-
-        Parameters
-        ----------
-        steps : Steps
-            Time bins and context of the training objects.
-        labels : str array, shape (n_objects,)
-            Class of each.
-        validation : tuple of Steps and str array
-            Objects that stop the training; those of classes not trained on are left out.
-        groups : tuple of two str arrays, optional
-            Names of the training and of the validation objects, to make sure that none is in
-            both.
-        seed : int
-            Seed of weights, batches and dropout.
-
-        Raises
-        ------
-        LeakageError
-            If an object is trained and validated on.
-        MissingExtraError
-            If torch is not installed.
-        """
+        """Train, and keep the weights of the lowest validation log-loss."""
         if groups is not None and len(np.intersect1d(*groups)):
             raise LeakageError("objects are in training and validation; split by object first")
         torch = _torch()
@@ -130,13 +80,7 @@ class Convnet:
         return self
 
     def predict_proba(self, steps: Steps) -> NDArray[np.float64]:
-        """Class probabilities, shape (n_objects, n_classes), columns `classes`.
-
-        Raises
-        ------
-        NotFittedError
-            If the network was not trained.
-        """
+        """Class probabilities, shape (n_objects, n_classes), columns `classes`."""
         if self._net is None:
             raise NotFittedError("this network is not trained; call fit")
         torch = _torch()

@@ -34,18 +34,7 @@ SECONDS = "seconds"
 
 @dataclass
 class Outcome:
-    """What a trial gives.
-
-    Attributes
-    ----------
-    values : dict of (column, subset, metric) to float
-        Scores of the trial's own variant and fold.
-    rows : list of tuple
-        Further scores ``(variant, fold, column, subset, metric, value)``; None as the fold is the
-        trial's own.
-    extra : dict of str to JSON
-        What figures need beyond scores, by variant; the key ``""`` is the trial's own variant.
-    """
+    """What a trial gives."""
 
     values: Values = field(default_factory=dict)
     rows: list[tuple[str, str | None, str, int, str, float]] = field(default_factory=list)
@@ -150,13 +139,7 @@ def more(values: Mapping[str, float], column: str = "", subset: int = 0) -> Valu
 
 
 def choose_parts(parts: Sequence[Part], only: Sequence[str]) -> tuple[Part, ...]:
-    """The shown parts of the given names or groups, in order of the page; all where none is named.
-
-    Raises
-    ------
-    SettingsError
-        If a name is unknown.
-    """
+    """The shown parts of the given names or groups, in order of the page; all where none is named."""
     shown = [part for part in parts if part.shown]
     chosen: set[str] = set()
     for name in only:

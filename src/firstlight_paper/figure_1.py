@@ -27,28 +27,7 @@ _SIGNIFICANT = 3.0  # signal-to-noise ratio of an observation that is shown
 def plot_figure_1(
     curves: LightCurves, labels: NDArray[np.str_], *, objects: Sequence[str] | None = None
 ) -> Figure:
-    """Draw Figure 1: absolute magnitudes of an SN Ia, an AGN and an SLSN-I.
-
-    Parameters
-    ----------
-    curves : LightCurves
-        Preprocessed light curves, with host redshifts.
-    labels : str array, shape (n_objects,)
-        True class of each object.
-    objects : sequence of str, optional
-        Names of the three objects to draw; by default those of `figure_1_objects`.
-
-    Returns
-    -------
-    Figure
-        Three panels side by side, brighter magnitudes on top; fluxes below 3 sigma, and
-        observations far from a supernova in time, are left out.
-
-    Raises
-    ------
-    DataError
-        If lengths disagree, or a class has no object with a redshift and a detection.
-    """
+    """Draw Figure 1: absolute magnitudes of an SN Ia, an AGN and an SLSN-I."""
     labels = np.asarray(labels)
     if labels.shape != (len(curves),):
         raise DataError(f"{len(curves)} light curves but labels of shape {labels.shape}")
@@ -71,25 +50,7 @@ def plot_figure_1(
 
 
 def figure_1_objects(curves: LightCurves, labels: NDArray[np.str_]) -> tuple[str, ...]:
-    """Names of the best observed object of each class of Figure 1 that has a host redshift.
-
-    Parameters
-    ----------
-    curves : LightCurves
-        Preprocessed light curves, with host redshifts.
-    labels : str array, shape (n_objects,)
-        True class of each object.
-
-    Returns
-    -------
-    tuple of str
-        One name per panel; supernovae have many significant fluxes before and after maximum.
-
-    Raises
-    ------
-    DataError
-        If a class has no object with a redshift and a significant detection.
-    """
+    """Names of the best observed object of each class of Figure 1 that has a host redshift."""
     chosen = []
     for name in FIGURE_1_CLASSES:
         members = np.flatnonzero((labels == name) & (curves.redshift > 0.0) & np.isfinite(curves.trigger_mjd))

@@ -33,19 +33,7 @@ class LeakyRows(NamedTuple):
 def leaky_rows(
     labels: NDArray[np.str_], rng: np.random.Generator, *, test_share: float = 0.2, most: int | None = None
 ) -> LeakyRows:
-    """Bring every class to the size of the largest by copying objects, then split rows at random.
-
-    Parameters
-    ----------
-    labels : str array, shape (n_objects,)
-        Class of each object.
-    rng : numpy.random.Generator
-        Source of copies and split.
-    test_share : float
-        Share of the rows that is tested on.
-    most : int, optional
-        Keep no more rows than this (at random), to bound the cost; by default all.
-    """
+    """Bring every class to the size of the largest by copying objects, then split rows at random."""
     rows = oversample(labels, rng, object_id=np.arange(len(labels)), held_out=[])
     rows = rng.permutation(rows)[:most]
     n_test = round(test_share * len(rows))

@@ -69,30 +69,7 @@ def train_autoencoder(
     progress: Progress,
     folder: Path | None = None,
 ) -> tuple[Float32Array, tuple[dict[str, float], ...]]:
-    """Train on what fold `k` may learn from, without labels.
-
-    Parameters
-    ----------
-    objects : Objects
-        Light curves and folds.
-    k : int
-        Fold.
-    config : PipelineConfig
-        Preprocessing and encoder.
-    seed : int
-        Seed of weights and batches.
-    progress : callable
-        Receives a stage and its fraction.
-    folder : Path, optional
-        Where checkpoints are kept, so that a killed run resumes within this training.
-
-    Returns
-    -------
-    latent : float32 array, shape (n_objects, n_latents)
-        Latent means of every object's whole light curve.
-    history : tuple of dict
-        One row per epoch, with ``train_loss`` and ``validation_loss``.
-    """
+    """Train on what fold `k` may learn from, without labels."""
     fold = objects.folds[k]
     ready = preprocess(objects.curves, config.preprocess)
     check_disjoint(objects.curves.object_id[objects.learn(k)], objects.curves.object_id[fold.test])

@@ -47,21 +47,7 @@ FOLLOW_UP_MAG = 22.5
 
 @dataclass(frozen=True, eq=False)
 class Objects:
-    """Real and simulated objects of the paper's classes, with folds that nobody chooses anew.
-
-    Attributes
-    ----------
-    curves : LightCurves
-        Real objects first; their host redshift is photometric.
-    labels : str array, shape (n_objects,)
-        Class of each.
-    simulated : bool array, shape (n_objects,)
-        True for objects that no survey saw.
-    folds : tuple of Fold
-        Over objects; objects simulated from one model stay in one fold.
-    truth : pyarrow.Table
-        What the simulated objects were made of, one row each; see `SimulatedSet`.
-    """
+    """Real and simulated objects of the paper's classes, with folds that nobody chooses anew."""
 
     curves: LightCurves
     labels: NDArray[np.str_]
@@ -88,43 +74,13 @@ class Objects:
 
 
 def make_objects(scale: Scale, seed: int, source: Path | None = None) -> Objects:
-    """Load the real objects, simulate the missing classes, deal all of them into folds.
-
-    Parameters
-    ----------
-    scale : Scale
-        How many of each.
-    seed : int
-        Seed of the simulation and of the folds.
-    source : Path, optional
-        Folder with the PLAsTiCC training set; by default the cache.
-
-    Returns
-    -------
-    Objects
-        The same for the same arguments.
-
-    Raises
-    ------
-    DataError
-        If the data set is not there.
-    """
+    """Load the real objects, simulate the missing classes, deal all of them into folds."""
     survey, truth = load_plasticc(source)
     return assemble(survey, truth.labels_of(survey.object_id), scale, seed)
 
 
 def assemble(survey: LightCurves, labels: NDArray[np.str_], scale: Scale, seed: int) -> Objects:
-    """Add the missing classes to light curves at hand and deal all into folds; see `make_objects`.
-
-    Parameters
-    ----------
-    survey : LightCurves
-        Real objects of any class; they lend their epochs and noise to the simulated ones.
-    labels : str array, shape (n_objects,)
-        Their classes.
-    scale, seed
-        As for `make_objects`.
-    """
+    """Add the missing classes to light curves at hand and deal all into folds; see `make_objects`."""
     chosen = _chosen(labels, scale.n_real, np.random.default_rng(seed))
     real, labels = survey.take(chosen), labels[chosen]
     made = simulate_classes(

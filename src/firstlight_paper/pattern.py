@@ -64,22 +64,6 @@ def implied(n: Mapping[str, int]) -> dict[str, Any]:
     Accuracy is the sum of frequency times recall. Of the predicted shares, frequency times
     recall over precision, the sum must be one whatever the classifier does.
 
-    Parameters
-    ----------
-    n : mapping of str to int
-        Objects of each class.
-
-    Returns
-    -------
-    dict
-        ``balanced``, ``objects`` (frequencies of `n`) and ``section_2`` (half SNIa, a fourth SNII, the
-        rest shared alike), each with accuracy and sum; ``section_2_most``, the highest accuracy with the
-        shares of section 2; ``common_most``, the largest share of SNIa and SNII together that leaves
-        room for the printed accuracy; ``predicted_most``, the highest sum with the shares of section
-        2. All with figures rounded in their favour.
-
-    Examples
-    --------
     >>> implied({name: 1 for name in PRINTED_F1})["balanced"][0]
     0.891875
     """

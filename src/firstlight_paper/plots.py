@@ -91,21 +91,7 @@ def bars(
     gap: float = 0.16,
     folds: bool = False,
 ) -> None:
-    """Draw a row of points with error bars per name, the series beside one another.
-
-    Parameters
-    ----------
-    panel : Axes
-        Names run down its y axis.
-    names : sequence of str
-        One row each, from the top.
-    series : mapping of Look to sequence of Spread
-        Values in order of `names`.
-    gap : float
-        Distance between series [rows].
-    folds : bool
-        Whether to draw the single folds as small dots too.
-    """
+    """Draw a row of points with error bars per name, the series beside one another."""
     where = np.arange(len(names), dtype=np.float64)
     for k, (look, values) in enumerate(series.items()):
         shift = gap * (k - (len(series) - 1) / 2.0)
@@ -159,18 +145,7 @@ def heat_map(
 
 @styled
 def confusion(matrices: Mapping[str, NDArray[np.int64]], rows: Sequence[str], n_columns: int) -> Figure:
-    """Confusion matrices as shares of the true class, with percentages on the diagonal.
-
-    Parameters
-    ----------
-    matrices : mapping of str to int array, shape (n_rows, n_predicted)
-        Title to matrix; a matrix may have one more column, all other classes. Classes without
-        objects are left out.
-    rows : sequence of str
-        Names of the true classes.
-    n_columns : int
-        Matrices side by side.
-    """
+    """Confusion matrices as shares of the true class, with percentages on the diagonal."""
     shown = np.flatnonzero(next(iter(matrices.values())).sum(axis=1))
     names = [rows[int(i)] for i in shown]
     few = len(names) <= 4

@@ -32,15 +32,7 @@ Array = NDArray[np.float64]
 
 
 class Features(NamedTuple):
-    """Plain features of light curves.
-
-    Attributes
-    ----------
-    values : float64 array, shape (n_objects, n_features)
-        Features; NaN where the observations give none.
-    names : tuple of str
-        Name of each column.
-    """
+    """Plain features of light curves."""
 
     values: Array
     names: tuple[str, ...]
@@ -51,18 +43,7 @@ class Features(NamedTuple):
 
 
 def plain_features(curves: LightCurves) -> Features:
-    """What the eye would compare: magnitudes, colours, times, counts, photometric redshift.
-
-    Parameters
-    ----------
-    curves : LightCurves
-        At least one object, each with a detection.
-
-    Returns
-    -------
-    Features
-        Magnitudes are AB, times observed days.
-    """
+    """What the eye would compare: magnitudes, colours, times, counts, photometric redshift."""
     rows = [_features(curve) for curve in curves]
     return Features(np.array([list(row.values()) for row in rows]), tuple(rows[0]))
 
@@ -81,21 +62,7 @@ def fit_limit(
     config: SimulateConfig | None = None,
     seed: int = 0,
 ) -> float:
-    """The limit of `LIMITS` that brings simulated objects nearest to the real brightest magnitudes.
-
-    Parameters
-    ----------
-    class_name : str
-        One of `firstlight.simulate.POPULATIONS`.
-    real : LightCurves
-        Real objects of the class.
-    survey : LightCurves
-        Real objects of any class, whose epochs and noise are borrowed.
-    config : SimulateConfig, optional
-        How they are simulated, but for the limit.
-    seed : int
-        Seed of the simulations.
-    """
+    """The limit of `LIMITS` that brings simulated objects nearest to the real brightest magnitudes."""
     target = brightest(plain_features(real))
 
     def distance(limit: float) -> float:
@@ -107,22 +74,7 @@ def fit_limit(
 
 
 def separation(values: Array, simulated: NDArray[np.bool_], seed: int) -> float:
-    """AUC with which a booster tells simulated from real, over stratified folds.
-
-    Parameters
-    ----------
-    values : float64 array, shape (n_objects, n_features)
-        Features of both.
-    simulated : bool array, shape (n_objects,)
-        True for simulated objects.
-    seed : int
-        Seed of the folds.
-
-    Returns
-    -------
-    float
-        0.5 where it cannot; of forecasts for objects that were not trained on.
-    """
+    """AUC with which a booster tells simulated from real, over stratified folds."""
     from lightgbm import LGBMClassifier
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedKFold

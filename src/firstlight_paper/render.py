@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from firstlight.files import replacing
 from firstlight.report.style import save_figure
-from firstlight_paper.claims import contradicted, verdict
+from firstlight_paper.claims import Claims, Unknown
 from firstlight_paper.experiment import Part
 from firstlight_paper.results import Results
 from firstlight_paper.tables import number
@@ -32,27 +32,6 @@ _WARNING = (
     "**A quick version: few objects, few epochs, few folds. Its numbers show that everything runs, and "
     "nothing more; the text describes the full run.**"
 )
-
-
-class Unknown(jinja2.Undefined):
-    """A number that a run lacks: all that is computed from it is unknown too, and it shows as a dash."""
-
-    def _self(self, *args: object, **kwargs: object) -> "Unknown":
-        return self
-
-    def __getattr__(self, name: str) -> "Unknown":
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self
-
-    def __str__(self) -> str:
-        return "-"
-
-    def __hash__(self) -> int:
-        return 0
-
-    __getitem__ = __call__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _self  # type: ignore[assignment]
-    __truediv__ = __rtruediv__ = __lt__ = __gt__ = __le__ = __ge__ = __eq__ = __ne__ = _self  # type: ignore[assignment]
 
 
 @dataclass
@@ -91,25 +70,28 @@ def view_of(results: Results, part: Part) -> View:
     return view
 
 
-def section(results: Results, part: Part, pictures: Pictures, text: str | None = None) -> str:
-    """A part's text with its numbers, tables and figures filled in."""
+def section(
+    results: Results, part: Part, pictures: Pictures, text: str | None = None, claims: Claims | None = None
+) -> str:
+    """A part's text with its numbers, tables and figures filled in; verdicts go into `claims`."""
     view = view_of(results, part)
+    claims = claims or Claims(view)
     tools = _Tools(view, part, pictures)
     given = {name: getattr(tools, name) for name in _TOOLS}
-    dropped = results.extra(part.name).get("frequencies", {}).get("", {}).get("dropped", [])
-    return (
-        _environment()
-        .get_template(f"{text or part.name}.md")
-        .render(
-            f=view.facts, about=view.about, amount=view.amount, dropped=", ".join(dropped) or "none", **given
-        )
-    )
+    given |= {name: getattr(claims, name) for name in _COMPARISONS}
+    template = _environment().get_template(f"{text or part.name}.md")
+    return template.render(f=view.facts, about=view.about, amount=view.amount, **given)
 
 
 def contradictions(results: Results, parts: tuple[Part, ...]) -> list[str]:
-    """Sentences of the page that the results contradict."""
-    views = [view_of(results, part) for part in parts if part.name in results.about["parts"]]
-    return [f"{view.part}: {name}" for view in views for name in contradicted(view)]
+    """Claims of the page that the results contradict."""
+    found = []
+    for part in parts:
+        if part.shown and part.name in results.about["parts"]:
+            claims = Claims(view_of(results, part))
+            section(results, part, Pictures(), claims=claims)
+            found += [f"{part.name}: {claim}" for claim, holds in claims.verdicts.items() if holds is False]
+    return found
 
 
 def in_short(results: Results, parts: tuple[Part, ...]) -> str:
@@ -146,7 +128,8 @@ def write_pages(results: Results, parts: tuple[Part, ...], folder: Path, *, html
 
 # --- private --------------------------------------------------------------------
 
-_TOOLS = ("pm", "num", "first", "total", "errors", "change", "table", "figure", "picture", "holds")
+_TOOLS = ("pm", "num", "std", "first", "total", "errors", "change", "table", "figure", "picture")
+_COMPARISONS = ("holds", "beyond", "within", "every", "falls", "lost", "near")
 
 
 @dataclass
@@ -181,6 +164,10 @@ class _Tools:
             return self.view.mean(variant, metric, subset, column=column, part=part)
         except MissingError:
             return Unknown()
+
+    def std(self, variant: str, metric: str, subset: int = 16, column: str | None = None) -> float:
+        """Standard deviation over folds."""
+        return self.view.spread(variant, metric, subset, column).std
 
     def first(self, variant: str, metric: str, subset: int = 16, part: str | None = None) -> Any:
         """Value of the first fold."""
@@ -223,18 +210,6 @@ class _Tools:
             with resources.as_file(resources.files("firstlight_paper") / "figures" / name) as source:
                 shutil.copyfile(source, self.pictures.folder / name)
         return self.pictures.link(name, alt)
-
-    def holds(self, claim: str) -> str:
-        """Nothing if the claim holds; else a note after the sentence that rests on it."""
-        if self.view.about.scale != "full":  # the text describes the full run
-            return ""
-        found = verdict(self.view, claim) if not isinstance(self.view.facts, Unknown) else None
-        notes = {
-            True: "",
-            False: " **(This run contradicts this sentence.)**",
-            None: " (Not measured in this run.)",
-        }
-        return notes[found]
 
 
 def _environment() -> jinja2.Environment:

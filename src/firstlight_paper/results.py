@@ -18,20 +18,7 @@ SCORES, ABOUT, DATA = "scores.csv", "about.json", "data"
 
 
 class Results:
-    """A folder of results, read as a whole.
-
-    Parameters
-    ----------
-    folder : Path
-        Holds ``scores.csv``, ``about.json`` and ``data/PART.json``; may be empty.
-    must_exist : bool
-        Whether an empty folder is an error.
-
-    Raises
-    ------
-    DataError
-        If a file cannot be read.
-    """
+    """A folder of results, read as a whole."""
 
     def __init__(self, folder: Path, *, must_exist: bool = False) -> None:
         if must_exist and not (folder / ABOUT).exists():
@@ -98,13 +85,7 @@ def plain(value: Any) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    """One JSON document.
-
-    Raises
-    ------
-    DataError
-        If the file is missing or not JSON.
-    """
+    """One JSON document."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -207,13 +207,7 @@ class Scores:
 
     @classmethod
     def read(cls, path: Path) -> "Scores":
-        """Read a table.
-
-        Raises
-        ------
-        DataError
-            If the file is missing or no such table.
-        """
+        """Read a table."""
         try:
             with path.open(encoding="utf-8", newline="") as file:
                 lines = list(csv.reader(file))

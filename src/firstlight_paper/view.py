@@ -17,17 +17,7 @@ class MissingError(Exception):
 
 
 class View:
-    """Numbers of one part, by variant and metric.
-
-    Parameters
-    ----------
-    results : Results
-        All results.
-    part : str
-        Name of the part.
-    column : str
-        Column of the table unless a call names another.
-    """
+    """Numbers of one part, by variant and metric."""
 
     def __init__(self, results: Results, part: str, column: str = "ours") -> None:
         self.results = results
@@ -57,26 +47,14 @@ class View:
         return spread([ours[fold] - theirs[fold] for fold in ours if fold in theirs])
 
     def mean(self, variant: str, metric: str, subset: int = ALL, **where: Any) -> float:
-        """Mean over folds.
-
-        Raises
-        ------
-        MissingError
-            If it was not computed.
-        """
+        """Mean over folds."""
         found = self.spread(variant, metric, subset, **where).mean
         if not np.isfinite(found):
             raise MissingError(f"{self.part}: {variant}, {metric}")
         return found
 
     def folds(self, variant: str, metric: str, subset: int = ALL, **where: Any) -> tuple[float, ...]:
-        """Values of the single folds.
-
-        Raises
-        ------
-        MissingError
-            If there are none.
-        """
+        """Values of the single folds."""
         found = self.spread(variant, metric, subset, **where).folds
         if not found:
             raise MissingError(f"{self.part}: {variant}, {metric}")
@@ -91,13 +69,7 @@ class View:
         return bool(np.isfinite(self.spread(variant, metric, subset, **where).mean))
 
     def extra(self, variant: str, part: str | None = None) -> dict[str, Any]:
-        """What was kept of a variant beside its scores, by fold.
-
-        Raises
-        ------
-        MissingError
-            If there is nothing.
-        """
+        """What was kept of a variant beside its scores, by fold."""
         found = self.results.extra(part or self.part).get(variant)
         if not found:
             raise MissingError(f"{part or self.part}: {variant}")

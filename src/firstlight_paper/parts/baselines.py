@@ -67,23 +67,7 @@ _REACH = 5.0  # standard deviations to which standardised columns are clipped
 
 @dataclass(frozen=True, kw_only=True)
 class Amount:
-    """Settings of every baseline, fixed before any test object was classified.
-
-    Attributes
-    ----------
-    trees : int
-        Of the random forest.
-    penalty, svm_penalty : float
-        Inverse strength C of the penalty of logistic regression and of the SVM.
-    convnet : ConvnetConfig
-        The network.
-    boosting : SklearnBoosterConfig
-        The paper's classifier on latents.
-    wide_share : float
-        Share of the columns that a split considers where there are hundreds.
-    leaky_rows : int
-        Rows of the paper's protocol.
-    """
+    """Settings of every baseline, fixed before any test object was classified."""
 
     trees: int = 300
     penalty: float = 1.0

@@ -87,22 +87,7 @@ def rare_classes(counts: Mapping[str, int]) -> list[str]:
 def rates(
     matrix: Sequence[Sequence[int]], frequencies: NDArray[np.float64] | None = None
 ) -> dict[str, NDArray[np.float64]]:
-    """Recall, precision, F1 and false positives of each class from a confusion matrix.
-
-    Parameters
-    ----------
-    matrix : int matrix, shape (n_classes, n_classes)
-        Objects by true class (rows) and predicted class (columns).
-    frequencies : float64 array, shape (n_classes,), optional
-        Class frequencies to which the rows are brought; by default those of the matrix.
-
-    Returns
-    -------
-    dict of str to float64 array, shape (n_classes,)
-        ``recall``, ``precision`` (0 for a class that is never predicted), ``f1`` and ``false``
-        (objects of other classes so named, per 1,000 objects of all classes); NaN for a class
-        without objects. And the ``accuracy``, shape ().
-    """
+    """Recall, precision, F1 and false positives of each class from a confusion matrix."""
     cells = np.asarray(matrix, dtype=np.float64)
     size = cells.sum(axis=1)
     present = size > 0.0

@@ -58,21 +58,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Amount:
-    """How much of the new survey is used.
-
-    Attributes
-    ----------
-    n_test : int
-        Objects that are only tested on, the same for all draws.
-    n_random : int
-        Objects from which labels are drawn at random, shared out among the draws.
-    labels : tuple of int
-        Numbers of labelled objects tried.
-    draws : int
-        Repetitions, each with other labelled objects and the pipeline of another fold.
-    rounds : int
-        Boosting rounds of each classifier.
-    """
+    """How much of the new survey is used."""
 
     n_test: int = 2000
     n_random: int = 3000

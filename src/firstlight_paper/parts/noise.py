@@ -52,20 +52,6 @@ def degrade(
     An error of ``flux_err / ratio`` is made of the old one and of noise with the missing variance,
     ``flux_err * sqrt(ratio**-2 - 1)``. Where the ratio has changed its bin, detection is drawn with
     the survey's measured probability.
-
-    Parameters
-    ----------
-    curves : LightCurves
-        Objects as observed.
-    ratio : float
-        In (0, 1]; 1 leaves the light curves as they are.
-    rng : numpy.random.Generator
-        Source of noise and detections.
-    chance : float64 array, shape (21,)
-        Detection probability by signal-to-noise ratio, from `detection_probability`.
-    stated : bool
-        Whether flux errors grow with the noise; else the old ones stay, as from a survey that
-        underestimates its noise.
     """
     if ratio == 1.0:
         return curves

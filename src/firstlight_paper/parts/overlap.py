@@ -175,19 +175,7 @@ def _scatter(context: Context, fold: int, progress: Progress) -> Outcome:
 def with_spectra(
     truth: NDArray[np.int64], proba: Array, order: NDArray[np.int64], share: float
 ) -> tuple[float, float]:
-    """Accuracy and macro F1 if the first objects of an order have their class from a spectrum.
-
-    Parameters
-    ----------
-    truth : int64 array, shape (n_objects,)
-        Column of each object's class.
-    proba : float64 array, shape (n_objects, n_classes)
-        Probabilities.
-    order : int64 array, shape (n_objects,)
-        Positions, first served first.
-    share : float
-        Of the objects that get a spectrum.
-    """
+    """Accuracy and macro F1 if the first objects of an order have their class from a spectrum."""
     called = proba.argmax(axis=1)
     served = order[: round(share * len(order))]
     called[served] = truth[served]

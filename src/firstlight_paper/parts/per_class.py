@@ -62,11 +62,6 @@ def deal(
     nothing can leak. ``training``: the fold's parts with the training rows balanced by copies; with it
     ``either``, the test rows balanced too, by copies of test objects. ``leak``: balanced by copies, then
     a fifth of the rows at random.
-
-    Raises
-    ------
-    LeakageError
-        If a fold's learning and test objects overlap.
     """
     labels, names = objects.labels, objects.curves.object_id
     learn, test = objects.learn(k), objects.folds[k].test
@@ -338,7 +333,7 @@ def facts(view: View) -> Mapping[str, Any]:
     }
     difference = correlation_difference(printed, columns["leak"], columns["design"], rng)
     lowest = {
-        who: {names[k] for k in np.argsort(values, kind="stable")[:2]}
+        who: sorted(names[k] for k in np.argsort(values, kind="stable")[:2])
         for who, values in {"printed": printed, **columns}.items()
     }
     memorised = [

@@ -319,7 +319,9 @@ def facts(view: View) -> Mapping[str, Any]:
     """Whether the calls of simulated objects differ from those of real ones by more than chance."""
     chance = {k: view.spread(f"{k} simulated", "distance_by_chance", 0) for k in _kinds(view)}
     far = {k: view.mean(f"{k} simulated", "distance", 0) for k in chance}
+    dropped = view.results.extra(view.part).get("frequencies", {}).get("", {}).get("dropped", [])
     return {
+        "dropped": ", ".join(dropped) or "none",
         "far": {k: far[k] > c.mean + 2.0 * c.std for k, c in chance.items()},
         "distance": far,
         "chance": chance,

@@ -98,11 +98,6 @@ def difference_error(values: NDArray[np.float64]) -> float:
 
     What a fold has in common in all rows (easy or hard test objects) cancels in a difference
     and is subtracted first. NaN for fewer than two rows or folds.
-
-    Parameters
-    ----------
-    values : float64 array, shape (n_rows, n_folds)
-        A number for each row and fold.
     """
     n_rows, n_folds = values.shape
     if min(n_rows, n_folds) < 2:

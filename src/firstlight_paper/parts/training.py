@@ -184,7 +184,7 @@ def facts(view: View) -> Mapping[str, Any]:
         found[name] = {
             "limit": most,
             "change": change,
-            "beyond": {c for c, gap in change.items() if abs(gap) > most},
+            "beyond": sorted(c for c, gap in change.items() if abs(gap) > most),
         }
     short, long = _patience(view, 2), _patience(view, None)
     return found | {"short": short, "long": long}
