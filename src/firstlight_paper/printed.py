@@ -19,15 +19,12 @@ __all__ = [
     "PRINTED",
     "PRINTED_BASELINE_AUC",
     "PRINTED_F1",
-    "PRINTED_LABEL",
     "PRINTED_PER_CLASS",
     "PRINTED_PRECISION",
     "PRINTED_RECALL",
     "PRINTED_TABLE_1",
 ]
 
-#: How every table names these figures.
-PRINTED_LABEL = "printed (leaky protocol)"
 
 #: Figures of the whole set: accuracy, averages over classes, and "AUC-ROC".
 PRINTED: Mapping[str, float] = MappingProxyType(

@@ -216,11 +216,7 @@ def _environment() -> jinja2.Environment:
     source = resources.files("firstlight_paper") / "text"
     loader = jinja2.FunctionLoader(lambda name: (source / name).read_text(encoding="utf-8"))
     environment = jinja2.Environment(
-        loader=loader,
-        undefined=Unknown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,
+        loader=loader, undefined=Unknown, trim_blocks=True, lstrip_blocks=True, autoescape=False
     )  # the output is Markdown of our own texts and numbers
 
     def known(form: Callable[..., str]) -> Callable[..., str]:

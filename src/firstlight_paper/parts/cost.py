@@ -12,9 +12,6 @@ from itertools import takewhile
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from firstlight._types import Progress
@@ -24,12 +21,10 @@ from firstlight.classify.lightgbm_text import read_forest
 from firstlight.classify.protocol import to_all_classes
 from firstlight.encoder import Encoder
 from firstlight.preprocess import preprocess
-from firstlight.report.style import ACCENT, INK, MAIN, THIRD, new_figure, styled
 from firstlight.splits import check_disjoint
 from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant, more
 from firstlight_paper.models import boosted, inputs_of, pipeline_of, rows_of, scored_fold
-from firstlight_paper.plots import Look, curve_with_band, label_axes, plain_ticks
 from firstlight_paper.scores import REAL, Values
 from firstlight_paper.tables import markdown, pivot
 from firstlight_paper.view import MissingError, View
@@ -262,62 +257,6 @@ def smaller_table(view: View) -> str:
     return pivot(view, rows, columns, "kept")
 
 
-@styled
-def curves(view: View) -> Figure:
-    """Time and memory of training, time of classifying, and macro F1 of a pruned booster."""
-    measured, power = _benchmark(view), view.facts["power"]
-    figure = new_figure(5.4)
-    panels = figure.subplots(2, 2)
-    _training(panels[0, 0], measured["training"], power)
-    for bundle, look in (("default", Look("default", MAIN)), ("fast", Look("fast", ACCENT, "s"))):
-        steps = measured["classifying"][bundle]["steps"]
-        n = [step["n_objects"] for step in steps]
-        memory, each = [s["memory"] for s in steps], [1000.0 * s["cpu"] / s["n_objects"] for s in steps]
-        panels[0, 1].plot(
-            n, memory, color=look.colour, marker=look.marker, ls="--", label=f"classifying, {bundle}"
-        )
-        panels[1, 0].plot(n, each, color=look.colour, marker=look.marker, label=f"bundle {bundle}")
-    trained = [step["n_objects"] for step in measured["training"]]
-    memory = [step["memory"] for step in measured["training"]]
-    panels[0, 1].plot(trained, memory, color=INK, marker="^", label="training")
-    label_axes(panels[0, 1], "objects", "peak memory [MB]")
-    label_axes(panels[1, 0], "objects classified at once", "processor time [ms per object]")
-    for look, subset in ((Look("13 real classes", MAIN), 13), (Look("16 classes", INK, "s", "--"), 16)):
-        values = [view.spread(f"rounds {r}", "macro_f1", subset) for r in view.amount.rounds]
-        curve_with_band(panels[1, 1], view.amount.rounds, values, look)
-    label_axes(panels[1, 1], "boosting rounds kept", "macro F1")
-    for panel in panels.ravel()[1:]:
-        panel.set_xscale("log")
-        plain_ticks(panel.xaxis)
-        panel.legend()
-    for panel in (panels[0, 1], panels[1, 0]):
-        panel.set_ylim(bottom=0.0)
-    return figure
-
-
-def _training(panel: Axes, steps: Sequence[Mapping[str, Any]], power: Mapping[str, float]) -> None:
-    n = [step["n_objects"] for step in steps]
-    looks = {
-        "all": Look("all", INK, "^"),
-        "encoder": Look("encoder", MAIN),
-        "features": Look("features and copies", THIRD, "D"),
-        "classifier": Look("booster", ACCENT, "s"),
-    }
-    for stage, look in looks.items():
-        seconds = [step["cpu"] if stage == "all" else step["stages"].get(stage, 0.0) for step in steps]
-        panel.plot(
-            n, seconds, color=look.colour, marker=look.marker, label=f"{look.label}, power {power[stage]:.2f}"
-        )
-    panel.set_xscale("log")
-    panel.set_yscale("log")
-    panel.set_ylim(top=20.0 * panel.get_ylim()[1])  # room for the legend
-    label_axes(panel, "training objects", "processor time of training [s]")
-    panel.set_xticks(n, [f"{x:,}" for x in n])
-    panel.xaxis.set_minor_locator(NullLocator())
-    plain_ticks(panel.yaxis)
-    panel.legend(loc="upper left")
-
-
 COST = Part(
     name="cost",
     group="limitations",
@@ -326,6 +265,5 @@ COST = Part(
     quick=Amount(rounds=(1, 2, 5, 10, 20, 40)),
     variants=variants,
     tables={"training": training_table, "classifying": classifying_table, "smaller": smaller_table},
-    figures={"cost": curves},
     facts=facts,
 )

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -30,7 +29,7 @@ from firstlight_paper.models import (
     scored_fold,
 )
 from firstlight_paper.objects import PAPER_CLASSES
-from firstlight_paper.plots import LEAK, PRINTED, Look
+from firstlight_paper.plots import Look
 from firstlight_paper.printed import PAPER_FREQUENCIES, PRINTED_F1
 from firstlight_paper.scores import ALL, Values, confusion, scored
 from firstlight_paper.tables import markdown, pivot
@@ -322,57 +321,6 @@ def matrices(view: View) -> Figure:
     return plots.confusion(found, PAPER_CLASSES, 2)
 
 
-@styled
-def copied(view: View) -> Figure:
-    """F1 of each class against the copies of its objects, and against the printed F1."""
-    names, rank = list(view.facts["copies"]), view.facts["rank"]
-    copies = np.array(list(view.facts["copies"].values()))
-    printed = np.array([PRINTED_F1[c] for c in names])
-    leak = np.array([view.spread(COPIED_FIRST, f"f1:{c}", column="protocol").mean for c in names])
-    honest = [view.spread("boosting copies", f"f1:{c}") for c in names]
-    mean, std = np.array([v.mean for v in honest]), np.nan_to_num([v.std for v in honest])
-    figure = new_figure(4.1)
-    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1.0))
-    cross: dict[str, Any] = {"marker": "x", "color": ACCENT, "mew": 1.6, "ls": "none", "zorder": 4}
-    for panel, x, suffix in (
-        (left, copies, ("", "")),
-        (right, printed, (f": {rank['honest']:.2f}", f": {rank['leak']:.2f}")),
-    ):
-        panel.errorbar(
-            x, mean, std, fmt="o", color=MAIN, elinewidth=1.0, zorder=3, label=f"honest{suffix[0]}"
-        )
-        panel.plot(x, leak, label=f"{LEAK.label}{suffix[1]}", **cross)
-        panel.set_ylim(-0.03, 1.12)
-        panel.grid()
-    left.plot(copies, printed, "D", mfc="white", color=INK, label=PRINTED.label, zorder=5)
-    _name_classes(left, copies, printed, names)
-    left.set_xscale("log")
-    plots.plain_ticks(left.xaxis)
-    left.set_xlim(0.8, 2.2 * copies.max())
-    left.set_xlabel("rows per object after balancing")
-    left.set_ylabel("F1 of the class")
-    right.plot([0, 1], [0, 1], color=INK, lw=0.8, ls=":")
-    right.set_xlim(0.55, 1.02)
-    right.set_xlabel("printed F1 of the class")
-    right.set_ylabel("measured F1 of the class")
-    left.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, columnspacing=1.0, handletextpad=0.3)
-    right.legend(loc="lower left", bbox_to_anchor=(-0.1, 1.0), title="rank correlation", title_fontsize=8)
-    return figure
-
-
-def _name_classes(panel: Axes, x: NDArray[np.float64], y: NDArray[np.float64], names: Sequence[str]) -> None:
-    """Name the classes with the fewest copies and those printed lowest, without overlap."""
-    notable = {*np.argsort(x)[:4].tolist(), *np.argsort(y)[:5].tolist(), int(np.argmax(x))}
-    named: list[int] = []
-    for i in sorted(notable, key=lambda i: x[i]):
-        crowded = any(abs(np.log(x[i] / x[j])) < 0.5 and abs(y[i] - y[j]) < 0.05 for j in named)
-        shift = (5, -9) if crowded else (5, 4)
-        panel.annotate(
-            names[i], (x[i], y[i]), shift, textcoords="offset points", fontsize=7, color=INK, zorder=6
-        )
-        named.append(i)
-
-
 IMBALANCE = Part(
     name="imbalance",
     column="design",
@@ -387,6 +335,6 @@ IMBALANCE = Part(
         "lightgbm": partial(by_class, learner="lightgbm"),
         "leak": leak_table,
     },
-    figures={"imbalance": trade, "imbalance-confusion": matrices, "imbalance-leak": copied},
+    figures={"imbalance": trade, "imbalance-confusion": matrices},
     facts=facts,
 )

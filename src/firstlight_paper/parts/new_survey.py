@@ -24,18 +24,18 @@ from firstlight.classify.balance import class_frequencies
 from firstlight.data import RejectLog
 from firstlight.data.snpcc import Snpcc, read_snpcc
 from firstlight.experiments.fold import predict_phases
-from firstlight.lightcurves import LightCurve, LightCurves
+from firstlight.lightcurves import LightCurves
 from firstlight.metrics.curves import roc_auc
 from firstlight.metrics.phases import PHASES, phase_name
 from firstlight.metrics.scores import score
 from firstlight.pipeline import Pipeline
-from firstlight.report.style import ACCENT, FAINT, INK, MAIN, new_figure, styled
+from firstlight.report.style import ACCENT, INK, MAIN, new_figure, styled
 from firstlight.taxonomy import CLASSES, class_index
 from firstlight_paper import plots
 from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant, more
 from firstlight_paper.models import boosted, pipeline_of, predictions_of, proba_of
-from firstlight_paper.plots import Look, curve_with_band, label_axes, light_curve, small_multiples
+from firstlight_paper.plots import Look, curve_with_band, label_axes
 from firstlight_paper.scores import Spread
 from firstlight_paper.tables import markdown, number, pivot
 from firstlight_paper.view import View
@@ -50,8 +50,6 @@ HOME, WITH_SPECTRUM, TESTED = "PLAsTiCC", "SNPCC, with spectrum", "SNPCC, tested
 _GRIZ = np.array([BANDS.index(name) for name in "griz"])
 _COLUMNS = class_index(THREE)
 _HEAVIEST = 10.0  # weight of a labelled object of the new survey against one of PLAsTiCC, at most
-_WINDOW = (-30.0, 100.0)  # days since trigger that an example shows
-_SHOWN_REDSHIFT = 0.35
 
 Array = NDArray[np.float64]
 
@@ -231,7 +229,7 @@ def _at_home(outcome: Outcome, context: Context, pipeline: Pipeline, k: int) -> 
 
 
 def _anomaly(outcome: Outcome, groups: Mapping[str, Array]) -> None:
-    """Distributions of the anomaly score, and how far they part from PLAsTiCC's."""
+    """How far the anomaly scores part from those of PLAsTiCC's."""
     known = {name: values[np.isfinite(values)] for name, values in groups.items()}
     home = known[HOME]
     limit = float(np.quantile(home, 0.95))
@@ -242,8 +240,6 @@ def _anomaly(outcome: Outcome, groups: Mapping[str, Array]) -> None:
             is_new = np.repeat([True, False], [len(values), len(home)])
             found["auc"] = roc_auc(is_new, np.concatenate([values, home]))
         outcome.put(f"anomaly {name}", more(found))
-        share = np.histogram(values, np.linspace(0.0, 1.0, 21))[0] / max(len(values), 1)
-        outcome.extra[f"anomaly {name}"] = {"share": share}
 
 
 def _after(
@@ -299,17 +295,16 @@ def _three_mix(labels: NDArray[np.str_]) -> Array:
 
 
 def _look(context: Context, fold: int, progress: Progress, *, amount: Amount, folder: Path) -> Outcome:
-    """Medians of the two surveys' supernovae, and an example of each class."""
+    """Medians of the two surveys' supernovae."""
     survey, n_rejected = survey_of(folder)
     parts, objects = split_survey(survey, amount, context.rng("new-survey")), context.objects
     home = np.flatnonzero(np.isin(objects.labels, THREE) & ~objects.simulated)
     groups = {HOME: (objects.curves.take(home), objects.labels[home])}
     for name, rows in ((WITH_SPECTRUM, parts.spectroscopic), (TESTED, parts.test)):
         groups[name] = (survey.curves.take(rows), survey.labels[rows])
-    examples = {name: {c: _example(*groups[name], c) for c in THREE} for name in (HOME, WITH_SPECTRUM)}
     surveys = {name: _medians(*group) for name, group in groups.items()}
     counts = {"n_rejected": n_rejected, "n_survey": len(survey), "n_random": sum(map(len, parts.random))}
-    return Outcome(extra={"": {"surveys": surveys, "examples": examples, **counts}})
+    return Outcome(extra={"": {"surveys": surveys, **counts}})
 
 
 def _medians(curves: LightCurves, labels: NDArray[np.str_]) -> dict[str, Any]:
@@ -327,28 +322,6 @@ def _medians(curves: LightCurves, labels: NDArray[np.str_]) -> dict[str, Any]:
         "depth": float(np.median(magnitude(5.0 * flux_err))),
         "redshift": float(np.nanmedian(curves.redshift)),
     }
-
-
-def _example(curves: LightCurves, labels: NDArray[np.str_], label: str) -> dict[str, Any] | None:
-    """An object of a class near the shown redshift, well observed around its rise."""
-    owner, phase = curves.object_index, curves.phase
-
-    def count(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-        return np.bincount(owner[mask], minlength=len(curves))
-
-    suits = (count(curves.flux / curves.flux_err > 10.0) >= 8) & (count((phase > -20.0) & (phase < 0.0)) >= 4)
-    suits &= count((phase > 30.0) & (phase < 80.0)) >= 6
-    far = np.where((labels == label) & suits, np.abs(curves.redshift - _SHOWN_REDSHIFT), np.inf)
-    far = np.where(np.isfinite(far), far, np.inf)
-    return _points(curves[int(far.argmin())]) if np.isfinite(far).any() else None
-
-
-def _points(curve: LightCurve) -> dict[str, Any]:
-    phase = curve.mjd - curve.trigger_mjd
-    keep = np.flatnonzero((phase >= _WINDOW[0]) & (phase <= _WINDOW[1]))
-    keep = keep[:: -(-len(keep) // 100)]
-    fluxes = {name: (getattr(curve, name)[keep] / 1e3).round(3) for name in ("flux", "flux_err")}  # [uJy]
-    return {"redshift": curve.redshift, "phase": phase[keep].round(2), "band": curve.band[keep], **fluxes}
 
 
 def variants(context: Context, amount: Amount) -> Sequence[Variant]:
@@ -500,42 +473,6 @@ def phases(view: View) -> Figure:
     return figure
 
 
-@styled
-def examples(view: View) -> Figure:
-    """A supernova of each class in both surveys, near the same host redshift."""
-    figure, panels = small_multiples(6, 3, 1.75, "days since trigger", "flux [µJy]")
-    handles: dict[str, Any] = {}
-    found = view.facts["look"]["examples"]
-    for panel, (survey, label) in zip(panels, [(s, c) for s in found for c in THREE], strict=True):
-        curve = found[survey][label]
-        if curve is None:
-            panel.set_axis_off()
-            continue
-        handles |= {str(h.get_label()): h for h in light_curve(panel, curve, "phase")}
-        title = f"{survey.split(',')[0]} {label}, host z = {curve['redshift']:.2f}"
-        panel.set_title(title, loc="left", fontsize=8.5)
-    shown = [handles[band] for band in BANDS if band in handles]
-    figure.legend(handles=shown, loc="outside lower center", ncols=len(shown))
-    return figure
-
-
-@styled
-def anomaly(view: View) -> Figure:
-    """Distributions of the anomaly score."""
-    figure = new_figure(2.5)
-    panel = figure.subplots()
-    looks = {HOME: (INK, "-"), f"{HOME}, griz only": (MAIN, "--"), "SNPCC": (ACCENT, "-")}
-    for name, (colour, line) in looks.items():
-        share, _ = view.band(f"anomaly {name}", "share")
-        panel.stairs(100 * share, np.linspace(0.0, 1.0, 21), color=colour, ls=line, lw=1.5, label=name)
-    limit = view.number(f"anomaly {HOME}", "limit")
-    panel.axvline(limit, color=FAINT, lw=1.0, label="95 % of PLAsTiCC's lie below")
-    label_axes(panel, "anomaly score (higher is stranger)", "share of objects [%]")
-    panel.set_xlim(0.0, 1.0)
-    panel.legend(loc="best")
-    return figure
-
-
 NEW_SURVEY = Part(
     name="new-survey",
     group="limitations",
@@ -548,8 +485,6 @@ NEW_SURVEY = Part(
         "new-survey-labels": learning_curves,
         "new-survey-confusion": confusions,
         "new-survey-phase": phases,
-        "new-survey-curves": examples,
-        "new-survey-anomaly": anomaly,
     },
     facts=facts,
 )

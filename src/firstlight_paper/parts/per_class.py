@@ -14,7 +14,7 @@ from firstlight._types import Progress
 from firstlight.classify import SklearnBoosterConfig, TrainingRows
 from firstlight.classify.balance import oversample
 from firstlight.report.plots import confusion_matrix
-from firstlight.report.style import ACCENT, FAINT, INK, MAIN, new_figure, styled
+from firstlight.report.style import FAINT, INK, new_figure, styled
 from firstlight.taxonomy import CLASSES, GALACTIC
 from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant, more
@@ -22,7 +22,7 @@ from firstlight_paper.leak import leaky_rows
 from firstlight_paper.models import PLAIN, boosted, fold_proba, latents_of, proba_of
 from firstlight_paper.objects import PAPER_CLASSES, SIMULATED_CLASSES, Objects
 from firstlight_paper.pattern import Correlation, correlation_difference, implied, rank_correlation
-from firstlight_paper.plots import DESIGN, LEAK, OURS, PRINTED, Look, bars, label_axes, plain_ticks
+from firstlight_paper.plots import DESIGN, LEAK, OURS, PRINTED, Look, label_axes, plain_ticks
 from firstlight_paper.printed import PRINTED as PRINTED_SCORES
 from firstlight_paper.printed import PRINTED_F1, PRINTED_PER_CLASS
 from firstlight_paper.scores import ALL, HEADLINE, PER_CLASS, RATES, Spread, averaged_roc, confusion, scored
@@ -436,23 +436,6 @@ def roc_figure(view: View) -> Figure:
     return figure
 
 
-@styled
-def auc_figure(view: View) -> Figure:
-    """AUC of each class, with the printed average."""
-    names, n = by_frequency(view), view.about.objects_per_class
-    figure = new_figure(4.6)
-    panel = figure.subplots()
-    series = {look: values for look, values in _of_classes(view, "auc", names).items() if look is not PRINTED}
-    bars(panel, [f"{named(c)}, n {n[c]:,}" for c in names], series, gap=0.22)
-    printed = PRINTED_SCORES["macro_auc"]
-    panel.axvline(printed, color=INK, lw=1.1, ls=":", label=f"printed average, {printed:.2f}")
-    _mark_simulated(panel.axhspan, names)
-    panel.set_xlim(right=1.002)
-    panel.set_xlabel("AUC, one class against the rest")
-    panel.legend(ncols=4, loc="lower left", bbox_to_anchor=(-0.2, 1.0), borderaxespad=0.2, columnspacing=1.2)
-    return figure
-
-
 def confusion_figure(view: View, column: str) -> Figure:
     """The paper's Figure 5: objects by true and predicted class."""
     where = COLUMNS[column]
@@ -505,28 +488,6 @@ def _scatter(
     panel.grid()
 
 
-@styled
-def anatomy_figure(view: View) -> Figure:
-    """Accuracy and macro F1 for each way to deal rows, by the booster and by the nearest neighbour."""
-    figure = new_figure(2.9)
-    panels = figure.subplots(1, 2, sharey=True)
-    titles = [title.replace(", ", ",\n", 1) for title in ARMS.values()]
-    for panel, (metric, title) in zip(
-        panels, (("accuracy", "accuracy"), ("macro_f1", "macro F1")), strict=True
-    ):
-        series = {
-            Look("boosted trees", MAIN, "o"): [view.spread(metric=metric, **_arm(arm)) for arm in ARMS],
-            Look("nearest neighbour", ACCENT, "s", filled=False): [
-                view.spread(metric=metric, **_near(a)) for a in ARMS
-            ],
-        }
-        bars(panel, titles, series, gap=0.26)
-        panel.set_xlabel(f"{title}, sixteen classes")
-        panel.set_xlim(0, 1.02)
-    panels[0].legend(ncols=2, loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2)
-    return figure
-
-
 _PRINTED_ROWS = {(ALL, name): value for name, value in PRINTED_SCORES.items()} | {
     (ALL, f"{metric}:{name}"): value
     for name, row in PRINTED_PER_CLASS.items()
@@ -553,12 +514,10 @@ PER_CLASS_PART = Part(
     figures={
         "per-class-scores": class_figure,
         "per-class-roc": roc_figure,
-        "per-class-auc": auc_figure,
         "per-class-confusion-leak": partial(confusion_figure, column="its protocol (leaks)"),
         "per-class-confusion-design": partial(confusion_figure, column="the paper's design, honest"),
         "per-class-confusion-ours": partial(confusion_figure, column="ours, honest"),
         "per-class-pattern": pattern_figure,
-        "per-class-anatomy": anatomy_figure,
     },
     facts=facts,
 )

@@ -7,28 +7,21 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from firstlight._types import Progress
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, EXTINCTION_PER_EBV
 from firstlight.cosmology import distance_modulus
 from firstlight.lightcurves import LightCurves
-from firstlight.preprocess import (
-    CleanConfig,
-    ClipConfig,
-    PreprocessConfig,
-    deredden,
-    keep_mask,
-)
-from firstlight.report.style import ACCENT, FAINT, FOURTH, INK, MAIN, THIRD, new_figure, styled
-from firstlight_paper.cleaning import BRIGHT_SNR, EVERY_CLASS, SIGNAL_SNR, peak_kept, removed
+from firstlight.preprocess import CleanConfig, ClipConfig, PreprocessConfig, deredden, keep_mask
+from firstlight.report.style import ACCENT, FAINT, FOURTH, MAIN, THIRD, new_figure, styled
+from firstlight_paper.cleaning import EVERY_CLASS, removed
 from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant
 from firstlight_paper.figure_1 import FIGURE_1_CLASSES, figure_1_objects, plot_figure_1
 from firstlight_paper.models import fold_proba, paper_config, scored_fold, train_autoencoder, with_training
 from firstlight_paper.objects import PAPER_CLASSES, SIMULATED_CLASSES
-from firstlight_paper.plots import Look, bars, light_curve
+from firstlight_paper.plots import Look, bars
 from firstlight_paper.scores import Spread
 from firstlight_paper.tables import pivot
 from firstlight_paper.view import View
@@ -65,11 +58,6 @@ SHOWN: Mapping[str, str] = {
     "distance": "ours, no redshift",
 }
 
-#: A supernova, a flare and a microlensing event: what a cut about the mean takes for outliers.
-EXAMPLES: Mapping[str, str] = {"SNIa": "SN Ia", "M-dwarf": "M-dwarf flare", "muLens-Single": "microlensing"}
-WINDOW = (-75.0, 125.0)  # days since the brightest significant observation
-MOST_POINTS = 200  # observations of an object that is shown: in a deep field's curve points hide each other
-
 Mask = NDArray[np.bool_]
 
 
@@ -105,8 +93,7 @@ def _signal(context: Context, fold: int, progress: Progress) -> Outcome:
         outcome.put(name, values | {("", 13, metric): value for metric, value in of_real.items()}, "")
         progress("clean", (done + 1) / len(CLEANINGS))
     outcome.put("dust twice", _second_correction(objects.curves), "")
-    curves = {"examples": _examples(seen, labels, kept), "figure_1": _figure_1(seen, labels, kept)}
-    outcome.extra = {"light curves": curves}
+    outcome.extra = {"light curves": {"figure_1": _figure_1(seen, labels, kept)}}
     return outcome
 
 
@@ -117,49 +104,6 @@ def _second_correction(curves: LightCurves) -> dict[tuple[str, int, str], float]
     middle, high = np.quantile(factor, [0.5, 0.95], axis=0)
     values = {("", 0, f"median:{band}"): float(middle[k]) for k, band in enumerate(BANDS)}
     return values | {("", 0, f"high:{band}"): float(high[k]) for k, band in enumerate(BANDS)}
-
-
-def _examples(
-    curves: LightCurves, labels: NDArray[np.str_], kept: Mapping[str, Mask]
-) -> list[dict[str, Any]]:
-    """For each class of `EXAMPLES`, the object whose loss of signal is the median of its class."""
-    chosen = []
-    for name in EXAMPLES:
-        i = _typical(curves, labels == name, kept["both"])
-        if i is None:
-            continue
-        curve, rows = curves[i], slice(int(curves.offsets[i]), int(curves.offsets[i + 1]))
-        significant = curve.flux > BRIGHT_SNR * curve.flux_err  # the brightest by flux alone is often noise
-        days = curve.mjd - curve.mjd[int(np.argmax(np.where(significant, curve.flux, -np.inf)))]
-        shown = (days >= WINDOW[0]) & (days <= WINDOW[1])
-        chosen.append(
-            {
-                "class": name,
-                "object_id": curve.object_id,
-                "days": days[shown],
-                "band": curve.band[shown],
-                "flux": curve.flux[shown] / 1000.0,  # [uJy]
-                "flux_err": curve.flux_err[shown] / 1000.0,
-                "kept": {how: kept[how][rows][shown].astype(int) for how in ("both", "physical")},
-            }
-        )
-    return chosen
-
-
-def _typical(curves: LightCurves, members: Mask, keep: Mask) -> int | None:
-    """Of the members that lose their peak, one with the median share of signal lost."""
-    snr = curves.flux.astype(np.float64) / curves.flux_err
-    signal = snr * (snr > SIGNAL_SNR)
-    n = len(curves)
-    whole = np.bincount(curves.object_index, signal, n)
-    lost = np.bincount(curves.object_index, signal * ~keep, n)
-    usable = np.flatnonzero(members & ~peak_kept(curves, keep))
-    wide = usable[curves.n_obs[usable] <= MOST_POINTS]
-    usable = wide if len(wide) else usable
-    if not len(usable):
-        return None
-    order = usable[np.argsort(lost[usable] / whole[usable], kind="stable")]
-    return int(order[len(order) // 2])
 
 
 def _figure_1(
@@ -293,29 +237,6 @@ def figure_1(view: View, cleaning: str, again: bool) -> Figure:
 
 
 @styled
-def examples(view: View) -> Figure:
-    """Light curves with the observations that the paper's cuts remove crossed out."""
-    rows = view.only("light curves")["examples"]
-    figure = new_figure(3.4)
-    panels = figure.subplots(1, max(len(rows), 1), squeeze=False)[0]
-    handles: dict[str, Line2D] = {}
-    for panel, row in zip(panels, rows, strict=False):
-        handles |= {str(handle.get_label()): handle for handle in light_curve(panel, row, "days")}
-        gone = ~np.asarray(row["kept"]["both"], dtype=bool)
-        days, flux = np.asarray(row["days"])[gone], np.asarray(row["flux"])[gone]
-        panel.plot(days, flux, "x", color=INK, markersize=8.0, mew=1.2, zorder=4)
-        title = f"{EXAMPLES[row['class']]}, object {row['object_id']}"
-        panel.set_title(f"{title}\n{int(gone.sum())} of {len(gone)} points removed", loc="left", fontsize=8.5)
-        panel.set_xlabel(f"days since brightest point\nabove S/N {BRIGHT_SNR:.0f}")
-        panel.grid(axis="y")
-    panels[0].set_ylabel("flux [µJy]")
-    cross = Line2D([], [], ls="none", marker="x", color=INK, label="removed by the paper's cuts")
-    shown = [*(handles[band] for band in BANDS if band in handles), cross]
-    figure.legend(handles=shown, loc="outside lower center", ncols=len(shown), handletextpad=0.1)
-    return figure
-
-
-@styled
 def signal(view: View) -> Figure:
     """Shares of signal and of peaks that each cleaning removes, one row per class."""
     lost = {c: view.spread("both", f"peak_lost:{c}", column="").mean for c in PAPER_CLASSES}
@@ -369,7 +290,6 @@ PREPROCESSING = Part(
     figures={
         "figure-1": lambda view: figure_1(view, "both", again=True),
         "figure-1-ours": lambda view: figure_1(view, "physical", again=False),
-        "preprocessing-examples": examples,
         "preprocessing-signal": signal,
         "preprocessing-skill": scores,
     },

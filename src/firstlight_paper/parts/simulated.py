@@ -19,20 +19,13 @@ from firstlight.bands import BANDS
 from firstlight.data.sample import sample_by_frequency
 from firstlight.lightcurves import LightCurve, LightCurves
 from firstlight.predictions import Predictions
-from firstlight.report.plots import confusion_matrix
 from firstlight.report.style import ACCENT, INK, MAIN, new_figure, styled
 from firstlight.simulate import SimulateConfig, SimulatedSet, simulate
 from firstlight.simulate.template import find_template
 from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant, more
 from firstlight_paper.models import pipeline_of, predictions_of
-from firstlight_paper.objects import (
-    FOLLOW_UP_MAG,
-    PAPER_CLASSES,
-    PAPER_COLUMNS,
-    SIMULATED_CLASSES,
-    Objects,
-)
+from firstlight_paper.objects import FOLLOW_UP_MAG, PAPER_CLASSES, PAPER_COLUMNS, SIMULATED_CLASSES, Objects
 from firstlight_paper.plots import light_curve, small_multiples
 from firstlight_paper.printed import PAPER_FREQUENCIES
 from firstlight_paper.realism import brightest, differences, fit_limit, plain_features, separation
@@ -52,7 +45,7 @@ TAGS = {"as_triggered": "as triggered", "epochs": "limit on what was seen", "pea
 
 #: Columns of a simulated set's truth, with the digits that are shown.
 TRUTH = {"redshift": 2, "peak_abs_mag": 2, "peak_app_mag": 2, "peak_day": 2, "a_v": 2, "n_detected": 0}
-_BINS, _SHOWN, _MOST_POINTS = 15, 3, 60  # of a histogram; light curves per class; points of each
+_SHOWN, _MOST_POINTS = 3, 60  # light curves per class; points of each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,50 +183,26 @@ def _by_chance(
 
 
 def _described(context: Context, fold: int, progress: Progress, *, kind: str, amount: Amount) -> Outcome:
-    """Percentiles of a population, distributions of what is observed, and a few light curves."""
+    """Percentiles of a population, and a few light curves."""
     objects, name, n = context.objects, _class(kind), amount.n_population
     survey, rng, config = _survey(objects), context.rng("population", name), _limited(context, kind)
     triggered = simulate(name, n, survey, rng, replace(config, follow_up_mag=None))
     made = simulate(name, n, survey, rng, config)
     progress("simulate", 0.6)
-    shown, examples = {"simulated": made.curves}, {"simulated": _well_seen(made.curves, _SHOWN)}
+    examples = {"simulated": _well_seen(made.curves, _SHOWN)}
     if name in objects.labels[~objects.simulated]:
-        real = _real(objects, name, n, rng)
-        some = _well_seen(real, _SHOWN)
-        shown = {"real": real} | shown
+        some = _well_seen(_real(objects, name, n, rng), _SHOWN)
         examples = {"real": some, "simulated": made.curves.take(nearest(some, made.curves))}
     columns = {c: triggered.truth.column(c).to_numpy() for c in TRUTH if c != "n_detected"}
     columns["n_detected"] = _n_detected(triggered.curves)
     values = {"n": n, "models": len(np.unique(triggered.truth.column("model").to_numpy()))}
     values |= {f"{c} p{q}": np.percentile(value, q) for c, value in columns.items() for q in (5, 50, 95)}
     curves = {which: [_points(curve) for curve in some] for which, some in examples.items()}
-    extra = {"class": name, "distributions": _distributions(shown), "curves": curves}
-    return Outcome(more(values), extra={"": extra})
+    return Outcome(more(values), extra={"": {"class": name, "curves": curves}})
 
 
 def _n_detected(curves: LightCurves) -> NDArray[np.int64]:
     return np.bincount(curves.object_index[curves.detected], minlength=len(curves))
-
-
-def _distributions(shown: Mapping[str, LightCurves]) -> dict[str, Any]:
-    """Shares in common bins of redshift, brightest magnitude and number of detections."""
-    measured = {which: plain_features(curves) for which, curves in shown.items()}
-    out: dict[str, Any] = {}
-    for column in ("photo_z", "brightest_mag", "log10_n_detected"):
-        values = {
-            which: brightest(found)
-            if column == "brightest_mag"
-            else found.column("photo_z")
-            if column == "photo_z"
-            else np.log10(found.column("n_detected"))
-            for which, found in measured.items()
-        }
-        known = {which: value[np.isfinite(value)] for which, value in values.items()}
-        edges = np.histogram_bin_edges(np.concatenate(list(known.values())), _BINS)
-        out[column] = {w: np.histogram(v, edges)[0] / max(len(v), 1) for w, v in known.items()} | {
-            "edges": edges
-        }
-    return out
 
 
 def _well_seen(curves: LightCurves, n: int) -> LightCurves:
@@ -453,36 +422,6 @@ def beside_real(view: View) -> Figure:
 
 
 @styled
-def distributions(view: View) -> Figure:
-    """Redshift, brightest magnitude and number of detections, real and simulated."""
-    labels = {
-        "photo_z": "host photometric redshift",
-        "brightest_mag": "brightest magnitude in r, i, z [AB]",
-        "log10_n_detected": "detections",
-    }
-    groups = [[kind] for kind in _kinds(view)] + [list(SIMULATED_CLASSES)]
-    figure, panels = small_multiples(3 * len(groups), 3, 1.6)
-    for k, (kinds, feature) in enumerate((group, feature) for group in groups for feature in labels):
-        panel = panels[k]
-        for kind, colour, line in zip(kinds, (ACCENT, INK, MAIN), ("-", "--", ":"), strict=False):
-            found = view.only(f"population {kind}")["distributions"][feature]
-            if "real" in found:
-                panel.stairs(found["real"], found["edges"], fill=True, color=MAIN, alpha=0.35, label="real")
-            label = f"{kind}, simulated" if len(kinds) > 1 else "simulated"
-            panel.stairs(found["simulated"], found["edges"], color=colour, ls=line, lw=1.5, label=label)
-        if feature == "log10_n_detected":
-            low, high = panel.get_xlim()
-            ticks = [n for n in (1, 2, 5, 10, 20, 50, 100, 200) if low <= np.log10(n) <= high]
-            panel.set_xticks(np.log10(ticks), [str(n) for n in ticks])
-        if k >= 3 * (len(groups) - 1):
-            panel.set_xlabel(labels[feature])
-        if k % 3 == 0:
-            panel.set_ylabel(f"share of\n{CHECKED[kinds[0]] if len(kinds) == 1 else 'simulated class'}")
-            panel.legend(fontsize=7.5)
-    return figure
-
-
-@styled
 def recognised(view: View) -> Figure:
     """Shares of the classes that real and simulated objects are called, side by side."""
     kinds = _kinds(view)
@@ -510,13 +449,6 @@ def recognised(view: View) -> Figure:
     return figure
 
 
-def confusion(view: View) -> Figure:
-    """Where our pipeline sends the simulated classes."""
-    cells = view.confusion("whole", "ours").copy()
-    cells[[k for k, name in enumerate(PAPER_CLASSES) if name not in SIMULATED_CLASSES]] = 0
-    return confusion_matrix(cells, PAPER_CLASSES)
-
-
 SIMULATED = Part(
     name="simulated",
     needs=("ours", "protocol"),
@@ -534,8 +466,6 @@ SIMULATED = Part(
         "simulated-recognised": recognised,
         "simulated-beside-real": beside_real,
         "simulated-classes": partial(gallery, kinds=SIMULATED_CLASSES, sides=("simulated",)),
-        "simulated-distributions": distributions,
-        "simulated-confusion": confusion,
     },
     facts=facts,
 )

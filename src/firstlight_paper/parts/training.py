@@ -14,7 +14,7 @@ from scipy.stats import t as student
 from firstlight._types import Progress
 from firstlight.encoder import TrainConfig
 from firstlight.pipeline import PipelineConfig
-from firstlight.report.style import ACCENT, FOURTH, INK, MAIN, THIRD, new_figure, styled
+from firstlight.report.style import ACCENT, INK, MAIN, THIRD, styled
 from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant, more
 from firstlight_paper.models import (
@@ -25,7 +25,7 @@ from firstlight_paper.models import (
     train_autoencoder,
     with_training,
 )
-from firstlight_paper.plots import Look, bars, label_axes, small_multiples
+from firstlight_paper.plots import Look, label_axes, small_multiples
 from firstlight_paper.scores import NONE, Spread, spread
 from firstlight_paper.stages import HISTORY
 from firstlight_paper.tables import markdown, pivot
@@ -119,9 +119,7 @@ def variants(context: Context, amount: Amount) -> Sequence[Variant]:
     printed = with_training(config, epochs=amount.epochs, patience=amount.epochs)
     found = [
         Variant(
-            name="as printed",
-            work=partial(_trained, config=printed, is_seed=True),
-            folds=range(amount.seeds),
+            name="as printed", work=partial(_trained, config=printed, is_seed=True), folds=range(amount.seeds)
         )
     ]
     for setting, values in amount.values.items():
@@ -221,31 +219,6 @@ def stopping(view: View) -> str:
 
 
 @styled
-def settings(view: View) -> Figure:
-    """Every changed choice beside the seeds of the printed setting."""
-    names = _choices(view)
-    figure = new_figure(0.9 + 0.24 * (len(names) + 1))
-    titles = {("validation_loss", NONE): "lowest validation loss", ("accuracy", 16): "accuracy, 16 classes"}
-    panels = figure.subplots(1, 2, sharey=True)
-    for panel, (where, title) in zip(panels, titles.items(), strict=True):
-        seeds = view.folds("as printed", *where)
-        mean, most = float(np.mean(seeds)), limit(seeds)
-        panel.axvspan(mean - most, mean + most, color=FOURTH, alpha=0.25, lw=0)
-        panel.axvline(mean, color=INK, lw=0.8, ls=":")
-        panel.plot(seeds, [0] * len(seeds), ls="", marker="o", mfc="white", color=INK)
-        values = [Spread(np.nan, np.nan), *(view.spread(name, *where) for name in names)]
-        outside = [abs(value.mean - mean) > most for value in values]
-        for look, kept in ((Look("within", MAIN), False), (Look("beyond", ACCENT, "D"), True)):
-            some = [
-                v if out is kept else Spread(np.nan, np.nan) for v, out in zip(values, outside, strict=True)
-            ]
-            bars(panel, ["as printed", *names], {look: some})
-        panel.set_xlabel(title)
-        panel.xaxis.set_major_locator(MaxNLocator(nbins=6))
-    return figure
-
-
-@styled
 def losses(view: View) -> Figure:
     """The long trainings of the printed setting, and the validation loss of every choice."""
     groups = view.amount.values
@@ -286,6 +259,6 @@ TRAINING = Part(
     quick=Amount(epochs=3, seeds=2, values=_FEW),
     variants=variants,
     tables={"choices": choices, "stopping": stopping},
-    figures={"training-settings": settings, "training-losses": losses},
+    figures={"training-losses": losses},
     facts=facts,
 )

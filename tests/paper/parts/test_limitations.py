@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstlight.bands import BANDS
-from firstlight.classify import LightGBMBooster, LightGBMConfig
+from firstlight.classify import LightGBMBooster, LightGBMConfig, TrainingRows
 from firstlight.classify.forest import softmax
 from firstlight.classify.lightgbm_text import read_forest
 from firstlight.simulate.augment import detection_probability
@@ -143,7 +143,7 @@ def test_pruning_gives_what_fewer_rounds_would_have_given():
 
     def grown(rounds):
         config = LightGBMConfig(rounds=rounds, row_fraction=1.0, feature_fraction=1.0)
-        return LightGBMBooster(config).fit(X, labels)
+        return LightGBMBooster(config).fit(TrainingRows(X, labels))
 
     few = pruned(read_forest(grown(12).text), 5)
     np.testing.assert_allclose(softmax(few.raw(X)), grown(5).predict_proba(X), atol=1e-6)
