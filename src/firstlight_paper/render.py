@@ -262,6 +262,7 @@ def _html(text: str, folder: Path, about: Mapping[str, Any]) -> str:
     """The Markdown as one HTML file with its pictures inside."""
     from markdown_it import MarkdownIt  # rich requires it
 
+    text = text.replace(" ± ", "\u00a0±\u00a0").replace(" %", "\u00a0%")  # no line ends here
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     headings: list[tuple[str, str]] = []
 

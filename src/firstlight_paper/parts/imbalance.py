@@ -13,7 +13,6 @@ from firstlight._types import Progress
 from firstlight.classify.balance import class_weights, oversample
 from firstlight.classify.gradient import SklearnBoosterConfig
 from firstlight.classify.lightgbm import LightGBMConfig
-from firstlight.report.style import ACCENT, INK, MAIN, THIRD, new_figure, styled
 from firstlight_paper import plots
 from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant, more
@@ -29,7 +28,6 @@ from firstlight_paper.models import (
     scored_fold,
 )
 from firstlight_paper.objects import PAPER_CLASSES
-from firstlight_paper.plots import Look
 from firstlight_paper.printed import PAPER_FREQUENCIES, PRINTED_F1
 from firstlight_paper.scores import ALL, Values, confusion, scored
 from firstlight_paper.tables import markdown, pivot
@@ -277,44 +275,6 @@ def leak_table(view: View) -> str:
     return pivot(view, named, columns, "class")
 
 
-@styled
-def trade(view: View) -> Figure:
-    """Recall of the rare classes against false positives, with arrows from no help to each kind."""
-    looks = {
-        "none": Look("no help", INK, "o"),
-        "weights": Look("class weights", MAIN, "s"),
-        "copies": Look("oversampling", THIRD, "^"),
-        "both": Look("both", ACCENT, "D"),
-    }
-    figure = new_figure(3.5)
-    panels = figure.subplots(1, 2)
-    for panel, (learner, title) in zip(panels, LEARNERS.items(), strict=True):
-        at = {
-            how: [
-                view.spread(f"{learner} {how}", f"{m}:rare", column=COLUMN[learner])
-                for m in ("false", "recall")
-            ]
-            for how in HELPS
-        }
-        start = [value.mean for value in at["none"]]
-        for how, (x, y) in at.items():
-            look = looks[how]
-            if how != "none":
-                arrow = {"arrowstyle": "-|>", "color": look.colour, "lw": 1.0, "shrinkA": 4, "shrinkB": 5}
-                panel.annotate("", (x.mean, y.mean), start, arrowprops=arrow, zorder=2)
-            panel.errorbar(
-                x.mean, y.mean, xerr=np.nan_to_num(x.std), yerr=np.nan_to_num(y.std), fmt=look.marker,
-                color=look.colour, elinewidth=0.9, capsize=2, label=look.label, ms=6, zorder=3,
-            )  # fmt: skip
-        panel.set_title(f"{title}\n({view.facts['folds'][learner]} folds)", loc="left", fontsize=8.5)
-        panel.set_xlabel("false positives as rare [per 1,000 objects]")
-        panel.set_xlim(left=0.0)
-        panel.grid()
-    panels[0].set_ylabel("mean recall of rare classes")
-    panels[0].legend(loc="lower right")
-    return figure
-
-
 def matrices(view: View) -> Figure:
     """Confusion matrices with each kind of help."""
     found = {HELP_TITLES[how]: view.confusion(f"boosting {how}") for how in HELPS}
@@ -335,6 +295,6 @@ IMBALANCE = Part(
         "lightgbm": partial(by_class, learner="lightgbm"),
         "leak": leak_table,
     },
-    figures={"imbalance": trade, "imbalance-confusion": matrices},
+    figures={"imbalance-confusion": matrices},
     facts=facts,
 )

@@ -19,7 +19,7 @@ from firstlight.bands import BANDS
 from firstlight.data.sample import sample_by_frequency
 from firstlight.lightcurves import LightCurve, LightCurves
 from firstlight.predictions import Predictions
-from firstlight.report.style import ACCENT, INK, MAIN, new_figure, styled
+from firstlight.report.style import ACCENT, MAIN, styled
 from firstlight.simulate import SimulateConfig, SimulatedSet, simulate
 from firstlight.simulate.template import find_template
 from firstlight_paper.context import Context
@@ -421,34 +421,6 @@ def beside_real(view: View) -> Figure:
     return gallery(view, ("SLSN-I", best), ("real", "simulated"))
 
 
-@styled
-def recognised(view: View) -> Figure:
-    """Shares of the classes that real and simulated objects are called, side by side."""
-    kinds = _kinds(view)
-    figure = new_figure(2.5 * len(kinds) + 0.3)
-    panels = figure.subplots(len(kinds), 1, squeeze=False)[:, 0]
-    for panel, (kind, title) in zip(panels, kinds.items(), strict=True):
-        n = {side: view.mean(f"{kind} {side}", "n", 0) for side in _COLOUR}
-        share = {
-            side: np.array([view.mean(f"{kind} {side}", f"called:{c}", 0) for c in PAPER_CLASSES]) / n[side]
-            for side in _COLOUR
-        }
-        kept = np.flatnonzero(np.maximum(share["real"], share["simulated"]) >= 0.02)
-        for offset, side in ((-0.2, "real"), (0.2, "simulated")):
-            error = np.sqrt(share[side] * (1.0 - share[side]) / n[side])[kept]
-            look = {"color": _COLOUR[side], "edgecolor": "white", "hatch": "" if side == "real" else "///"}
-            at = np.arange(len(kept)) + offset
-            panel.bar(
-                at, share[side][kept], 0.38, yerr=error, ecolor=INK, label=f"{side} ({n[side]:,.0f})", **look
-            )
-        panel.set_xticks(np.arange(len(kept)), [PAPER_CLASSES[k] for k in kept])
-        panel.set_ylabel("share of objects")
-        panel.set_xlabel("called")
-        panel.grid(axis="y")
-        panel.legend(title=title)
-    return figure
-
-
 SIMULATED = Part(
     name="simulated",
     needs=("ours", "protocol"),
@@ -463,7 +435,6 @@ SIMULATED = Part(
         "populations": population_table,
     },
     figures={
-        "simulated-recognised": recognised,
         "simulated-beside-real": beside_real,
         "simulated-classes": partial(gallery, kinds=SIMULATED_CLASSES, sides=("simulated",)),
     },

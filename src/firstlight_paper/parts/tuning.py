@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from firstlight._types import Progress
 from firstlight.classify import SklearnBoosterConfig, TrainingRows
-from firstlight.experiments.plots import parallel_coordinates, parameter_importance, tuning_history
+from firstlight.experiments.plots import parallel_coordinates, tuning_history
 from firstlight.experiments.study import LOGARITHMIC, PARAMETERS, TuneConfig, tune
 from firstlight.metrics.compare import compare
 from firstlight_paper.context import Context
@@ -196,11 +196,6 @@ def history(view: View) -> Figure:
     return tuning_history(view.only("study")["trials"], view.number("untuned", "inner_log_loss"))
 
 
-def importance(view: View) -> Figure:
-    """Which settings the inner log-loss depends on."""
-    return parameter_importance(view.only("study")["importances"], PARAMETERS)
-
-
 def parallel(view: View) -> Figure:
     """Settings of every trial."""
     return parallel_coordinates(view.only("study")["trials"], PARAMETERS, LOGARITHMIC)
@@ -214,6 +209,6 @@ TUNING = Part(
     quick=FEW,
     variants=variants,
     tables={"scores": table, "settings": settings},
-    figures={"tuning-history": history, "tuning-importance": importance, "tuning-parallel": parallel},
+    figures={"tuning-history": history, "tuning-parallel": parallel},
     facts=facts,
 )
