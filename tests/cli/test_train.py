@@ -50,7 +50,7 @@ def test_a_training_that_could_not_be_saved_does_not_start(firstlight, sample_pa
     (tmp_path / "mine").write_text("not a bundle")
     words = ("train", "--data", sample_paths.light_curves, "--metadata", sample_paths.metadata)
     done = firstlight(*words, "--preset", TINY, "--out", tmp_path, ok=False)
-    assert "no bundle" in done.stderr
+    assert "not a bundle" in done.stderr
     assert not (tmp_path.parent / f"{tmp_path.name}.partial").exists()
 
 

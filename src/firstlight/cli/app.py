@@ -123,7 +123,7 @@ def make_folder(out: Path) -> None:
 
 def need_training_libraries() -> None:
     """Raise `MissingExtraError` before any work if a library that training imports is missing."""
-    missing = [name for name in ("torch", "lightgbm", "onnx") if find_spec(name) is None]
+    missing = [name for name in ("torch", "lightgbm") if find_spec(name) is None]
     if missing:
         raise MissingExtraError(
             f"training needs {', '.join(missing)}; install with: pip install 'firstlight[train]'"

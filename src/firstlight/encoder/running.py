@@ -105,7 +105,7 @@ STATE_SIZE = BIN_BLOCK + N_BANDS * 4
 
 CHANNELS_PER_BAND = 5
 ASINH_UNIT = 0.3  # of the flux channel, so that it is of order one
-LARGEST_ERROR = 2.0  # of the error channel; beyond it a flux says nothing
+LARGEST_ERROR = 2.0  # of the error channel; a flux with a larger error is uninformative
 #: Channels of one time bin: five for each band, then six of the bin.
 N_CHANNELS = CHANNELS_PER_BAND * N_BANDS + 6
 

@@ -244,7 +244,7 @@ def _surfaces(curves: LightCurves, config: FeatureConfig) -> tuple[FloatArray, I
     )  # fmt: skip
     spread = np.nan_to_num(curves.redshift_err / (1.0 + curves.redshift), nan=1.0)
     usable = np.isfinite(stack).any(axis=(1, 2)) & (snr > _PEAK_SNR) & (spread < 0.05)
-    if usable.sum() < 8:  # rare classes: take what there is
+    if usable.sum() < 8:  # rare classes: accept fainter objects
         usable = np.isfinite(stack).any(axis=(1, 2)) & (snr > 0.5 * _PEAK_SNR) & (spread < 0.15)
     order = np.argsort(-snr * usable, kind="stable")[: min(_PER_CLASS, int(usable.sum()))]
     return stack[order], order.astype(np.int64)
