@@ -6,17 +6,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "AnyArray",
-    "BoolArray",
-    "Float32Array",
-    "FloatArray",
-    "IntArray",
-    "Progress",
-    "StrArray",
-    "no_progress",
-]
-
 #: Called with the name of a stage and the fraction of it that is done, 0 to 1.
 Progress: TypeAlias = Callable[[str, float], None]
 

@@ -15,19 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 from firstlight._types import FloatArray
 from firstlight.errors import DataError, UnknownBandError
 
-__all__ = [
-    "AB_ZERO_POINT_NJY",
-    "BANDS",
-    "EFFECTIVE_WAVELENGTH",
-    "EXTINCTION_PER_EBV",
-    "N_BANDS",
-    "SNANA_ZERO_POINT",
-    "band_index",
-    "flux_to_njy",
-    "magnitude",
-    "match_bands",
-]
-
 BANDS = ("u", "g", "r", "i", "z", "y")
 N_BANDS = len(BANDS)
 

@@ -2,8 +2,6 @@
 
 import math
 
-__all__ = ["JD_MINUS_MJD", "MAG_PER_E_FOLD", "MJD_OF_1970", "PARSEC_CM", "SPEED_OF_LIGHT"]
-
 SPEED_OF_LIGHT = 299_792.458  # km/s, exact (SI)
 PARSEC_CM = 3.0856775814913673e18  # cm (IAU 2015 resolution B2)
 JD_MINUS_MJD = 2_400_000.5  # day

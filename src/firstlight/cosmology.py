@@ -13,15 +13,6 @@ from numpy.typing import ArrayLike
 from firstlight._types import FloatArray
 from firstlight.constants import PARSEC_CM, SPEED_OF_LIGHT
 
-__all__ = [
-    "NEARBY_DISTANCE_MODULUS",
-    "NEARBY_REDSHIFT",
-    "comoving_distance",
-    "distance_modulus",
-    "expansion",
-    "luminosity_distance",
-]
-
 HUBBLE_CONSTANT = 70.0  # km/s/Mpc
 OMEGA_MATTER = 0.3
 #: Up to this redshift an object counts as nearby, at the paper's standard distance of 10 Mpc.

@@ -12,8 +12,6 @@ from typing import Any
 
 from firstlight.errors import DataError, FirstlightError
 
-__all__ = ["GZIP_MAGIC", "keep", "kept", "replacing", "source_digest"]
-
 GZIP_MAGIC = b"\x1f\x8b"  # first bytes of a gzip file (RFC 1952)
 
 

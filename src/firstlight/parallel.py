@@ -12,8 +12,6 @@ from typing import Any, TypeVar
 
 from firstlight._types import Progress
 
-__all__ = ["side_by_side"]
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

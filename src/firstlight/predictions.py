@@ -20,16 +20,6 @@ from firstlight.errors import DataError, MissingColumnError, UnknownClassError
 from firstlight.files import replacing
 from firstlight.taxonomy import CLASSES
 
-__all__ = [
-    "CLASSIFIED",
-    "NOT_CLASSIFIED",
-    "Predictions",
-    "Scores",
-    "check_output",
-    "read_predictions",
-    "write_predictions",
-]
-
 CLASSIFIED = "classified"
 NOT_CLASSIFIED = "not_classified"
 

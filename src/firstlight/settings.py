@@ -12,8 +12,6 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from firstlight.errors import SettingsError
 
-__all__ = ["from_table", "to_table", "to_toml"]
-
 T = TypeVar("T")
 
 

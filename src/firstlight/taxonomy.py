@@ -12,20 +12,6 @@ import numpy as np
 from firstlight._types import IntArray
 from firstlight.errors import UnknownClassError
 
-__all__ = [
-    "CLASSES",
-    "COARSE",
-    "ELASTICC",
-    "ELASTICC_NOT_CLASSIFIED",
-    "GALACTIC",
-    "PLASTICC",
-    "PLASTICC_WEIGHT",
-    "SNPCC",
-    "class_index",
-    "from_plasticc",
-    "from_snpcc",
-]
-
 #: All classes, in the order of every probability column.
 CLASSES = (
     "AGN",

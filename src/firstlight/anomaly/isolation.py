@@ -18,8 +18,6 @@ from firstlight.errors import BundleError, DataError
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest
 
-__all__ = ["ClassIsolation", "mean_path_length"]
-
 _N_TREES = 100  # per class: decision 0091
 _TREE_ROWS = 128  # rows that each tree is grown on
 _EULER = 0.5772156649015329

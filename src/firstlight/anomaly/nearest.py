@@ -15,8 +15,6 @@ from numba import njit
 from firstlight._types import AnyArray, Float32Array, FloatArray, IntArray
 from firstlight.errors import BundleError
 
-__all__ = ["NearestClass", "normal_deviate"]
-
 # Settings as measured for decision 0091.
 _N_COMPONENTS = 20  # principal components beside the linear discriminants
 _N_KNOTS = 33  # quantiles per feature

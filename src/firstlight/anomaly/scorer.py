@@ -23,8 +23,6 @@ from firstlight.classify.rows import TrainingRows, check_rows, encode_labels
 from firstlight.classify.storage import read_arrays, read_state, write_arrays, write_state
 from firstlight.errors import BundleError, BundleVersionError, DataError
 
-__all__ = ["COMPONENTS", "AnomalyConfig", "AnomalyInputs", "AnomalyScorer"]
-
 #: Components by their names on disk, in the order of their weights; doubt is the classifier's uncertainty.
 COMPONENTS = ("distance", "isolation", "doubt", "error")
 

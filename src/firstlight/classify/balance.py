@@ -6,8 +6,6 @@ from numpy.typing import ArrayLike, NDArray
 from firstlight.errors import DataError, LeakageError
 from firstlight.taxonomy import CLASSES
 
-__all__ = ["class_frequencies", "class_weights", "object_weights", "oversample"]
-
 
 def class_frequencies(labels: NDArray[np.str_], classes: tuple[str, ...]) -> NDArray[np.float64]:
     """Frequency of each class of the taxonomy among the labels, shape (17,); 0 outside `classes`."""

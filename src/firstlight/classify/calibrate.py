@@ -18,8 +18,6 @@ from firstlight.classify.storage import read_state, write_state
 from firstlight.errors import BundleError, DataError
 from firstlight.taxonomy import class_index
 
-__all__ = ["CalibrationConfig", "PhaseCalibrator"]
-
 _FLOOR = 1e-12  # smaller probabilities count as this
 _IDENTITY = "identity"
 _BY_PHASE = {"temperature": False, "temperature by phase": True}  # candidates, from rigid to free

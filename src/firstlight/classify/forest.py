@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from firstlight.errors import BundleError, DataError
 
-__all__ = ["MISSING_HIGH", "MISSING_IS_ZERO", "MISSING_LOW", "Forest", "softmax"]
-
 #: Missing values at a node: read as 0, sent left, sent right.
 MISSING_IS_ZERO, MISSING_LOW, MISSING_HIGH = 0, 1, 2
 

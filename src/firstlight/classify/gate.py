@@ -23,8 +23,6 @@ from firstlight.classify.storage import read_state, read_text, write_state, writ
 from firstlight.errors import BundleError, DataError
 from firstlight.taxonomy import GALACTIC
 
-__all__ = ["GateConfig", "GatedClassifier"]
-
 _GALACTIC, _EXTRAGALACTIC = "galactic", "extragalactic"
 
 #: Least probability that a stated redshift (zero or not) puts an object on the wrong side;

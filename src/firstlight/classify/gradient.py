@@ -17,8 +17,6 @@ from firstlight.classify.protocol import not_fitted
 from firstlight.classify.rows import CodedRows, TrainingRows, check_rows, coded_split
 from firstlight.classify.storage import read_arrays, read_state, write_arrays, write_state
 
-__all__ = ["SklearnBooster", "SklearnBoosterConfig"]
-
 _LARGEST = 1e30  # scikit-learn takes no infinity, nor a float32 sum of all values that overflows
 _FLOOR = float(np.finfo(np.float64).eps)  # scikit-learn clips the prior here
 

@@ -16,8 +16,6 @@ from firstlight.classify.rows import CodedRows, TrainingRows, check_rows, coded_
 from firstlight.classify.storage import read_state, read_text, write_state, write_text
 from firstlight.errors import BundleError
 
-__all__ = ["LightGBMBooster", "LightGBMConfig", "grow_lightgbm"]
-
 # LightGBM's defaults, which no measurement has improved on.
 _MIN_HESSIAN_IN_LEAF = 0.001
 _L1 = 0.0

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from firstlight.classify.forest import MISSING_HIGH, MISSING_IS_ZERO, MISSING_LOW, Forest, floor_float32
 from firstlight.errors import BundleError
 
-__all__ = ["compact", "read_forest"]
-
 #: Lines of a tree that prediction needs.
 _KEPT_LINES = (
     "num_leaves",

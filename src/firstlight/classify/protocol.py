@@ -11,8 +11,6 @@ from firstlight.classify.rows import TrainingRows
 from firstlight.errors import DataError, NotFittedError
 from firstlight.taxonomy import CLASSES, class_index
 
-__all__ = ["Classifier", "not_fitted", "to_all_classes"]
-
 
 class Classifier(Protocol):
     """Rows in, class probabilities out.

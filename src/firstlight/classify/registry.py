@@ -12,8 +12,6 @@ from firstlight.classify.lightgbm import LightGBMBooster, LightGBMConfig
 from firstlight.classify.protocol import Classifier
 from firstlight.errors import BundleError, SettingsError
 
-__all__ = ["CLASSIFIERS", "ClassifierConfig", "load_classifier"]
-
 _LAST_LOGISTIC = "0.1.0.dev0"
 
 

@@ -12,16 +12,6 @@ from firstlight._types import AnyArray, BoolArray, Float32Array, FloatArray, Int
 from firstlight.errors import DataError, LeakageError
 from firstlight.taxonomy import CLASSES, class_index
 
-__all__ = [
-    "CodedRows",
-    "TrainingRows",
-    "check_rows",
-    "check_split",
-    "coded_split",
-    "encode_labels",
-    "redshift_of",
-]
-
 
 class CodedRows(NamedTuple):
     """Rows of some classes as boosters read them: values, class numbers from 0 and weights."""

@@ -12,8 +12,6 @@ from firstlight._types import AnyArray, BoolArray, StrArray
 from firstlight.lightcurves import LightCurves
 from firstlight.predictions import CLASSIFIED, NOT_CLASSIFIED
 
-__all__ = ["StatusConfig", "status_from_counts", "status_of"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class StatusConfig:

@@ -14,8 +14,6 @@ from safetensors.numpy import load_file, save_file
 
 from firstlight.errors import BundleError
 
-__all__ = ["read_arrays", "read_state", "read_text", "write_arrays", "write_state", "write_text"]
-
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
     """Write a JSON file; numbers keep all digits."""

@@ -21,17 +21,6 @@ from firstlight.errors import DataError, FirstlightError, MissingExtraError, Set
 if TYPE_CHECKING:
     from firstlight._types import Progress
 
-__all__ = [
-    "app",
-    "check_picture",
-    "console",
-    "main",
-    "make_folder",
-    "need_training_libraries",
-    "progress",
-    "run",
-]
-
 console = Console(stderr=True)
 app = typer.Typer(
     name="firstlight",

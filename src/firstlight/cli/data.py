@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from firstlight.data import RejectLog, Truth
     from firstlight.lightcurves import LightCurves
 
-__all__ = ["read_labelled", "read_light_curves"]
-
 
 def read_light_curves(
     source: str | Path,

@@ -15,8 +15,6 @@ from firstlight.cli.app import PLASTICC, Bundle, Data, Metadata, Seed, TruthFile
 from firstlight.cli.data import read_labelled
 from firstlight.errors import DataError
 
-__all__ = ["demo"]
-
 _GRACE_S = 5.0  # more time to send, for a machine that is too slow for the rate
 
 

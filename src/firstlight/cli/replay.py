@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from firstlight.stream.replay.replay import Replay, ReplayPacket
     from firstlight.stream.replay.sinks import PacketSink
 
-__all__ = ["replay"]
-
 _REFRESH_S = 0.2
 _SECONDS_PER_DAY = 86_400.0
 

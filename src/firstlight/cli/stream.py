@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from firstlight.stream.worker.metrics import Metrics
     from firstlight.stream.worker.worker import Worker, WorkerConfig
 
-__all__ = ["stream"]
-
 _EPILOG = (
     "Examples: firstlight stream --source alerts.avro --sink classes.jsonl --state state  |  "
     "firstlight stream --source kafka://broker:9092/alerts --sink kafka://broker:9092/classes "

@@ -21,16 +21,6 @@ from firstlight._types import FloatArray, IntArray, StrArray
 from firstlight.errors import DataError, MissingColumnError
 from firstlight.files import GZIP_MAGIC
 
-__all__ = [
-    "Damage",
-    "Delimited",
-    "choose",
-    "read_bytes",
-    "read_header",
-    "require",
-    "texts",
-]
-
 _BLOCK = 1 << 21  # bytes of text per batch; Arrow reads some 30 of them ahead
 _PIECE = 1 << 16  # bytes of gzip at a time; a piece with an error in it is lost whole
 _GZIP = 31  # zlib's window bits for a gzip wrapper

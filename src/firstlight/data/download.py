@@ -16,8 +16,6 @@ from typing import Any
 
 from firstlight.errors import FetchError
 
-__all__ = ["Checksum", "Retry", "digest_of", "download", "fetch_text"]
-
 Advance = Callable[[int, int | None], None]  # bytes so far, bytes in all where known
 _BLOCK = 1 << 20
 _AGENT = {"User-Agent": "firstlight"}

@@ -30,8 +30,6 @@ from firstlight.errors import DataError, FetchError
 from firstlight.files import replacing
 from firstlight.lightcurves import LightCurves
 
-__all__ = ["ATTRIBUTION", "cache_folder", "fetch_plasticc", "fetch_plasticc_test", "load_plasticc"]
-
 ATTRIBUTION = """\
 PLAsTiCC, the Photometric LSST Astronomical Time-Series Classification Challenge.
 The PLAsTiCC team (2019), Unblinded Data for PLAsTiCC Classification Challenge, Zenodo,

@@ -16,8 +16,6 @@ from firstlight.errors import DataError, UnknownBandError
 from firstlight.lightcurves import OBJECT_COLUMNS, LightCurves
 from firstlight.lightcurves.rows import ObservationRows
 
-__all__ = ["Intake", "MetadataTable", "join_rows"]
-
 _NO_OBSERVATIONS = "the object has no observations"
 _UNKNOWN_BAND = f"the band is none of {', '.join(BANDS)}"
 

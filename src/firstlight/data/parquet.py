@@ -8,8 +8,6 @@ import pyarrow as pa
 
 from firstlight.errors import DataError
 
-__all__ = ["PARQUET_MAGIC", "parquet_errors"]
-
 PARQUET_MAGIC = b"PAR1"
 
 

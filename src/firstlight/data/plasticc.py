@@ -21,8 +21,6 @@ from firstlight.errors import DataError
 from firstlight.lightcurves import LightCurves
 from firstlight.lightcurves.rows import ObservationRows, bands_from_arrow
 
-__all__ = ["is_plasticc", "iter_plasticc", "read_metadata", "read_plasticc"]
-
 _LIGHT_CURVES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "object_id": ("object_id",),

@@ -17,8 +17,6 @@ from firstlight.errors import DataError
 from firstlight.files import GZIP_MAGIC
 from firstlight.lightcurves import LightCurves
 
-__all__ = ["read"]
-
 _READABLE = "firstlight reads PLAsTiCC light-curve CSV (gzipped or not) and Parquet"
 #: Beginnings of files that people try, and what to do with them.
 _FOREIGN = {

@@ -18,8 +18,6 @@ from firstlight._types import IntArray, StrArray
 from firstlight.errors import DataError
 from firstlight.files import replacing
 
-__all__ = ["NO_ROW", "Reject", "RejectLog"]
-
 NO_ROW = -1  # stands for a whole object or file
 
 

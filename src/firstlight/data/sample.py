@@ -8,8 +8,6 @@ import numpy as np
 from firstlight._types import FloatArray, IntArray, StrArray
 from firstlight.errors import SettingsError
 
-__all__ = ["MIN_OBJECTS", "Sample", "sample_by_frequency"]
-
 #: A class that would get fewer objects is dropped, as in the paper.
 MIN_OBJECTS = 3
 

@@ -39,8 +39,6 @@ from firstlight.lightcurves import LightCurves
 from firstlight.lightcurves.rows import ObservationRows, bands_from_arrow, names_of, require_columns
 from firstlight.taxonomy import from_snpcc
 
-__all__ = ["PHOTO_Z_ERR", "Snpcc", "is_snpcc", "read_snpcc", "read_snpcc_curves"]
-
 #: Scatter of the host's photometric redshift about the spectroscopic one, over the 1,103
 #: supernovae that have both (1.48 times the median deviation; standard deviation 0.033).
 PHOTO_Z_ERR = 0.03

@@ -25,8 +25,6 @@ from firstlight.lightcurves import LightCurves
 from firstlight.lightcurves.convert import rows_from_arrow
 from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
 
-__all__ = ["SCHEMA_VERSION", "iter_curves", "read_curves", "write_curves"]
-
 SCHEMA_VERSION = 1  # raise it when an older firstlight would misread a newer file
 _MARK = b"firstlight_schema"
 

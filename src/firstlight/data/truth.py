@@ -20,8 +20,6 @@ from firstlight.files import replacing
 from firstlight.lightcurves.rows import names_of
 from firstlight.taxonomy import CLASSES, PLASTICC, from_plasticc
 
-__all__ = ["Truth"]
-
 #: Spellings of the label column, the surest first: Zenodo's test set has both targets.
 _SPELLINGS = ("true_target", "target", "label", "class")
 _KNOWN = frozenset(CLASSES) | frozenset(PLASTICC.values())

@@ -5,8 +5,6 @@ import numpy as np
 from firstlight.encoder.config import TrainConfig
 from firstlight.lightcurves import LightCurves
 
-__all__ = ["augment"]
-
 _FIRST_CUT, _LAST_CUT = 0.3, 400.0  # days since trigger; cuts are drawn log-uniformly between
 
 

@@ -9,8 +9,6 @@ import numpy as np
 from firstlight.encoder.steps import StepsConfig
 from firstlight.errors import SettingsError
 
-__all__ = ["EncoderConfig", "TrainConfig", "VaeConfig"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class VaeConfig:

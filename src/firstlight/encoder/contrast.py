@@ -14,8 +14,6 @@ from firstlight._types import Float32Array
 from firstlight.bands import BANDS, N_BANDS
 from firstlight.encoder import running
 
-__all__ = ["CONTRAST_NAMES", "N_CONTRAST", "contrasts"]
-
 _FIRST = running.SUMMARY_NAMES.index("trigger0_u")
 _N_WINDOWS = running.N_TRIGGER + running.N_PEAK
 _WINDOWS = tuple(f"trigger{k}" for k in range(running.N_TRIGGER)) + tuple(

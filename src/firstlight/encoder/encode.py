@@ -24,8 +24,6 @@ from firstlight.errors import BundleError, BundleVersionError, DataError
 from firstlight.lightcurves import LightCurves
 from firstlight.settings import from_table, to_table
 
-__all__ = ["Encoder", "EncoderState", "Latents", "gru_weights"]
-
 FORMAT = 1
 CONFIG_FILE, WEIGHTS_FILE, GRAPH_FILE = "encoder.json", "weights.safetensors", "encoder.onnx"
 _LARGEST = 5.0  # standard deviations, as in vae.RnnVae.scale

@@ -6,8 +6,6 @@ import numpy as np
 
 from firstlight._types import Float32Array
 
-__all__ = ["build_graph"]
-
 OPSET = 17
 
 

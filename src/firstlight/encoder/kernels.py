@@ -11,8 +11,6 @@ from numba import njit
 
 from firstlight._types import Float32Array, IntArray
 
-__all__ = ["dense", "gru_step", "read_latents", "run_steps", "tanh"]
-
 Layers = tuple[tuple[Float32Array, Float32Array, Float32Array, Float32Array], ...]
 
 # Fused multiply-add is allowed everywhere, so a vector's body and its tail round alike;

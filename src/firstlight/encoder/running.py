@@ -10,21 +10,6 @@ from numba import njit
 from firstlight._types import AnyArray
 from firstlight.bands import BANDS, N_BANDS
 
-__all__ = [
-    "N_BAND_SUMMARY",
-    "N_CHANNELS",
-    "N_SUMMARY",
-    "PEAK_EDGES",
-    "STATE_SIZE",
-    "SUMMARY_NAMES",
-    "TRIGGER_EDGES",
-    "advance",
-    "bin_channels",
-    "bin_width",
-    "clear",
-    "summarise",
-]
-
 #: Window edges in days since the trigger; before the first edge counts as "before".
 TRIGGER_EDGES = np.array([0.0, 5.0, 12.0, 22.0, 35.0, 55.0, 90.0, 150.0])
 #: Window edges in days since the running peak.

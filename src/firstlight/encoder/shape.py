@@ -11,8 +11,6 @@ from firstlight.bands import EFFECTIVE_WAVELENGTH
 from firstlight.encoder.running import PEAK_MARGIN
 from firstlight.lightcurves import LightCurves
 
-__all__ = ["N_SHAPE", "TIME_EDGES", "WAVELENGTH_EDGES", "rest_frame_shape"]
-
 #: Edges of the time windows, rest-frame days since the peak.
 TIME_EDGES = np.array(
     [-100.0, -50.0, -25.0, -14.0, -7.0, -2.5, 2.5, 7.0, 14.0, 25.0, 40.0, 60.0, 100.0, 200.0]

@@ -18,18 +18,6 @@ from firstlight.encoder import running
 from firstlight.errors import SettingsError
 from firstlight.lightcurves import LightCurves
 
-__all__ = [
-    "CONTEXT_NAMES",
-    "N_CONTEXT",
-    "WINDOWS",
-    "WINDOWS_KNOWN",
-    "Steps",
-    "StepsConfig",
-    "make_context",
-    "make_steps",
-    "target_weights",
-]
-
 #: Entries of the context that depend on the host redshift; they follow the summary.
 REDSHIFT_NAMES = (
     "redshift_known",

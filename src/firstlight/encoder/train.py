@@ -32,8 +32,6 @@ from firstlight.settings import to_table
 if TYPE_CHECKING:
     from firstlight.encoder.vae import Batch, RnnVae
 
-__all__ = ["HISTORY_COLUMNS", "active_latents", "train_encoder"]
-
 HISTORY_FILE = "history.csv"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 ACTIVE_KL = 0.1  # nat; a latent below this carries nothing

@@ -14,8 +14,6 @@ from firstlight.encoder.running import CHANNELS_PER_BAND, N_CHANNELS
 from firstlight.encoder.shape import N_SHAPE
 from firstlight.encoder.steps import N_CONTEXT
 
-__all__ = ["N_TARGETS", "Batch", "Losses", "RnnVae"]
-
 N_TARGETS = N_CONTEXT + N_SHAPE
 FLUX_FLOOR = 0.1  # error of the decoder, relative to the running peak: decision 0010
 

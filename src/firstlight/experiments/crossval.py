@@ -23,8 +23,6 @@ from firstlight.predictions import Predictions
 from firstlight.report.html import ReportContent, write_report
 from firstlight.splits import hash_split, stratified_folds
 
-__all__ = ["evaluate_predictions", "run_crossval", "run_holdout"]
-
 
 def run_holdout(
     curves: LightCurves,

@@ -25,18 +25,6 @@ from firstlight.predictions import Predictions, read_predictions, write_predicti
 from firstlight.settings import to_table
 from firstlight.splits import Fold, check_disjoint, check_near_duplicates
 
-__all__ = [
-    "ROOMS",
-    "FoldTask",
-    "Sides",
-    "code_digest",
-    "fold_sides",
-    "load_fold",
-    "predict_phases",
-    "read_fold",
-    "run_fold",
-]
-
 #: Modules and sub-packages that the result of a fold depends on.
 ROOMS = (
     "_types",

@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from firstlight.errors import DataError
 from firstlight.report.style import ACCENT, FAINT, INK, MAIN, new_figure, styled
 
-__all__ = ["parallel_coordinates", "parameter_importance", "tuning_history"]
-
 Trials = Sequence[Mapping[str, Any]]
 
 LOSS = "inner log-loss [nat]"

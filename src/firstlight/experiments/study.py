@@ -27,17 +27,6 @@ from firstlight.parallel import side_by_side
 from firstlight.settings import to_table
 from firstlight.splits import Fold, check_disjoint, stratified_folds
 
-__all__ = [
-    "LOGARITHMIC",
-    "PARAMETERS",
-    "TuneConfig",
-    "Tuning",
-    "fold_loss",
-    "inner_folds",
-    "need_optuna",
-    "tune",
-]
-
 #: Log-loss [nat] of a fold's test rows, trained with some settings and a seed.
 Loss = Callable[[TrainingRows, Fold, SklearnBoosterConfig, int], float]
 

@@ -30,8 +30,6 @@ from firstlight.settings import to_table, to_toml
 from firstlight.splits import hash_split
 from firstlight.taxonomy import CLASSES
 
-__all__ = ["check_tunable", "run_tuning"]
-
 
 def run_tuning(
     curves: LightCurves,

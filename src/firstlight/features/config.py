@@ -6,8 +6,6 @@ from typing import ClassVar
 
 from firstlight.errors import SettingsError
 
-__all__ = ["FeatureConfig", "TemplateConfig"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateConfig:

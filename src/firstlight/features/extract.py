@@ -51,8 +51,6 @@ from firstlight.features.surface import (
 from firstlight.features.templates import Templates
 from firstlight.lightcurves import LightCurves
 
-__all__ = ["FeatureTable", "extract", "features"]
-
 _LAGS = np.array(LAGS)
 _WINDOWS = np.array(COLOUR_WINDOWS)
 _PAIRS = np.array(COLOURS, dtype=np.int64)

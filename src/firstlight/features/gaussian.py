@@ -14,24 +14,6 @@ from numba import njit
 from firstlight._types import AnyArray, Float32Array, FloatArray, IntArray
 from firstlight.bands import EFFECTIVE_WAVELENGTH
 
-__all__ = [
-    "AMPLITUDES",
-    "BAND_KERNEL",
-    "BIN_WIDTH",
-    "GRID_STEP",
-    "TIME_SCALES",
-    "WAVELENGTH_SCALE",
-    "WINDOW",
-    "bin_nights",
-    "bin_object",
-    "factorise",
-    "matern32",
-    "normalise",
-    "predict_grid",
-    "predict_points",
-    "select",
-]
-
 WINDOW = (-100.0, 200.0)  # first and last day since the trigger
 BIN_WIDTH = 0.45  # day; longest bin of the observations of one band
 GRID_STEP = 2.0  # day; of the grid on which peaks, rises and falls are measured

@@ -10,8 +10,6 @@ from firstlight._types import Float32Array, FloatArray
 from firstlight.cosmology import distance_modulus
 from firstlight.lightcurves import LightCurves
 
-__all__ = ["distance", "galactic_latitude", "metadata", "reference_mjd"]
-
 
 def reference_mjd(curves: LightCurves) -> FloatArray:
     """Trigger of each object, or the time of its highest S/N if it has none [MJD]."""

@@ -8,16 +8,6 @@ from typing import Literal
 
 from firstlight.bands import BANDS
 
-__all__ = [
-    "Feature",
-    "Stage",
-    "document",
-    "gaussian_features",
-    "metadata_features",
-    "statistics_features",
-    "template_features",
-]
-
 Stage = Literal["metadata", "statistics", "gaussian", "template"]
 
 #: Longest time lags of the pooled structure function [day]; the first is one night.

@@ -11,8 +11,6 @@ from numba import njit
 
 from firstlight._types import BoolArray, FloatArray, IntArray
 
-__all__ = ["write_statistics"]
-
 NIGHT_GAP = 0.45  # day; a longer gap between observations lies over a daytime
 SEASON_GAP = 60.0  # day; a longer gap lies over conjunction with the Sun
 BEFORE, AFTER = -40.0, 200.0  # day; outside, a transient of one outburst is quiet

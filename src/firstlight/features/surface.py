@@ -14,8 +14,6 @@ from firstlight._types import FloatArray, IntArray
 from firstlight.features.gaussian import predict_points
 from firstlight.features.statistics import bounded
 
-__all__ = ["read_epochs", "write_fit", "write_observer_frame", "write_rest_frame"]
-
 MARGIN = 10.0  # day; how far beyond the observations the process is used
 REST_RANGE = (3000.0, 11000.0)  # Angstrom; observed wavelengths at which it is used
 

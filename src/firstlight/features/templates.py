@@ -39,8 +39,6 @@ from firstlight.features.metadata import reference_mjd
 from firstlight.features.registry import template_features
 from firstlight.lightcurves import LightCurves
 
-__all__ = ["Templates"]
-
 # Grid of a template and choice of its objects: as measured for decision 0020.
 _PHASES = np.arange(-24.0, 122.0, 4.0)  # rest-frame days from peak
 _REST_WAVELENGTHS = np.arange(1800.0, 10_500.0, 600.0)  # Angstrom

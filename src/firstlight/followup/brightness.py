@@ -18,8 +18,6 @@ from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, N_BANDS
 from firstlight.constants import MAG_PER_E_FOLD
 from firstlight.lightcurves import LightCurves
 
-__all__ = ["Brightness", "measure_brightness"]
-
 MEMORY = 5.0  # days in which the weight of an observation falls by 1/e
 RECENT = 20.0  # days; older fluxes do not give the current magnitude
 SEEN_SNR = 3.0  # signal-to-noise ratio of a flux that gives a magnitude

@@ -20,8 +20,6 @@ import numpy as np
 from firstlight._types import FloatArray
 from firstlight.errors import SettingsError
 
-__all__ = ["SITES", "Night", "ObservingConfig", "Site", "Visibility", "find_site", "plan_night", "visibility"]
-
 TWILIGHT = -18.0  # degree; altitude of the Sun below which it is dark (astronomical twilight)
 STEP = 5.0  # minute
 EXTINCTION = 0.2  # mag per airmass; r band of a good site

@@ -9,8 +9,6 @@ from matplotlib.figure import Figure
 from firstlight._types import FloatArray
 from firstlight.report.style import ACCENT, FAINT, INK, MAIN, THIRD, new_figure, styled
 
-__all__ = ["ShownTarget", "plot_targets"]
-
 MOST_SHOWN = 15
 TRACKS = (MAIN, ACCENT, THIRD, "#56B4E9", "#E69F00", "#CC79A7", "#332288", "#882255", "#117733", "#44AA99")
 

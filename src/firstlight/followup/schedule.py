@@ -13,8 +13,6 @@ from numpy.typing import ArrayLike
 from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
 from firstlight.errors import SettingsError
 
-__all__ = ["Schedule", "ScheduleConfig", "choose_targets", "exposure_hours"]
-
 #: Fate of a target.
 CHOSEN = "chosen"
 NO_WORTH = "worth too little tonight"

@@ -18,8 +18,6 @@ from firstlight.errors import SettingsError
 from firstlight.followup.brightness import Brightness
 from firstlight.taxonomy import CLASSES, class_index
 
-__all__ = ["N_IN_SURVEY", "FollowupConfig", "Utility", "class_rarity", "followup_score", "followup_utility"]
-
 #: Detected objects per class in the three simulated years of PLAsTiCC (its test set; Kessler et
 #: al. 2019, doi:10.1088/1538-3873/ab26f1, Table 2): the frequency of a class among alerts.
 N_IN_SURVEY: Mapping[str, int] = MappingProxyType(

@@ -27,18 +27,6 @@ from firstlight.lightcurves.rows import (
     require_columns,
 )
 
-__all__ = [
-    "from_arrow",
-    "from_astropy",
-    "from_nested",
-    "from_pandas",
-    "rows_from_arrow",
-    "to_arrow",
-    "to_astropy",
-    "to_nested",
-    "to_pandas",
-]
-
 #: Spellings of sncosmo's photometric columns, and of the metadata that tables carry.
 _SNCOSMO: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

@@ -18,8 +18,6 @@ from firstlight.bands import N_BANDS
 from firstlight.errors import DataError
 from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
 
-__all__ = ["DETECTION_SNR", "LightCurve", "LightCurves", "RedshiftMode"]
-
 RedshiftMode = Literal["photo", "spec", "none"]
 _ABSENT: Any = None  # stands for "not given" until __post_init__ fills the column
 DETECTION_SNR = 5.0  # the difference-imaging threshold of LSST and PLAsTiCC

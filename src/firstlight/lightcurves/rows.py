@@ -12,16 +12,6 @@ from firstlight._types import AnyArray, BoolArray, FloatArray, IntArray, StrArra
 from firstlight.bands import BANDS, match_bands
 from firstlight.errors import DataError, MissingColumnError
 
-__all__ = [
-    "OBJECT_COLUMNS",
-    "OBSERVATION_COLUMNS",
-    "REQUIRED_COLUMNS",
-    "ObservationRows",
-    "bands_from_arrow",
-    "names_of",
-    "require_columns",
-]
-
 #: Columns with one value per observation, and their storage types.
 OBSERVATION_COLUMNS: dict[str, Any] = {
     "mjd": np.float64,

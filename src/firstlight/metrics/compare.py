@@ -13,8 +13,6 @@ from firstlight.errors import DataError
 from firstlight.metrics.scores import SMALLEST_PROBA, confusion_matrix, precision_recall_f1
 from firstlight.taxonomy import CLASSES, class_index
 
-__all__ = ["COMPARED", "N_RESAMPLES", "compare", "object_losses"]
-
 #: Scores that `compare` compares.
 COMPARED = ("accuracy", "macro_f1", "log_loss")
 

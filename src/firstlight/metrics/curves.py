@@ -11,20 +11,6 @@ import numpy as np
 
 from firstlight._types import BoolArray, FloatArray, IntArray
 
-__all__ = [
-    "N_BINS",
-    "OperatingCurve",
-    "Reliability",
-    "average_precision",
-    "calibration_error",
-    "completeness_at_purity",
-    "precision_recall_curve",
-    "reliability",
-    "roc_auc",
-    "roc_curve",
-    "thin",
-]
-
 #: Bins of Guo et al. (2017), the number that most published ECEs use.
 N_BINS = 15
 

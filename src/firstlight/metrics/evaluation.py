@@ -19,8 +19,6 @@ from firstlight.metrics.summary import summarise_folds
 from firstlight.predictions import Predictions
 from firstlight.taxonomy import CLASSES
 
-__all__ = ["Evaluation", "fold_scores", "summarise"]
-
 N_RESAMPLES = 100  # a standard deviation good to 7 %
 N_RESAMPLES_BY_PHASE = 25  # nine phases and two selections each: good to 14 %
 MOST_RESAMPLED = 2_000_000  # objects scored in all; bounds the time on huge test sets

@@ -15,8 +15,6 @@ from firstlight.errors import DataError
 from firstlight.metrics.scores import align, class_weights, headline
 from firstlight.taxonomy import GALACTIC
 
-__all__ = ["PHASES", "SELECTIONS", "Snapshot", "phase_name", "skill_by_phase"]
-
 #: Days since the trigger at which skill is reported; infinity is the whole light curve.
 PHASES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, np.inf)
 

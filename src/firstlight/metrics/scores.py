@@ -29,19 +29,6 @@ from firstlight.metrics.curves import (
 )
 from firstlight.taxonomy import PLASTICC_WEIGHT
 
-__all__ = [
-    "CLASS_METRICS",
-    "METRICS",
-    "align",
-    "class_weights",
-    "confusion_matrix",
-    "headline",
-    "precision_recall_f1",
-    "present_classes",
-    "score",
-    "truth_index",
-]
-
 SMALLEST_PROBA = 1e-15  # as in the PLAsTiCC challenge, so that one confident error is finite
 SUM_TOLERANCE = 1e-3  # rows written with six digits sum to one within 1e-5
 WANTED_PURITY = 0.95  # of `completeness_at_95_purity`

@@ -17,8 +17,6 @@ from firstlight.files import replacing
 from firstlight.metrics.phases import SELECTIONS
 from firstlight.metrics.scores import CLASS_METRICS, METRICS
 
-__all__ = ["plain_summary", "summarise_folds", "write_summary"]
-
 Scores = Mapping[str, Any]
 
 

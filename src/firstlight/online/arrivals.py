@@ -10,8 +10,6 @@ from firstlight._types import FloatArray, IntArray
 from firstlight.errors import DataError
 from firstlight.lightcurves import LightCurves
 
-__all__ = ["Arrivals"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrivals:

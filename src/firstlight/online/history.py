@@ -19,8 +19,6 @@ from firstlight._types import AnyArray, BoolArray, Float32Array, FloatArray, Int
 from firstlight.errors import DataError
 from firstlight.online.states import META
 
-__all__ = ["HEAD", "MAX_ENTRIES", "ROW", "Histories", "read_histories", "write_entries"]
-
 #: Entries after which a history is rewritten as one.
 MAX_ENTRIES = 64
 

@@ -9,18 +9,6 @@ from firstlight._types import AnyArray, BoolArray, IntArray
 from firstlight.online.history import MAX_ENTRIES
 from firstlight.online.visits import SAME_VISIT_DAYS, merge
 
-__all__ = [
-    "APPEND",
-    "NOTHING",
-    "READ",
-    "answered_before",
-    "continued",
-    "extend_digests",
-    "merge_histories",
-    "remember_recent",
-    "route",
-]
-
 #: Route of an alert: nothing to do (a repeated alert), append to the state, or read the history.
 NOTHING, APPEND, READ = 0, 1, 2
 

@@ -16,8 +16,6 @@ from firstlight.errors import DataError
 from firstlight.lightcurves import OBJECT_COLUMNS
 from firstlight.taxonomy import CLASSES
 
-__all__ = ["META", "RECENT", "ObjectStates", "state_dtype"]
-
 #: Values of an object that an alert may carry beside its observations, in order.
 META = tuple(OBJECT_COLUMNS)
 #: Number of observations with a short hash in the state: more than LSST's main survey takes of a

@@ -37,8 +37,6 @@ from firstlight.predictions import NOT_CLASSIFIED, Predictions, Scores
 from firstlight.preprocess import PreprocessConfig, preprocess
 from firstlight.taxonomy import CLASSES
 
-__all__ = ["HistoryReader", "Parts", "Update", "update"]
-
 #: Returns the history entries of the objects at the given positions, oldest first.
 HistoryReader = Callable[[IntArray], list[list[bytes]]]
 

@@ -8,8 +8,6 @@ from typing import Any
 import numba
 import numpy as np
 
-__all__ = ["SAME_VISIT_DAYS", "merge"]
-
 #: Two rows of one band closer than this are one visit [day]. LSST's visits are 34 s apart
 #: and more; the same visit differs between tables by rounding alone (JD to MJD: 40 us).
 SAME_VISIT_DAYS = 1e-5

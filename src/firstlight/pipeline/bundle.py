@@ -18,19 +18,6 @@ from typing import Any
 
 from firstlight.errors import BundleError, BundleVersionError
 
-__all__ = [
-    "FORMAT_VERSION",
-    "FileRecord",
-    "Manifest",
-    "check_destination",
-    "find_bundle",
-    "is_bundle",
-    "open_bundle",
-    "read_manifest",
-    "shipped_bundles",
-    "write_bundle",
-]
-
 FORMAT_VERSION = 1  # raise it when an older firstlight could misread a newer bundle
 MANIFEST_NAME = "manifest.json"
 

@@ -17,8 +17,6 @@ from firstlight.preprocess import PreprocessConfig
 from firstlight.settings import from_table
 from firstlight.simulate import AugmentConfig
 
-__all__ = ["ALIASES", "CopiesConfig", "PipelineConfig", "load_preset", "preset_names"]
-
 #: Other names of presets: the paper's design, as reproduced and as printed.
 ALIASES: Mapping[str, str] = MappingProxyType({"paper": "seed", "paper-printed": "seed-printed"})
 

@@ -16,8 +16,6 @@ from firstlight.features import Templates, extract
 from firstlight.lightcurves import LightCurves
 from firstlight.pipeline.config import PipelineConfig
 
-__all__ = ["InputBuilder", "InputRows", "in_chunks", "input_names", "n_threads"]
-
 CHUNK = 512  # objects per task of a thread: enough to amortise calls, few enough to balance
 
 Columns = TypeVar("Columns", bound=tuple[Any, ...])

@@ -40,9 +40,6 @@ from firstlight.settings import from_table, to_table
 from firstlight.splits import check_columns, hash_fraction
 from firstlight.taxonomy import CLASSES
 
-__all__ = ["Pipeline"]
-
-
 BUNDLE_KIND = "firstlight-pipeline"
 SEEN_FILE = "training_objects.safetensors"
 _SEEN_SALT = "trained"

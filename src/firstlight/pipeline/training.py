@@ -25,17 +25,6 @@ from firstlight.simulate import augment, truncate
 from firstlight.splits import validation_part
 from firstlight.taxonomy import CLASSES
 
-__all__ = [
-    "CopyRows",
-    "TrainingCopies",
-    "TrainingObjects",
-    "train_inputs",
-    "training_copies",
-    "training_objects",
-    "training_rows",
-    "usable_objects",
-]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingObjects:

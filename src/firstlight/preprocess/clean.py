@@ -17,8 +17,6 @@ from firstlight.bands import N_BANDS
 from firstlight.errors import SettingsError
 from firstlight.lightcurves import LightCurves
 
-__all__ = ["CleanConfig", "ClipConfig", "clean", "keep_inside_clip", "keep_mask", "keep_physical"]
-
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 

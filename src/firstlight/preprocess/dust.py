@@ -8,8 +8,6 @@ import numpy as np
 from firstlight.bands import EXTINCTION_PER_EBV, N_BANDS
 from firstlight.lightcurves import LightCurves
 
-__all__ = ["MAX_EBV", "deredden"]
-
 _log = logging.getLogger(__name__)
 
 #: E(B-V) used for anything larger [mag]. 5 mag dim the u band by a factor of 2e9, so whatever is

@@ -7,8 +7,6 @@ from firstlight._types import FloatArray
 from firstlight.bands import AB_ZERO_POINT_NJY
 from firstlight.constants import MAG_PER_E_FOLD
 
-__all__ = ["SOFTENING", "asinh_magnitude"]
-
 #: Point-source depth of one LSST visit at 5 sigma [mag] (Ivezić et al. 2019, table 2,
 #: doi:10.3847/1538-4357/ab042c).
 _DEPTH = np.array([23.78, 24.81, 24.35, 23.92, 23.34, 22.45])

@@ -8,8 +8,6 @@ from firstlight._types import IntArray
 from firstlight.metrics import Evaluation
 from firstlight.metrics.scores import truth_index
 
-__all__ = ["Chosen", "choose_examples"]
-
 
 class Chosen(NamedTuple):
     """An example object and its prediction.

@@ -57,8 +57,6 @@ from firstlight.report.training import (
 )
 from firstlight.taxonomy import GALACTIC
 
-__all__ = ["Picture", "ReportContent", "draw_figures", "versions_in_use", "write_report"]
-
 N_EXAMPLES = 4  # right, and as many wrong
 TRANSIENT_WINDOW = (-60.0, 250.0)  # days since trigger
 LASTING = GALACTIC | {"AGN"}  # classes with whole light curves in the examples

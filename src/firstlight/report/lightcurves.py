@@ -19,15 +19,6 @@ from firstlight.lightcurves import LightCurve
 from firstlight.preprocess import asinh_magnitude
 from firstlight.report.style import FAINT, INK, MAIN, new_figure, styled
 
-__all__ = [
-    "BAND_COLOUR",
-    "BAND_MARKER",
-    "Curve",
-    "draw_light_curve",
-    "plot_light_curve",
-    "select_observations",
-]
-
 TimeAxis = Literal["phase", "mjd"]
 FluxAxis = Literal["flux", "magnitude", "absolute"]
 

@@ -37,16 +37,6 @@ from firstlight.report.style import (
     styled,
 )
 
-__all__ = [
-    "class_histogram",
-    "confusion_matrix",
-    "precision_recall",
-    "reliability_diagram",
-    "roc_average",
-    "roc_per_class",
-    "wilson_interval",
-]
-
 N_CURVE_POINTS = 400  # per curve
 N_BACKGROUND_POINTS = 60
 LOWEST_RATE = 1e-3  # lower end of the logarithmic axis

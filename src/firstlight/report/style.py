@@ -16,19 +16,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-__all__ = [
-    "ACCENT",
-    "CLASS_COLOUR",
-    "CLASS_MARKER",
-    "FAINT",
-    "INK",
-    "MAIN",
-    "new_figure",
-    "panel_grid",
-    "save_figure",
-    "styled",
-]
-
 P = ParamSpec("P")
 
 MAIN = "#0072B2"  # Okabe & Ito's blue, vermillion, green and sky blue

@@ -5,18 +5,6 @@ from typing import Any
 
 from firstlight.metrics.phases import SELECTIONS
 
-__all__ = [
-    "BY_PHASE",
-    "PER_CLASS",
-    "duration_text",
-    "headline_rows",
-    "headline_tiles",
-    "mean_std_text",
-    "per_class_rows",
-    "phase_rows",
-    "probability_text",
-]
-
 DIGITS = {"macro_auc": 4, "micro_auc": 4, "auc": 4, "ece": 4, "classwise_ece": 4}
 #: Metrics of the headline table: key, name, meaning.
 HEADLINE = (

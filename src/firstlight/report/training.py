@@ -36,14 +36,6 @@ from firstlight.report.style import (
     styled,
 )
 
-__all__ = [
-    "feature_importance",
-    "latent_space",
-    "phase_by_class",
-    "skill_against_phase",
-    "training_loss",
-]
-
 #: Panels of the skill figure: metric and title.
 PHASE_PANELS = (
     ("accuracy", "accuracy"),

@@ -15,8 +15,6 @@ from firstlight.errors import SettingsError
 from firstlight.lightcurves import LightCurves
 from firstlight.lightcurves.curves import DETECTION_SNR
 
-__all__ = ["AugmentConfig", "augment", "detection_probability", "truncate"]
-
 _SNR_EDGES = np.array([-np.inf, *np.arange(-9.5, 10.0, 1.0), np.inf])  # bins of S/N, centred on integers
 _MIN_PER_BIN = 30  # observations below which a bin falls back to the survey's threshold
 _MIN_REDSHIFT = 0.003

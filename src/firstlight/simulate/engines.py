@@ -11,20 +11,6 @@ import numpy as np
 from firstlight._types import FloatArray
 from firstlight.simulate.spectrum import LIGHT_SPEED, SIGMA_SB
 
-__all__ = [
-    "DAY",
-    "KMS",
-    "SOLAR_MASS",
-    "diffuse",
-    "diffusion_time",
-    "escape_gamma_rays",
-    "interact",
-    "magnetar_heating",
-    "nickel_heating",
-    "photosphere_temperature",
-    "time_grid",
-]
-
 DAY = 86_400.0  # s
 SOLAR_MASS = 1.98847e33  # g
 KMS = 1e5  # cm/s

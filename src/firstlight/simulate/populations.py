@@ -30,7 +30,6 @@ from firstlight.simulate.engines import (
 from firstlight.simulate.rates import Rate
 from firstlight.simulate.spectrum import BLACKBODY, Spectrum, Thermal, band_flux, flux_density, magnitude_of
 
-__all__ = ["POPULATIONS", "Evolution", "Population", "draw_models", "population"]
 Parameters = dict[str, FloatArray]
 
 REST_BAND = 2  # r; peak absolute magnitudes are those of a source at 10 pc through this band

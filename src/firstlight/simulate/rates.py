@@ -9,8 +9,6 @@ from firstlight._types import FloatArray
 from firstlight.cosmology import comoving_distance, expansion
 from firstlight.errors import SettingsError
 
-__all__ = ["Rate", "draw_redshifts", "relative_rate"]
-
 Rate = Literal["star_formation", "core_collapse", "thermonuclear"]
 
 HIGHEST_REDSHIFT = 6.0

@@ -20,19 +20,6 @@ from firstlight.bands import AB_ZERO_POINT_NJY, N_BANDS
 from firstlight.constants import PARSEC_CM, SPEED_OF_LIGHT
 from firstlight.simulate.throughput import lsst_throughputs
 
-__all__ = [
-    "BLACKBODY",
-    "SIGMA_SB",
-    "TEN_PARSEC",
-    "Spectrum",
-    "Thermal",
-    "band_flux",
-    "dust_curve",
-    "flux_density",
-    "magnitude_of",
-    "planck",
-]
-
 PLANCK = 6.62607015e-27  # erg s
 BOLTZMANN = 1.380649e-16  # erg/K
 LIGHT_SPEED = SPEED_OF_LIGHT * 1e5  # cm/s

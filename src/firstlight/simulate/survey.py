@@ -14,8 +14,6 @@ from firstlight.bands import EXTINCTION_PER_EBV, N_BANDS
 from firstlight.errors import DataError
 from firstlight.lightcurves import LightCurves
 
-__all__ = ["Survey", "measure_survey", "milky_way_dimming"]
-
 MIN_REDSHIFT = 0.005  # the smallest photo-z of PLAsTiCC's hosts is 0.006
 _BRIGHT = 20.0  # S/N above which photon noise shows beside the sky's
 _DETECTED_BINS = np.array([0.0, 1.0, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 7.0, 8.0, 10.0, 15.0, 30.0])

@@ -23,8 +23,6 @@ from firstlight.errors import DataError
 from firstlight.simulate.populations import Population
 from firstlight.simulate.spectrum import ANGSTROM, LIGHT_SPEED, TEN_PARSEC, dust_curve
 
-__all__ = ["Template", "find_template", "make_template", "read_template", "template_population"]
-
 STEP = 10.0  # Angstrom; the template's own, finer than its broad lines
 RISE = 20.0  # rest-frame days from explosion to B's peak, at stretch 1
 FADE = 0.015  # mag a day after the last spectrum

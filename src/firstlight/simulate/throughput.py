@@ -15,8 +15,6 @@ import numpy as np
 from firstlight._types import FloatArray
 from firstlight.bands import BANDS
 
-__all__ = ["Quadrature", "lsst_throughputs"]
-
 
 class Quadrature(NamedTuple):
     """Nodes and weights with which a band's mean flux density is ``sum(weight * f_nu)``.

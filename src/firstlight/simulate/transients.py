@@ -27,8 +27,6 @@ from firstlight.simulate.spectrum import band_flux, flux_density, magnitude_of
 from firstlight.simulate.survey import Survey, measure_survey, milky_way_dimming
 from firstlight.simulate.template import read_template, template_population
 
-__all__ = ["SIMULATED_PREFIX", "SimulateConfig", "SimulatedSet", "simulate", "simulate_classes"]
-
 SIMULATED_PREFIX = "sim-"
 SPEC_REDSHIFT_SCATTER = 0.0018  # rms of hostgal_specz - true_z over PLAsTiCC's training set
 MIN_SPEC_REDSHIFT = 0.005

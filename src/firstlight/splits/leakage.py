@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from firstlight.errors import LeakageError
 from firstlight.lightcurves import LightCurves
 
-__all__ = ["TRUTH_COLUMNS", "check_columns", "check_disjoint", "check_near_duplicates"]
-
 #: Columns that hold the truth or follow from it (PLAsTiCC, SNANA and ours), in lower case,
 #: with ``*`` as wildcard. In PLAsTiCC ``distmod`` follows from the true redshift of the host;
 #: ``libid_cadence`` and ``tflux_*`` belong to its simulation.

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from firstlight.errors import DataError
 
-__all__ = ["SALT", "Fold", "hash_fraction", "hash_split", "stratified_folds", "validation_part"]
-
 #: Salt of this project's split; another salt gives another, unrelated split.
 SALT = "firstlight"
 

@@ -19,8 +19,6 @@ from firstlight.lightcurves import OBJECT_COLUMNS, LightCurves
 from firstlight.online import Arrivals
 from firstlight.online.visits import merge
 
-__all__ = ["Alert", "Observations", "Skip", "SkipReason", "alert_digest", "arrivals", "light_curves"]
-
 _NAN = float("nan")
 
 #: Columns of `Observations` and their storage types.

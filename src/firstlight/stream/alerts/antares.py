@@ -25,8 +25,6 @@ from firstlight.stream.alerts.layouts import SOLAR_SYSTEM_ARCSEC, UTC_TO_TAI_DAY
 from firstlight.stream.alerts.observe import BAND_SPELLINGS
 from firstlight.stream.io.message import Message
 
-__all__ = ["AntaresCodec"]
-
 MAX_BYTES = 64 << 20  # of an inflated message; a locus has some 100 kB
 ZTF_SURVEY, LIMIT_SURVEY, LSST_SURVEY = "1", "2", "4"
 _COLUMNS = ("time", "alert_id", "ant_mjd", "ant_survey", "ant_ra", "ant_dec", "ant_passband", "ant_mag",

@@ -21,8 +21,6 @@ from firstlight.stream.avro.container import ContainerReader, write_container
 from firstlight.stream.avro.decode import fastavro_module
 from firstlight.stream.io.message import Message
 
-__all__ = ["AlertCodec", "ConfluentCodec", "ContainerCodec", "FinkCodec", "Survey"]
-
 Survey = Literal["lsst", "ztf"]
 
 MAX_SCHEMAS = 64  # compiled schemas per codec; a stream uses one or two at a time

@@ -13,8 +13,6 @@ from firstlight.stream.alerts.schemas import FolderSchemas, RegistrySchemas, Sch
 from firstlight.stream.avro.container import MAGIC
 from firstlight.stream.io.message import Message
 
-__all__ = ["FORMATS", "AlertDecoder", "AlertFormat", "alert_decoder", "detect_format"]
-
 AlertFormat = Literal["auto", "confluent", "container", "fink", "plain", "json", "lasair", "antares"]
 FORMATS: tuple[str, ...] = get_args(AlertFormat)
 

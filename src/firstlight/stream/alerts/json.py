@@ -16,9 +16,6 @@ from firstlight.stream.alerts.layouts import read_record
 from firstlight.stream.alerts.write import lsst_object, lsst_sources
 from firstlight.stream.io.message import Message
 
-__all__ = ["JsonLinesCodec", "LasairCodec"]
-
-
 _KEYS = {
     "alert_id",
     "object_id",

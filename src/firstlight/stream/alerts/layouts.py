@@ -22,8 +22,6 @@ from firstlight.stream.alerts.observe import BAND_SPELLINGS, COLUMNS, observe
 from firstlight.stream.avro.decode import Cells, cells_of, decoder_for
 from firstlight.stream.avro.schema import Selection, field_paths
 
-__all__ = ["UTC_TO_TAI_DAYS", "Layout", "PacketReader", "read_record", "resolve_layout"]
-
 UTC_TO_TAI_DAYS = 37.0 / 86_400.0  # 37 leap seconds since 2017; ZTF began in 2018
 SOLAR_SYSTEM_ARCSEC = 5.0  # a ZTF candidate this near to a known asteroid is that asteroid
 

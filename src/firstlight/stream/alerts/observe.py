@@ -15,8 +15,6 @@ from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
 from firstlight.constants import MAG_PER_E_FOLD
 from firstlight.online.visits import merge
 
-__all__ = ["BAND_SPELLINGS", "COLUMNS", "observe"]
-
 #: Columns that a row may have.
 COLUMNS = (
     "source",  # identifier

@@ -14,8 +14,6 @@ from typing import Any, Protocol
 from firstlight.errors import DataError, FetchError
 from firstlight.stream.avro.container import read_header
 
-__all__ = ["FolderSchemas", "MemorySchemas", "RegistrySchemas", "SchemaSource", "parse_schema_json"]
-
 MAX_SCHEMA_BYTES = 8 << 20
 
 

@@ -16,17 +16,6 @@ from firstlight.errors import DataError
 from firstlight.stream.alerts.alert import Alert, Observations
 from firstlight.stream.alerts.layouts import UTC_TO_TAI_DAYS
 
-__all__ = [
-    "LSST_SCHEMA",
-    "LSST_SCHEMA_ID",
-    "ZTF_SCHEMA",
-    "lsst_object",
-    "lsst_record",
-    "lsst_sources",
-    "own_row",
-    "ztf_record",
-]
-
 #: Number under which our LSST-like schema travels in Confluent framing.
 LSST_SCHEMA_ID = 900_001
 

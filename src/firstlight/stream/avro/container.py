@@ -17,8 +17,6 @@ from firstlight.errors import DataError
 from firstlight.stream.avro.decode import SelectiveDecoder
 from firstlight.stream.avro.schema import Selection, without_logical_types
 
-__all__ = ["MAGIC", "Block", "ContainerReader", "Header", "IncompleteError", "read_header", "write_container"]
-
 MAGIC = b"Obj\x01"
 SYNC_BYTES = 16
 MAX_BLOCK_BYTES = 1 << 30  # of one block when inflated; an alert has some 100 kB

@@ -35,16 +35,6 @@ from firstlight.stream.avro.schema import (
     without_logical_types,
 )
 
-__all__ = [
-    "Cells",
-    "FastavroDecoder",
-    "PacketDecoder",
-    "SelectiveDecoder",
-    "cells_of",
-    "decoder_for",
-    "fastavro_module",
-]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:

@@ -38,8 +38,6 @@ from firstlight.stream.avro.schema import (
     VARINT,
 )
 
-__all__ = ["FIRST_ROWS", "MAX_DEPTH", "MAX_EMPTY", "REASONS", "run_program"]
-
 # What a cell holds.
 ABSENT, NULL, BOOL, INT, FLOAT, TEXT_CELL, BYTES_CELL, SYMBOL = 0, 1, 2, 3, 4, 5, 6, 7
 

@@ -14,15 +14,6 @@ from numpy.typing import NDArray
 
 from firstlight.errors import DataError
 
-__all__ = [
-    "Program",
-    "Selection",
-    "UnsupportedSchemaError",
-    "compile_schema",
-    "field_paths",
-    "without_logical_types",
-]
-
 # Instructions. Each row of a program is (instruction, a, b, c).
 END, FIXED, VARINT, ENUM, BYTES, TEXT = 0, 1, 2, 3, 4, 5
 UNION, JUMP, BLOCK, NEXT, ROW, CALL, RETURN = 6, 7, 8, 9, 10, 11, 12

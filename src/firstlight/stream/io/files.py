@@ -22,8 +22,6 @@ from firstlight.stream.avro.container import MAGIC, ContainerReader, IncompleteE
 from firstlight.stream.io.message import FILE_TOPIC, Message, Partition
 from firstlight.stream.io.sources import POLL_PAUSE_S, PartitionCall
 
-__all__ = ["DirectorySource", "FileSource", "PipeSource", "Tail", "read_records"]
-
 PIPE_TOPIC = "pipe"
 MAX_LINE_BYTES = 64 << 20
 MAX_DOCUMENT_BYTES = 256 << 20

@@ -9,8 +9,6 @@ from typing import Any, Self
 
 from firstlight.errors import SettingsError
 
-__all__ = ["KafkaAddress", "KafkaConfig", "read_kafka_config"]
-
 _ADDRESS = re.compile(r"kafka://(?P<servers>[^/\s@]+)/(?P<topic>[A-Za-z0-9._-]{1,249})")
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):\d{1,5}")
 _SECRET = re.compile(r"password|secret|token|credential|jaas|\.pem$|sasl\.oauthbearer\.config", re.IGNORECASE)

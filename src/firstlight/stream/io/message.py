@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-__all__ = ["FILE_TOPIC", "Message", "Partition"]
-
 #: Topic of messages that come from files and folders.
 FILE_TOPIC = "file"
 

@@ -8,8 +8,6 @@ from firstlight.stream.io.kafka_config import read_kafka_config
 from firstlight.stream.io.sinks import FileSink, ResultSink, StdoutSink
 from firstlight.stream.io.sources import AlertSource
 
-__all__ = ["open_sink", "open_source"]
-
 
 def open_source(
     url: str,

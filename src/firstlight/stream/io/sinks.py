@@ -12,8 +12,6 @@ from typing import IO, Protocol
 
 from firstlight.errors import BrokerError
 
-__all__ = ["FileSink", "MemorySink", "ResultSink", "StdoutSink"]
-
 _LOCK_PAUSE_S = 0.02
 
 

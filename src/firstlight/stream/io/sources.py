@@ -6,8 +6,6 @@ from typing import Protocol
 
 from firstlight.stream.io.message import Message, Partition
 
-__all__ = ["AlertSource", "MemorySource", "PartitionCall"]
-
 POLL_PAUSE_S = 0.02  # between checks for new messages, where the system cannot wait for them
 
 PartitionCall = Callable[[list[Partition]], None]

@@ -12,8 +12,6 @@ from typing import Any, Self
 
 from firstlight.errors import BrokerError, MissingExtraError
 
-__all__ = ["LocalBroker"]
-
 _READY_S = 20.0
 _STOP_S = 1.0  # it would wait for its clients, and has nothing to save
 

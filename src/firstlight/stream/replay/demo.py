@@ -22,8 +22,6 @@ from firstlight.errors import BrokerError, FirstlightError
 from firstlight.stream.replay.replay import Replay, ReplayPacket, paced
 from firstlight.stream.replay.sinks import KafkaTopic
 
-__all__ = ["Broker", "Display", "Tally", "choose_objects", "run_demo"]
-
 ALERTS, RESULTS = "alerts", "results"
 _START_S = 180.0  # longest wait for the first answer: the worker compiles its code
 _REST_S = 60.0  # longest wait for the last answers

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from firstlight.bands import BANDS
 from firstlight.lightcurves import LightCurves
 
-__all__ = ["PacketColumns", "PacketRows", "window_starts", "write_packets"]
-
 #: Greatest size of an observation, and of the rest of a packet without the cutout [byte].
 _ROW_BYTES, _OTHER_BYTES = 80, 256
 #: Bytes around a cutout: branch, length (three bytes from 8 kB up), the branch after it.

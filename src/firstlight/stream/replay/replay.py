@@ -21,19 +21,6 @@ from firstlight.stream.alerts.alert import OBJECT_VALUES, Alert, Observations
 from firstlight.stream.alerts.write import LSST_SCHEMA_ID
 from firstlight.stream.replay.packets import PacketColumns, PacketRows, window_starts, write_packets
 
-__all__ = [
-    "CONFLUENT_FRAME",
-    "HISTORY_DAYS",
-    "LATE_DAYS",
-    "Replay",
-    "ReplayConfig",
-    "ReplayPacket",
-    "night_of",
-    "object_numbers",
-    "paced",
-    "source_numbers",
-]
-
 #: Head of a message in Confluent framing with the number of our LSST-like schema.
 CONFLUENT_FRAME = b"\0" + LSST_SCHEMA_ID.to_bytes(4, "big")
 HISTORY_DAYS = 365.0  # LSST's packets carry twelve months (LDM-612)

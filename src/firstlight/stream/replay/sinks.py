@@ -19,16 +19,6 @@ from firstlight.stream.io.kafka import KafkaSink, kafka_module
 from firstlight.stream.io.kafka_config import KafkaAddress, KafkaConfig, read_kafka_config
 from firstlight.stream.replay.replay import Replay, ReplayPacket, night_of
 
-__all__ = [
-    "AvroFile",
-    "JsonLinesFile",
-    "KafkaTopic",
-    "NightlyFolder",
-    "PacketSink",
-    "open_packet_sink",
-    "write_schema",
-]
-
 BLOCK_BYTES = 1 << 20  # of a container, which a reader inflates or skips as a whole
 _CONNECT_S = 10.0  # longest wait for a broker's first response
 

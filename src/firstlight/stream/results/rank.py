@@ -34,8 +34,6 @@ from firstlight.stream.results.read import Results
 from firstlight.stream.results.record import BRIGHTNESS_DIGITS
 from firstlight.taxonomy import CLASSES
 
-__all__ = ["Ranking", "check_ranking_output", "next_evening", "rank_targets", "write_ranking"]
-
 STEADY = 0.02  # mag/day; a slower change counts as no trend
 OLD = 1.5  # days; the age of an older magnitude is shown
 LEAST_SHOWN = 0.05  # probability; a less probable wanted class is not shown

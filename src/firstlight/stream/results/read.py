@@ -16,8 +16,6 @@ from firstlight.stream.avro.decode import fastavro_module
 from firstlight.stream.results.record import BRIGHTNESS_DIGITS, COARSE_GROUPS
 from firstlight.taxonomy import CLASSES, COARSE, ELASTICC
 
-__all__ = ["Results", "iter_results", "read_results"]
-
 _CLASS_OF = {number: name for name, number in ELASTICC.items()}
 #: Numbers of a record, each a column; null reads as NaN.
 _NUMBERS = ("mjd", "ra", "dec", "anomaly", "change", "followup", "phase", *BRIGHTNESS_DIGITS)

@@ -26,19 +26,6 @@ from firstlight.stream.avro.container import write_container
 from firstlight.stream.avro.decode import fastavro_module
 from firstlight.taxonomy import CLASSES, COARSE, ELASTICC, ELASTICC_NOT_CLASSIFIED
 
-__all__ = [
-    "BRIGHTNESS_DIGITS",
-    "BROKER_CLASSIFICATION",
-    "COARSE_GROUPS",
-    "ElasticcResults",
-    "JsonResults",
-    "OutputFormat",
-    "ResultFormat",
-    "build_records",
-    "result_format",
-    "result_key",
-]
-
 OutputFormat = Literal["json", "elasticc"]
 
 #: Coarse groups in the order of their first class.

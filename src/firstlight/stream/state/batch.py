@@ -16,8 +16,6 @@ from firstlight.errors import DataError
 from firstlight.online import read_histories
 from firstlight.stream.state.store import Changes, StateStore
 
-__all__ = ["PartitionMemory"]
-
 _MJD = struct.Struct("<d")
 
 

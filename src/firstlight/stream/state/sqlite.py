@@ -19,8 +19,6 @@ from zlib import crc32
 from firstlight.errors import StateError
 from firstlight.stream.state.store import Changes
 
-__all__ = ["SqliteStore", "StateFolder"]
-
 _log = logging.getLogger(__name__)
 
 APPLICATION_ID = 0x46_4C_53_54  # "FLST", in the file header

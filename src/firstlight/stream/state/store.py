@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-__all__ = ["Changes", "MemoryStore", "StateStore"]
-
 
 @dataclass(frozen=True)
 class Changes:

@@ -17,8 +17,6 @@ from firstlight.stream.results.record import build_records
 from firstlight.stream.state.batch import PartitionMemory
 from firstlight.stream.worker.metrics import Metrics
 
-__all__ = ["ALERT_ERRORS", "LivePipeline", "Record", "answer"]
-
 #: Errors in the pipeline that an alert's data can cause; any other error stops the worker.
 ALERT_ERRORS = (DataError, ValueError, ArithmeticError, LookupError)
 

@@ -9,8 +9,6 @@ from typing import IO, Any, Literal
 
 from firstlight.errors import SettingsError
 
-__all__ = ["LOGGER", "LogFormat", "configure_logs", "log", "release_logs"]
-
 LogFormat = Literal["json", "text"]
 
 #: All parts of the stream log here or below.

@@ -14,8 +14,6 @@ from firstlight.errors import MissingExtraError, SettingsError
 if TYPE_CHECKING:
     from prometheus_client import Gauge, Metric
 
-__all__ = ["COUNTERS", "GAUGES", "STAGES", "Metrics", "MetricsServer"]
-
 #: Counters with their label (if any) and meaning.
 COUNTERS: dict[str, tuple[str | None, str]] = {
     "alerts": (None, "Messages read from the source."),

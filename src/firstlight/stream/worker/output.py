@@ -16,8 +16,6 @@ from firstlight.stream.worker.logging import log
 from firstlight.stream.worker.metrics import Metrics
 from firstlight.stream.worker.partitions import Stores
 
-__all__ = ["Output", "Share", "dead_letter"]
-
 _LONGEST_KEY = 256
 
 Entry = tuple[bytes, bytes]

@@ -11,8 +11,6 @@ from firstlight.stream.state.store import Changes, StateStore
 from firstlight.stream.worker.logging import log
 from firstlight.stream.worker.metrics import Metrics
 
-__all__ = ["Partitions", "Stores"]
-
 #: Objects that an eviction looks at, so that it stays short.
 EVICT_OBJECTS = 500
 

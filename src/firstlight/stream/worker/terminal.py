@@ -17,8 +17,6 @@ from rich.text import Text
 from firstlight.stream.worker.metrics import Metrics
 from firstlight.stream.worker.worker import Batch
 
-__all__ = ["LiveTable"]
-
 _RATE_WINDOW_S = 10.0
 _LINE_EVERY_S = 5.0
 _REFRESH_S = 0.25

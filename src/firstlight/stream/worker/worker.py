@@ -29,8 +29,6 @@ from firstlight.stream.worker.metrics import Metrics
 from firstlight.stream.worker.output import Output, Share
 from firstlight.stream.worker.partitions import Partitions, Stores
 
-__all__ = ["Batch", "Worker", "WorkerConfig"]
-
 #: An alert may be so much older than the stream's time and still find its object's state [day].
 LATENESS_DAYS = 30.0
 #: Number of recent alerts whose median time is the stream's time; one wrong clock cannot move it.
