@@ -139,9 +139,6 @@ class Convnet:
         return self._net["head"](torch.cat(pooled, dim=1))
 
 
-# --- private --------------------------------------------------------------------
-
-
 def _torch() -> Any:
     try:
         import torch

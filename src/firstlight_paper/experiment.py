@@ -195,9 +195,6 @@ def compute(
     return results
 
 
-# --- private --------------------------------------------------------------------
-
-
 def _order(part: Part, named: Mapping[str, Part]) -> list[str]:
     """The part after all that it needs, each once."""
     found: list[str] = []

@@ -46,9 +46,6 @@ __all__ = [
 PLAIN = SklearnBoosterConfig(class_weight_exponent=0.0)
 
 
-# --- the paper's design ---------------------------------------------------------
-
-
 def paper_config(context: Context, **changes: Any) -> PipelineConfig:
     """The preset ``seed`` with the epochs of this run; `changes` go to its network."""
     config = with_training(load_preset("seed"), epochs=context.scale.encoder_epochs)
@@ -92,9 +89,6 @@ def latents_of(context: Context, k: int) -> Float32Array:
 def keep_array(context: Context, stage: str, k: int, name: str, value: Float32Array) -> None:
     """Store an array of a fold for the parts that need it."""
     save_file({name: np.ascontiguousarray(value)}, context.keep(stage) / f"fold-{k + 1}.safetensors")
-
-
-# --- boosters -------------------------------------------------------------------
 
 
 def boosted(
@@ -153,9 +147,6 @@ def scored_fold(context: Context, column: str, k: int, proba: FloatArray, **kind
     return scored(column, objects.labels[test], proba, objects.simulated[test], **kinds)
 
 
-# --- our pipeline ---------------------------------------------------------------
-
-
 def pipeline_of(context: Context, k: int) -> Pipeline:
     """Our pipeline, trained on the objects that fold `k` may learn from."""
     return load_fold(_needed(context, "ours", f"fold-{k + 1}"))
@@ -205,9 +196,6 @@ def perturbed(
     predictions = pipeline_of(context, fold).predict(curves, jobs=1)
     values = judged(context, test, predictions, per_class=("f1",))
     return Outcome(values | {("", 0, "n_obs"): float(np.median(predictions.n_obs))})
-
-
-# --- private --------------------------------------------------------------------
 
 
 def _needed(context: Context, stage: str, name: str) -> Path:

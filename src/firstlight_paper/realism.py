@@ -97,9 +97,6 @@ def differences(real: Features, made: Features, most: int = 5) -> dict[str, floa
     return {name: distance[name] for name in sorted(distance, key=lambda k: -distance[k])[:most]}
 
 
-# --- private --------------------------------------------------------------------
-
-
 def _distance(a: Array, b: Array) -> float:
     """Kolmogorov-Smirnov distance of what is known; 0 where one side knows nothing."""
     a, b = a[np.isfinite(a)], b[np.isfinite(b)]

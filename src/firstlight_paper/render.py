@@ -126,8 +126,6 @@ def write_pages(results: Results, parts: tuple[Part, ...], folder: Path, *, html
             partial.write_text(_html(text, folder, about), encoding="utf-8")
 
 
-# --- private --------------------------------------------------------------------
-
 _TOOLS = ("pm", "num", "std", "first", "total", "errors", "change", "table", "figure", "picture")
 _COMPARISONS = ("holds", "beyond", "within", "every", "falls", "lost", "near")
 

@@ -221,8 +221,6 @@ class Scores:
             raise DataError(f"cannot read the scores of {path}: {error}") from error
 
 
-# --- ROC curves -----------------------------------------------------------------
-
 #: False positive rates at which ROC curves are kept: dense where the curve is read.
 RATES = np.unique(np.concatenate([[0.0], np.logspace(-3.5, 0.0, 52), np.linspace(0.04, 1.0, 25)]).round(5))
 

@@ -176,9 +176,6 @@ def variants(context: Context, amount: Amount) -> Sequence[Variant]:
     return [*honest, *leaked]
 
 
-# --- classifiers ----------------------------------------------------------------
-
-
 def _scikit(
     method: str,
     amount: Amount,
@@ -256,9 +253,6 @@ def _timed(model: Any, classes: Sequence[str], X: Any, start: float) -> _Answer:
     proba = np.asarray(model.predict_proba(X))
     per_object = 1e6 * (time.process_time() - middle) / max(len(proba), 1)
     return _Answer(to_all_classes(proba, classes), middle - start, per_object)
-
-
-# --- tables and figures ---------------------------------------------------------
 
 
 def _rows() -> dict[str, Mapping[str, Any]]:

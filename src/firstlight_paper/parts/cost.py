@@ -133,9 +133,6 @@ def variants(context: Context, amount: Amount) -> Sequence[Variant]:
     return [Variant(name="smaller", work=partial(_made_smaller, amount=amount), folds=folds)]
 
 
-# --- what the numbers say -------------------------------------------------------
-
-
 def growth(n: Sequence[float], cost: Sequence[float]) -> float:
     """Exponent of the power law that fits best; costs of zero are left out, NaN below two points.
 

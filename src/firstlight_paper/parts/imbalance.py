@@ -182,9 +182,6 @@ def variants(context: Context, amount: Amount) -> Sequence[Variant]:
     return [*honest, Variant(name=COPIED_FIRST, work=partial(_leaked, amount=amount), folds=(0,))]
 
 
-# --- tables and figures ---------------------------------------------------------
-
-
 def facts(view: View) -> Mapping[str, Any]:
     """Rare classes, copies of each object in the balanced set, and rank correlations of the printed F1."""
     from scipy.stats import spearmanr

@@ -93,9 +93,6 @@ def survey_of(folder: Path) -> tuple[Snpcc, int]:
     return read_snpcc(folder, log), len(log)
 
 
-# --- probabilities of three classes ---------------------------------------------
-
-
 def to_three(proba: Array) -> Array:
     """Probabilities of SNIa, SNII and SNIbc alone, from those of all classes."""
     three = proba[:, _COLUMNS] + 1e-12
@@ -152,9 +149,6 @@ def _scores(
     values = {"accuracy": result["accuracy"], "macro_f1": result["macro_f1"]}
     values |= {"auc": result["per_class"]["SNIa"]["auc"], "figure_of_merit": figure_of_merit(matrix)}
     return more({name: np.nan if value is None else value for name, value in values.items()}, "ours"), matrix
-
-
-# --- one draw -------------------------------------------------------------------
 
 
 def _draw(context: Context, fold: int, progress: Progress, *, amount: Amount, folder: Path) -> Outcome:
@@ -291,9 +285,6 @@ def _three_mix(labels: NDArray[np.str_]) -> Array:
     return class_frequencies(labels[np.isin(labels, THREE)], THREE)[_COLUMNS]
 
 
-# --- how the surveys differ -----------------------------------------------------
-
-
 def _look(context: Context, fold: int, progress: Progress, *, amount: Amount, folder: Path) -> Outcome:
     """Medians of the two surveys' supernovae."""
     survey, n_rejected = survey_of(folder)
@@ -342,8 +333,6 @@ def _digest(folder: Path) -> str:
         :12
     ]
 
-
-# --- tables and figures ---------------------------------------------------------
 
 _BEFORE = {
     "as it is": "no labels: as it is, all classes",

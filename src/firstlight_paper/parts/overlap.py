@@ -54,23 +54,7 @@ class Amount:
 
     days: tuple[float, ...] = (2.0, 8.0, 32.0)
     retrained: int = 2
-    shares: tuple[float, ...] = (
-        0.0,
-        0.02,
-        0.05,
-        0.1,
-        0.15,
-        0.2,
-        0.25,
-        0.3,
-        0.4,
-        0.5,
-        0.6,
-        0.7,
-        0.8,
-        0.9,
-        1.0,
-    )
+    shares: tuple[float, ...] = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, *(k / 10 for k in range(3, 11)))
     config: LightGBMConfig = _BOOSTER
 
 
@@ -239,9 +223,6 @@ def variants(context: Context, amount: Amount) -> Sequence[Variant]:
     ]
     found.append(Variant(name="photometric redshifts", work=_scatter))
     return [*found, Variant(name="pairs", work=_pairs, step=1)]
-
-
-# --- what the numbers say -------------------------------------------------------
 
 
 def _shown_pairs(view: View) -> list[str]:

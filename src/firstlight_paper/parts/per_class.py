@@ -175,9 +175,6 @@ PROTOCOL = Part(
 )
 
 
-# --- tables ---------------------------------------------------------------------
-
-
 def by_frequency(view: View) -> list[str]:
     """Classes that have objects, the most frequent first."""
     n = view.about.objects_per_class
@@ -360,8 +357,6 @@ def _near(arm: str) -> dict[str, Any]:
     where = _arm(arm)
     return where | {"variant": f"nearest {where['variant']}"}
 
-
-# --- figures --------------------------------------------------------------------
 
 _BAND = "#F1EDE3"  # behind simulated classes
 _LOOKS = (PRINTED, LEAK, DESIGN, OURS)

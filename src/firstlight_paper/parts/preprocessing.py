@@ -69,9 +69,6 @@ class Amount:
     folds: int = 2
 
 
-# --- effect on the signal -------------------------------------------------------
-
-
 def _signal(context: Context, fold: int, progress: Progress) -> Outcome:
     """What each cleaning removes, and the light curves that show it."""
     objects = context.objects
@@ -134,9 +131,6 @@ def _figure_1(
     return rows
 
 
-# --- effect on the scores -------------------------------------------------------
-
-
 def _trained(context: Context, fold: int, progress: Progress, *, name: str, epochs: int) -> Outcome:
     """The paper's pipeline, trained on light curves prepared in one way."""
     objects = context.objects
@@ -158,9 +152,6 @@ def variants(context: Context, amount: Amount) -> Sequence[Variant]:
         for name in PREPARED
     ]
     return [Variant(name="signal", work=_signal), *trained]
-
-
-# --- tables and figures ---------------------------------------------------------
 
 
 def facts(view: View) -> Mapping[str, Any]:

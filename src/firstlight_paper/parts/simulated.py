@@ -76,9 +76,6 @@ def _real(objects: Objects, class_name: str, most: int, rng: np.random.Generator
     return objects.curves.take(np.sort(rng.permutation(members)[:most]))
 
 
-# --- real against simulated -----------------------------------------------------
-
-
 def _check(context: Context, fold: int, progress: Progress, *, kind: str, amount: Amount) -> Outcome:
     """AUC of simulated against real, as triggered and after either limit; shuffled labels as control."""
     objects, name, outcome = context.objects, _class(kind), Outcome()
@@ -179,9 +176,6 @@ def _by_chance(
     return np.array(found)
 
 
-# --- populations and light curves -----------------------------------------------
-
-
 def _described(context: Context, fold: int, progress: Progress, *, kind: str, amount: Amount) -> Outcome:
     """Percentiles of a population, and a few light curves."""
     objects, name, n = context.objects, _class(kind), amount.n_population
@@ -275,9 +269,6 @@ def variants(context: Context, amount: Amount) -> Sequence[Variant]:
         for kind in (*kinds, *SIMULATED_CLASSES)
     ]
     return [*found, Variant(name="drawn", work=partial(_drawn, amount=amount), step=1)]
-
-
-# --- tables and figures ---------------------------------------------------------
 
 
 def _kinds(view: View) -> dict[str, str]:

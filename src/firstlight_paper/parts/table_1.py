@@ -90,9 +90,6 @@ def variants(context: Context, amount: Amount) -> Sequence[Variant]:
     ]
 
 
-# --- what the numbers say -------------------------------------------------------
-
-
 def difference_error(values: NDArray[np.float64]) -> float:
     """Standard error of the difference between two rows' means, from rows measured on the same folds.
 

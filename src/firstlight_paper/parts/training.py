@@ -130,9 +130,6 @@ def variants(context: Context, amount: Amount) -> Sequence[Variant]:
     return [*found, Variant(name=TRIED, work=shorter, folds=(0,))]
 
 
-# --- what the numbers say -------------------------------------------------------
-
-
 def limit(seeds: Sequence[float]) -> float:
     """Half the width of the interval in which one more seed falls with 95 % (Student's t); NaN below two."""
     n = len(seeds)
