@@ -275,6 +275,7 @@ def _html(text: str, folder: Path, about: Mapping[str, Any]) -> str:
         return f'src="data:image/{kind};base64,{base64.b64encode(file.read_bytes()).decode("ascii")}"'
 
     body = re.sub(r"<h2>(.*?)</h2>", with_id, body)
+    body = re.sub(r"<p>(<em>(?:(?!</em>).)*</em></p>)", r'<p class="caption">\1', body, flags=re.DOTALL)
     body = re.sub(r'src="(reproduction/[^"]+)"', embedded, body)
     body = body.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
     source = resources.files("firstlight_paper").joinpath("page.html.j2").read_text(encoding="utf-8")
