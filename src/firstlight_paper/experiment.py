@@ -154,30 +154,10 @@ def choose_parts(parts: Sequence[Part], only: Sequence[str]) -> tuple[Part, ...]
 def compute(
     context: Context, parts: Sequence[Part], *, only: Sequence[str] = (), progress: Progress = no_progress
 ) -> Results:
-    """Compute the missing trials of some parts, and of the parts that they need.
+    """Compute the missing trials of the parts named (all by default) and of the parts that they need.
 
-    Parameters
-    ----------
-    context : Context
-        Folder, scale and seed.
-    parts : sequence of Part
-        All parts that there are.
-    only : sequence of str
-        Names of the parts to compute; all by default.
-    progress : callable
-        Receives a part's name and the fraction of it that is done.
-
-    Returns
-    -------
-    Results
-        All that is in the folder now.
-
-    Raises
-    ------
-    SettingsError
-        If a part's name is unknown.
-    PartsFailedError
-        If parts failed; the others are computed first.
+    All that is in the folder now is returned. `progress` receives a part's name and the fraction of it
+    that is done. Parts that fail are named by PartsFailedError at the end, after the others.
     """
     chosen = choose_parts(parts, only)
     named = {part.name: part for part in parts}
@@ -245,10 +225,10 @@ def _about(context: Context) -> dict[str, Any]:
 
 def _compute(context: Context, part: Part, results: Results, progress: Progress) -> None:
     amount = part.amount(context)
-    told = plain(asdict(amount)) if is_dataclass(amount) and not isinstance(amount, type) else {}
-    if part.name in results.about["amounts"] and results.about["amounts"][part.name] != told:
+    amounts = plain(asdict(amount)) if is_dataclass(amount) and not isinstance(amount, type) else {}
+    if part.name in results.about["amounts"] and results.about["amounts"][part.name] != amounts:
         results.drop(part.name)
-    results.about["amounts"][part.name] = told
+    results.about["amounts"][part.name] = amounts
     results.scores.add(
         Row(part.name, variant, "", "printed", subset, metric, value)
         for variant, values in part.printed.items()

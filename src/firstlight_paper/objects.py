@@ -47,7 +47,7 @@ FOLLOW_UP_MAG = 22.5
 
 @dataclass(frozen=True, eq=False)
 class Objects:
-    """Real and simulated objects of the paper's classes, with folds that nobody chooses anew."""
+    """Real and simulated objects of the paper's classes, and the folds that all parts share."""
 
     curves: LightCurves
     labels: NDArray[np.str_]

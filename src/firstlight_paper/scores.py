@@ -112,25 +112,8 @@ def scored(
 ) -> Values:
     """Scores of the same predictions over all sixteen classes and over real objects alone.
 
-    Parameters
-    ----------
-    column : str
-        Column of the table.
-    labels : str array, shape (n_objects,)
-        True classes.
-    proba : float64 array, shape (n_objects, 17) or (n_objects, 16)
-        Probabilities, columns `firstlight.taxonomy.CLASSES` or `PAPER_CLASSES`.
-    simulated : bool array, shape (n_objects,)
-        True for simulated objects.
-    metrics : sequence of str
-        Scores of the whole set, of `HEADLINE`.
-    per_class : sequence of str
-        Scores of single classes (all sixteen), of precision, recall, f1 and auc.
-
-    Returns
-    -------
-    dict of (column, subset, metric) to float
-        Also ``n_objects``; undefined scores are left out.
+    `proba` has the columns `firstlight.taxonomy.CLASSES` or `PAPER_CLASSES`. Scores of single classes
+    (`per_class`: precision, recall, f1, auc) are over all sixteen. Undefined scores are left out.
     """
     proba = proba[:, PAPER_COLUMNS] if proba.shape[1] == len(CLASSES) else proba
     found: Values = {}
