@@ -94,6 +94,8 @@ def test_the_committed_page_holds_every_table_and_number_of_the_table(part: Part
     text = section(committed, part, Pictures())
     for block in text.split("\n\n"):
         assert block.strip() in page, block
+    assert not re.search(r"(?m)^[^|\n].*\n\|", text), "a table without a blank line before it"
+    assert not re.search(r"(?m)^\|.*\n[^|\n]", text), "a table without a blank line after it"
     sentences = [line for line in text.splitlines() if not line.startswith("|")]
     assert not re.search(r"\b(nan|None|inf)\b| - [.,%]|Not computed", "\n".join(sentences))
 
