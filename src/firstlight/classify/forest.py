@@ -210,7 +210,8 @@ def floor_float32(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
     threshold = np.asarray(threshold, dtype=np.float64)
     with np.errstate(over="ignore"):
         nearest = threshold.astype(np.float32)
-    return np.where(nearest > threshold, np.nextafter(nearest, np.float32(-np.inf)), nearest)
+        below = np.nextafter(nearest, np.float32(-np.inf))
+    return np.where(nearest > threshold, below, nearest)
 
 
 def _ordered(values: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -252,7 +252,7 @@ def test_names_that_are_no_integers_are_refused_or_numbered_by_the_name_alone() 
 
 def test_packets_refuse_a_name_that_alerts_can_carry() -> None:
     curves = one_object([1.0], [True], "SN 1987A")
-    with pytest.raises(DataError, match="whole numbers"):
+    with pytest.raises(DataError, match="positive integers"):
         Replay(curves).packets()
     assert next(Replay(curves).alerts()).object_id == "SN 1987A"
     renumbered = Replay(curves, ReplayConfig(renumber=True))
