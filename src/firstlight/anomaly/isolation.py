@@ -101,13 +101,7 @@ class ClassIsolation:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, AnyArray]) -> Self:
-        """Rebuild from `to_arrays`.
-
-        Raises
-        ------
-        BundleError
-            If an array is missing or an index points outside its bounds.
-        """
+        """Rebuild from `to_arrays`; BundleError if an array is missing or an index out of bounds."""
         try:
             unit = np.asarray(arrays["unit"], dtype=np.float64)
             value = np.asarray(arrays["value"], dtype=np.float64)

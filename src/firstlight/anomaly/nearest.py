@@ -28,34 +28,18 @@ _LEAST_SCATTER = 1e-6
 class NearestClass:
     """Positions and scatter of the classes among the rows.
 
-    Attributes
-    ----------
-    columns : int64 array, shape (n_columns,)
-        Features in use.
-    knots : float64 array, shape (n_columns, n_knots)
-        Quantiles of each of them.
-    normal : float64 array, shape (n_knots,)
-        Normal deviates of the quantiles.
-    centre : float64 array, shape (n_columns,)
-        Mean of the Gaussian features.
-    axes : float64 array, shape (n_columns, n_axes)
-        Discriminants and components.
-    mean : float64 array, shape (n_classes, n_axes)
-        Centre of each class.
-    whiten : float64 array, shape (n_classes, n_axes, n_axes)
-        Lower triangle that makes each class's scatter a unit sphere.
-
     References
     ----------
     Lee et al. 2018, NeurIPS 31, arXiv:1807.03888 (Mahalanobis distance to the nearest class).
     """
 
-    columns: IntArray
-    knots: FloatArray
-    normal: FloatArray
-    centre: FloatArray
-    axes: FloatArray
-    mean: FloatArray
+    columns: IntArray  # (n_columns,); features in use
+    knots: FloatArray  # (n_columns, n_knots); quantiles of each of them
+    normal: FloatArray  # (n_knots,); normal deviates of the quantiles
+    centre: FloatArray  # (n_columns,); mean of the Gaussian features
+    axes: FloatArray  # (n_columns, n_axes); discriminants and components
+    mean: FloatArray  # (n_classes, n_axes); centre of each class
+    # (n_classes, n_axes, n_axes); lower triangle that makes each class's scatter a unit sphere
     whiten: FloatArray
 
     @classmethod
@@ -100,12 +84,9 @@ class NearestClass:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, AnyArray], n_features: int) -> Self:
-        """Rebuild from `to_arrays`; shapes are checked, since compiled code trusts them.
+        """Rebuild from `to_arrays`; compiled code trusts the shapes.
 
-        Raises
-        ------
-        BundleError
-            If an array is missing, shapes disagree or a column does not exist.
+        Raises BundleError if an array is missing, shapes disagree or a column does not exist.
         """
         try:
             it = cls(**{name: np.ascontiguousarray(arrays[name]) for name in cls.__slots__})

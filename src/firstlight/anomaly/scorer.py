@@ -76,31 +76,16 @@ class AnomalyConfig:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnomalyInputs:
-    """Outputs of encoder and classifier for some rows; None for those that are not used.
+    """Outputs of encoder and classifier for some rows; None for those that are not used."""
 
-    Attributes
-    ----------
-    latent : float32 array, shape (n_rows, n_latents), optional
-        Means and log-variances of the latents.
-    recon_error : float32 array, shape (n_rows,), optional
-        The encoder's reconstruction error.
-    proba : float64 array, shape (n_rows, n_classes), optional
-        The classifier's probabilities; the uncertainty is 1 minus the largest.
-    """
-
-    latent: Float32Array | None = None
-    recon_error: Float32Array | None = None
+    latent: Float32Array | None = None  # (n_rows, n_latents); means and log-variances of the latents
+    recon_error: Float32Array | None = None  # (n_rows,); the encoder's reconstruction error
+    # (n_rows, n_classes); the classifier's probabilities; the uncertainty is 1 minus the largest
     proba: FloatArray | None = None
 
 
 class AnomalyScorer:
-    """Score how unlike the training classes each row is.
-
-    Parameters
-    ----------
-    config : AnomalyConfig, optional
-        Settings.
-    """
+    """Score how unlike the training classes each row is."""
 
     def __init__(self, config: AnomalyConfig | None = None) -> None:
         self.config = AnomalyConfig() if config is None else config
@@ -221,13 +206,7 @@ class AnomalyScorer:
         return out
 
     def components(self, X: Float32Array, inputs: AnomalyInputs | None = None) -> FloatArray:
-        """Each component in its own unit, shape (n_rows, n_components), columns `component_names`.
-
-        Raises
-        ------
-        NotFittedError, DataError
-            As for `score`.
-        """
+        """Each component in its own unit, shape (n_rows, n_components); columns are `component_names`."""
         if self._nearest is None:
             raise not_fitted("AnomalyScorer")
         X = check_rows(X, self._n_features)
@@ -246,13 +225,7 @@ class AnomalyScorer:
         return out
 
     def save(self, folder: Path) -> None:
-        """Write ``anomaly.safetensors`` and ``anomaly.json`` into an existing folder.
-
-        Raises
-        ------
-        NotFittedError
-            If there is nothing to save.
-        """
+        """Write ``anomaly.safetensors`` and ``anomaly.json`` into a folder; NotFittedError if unfitted."""
         if self._nearest is None:
             raise not_fitted("AnomalyScorer")
         arrays = self._nearest.to_arrays() | self._scales
@@ -271,12 +244,7 @@ class AnomalyScorer:
     def load(cls, folder: Path) -> Self:
         """Read a scorer that `save` wrote; an old bundle has the distance alone.
 
-        Raises
-        ------
-        BundleError
-            If a file is missing or damaged.
-        BundleVersionError
-            If it was written by a newer firstlight.
+        Raises BundleError if a file is missing or damaged, BundleVersionError if a newer firstlight wrote it.
         """
         state = read_state(folder / "anomaly.json", "n_features", "phase_edges")
         if state.get("format", 1) > _FORMAT:

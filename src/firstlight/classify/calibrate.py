@@ -30,13 +30,7 @@ SMOOTHNESS = 20.0  # pull of neighbouring knots towards each other, in objects
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationConfig:
-    """Settings of `PhaseCalibrator`; surveys of another cadence may want other knots.
-
-    Attributes
-    ----------
-    knots : tuple of float
-        Days since trigger between which the scale is interpolated, ascending.
-    """
+    """Settings of `PhaseCalibrator`; surveys of another cadence may want other knots."""
 
     # Class shifts undo the class weights of training: they help common classes and hurt rare ones (0040).
     RETIRED: ClassVar = {
@@ -47,6 +41,7 @@ class CalibrationConfig:
         "shift_classes": False,
     }
 
+    # days since trigger between which the scale is interpolated, ascending
     knots: tuple[float, ...] = (0.0, 2.0, 8.0, 32.0, 128.0)
 
 
@@ -55,11 +50,6 @@ class PhaseCalibrator:
 
     Unfitted, or fitted on too few objects, it changes nothing. A class of probability 0
     keeps it. On the rows that it was fitted on the log-loss never rises.
-
-    Parameters
-    ----------
-    config : CalibrationConfig, optional
-        Settings.
 
     References
     ----------
@@ -102,17 +92,10 @@ class PhaseCalibrator:
         seed : int
             Seed of the draw of folds.
 
-        Returns
-        -------
-        PhaseCalibrator
-            Itself.
-
         Raises
         ------
-        DataError
-            If lengths disagree.
-        UnknownClassError
-            If a class is not in the taxonomy.
+        DataError, UnknownClassError
+            If lengths disagree, or a class is not in the taxonomy.
         """
         proba = np.asarray(proba, dtype=np.float64)
         labels = np.asarray(labels, dtype=np.str_)
@@ -146,24 +129,9 @@ class PhaseCalibrator:
         return self
 
     def transform(self, proba: FloatArray, phase: FloatArray) -> FloatArray:
-        """Correct probabilities.
+        """Corrected probabilities, columns as in `fit`; rows sum to one. A NaN `phase` counts as 0.
 
-        Parameters
-        ----------
-        proba : float64 array, shape (n_rows, n_classes)
-            Probabilities, columns as in `fit`.
-        phase : float64 array, shape (n_rows,)
-            Days since trigger; NaN (no trigger yet) counts as 0.
-
-        Returns
-        -------
-        float64 array, shape (n_rows, n_classes)
-            Rows sum to one.
-
-        Raises
-        ------
-        DataError
-            If the number of classes or rows does not fit.
+        Raises DataError if the number of classes or rows does not fit.
         """
         proba = np.asarray(proba, dtype=np.float64)
         if self.chosen == _IDENTITY:
@@ -192,13 +160,7 @@ class PhaseCalibrator:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        BundleError
-            If the file is missing or damaged, or shifts classes.
-        """
+        """Read what `save` wrote; BundleError if it is missing or damaged, or shifts classes."""
         path = folder / "calibrator.json"
         state = read_state(path, "chosen", "losses", "knots", "log_scale", "shift")
         calibrator = cls(CalibrationConfig(knots=tuple(state["knots"])))

@@ -26,38 +26,20 @@ _MAX_FIELD = 1 << _FIELD_BITS
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Forest:
-    """Trees in flat arrays; each adds the value of the leaf that a row falls into.
+    """Trees in flat arrays; each adds the value of the leaf that a row falls into."""
 
-    Attributes
-    ----------
-    nodes : int64 array, shape (n_nodes,)
-        Threshold (float32 bits in an order-preserving int32), column and left child within
-        the tree, packed. The right child follows the left; a leaf is its own left child.
-    value : float64 array, shape (n_nodes,)
-        Contribution of a leaf to its output; 0 for inner nodes.
-    root : int64 array, shape (n_trees,)
-        First node of each tree.
-    depth : int64 array, shape (n_trees,)
-        Levels below the root.
-    output : int64 array, shape (n_trees,)
-        Output that each tree adds to.
-    column_feature, column_missing : int64 arrays, shape (n_columns,)
-        Feature of each column, and its treatment of missing values.
-    start : float64 array, shape (n_outputs,)
-        Value of each output before the first tree.
-    n_features : int
-        Width of the rows.
-    """
-
+    # (n_nodes,); threshold (float32 bits in an order-preserving int32), column and left child within the
+    # tree, packed. The right child follows the left; a leaf is its own left child.
     nodes: NDArray[np.int64]
-    value: NDArray[np.float64]
-    root: NDArray[np.int64]
-    depth: NDArray[np.int64]
-    output: NDArray[np.int64]
+    value: NDArray[np.float64]  # (n_nodes,); contribution of a leaf to its output; 0 for inner nodes
+    root: NDArray[np.int64]  # (n_trees,); first node of each tree
+    depth: NDArray[np.int64]  # (n_trees,); levels below the root
+    output: NDArray[np.int64]  # (n_trees,); output that each tree adds to
+    # (n_columns,); feature of each column, and its treatment of missing values
     column_feature: NDArray[np.int64]
     column_missing: NDArray[np.int64]
-    start: NDArray[np.float64]
-    n_features: int
+    start: NDArray[np.float64]  # (n_outputs,); value of each output before the first tree
+    n_features: int  # width of the rows
 
     @property
     def n_outputs(self) -> int:

@@ -6,7 +6,9 @@ given the gate follows it, up to a small error rate; where it is unknown, a boos
 the other features gives the probability of being galactic.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -25,6 +27,8 @@ from firstlight.taxonomy import GALACTIC
 
 _GALACTIC, _EXTRAGALACTIC = "galactic", "extragalactic"
 
+_Grow = Callable[[CodedRows, CodedRows | None], str]  # training and held-out rows to model text
+
 #: Least probability that a stated redshift (zero or not) puts an object on the wrong side;
 #: training rows that contradict their redshift more often raise it.
 STATEMENT_ERROR = 1e-3
@@ -35,18 +39,13 @@ class GateConfig:
     """Settings of the gate of a `GatedClassifier`.
 
     Presets differ in the booster; `galactic_rounds` is worth trying on other samples.
-
-    Attributes
-    ----------
-    galactic_rounds : int
-        Maximum number of rounds of the galactic expert; its classes are easier to separate.
-    booster : LightGBMConfig
-        The booster that decides where no redshift is known.
     """
 
     RETIRED: ClassVar = {"statement_error": STATEMENT_ERROR}
 
+    # maximum number of rounds of the galactic expert; its classes are easier to separate
     galactic_rounds: int = 120
+    # the booster that decides where no redshift is known
     booster: LightGBMConfig = field(
         default_factory=lambda: LightGBMConfig(rounds=80, learning_rate=0.1, class_weight_exponent=0.0)
     )
@@ -68,20 +67,13 @@ class _Expert:
 
 
 class GatedClassifier:
-    """Two LightGBM experts, galactic and extragalactic, weighed by a gate.
+    """Two LightGBM experts of settings `config`, galactic and extragalactic, weighed by a gate.
 
     ``proba = P(galactic) * galactic expert + (1 - P(galactic)) * extragalactic expert``.
     Where a stated redshift decides, the unlikely side is given by its training
     frequencies instead of its expert: its share is one in a thousand, and the row costs
     half. Rows whose redshift is unknown must have their redshift features missing, in
     training as in use; the gate learns from those rows alone.
-
-    Parameters
-    ----------
-    config : LightGBMConfig, optional
-        Settings of both experts.
-    gate : GateConfig, optional
-        Settings of the gate.
     """
 
     def __init__(self, config: LightGBMConfig | None = None, gate: GateConfig | None = None) -> None:
@@ -107,17 +99,27 @@ class GatedClassifier:
         progress: Progress = no_progress,
     ) -> Self:
         """Train on rows with the redshift shown and hidden; see `Classifier.fit`."""
+
+        def grow(config: LightGBMConfig, start: float, end: float) -> _Grow:
+            """A booster's training, from a start to an end of the whole progress."""
+            return partial(
+                grow_lightgbm,
+                config=config,
+                seed=seed,
+                jobs=jobs,
+                progress=lambda stage, done: progress(stage, start + (end - start) * done),
+            )
+
         classes = check_split(rows, held)
         held = None if held is None else held.known(classes)
         galactic_config = replace(self.config, rounds=min(self.config.rounds, self.gate.galactic_rounds))
         sides = {_GALACTIC: (galactic_config, 0.0, 0.3), _EXTRAGALACTIC: (self.config, 0.3, 0.8)}
         self._experts = {}
-        for side, (config, start, end) in sides.items():
+        for side, part in sides.items():
             own = tuple(name for name in classes if (name in GALACTIC) == (side == _GALACTIC))
             if own:
-                part = _part(progress, start, end)
-                self._experts[side] = _grow_expert(rows, held, own, config, seed, jobs, part)
-        self._gate = _grow_gate(rows, held, self.gate, seed, jobs, _part(progress, 0.8, 1.0))
+                self._experts[side] = _grow_expert(rows, held, own, grow(*part))
+        self._gate = _grow_gate(rows, held, grow(self.gate.booster, 0.8, 1.0))
         self._classes, self._n_features = classes, rows.X.shape[1]
         return self
 
@@ -167,9 +169,7 @@ class GatedClassifier:
         for name, entry in state["experts"].items():
             prior = np.array(entry["prior"], dtype=np.float64)
             text = read_text(folder / f"{name}.txt.gz") if len(prior) > 1 else ""
-            model._experts[name] = _Expert(
-                tuple(entry["classes"]), prior, text, read_forest(text) if text else None
-            )
+            model._experts[name] = _Expert(tuple(entry["classes"]), prior, text, _forest(text))
         model._gate = _Gate.of(state["gate"], folder / "gate.txt.gz")
         model._classes = tuple(state["classes"])
         if {c for e in model._experts.values() for c in e.classes} != set(model._classes):
@@ -209,23 +209,16 @@ class _Gate:
     @classmethod
     def of(cls, state: dict[str, Any], path: Path) -> Self:
         text = read_text(path) if state["booster"] else ""
-        return cls(
-            state["fraction"],
-            state["galactic_error"],
-            state["extragalactic_error"],
-            text,
-            read_forest(text) if text else None,
-        )
+        errors = state["galactic_error"], state["extragalactic_error"]
+        return cls(state["fraction"], *errors, text, _forest(text))
+
+
+def _forest(text: str) -> Forest | None:
+    return read_forest(text) if text else None
 
 
 def _grow_expert(
-    rows: TrainingRows,
-    held: TrainingRows | None,
-    classes: tuple[str, ...],
-    config: LightGBMConfig,
-    seed: int,
-    jobs: int,
-    progress: Progress,
+    rows: TrainingRows, held: TrainingRows | None, classes: tuple[str, ...], grow: _Grow
 ) -> _Expert:
     """The expert of some of the classes."""
     coded = rows.coded(classes)
@@ -237,18 +230,11 @@ def _grow_expert(
         return _Expert(classes, prior)
     known = None if held is None else held.known(classes)
     held_rows = None if known is None else known.coded(classes)
-    text = grow_lightgbm(coded, held_rows, config, seed=seed, jobs=jobs, progress=progress)
+    text = grow(coded, held_rows)
     return _Expert(classes, prior, text, read_forest(text))
 
 
-def _grow_gate(
-    rows: TrainingRows,
-    held: TrainingRows | None,
-    config: GateConfig,
-    seed: int,
-    jobs: int,
-    progress: Progress,
-) -> _Gate:
+def _grow_gate(rows: TrainingRows, held: TrainingRows | None, grow: _Grow) -> _Gate:
     """The gate of all rows."""
     galactic, weight = _galactic(rows), rows.weight
     fraction = float(weight[galactic].sum() / weight.sum())
@@ -266,7 +252,7 @@ def _grow_gate(
     held_rows = None if held is None else _without_redshift(held)
     if held_rows is not None and held_rows.weight.sum() <= 0.0:
         held_rows = None
-    text = grow_lightgbm(hidden, held_rows, config.booster, seed=seed, jobs=jobs, progress=progress)
+    text = grow(hidden, held_rows)
     return replace(stated, text=text, forest=read_forest(text))
 
 
@@ -281,11 +267,6 @@ def _without_redshift(rows: TrainingRows) -> CodedRows:
     if rows.object_id is not None:
         weight = object_weights(rows.object_id[keep], weight)
     return CodedRows(rows.X[keep], _galactic(rows)[keep].astype(np.int64), weight)
-
-
-def _part(progress: Progress, start: float, end: float) -> Progress:
-    """Progress of one booster as a part of the whole."""
-    return lambda stage, done: progress(stage, start + (end - start) * done)
 
 
 def _contradicted(weight: FloatArray, wrong: BoolArray) -> float:

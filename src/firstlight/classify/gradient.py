@@ -13,7 +13,7 @@ import numpy as np
 from firstlight._types import AnyArray, Float32Array, FloatArray, Progress, no_progress
 from firstlight.classify.balance import class_weights, oversample
 from firstlight.classify.forest import Forest, softmax
-from firstlight.classify.protocol import not_fitted
+from firstlight.classify.protocol import Booster
 from firstlight.classify.rows import CodedRows, TrainingRows, check_rows, coded_split
 from firstlight.classify.storage import read_arrays, read_state, write_arrays, write_state
 
@@ -23,76 +23,31 @@ _FLOOR = float(np.finfo(np.float64).eps)  # scikit-learn clips the prior here
 
 @dataclass(frozen=True, kw_only=True)
 class SklearnBoosterConfig:
-    """Settings of `SklearnBooster`, named as in scikit-learn. `firstlight tune` searches four of them.
+    """Settings of `SklearnBooster`, named as in scikit-learn. `firstlight tune` searches four of them."""
 
-    Attributes
-    ----------
-    n_estimators : int
-        Maximum number of boosting stages; each grows one tree per class.
-    learning_rate : float
-        Shrinkage of each stage.
-    max_depth : int
-        Maximum depth per tree.
-    min_samples_split : int
-        Minimum number of rows to split a node.
-    min_impurity_decrease : float
-        Minimum gain of a split.
-    subsample : float
-        Fraction of rows drawn in each stage.
-    max_features : float
-        Fraction of features tried at each split.
-    patience : int
-        Stages without a better validation loss before training stops; 0 grows all.
-    class_weight_exponent : float
-        0 keeps the classes as they are, 1 gives them equal total weight.
-    oversample_exponent : float
-        0 repeats no row, 1 brings every class to the size of the largest.
-    """
-
-    n_estimators: int = 150
-    learning_rate: float = 0.1
-    max_depth: int = 4
-    min_samples_split: int = 20
-    min_impurity_decrease: float = 0.0
-    subsample: float = 0.7
-    max_features: float = 0.5
-    patience: int = 15
-    class_weight_exponent: float = 0.5
-    oversample_exponent: float = 0.0
+    n_estimators: int = 150  # maximum number of boosting stages; each grows one tree per class
+    learning_rate: float = 0.1  # shrinkage of each stage
+    max_depth: int = 4  # maximum depth per tree
+    min_samples_split: int = 20  # minimum number of rows to split a node
+    min_impurity_decrease: float = 0.0  # minimum gain of a split
+    subsample: float = 0.7  # fraction of rows drawn in each stage
+    max_features: float = 0.5  # fraction of features tried at each split
+    patience: int = 15  # stages without a better validation loss before training stops; 0 grows all
+    class_weight_exponent: float = 0.5  # 0 keeps the classes as they are, 1 gives them equal total weight
+    oversample_exponent: float = 0.0  # 0 repeats no row, 1 brings every class to the size of the largest
 
 
-class SklearnBooster:
-    """Gradient boosting with multinomial deviance.
+class SklearnBooster(Booster):
+    """Gradient boosting with multinomial deviance (Friedman 2001, doi:10.1214/aos/1013203451).
 
     Missing values are replaced by the medians of the training rows. With held-out rows,
     boosting stops at the stage with the lowest deviance on them.
-
-    Parameters
-    ----------
-    config : SklearnBoosterConfig, optional
-        Settings.
-
-    References
-    ----------
-    Friedman 2001, Annals of Statistics 29, 1189, doi:10.1214/aos/1013203451.
     """
 
     def __init__(self, config: SklearnBoosterConfig | None = None) -> None:
         self.config = SklearnBoosterConfig() if config is None else config
-        self._classes: tuple[str, ...] = ()
-        self._forest: Forest | None = None
+        super().__init__()
         self._median = np.zeros(0, dtype=np.float32)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """See `Classifier.classes`."""
-        return self._classes
-
-    @property
-    def n_rounds(self) -> int:
-        """Boosting stages kept."""
-        forest = self._fitted()
-        return len(forest.root) // forest.n_outputs
 
     def fit(
         self,
@@ -146,11 +101,6 @@ class SklearnBooster:
         booster._median = arrays.pop("median")
         booster._forest = Forest.from_arrays(arrays)
         return booster
-
-    def _fitted(self) -> Forest:
-        if self._forest is None:
-            raise not_fitted("SklearnBooster")
-        return self._forest
 
     def _filled(self, X: Float32Array) -> Float32Array:
         """Rows without NaN or infinity."""

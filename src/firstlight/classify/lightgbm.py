@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Self
 
 from firstlight._types import Float32Array, FloatArray, Progress, no_progress
 from firstlight.classify.balance import class_weights
-from firstlight.classify.forest import Forest, softmax
+from firstlight.classify.forest import softmax
 from firstlight.classify.lightgbm_text import compact, read_forest
-from firstlight.classify.protocol import not_fitted
+from firstlight.classify.protocol import Booster
 from firstlight.classify.rows import CodedRows, TrainingRows, check_rows, coded_split
 from firstlight.classify.storage import read_state, read_text, write_state, write_text
 from firstlight.errors import BundleError
@@ -69,44 +69,23 @@ class LightGBMConfig:
     class_weight_exponent: float = 1.0
 
 
-class LightGBMBooster:
-    """One LightGBM booster over all classes.
+class LightGBMBooster(Booster):
+    """One LightGBM booster over all classes (Ke et al. 2017, NeurIPS 30, 3146).
 
     With held-out rows and `LightGBMConfig.patience` above 0, the rounds up to the lowest
     held-out loss are kept.
-
-    Parameters
-    ----------
-    config : LightGBMConfig, optional
-        Settings.
-
-    References
-    ----------
-    Ke et al. 2017, Advances in Neural Information Processing Systems 30, 3146.
     """
 
     def __init__(self, config: LightGBMConfig | None = None) -> None:
         self.config = LightGBMConfig() if config is None else config
-        self._classes: tuple[str, ...] = ()
+        super().__init__()
         self._text = ""
-        self._forest: Forest | None = None
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """See `Classifier.classes`."""
-        return self._classes
 
     @property
     def text(self) -> str:
         """The model in LightGBM's text format; ``lightgbm.Booster(model_str=...)`` reads it."""
         self._fitted()
         return self._text
-
-    @property
-    def n_rounds(self) -> int:
-        """Boosting rounds kept."""
-        forest = self._fitted()
-        return len(forest.root) // forest.n_outputs
 
     def fit(
         self,
@@ -147,11 +126,6 @@ class LightGBMBooster:
         if n_outputs != (1 if n_classes == 2 else n_classes):
             raise BundleError(f"{folder}: {n_classes} classes, but trees for {n_outputs} outputs")
         return booster
-
-    def _fitted(self) -> Forest:
-        if self._forest is None:
-            raise not_fitted("LightGBMBooster")
-        return self._forest
 
 
 def grow_lightgbm(

@@ -7,6 +7,7 @@ from typing import Protocol, Self
 import numpy as np
 
 from firstlight._types import Float32Array, FloatArray, Progress, no_progress
+from firstlight.classify.forest import Forest
 from firstlight.classify.rows import TrainingRows
 from firstlight.errors import DataError, NotFittedError
 from firstlight.taxonomy import CLASSES, class_index
@@ -36,7 +37,7 @@ class Classifier(Protocol):
         jobs: int = 1,
         progress: Progress = no_progress,
     ) -> Self:
-        """Train on labelled rows.
+        """Train on labelled rows; the classifier itself.
 
         Parameters
         ----------
@@ -50,11 +51,6 @@ class Classifier(Protocol):
             Threads of the training.
         progress : callable
             Called with ``"classifier"`` and the fraction that is done.
-
-        Returns
-        -------
-        Classifier
-            Itself.
 
         Raises
         ------
@@ -90,25 +86,37 @@ class Classifier(Protocol):
         ...
 
     def save(self, folder: Path) -> None:
-        """Write the trained classifier into an existing folder, without pickle.
-
-        Raises
-        ------
-        NotFittedError
-            If there is nothing to save.
-        """
+        """Write the classifier into an existing folder, without pickle; NotFittedError if it is untrained."""
         ...
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        BundleError
-            If a file is missing or damaged.
-        """
+        """Read what `save` wrote; BundleError if a file is missing or damaged."""
         ...
+
+
+class Booster:
+    """Common part of the classifiers that hold one forest."""
+
+    def __init__(self) -> None:
+        self._classes: tuple[str, ...] = ()
+        self._forest: Forest | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """See `Classifier.classes`."""
+        return self._classes
+
+    @property
+    def n_rounds(self) -> int:
+        """Boosting rounds kept; each has one tree per output."""
+        forest = self._fitted()
+        return len(forest.root) // forest.n_outputs
+
+    def _fitted(self) -> Forest:
+        if self._forest is None:
+            raise not_fitted(type(self).__name__)
+        return self._forest
 
 
 def to_all_classes(proba: FloatArray, classes: Iterable[str]) -> FloatArray:

@@ -19,17 +19,6 @@ _LAST_LOGISTIC = "0.1.0.dev0"
 class ClassifierConfig:
     """Which classifier, and the settings of each.
 
-    Attributes
-    ----------
-    kind : {"gated", "lightgbm", "seed"}
-        Name in `CLASSIFIERS`; ``seed`` is scikit-learn's gradient boosting.
-    lightgbm : LightGBMConfig
-        The booster of ``lightgbm``, and both experts of ``gated``.
-    gate : GateConfig
-        The gate of ``gated``.
-    seed_booster : SklearnBoosterConfig
-        The booster of ``seed``.
-
     Raises
     ------
     SettingsError
@@ -38,9 +27,12 @@ class ClassifierConfig:
 
     RETIRED: ClassVar = {"logistic": {"ridge": 1.0, "iterations": 200, "class_weight_exponent": 0.5}}
 
+    # name in `CLASSIFIERS`; ``seed`` is scikit-learn's gradient boosting
     kind: Literal["gated", "lightgbm", "seed", "logistic"] = "gated"
+    # the booster of ``lightgbm``, and both experts of ``gated``
     lightgbm: LightGBMConfig = field(default_factory=LightGBMConfig)
-    gate: GateConfig = field(default_factory=GateConfig)
+    gate: GateConfig = field(default_factory=GateConfig)  # the gate of ``gated``
+    # the booster of ``seed``
     seed_booster: SklearnBoosterConfig = field(default_factory=SklearnBoosterConfig)
 
     def __post_init__(self) -> None:
@@ -70,20 +62,7 @@ _LOADERS: Mapping[str, Callable[[Path], Classifier]] = MappingProxyType(
 
 
 def load_classifier(kind: str, folder: Path) -> Classifier:
-    """Read a saved classifier.
-
-    Parameters
-    ----------
-    kind : str
-        Name in `CLASSIFIERS`.
-    folder : Path
-        Where it was saved.
-
-    Raises
-    ------
-    BundleError
-        If the kind is unknown, or a file missing or damaged.
-    """
+    """Read a saved classifier of a kind in `CLASSIFIERS`; BundleError if that or a file cannot be read."""
     if kind not in _LOADERS:
         raise BundleError(f"{folder}: unknown classifier {kind!r}; known: {', '.join(_LOADERS)}")
     return _LOADERS[kind](Path(folder))

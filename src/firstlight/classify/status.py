@@ -15,21 +15,11 @@ from firstlight.predictions import CLASSIFIED, NOT_CLASSIFIED
 
 @dataclass(frozen=True, kw_only=True)
 class StatusConfig:
-    """What an object needs to be classified.
+    """What an object needs to be classified."""
 
-    Attributes
-    ----------
-    min_obs : int
-        Observations in all bands, detections or not.
-    min_detections : int
-        Observations that the survey called detections.
-    min_snr : float
-        Significance that at least one observation must reach, up or down.
-    """
-
-    min_obs: int = 2
-    min_detections: int = 1
-    min_snr: float = 3.0
+    min_obs: int = 2  # observations in all bands, detections or not
+    min_detections: int = 1  # observations that the survey called detections
+    min_snr: float = 3.0  # significance that at least one observation must reach, up or down
 
 
 def status_of(curves: LightCurves, config: StatusConfig | None = None) -> tuple[StrArray, StrArray]:
@@ -63,17 +53,7 @@ def status_of(curves: LightCurves, config: StatusConfig | None = None) -> tuple[
 def status_from_counts(
     n_obs: AnyArray, n_detected: AnyArray, has_signal: BoolArray, config: StatusConfig
 ) -> tuple[StrArray, StrArray]:
-    """As `status_of`, from counts of observations.
-
-    Parameters
-    ----------
-    n_obs, n_detected : array, shape (n_objects,)
-        Observations and detections.
-    has_signal : bool array, shape (n_objects,)
-        Whether an observation reaches ``config.min_snr``.
-    config : StatusConfig
-        What an object needs.
-    """
+    """As `status_of`, from counts of observations and detections, and whether one has the S/N needed."""
     reason = np.select(
         [
             (n_obs == 0) & (config.min_obs > 0),

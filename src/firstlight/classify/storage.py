@@ -21,13 +21,7 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def read_state(path: Path, *needed: str) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises
-    ------
-    BundleError
-        If the file is missing, malformed or lacks one of the `needed` keys.
-    """
+    """Read a JSON object; BundleError if the file is missing, malformed or lacks one of the `needed` keys."""
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -46,13 +40,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_text(path: Path) -> str:
-    """Read gzipped text.
-
-    Raises
-    ------
-    BundleError
-        If the file is missing or damaged.
-    """
+    """Read gzipped text; BundleError if the file is missing or damaged."""
     try:
         text = gzip.decompress(path.read_bytes()).decode("utf-8")
     except (OSError, EOFError, ValueError, zlib.error) as error:
@@ -68,13 +56,7 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def read_arrays(path: Path, *needed: str) -> dict[str, NDArray[Any]]:
-    """Read safetensors.
-
-    Raises
-    ------
-    BundleError
-        If the file is missing, damaged or lacks one of the `needed` arrays.
-    """
+    """Read safetensors; BundleError if the file is missing, damaged or lacks one of the `needed` arrays."""
     try:
         arrays: dict[str, NDArray[Any]] = load_file(path)
     except (OSError, SafetensorError) as error:

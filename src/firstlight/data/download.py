@@ -36,21 +36,11 @@ class Checksum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """How persistently to try.
+    """How persistently to try."""
 
-    Parameters
-    ----------
-    attempts : int
-        Tries without any new byte before giving up.
-    pause : float
-        Wait before the second try [s]; it doubles with each further one.
-    timeout : float
-        Longest silence of the server [s].
-    """
-
-    attempts: int = 5
-    pause: float = 1.0
-    timeout: float = 30.0
+    attempts: int = 5  # tries without any new byte before giving up
+    pause: float = 1.0  # wait before the second try [s]; it doubles with each further one
+    timeout: float = 30.0  # longest silence of the server [s]
 
 
 class _CutShortError(OSError):

@@ -127,24 +127,13 @@ class Intake:
 
 @dataclass(slots=True, eq=False)
 class MetadataTable:
-    """A survey's metadata by object: the allowed columns, and which objects were met so far.
+    """A survey's metadata by object: the allowed columns, and which objects were met so far."""
 
-    Parameters
-    ----------
-    names : str array, shape (n,)
-        Names, unique, ascending.
-    columns : dict of str to float array, shape (n,)
-        Columns of `firstlight.lightcurves.OBJECT_COLUMNS`; nothing else (law 2).
-    lines : int64 array, shape (n,)
-        Line of each in its file.
-    intake : Intake
-        The file, and where bad objects go.
-    """
-
-    names: StrArray
+    names: StrArray  # (n,); names, unique, ascending
+    # (n,); columns of `firstlight.lightcurves.OBJECT_COLUMNS`; nothing else (law 2)
     columns: dict[str, FloatArray]
-    lines: IntArray
-    intake: Intake
+    lines: IntArray  # (n,); line of each in its file
+    intake: Intake  # the file, and where bad objects go
     met: BoolArray = field(init=False)
 
     def __post_init__(self) -> None:

@@ -63,35 +63,13 @@ def read_plasticc(
     rejects: RejectLog | None = None,
     partial: bool = False,
 ) -> LightCurves:
-    """Read a PLAsTiCC light-curve file whole.
+    """Read a PLAsTiCC light-curve file whole; see `firstlight.data.read`.
 
-    Parameters
-    ----------
-    light_curves : path
-        CSV, gzipped or not, with ``object_id``, ``mjd``, ``passband`` (0 to 5 or letters),
-        ``flux``, ``flux_err`` and ``detected`` or ``detected_bool``; in any order of rows.
-        Without a detection column, flux > 5 flux_err is a detection.
-    metadata : path or MetadataTable, optional
-        CSV with ``object_id``, ``ra``, ``decl``, ``mwebv``, ``hostgal_photoz``,
-        ``hostgal_photoz_err`` and, optionally, ``hostgal_specz``. Nothing else of it is
-        read. Negative redshifts (-9) mean unknown.
-    zero_point : float
-        AB zero point of the fluxes [mag].
-    rejects : RejectLog, optional
-        Takes bad rows and objects, each with its reason; the rest is read.
-    partial : bool
-        Whether the metadata may have objects that this file does not.
-
-    Returns
-    -------
-    LightCurves
-        In order of first appearance, `dereddened`.
-
-    Raises
-    ------
-    MissingColumnError, DataError
-        If a file lacks a column, cannot be read or cannot have this zero point; without
-        `rejects`, for the first bad row or object.
+    The CSV has ``object_id``, ``mjd``, ``passband`` (0 to 5 or letters), ``flux``, ``flux_err`` and
+    ``detected`` or ``detected_bool`` (else flux > 5 flux_err is a detection). Of the metadata
+    ``object_id``, ``ra``, ``decl``, ``mwebv``, ``hostgal_photoz``, ``hostgal_photoz_err`` and, optionally,
+    ``hostgal_specz`` are read; negative redshifts (-9) mean unknown. `partial` allows it objects that
+    this file does not have. The result is `dereddened`, in order of first appearance.
     """
     intake = Intake(str(light_curves), rejects)
     table = _metadata_table(metadata, rejects)

@@ -23,24 +23,12 @@ NO_ROW = -1  # stands for a whole object or file
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """One bad row, object or file.
+    """One bad row, object or file."""
 
-    Attributes
-    ----------
-    object_id : str
-        Its object; empty where unknown.
-    reason : str
-        The fault, as a clause.
-    file : str
-        The source.
-    row : int or None
-        Line of a text file (the header is line 1) or row of a table (from 0); None for a
-        whole object or file.
-    """
-
-    object_id: str
-    reason: str
-    file: str
+    object_id: str  # its object; empty where unknown
+    reason: str  # the fault, as a clause
+    file: str  # the source
+    # line of a text file (the header is line 1) or row of a table (from 0); None for a whole object or file
     row: int | None
 
 
@@ -67,19 +55,7 @@ class RejectLog:
         self.add_rows([object_id], reason, file, [NO_ROW if row is None else row])
 
     def add_rows(self, object_ids: ArrayLike, reason: str, file: str, rows: ArrayLike) -> None:
-        """Add many entries of one file and reason.
-
-        Parameters
-        ----------
-        object_ids : str array_like, shape (n,)
-            Their objects.
-        reason : str
-            The fault, as a clause.
-        file : str
-            The source.
-        rows : int array_like, shape (n,)
-            Line or row of each; -1 for a whole object.
-        """
+        """Add many entries of one file and reason, with the line or row of each; -1 for a whole object."""
         ids, places = np.asarray(object_ids, dtype=np.str_), np.asarray(rows, dtype=np.int64)
         if len(ids):
             self._blocks.append((reason, str(file), ids, places))
@@ -102,25 +78,13 @@ class RejectLog:
         return dict(counts.most_common())
 
     def write(self, path: str | Path) -> None:
-        """Write as JSON lines: ``object_id``, ``reason``, ``file``, ``row``.
-
-        Raises
-        ------
-        DataError
-            If the file cannot be written.
-        """
+        """Write as JSON lines: ``object_id``, ``reason``, ``file``, ``row``; DataError if that fails."""
         with replacing(path) as partial, open(partial, "w", encoding="utf-8") as out:
             out.writelines(json.dumps(asdict(reject), ensure_ascii=False) + "\n" for reject in self)
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read a file that `write` wrote.
-
-        Raises
-        ------
-        DataError
-            If the file cannot be read or a line is not a reject.
-        """
+        """Read a file that `write` wrote; DataError if that fails or a line is not a reject."""
         log = cls()
         try:
             lines = Path(path).read_text(encoding="utf-8").splitlines()

@@ -56,21 +56,11 @@ _TEXT_ROWS = ("MJD", "FLT", "FLUXCAL", "FLUXCALERR")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snpcc:
-    """Light curves of the challenge with their answer key.
+    """Light curves of the challenge with their answer key."""
 
-    Attributes
-    ----------
-    curves : LightCurves
-        Raw (not `dereddened`) fluxes; the host redshift in use is the photometric one.
-    labels : str array, shape (n_objects,)
-        Class of each: ``SNIa``, ``SNII`` or ``SNIbc``.
-    spectroscopic : bool array, shape (n_objects,)
-        True for the bright sample whose type a spectrum gave.
-    """
-
-    curves: LightCurves
-    labels: StrArray
-    spectroscopic: BoolArray
+    curves: LightCurves  # raw (not `dereddened`) fluxes; the host redshift in use is the photometric one
+    labels: StrArray  # (n_objects,); class of each: ``SNIa``, ``SNII`` or ``SNIbc``
+    spectroscopic: BoolArray  # (n_objects,); true for the bright sample whose type a spectrum gave
 
     def __len__(self) -> int:
         """Number of objects."""

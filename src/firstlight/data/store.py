@@ -83,35 +83,13 @@ def read_curves(
     zero_point: float | None = None,
     dereddened: bool | None = None,
 ) -> LightCurves:
-    """Read a Parquet file of light curves whole.
+    """Read a Parquet file of light curves whole; see `firstlight.data.read`.
 
-    A file of ours with one row group becomes arrays without copying what Arrow decoded.
-
-    Parameters
-    ----------
-    path : path
-        Written by `write_curves`; or foreign, with ``object_id``, ``mjd``, ``band`` (names
-        or 0 to 5), ``flux`` and ``flux_err`` as lists (one row per object), inside one nested
-        column, or flat (one row per observation). Of the other columns only those of
-        `firstlight.lightcurves.OBJECT_COLUMNS` and ``detected`` are read.
-    rejects : RejectLog, optional
-        Takes bad rows and objects of foreign files; the rest is read.
-    zero_point : float, optional
-        AB zero point of foreign fluxes [mag]; nJy (31.4) by default. Ours are nJy.
-    dereddened : bool, optional
-        Whether foreign fluxes are corrected for Milky Way dust; by default as the file
-        states, else not.
-
-    Returns
-    -------
-    LightCurves
-        In the order of the file.
-
-    Raises
-    ------
-    MissingColumnError, UnknownBandError, DataError
-        If the file is damaged, newer than this firstlight, lacks a column, contradicts
-        `zero_point` or `dereddened`, or holds a bad value (without `rejects`).
+    Foreign files have ``object_id``, ``mjd``, ``band`` (names or 0 to 5), ``flux`` and ``flux_err`` as
+    lists (one row per object), inside one nested column, or flat (one row per observation). Of the other
+    columns only those of `firstlight.lightcurves.OBJECT_COLUMNS` and ``detected`` are read. A file of ours
+    with one row group becomes arrays without copying what Arrow decoded. Raises DataError also for
+    a file that is newer than this firstlight, or contradicts `zero_point` or `dereddened`.
     """
     path = Path(path)
     with _opened(path) as file:

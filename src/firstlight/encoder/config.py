@@ -16,48 +16,31 @@ class VaeConfig:
 
     The tuning and the paper set `latent`, `hidden` and `layers`; the study behind decision 0010
     compares the others.
-
-    Attributes
-    ----------
-    latent : int
-        Dimension of the latent, 1 to 25; the paper settled on 6.
-    hidden, layers : int
-        Width and depth of the GRU, in encoder and decoder.
-    width : int
-        Width of the encoder's two fully connected layers.
-    head_width : int
-        Width of the reconstruction head's two hidden layers.
-    kl_weight : float
-        Weight of the KL divergence against mean squared errors of unit variance.
-    curve_weight : float
-        Weight of the reconstructed light curve.
-    scalar_weight, band_weight, window_weight, shape_weight, redshift_weight, absolute_weight : float
-        Weights of the groups that the head reconstructs: counts and spans, per-band moments, fluxes
-        in windows after trigger and peak, rest-frame shape, redshift and galactic flag, absolute
-        magnitudes. Only their ratios matter.
-    amplitude : {"fitted", "latent"}
-        Whether the decoder's amplitude is a least-squares fit per object, so that the latent carries
-        the shape alone, or comes from the latent.
-    decoder_redshift : bool
-        Whether the light-curve decoder sees the redshift, so that the latent need not carry it.
     """
 
     RETIRED: ClassVar[Mapping[str, object]] = {"kl_warmup": 5, "free_bits": 0.0, "flux_floor": 0.1}
 
-    latent: int = 6
+    latent: int = 6  # dimension of the latent, 1 to 25; the paper settled on 6
+    # width and depth of the GRU, in encoder and decoder
     hidden: int = 64
     layers: int = 2
-    width: int = 512
-    head_width: int = 256
-    kl_weight: float = 0.001
-    curve_weight: float = 0.05
+    width: int = 512  # width of the encoder's two fully connected layers
+    head_width: int = 256  # width of the reconstruction head's two hidden layers
+    kl_weight: float = 0.001  # weight of the KL divergence against mean squared errors of unit variance
+    curve_weight: float = 0.05  # weight of the reconstructed light curve
+    # weights of the groups that the head reconstructs: counts and spans, per-band moments, fluxes in
+    # windows after trigger and peak, rest-frame shape, redshift and galactic flag, absolute magnitudes.
+    # Only their ratios matter.
     scalar_weight: float = 0.3
     band_weight: float = 1.0
     window_weight: float = 4.0
     shape_weight: float = 20.0
     redshift_weight: float = 1.0
     absolute_weight: float = 1.0
+    # whether the decoder's amplitude is a least-squares fit per object, so that the latent carries the
+    # shape alone, or comes from the latent
     amplitude: Literal["fitted", "latent"] = "fitted"
+    # whether the light-curve decoder sees the redshift, so that the latent need not carry it
     decoder_redshift: bool = True
 
     def __post_init__(self) -> None:
@@ -74,40 +57,19 @@ class TrainConfig:
 
     Presets differ in `epochs`; the paper's training study sets `patience`, `learning_rate` and
     `batch`; the augmentation depends on the survey that the encoder is for.
-
-    Attributes
-    ----------
-    epochs : int
-        Most epochs; the learning rate falls to a hundredth over them (cosine).
-    patience : int
-        Training stops after this many epochs without a better validation loss.
-    learning_rate : float
-        First learning rate of Adam.
-    batch : int
-        Objects per batch.
-    whole : float
-        Fraction of the objects that are not augmented.
-    cut : float
-        Fraction of the augmented objects that end at a random phase.
-    drop : float
-        Largest fraction of observations dropped from an augmented object.
-    noise : float
-        Largest noise added to an augmented object, in units of the errors.
-    hide_redshift : float
-        Fraction of the augmented objects whose redshift is hidden.
     """
 
     RETIRED: ClassVar[Mapping[str, object]] = {"weight_decay": 0.0}
 
-    epochs: int = 40
-    patience: int = 10
-    learning_rate: float = 1e-3
-    batch: int = 128
-    whole: float = 0.5
-    cut: float = 0.5
-    drop: float = 0.4
-    noise: float = 0.7
-    hide_redshift: float = 0.15
+    epochs: int = 40  # most epochs; the learning rate falls to a hundredth over them (cosine)
+    patience: int = 10  # training stops after this many epochs without a better validation loss
+    learning_rate: float = 1e-3  # first learning rate of Adam
+    batch: int = 128  # objects per batch
+    whole: float = 0.5  # fraction of the objects that are not augmented
+    cut: float = 0.5  # fraction of the augmented objects that end at a random phase
+    drop: float = 0.4  # largest fraction of observations dropped from an augmented object
+    noise: float = 0.7  # largest noise added to an augmented object, in units of the errors
+    hide_redshift: float = 0.15  # fraction of the augmented objects whose redshift is hidden
 
     def __post_init__(self) -> None:
         """Check counts and fractions."""
@@ -127,18 +89,8 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
-    """All settings of an encoder.
+    """All settings of an encoder."""
 
-    Attributes
-    ----------
-    steps : StepsConfig
-        Light curve to input.
-    vae : VaeConfig
-        Network and loss.
-    train : TrainConfig
-        Optimisation and augmentation.
-    """
-
-    steps: StepsConfig = field(default_factory=StepsConfig)
-    vae: VaeConfig = field(default_factory=VaeConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
+    steps: StepsConfig = field(default_factory=StepsConfig)  # light curve to input
+    vae: VaeConfig = field(default_factory=VaeConfig)  # network and loss
+    train: TrainConfig = field(default_factory=TrainConfig)  # optimisation and augmentation

@@ -35,17 +35,10 @@ _SHRINK = 0.09  # squared prior of a window's flux over the peak, as in running.
 
 
 def contrasts(summary: Float32Array) -> Float32Array:
-    """Colours and changes between the window fluxes of running summaries.
+    """Colours and changes of window fluxes of `running.summarise`, float32, shape (n_objects, N_CONTRAST).
 
-    Parameters
-    ----------
-    summary : float32 array, shape (n_objects, N_SUMMARY or more)
-        From `running.summarise`; further columns are ignored.
-
-    Returns
-    -------
-    float32 array, shape (n_objects, N_CONTRAST)
-        ``(a - b) / (|a| + |b| + error)`` of two window fluxes, NaN where one was not observed.
+    Each is ``(a - b) / (|a| + |b| + error)`` of two window fluxes, NaN where one was not observed;
+    columns of `summary` after the first N_SUMMARY are ignored.
     """
     out = np.full((len(summary), N_CONTRAST), np.nan, dtype=np.float32)
     _fill(np.ascontiguousarray(summary), out)

@@ -30,36 +30,22 @@ _LARGEST = 5.0  # standard deviations, as in vae.RnnVae.scale
 
 
 class Latents(NamedTuple):
-    """Encoder output for n objects.
+    """Encoder output for n objects."""
 
-    Attributes
-    ----------
-    mean, log_var : float32 arrays, shape (n_objects, latent)
-        Mean and log variance of the latent's posterior.
-    recon_error : float32 array, shape (n_objects,)
-        Mean squared error of the window fluxes that the head reconstructs from the mean, weighted
-        by how well each is known, in squared training standard deviations; higher is more unusual.
-    """
-
+    # (n_objects, latent); mean and log variance of the latent's posterior
     mean: Float32Array
     log_var: Float32Array
+    # (n_objects,); mean squared error of the window fluxes that the head reconstructs from the mean,
+    # weighted by how well each is known, in squared training standard deviations; higher is more unusual
     recon_error: Float32Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncoderState:
-    """Memory of the encoder for n objects between observations.
+    """Memory of the encoder for n objects between observations."""
 
-    Attributes
-    ----------
-    running : float64 array, shape (n_objects, running.STATE_SIZE)
-        Running summary and open time bin.
-    hidden : float32 array, shape (n_objects, layers, hidden)
-        GRU state after the last closed bin.
-    """
-
-    running: FloatArray
-    hidden: Float32Array
+    running: FloatArray  # (n_objects, running.STATE_SIZE); running summary and open time bin
+    hidden: Float32Array  # (n_objects, layers, hidden); GRU state after the last closed bin
 
     def __len__(self) -> int:
         """Number of objects."""
@@ -123,13 +109,7 @@ class Encoder:
         return tuple(network)
 
     def encode(self, curves: LightCurves) -> Latents:
-        """Encode preprocessed light curves, complete or not.
-
-        Returns
-        -------
-        Latents
-            In the order of `curves`.
-        """
+        """Encode preprocessed light curves, complete or not, in their order."""
         return self.encode_steps(make_steps(curves, self.config.steps))
 
     def encode_steps(self, steps: Steps) -> Latents:
@@ -244,12 +224,8 @@ class Encoder:
     def load(cls, folder: Path) -> Self:
         """Read an encoder that `save` wrote.
 
-        Raises
-        ------
-        BundleError
-            If a file is missing or damaged; the ONNX graph may be missing.
-        BundleVersionError
-            If it was written by a newer firstlight.
+        Raises BundleError if a file but the ONNX graph is missing or damaged, and BundleVersionError if a
+        newer firstlight wrote it.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load_file

@@ -44,23 +44,13 @@ _FAINT_FLUX = 0.1  # in units of the flux scale; a band that never rose counts a
 
 @dataclass(frozen=True, kw_only=True)
 class StepsConfig:
-    """Time bins of the encoder's input; they depend on a survey's depth and cadence.
+    """Time bins of the encoder's input; they depend on a survey's depth and cadence."""
 
-    Attributes
-    ----------
-    flux_scale : float
-        Softening flux of the asinh [nJy]; about three times the error of a deep visit.
-    width_before : float
-        Width of the bins before the trigger [day].
-    width_after : float
-        Width right after the trigger [day].
-    phases, widths : tuple of float
-        Each phase [day since trigger], ascending, and the width [day] from there on.
-    """
-
+    # softening flux of the asinh [nJy]; about three times the error of a deep visit
     flux_scale: float = 250.0
-    width_before: float = 25.0
-    width_after: float = 3.0
+    width_before: float = 25.0  # width of the bins before the trigger [day]
+    width_after: float = 3.0  # width right after the trigger [day]
+    # each phase [day since trigger], ascending, and the width [day] from there on
     phases: tuple[float, ...] = (30.0, 100.0, 200.0)
     widths: tuple[float, ...] = (7.0, 15.0, 30.0)
 
@@ -80,28 +70,17 @@ class StepsConfig:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Steps:
-    """Encoder input of n objects, ragged.
+    """Encoder input of n objects, ragged."""
 
-    Attributes
-    ----------
-    values : float32 array, shape (n_steps, N_CHANNELS)
-        Channels of each time bin; object ``i`` owns ``offsets[i]:offsets[i + 1]``.
-    offsets : int64 array, shape (n_objects + 1,)
-        Start of each object's steps.
-    summary : float32 array, shape (n_objects, N_SUMMARY)
-        Running summary after the last observation (`running.SUMMARY_NAMES`).
-    redshift, redshift_err : float32 arrays, shape (n_objects,)
-        Host redshift; 0 for a Milky Way object, NaN for unknown.
-    flux_scale : float
-        Softening flux used [nJy].
-    """
-
+    # (n_steps, N_CHANNELS); channels of each time bin; object ``i`` owns ``offsets[i]:offsets[i + 1]``
     values: Float32Array
-    offsets: IntArray
+    offsets: IntArray  # (n_objects + 1,); start of each object's steps
+    # (n_objects, N_SUMMARY); running summary after the last observation (`running.SUMMARY_NAMES`)
     summary: Float32Array
+    # (n_objects,); host redshift; 0 for a Milky Way object, NaN for unknown
     redshift: Float32Array
     redshift_err: Float32Array
-    flux_scale: float
+    flux_scale: float  # softening flux used [nJy]
 
     def __len__(self) -> int:
         """Number of objects."""

@@ -71,23 +71,17 @@ def train_encoder(
     folder: Path | None = None,
     progress: Progress = no_progress,
 ) -> Encoder:
-    """Train an encoder without labels.
+    """Train an encoder without labels; see `Pipeline.fit` for `seed` and `progress`.
 
     Parameters
     ----------
-    curves : LightCurves
-        Training objects.
-    validation : LightCurves
-        Objects for early stopping; none of them may be among `curves`.
+    curves, validation : LightCurves
+        Training objects, and others for early stopping.
     config : EncoderConfig
         Input, network and training.
-    seed : int
-        Seed of weights, batches and augmentation.
     folder : Path, optional
         Where checkpoint and history are written after every epoch. Training resumes from a
         checkpoint of the same configuration, seed and objects.
-    progress : callable, optional
-        Called after every epoch with a message and the fraction done.
 
     Returns
     -------

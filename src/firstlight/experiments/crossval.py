@@ -100,14 +100,12 @@ def run_crossval(
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Cross-validate a whole pipeline over objects and write a report.
+    """Cross-validate a whole pipeline over objects and write a report; see also `run_holdout`.
 
     Parameters
     ----------
-    curves, labels, config, redshift, seed, progress
-        As for `run_holdout`.
-    out : Path
-        Folder for the results; finished folds are kept, so that a killed run resumes.
+    curves, labels, config, out, redshift, seed, progress
+        As for `run_holdout`; finished folds are kept.
     n_folds : int
         Number of folds; classes are spread evenly over them.
     jobs : int
@@ -117,11 +115,6 @@ def run_crossval(
     -------
     dict
         The content of ``metrics.json``; see `firstlight.metrics.summarise_folds`.
-
-    Raises
-    ------
-    LeakageError
-        If an object is on both sides of a fold under one name or two.
     """
     folds = stratified_folds(
         curves.object_id,

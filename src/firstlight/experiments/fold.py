@@ -51,42 +51,17 @@ ROOMS = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sides:
-    """The two sides of a fold.
+    """The two sides of a fold."""
 
-    Attributes
-    ----------
-    training, test : LightCurves
-        Raw objects to learn from and to test on.
-    labels, test_labels : str array
-        Their classes.
-    held_out : bool array, shape (n_training,)
-        Objects of `training` kept for early stopping and calibration.
-    """
-
-    training: LightCurves
-    labels: StrArray
-    held_out: BoolArray
-    test: LightCurves
-    test_labels: StrArray
+    training: LightCurves  # raw objects to learn from
+    labels: StrArray  # (n_training,); their classes
+    held_out: BoolArray  # (n_training,); objects of `training` kept for early stopping and calibration
+    test: LightCurves  # raw objects to test on
+    test_labels: StrArray  # (n_test,); their classes
 
 
 def fold_sides(curves: LightCurves, labels: StrArray, fold: Fold) -> Sides:
-    """Split objects by a fold; refuse an object or a light curve that is on both sides.
-
-    Parameters
-    ----------
-    curves : LightCurves
-        All objects, raw.
-    labels : str array, shape (n_objects,)
-        Their classes.
-    fold : Fold
-        Positions of the objects of each side.
-
-    Raises
-    ------
-    LeakageError
-        If an object is on both sides, under one name or two.
-    """
+    """Split raw objects by a fold; LeakageError if an object or light curve is on both sides."""
     learn = np.sort(np.concatenate([fold.train, fold.validation]))
     training, test = curves.take(learn), curves.take(fold.test)
     check_disjoint(training.object_id, test.object_id)
@@ -97,39 +72,17 @@ def fold_sides(curves: LightCurves, labels: StrArray, fold: Fold) -> Sides:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FoldTask:
-    """One pipeline to train and to test.
+    """One pipeline to train and to test."""
 
-    Attributes
-    ----------
-    name : str
-        Name in the progress, such as ``fold 1``.
-    curves : LightCurves
-        All objects, raw.
-    labels : str array, shape (n_objects,)
-        Their classes.
-    fold : Fold
-        Who learns and who is tested.
-    config : PipelineConfig
-        What to train.
-    redshift : {"photo", "spec", "none"}
-        Which host redshift models see, in training and in test.
-    seed : int
-        Seed of every random choice.
-    folder : Path
-        Where ``bundle``, ``phase-<days>.parquet`` and ``done.json`` are written.
-    jobs : int, optional
-        Threads; by default one per core.
-    """
-
-    name: str
-    curves: LightCurves
-    labels: StrArray
-    fold: Fold
-    config: PipelineConfig
-    folder: Path
-    redshift: RedshiftMode = "photo"
-    seed: int = 0
-    jobs: int | None = None
+    name: str  # name in the progress, such as ``fold 1``
+    curves: LightCurves  # all objects, raw
+    labels: StrArray  # (n_objects,); their classes
+    fold: Fold  # who learns and who is tested
+    config: PipelineConfig  # what to train
+    folder: Path  # where ``bundle``, ``phase-<days>.parquet`` and ``done.json`` are written
+    redshift: RedshiftMode = "photo"  # which host redshift models see, in training and in test
+    seed: int = 0  # seed of every random choice
+    jobs: int | None = None  # threads; by default one per core
 
     @property
     def identity(self) -> str:
@@ -148,22 +101,9 @@ class FoldTask:
 def run_fold(task: FoldTask, progress: Progress = no_progress) -> Mapping[str, Any]:
     """Train on one side of a fold, predict the other at every phase, and keep both.
 
-    Parameters
-    ----------
-    task : FoldTask
-        What to do; a result that its folder holds already is returned at once.
-    progress : callable
-        Called with the task's name and stage, and the fraction of the stage that is done.
-
-    Returns
-    -------
-    mapping
-        ``train`` and ``score``: duration [s]; ``n_train`` and ``n_test``: objects.
-
-    Raises
-    ------
-    LeakageError
-        If an object is on both sides, under one name or two.
+    A result that the task's folder holds already is returned at once: ``train`` and ``score``,
+    durations [s], and ``n_train`` and ``n_test``, objects. `progress` is called with the task's name and
+    stage. Raises LeakageError as `fold_sides`.
     """
     done, identity = task.folder / "done.json", task.identity
     result = kept(done, identity)
@@ -202,15 +142,7 @@ def run_fold(task: FoldTask, progress: Progress = no_progress) -> Mapping[str, A
 
 
 def read_fold(folder: Path, days: float = np.inf) -> Predictions:
-    """Predictions of a finished fold's test objects, in the order of ``fold.test``.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder of the fold's `FoldTask`.
-    days : float
-        One of `firstlight.metrics.PHASES`: days since trigger; infinity is the whole curve.
-    """
+    """Predictions of a finished fold's test objects, in order, at one of `PHASES` [day since trigger]."""
     return read_predictions(folder / f"phase-{phase_name(days)}.parquet")
 
 
@@ -227,25 +159,9 @@ def predict_phases(
     jobs: int | None = None,
     progress: Progress = no_progress,
 ) -> dict[str, Predictions]:
-    """Classify every object as it stood at several days since its trigger.
+    """Classify every object as it stood at several days since its trigger, by `phase_name`.
 
-    Parameters
-    ----------
-    pipeline : Pipeline
-        Trained.
-    curves : LightCurves
-        Whole light curves.
-    phases : tuple of float
-        Days since trigger; infinity is the whole curve.
-    jobs : int, optional
-        Threads; by default one per core.
-    progress : callable
-        Called with ``"score"`` and the fraction that is done.
-
-    Returns
-    -------
-    dict of str to Predictions
-        By `phase_name`, in the order of `phases`.
+    `curves` are whole, and infinity in `phases` is the whole curve; `progress` is called with ``"score"``.
     """
     predictions = {}
     for k, days in enumerate(phases):

@@ -25,19 +25,9 @@ COLOURS = "cividis"  # for any kind of colour vision; dark is good
 
 @styled
 def tuning_history(trials: Trials, untuned: float | None = None) -> Figure:
-    """The loss of every trial, and the lowest so far.
+    """The loss of every trial, and the lowest so far; losses far above the others stand at the upper edge.
 
-    Parameters
-    ----------
-    trials : sequence of mapping
-        One row per trial.
-    untuned : float, optional
-        Loss of the untuned settings, on the same inner folds.
-
-    Returns
-    -------
-    Figure
-        Losses far above the others are drawn at the upper edge.
+    `untuned` is the loss of the untuned settings on the same inner folds.
     """
     number, value = _column(trials, "number"), _column(trials, "value")
     complete = np.array([row["state"] == "complete" for row in trials])
@@ -70,20 +60,7 @@ def tuning_history(trials: Trials, untuned: float | None = None) -> Figure:
 
 @styled
 def parameter_importance(importances: Mapping[str, float], names: Mapping[str, str]) -> Figure:
-    """Share of the variance of the loss that each setting explains.
-
-    Parameters
-    ----------
-    importances : mapping of str to float
-        Share of each setting, 0 to 1.
-    names : mapping of str to str
-        Label of each setting.
-
-    Returns
-    -------
-    Figure
-        One bar per setting, the largest on top.
-    """
+    """Share of the variance of the loss, 0 to 1, that each setting explains, labelled by `names`."""
     keys = sorted(importances, key=lambda key: importances[key])
     shares = [importances[key] for key in keys]
     figure = new_figure(0.8 + 0.3 * len(keys))
@@ -99,21 +76,9 @@ def parameter_importance(importances: Mapping[str, float], names: Mapping[str, s
 
 @styled
 def parallel_coordinates(trials: Trials, names: Mapping[str, str], log: Sequence[str] = ()) -> Figure:
-    """Every trial as a line through its settings to its loss.
+    """Every trial as a line through its settings to its loss; trials that were stopped are grey.
 
-    Parameters
-    ----------
-    trials : sequence of mapping
-        One row per trial.
-    names : mapping of str to str
-        The settings in order, and their labels.
-    log : sequence of str
-        Settings on a logarithmic axis.
-
-    Returns
-    -------
-    Figure
-        Complete trials coloured by loss, the best thick; trials that were stopped are grey.
+    `names` gives the settings in order with their labels, `log` those on a logarithmic axis.
     """
     value = _column(trials, "value")
     complete = np.array([row["state"] == "complete" for row in trials])

@@ -48,28 +48,17 @@ LOCK_TIMEOUT_S = 60.0  # two processes write to one SQLite file
 
 @dataclass(frozen=True, kw_only=True)
 class TuneConfig:
-    """Number of trials and ranges of the search; `firstlight tune` sets the first two.
+    """Number of trials and ranges of the search; `firstlight tune` sets the first two."""
 
-    Attributes
-    ----------
-    n_trials : int
-        Total number of trials, complete or stopped early; 105 in the paper.
-    inner_folds : int
-        Folds within the learning objects.
-    startup : int
-        Random trials before the sampler learns, and complete trials before any is stopped early.
-    n_estimators, max_depth, min_samples_split : tuple of int
-        Lowest and highest value.
-    min_impurity_decrease : tuple of float
-        Lowest and highest value, on a logarithmic scale; the lowest refuses no split.
-    """
-
-    n_trials: int = 105
-    inner_folds: int = 3
+    n_trials: int = 105  # total number of trials, complete or stopped early; 105 in the paper
+    inner_folds: int = 3  # folds within the learning objects
+    # random trials before the sampler learns, and complete trials before any is stopped early
     startup: int = 10
+    # lowest and highest value
     n_estimators: tuple[int, int] = (20, 150)
     max_depth: tuple[int, int] = (1, 6)
     min_samples_split: tuple[int, int] = (2, 200)
+    # lowest and highest value, on a logarithmic scale; the lowest refuses no split
     min_impurity_decrease: tuple[float, float] = (1e-7, 1e-3)
 
     def check(self) -> None:
@@ -87,29 +76,17 @@ class TuneConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """Result of a study.
+    """Result of a study."""
 
-    Attributes
-    ----------
-    study : str
-        Its name in the SQLite file; changes with rows, settings, seed and version.
-    trials : tuple of dict
-        In order: ``number`` from 1, the four `PARAMETERS`, ``value`` (mean log-loss over the
-        inner folds that ran, in nat), ``state`` (``"complete"`` or ``"pruned"``), ``best`` (lowest value
-        so far among the complete).
-    untuned : float
-        Value of the untuned settings on the same inner folds.
-    best : SklearnBoosterConfig
-        Settings of the lowest value, without early stopping.
-    importances : dict of str to float, or None
-        Share of the variance of the value that each parameter explains (fANOVA over the
-        complete trials); None with fewer than three.
-    """
-
-    study: str
+    study: str  # its name in the SQLite file; changes with rows, settings, seed and version
+    # in order: ``number`` from 1, the four `PARAMETERS`, ``value`` (mean log-loss over the inner folds that
+    # ran, in nat), ``state`` (``"complete"`` or ``"pruned"``), ``best`` (lowest value so far among the
+    # complete)
     trials: tuple[dict[str, Any], ...]
-    untuned: float
-    best: SklearnBoosterConfig
+    untuned: float  # value of the untuned settings on the same inner folds
+    best: SklearnBoosterConfig  # settings of the lowest value, without early stopping
+    # share of the variance of the value that each parameter explains (fANOVA over the complete trials);
+    # None with fewer than three
     importances: dict[str, float] | None
 
 

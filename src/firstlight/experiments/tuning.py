@@ -50,10 +50,8 @@ def run_tuning(
 
     Parameters
     ----------
-    curves : LightCurves
-        All objects.
-    labels : str array, shape (n_objects,)
-        Class of each object.
+    curves, labels, redshift, seed, progress
+        As for `run_holdout`.
     config : PipelineConfig
         A preset whose classifier is ``seed``, on latents alone.
     out : Path
@@ -61,14 +59,8 @@ def run_tuning(
         ``importance.png``, ``parallel.png``. A killed run resumes.
     settings : TuneConfig, optional
         Number of trials and ranges.
-    redshift : {"photo", "spec", "none"}
-        Which host redshift the encoder sees.
-    seed : int
-        Seed of every random choice.
     jobs : int
         Parallel trials, one process each.
-    progress : callable
-        Called with a stage's name and the fraction of it that is done.
 
     Returns
     -------
@@ -92,21 +84,8 @@ def run_tuning(
     learn = TrainingRows.concatenate([train, held])
     found = tune(learn, out / "study.sqlite", settings, base, seed=seed, jobs=jobs, progress=progress)
     proba = [_test_proba(train, held, test, booster, seed) for booster in (base, found.best)]
-    result = {
-        "version": __version__,
-        "preset": config.name,
-        "protocol": _protocol(config, settings, learn, test, seed),
-        "n_trials": len(found.trials),
-        "study": found.study,
-        "settings": {
-            "untuned": {name: getattr(base, name) for name in PARAMETERS},
-            "tuned": {name: getattr(found.best, name) for name in PARAMETERS},
-        },
-        "inner": {"untuned": found.untuned, "tuned": found.trials[-1]["best"]},
-        "test": compare(test.labels, *proba, seed=seed),
-        "importances": found.importances,
-        "trials": list(found.trials),
-    }
+    protocol = _protocol(config, settings, learn, test, seed)
+    result = _result(config.name, protocol, base, found, compare(test.labels, *proba, seed=seed))
     _write(out, result, config, found)
     return result
 
@@ -145,6 +124,27 @@ def _protocol(
         f"log-loss; {len(test.labels):,} objects to test on, whole curves, scored once, not calibrated; "
         f"spread: {N_RESAMPLES} paired resamplings of the test objects; seed {seed}"
     )
+
+
+def _result(
+    preset: str, protocol: str, base: SklearnBoosterConfig, found: Tuning, test: dict[str, Any]
+) -> dict[str, Any]:
+    """The content of ``tuning.json``."""
+    return {
+        "version": __version__,
+        "preset": preset,
+        "protocol": protocol,
+        "n_trials": len(found.trials),
+        "study": found.study,
+        "settings": {
+            "untuned": {name: getattr(base, name) for name in PARAMETERS},
+            "tuned": {name: getattr(found.best, name) for name in PARAMETERS},
+        },
+        "inner": {"untuned": found.untuned, "tuned": found.trials[-1]["best"]},
+        "test": test,
+        "importances": found.importances,
+        "trials": list(found.trials),
+    }
 
 
 def _learn(

@@ -32,32 +32,19 @@ DRIFT = 0.06  # mag per square root of a day; random walk beside the trend
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Brightness:
-    """Brightness of n objects; NaN (band -1) without a significant flux.
+    """Brightness of n objects; NaN (band -1) without a significant flux."""
 
-    Attributes
-    ----------
-    band : int8 array, shape (n_objects,)
-        Band with the most significant recent flux, index into `firstlight.bands.BANDS`.
-    mag, mag_err : float64 arrays, shape (n_objects,)
-        Latest AB magnitude in that band and its error [mag].
-    mag_mjd : float64 array, shape (n_objects,)
-        Time of that magnitude [MJD].
-    slope, slope_err : float64 arrays, shape (n_objects,)
-        Change of magnitude, common to all bands; positive is fading [mag/day].
-    peak_mag : float64 array, shape (n_objects,)
-        Brightest magnitude so far, in any band [mag].
-    peak_mjd : float64 array, shape (n_objects,)
-        Time of the peak [MJD].
-    """
-
+    # (n_objects,); band with the most significant recent flux, index into `firstlight.bands.BANDS`
     band: NDArray[np.int8]
+    # (n_objects,); latest AB magnitude in that band and its error [mag]
     mag: FloatArray
     mag_err: FloatArray
-    mag_mjd: FloatArray
+    mag_mjd: FloatArray  # (n_objects,); time of that magnitude [MJD]
+    # (n_objects,); change of magnitude, common to all bands; positive is fading [mag/day]
     slope: FloatArray
     slope_err: FloatArray
-    peak_mag: FloatArray
-    peak_mjd: FloatArray
+    peak_mag: FloatArray  # (n_objects,); brightest magnitude so far, in any band [mag]
+    peak_mjd: FloatArray  # (n_objects,); time of the peak [MJD]
 
     def __len__(self) -> int:
         """Number of objects."""

@@ -63,20 +63,14 @@ SITES: Mapping[str, Site] = MappingProxyType(
 class ObservingConfig:
     """Limits of observable targets; options of ``firstlight rank``.
 
-    Attributes
-    ----------
-    airmass_limit : float
-        Highest airmass, sec z.
-    moon_limit : float
-        Smallest distance from a full Moon above the horizon; scales with its lit fraction [degree].
-
     Raises
     ------
     SettingsError
         If a value is out of its range.
     """
 
-    airmass_limit: float = 2.0
+    airmass_limit: float = 2.0  # highest airmass, sec z
+    # smallest distance from a full Moon above the horizon; scales with its lit fraction [degree]
     moon_limit: float = 30.0
 
     def __post_init__(self) -> None:
@@ -89,33 +83,15 @@ class ObservingConfig:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Night:
-    """The dark hours of a site, and its Moon.
+    """The dark hours of a site, and its Moon."""
 
-    Attributes
-    ----------
-    site : Site
-        Position of the telescope.
-    date : str
-        Date of the evening at the site.
-    mjd : float64 array, shape (n_steps,)
-        Time steps while it is dark, UTC [MJD]; empty if the Sun stays too high.
-    rotation : float64 array, shape (n_steps,)
-        Local Earth rotation angle [radian].
-    moon_altitude : float64 array, shape (n_steps,)
-        Altitude of the Moon's centre [degree].
-    moon_vector : float64 array, shape (n_steps, 3)
-        Unit vector to the Moon.
-    moon_lit : float
-        Lit fraction of the Moon's disc in the middle of the night.
-    """
-
-    site: Site
-    date: str
-    mjd: FloatArray
-    rotation: FloatArray
-    moon_altitude: FloatArray
-    moon_vector: FloatArray
-    moon_lit: float
+    site: Site  # position of the telescope
+    date: str  # date of the evening at the site
+    mjd: FloatArray  # (n_steps,); time steps while it is dark, UTC [MJD]; empty if the Sun stays too high
+    rotation: FloatArray  # (n_steps,); local Earth rotation angle [radian]
+    moon_altitude: FloatArray  # (n_steps,); altitude of the Moon's centre [degree]
+    moon_vector: FloatArray  # (n_steps, 3); unit vector to the Moon
+    moon_lit: float  # lit fraction of the Moon's disc in the middle of the night
 
     @property
     def hours(self) -> FloatArray:
@@ -135,26 +111,14 @@ class Night:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Visibility:
-    """Observable hours of targets in a night.
+    """Observable hours of targets in a night."""
 
-    Attributes
-    ----------
-    airmass : float64 array, shape (n_targets, n_steps)
-        sec z at each step; NaN where the target is not observable.
-    hours : float64 array, shape (n_targets,)
-        Observable time [hour].
-    best_airmass : float64 array, shape (n_targets,)
-        Lowest airmass while observable; NaN if never.
-    moon_distance : float64 array, shape (n_targets,)
-        Distance from the Moon at that time, or in the middle of the night [degree].
-    factor : float64 array, shape (n_targets,)
-        Share of a target's worth left by airmass and moonlight, 0 to 1; 0 if never observable.
-    """
-
-    airmass: FloatArray
-    hours: FloatArray
-    best_airmass: FloatArray
+    airmass: FloatArray  # (n_targets, n_steps); sec z at each step; NaN where the target is not observable
+    hours: FloatArray  # (n_targets,); observable time [hour]
+    best_airmass: FloatArray  # (n_targets,); lowest airmass while observable; NaN if never
+    # (n_targets,); distance from the Moon at that time, or in the middle of the night [degree]
     moon_distance: FloatArray
+    # (n_targets,); share of a target's worth left by airmass and moonlight, 0 to 1; 0 if never observable
     factor: FloatArray
 
 

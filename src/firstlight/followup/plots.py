@@ -15,24 +15,14 @@ TRACKS = (MAIN, ACCENT, THIRD, "#56B4E9", "#E69F00", "#CC79A7", "#332288", "#882
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShownTarget:
-    """One target of the figure.
+    """One target of the figure."""
 
-    Attributes
-    ----------
-    name, kind : str
-        Object name, and its most probable class.
-    worth : float
-        Worth tonight, 0 to 1.
-    airmass : float64 array, shape (n_steps,)
-        NaN where it is not observable.
-    start, end : float
-        Time of the observation, on the clock of the hours; NaN without one.
-    """
-
+    # object name, and its most probable class
     name: str
     kind: str
-    worth: float
-    airmass: FloatArray
+    worth: float  # worth tonight, 0 to 1
+    airmass: FloatArray  # (n_steps,); NaN where it is not observable
+    # time of the observation, on the clock of the hours; NaN without one
     start: float
     end: float
 

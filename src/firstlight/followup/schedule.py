@@ -28,27 +28,16 @@ LEAST_WORTH = 0.01  # targets worth less are not observed, even if hours are lef
 class ScheduleConfig:
     """Telescope time of one night; options of ``firstlight rank``.
 
-    Attributes
-    ----------
-    hours : float
-        Hours available.
-    limit_mag : float
-        Faintest magnitude that the telescope can observe [mag].
-    hours_at_limit : float
-        Exposure at that magnitude [hour].
-    overhead : float
-        Pointing, acquisition and readout per target [hour].
-
     Raises
     ------
     SettingsError
         If a time is not positive (the overhead: negative) or not finite.
     """
 
-    hours: float = 4.0
-    limit_mag: float = 22.0
-    hours_at_limit: float = 1.0
-    overhead: float = 0.1
+    hours: float = 4.0  # hours available
+    limit_mag: float = 22.0  # faintest magnitude that the telescope can observe [mag]
+    hours_at_limit: float = 1.0  # exposure at that magnitude [hour]
+    overhead: float = 0.1  # pointing, acquisition and readout per target [hour]
 
     def __post_init__(self) -> None:
         values = (self.hours, self.hours_at_limit, self.overhead, self.limit_mag)
@@ -61,26 +50,15 @@ class ScheduleConfig:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Schedule:
-    """Chosen targets and their times.
+    """Chosen targets and their times."""
 
-    Attributes
-    ----------
-    order : int64 array, shape (n_chosen,)
-        Positions of the chosen targets, best worth per hour first.
-    start, end : float64 arrays, shape (n_targets,)
-        Observation of each chosen target, overhead included, on the clock of the grid
-        [hour]; NaN for the others.
-    fate : str array, shape (n_targets,)
-        ``chosen``, or the reason against it.
-    hours : float64 array, shape (n_targets,)
-        Cost of each target, overhead included [hour].
-    """
-
-    order: IntArray
+    order: IntArray  # (n_chosen,); positions of the chosen targets, best worth per hour first
+    # (n_targets,); observation of each chosen target, overhead included, on the clock of the grid [hour];
+    # NaN for the others
     start: FloatArray
     end: FloatArray
-    fate: StrArray
-    hours: FloatArray
+    fate: StrArray  # (n_targets,); ``chosen``, or the reason against it
+    hours: FloatArray  # (n_targets,); cost of each target, overhead included [hour]
 
     @property
     def used(self) -> float:
@@ -89,23 +67,11 @@ class Schedule:
 
 
 def exposure_hours(mag: ArrayLike, config: ScheduleConfig | None = None) -> FloatArray:
-    """Exposure time for a magnitude, without overhead.
+    """Exposure times [hour] for magnitudes, without overhead.
 
     Against a sky brighter than the target, the same signal-to-noise ratio needs
     ``hours_at_limit * 10 ** (0.8 (mag - limit_mag))``: 6.3 times as long per magnitude. At least
     0.1 hour; infinite where the magnitude is unknown.
-
-    Parameters
-    ----------
-    mag : float array
-        Magnitudes [mag].
-    config : ScheduleConfig, optional
-        The telescope.
-
-    Returns
-    -------
-    float64 array
-        Exposures [hour].
 
     Examples
     --------

@@ -109,33 +109,15 @@ class FollowupConfig:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Utility:
-    """Utility of a spectrum of each object, and its factors, all from 0 to 1.
+    """Utility of a spectrum of each object, and its factors, all from 0 to 1."""
 
-    Attributes
-    ----------
-    total : float64 array, shape (n_objects,)
-        ``science * bright * peak``; NaN where the object was not classified.
-    wanted : float64 array, shape (n_objects,)
-        Sum over wanted classes of probability times worth.
-    novelty : float64 array, shape (n_objects,)
-        Anomaly score above 0.95, scaled to 0 to 1.
-    science : float64 array, shape (n_objects,)
-        Chance that the object is wanted or novel.
-    bright : float64 array, shape (n_objects,)
-        Probability of being brighter than the limit on the next night.
-    peak : float64 array, shape (n_objects,)
-        1 near the peak and rising; 0.1 when fading, or long past the peak.
-    rising : float64 array, shape (n_objects,)
-        Probability that it is still brightening.
-    """
-
-    total: FloatArray
-    wanted: FloatArray
-    novelty: FloatArray
-    science: FloatArray
-    bright: FloatArray
-    peak: FloatArray
-    rising: FloatArray
+    total: FloatArray  # (n_objects,); ``science * bright * peak``; NaN where the object was not classified
+    wanted: FloatArray  # (n_objects,); sum over wanted classes of probability times worth
+    novelty: FloatArray  # (n_objects,); anomaly score above 0.95, scaled to 0 to 1
+    science: FloatArray  # (n_objects,); chance that the object is wanted or novel
+    bright: FloatArray  # (n_objects,); probability of being brighter than the limit on the next night
+    peak: FloatArray  # (n_objects,); 1 near the peak and rising; 0.1 when fading, or long past the peak
+    rising: FloatArray  # (n_objects,); probability that it is still brightening
 
 
 def class_rarity() -> FloatArray:

@@ -35,32 +35,17 @@ REQUIRED_COLUMNS = ("mjd", "band", "flux", "flux_err")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ObservationRows:
-    """Observations of a foreign source, one row each, not yet checked.
+    """Observations of a foreign source, one row each, not yet checked."""
 
-    Parameters
-    ----------
-    names : str array, shape (n_objects,)
-        Names of the objects, unique.
-    owner : int64 array, shape (n_rows,)
-        Position of each observation's object in `names`; -1 where it has none.
-    mjd, flux, flux_err : float64 arrays, shape (n_rows,)
-        Time [MJD day], flux and error in the units of the source.
-    band : int8 array, shape (n_rows,)
-        Index into `firstlight.bands.BANDS`; -1 where the band is unknown.
-    detected : bool array, shape (n_rows,), or None
-        The survey's detection flag, where it has one.
-    place : int64 array, shape (n_rows,)
-        Line or row of each observation in its source.
-    """
-
-    names: StrArray
-    owner: IntArray
-    mjd: FloatArray
-    band: NDArray[np.int8]
+    names: StrArray  # (n_objects,); names of the objects, unique
+    owner: IntArray  # (n_rows,); position of each observation's object in `names`; -1 where it has none
+    mjd: FloatArray  # (n_rows,); time [MJD day]
+    band: NDArray[np.int8]  # (n_rows,); index into `firstlight.bands.BANDS`; -1 where the band is unknown
+    # (n_rows,); flux and error in the units of the source
     flux: FloatArray
     flux_err: FloatArray
-    detected: BoolArray | None
-    place: IntArray
+    detected: BoolArray | None  # (n_rows,); the survey's detection flag, where it has one
+    place: IntArray  # (n_rows,); line or row of each observation in its source
 
     def __len__(self) -> int:
         """Number of observations."""

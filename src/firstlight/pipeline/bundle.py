@@ -35,30 +35,15 @@ class FileRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """Description of a bundle.
+    """Description of a bundle."""
 
-    Attributes
-    ----------
-    kind : str
-        Kind of content, such as ``firstlight-pipeline``.
-    format_version : int
-        See `FORMAT_VERSION`.
-    firstlight_version : str
-        Version of the package that wrote it.
-    created : str
-        Time of writing, ISO 8601, UTC.
-    info : mapping
-        Free description, plain JSON, without a checksum: nothing that changes a prediction.
-    files : mapping of str to FileRecord
-        Every file by its path within the folder, with forward slashes.
-    """
-
-    kind: str
-    format_version: int
-    firstlight_version: str
-    created: str
+    kind: str  # kind of content, such as ``firstlight-pipeline``
+    format_version: int  # see `FORMAT_VERSION`
+    firstlight_version: str  # version of the package that wrote it
+    created: str  # time of writing, ISO 8601, UTC
+    # free description, plain JSON, without a checksum: nothing that changes a prediction
     info: Mapping[str, Any]
-    files: Mapping[str, FileRecord]
+    files: Mapping[str, FileRecord]  # every file by its path within the folder, with forward slashes
 
     @property
     def fingerprint(self) -> str:

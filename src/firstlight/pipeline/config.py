@@ -28,25 +28,13 @@ class CopiesConfig:
     """Which copies of each training object the classifier learns from; presets differ in all but the last.
 
     All copies of an object stay on its side of every split and share its weight.
-
-    Attributes
-    ----------
-    truncations : int
-        Number of copies cut at random days since trigger.
-    augmented : int
-        Number of copies with observations dropped, noise added and photo-z scattered.
-    hidden_redshift : float
-        Fraction of all copies whose redshift is hidden.
-    whole_weight : float
-        Weight of the whole curve; every other copy has weight 1.
-    validation_fraction : float
-        Fraction of the training objects kept for early stopping and calibration.
     """
 
-    truncations: int = 4
-    augmented: int = 1
-    hidden_redshift: float = 0.25
-    whole_weight: float = 2.0
+    truncations: int = 4  # number of copies cut at random days since trigger
+    augmented: int = 1  # number of copies with observations dropped, noise added and photo-z scattered
+    hidden_redshift: float = 0.25  # fraction of all copies whose redshift is hidden
+    whole_weight: float = 2.0  # weight of the whole curve; every other copy has weight 1
+    # fraction of the training objects kept for early stopping and calibration
     validation_fraction: float = 0.1
 
 

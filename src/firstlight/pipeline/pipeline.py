@@ -54,10 +54,7 @@ class _Saves(Protocol):
 class Pipeline:
     """Classify light curves: preprocessing, encoder, features, boosted trees, calibration.
 
-    Parameters
-    ----------
-    config : PipelineConfig, optional
-        Settings; by default those of the preset ``default``.
+    The settings are by default those of the preset ``default``.
 
     Examples
     --------

@@ -28,24 +28,13 @@ from firstlight.taxonomy import CLASSES
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingObjects:
-    """Raw objects to learn from, with the redshift that is shown and the held-out part.
-
-    Attributes
-    ----------
-    curves : LightCurves
-    labels : str array, shape (n_objects,)
-    held_out : bool array, shape (n_objects,)
-        Objects kept for early stopping and calibration.
-    redshift : {"photo", "spec", "none"}
-    left_out : dict of str to int
-        Objects left out, by class: unknown or too rare.
-    """
+    """Raw objects to learn from, with the redshift that is shown and the held-out part."""
 
     curves: LightCurves
-    labels: StrArray
-    held_out: BoolArray
+    labels: StrArray  # (n_objects,)
+    held_out: BoolArray  # (n_objects,); objects kept for early stopping and calibration
     redshift: RedshiftMode
-    left_out: dict[str, int]
+    left_out: dict[str, int]  # objects left out, by class: unknown or too rare
 
     def part(self, held_out: bool) -> tuple[LightCurves, StrArray]:
         """Objects to train on, or those held out, with their labels."""
@@ -108,25 +97,9 @@ def train_inputs(
     folder: Path | None = None,
     progress: Progress = no_progress,
 ) -> InputBuilder:
-    """Train the encoder and fit the templates.
+    """Train the encoder and fit the templates; see `Pipeline.fit` for `seed` and `progress`.
 
-    Parameters
-    ----------
-    objects : TrainingObjects
-        What to learn from.
-    config : PipelineConfig
-        Settings.
-    seed : int
-        Seed of the encoder.
-    folder : Path, optional
-        Where checkpoints go; a killed training resumes from them.
-    progress : callable
-        Called with a stage's name and the fraction of it that is done.
-
-    Returns
-    -------
-    InputBuilder
-        Makes the classifier's rows from light curves.
+    Checkpoints go to `folder`; a killed training resumes from them.
     """
     training, labels = objects.part(held_out=False)
     validation, _ = objects.part(held_out=True)
@@ -151,23 +124,7 @@ def training_rows(
     jobs: int | None = None,
     progress: Progress = no_progress,
 ) -> CopyRows:
-    """Make copies of every object and turn them into rows of the classifier.
-
-    Parameters
-    ----------
-    objects : TrainingObjects
-        Raw objects.
-    inputs : InputBuilder
-        From `train_inputs`.
-    rng : numpy.random.Generator
-        Random choices of the copies.
-    held_out : bool
-        Whether to use the held-out objects or the others.
-    jobs : int, optional
-        Threads; by default one per core.
-    progress : callable
-        Called with a stage's name and the fraction of it that is done.
-    """
+    """Copies of the held-out objects, or of the others, as rows of the classifier; see `training_copies`."""
     copies = training_copies(*objects.part(held_out), inputs.config, rng)
     stage = "validation rows" if held_out else "training rows"
     made = in_chunks(inputs.rows, copies.curves, jobs, lambda done: progress(stage, done))
@@ -178,19 +135,7 @@ def training_rows(
 def training_copies(
     curves: LightCurves, labels: StrArray, config: PipelineConfig, rng: np.random.Generator
 ) -> TrainingCopies:
-    """Copies of every object as the classifier sees them: cut first, then preprocessed (law 1).
-
-    Parameters
-    ----------
-    curves : LightCurves
-        Raw objects of one side of a split.
-    labels : str array, shape (n_objects,)
-        Their classes.
-    config : PipelineConfig
-        How many copies of which kind.
-    rng : numpy.random.Generator
-        Source of every random choice.
-    """
+    """Copies of every raw object as the classifier sees them: cut first, then preprocessed (law 1)."""
     copies = config.copies
     parts = [curves]
     parts += [truncate(curves, rng) for _ in range(copies.truncations)]

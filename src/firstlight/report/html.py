@@ -66,7 +66,6 @@ PACKAGES = (
     "scikit-learn",
     "lightgbm",
     "catboost",
-    "onnxruntime",
     "torch",
     "numba",
     "pyarrow",

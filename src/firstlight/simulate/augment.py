@@ -27,27 +27,14 @@ class AugmentConfig:
 
     No preset differs from the defaults; who trains for a survey of another cadence or depth
     than PLAsTiCC's sets them.
-
-    Attributes
-    ----------
-    drop : float
-        Each copy loses a fraction of its observations between 0 and this.
-    stretch_chance : float
-        Fraction of copies that lose a whole stretch of time.
-    stretch : float
-        Longest such stretch [day].
-    noise : float
-        Scale of the growth of the flux errors: 1 + |normal(0, noise)|, one factor per copy.
-    redshift_scatter : float
-        Scatter of the host redshift over its error.
     """
 
     RETIRED: ClassVar = {"longest_phase": LONGEST_PHASE}
-    drop: float = 0.3
-    stretch_chance: float = 0.3
-    stretch: float = 40.0
-    noise: float = 0.4
-    redshift_scatter: float = 0.5
+    drop: float = 0.3  # each copy loses a fraction of its observations between 0 and this
+    stretch_chance: float = 0.3  # fraction of copies that lose a whole stretch of time
+    stretch: float = 40.0  # longest such stretch [day]
+    noise: float = 0.4  # scale of the growth of the flux errors: 1 + |normal(0, noise)|, one factor per copy
+    redshift_scatter: float = 0.5  # scatter of the host redshift over its error
 
     def __post_init__(self) -> None:
         if not (0.0 <= self.drop < 1.0 and 0.0 <= self.stretch_chance <= 1.0):

@@ -51,39 +51,20 @@ class Evolution:
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """A class of transients.
+    """A class of transients."""
 
-    Attributes
-    ----------
-    draw : callable
-        ``draw(rng, n)`` gives the parameters of n models by name.
-    evolve : callable
-        ``evolve(t, parameters)`` gives luminosity and state, shape (n, n_times); see `Evolution`.
-    rate : {"star_formation", "core_collapse", "thermonuclear"}
-        Volumetric rate against redshift.
-    redshift_limits : tuple of float
-        Where to draw redshifts; beyond, the class is too faint for LSST.
-    peak_limits : tuple of float
-        Faintest and brightest peak absolute magnitude of the class [mag].
-    last : float
-        Rest-frame days to follow.
-    spectrum : Spectrum
-        How the luminosity is spread over wavelengths.
-    duration_limits : tuple of float
-        Shortest and longest time above half of the peak luminosity of the class [day].
-    shortest_fade : float
-        Shortest time from peak to half of it [day].
-    """
-
+    # ``draw(rng, n)`` gives the parameters of n models by name
     draw: Callable[[np.random.Generator, int], Parameters]
+    # ``evolve(t, parameters)`` gives luminosity and state, shape (n, n_times); see `Evolution`
     evolve: Callable[[FloatArray, Parameters], tuple[FloatArray, FloatArray]]
-    rate: Rate
-    redshift_limits: tuple[float, float]
-    peak_limits: tuple[float, float]
-    last: float
-    spectrum: Spectrum = BLACKBODY
+    rate: Rate  # volumetric rate against redshift
+    redshift_limits: tuple[float, float]  # where to draw redshifts; beyond, the class is too faint for LSST
+    peak_limits: tuple[float, float]  # faintest and brightest peak absolute magnitude of the class [mag]
+    last: float  # rest-frame days to follow
+    spectrum: Spectrum = BLACKBODY  # how the luminosity is spread over wavelengths
+    # shortest and longest time above half of the peak luminosity of the class [day]
     duration_limits: tuple[float, float] = (0.0, float("inf"))
-    shortest_fade: float = 0.0
+    shortest_fade: float = 0.0  # shortest time from peak to half of it [day]
 
 
 # --- drawing ------------------------------------------------------------------

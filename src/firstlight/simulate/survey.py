@@ -21,43 +21,25 @@ _DETECTED_BINS = np.array([0.0, 1.0, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Survey:
-    """Measured properties of a survey.
+    """Measured properties of a survey."""
 
-    Attributes
-    ----------
-    carriers : LightCurves
-        Real objects with a host redshift, whose epochs and noise are used.
-    sky_err : float64 array, shape (n_total,)
-        Noise of the carriers' observations without their own photons [nJy].
-    depth : float64 array, shape (n_carriers, 6)
-        Least sky noise of each carrier in each band; infinite without epochs [nJy].
-    photon_noise : float64 array, shape (6,)
-        Per band, variance per flux over sky variance [1/nJy].
-    calibration_err : float64 array, shape (6,)
-        Per band, error proportional to flux.
-    snr_knots, detection_proba : float64 arrays, shape (n_knots,)
-        Probability of a detection against flux over error.
-    detects_expected : bool
-        Whether that flux is the one before noise: PLAsTiCC's simulation decides so, and no
-        epoch without light is ever detected. Else it is the measured one.
-    redshift_spec, redshift_photo, redshift_photo_err : float64 arrays, shape (n_pairs,)
-        Hosts with both redshifts, ascending in the spectroscopic one.
-    spec_fraction : float
-        Share of carriers whose host has a spectroscopic redshift.
-    """
-
-    carriers: LightCurves
-    sky_err: FloatArray
+    carriers: LightCurves  # real objects with a host redshift, whose epochs and noise are used
+    sky_err: FloatArray  # (n_total,); noise of the carriers' observations without their own photons [nJy]
+    # (n_carriers, 6); least sky noise of each carrier in each band; infinite without epochs [nJy]
     depth: FloatArray
-    photon_noise: FloatArray
-    calibration_err: FloatArray
+    photon_noise: FloatArray  # (6,); per band, variance per flux over sky variance [1/nJy]
+    calibration_err: FloatArray  # (6,); per band, error proportional to flux
+    # (n_knots,); probability of a detection against flux over error
     snr_knots: FloatArray
     detection_proba: FloatArray
+    # whether that flux is the one before noise: PLAsTiCC's simulation decides so, and no epoch without
+    # light is ever detected. Else it is the measured one.
     detects_expected: bool
+    # (n_pairs,); hosts with both redshifts, ascending in the spectroscopic one
     redshift_spec: FloatArray
     redshift_photo: FloatArray
     redshift_photo_err: FloatArray
-    spec_fraction: float
+    spec_fraction: float  # share of carriers whose host has a spectroscopic redshift
 
     def error(self, flux: FloatArray, sky_err: FloatArray, band: NDArray[np.int8]) -> FloatArray:
         """Error of observations of sources of known true flux, shape (n_obs,) [nJy]."""

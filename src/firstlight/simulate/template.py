@@ -40,21 +40,12 @@ _B_RESPONSE = np.ravel(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Template:
-    """Spectra on a regular grid, whose state is the phase [rest-frame day since B's peak].
+    """Spectra on a regular grid, whose state is the phase [rest-frame day since B's peak]."""
 
-    Attributes
-    ----------
-    first_phase : float
-        Phase of the first row [day]; there is no light before.
-    first_wavelength : float
-        Rest wavelength of the first column [Angstrom].
-    table : float64 array, shape (n_phases, n_wavelengths)
-        Rows 1 day and columns 10 Angstrom apart; luminosity density of a source whose B
-        magnitude peaks at 0 (Vega) at 10 pc [erg/s/Angstrom].
-    """
-
-    first_phase: float
-    first_wavelength: float
+    first_phase: float  # phase of the first row [day]; there is no light before
+    first_wavelength: float  # rest wavelength of the first column [Angstrom]
+    # (n_phases, n_wavelengths); rows 1 day and columns 10 Angstrom apart; luminosity density of a source
+    # whose B magnitude peaks at 0 (Vega) at 10 pc [erg/s/Angstrom]
     table: FloatArray
 
     def __call__(self, rest: FloatArray, state: FloatArray) -> FloatArray:

@@ -50,32 +50,20 @@ class SimulateConfig:
 
     The command line and the reproduction set `follow_up_mag`, `follow_up_on` and `template`; a user
     with another trigger sets `min_detections`, one who needs speed or precision the last two.
-
-    Attributes
-    ----------
-    min_detections : int
-        Detections that an object needs; PLAsTiCC's trigger needs 2.
-    follow_up_mag : float or None
-        Peak magnitude in its best band of r, i and z to which half of the objects are kept,
-        as a spectroscopic campaign would; None keeps all.
-    follow_up_on : {"epochs", "peak"}
-        Magnitude to which the limit applies: the brightest of the epochs at which the object was
-        observed, or its peak, observed or not, as in PLAsTiCC's own simulation.
-    template : Path or None
-        Spectra from which SNIa are made, see `firstlight.simulate.template.read_template`;
-        None makes them from a blackbody.
-    n_times : int
-        Points of the grid on which models evolve.
-    batch : int
-        Models drawn at a time.
     """
 
-    min_detections: int = 2
+    min_detections: int = 2  # detections that an object needs; PLAsTiCC's trigger needs 2
+    # peak magnitude in its best band of r, i and z to which half of the objects are kept, as a
+    # spectroscopic campaign would; None keeps all
     follow_up_mag: float | None = None
+    # magnitude to which the limit applies: the brightest of the epochs at which the object was observed, or
+    # its peak, observed or not, as in PLAsTiCC's own simulation
     follow_up_on: Literal["epochs", "peak"] = "epochs"
+    # spectra from which SNIa are made, see `firstlight.simulate.template.read_template`; None makes them
+    # from a blackbody
     template: Path | None = None
-    n_times: int = 256
-    batch: int = 1024
+    n_times: int = 256  # points of the grid on which models evolve
+    batch: int = 1024  # models drawn at a time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
