@@ -185,57 +185,36 @@ def _benchmark(view: View) -> Any:
     return view.facts["benchmark"]
 
 
+_TRAINING = {
+    "objects": ("n_objects", ",.0f"),
+    "observations": ("n_observations", ",.0f"),
+    "processor time [s]": ("cpu", ".1f"),
+    "of it encoder [s]": ("encoder", ".1f"),
+    "of it features and copies [s]": ("features", ".1f"),
+    "of it booster [s]": ("classifier", ".1f"),
+    "wall clock [s]": ("wall", ".1f"),
+    "peak memory [MB]": ("memory", ",.0f"),
+    "before training [MB]": ("memory_before", ",.0f"),
+}
+
+
 def training_table(view: View) -> str:
     """Time and memory of a training by number of objects."""
-    body = [
-        [
-            f"{step['n_objects']:,}",
-            f"{step['n_observations']:,}",
-            *(
-                f"{x:.1f}"
-                for x in (
-                    step["cpu"],
-                    *(step["stages"].get(s, 0.0) for s in ("encoder", "features", "classifier")),
-                )
-            ),
-            f"{step['wall']:.1f}",
-            f"{step['memory']:,.0f}",
-            f"{step['memory_before']:,.0f}",
-        ]
-        for step in _benchmark(view)["training"]
-    ]
-    head = [
-        "objects",
-        "observations",
-        "processor time [s]",
-        "of it encoder [s]",
-        "of it features and copies [s]",
-    ]
-    return markdown(
-        [*head, "of it booster [s]", "wall clock [s]", "peak memory [MB]", "before training [MB]"], body
-    )
+    steps = [{**step, **step["stages"]} for step in _benchmark(view)["training"]]
+    body = [[format(step.get(name, 0.0), form) for name, form in _TRAINING.values()] for step in steps]
+    return markdown(list(_TRAINING), body)
 
 
 def classifying_table(view: View) -> str:
     """Time and memory of classifying by number of objects."""
-    body = [
-        [
-            f"{bundle}, {step['n_objects']:,}",
-            *(f"{1000.0 * step[kind] / step['n_objects']:.2f}" for kind in ("cpu", "wall")),
-            f"{step['memory']:.0f}",
-        ]
-        for bundle, found in _benchmark(view)["classifying"].items()
-        for step in found["steps"]
-    ]
-    return markdown(
-        [
-            "bundle, objects",
-            "processor time [ms per object]",
-            "wall clock [ms per object]",
-            "peak memory [MB]",
-        ],
-        body,
-    )
+    body = []
+    for bundle, found in _benchmark(view)["classifying"].items():
+        for step in found["steps"]:
+            n = step["n_objects"]
+            times = [f"{1000.0 * step[kind] / n:.2f}" for kind in ("cpu", "wall")]
+            body.append([f"{bundle}, {n:,}", *times, f"{step['memory']:.0f}"])
+    times = ["processor time [ms per object]", "wall clock [ms per object]"]
+    return markdown(["bundle, objects", *times, "peak memory [MB]"], body)
 
 
 def smaller_table(view: View) -> str:

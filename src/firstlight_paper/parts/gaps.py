@@ -82,17 +82,11 @@ def _gone(kept: str) -> str:
 def table(view: View) -> str:
     """Scores with every gap."""
     columns: dict[str, Mapping[str, Any]] = {
-        "observations (median)": {"metric": "n_obs", "column": "", "subset": 0, "digits": 0},
-        **SIX_SCORES,
-        "not classified (real)": {
-            "metric": "not_classified",
-            "subset": 13,
-            "scale": 100,
-            "digits": 1,
-            "unit": " %",
-        },
+        "observations (median)": {"metric": "n_obs", "column": "", "subset": 0, "digits": 0}
     }
-    return pivot(view, _rows(view), columns, "removed")
+    columns |= SIX_SCORES
+    share = {"metric": "not_classified", "subset": 13, "scale": 100, "digits": 1, "unit": " %"}
+    return pivot(view, _rows(view), columns | {"not classified (real)": share}, "removed")
 
 
 LOOKS = {

@@ -165,12 +165,8 @@ def facts(view: View) -> Mapping[str, Any]:
 
 def signal_table(view: View) -> str:
     """Shares that each cleaning removes."""
-    names = {
-        "observations": "observations",
-        "positive_signal": "signal",
-        "peak_lost": "peaks",
-        "trigger_moved": "triggers",
-    }
+    names = {"observations": "observations", "positive_signal": "signal"}
+    names |= {"peak_lost": "peaks", "trigger_moved": "triggers"}
     percent = {"column": "", "scale": 100, "unit": " %"}
     columns: dict[str, Mapping[str, Any]] = {"objects": {"column": "", "metric": "n_objects", "count": True}}
     columns |= {title: percent | {"metric": metric} for metric, title in names.items()}
@@ -184,12 +180,8 @@ def signal_table(view: View) -> str:
 
 def scores_table(view: View) -> str:
     """Scores of the paper's pipeline on light curves prepared in each way."""
-    titles = {
-        "accuracy": "accuracy",
-        "macro_f1": "macro F1",
-        "macro_auc": "macro AUC",
-        "log_loss": "log-loss",
-    }
+    titles = {"accuracy": "accuracy", "macro_f1": "macro F1", "macro_auc": "macro AUC"}
+    titles["log_loss"] = "log-loss"
     columns: dict[str, Mapping[str, Any]] = {"test objects": {"metric": "n_objects", "count": True}}
     columns |= {title: {"metric": metric} for metric, title in titles.items()}
     change = {"metric": "accuracy", "against": REFERENCE, "sign": "+"}

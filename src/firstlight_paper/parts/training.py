@@ -35,12 +35,8 @@ __all__ = ["TRAINING", "SteadyRate", "limit", "stop"]
 
 #: What the paper says of its training (section 4); it prints no number of these trials.
 PRINTED: Mapping[str, int | float | str] = {
-    "layers": 2,
-    "hidden units": 64,
-    "learning rate": 0.001,
-    "decay": "yes",
-    "batch": 128,
-}
+    "layers": 2, "hidden units": 64, "learning rate": 0.001, "decay": "yes", "batch": 128
+}  # fmt: skip
 _SCORES = ("accuracy", "macro_f1", "macro_auc", "macro_recall")
 PATIENCES = (1, 2, 3, 5)
 TRIED = "patience 2"
@@ -73,12 +69,8 @@ class Amount:
 
 
 _FEW: Mapping[str, tuple[int | float | str, ...]] = {
-    "layers": (1,),
-    "hidden units": (16,),
-    "learning rate": (3e-3,),
-    "decay": ("no",),
-    "batch": (512,),
-}
+    "layers": (1,), "hidden units": (16,), "learning rate": (3e-3,), "decay": ("no",), "batch": (512,)
+}  # fmt: skip
 
 
 def changed(config: PipelineConfig, setting: str, value: int | float | str) -> PipelineConfig:

@@ -149,18 +149,12 @@ def _at_end(name: str, settings: Mapping[str, Any]) -> bool:
 
 def table(view: View) -> str:
     """Scores before and after tuning, by either protocol."""
-    titles = {
-        "accuracy": "accuracy",
-        "macro_f1": "macro F1",
-        "macro_auc": "macro AUC",
-        "log_loss": "log-loss [nat]",
-    }
+    titles = {"accuracy": "accuracy", "macro_f1": "macro F1", "macro_auc": "macro AUC"}
+    titles["log_loss"] = "log-loss [nat]"
+    among = {16: "16 classes", 13: "13 real classes"}
     rows = {
-        f"{title}, {subset} {'classes' if subset == 16 else 'real classes'}": {
-            "metric": metric,
-            "subset": subset,
-        }
-        for subset in (16, 13)
+        f"{title}, {words}": {"metric": metric, "subset": subset}
+        for subset, words in among.items()
         for metric, title in titles.items()
     }
     columns: dict[str, Mapping[str, Any]] = {
