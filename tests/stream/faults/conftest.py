@@ -260,9 +260,9 @@ def contents(fast_pipeline) -> Callable[[Path], Content]:
             names = [name for (name,) in db.execute("SELECT name FROM object ORDER BY name")]
         store = SqliteStore(path, bundle=fast_pipeline.bundle_version, state_size=size)
         rows = dict(zip(names, store.states(names), strict=True))
-        logs = dict(zip(names, store.logs(names), strict=True))
+        histories = dict(zip(names, store.histories(names), strict=True))
         assert (store.n_objects, store.damaged, store.recovered) == (len(names), 0, "")
-        left = Content(rows, logs, store.position, sorted(store.sink_position.values()))
+        left = Content(rows, histories, store.position, sorted(store.sink_position.values()))
         store.close()
         return left
 

@@ -84,7 +84,7 @@ def test_it_behaves_like_the_store_in_memory(steps):
             else:
                 assert disk.evict(step[1], 100) == twin.evict(step[1], 100)
             assert disk.states(names) == twin.states(names)
-            assert disk.logs(names) == twin.logs(names)
+            assert disk.histories(names) == twin.histories(names)
             assert (disk.position, disk.n_objects) == (twin.position, twin.n_objects)
             assert disk.sink_position == twin.sink_position
         assert disk.damaged == 0
@@ -133,7 +133,7 @@ for _ in range(10):
         commits = [k for k in range(1, at + 1) if i in touched(k)]
         state = commits[-1].to_bytes(4, "big") * 150 if commits else None
         assert store.states([f"o{i}"]) == [state], (i, at)
-        assert store.logs([f"o{i}"]) == [[k.to_bytes(4, "big") for k in commits]], (i, at)
+        assert store.histories([f"o{i}"]) == [[k.to_bytes(4, "big") for k in commits]], (i, at)
     assert (store.damaged, store.recovered) == (0, "")
     store.close()
     reached = at
@@ -178,9 +178,9 @@ def test_another_bundle_keeps_the_logs_and_drops_the_states(path, caplog, other)
     fill(path, 3)
     store = open_store(path, **other)
     assert store.states(["o0", "o1"]) == [None, None]
-    assert store.logs(["o1"]) == [[b"entry 1"]]
+    assert store.histories(["o1"]) == [[b"entry 1"]]
     assert (store.position, store.n_objects, store.damaged) == (3, 3, 0)
-    assert "rebuilt from the logs" in caplog.text
+    assert "rebuilt from the histories" in caplog.text
     store.commit(Changes(states={"o1": (bytes(other.get("state_size", SIZE)), 1.0)}))
     store.close()
     caplog.clear()
@@ -350,7 +350,7 @@ def test_a_database_that_reached_its_limit_rolls_back_whole(path):
         store.commit(Changes(states={"a": (state(2), 2.0)} | many, appended={"a": [b"2"]}, position=2))
     assert (store.position, store.n_objects) == (1, 1)
     assert store.states(["a", "n0"]) == [state(1), None]
-    assert store.logs(["a"]) == [[b"1"]]
+    assert store.histories(["a"]) == [[b"1"]]
     store._db.execute("PRAGMA max_page_count = 1000000")
     store.commit(Changes(states=many, position=2))
     assert store.states(["n99"]) == [state(99)]
@@ -413,7 +413,7 @@ def test_every_damaged_file_is_kept(path):
     ]
 
 
-@pytest.mark.parametrize("touch", ["states", "logs", "commit", "evict"])
+@pytest.mark.parametrize("touch", ["states", "histories", "commit", "evict"])
 def test_damage_found_later_replaces_the_file_and_raises(path, monkeypatch, touch):
     monkeypatch.setattr(sqlite_store, "QUICK_CHECK_BYTES", 0)  # as for a large file
     names = fill(path)
@@ -422,7 +422,7 @@ def test_damage_found_later_replaces_the_file_and_raises(path, monkeypatch, touc
     assert (store.position, store.recovered) == (300, "")
     act = {
         "states": lambda: store.states(names),
-        "logs": lambda: store.logs(names),
+        "histories": lambda: store.histories(names),
         "commit": lambda: store.commit(Changes(states={n: (state(0), 1.0) for n in names}, position=301)),
         "evict": lambda: store.evict(1e9, 1000),
     }[touch]
@@ -512,10 +512,10 @@ def test_a_damaged_log_entry_is_left_out_and_counted(path):
     db.commit()
     db.close()
     store = open_store(path)
-    assert store.logs(["o0", "o1"]) == [[b"more"], [b"entry 1", b"more"]]
+    assert store.histories(["o0", "o1"]) == [[b"more"], [b"entry 1", b"more"]]
     assert store.damaged == 1
     store.commit(Changes(rewritten={"o0": [b"new"]}))
-    assert store.logs(["o0"]) == [[b"new"]]
+    assert store.histories(["o0"]) == [[b"new"]]
     store.close()
 
 

@@ -31,8 +31,8 @@ def test_a_new_store_knows_nothing(store):
     assert store.n_objects == store.damaged == 0
     assert store.recovered == ""
     assert store.states(["a"]) == [None]
-    assert store.logs(["a", "b"]) == [[], []]
-    assert store.states([]) == store.logs([]) == []
+    assert store.histories(["a", "b"]) == [[], []]
+    assert store.states([]) == store.histories([]) == []
 
 
 def test_what_is_committed_is_read_back_in_the_order_asked_for(store):
@@ -48,7 +48,7 @@ def test_what_is_committed_is_read_back_in_the_order_asked_for(store):
 def test_a_log_grows_in_order_and_may_hold_an_empty_entry(store):
     store.commit(Changes(appended={"a": [b"1", b""], "b": [b"x"]}))
     store.commit(Changes(appended={"a": [b"2"]}))
-    assert store.logs(["a", "b"]) == [[b"1", b"", b"2"], [b"x"]]
+    assert store.histories(["a", "b"]) == [[b"1", b"", b"2"], [b"x"]]
     assert store.states(["a"]) == [None]
     assert store.n_objects == 2
 
@@ -56,15 +56,15 @@ def test_a_log_grows_in_order_and_may_hold_an_empty_entry(store):
 def test_a_rewritten_log_replaces_the_old_one_and_what_would_have_been_appended(store):
     store.commit(Changes(appended={"a": [b"1", b"2"]}))
     store.commit(Changes(rewritten={"a": [b"all"]}, appended={"a": [b"not used"]}))
-    assert store.logs(["a"]) == [[b"all"]]
+    assert store.histories(["a"]) == [[b"all"]]
     store.commit(Changes(rewritten={"a": []}, appended={"b": [b"other"]}))
-    assert store.logs(["a", "b"]) == [[], [b"other"]]
+    assert store.histories(["a", "b"]) == [[], [b"other"]]
 
 
 def test_changing_what_was_returned_does_not_change_the_store(store):
     store.commit(Changes(appended={"a": [b"1"]}, sink_position={"out": 1}))
-    store.logs(["a"])[0].append(b"mine")
-    assert store.logs(["a"]) == [[b"1"]]
+    store.histories(["a"])[0].append(b"mine")
+    assert store.histories(["a"]) == [[b"1"]]
 
 
 def test_quiet_objects_are_forgotten_with_their_logs(store):
@@ -77,7 +77,7 @@ def test_quiet_objects_are_forgotten_with_their_logs(store):
     assert store.evict(59500.0, 100) == 1
     assert store.n_objects == 2
     assert store.states(["old", "new"]) == [None, row(2)[0]]
-    assert store.logs(["old", "new", "timeless"]) == [[], [b"2"], [b"3"]]
+    assert store.histories(["old", "new", "timeless"]) == [[], [b"2"], [b"3"]]
     assert store.evict(59500.0, 100) == 0
 
 
@@ -86,7 +86,7 @@ def test_a_forgotten_object_that_returns_begins_anew(store):
     store.evict(2.0, 10)
     store.commit(Changes(states={"a": row(2, 3.0)}, appended={"a": [b"2"]}))
     assert store.states(["a"]) == [row(2)[0]]
-    assert store.logs(["a"]) == [[b"2"]]
+    assert store.histories(["a"]) == [[b"2"]]
     assert store.n_objects == 1
 
 
@@ -113,6 +113,6 @@ def test_closing_twice_is_harmless(store):
 def test_changes_name_each_object_once():
     changes = Changes(states={"a": row(1)}, appended={"b": [b"1"], "a": [b"2"]}, rewritten={"a": [b"3"]})
     assert list(changes.objects()) == ["a", "b"]
-    assert changes.log("a") == [b"3"]
-    assert changes.log("b") == [b"1"]
-    assert changes.log("c") == []
+    assert changes.history("a") == [b"3"]
+    assert changes.history("b") == [b"1"]
+    assert changes.history("c") == []

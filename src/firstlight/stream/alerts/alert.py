@@ -1,12 +1,11 @@
 """The internal alert: one object, the observation that triggered the alert, and its history.
 
-Codecs turn packets into an `Alert`, or into a `Skip` with a reason if there is nothing to
-classify. Foreign units end there: times are MJD TAI, fluxes AB nJy.
+Times are MJD TAI, fluxes AB nJy; a packet with nothing to classify becomes a `Skip`.
 """
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
@@ -124,8 +123,8 @@ class Observations:
     def joined(cls, parts: Sequence[Self], times: Sequence[float]) -> Self:
         """Observations of several alerts of one object, one row per visit and band.
 
-        Of two measurements of one visit, that of the later alert counts (`times` are those of the
-        alerts [MJD]); a detection counts before forced photometry in any case.
+        Of two measurements of one visit, that of the later alert counts (by `times` [MJD]), but a
+        detection always before forced photometry.
         """
         columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMN_TYPES}
         order = np.repeat(np.array(times, dtype=np.float64), [len(part) for part in parts])
@@ -226,19 +225,23 @@ def light_curves(alerts: Iterable[Alert]) -> LightCurves:
         parts, times = [alert.observations for alert in group], [alert.mjd for alert in group]
         histories.append(parts[0] if len(parts) == 1 else Observations.joined(parts, times))
         values.append([_newest(group, name) for name in OBJECT_VALUES])
-    table = np.array(values, dtype=np.float64)
+    return _curves(list(by_object), histories, values, group[0].dereddened)[0]
+
+
+def _curves(
+    names: Sequence[str], parts: Sequence[Observations], values: Sequence[Sequence[float]], dereddened: bool
+) -> tuple[LightCurves, NDArray[np.int64]]:
+    """Light curves of objects with these observations and `OBJECT_VALUES`, and the sources' numbers."""
     columns: dict[str, Any] = {
-        f.name: np.concatenate([getattr(history, f.name) for history in histories])
-        for f in fields(Observations)
-        if f.name != "source_id"
+        name: np.concatenate([getattr(part, name) for part in parts]) if parts else np.empty(0, kind)
+        for name, kind in COLUMN_TYPES.items()
     }
-    return LightCurves(
-        object_id=np.array(list(by_object), dtype=np.str_),
-        offsets=np.concatenate([[0], np.cumsum([len(history) for history in histories])]),
-        dereddened=group[0].dereddened,
-        **columns,
-        **dict(zip(OBJECT_VALUES, table.T, strict=True)),
-    )
+    source_id = columns.pop("source_id")
+    table = np.array(values, dtype=np.float64).reshape(-1, len(OBJECT_VALUES))
+    columns |= zip(OBJECT_VALUES, table.T, strict=True)
+    offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts], dtype=np.int64)])
+    object_id = np.array(names, dtype=np.str_)
+    return LightCurves(object_id=object_id, offsets=offsets, dereddened=dereddened, **columns), source_id
 
 
 def _newest(alerts: Sequence[Alert], name: str) -> float:
@@ -254,23 +257,11 @@ def arrivals(alerts: Sequence[Alert]) -> Arrivals:
     """
     if len({alert.dereddened for alert in alerts}) > 1:
         raise DataError("cannot mix dereddened and raw fluxes in one update; update them separately")
-    columns: dict[str, Any] = {
-        name: np.concatenate([getattr(alert.observations, name) for alert in alerts])
-        if alerts
-        else np.empty(0, kind)
-        for name, kind in COLUMN_TYPES.items()
-    }
-    source_id = columns.pop("source_id")
-    values = np.array([[getattr(alert, name) for name in OBJECT_VALUES] for alert in alerts])
-    objects: dict[str, Any] = dict(zip(OBJECT_VALUES, values.reshape(-1, len(OBJECT_VALUES)).T, strict=True))
-    curves = LightCurves(
-        object_id=np.array([alert.object_id for alert in alerts], dtype=np.str_),
-        offsets=np.concatenate(
-            [[0], np.cumsum([len(alert.observations) for alert in alerts], dtype=np.int64)]
-        ),
-        dereddened=bool(alerts) and alerts[0].dereddened,
-        **columns,
-        **objects,
+    curves, source_id = _curves(
+        [alert.object_id for alert in alerts],
+        [alert.observations for alert in alerts],
+        [[getattr(alert, name) for name in OBJECT_VALUES] for alert in alerts],
+        bool(alerts) and alerts[0].dereddened,
     )
     return Arrivals(
         curves,
@@ -278,6 +269,11 @@ def arrivals(alerts: Sequence[Alert]) -> Arrivals:
         np.array([alert.mjd for alert in alerts], dtype=np.float64),
         np.array([alert_digest(alert.alert_id) for alert in alerts], dtype=np.uint64),
     )
+
+
+def integer_name(name: str) -> int | None:
+    """The value of a name that is a non-negative integer below 2^63; None for any other name."""
+    return int(name) if name.isascii() and name.isdigit() and int(name) < 1 << 63 else None
 
 
 def alert_digest(alert_id: str) -> int:

@@ -1,8 +1,7 @@
 """Codec of ANTARES' messages: a locus with its light curve, as BSON compressed by zlib.
 
-The light curve is a CSV table with one row per alert: survey 1 is ZTF (MJD in UTC), 2 its
-upper limits, 4 is LSST (MJD in TAI). Magnitudes lack the sign of the difference flux, which
-is taken from the properties of the included alerts.
+The light curve is a CSV table with one row per alert, in MJD UTC for ZTF and MJD TAI for LSST. The
+sign of a difference flux is a property of the included alert.
 """
 
 import csv
@@ -19,8 +18,9 @@ from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
 from firstlight.constants import MAG_PER_E_FOLD
 from firstlight.errors import DataError, MissingExtraError
 from firstlight.online.visits import merge
-from firstlight.stream.alerts.alert import Alert, Observations, Skip, SkipReason
+from firstlight.stream.alerts.alert import Alert, Observations, Skip, SkipReason, integer_name
 from firstlight.stream.alerts.avro import value_of
+from firstlight.stream.alerts.json import dict_or_empty
 from firstlight.stream.alerts.layouts import SOLAR_SYSTEM_ARCSEC, UTC_TO_TAI_DAYS
 from firstlight.stream.alerts.observe import BAND_SPELLINGS
 from firstlight.stream.io.message import Message
@@ -32,17 +32,16 @@ _COLUMNS = ("time", "alert_id", "ant_mjd", "ant_survey", "ant_ra", "ant_dec", "a
 
 
 class AntaresCodec:
-    """ANTARES' loci; needs the extra ``antares``.
+    """ANTARES' loci, in magnitudes; needs the extra ``antares``.
 
-    The format has magnitudes only: upper limits are not read, and `encode` writes
-    non-detections as upper limits.
+    Upper limits are not read; `encode` writes non-detections as upper limits.
     """
 
     def decode(self, message: bytes | Message) -> Alert | Skip:
         """See `AlertCodec.decode`."""
         document = _load(_inflate(value_of(message)))
-        locus = _dict(document.get("data")) or document
-        attributes = _dict(locus.get("attributes")) or locus
+        locus = dict_or_empty(document.get("data")) or document
+        attributes = dict_or_empty(locus.get("attributes")) or locus
         object_id = str(locus.get("id") or attributes.get("locus_id") or "")
         table = attributes.get("lightcurve")
         if not isinstance(table, str):
@@ -180,13 +179,9 @@ def _properties(included: Any) -> dict[str, Mapping[str, Any]]:
     """Properties of the included alerts, by name."""
     found: dict[str, Mapping[str, Any]] = {}
     for item in included if isinstance(included, list) else ():
-        entry = _dict(item)
-        found[str(entry.get("id"))] = _dict(_dict(entry.get("attributes")).get("properties"))
+        entry = dict_or_empty(item)
+        found[str(entry.get("id"))] = dict_or_empty(dict_or_empty(entry.get("attributes")).get("properties"))
     return found
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _observe(rows: list[dict[str, Any]], alerts: Mapping[str, Mapping[str, Any]]) -> tuple[Observations, int]:
@@ -254,5 +249,4 @@ def _float(value: Any) -> float:
 
 def _number_of(name: str) -> int:
     """The number in a name such as ``ztf_candidate:1234``; 0 where there is none."""
-    digits = name.rpartition(":")[2]
-    return int(digits) if digits.isascii() and digits.isdigit() and int(digits) < 1 << 63 else 0
+    return integer_name(name.rpartition(":")[2]) or 0

@@ -1,7 +1,6 @@
 """Codecs of Avro alerts: Rubin's Confluent framing, Fink's schema in the key, containers.
 
-The survey is recognised from the schema, so one container codec reads Babamul's messages,
-ZTF's files and ELAsTiCC's alike.
+The schema shows the survey, so one container codec reads Babamul's, ZTF's and ELAsTiCC's alerts.
 """
 
 import json
@@ -30,23 +29,12 @@ FRAME_BYTES = 5  # byte 0, then the schema number
 class AlertCodec(Protocol):
     """One format of alerts.
 
-    Laws: decoding is pure and raises nothing but DataError for a bad message. Encoding then
-    decoding gives the alert back as far as the format can hold it; each codec documents what
-    is lost.
+    Laws: decoding is pure. Encoding then decoding gives the alert back as far as the format can hold
+    it; each codec documents what is lost.
     """
 
     def decode(self, message: bytes | Message) -> Alert | Skip:
-        """Read one message.
-
-        Parameters
-        ----------
-        message : bytes or Message
-            The payload, with its key where the format needs one.
-
-        Returns
-        -------
-        Alert or Skip
-            In internal units.
+        """Read one message, whose key only Fink's format needs.
 
         Raises
         ------
@@ -60,15 +48,7 @@ class AlertCodec(Protocol):
         ...
 
     def encode(self, alert: Alert) -> bytes:
-        """Write one alert.
-
-        Raises
-        ------
-        DataError
-            If the format cannot hold the alert.
-        MissingExtraError
-            If a library is not installed.
-        """
+        """Write one alert; DataError if the format cannot hold it, MissingExtraError without a library."""
         ...
 
 
@@ -177,10 +157,8 @@ class FinkCodec:
         Parsed JSON of the schema of messages whose key holds none.
     survey : {"lsst", "ztf"}
         Which of our schemas `encode` writes.
-    cutout_bytes : int
-        Size of the cutout that `encode` adds for LSST.
-    zero_point : float
-        AB magnitude of a flux of 1 in the packets [mag]; 31.4 for nJy.
+    cutout_bytes, zero_point
+        As of `ConfluentCodec`; cutouts are for LSST only.
     """
 
     def __init__(
@@ -222,14 +200,7 @@ class FinkCodec:
 class ContainerCodec:
     """Alerts in Avro containers: Babamul's messages, files of ZTF, ELAsTiCC and Fink.
 
-    Parameters
-    ----------
-    survey : {"lsst", "ztf"}
-        Which of our schemas `encode` writes.
-    cutout_bytes : int
-        Size of the cutout that `encode` adds for LSST.
-    zero_point : float
-        AB magnitude of a flux of 1 in LSST-like packets [mag]; 31.4 for nJy.
+    `survey`, `cutout_bytes` and `zero_point` are those of `FinkCodec`.
     """
 
     def __init__(
@@ -251,25 +222,10 @@ class ContainerCodec:
         return found[0]  # type: ignore[return-value]
 
     def decode_all(self, data: bytes) -> Iterator[Alert | Skip | DataError]:
-        """Read every alert of a container.
+        """Read every alert of a container (bytes); an error stands for a damaged record.
 
-        A damaged record takes the rest of its block with it, since nothing else shows where the
-        next one begins; the other blocks are read.
-
-        Parameters
-        ----------
-        data : bytes
-            The whole container.
-
-        Yields
-        ------
-        Alert, Skip or DataError
-            One per record; an error for damage.
-
-        Raises
-        ------
-        DataError
-            If the head is damaged, or its schema is not that of an alert.
+        A damaged record takes the rest of its block with it, since nothing else shows where the next one
+        begins. DataError if the head is damaged, or its schema is not that of an alert.
         """
         container = ContainerReader(BytesIO(data))
         header, number = container.header, 0

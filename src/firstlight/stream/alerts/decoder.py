@@ -22,27 +22,8 @@ _ZLIB_DEFLATE = 0x78  # CMF byte of zlib with the usual window; CMF and FLG toge
 
 
 def detect_format(value: bytes, key: bytes | None = None) -> AlertFormat:
-    r"""The format of a message, from its first bytes.
+    r"""Format of a message, from the first bytes of its payload and its key; DataError if it has none.
 
-    Parameters
-    ----------
-    value : bytes
-        The payload.
-    key : bytes, optional
-        The key; Fink's holds the schema.
-
-    Returns
-    -------
-    str
-        One of `FORMATS`, but not ``auto``.
-
-    Raises
-    ------
-    DataError
-        If the bytes begin like none of the formats.
-
-    Examples
-    --------
     >>> detect_format(b"Obj\x01...")
     'container'
     >>> detect_format(b'{"object_id": "a", "observations": {}}')
@@ -73,8 +54,7 @@ class AlertDecoder:
     Parameters
     ----------
     format : str
-        One of `FORMATS`; ``auto`` detects it for each message. ``plain`` is Avro without any
-        frame, whose schema is given as `schema`.
+        One of `FORMATS`; ``auto`` detects it for each message, ``plain`` is Avro without a frame.
     schemas : SchemaSource, optional
         Schemas of Confluent framing; by default only firstlight's own is known.
     schema : Any, optional
@@ -117,26 +97,10 @@ class AlertDecoder:
         }
 
     def decode_all(self, value: bytes, key: bytes | None = None) -> list[Alert | Skip | DataError]:
-        """Read the alerts of one message.
+        """Alerts of one message: one for most, several for a container; an error stands for a bad alert.
 
-        Parameters
-        ----------
-        value : bytes
-            The payload.
-        key : bytes, optional
-            The key.
-
-        Returns
-        -------
-        list of Alert, Skip or DataError
-            One entry for most messages, several for a container; an error stands for a bad alert.
-
-        Raises
-        ------
-        FetchError
-            If the schema registry does not answer: try the message again later.
-        MissingExtraError
-            If the format needs a library that is not installed.
+        FetchError if the schema registry does not answer (try again later), MissingExtraError if the
+        format needs a library that is not installed.
         """
         try:
             kind = detect_format(value, key) if self.format == "auto" else self.format
@@ -179,11 +143,6 @@ def alert_decoder(format: AlertFormat = "auto", schemas: str = "") -> AlertDecod
         One of `FORMATS`.
     schemas : str
         Address of a registry, a folder of schemas, the file of one schema, or empty.
-
-    Returns
-    -------
-    AlertDecoder
-        With these schemas.
 
     Raises
     ------

@@ -45,9 +45,10 @@ class JsonLinesCodec:
         """See `AlertCodec.decode`."""
         record = _parse(value_of(message))
         alert_id, object_id = str(record.get("alert_id") or ""), str(record.get("object_id") or "")
+        where = f"alert {alert_id or '?'} of object {object_id or '?'}"
         if unknown := sorted(record.keys() - _KEYS):
             # a misspelt key would otherwise pass as a missing value
-            raise DataError(f"alert {alert_id or '?'} of object {object_id or '?'}: unknown key(s) {unknown}")
+            raise DataError(f"{where}: unknown key(s) {unknown}")
         try:
             columns = record["observations"]
             with np.errstate(over="ignore"):  # a flux beyond float32 becomes infinite, and is refused below
@@ -62,16 +63,12 @@ class JsonLinesCodec:
             mjd = float(record["mjd"])
             values = {name: _number(record.get(name)) for name in OBJECT_VALUES}
             source_id, n_rejected = int(record.get("source_id") or 0), int(record.get("n_rejected") or 0)
-        except DataError as error:
-            raise DataError(f"alert {alert_id or '?'} of object {object_id or '?'}: {error}") from error
         except KeyError as error:
-            raise DataError(
-                f"alert {alert_id or '?'} of object {object_id or '?'}: {error} is missing"
-            ) from error
-        except (TypeError, ValueError, OverflowError) as error:
-            raise DataError(f"alert {alert_id or '?'} of object {object_id or '?'}: {error}") from error
+            raise DataError(f"{where}: {error} is missing") from error
+        except (DataError, TypeError, ValueError, OverflowError) as error:
+            raise DataError(f"{where}: {error}") from error
         if not math.isfinite(mjd):
-            raise DataError(f"alert {alert_id or '?'} of object {object_id or '?'}: its time is not finite")
+            raise DataError(f"{where}: its time is not finite")
         if not object_id:
             return Skip(SkipReason.NO_OBJECT, alert_id, "", mjd)
         if not len(observations):
@@ -113,8 +110,7 @@ class JsonLinesCodec:
 class LasairCodec:
     """Lasair's messages, of LSST (sources and forced sources) and of ZTF (candidates).
 
-    Topics that carry names without a light curve give a `Skip` (no-measurement). `encode`
-    writes the LSST form, with any names and our host columns.
+    Topics without light curves give a `Skip` (no-measurement). `encode` writes the LSST form.
     """
 
     def decode(self, message: bytes | Message) -> Alert | Skip:
@@ -148,7 +144,7 @@ class LasairCodec:
 
 def _lsst_alert(record: dict[str, Any]) -> Alert | Skip:
     sources = _dicts(record.get("diaSourcesList"))
-    about = _dict(record.get("diaObject"))
+    about = dict_or_empty(record.get("diaObject"))
     object_id = str(record.get("diaObjectId") or about.get("diaObjectId") or "")
     newest = _newest(sources, ("midpointMjdTai", "midPointTai"))
     if newest is None:
@@ -188,7 +184,10 @@ def _named(alert: Alert | Skip) -> Alert | Skip:
 
 def _host(record: Mapping[str, Any]) -> dict[str, Any]:
     """Redshift and reddening that Lasair adds; Sherlock's redshift only if it finds a galaxy."""
-    about, sherlock = _dict(record.get("diaObject")), _dict(_dict(record.get("lasairData")).get("sherlock"))
+    about, sherlock = (
+        dict_or_empty(record.get("diaObject")),
+        dict_or_empty(dict_or_empty(record.get("lasairData")).get("sherlock")),
+    )
     host = {"mwebv": about["ebv"]} if "ebv" in about else {}
     if sherlock.get("classification") in ("SN", "NT", "AGN"):
         host["hostgal_zphot"] = sherlock.get("photoZ")
@@ -207,7 +206,8 @@ def _newest(entries: list[dict[str, Any]], names: tuple[str, ...]) -> dict[str, 
     return best
 
 
-def _dict(value: Any) -> dict[str, Any]:
+def dict_or_empty(value: Any) -> dict[str, Any]:
+    """The value if it is a dict, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 

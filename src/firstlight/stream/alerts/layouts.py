@@ -1,8 +1,7 @@
 """Field names of LSST, ZTF and their brokers, and the alert that a packet's fields give.
 
-A layout is resolved from the fields of a packet's schema, never from a version number, so two
-lists of names read LSST's schemas 7 to 11.1, ELAsTiCC's 4.1, Fink's and Babamul's packets and
-ZTF's. The lists are an allow-list: truth columns and foreign classifications have no name here.
+A layout depends on the fields of a packet's schema, not on a version number. The names are an
+allow-list: truth columns and foreign classifications have none here.
 """
 
 import math
@@ -90,40 +89,21 @@ _CLOCKS = {"jd": JULIAN_UTC, "mjd": MJD_UTC}
 class Layout:
     """Where a packet holds the fields of an alert.
 
-    Attributes
-    ----------
-    family : str
-        ``lsst`` (record ``diaSource``: nJy, MJD TAI at mid-visit) or ``candidate`` (ZTF:
-        magnitudes, Julian dates in UTC; Babamul: fluxes with a zero point of their own).
-    selection : Selection
-        Fields to decode.
-    places : mapping
-        Candidate cell indices per field, in order of preference; -1 if the schema lacks the
-        candidate.
-    columns : int64 array, shape (n_tables, 12)
-        Offset in a row of each of `COLUMNS`, per table; the triggering source is the first table.
-    detections : bool array, shape (n_tables,)
-        Whether a table lists detections.
-    clocks : int64 array, shape (n_tables,)
-        Time system per table: 0 MJD TAI, 1 Julian dates in UTC, 2 MJD UTC.
-    own_clock : int
-        Time system of the triggering source.
+    `family` is ``lsst`` (nJy, MJD TAI) or ``candidate`` (ZTF: magnitudes, Julian dates in UTC; Babamul:
+    fluxes with their own zero point). The first table is the triggering source.
     """
 
     family: str
-    selection: Selection
-    places: Mapping[str, tuple[int, ...]]
-    columns: NDArray[np.int64]
-    detections: NDArray[np.bool_]
-    clocks: NDArray[np.int64]
-    own_clock: int
+    selection: Selection  # fields to decode
+    places: Mapping[str, tuple[int, ...]]  # cells per field, in order of preference; -1 for none
+    columns: NDArray[np.int64]  # (n_tables, 12), offset in a row of each of `COLUMNS`; -1 if absent
+    detections: NDArray[np.bool_]  # (n_tables,), whether its rows are detections
+    clocks: NDArray[np.int64]  # (n_tables,), time system: TAI, JULIAN_UTC or MJD_UTC
+    own_clock: int  # time system of the triggering source
 
 
 def resolve_layout(paths: Iterable[str]) -> Layout:
-    """The layout of a packet with these dotted paths (see `field_paths`).
-
-    Raises DataError if they are not the fields of a known alert.
-    """
+    """The layout of a packet with these dotted paths (see `field_paths`); DataError if unknown."""
     paths = frozenset(paths)
     if "diaSource" in paths:
         return _build_layout("lsst", "diaSource", _LSST_TABLES, _LSST_ROW, _LSST_VALUES, paths)
@@ -193,10 +173,9 @@ def _row_fields(row: Names, record: str, paths: frozenset[str]) -> dict[str, str
 
 
 class PacketReader:
-    """Reads alerts of one Avro schema.
+    """Reads alerts of one Avro schema; DataError if it is not that of a known alert.
 
-    `zero_point` is the AB magnitude of a flux of 1 in the packet [mag], 31.4 for nJy. Raises
-    DataError if the schema is not that of a known alert.
+    `zero_point` is the AB magnitude of a flux of 1 in the packet [mag], 31.4 for nJy.
     """
 
     def __init__(self, schema: Any, zero_point: float = AB_ZERO_POINT_NJY) -> None:
@@ -207,7 +186,7 @@ class PacketReader:
     def read(self, data: bytes, start: int = 0, *, whole: bool = True) -> tuple[Alert | Skip, int]:
         """The alert in the packet that begins at byte `start`, and the byte at which the packet ends.
 
-        With `whole`, the packet must end with the buffer. DataError if it is damaged or has no time.
+        With `whole`, it must end with the buffer. DataError if it is damaged or has no time.
         """
         cells = self._decoder.decode(data, start, whole=whole)
         return alert_of(cells, self.layout, self._zero_point), cells.end

@@ -1,7 +1,6 @@
-"""Rows of an alert's source tables to observations in internal units.
+"""Rows of an alert's source tables to observations in internal units, by numba.
 
-Compiled by numba. `firstlight.online.visits.merge` then sorts them and keeps one row per visit
-and band, so the result does not depend on the order of the rows in the packet.
+`merge` keeps one row per visit and band, so the order of the rows does not matter.
 """
 
 from collections.abc import Mapping
@@ -141,31 +140,11 @@ def observe(
     kind: Any, integer: Any, number: Any, data: Any, symbol_bands: Any, starts: Any, rows: Any, widths: Any,
     columns: Any, detections: Any, clocks: Any, shifts: Any, scale: float,
 ) -> tuple[Any, Any, Any, Any, Any, Any, int]:  # fmt: skip
-    """Observations of the tables of one alert, merged.
+    """Observations of the tables of one alert, merged, and the number of unusable rows.
 
-    Parameters
-    ----------
-    kind, integer, number, data, starts, rows, widths : arrays
-        Cells, as in `firstlight.stream.avro.decode.Cells`.
-    symbol_bands : int8 array
-        Band index per enum symbol, -1 for none.
-    columns : int64 array, shape (1 + n_tables, 12)
-        Offset in a row of each of `COLUMNS`, -1 if absent; the first row of the array is for the
-        triggering source.
-    detections : bool array, shape (1 + n_tables,)
-        Whether the rows of each table are detections.
-    clocks : int64 array, shape (1 + n_tables,)
-        Index into `shifts` for the times of each table.
-    shifts : tuple of float
-        Days to add to times to get MJD TAI.
-    scale : float
-        nJy per unit of flux.
-
-    Returns
-    -------
-    tuple
-        mjd, band, flux, flux_err, detected, source_id (see `merge`), and the number of rows
-        without a usable time, band or flux.
+    Arrays are those of `Cells` and `Layout` (the first of the tables is the triggering source);
+    `symbol_bands` holds a band index per enum symbol, `shifts` the days from each time system to
+    MJD TAI, `scale` the nJy per unit of flux.
     """
     total = 1 + rows.sum()
     mjd, flux, flux_err = np.empty(total), np.empty(total), np.empty(total)

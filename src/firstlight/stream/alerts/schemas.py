@@ -1,7 +1,6 @@
 """Sources of the schemas of schemaless Avro messages: a registry, a folder, memory.
 
-Confluent framing names a schema by number. Rubin numbers its schemas 100 times the major plus
-the minor version, in folders with one file per record.
+Rubin numbers its schemas 100 times the major plus the minor version.
 """
 
 import json
@@ -18,10 +17,9 @@ MAX_SCHEMA_BYTES = 8 << 20
 
 
 class SchemaSource(Protocol):
-    """Finds Avro schemas by number.
+    """Finds Avro schemas by number; one number always means one schema.
 
-    Laws: one number always means one schema; an unknown number raises DataError, an
-    unreachable source FetchError.
+    DataError for an unknown number, FetchError if the source is unreachable.
     """
 
     def schema(self, schema_id: int) -> Any:
@@ -30,15 +28,8 @@ class SchemaSource(Protocol):
 
 
 class MemorySchemas:
-    """Schemas held in memory.
+    """Schemas held in memory: parsed JSON by number.
 
-    Parameters
-    ----------
-    schemas : mapping of int to Any
-        Parsed JSON of each schema by its number.
-
-    Examples
-    --------
     >>> MemorySchemas({7: "string"}).schema(7)
     'string'
     """
@@ -58,11 +49,6 @@ class FolderSchemas:
 
     Number 1101 is looked up as ``1101.avsc``, ``1101.json``, in the head of the Avro container
     ``1101.avro``, and as ``11/1/*.alert.avsc`` with the files of its records beside it.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -137,18 +123,13 @@ class RegistrySchemas:
     Parameters
     ----------
     url : str
-        Address of the registry, ``http://`` or ``https://``.
+        Address of the registry, ``http://`` or ``https://``; DataError for another.
     authorization : str
         Value of the Authorization header, if the registry needs one. It is never shown.
     timeout : float
         Longest wait for a response [s].
     fetch : callable, optional
         Gets the bytes of an address; for tests.
-
-    Raises
-    ------
-    DataError
-        If the address is neither http nor https.
     """
 
     def __init__(

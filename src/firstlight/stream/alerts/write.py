@@ -1,7 +1,6 @@
 """Avro schemas that firstlight writes, and alerts as their records.
 
-Both schemas are our own and minimal: field names of LSST's and ZTF's alerts, as far as a light
-curve needs them, plus ELAsTiCC's host columns on ``diaObject`` and ``fluxIsDereddened``.
+Both are minimal: LSST's and ZTF's field names, ELAsTiCC's host columns and ``fluxIsDereddened``.
 """
 
 import math
@@ -13,7 +12,7 @@ import numpy as np
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
 from firstlight.constants import JD_MINUS_MJD, MAG_PER_E_FOLD
 from firstlight.errors import DataError
-from firstlight.stream.alerts.alert import Alert, Observations
+from firstlight.stream.alerts.alert import Alert, Observations, integer_name
 from firstlight.stream.alerts.layouts import UTC_TO_TAI_DAYS
 
 #: Number under which our LSST-like schema travels in Confluent framing.
@@ -142,10 +141,7 @@ ZTF_SCHEMA: dict[str, Any] = _record(
 
 
 def own_row(alert: Alert) -> int:
-    """Row of the observation that triggered the alert; -1 if no detection did.
-
-    It is found by its number, else as the last detection at the alert's time.
-    """
+    """Row of the detection that triggered the alert, by its number or else its time; -1 if none did."""
     observations = alert.observations
     at_its_time = observations.mjd == alert.mjd
     named = np.flatnonzero(at_its_time & (observations.source_id == alert.source_id))
@@ -159,9 +155,7 @@ def own_row(alert: Alert) -> int:
 def lsst_record(alert: Alert, cutout: bytes = b"") -> dict[str, Any]:
     """A record of `LSST_SCHEMA` for fastavro; DataError if a name is not a 64-bit integer.
 
-    An alert that no detection triggered (a replay may send every observation) has a source with
-    a time and neither band nor flux; its measurement is among the forced sources. `cutout` goes
-    into the science cutout.
+    `cutout` goes into the science cutout; the source is that of `lsst_sources`.
     """
     object_number, alert_number = _integer(alert.object_id, "object"), _integer(alert.alert_id, "alert")
     source, previous, forced = lsst_sources(alert)
@@ -228,8 +222,7 @@ def _rows(observations: Observations) -> Iterator[tuple[int, dict[str, Any]]]:
 def ztf_record(alert: Alert) -> dict[str, Any]:
     """A record of `ZTF_SCHEMA` for fastavro: detections as magnitudes, the rest as forced photometry.
 
-    The format holds neither redshift nor reddening. DataError if a band is none of g, r, i, a
-    detection has no flux, or no detection triggered the alert.
+    DataError if a band is none of g, r, i, a detection has no flux, or no detection triggered the alert.
     """
     own = own_row(alert)
     if own < 0:
@@ -277,8 +270,8 @@ def _magnitude(flux: float, flux_err: float) -> Mapping[str, Any]:
 
 def _integer(name: str, what: str) -> int:
     """The name as the 64-bit integer that LSST's and ZTF's formats need."""
-    if name.isascii() and name.isdigit() and int(name) < 1 << 63:
-        return int(name)
+    if (number := integer_name(name)) is not None:
+        return number
     raise DataError(
         f"the {what} {name!r} has no integer name, which this format needs; JSON lines hold any name"
     )

@@ -1,8 +1,7 @@
 """Avro container files: a schema, then blocks of records between sync markers.
 
-One reader serves messages in memory and files that still grow; it checks every length and
-goes on after the next sync marker where a block is damaged. Reference: Apache Avro 1.11
-specification, section "Object Container Files".
+The reader checks every length, goes on after the next sync marker where a block is damaged, and
+reads files that still grow. Reference: Apache Avro 1.11, section "Object Container Files".
 """
 
 import hashlib
@@ -48,40 +47,19 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One block of a container.
+    """One block of a container."""
 
-    Attributes
-    ----------
-    position : int
-        Byte at which it begins.
-    count : int
-        Number of its records; 1 for a block whose frame is damaged.
-    body : bytes
-        The records, inflated; empty if they were skipped or `error` is set.
-    error : str
-        Reason why the records cannot be read; empty if they can.
-    """
-
-    position: int
-    count: int
-    body: bytes = b""
-    error: str = ""
+    position: int  # byte at which it begins
+    count: int  # of its records; 1 for a block whose frame is damaged
+    body: bytes = b""  # the records, inflated; empty if they were skipped or `error` is set
+    error: str = ""  # why the records cannot be read
 
 
 class ContainerReader:
     """Blocks of a container in a seekable binary file.
 
-    Parameters
-    ----------
-    file : binary file
-        The container, from its first byte.
-
-    Raises
-    ------
-    IncompleteError
-        If the file ends inside the head.
-    DataError
-        If the head is damaged or names a codec other than null and deflate.
+    IncompleteError if the file ends inside the head; DataError if the head is damaged or names a codec
+    other than null and deflate.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -94,17 +72,8 @@ class ContainerReader:
     def read_block(self, *, skip: int = 0, complete: bool = True) -> Block | None:
         """The next block, or None at the end of the file.
 
-        Parameters
-        ----------
-        skip : int
-            A block of at most this many records is passed over: its `body` stays empty.
-        complete : bool
-            Whether the file is written to its end. A block that is cut short is damage then.
-
-        Raises
-        ------
-        IncompleteError
-            If the block is cut short and the file is not complete; call again when it has grown.
+        A block of at most `skip` records is passed over, with an empty `body`. A block that is cut short is
+        damage in a `complete` file, otherwise an IncompleteError: call again when the file has grown.
         """
         start = self._position
         self._file.seek(start)
@@ -158,10 +127,7 @@ class ContainerReader:
         return self._file.tell()
 
     def records(self, block: Block) -> Iterator[bytes | DataError]:
-        """The bytes of each record of a block; at a damaged record, an error ends them.
-
-        Raises DataError if the container's schema is not an Avro schema.
-        """
+        """Bytes of each record of a block; at a damaged record, an error ends them."""
         if block.error:
             yield DataError(block.error)
             return
@@ -187,20 +153,7 @@ def read_header(data: bytes) -> Header:
 
 
 def write_container(schema: Any, records: list[bytes]) -> bytes:
-    """A container with one uncompressed block of encoded records.
-
-    Parameters
-    ----------
-    schema : Any
-        Parsed JSON of the schema.
-    records : list of bytes
-        Schemaless Avro, one per record.
-
-    Returns
-    -------
-    bytes
-        The container. The same records give the same bytes.
-    """
+    """A container with one uncompressed block of schemaless records; equal records give equal bytes."""
     text = json.dumps(schema, separators=(",", ":")).encode()
     sync = hashlib.sha256(text).digest()[:SYNC_BYTES]
     entries = ((b"avro.codec", b"null"), (b"avro.schema", text))

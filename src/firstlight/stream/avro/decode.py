@@ -1,8 +1,7 @@
 """Decoders of Avro packets that read only the wanted fields.
 
-`SelectiveDecoder` runs a schema's program over the bytes in compiled code. If a program cannot
-reach a wanted field, `decoder_for` falls back to fastavro, after the same checks have passed
-over the packet. Both return `Cells`; bytes left over are an error.
+`SelectiveDecoder` runs a schema's program in compiled code; `decoder_for` falls back to fastavro
+where a program cannot reach a wanted field.
 """
 
 from dataclasses import dataclass
@@ -38,40 +37,18 @@ from firstlight.stream.avro.schema import (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
-    """The fields read from one packet: single values, then the rows of each table.
+    """The fields read from one packet: single values, then the rows of each table."""
 
-    Attributes
-    ----------
-    kind : uint8 array, shape (n_cells,)
-        Kind of each cell: 0 absent, 1 null, 2 bool, 3 int, 4 float, 5 text, 6 bytes, 7 symbol.
-    integer : int64 array, shape (n_cells,)
-        Value of bools and ints, offset in `data` of text and bytes, index in `symbols` of symbols.
-    number : float64 array, shape (n_cells,)
-        Value of floats, length of text and bytes.
-    starts, rows : int64 arrays, shape (n_tables,)
-        First cell and number of rows of each table.
-    widths : int64 array, shape (n_tables,)
-        Cells per row of each table.
-    data : bytes
-        Buffer that holds text and bytes.
-    symbols : tuple of str
-        Symbols of all enums.
-    n_scalars : int
-        Number of single values.
-    end : int
-        Byte of the buffer at which the packet ends.
-    """
-
-    kind: NDArray[np.uint8]
-    integer: NDArray[np.int64]
-    number: NDArray[np.float64]
-    starts: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    widths: NDArray[np.int64]
-    data: bytes
-    symbols: tuple[str, ...]
-    n_scalars: int
-    end: int
+    kind: NDArray[np.uint8]  # (n_cells,), kind of each cell, as in `avro.kernels`
+    integer: NDArray[np.int64]  # bools and ints, offset in `data` of text and bytes, index of a symbol
+    number: NDArray[np.float64]  # floats, length of text and bytes
+    starts: NDArray[np.int64]  # (n_tables,), first cell
+    rows: NDArray[np.int64]  # (n_tables,), number of rows
+    widths: NDArray[np.int64]  # (n_tables,), cells per row
+    data: bytes  # buffer that holds text and bytes
+    symbols: tuple[str, ...]  # of all enums
+    n_scalars: int  # number of single values
+    end: int  # byte of the buffer at which the packet ends
 
     def scalars(self) -> list[Any]:
         """The single values as Python objects; None if absent or null."""
@@ -104,10 +81,7 @@ class Cells:
 
 
 class PacketDecoder(Protocol):
-    """Reads the selected fields of packets of one schema.
-
-    Laws: decoding is pure; a packet that is damaged raises DataError and nothing else.
-    """
+    """Reads the selected fields of packets of one schema; DataError for a damaged packet."""
 
     def decode(self, data: bytes, start: int = 0, *, whole: bool = True) -> Cells:
         """Read the packet that begins at byte `start`; with `whole`, it must end with the buffer."""
@@ -115,13 +89,11 @@ class PacketDecoder(Protocol):
 
 
 class SelectiveDecoder:
-    r"""The compiled decoder of one schema and one selection; needs no fastavro, safe in threads.
+    r"""The compiled decoder of one schema and one selection; safe in threads.
 
-    Raises `UnsupportedSchemaError` if a program cannot reach a wanted field (see `decoder_for`),
-    DataError if the JSON is not an Avro schema.
+    `UnsupportedSchemaError` if a program cannot reach a wanted field, DataError if the JSON is not an
+    Avro schema.
 
-    Examples
-    --------
     >>> schema = {"type": "record", "name": "a", "fields": [{"name": "x", "type": "long"}]}
     >>> SelectiveDecoder(schema, Selection(scalars=("x",))).decode(b"\x06").scalars()
     [3]
@@ -164,10 +136,9 @@ class SelectiveDecoder:
 
 
 class FastavroDecoder:
-    """Decoder by fastavro, for schemas with a wanted field inside a map.
+    """Decoder by fastavro, for schemas with a wanted field inside a map; logical types are ignored.
 
-    The compiled decoder first checks the packet, so that fastavro sees only sound bytes. Logical
-    types are ignored: values are as in the bytes.
+    The compiled decoder first checks the packet, so that fastavro sees only sound bytes.
     """
 
     def __init__(self, schema: Any, selection: Selection) -> None:
@@ -189,10 +160,7 @@ class FastavroDecoder:
 
 
 def cells_of(record: Any, selection: Selection, end: int = 0) -> Cells:
-    """Cells of a packet that is already dicts, lists and plain values (JSON, BSON or fastavro).
-
-    A path of the selection leads through dicts; `end` is passed on.
-    """
+    """Cells of a packet that is already dicts, lists and plain values (JSON, BSON or fastavro)."""
     values = [_follow(record, path.split(".")) for path in selection.scalars]
     starts, rows, widths = [], [], []
     for path, names in selection.tables:
@@ -257,21 +225,9 @@ def _cell(value: Any, data: bytearray) -> tuple[int, int, float]:
 
 
 def decoder_for(schema: Any, selection: Selection) -> PacketDecoder:
-    """The fastest decoder for a schema: the compiled one, or fastavro for fields inside a map.
+    """The compiled decoder of a schema, or fastavro's for fields inside a map.
 
-    Parameters
-    ----------
-    schema : Any
-        Parsed JSON of an Avro schema.
-    selection : Selection
-        Fields to read.
-
-    Raises
-    ------
-    MissingExtraError
-        If fastavro is needed and not installed.
-    DataError
-        If the JSON is not an Avro schema.
+    MissingExtraError if fastavro is needed and not installed, DataError if the JSON is not an Avro schema.
     """
     try:
         return SelectiveDecoder(schema, selection)

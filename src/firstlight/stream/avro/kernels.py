@@ -1,7 +1,7 @@
-"""The compiled interpreter of Avro programs: bytes in, cells out.
+"""The compiled interpreter of Avro programs: bytes in, cells out; numba, without the GIL.
 
-It never reads outside the packet: lengths, counts, branches, text and block sizes are checked,
-nesting and repetition are bounded. Numba, one thread, without the GIL.
+It checks every length, count, branch and text, bounds nesting and repetition, and so never reads
+outside the packet.
 """
 
 from typing import Any

@@ -1,8 +1,7 @@
 """An Avro schema compiled to a program that reads a few fields and skips the rest.
 
-`compile_schema` walks the schema once and writes a flat table of integers (skip so many bytes,
-take this branch, store that field in this cell), which `avro.kernels` runs over the bytes.
-Reference: Apache Avro 1.11 specification, section "Binary encoding".
+A program is a flat table of integers, which `avro.kernels` runs over the bytes. Reference: Apache
+Avro 1.11, section "Binary encoding".
 """
 
 from collections.abc import Iterator, Mapping
@@ -48,47 +47,23 @@ class UnsupportedSchemaError(DataError):
 
 @dataclass(frozen=True)
 class Selection:
-    """Fields of a packet to read.
+    """Fields of a packet to read, as dotted paths such as ``diaSource.psfFlux``."""
 
-    Attributes
-    ----------
-    scalars : tuple of str
-        Dotted paths of single values, for example ``diaSource.psfFlux``.
-    tables : tuple of (str, tuple of str)
-        Dotted path of an array of records, and the fields of each record (dotted as well).
-    """
-
-    scalars: tuple[str, ...] = ()
-    tables: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    scalars: tuple[str, ...] = ()  # single values
+    tables: tuple[tuple[str, tuple[str, ...]], ...] = ()  # arrays of records, and their fields
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """A compiled schema.
+    """A compiled schema."""
 
-    Attributes
-    ----------
-    code : int64 array, shape (n_instructions, 4)
-        The instructions with their three arguments.
-    jumps : int64 array
-        Instruction at which each branch of each union begins.
-    optionals : int64 array
-        Runs of unions of null and a number: 256 times its size (0 for integers, whose size
-        varies), plus the byte that stands for null.
-    widths : int64 array, shape (n_tables,)
-        Fields read of each table.
-    symbols : tuple of str
-        Symbols of all enums that are read.
-    n_scalars : int
-        Number of single values.
-    """
-
-    code: NDArray[np.int64]
-    jumps: NDArray[np.int64]
+    code: NDArray[np.int64]  # (n_instructions, 4), the instructions with their three arguments
+    jumps: NDArray[np.int64]  # instruction at which each branch of each union begins
+    # unions of null and a number: 256 times its size (0 for integers), plus the byte for null
     optionals: NDArray[np.int64]
-    widths: NDArray[np.int64]
-    symbols: tuple[str, ...]
-    n_scalars: int
+    widths: NDArray[np.int64]  # (n_tables,), fields read of each table
+    symbols: tuple[str, ...]  # of all enums that are read
+    n_scalars: int  # number of single values
 
 
 @dataclass

@@ -1,7 +1,4 @@
-"""Alerts from files, folders and standard input, record by record and without decoding them.
-
-The records of a file are numbered from 0, so that a reader can start at any number.
-"""
+"""Alerts from files, folders and standard input, record by record and without decoding them."""
 
 import gzip
 import io
@@ -32,31 +29,17 @@ _GZIP_ERRORS = (EOFError, zlib.error, gzip.BadGzipFile)
 
 @dataclass(slots=True)
 class Tail:
-    """State of the end of a file that is being read.
+    """State of the end of a file that is being read."""
 
-    Attributes
-    ----------
-    complete : bool
-        Whether the file has its final length. Until then the reader waits for the rest of a
-        record that is cut short; afterwards such a record is damage.
-    n_records : int
-        Record numbers used so far; all of them once the file was read to its end.
-    """
-
-    complete: bool = True
-    n_records: int = 0
+    complete: bool = True  # whether a record that is cut short is damage, not still being written
+    n_records: int = 0  # record numbers used so far
 
 
 class FileSource:
     """Alerts of one file: Avro container, JSON lines or a JSON array, each optionally gzipped.
 
-    Offsets are record numbers. A record of a container is schemaless Avro with the JSON of its
-    schema as the key. With `follow` the source waits for more at the end of the file.
-
-    Raises
-    ------
-    DataError
-        If there is no such file.
+    Offsets are record numbers from 0. A record of a container has the JSON of its schema as the key.
+    With `follow` the source waits for more at the end. DataError if there is no such file.
     """
 
     def __init__(self, path: Path, *, follow: bool = False) -> None:
@@ -164,16 +147,11 @@ class FileSource:
 
 
 class DirectorySource(FileSource):
-    """Alerts of all files in a folder, in the order of their names.
+    """Alerts of all files in a folder, in the order of their names; DataError if there is no folder.
 
-    Offsets number the records of all files together. Hidden files and names that end in ``.tmp``
-    or ``.part`` are ignored. With `follow` the source waits for new files, whose names must sort
-    after the existing ones; a JSON array or a single message is read once a later file exists.
-
-    Raises
-    ------
-    DataError
-        If there is no such folder.
+    Offsets number the records of all files together. Hidden, ``.tmp`` and ``.part`` files are ignored.
+    With `follow` the source waits for files whose names sort after the others; a JSON array or a single
+    message is read once a later file exists.
     """
 
     def _find_new_files(self) -> None:
@@ -202,8 +180,7 @@ class DirectorySource(FileSource):
 class PipeSource:
     """Alerts as JSON lines on standard input, or on another file with a descriptor.
 
-    A pipe cannot be read twice: line numbers continue from the stored position, so every run
-    takes its input as new. Alerts that were answered before change nothing.
+    A pipe cannot be read twice: line numbers continue from the stored position.
     """
 
     def __init__(self, stream: IO[bytes] | None = None) -> None:
@@ -267,14 +244,8 @@ class PipeSource:
 def read_records(path: Path, skip: int = 0, tail: Tail | None = None) -> Iterator[Message | None]:
     """Read the records of one file, from number `skip` on; the offset is the record's number.
 
-    The first bytes show the format: Avro container, JSON array, JSON objects (one per line, or
-    one over many lines), each optionally gzipped; anything else is one message. None means that
-    there is no more for now, but that the file may still grow (see `Tail`).
-
-    Raises
-    ------
-    BrokerError
-        If the file cannot be read, or was replaced or cut while it was read.
+    The first bytes show the format; unknown bytes are one message. None means that the file may still
+    grow (see `Tail`). BrokerError if it cannot be read, or was replaced or cut meanwhile.
     """
     tail = tail if tail is not None else Tail()
     while True:
@@ -330,11 +301,7 @@ def _records(file: Any, path: Path, skip: int, tail: Tail) -> Iterator[Message |
 
 
 def _container(file: IO[bytes], path: Path, skip: int, tail: Tail) -> Iterator[Message | None]:
-    """Records of an Avro container.
-
-    A block uses as many numbers as it claims records, even if it is damaged inside; a block
-    whose frame is damaged uses one.
-    """
+    """Records of an Avro container; a block with a damaged frame uses one number."""
     container, number = None, 0
     while True:
         try:
@@ -438,10 +405,7 @@ def _document(file: IO[bytes], tail: Tail) -> Generator[None, None, bytes | None
 
 
 def _rewind(file: IO[bytes], path: Path, unfinished: int) -> None:
-    """Go back by the bytes of an unfinished record at the end, to read it again later.
-
-    BrokerError if the file was replaced or cut, EOFError for gzip, which cannot be resumed.
-    """
+    """Go back by the bytes of an unfinished record; BrokerError if the file was replaced or cut."""
     at = file.tell()
     if not isinstance(file, io.BufferedReader) or isinstance(file.raw, gzip.GzipFile):
         raise EOFError("the file is not complete")

@@ -1,7 +1,6 @@
 """Alerts from a Kafka topic and results to one, through confluent-kafka.
 
-The state store holds the position; what is committed to the broker only serves monitoring of
-the lag. librdkafka waits for an unreachable broker, with a warning, and nothing is lost.
+The state store holds the position; commits to the broker only serve monitoring of the lag.
 """
 
 import logging
@@ -60,17 +59,9 @@ _PRODUCER: dict[str, Any] = {
 class KafkaSource:
     """Alerts of a topic, read as a member of a consumer group.
 
-    Starts at the positions that `seek` sets from within `on_assign` (the state store's);
-    without any, at the group's committed positions, or at the beginning. `config` overrides
-    the stream's own librdkafka settings; with `until_end` the source ends once the end of
-    each partition was reached.
-
-    Raises
-    ------
-    MissingExtraError
-        If confluent-kafka is not installed.
-    BrokerError
-        If librdkafka refuses the settings.
+    Starts at the positions that `seek` sets from within `on_assign`, else at the group's committed ones,
+    else at the beginning. `config` overrides the stream's own settings; with `until_end` the source ends
+    at the end of each partition. BrokerError if librdkafka refuses the settings.
     """
 
     def __init__(
@@ -129,10 +120,9 @@ class KafkaSource:
         return time.monotonic() - self._idle_since > NO_PARTITIONS_S
 
     def poll(self, max_records: int, timeout_s: float) -> list[Message]:
-        """See `AlertSource`.
+        """See `AlertSource`; errors of `on_assign` pass through.
 
-        SettingsError if the broker refuses the login or the access, BrokerError if librdkafka
-        gives up; errors of `on_assign` pass through.
+        SettingsError if the broker refuses the login or the access, BrokerError if librdkafka gives up.
         """
         try:
             # wait for the first message only; take of the others what is available
@@ -284,18 +274,10 @@ class KafkaSource:
 
 
 class KafkaSink:
-    """Results to a topic, keyed by object.
+    """Results to a topic, keyed by object; BrokerError if librdkafka refuses the settings.
 
-    The producer is idempotent unless `config` says otherwise: retries of librdkafka do not
-    arrive twice. Results that the worker writes again are the same bytes under the same key.
-    `config` overrides the stream's own librdkafka settings.
-
-    Raises
-    ------
-    MissingExtraError
-        If confluent-kafka is not installed.
-    BrokerError
-        If librdkafka refuses the settings.
+    The producer is idempotent unless `config`, which overrides the stream's own settings, turns that
+    off. Results that the worker writes again are the same bytes under the same key.
     """
 
     truncates = False

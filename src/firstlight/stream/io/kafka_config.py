@@ -93,22 +93,9 @@ class KafkaConfig:
 
 
 def read_kafka_config(path: Path) -> KafkaConfig:
-    """Read a file of librdkafka's settings.
+    """Read librdkafka's settings: TOML (``.toml``), otherwise one ``name = value`` per line.
 
-    Parameters
-    ----------
-    path : Path
-        TOML where its name ends in ``.toml``; otherwise one ``name = value`` per line.
-
-    Returns
-    -------
-    KafkaConfig
-        The settings.
-
-    Raises
-    ------
-    SettingsError
-        If it cannot be read or a line is malformed; the message shows no value.
+    SettingsError if the file cannot be read or a line is malformed; the message shows no value.
     """
     path = Path(path)
     try:

@@ -38,8 +38,6 @@ def open_source(
         If the kind of address is unknown.
     DataError
         If there is no such file.
-    MissingExtraError
-        If the Kafka client is not installed.
     """
     if url == "-":
         return PipeSource()
@@ -79,8 +77,6 @@ def open_sink(
         If the kind of address is unknown.
     BrokerError
         If the file cannot be opened, or another worker writes to it.
-    MissingExtraError
-        If the Kafka client is not installed.
     """
     if url == "-":
         return StdoutSink(newline=newline)

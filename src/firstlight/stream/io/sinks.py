@@ -21,17 +21,10 @@ class ResultSink(Protocol):
     Laws: once `flush` has returned, the results written before it outlive this process. After a
     crash the same bytes are written again; a sink that `truncates` is first cut to its stored
     length, so that each result is there once.
-
-    Attributes
-    ----------
-    name : str
-        Name under which the state store keeps the sink's length.
-    truncates : bool
-        Whether `truncate` can go back to a length that `flush` returned.
     """
 
-    name: str
-    truncates: bool
+    name: str  #: the state store keeps the sink's length under it
+    truncates: bool  #: whether `truncate` can go back to a length that `flush` returned
 
     def write(self, records: Sequence[tuple[bytes, bytes]]) -> None:
         """Write results, each a key and a value; they may stay in a buffer until `flush`."""
@@ -78,15 +71,9 @@ class MemorySink:
 class FileSink:
     """Values of results, appended to a file, with a newline after each if `newline`.
 
-    `flush` hands the bytes to the operating system, where a crash of this process cannot lose
-    them, but does not wait for the disk. After a power failure the file may be shorter than its
-    stored length, which `truncate` reports. A regular file is locked while the sink is open, so
-    that two workers cannot overwrite each other; `wait_s` [s] is the time to wait for the lock.
-
-    Raises
-    ------
-    BrokerError
-        If it cannot be opened, or another worker writes to it.
+    After `flush` a crash of this process cannot lose them, a power failure can, which `truncate` reports.
+    A regular file is locked while it is open, after waiting at most `wait_s` [s] for the lock. BrokerError
+    if it cannot be opened, or another worker writes to it.
     """
 
     def __init__(self, path: Path, *, newline: bool = True, wait_s: float = 0.0) -> None:

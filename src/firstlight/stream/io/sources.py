@@ -14,20 +14,14 @@ PartitionCall = Callable[[list[Partition]], None]
 class AlertSource(Protocol):
     """Returns messages in order within each partition.
 
-    Laws: within a partition, offsets ascend; after `seek`, the next message of that partition
-    is the first whose offset is not smaller. Messages may be polled again after a seek and are
-    then the same. A bad message never raises: it is returned with its `error`, or does not
-    decode. `poll` calls `on_assign` before it returns the first message of a partition, and
-    `on_revoke` before another consumer can get the partition.
-
-    Attributes
-    ----------
-    on_assign, on_revoke : callable, optional
-        Called with the partitions that are gained or about to be lost.
+    Laws: within a partition, offsets ascend; after `seek`, the next message is the first whose offset
+    is not smaller, and messages polled again are the same. A bad message never raises: it has an
+    `error`, or does not decode. `poll` calls `on_assign` before it returns the first message of a
+    partition, and `on_revoke` before another consumer can get the partition.
     """
 
-    on_assign: PartitionCall | None
-    on_revoke: PartitionCall | None
+    on_assign: PartitionCall | None  #: called with the partitions that are gained
+    on_revoke: PartitionCall | None  #: called with the partitions that are about to be lost
 
     @property
     def exhausted(self) -> bool:
@@ -58,8 +52,6 @@ class AlertSource(Protocol):
 class MemorySource:
     """Messages in memory; with `endless` more may be appended later.
 
-    Examples
-    --------
     >>> source = MemorySource([Message(b"%d" % i, None, "t", 0, i) for i in range(3)])
     >>> [message.offset for message in source.poll(2, 0.0)], source.exhausted
     ([0, 1], False)

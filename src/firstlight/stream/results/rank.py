@@ -1,7 +1,4 @@
-"""Targets of one night from the stream's records: ranked, scheduled, with reasons in words.
-
-Only records from before the night count, so a past night is ranked as it would have been.
-"""
+"""Targets of one night from the stream's earlier records: ranked, scheduled, with reasons in words."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -116,24 +116,11 @@ def read_results(path: str | Path) -> Results:
 
 
 def iter_results(path: str | Path) -> Iterator[dict[str, Any]]:
-    """Read a file of results, record by record.
+    """Read a file of results, record by record (dict with the keys of `build_records`).
 
-    A last line without its newline is still being written, or was cut by a crash: it is left out.
-
-    Parameters
-    ----------
-    path : path
-        JSON lines, or an Avro container in ELAsTiCC's form (without classes of probability 0).
-
-    Yields
-    ------
-    dict
-        Records with the keys of `build_records`.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read, or a part of it is not a record; the message names the place.
+    Of ELAsTiCC's Avro, classes of probability 0 are missing. A last line without its newline is still
+    being written, or was cut by a crash: it is left out. DataError, which names the place, if the file
+    cannot be read or a part of it is not a record.
     """
     try:
         with open(path, "rb") as file:

@@ -1,8 +1,7 @@
 """The record of one alert, encoded as JSON or in ELAsTiCC's Avro form.
 
-A record depends only on the alert, the object's earlier alerts and the bundle, not on the clock
-or on batching, so a replay gives the same bytes. Sums are therefore taken over whole millionths
-or column by column, never in an order that a library chooses.
+A record does not depend on the clock or on batching, so a replay gives the same bytes; sums are
+taken over whole millionths or column by column, never in an order that a library chooses.
 """
 
 import hashlib
@@ -21,7 +20,7 @@ from firstlight.followup.brightness import measure_brightness
 from firstlight.followup.utility import followup_score
 from firstlight.lightcurves import LightCurves
 from firstlight.predictions import CLASSIFIED, Predictions
-from firstlight.stream.alerts.alert import Alert
+from firstlight.stream.alerts.alert import Alert, integer_name
 from firstlight.stream.avro.container import write_container
 from firstlight.stream.avro.decode import fastavro_module
 from firstlight.taxonomy import CLASSES, COARSE, ELASTICC, ELASTICC_NOT_CLASSIFIED
@@ -88,27 +87,11 @@ def build_records(
     late: NDArray[np.bool_],
     bundle: str,
 ) -> list[dict[str, Any]]:
-    """Records of alerts of different objects, ready for `ResultFormat.encode`.
+    """Records of alerts of different objects, keys in a fixed order, for `ResultFormat.encode`.
 
-    Parameters
-    ----------
-    alerts : sequence of Alert
-        The alerts.
-    curves : LightCurves
-        Observations in their packets, in the same order.
-    predictions : Predictions
-        Predictions after each alert, in the same order.
-    previous : float64 array, shape (n_alerts, 17)
-        Probabilities in each object's last record; NaN for a first one.
-    late : bool array, shape (n_alerts,)
-        Whether the alert has observations older than known ones.
-    bundle : str
-        Fingerprint of the bundle.
-
-    Returns
-    -------
-    list of dict
-        One per alert, keys in a fixed order. Probabilities are whole millionths.
+    All have one row per alert: `curves` the observations in the packets, `predictions` those after each
+    alert, `previous` the probabilities in each object's last record (NaN for a first one), `late`
+    whether an alert has observations older than known ones. Probabilities are whole millionths.
     """
     brightness = measure_brightness(curves)  # of this packet, not corrected for dust
     followup = followup_score(
@@ -186,10 +169,7 @@ def result_key(record: Mapping[str, Any]) -> bytes:
 
 
 class ResultFormat(Protocol):
-    """An encoding of records.
-
-    Laws: equal records and timestamps give equal bytes; nothing else enters.
-    """
+    """An encoding of records: equal records and timestamps give equal bytes."""
 
     preamble: bytes  #: first bytes of a file of records
 
@@ -201,8 +181,6 @@ class ResultFormat(Protocol):
 class JsonResults:
     """Records as JSON, one object each, without a newline; needs orjson.
 
-    Examples
-    --------
     >>> JsonResults().encode({"object": "a", "change": None}, None)
     b'{"object":"a","change":null}'
     """
@@ -226,16 +204,9 @@ class JsonResults:
 class ElasticcResults:
     """Records in ELAsTiCC's brokerClassification form (schema version 0.9.1); needs fastavro.
 
-    Everything but the classes goes, as JSON, into ``classifierParams``. The publishing time is that
-    of the alert's message, else the alert's own.
-
-    Parameters
-    ----------
-    in_file : bool
-        Whether the bytes are blocks of an Avro container (``preamble`` is its head), or bare
-        Avro, as brokers send it to Kafka.
-    preset : str
-        Name of the classifier.
+    All but the classes goes, as JSON, into ``classifierParams``. The publishing time is that of the
+    alert's message, else the alert's own. With `in_file` the bytes are blocks of an Avro container,
+    otherwise bare Avro, as brokers send it to Kafka; `preset` is the name of the classifier.
     """
 
     def __init__(self, *, in_file: bool = False, preset: str = "") -> None:
@@ -276,23 +247,10 @@ class ElasticcResults:
 
 
 def result_format(name: OutputFormat, *, in_file: bool, preset: str = "") -> ResultFormat:
-    """The format that ``--output-format`` names.
+    """The format that ``--output-format`` names (``json`` or ``elasticc``); SettingsError for another.
 
-    Parameters
-    ----------
-    name : {"json", "elasticc"}
-        Its name.
-    in_file : bool
-        Whether it goes to a file, which has to show where a record ends.
-    preset : str
-        Name of the classifier, for ELAsTiCC's form.
-
-    Raises
-    ------
-    SettingsError
-        If there is no such format.
-    MissingExtraError
-        If its library is not installed.
+    With `in_file` it goes to a file, which has to show where a record ends; `preset` names the
+    classifier in ELAsTiCC's form. MissingExtraError if its library is not installed.
     """
     if name == "json":
         return JsonResults()
@@ -303,8 +261,8 @@ def result_format(name: OutputFormat, *, in_file: bool, preset: str = "") -> Res
 
 def _number(name: str) -> int:
     """An integer for ELAsTiCC: the alert's name, or a hash of it."""
-    if name.isascii() and name.isdigit() and int(name) < 1 << 63:
-        return int(name)
+    if (number := integer_name(name)) is not None:
+        return number
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
 
 

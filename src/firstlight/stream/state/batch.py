@@ -1,8 +1,4 @@
-"""What a worker knows of one partition's objects during a micro-batch.
-
-Rows and logs are read from the store when they are needed, changed here, and returned as one
-`Changes` for the transaction that ends the batch.
-"""
+"""Objects of one partition during a micro-batch, read when they are needed, changed in memory."""
 
 import math
 import struct
@@ -29,7 +25,7 @@ class _Known:
 
     row: bytes | None
     last_mjd: float  # of its observations; -inf if there are none
-    log: list[bytes] | None = None  # the whole log; None until it is needed
+    history: list[bytes] | None = None  # all entries; None until they are needed
     appended: list[bytes] = field(default_factory=list)
     rewrite: bool = False
     changed: bool = False
@@ -38,17 +34,8 @@ class _Known:
 class PartitionMemory:
     """Objects of one partition during one micro-batch.
 
-    Parameters
-    ----------
-    store : StateStore
-        The partition's store.
-    state_dtype : numpy.dtype
-        Layout of a row, as from `firstlight.online.state_dtype`.
-    forget_days : float
-        An alert so long after its object's last observation starts the object again, whether
-        or not its row is still in the store [day].
-    count : callable
-        Called with ``"forgotten"`` or ``"damaged"`` for each such object.
+    `state_dtype` is the layout of a row. An alert `forget_days` after its object's last observation starts
+    the object again; `count` is called with ``"forgotten"`` or ``"damaged"`` for each such object.
     """
 
     def __init__(
@@ -67,11 +54,7 @@ class PartitionMemory:
         self._known: dict[str, _Known] = {}
 
     def load(self, objects: Iterable[str]) -> None:
-        """Read the rows of objects not yet known; of an object without a row its log.
-
-        A row may be missing because it was damaged or has an older layout; the state is then
-        rebuilt from the log.
-        """
+        """Read the rows of objects not yet known; of an object without a row its history."""
         absent = [name for name in dict.fromkeys(objects) if name not in self._known]
         if not absent:
             return
@@ -81,16 +64,16 @@ class PartitionMemory:
                 rowless.append(name)
             else:
                 self._known[name] = _Known(row, self._last_mjd(row))
-        for name, log in zip(rowless, self._store.logs(rowless) if rowless else [], strict=True):
-            self._known[name] = self._from_log(log)
+        for name, history in zip(rowless, self._store.histories(rowless) if rowless else [], strict=True):
+            self._known[name] = self._from_history(history)
 
-    def _from_log(self, log: Sequence[bytes]) -> _Known:
+    def _from_history(self, history: Sequence[bytes]) -> _Known:
         try:
-            mjd = read_histories([log]).mjd if log else np.empty(0)
+            mjd = read_histories([history]).mjd if history else np.empty(0)
         except DataError:  # the checksum is right, but the layout is unknown
             self._count("damaged")
             return _Known(None, -math.inf, [], rewrite=True)
-        return _Known(None, float(mjd.max()) if len(mjd) else -math.inf, list(log))
+        return _Known(None, float(mjd.max()) if len(mjd) else -math.inf, list(history))
 
     def _last_mjd(self, row: bytes) -> float:
         mjd: float = _MJD.unpack_from(row, self._mjd_at)[0]
@@ -105,28 +88,28 @@ class PartitionMemory:
         """State row that an alert at that time [MJD TAI day] builds on."""
         return None if self.is_forgotten(name, alert_mjd) else self._known[name].row
 
-    def log(self, name: str, alert_mjd: float) -> list[bytes]:
-        """Log that an alert at that time [MJD TAI day] builds on, oldest entry first."""
+    def history(self, name: str, alert_mjd: float) -> list[bytes]:
+        """History that an alert at that time [MJD TAI day] builds on, oldest entry first."""
         known = self._known[name]
         if self.is_forgotten(name, alert_mjd):
             return []
-        if known.log is None:
-            (stored,) = self._store.logs([name])
-            known.log = [*stored, *known.appended]
-        return list(known.log)
+        if known.history is None:
+            (stored,) = self._store.histories([name])
+            known.history = [*stored, *known.appended]
+        return list(known.history)
 
     def learn(self, name: str, alert_mjd: float, row: bytes, entry: bytes, rewritten: bool) -> None:
-        """Record the new row and log entry after an alert; `rewritten`: the entry replaces the log."""
+        """Record the new row and entry after an alert; if `rewritten`, the entry replaces the history."""
         known = self._known[name]
         forgotten = self.is_forgotten(name, alert_mjd)
         if forgotten:
             self._count("forgotten")
         if rewritten or forgotten:
-            known.log, known.rewrite = [entry], True
+            known.history, known.rewrite = [entry], True
             known.appended.clear()
         else:
-            if known.log is not None:
-                known.log.append(entry)
+            if known.history is not None:
+                known.history.append(entry)
             known.appended.append(entry)
         known.row, known.last_mjd, known.changed = row, self._last_mjd(row), True
 
@@ -140,7 +123,7 @@ class PartitionMemory:
                 for name, known in changed.items()
                 if known.appended and not known.rewrite
             },
-            rewritten={name: known.log or [] for name, known in changed.items() if known.rewrite},
+            rewritten={name: known.history or [] for name, known in changed.items() if known.rewrite},
             position=position,
             sink_position=sink_position,
         )

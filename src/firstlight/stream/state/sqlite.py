@@ -1,8 +1,7 @@
 """State stores in a folder, one SQLite file per partition.
 
-SQLite puts states, logs and offsets in one transaction and reports a full disk or a damaged page
-as an error. A power failure can lose the last whole transactions (``synchronous=NORMAL``); their
-alerts are then read again.
+A power failure can lose the last whole transactions (``synchronous=NORMAL``); their alerts are
+then read again.
 """
 
 import logging
@@ -34,7 +33,7 @@ CALM_WAL_PAGES = (2 << 20) // PAGE_BYTES
 CALM_OBJECTS = 64  # a commit of fewer objects means that there are few alerts
 
 _KNOWN_NUMBERS = 1 << 16  # maximum number of cached row numbers
-_CRC = 4  # bytes of the checksum before a state or log entry
+_CRC = 4  # bytes of the checksum before a state or an entry of a history
 _GENERATION = 4  # bytes of the generation between checksum and state
 _CHECK = "check"  # in the table meta: checksum of all its other rows
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -48,28 +47,30 @@ _TABLES = [
 ]
 
 
+#: What a user can do about an error, by SQLite's code.
+_REASONS = {
+    sqlite3.SQLITE_BUSY: " is in use by another worker; stop that one, or give this one another path "
+    "for its state",
+    sqlite3.SQLITE_FULL: ": no space left for the state; free some, then start the worker again",
+    sqlite3.SQLITE_IOERR: ": the disk failed or has no space left ({}); repair it, then start the worker "
+    "again",
+    sqlite3.SQLITE_CANTOPEN: ": cannot open the state ({}); check that the folder can be written",
+    sqlite3.SQLITE_READONLY: ": the state cannot be written ({}); check who owns the file",
+}
+
+
 class SqliteStore:
-    """States, logs and positions of one partition, in one file.
+    """States, histories and positions of one partition, in one file, used by one thread.
 
-    Opening checks header, size, tables and positions, and every page of files up to 32 MiB;
-    pages of larger files are checked when they are read. Each state and log entry, and the
-    positions, carry a checksum that every read checks. The only undetected damage is a corrupt
-    index page; the affected object is then re-initialised.
+    Opening checks header, size, tables and positions, and every page of files up to 32 MiB. Each state,
+    entry and position carries a checksum that every read checks; the only undetected damage is a corrupt
+    index page, whose object is re-initialised. A damaged file is moved aside as ``<name>.damaged-N`` and
+    replaced by an empty one; `recovered`, and later a StateError, gives the reason.
 
-    A damaged file is moved aside as ``<name>.damaged-N`` and replaced by an empty one. At opening
-    `recovered` gives the reason, later a StateError does too.
+    The file is locked while it is open; `wait_s` [s] is the time to wait for another process to release
+    it. States of another `bundle` or `state_size` [byte] are dropped; their histories rebuild them.
+    StateError if another process or program owns the file, or it cannot be opened or written.
 
-    The file is locked against other processes while it is open. Used by one thread. States of
-    another `bundle` or `state_size` [byte] are dropped; their logs are kept to rebuild them.
-    `wait_s` [s] is the time to wait for another process to release the file.
-
-    Raises
-    ------
-    StateError
-        If another process or program owns the file, or it cannot be opened or written.
-
-    Examples
-    --------
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     store = SqliteStore(Path(folder) / "file-0.sqlite", bundle="fast-1", state_size=5)
@@ -135,7 +136,7 @@ class SqliteStore:
             raise self._failed("cannot read states", error) from error
         return found
 
-    def logs(self, objects: Sequence[str]) -> list[list[bytes]]:
+    def histories(self, objects: Sequence[str]) -> list[list[bytes]]:
         """See `StateStore`; StateError if the file cannot be read."""
         found: list[list[bytes]] = []
         try:
@@ -148,7 +149,7 @@ class SqliteStore:
                     rows = execute("SELECT data FROM log WHERE object = ? ORDER BY seq", (number,))
                 found.append(self._entries(number or 0, rows))
         except sqlite3.Error as error:
-            raise self._failed("cannot read logs", error) from error
+            raise self._failed("cannot read histories", error) from error
         return found
 
     def commit(self, changes: Changes) -> None:
@@ -169,7 +170,7 @@ class SqliteStore:
             db.execute("BEGIN")
             new = [name for name in objects if name not in self._numbers]
             self._write_objects(db, changes, new)
-            sequence = self._write_logs(db, changes)
+            sequence = self._write_histories(db, changes)
             meta = self._write_meta(
                 db,
                 position=position,
@@ -342,8 +343,8 @@ class SqliteStore:
             if owner != (None, None):
                 _log.warning(
                     "%s: its states are of bundle %s (%s bytes each), the worker has %s (%d bytes): they are "
-                    "dropped, and rebuilt from the logs, which are kept", self.path, *owner, self._bundle,
-                    self._state_size,
+                    "dropped, and rebuilt from the histories, which are kept",
+                    self.path, *owner, self._bundle, self._state_size,
                 )  # fmt: skip
         self._generation = generation.to_bytes(_GENERATION, "little")
 
@@ -394,12 +395,12 @@ class SqliteStore:
         return _seal(self._generation + state, crc32(name.encode()))
 
     def _entries(self, number: int, rows: Iterable[tuple[Any]]) -> list[bytes]:
-        """The log entries in rows of an object, without damaged ones."""
+        """The entries in rows of an object, without damaged ones."""
         entries: list[bytes] = []
         for (data,) in rows:
             entry = _unseal(data, number)
             if entry is None:
-                self._count_damaged(f"log entry of object number {number}")
+                self._count_damaged(f"entry of object number {number}")
             else:
                 entries.append(entry)
         return entries
@@ -434,15 +435,15 @@ class SqliteStore:
             rows.append((number, name, mjd, None if state is None else self._state_blob(name, state)))
         db.executemany("INSERT INTO object (number, name, last_mjd, state) VALUES (?, ?, ?, ?)", rows)
 
-    def _write_logs(self, db: sqlite3.Connection, changes: Changes) -> int:
-        """Write logs; returns the sequence number of the last entry."""
+    def _write_histories(self, db: sqlite3.Connection, changes: Changes) -> int:
+        """Write histories; returns the sequence number of the last entry."""
         if changes.rewritten:
             replaced = [(self._numbers[name],) for name in changes.rewritten]
             db.executemany("DELETE FROM log WHERE object = ?", replaced)
         rows, sequence = [], self._sequence
         for name in dict.fromkeys((*changes.rewritten, *changes.appended)):
             number = self._numbers[name]
-            for entry in changes.log(name):
+            for entry in changes.history(name):
                 sequence += 1
                 rows.append((number, sequence, _seal(entry, number)))
         db.executemany("INSERT INTO log (object, seq, data) VALUES (?, ?, ?)", rows)
@@ -477,45 +478,15 @@ class SqliteStore:
 
     def _reason(self, error: sqlite3.Error) -> str:
         """The cause of an error and what to do."""
-        code = _code(error)
-        if code == sqlite3.SQLITE_BUSY:
-            return (
-                f"{self.path} is in use by another worker; stop that one, or give this one another path "
-                "for its state"
-            )
-        if code == sqlite3.SQLITE_FULL:
-            return f"{self.path}: no space left for the state; free some, then start the worker again"
-        if code == sqlite3.SQLITE_IOERR:
-            return (
-                f"{self.path}: the disk failed or has no space left ({error}); repair it, then start the "
-                "worker again"
-            )
-        if code == sqlite3.SQLITE_CANTOPEN:
-            return f"{self.path}: cannot open the state ({error}); check that the folder can be written"
-        if code == sqlite3.SQLITE_READONLY:
-            return f"{self.path}: the state cannot be written ({error}); check who owns the file"
-        return f"{self.path}: {error}"
+        return f"{self.path}{_REASONS.get(_code(error), ': {}').format(error)}"
 
 
 class StateFolder:
     """The state stores of all partitions, ``<topic>-<partition>.sqlite`` in one folder.
 
-    Workers of one consumer group may share the folder: each file is locked by the worker that
-    has the partition.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder; created if it does not exist.
-    bundle : str
-        Fingerprint of the bundle whose states these are.
-    state_size : int
-        Length of a state row [byte].
-
-    Raises
-    ------
-    StateError
-        If the folder cannot be created.
+    Workers of one consumer group may share it: each file is locked by the worker that has the partition.
+    `bundle` is the fingerprint of the bundle whose states these are, `state_size` the length of a row
+    [byte]. StateError if the folder cannot be created.
     """
 
     def __init__(self, folder: Path, *, bundle: str, state_size: int) -> None:

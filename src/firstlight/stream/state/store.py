@@ -1,7 +1,4 @@
-"""The protocol of a state store, and a store in memory.
-
-A store holds the state rows, logs and positions of one partition.
-"""
+"""The protocol of a state store, and a store in memory."""
 
 import math
 from collections.abc import Sequence
@@ -11,44 +8,30 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Changes:
-    """All changes of one transaction.
+    """All changes of one transaction."""
 
-    Attributes
-    ----------
-    states : dict of str to tuple of bytes and float
-        New state row of each object, and the time of its last observation [MJD TAI day].
-    appended : dict of str to list of bytes
-        Entries to append to the objects' logs, in order.
-    rewritten : dict of str to list of bytes
-        Complete new logs; `appended` is ignored for these objects.
-    position : int, optional
-        Next offset to read from the partition; None keeps the old one.
-    sink_position : dict of str to int
-        Committed length of each sink, by name; other sinks keep theirs.
-    """
-
+    #: New state row of each object, and the time of its last observation [MJD TAI day].
     states: dict[str, tuple[bytes, float]] = field(default_factory=dict)
-    appended: dict[str, list[bytes]] = field(default_factory=dict)
-    rewritten: dict[str, list[bytes]] = field(default_factory=dict)
-    position: int | None = None
-    sink_position: dict[str, int] = field(default_factory=dict)
+    appended: dict[str, list[bytes]] = field(default_factory=dict)  #: entries to append to histories
+    rewritten: dict[str, list[bytes]] = field(default_factory=dict)  #: new histories, not `appended`
+    position: int | None = None  #: next offset to read from the partition; None keeps the old one
+    sink_position: dict[str, int] = field(default_factory=dict)  #: new lengths of sinks, by name
 
     def objects(self) -> dict[str, None]:
         """All changed objects, each once, in order."""
         return dict.fromkeys((*self.states, *self.rewritten, *self.appended))
 
-    def log(self, name: str) -> list[bytes]:
-        """Log entries to write for an object."""
+    def history(self, name: str) -> list[bytes]:
+        """Entries to write for an object."""
         return self.rewritten[name] if name in self.rewritten else self.appended.get(name, [])
 
 
 class StateStore(Protocol):
-    """States, logs and positions of one partition.
+    """States, histories and positions of one partition.
 
     Laws: committed data is read back byte for byte until it is changed or evicted; a commit is
-    complete or has no effect, whatever interrupts it. An object that was never written, or was
-    evicted, has no state and an empty log. A state or log entry with a wrong checksum reads as
-    absent and is counted in `damaged`.
+    complete or has no effect. An object that was never written, or was evicted, has no state and an
+    empty history. A state or entry with a wrong checksum reads as absent and is counted in `damaged`.
     """
 
     @property
@@ -73,15 +56,14 @@ class StateStore(Protocol):
 
     @property
     def damaged(self) -> int:
-        """States and log entries found damaged since the store was opened."""
+        """States and entries found damaged since the store was opened."""
         ...
 
     @property
     def recovered(self) -> str:
         """Why an existing store was replaced by an empty one; "" if it was not.
 
-        After a StateError that changes this text, the partition must be read again from its
-        beginning.
+        If a StateError changes it, the partition must be read again from its beginning.
         """
         ...
 
@@ -89,8 +71,8 @@ class StateStore(Protocol):
         """State row of each object; None if it has none, or a damaged one."""
         ...
 
-    def logs(self, objects: Sequence[str]) -> list[list[bytes]]:
-        """Log of each object, oldest entry first, without damaged entries; may be empty."""
+    def histories(self, objects: Sequence[str]) -> list[list[bytes]]:
+        """History of each object, oldest entry first, without damaged entries; may be empty."""
         ...
 
     def commit(self, changes: Changes) -> None:
@@ -100,8 +82,8 @@ class StateStore(Protocol):
     def evict(self, before_mjd: float, limit: int) -> int:
         """Remove objects whose last observation is before `before_mjd` [MJD TAI day]; their number.
 
-        Each call looks at `limit` objects at most and continues where the last one stopped, round
-        and round. An object without a known time stays.
+        Each call looks at `limit` objects at most and continues where the last one stopped, after the last
+        object at the first.
         """
         ...
 
@@ -111,13 +93,13 @@ class StateStore(Protocol):
 
 
 class MemoryStore:
-    """A store in memory; `rows` and `entries` hold its objects and their logs.
+    """A store in memory; `rows` and `entries` hold its objects and their histories.
 
     Examples
     --------
     >>> store = MemoryStore()
     >>> store.commit(Changes(states={"a": (b"state", 60000.0)}, appended={"a": [b"entry"]}, position=7))
-    >>> store.states(["a", "b"]), store.logs(["a"]), store.position
+    >>> store.states(["a", "b"]), store.histories(["a"]), store.position
     ([b'state', None], [[b'entry']], 7)
     """
 
@@ -140,13 +122,13 @@ class MemoryStore:
     def size_bytes(self) -> int:
         """See `StateStore`."""
         states = sum(len(state) for _, state, _ in self.rows.values() if state is not None)
-        return states + sum(len(entry) for log in self.entries.values() for entry in log)
+        return states + sum(len(entry) for history in self.entries.values() for entry in history)
 
     def states(self, objects: Sequence[str]) -> list[bytes | None]:
         """See `StateStore`."""
         return [self.rows[name][1] if name in self.rows else None for name in objects]
 
-    def logs(self, objects: Sequence[str]) -> list[list[bytes]]:
+    def histories(self, objects: Sequence[str]) -> list[list[bytes]]:
         """See `StateStore`."""
         return [list(self.entries.get(name, ())) for name in objects]
 
@@ -160,7 +142,7 @@ class MemoryStore:
                 self.rows[name] = (self.rows[name][0], *changes.states[name])
             if name in changes.rewritten:
                 self.entries[name] = []
-            if entries := changes.log(name):
+            if entries := changes.history(name):
                 self.entries.setdefault(name, []).extend(entries)
         if changes.position is not None:
             self.position = changes.position

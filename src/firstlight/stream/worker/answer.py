@@ -1,7 +1,6 @@
 """From the alerts of a micro-batch to their records.
 
-Different objects are updated together; several alerts of one object go one after another, in
-rounds. A record does not depend on the other alerts of its batch.
+Several alerts of one object go one after another, in rounds; a record does not depend on its batch.
 """
 
 from collections import Counter
@@ -46,19 +45,8 @@ def answer(
 ) -> list[Record | Exception | None]:
     """The record of each alert; None if it was answered before, or the error that its data caused.
 
-    Parameters
-    ----------
-    pipeline : LivePipeline
-        The trained pipeline.
-    items : sequence of (PartitionMemory, Alert)
-        Alerts in order of arrival, each with the memory of its partition, which is updated.
-    metrics : Metrics
-        Counts results, repeated and late alerts.
-
-    Raises
-    ------
-    FirstlightError
-        If every alert of a large batch fails, so that the alerts cannot be the cause.
+    Alerts come in order of arrival, each with the memory of its partition, which is updated.
+    FirstlightError if every alert of a large batch fails, so that the alerts cannot be the cause.
     """
     with metrics.timed("read"):
         objects: dict[PartitionMemory, list[str]] = {}
@@ -107,15 +95,15 @@ def _update_alone(pipeline: LivePipeline, item: Item, metrics: Metrics) -> Recor
 def _update(pipeline: LivePipeline, items: Sequence[Item], metrics: Metrics) -> list[Record | None]:
     """Update different objects by one alert each."""
 
-    def logs(index: NDArray[Any]) -> list[list[bytes]]:
+    def histories(index: NDArray[Any]) -> list[list[bytes]]:
         wanted = [items[i] for i in index]
-        return [memory.log(alert.object_id, alert.mjd) for memory, alert in wanted]
+        return [memory.history(alert.object_id, alert.mjd) for memory, alert in wanted]
 
     alerts = [alert for _, alert in items]
     with metrics.timed("update"):
         rows = [memory.row(alert.object_id, alert.mjd) for memory, alert in items]
         arrival = arrivals(alerts)
-        update = pipeline.update(pipeline.states(rows), arrival, logs)
+        update = pipeline.update(pipeline.states(rows), arrival, histories)
         states = update.states.to_bytes()
     with metrics.timed("encode"):
         records = build_records(

@@ -34,23 +34,13 @@ def configure_logs(
     Parameters
     ----------
     format : {"json", "text"}
-        One JSON object, or one line of text, per event.
+        One JSON object, or one line of text, per event; SettingsError for another.
     level : int
         Lowest level that is shown.
     secrets : sequence of str
         Passwords and keys, masked in every line.
     stream : file, optional
         Where to write instead of stderr.
-
-    Returns
-    -------
-    logging.Handler
-        The new handler; it replaces that of an earlier call.
-
-    Raises
-    ------
-    SettingsError
-        If there is no such format.
     """
     if format not in ("json", "text"):
         raise SettingsError(f"log format {format!r}: choose json or text")

@@ -46,19 +46,8 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 class Metrics:
     """Counts and times of one worker. One thread writes, any may read.
 
-    Parameters
-    ----------
-    bundle : str
-        Fingerprint of the bundle.
-    stuck_after : float
-        Time without a heartbeat after which the worker counts as stuck [s].
-    clock : callable
-        Monotonic time [s]; for tests.
-
-    Raises
-    ------
-    MissingExtraError
-        If prometheus_client is not installed.
+    `bundle` is the bundle's fingerprint; without a heartbeat for `stuck_after` [s] the worker counts as
+    stuck; `clock` is monotonic time [s], for tests. MissingExtraError without prometheus_client.
     """
 
     def __init__(
@@ -183,19 +172,7 @@ def _prometheus() -> Any:
 class MetricsServer:
     """Serves ``/metrics`` and ``/health`` from its own thread; `port` is the actual port.
 
-    Parameters
-    ----------
-    metrics : Metrics
-        The worker's metrics.
-    port : int
-        Port to listen on; 0 takes a free one.
-    host : str
-        Address to listen on.
-
-    Raises
-    ------
-    SettingsError
-        If the port cannot be used.
+    Port 0 takes a free one. SettingsError if the port cannot be used.
     """
 
     def __init__(self, metrics: Metrics, port: int, host: str = "127.0.0.1") -> None:

@@ -120,8 +120,8 @@ class Output:
     def groups(self, shares: Mapping[Partition, Share]) -> list[dict[Partition, Share]]:
         """Shares that are written and committed together.
 
-        Shares that go to a file are separate, so that a file cut at the largest stored length
-        holds exactly what was committed; all others are one group.
+        Those that go to a file are separate, so that a file cut at the largest stored length holds exactly
+        what was committed.
         """
         alone = {p: share for p, share in shares.items() if self._writes_to_file(share)}
         together = {p: share for p, share in shares.items() if p not in alone}

@@ -1,12 +1,8 @@
-"""The latest records, counts and rates in the terminal.
-
-On a terminal they are redrawn in place; elsewhere a plain line appears every few seconds.
-"""
+"""The latest records, counts and rates in the terminal; elsewhere a plain line every few seconds."""
 
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console, Group
@@ -44,14 +40,6 @@ class LiveTable:
         Metrics of a worker, whose counts are added to the line.
     line_only : bool
         Show only the line of counts, and only on a terminal.
-
-    Examples
-    --------
-    ::
-
-        with LiveTable() as table:
-            table.add(records, now=time.time(), published=[None] * len(records))
-            table.refresh(time.time())
     """
 
     def __init__(
@@ -85,9 +73,7 @@ class LiveTable:
             self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._live is not None:
             self._live.update(self.draw(), refresh=True)
             self._live.stop()
@@ -98,16 +84,9 @@ class LiveTable:
     def add(
         self, records: Sequence[Mapping[str, Any]], now: float, published: Sequence[float | None]
     ) -> None:
-        """Take records; they are shown at the next `refresh`.
+        """Take records in order of arrival; they are shown at the next `refresh`.
 
-        Parameters
-        ----------
-        records : sequence of mapping
-            As from `firstlight.stream.results.read.iter_results`, in order of arrival.
-        now : float
-            Time of arrival by a monotonic clock [s].
-        published : sequence of float or None
-            Time from alert to record, of each record, if known [s].
+        `now` is the time of arrival by a monotonic clock [s], `published` the time from alert to record [s].
         """
         for record in records:
             name = record["object"]

@@ -1,8 +1,7 @@
 """The worker: alerts in, records out; state and position are committed together.
 
-One micro-batch at a time: poll, decode, update, publish, then commit states, offset and output
-length in one transaction per partition. After a crash before the commit the batch is repeated
-with the same bytes, so every alert is answered exactly once, counted as a set.
+After a crash before the commit of a micro-batch it is repeated with the same bytes, so every alert
+is answered exactly once, counted as a set.
 """
 
 import logging
@@ -98,16 +97,14 @@ class Batch:
 
 
 class Worker:
-    """Answers the alerts of a source until it ends or `stop` is called.
+    """Answers the alerts of a source until it ends or `stop`, from any thread or signal handler.
 
     Parameters
     ----------
     pipeline : LivePipeline
         A trained pipeline.
-    source : AlertSource
-        Where alerts come from.
-    sink : ResultSink
-        Where records go.
+    source, sink : AlertSource, ResultSink
+        Where alerts come from, and where records go.
     stores : Stores
         State stores of the partitions.
     dead_letters : ResultSink, optional
@@ -116,20 +113,12 @@ class Worker:
         Decodes messages; by default it detects their format.
     form : ResultFormat, optional
         Encoding of records; JSON by default.
-    config : WorkerConfig, optional
-        Settings.
-    metrics : Metrics, optional
-        Counts and times.
+    config, metrics : WorkerConfig, Metrics, optional
+        Settings; counts and times.
     on_batch : callable, optional
         Called with each `Batch` once it is committed.
-    clock : callable
-        Monotonic time [s]; for tests.
-    clock_alerts : int
-        See `CLOCK_ALERTS`; fewer for tests.
-
-    Notes
-    -----
-    Single-threaded, except for `stop`, which any thread or signal handler may call.
+    clock, clock_alerts : callable, int
+        Monotonic time [s] and a smaller `CLOCK_ALERTS`; for tests.
     """
 
     def __init__(
@@ -179,14 +168,8 @@ class Worker:
     def run(self) -> None:
         """Work until the source is exhausted, `max_alerts` were read, or `stop` is called.
 
-        Raises
-        ------
-        StateError
-            If the state cannot be opened or written; committed work is kept.
-        BrokerError
-            If the broker stays unreachable for longer than `WorkerConfig.patience_s`.
-        FetchError
-            If the schema registry does.
+        StateError if the state cannot be opened or written (committed work is kept), BrokerError or
+        FetchError if broker or registry stay unreachable for longer than `WorkerConfig.patience_s`.
         """
         self._output.start(self._stores)
         try:
@@ -217,10 +200,7 @@ class Worker:
         return messages
 
     def _retry(self, what: str, attempt: Callable[[], T], stopped: U) -> T | U:
-        """Repeat an attempt while something is unreachable; `stopped` if `stop` was called meanwhile.
-
-        A caller that gets `stopped` must not commit anything: the batch is repeated later.
-        """
+        """Repeat an attempt while something is unreachable; `stopped` (commit nothing then) after `stop`."""
         pause, since = _FIRST_PAUSE_S, self._clock()
         while True:
             try:
