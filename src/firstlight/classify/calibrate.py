@@ -82,15 +82,11 @@ class PhaseCalibrator:
         proba : float64 array, shape (n_rows, n_classes)
             Probabilities of objects that the classifier was not trained on.
         labels : str array, shape (n_rows,)
-            Class of each row; rows of classes that are not among `classes` are left out.
-        classes : sequence of str
-            Class of each column.
+            Class of each row; rows of classes other than those of the columns, `classes`, are left out.
         phase : float64 array, shape (n_rows,)
             Days since trigger of each row; NaN (no trigger yet) counts as 0.
         groups : array, shape (n_rows,), optional
-            Object of each row: its rows share one weight and one side of each fold.
-        seed : int
-            Seed of the draw of folds.
+            Object of each row: its rows share one weight and one side of each fold, drawn with `seed`.
 
         Raises
         ------

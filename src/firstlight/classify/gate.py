@@ -1,9 +1,8 @@
 """`GatedClassifier`: a galactic and an extragalactic expert, and a gate between them.
 
-Splitting the two halves the trees and helps both. PLAsTiCC states the split exactly
-(photo-z 0 means Milky Way); a real alert stream often does not. Where a redshift is
-given the gate follows it, up to a small error rate; where it is unknown, a booster on
-the other features gives the probability of being galactic.
+Splitting the two halves the trees and helps both. PLAsTiCC states the split (photo-z 0 means Milky
+Way), and the gate follows a stated redshift up to a small error rate; where a stream gives none, a
+booster on the other features decides.
 """
 
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from firstlight.errors import BundleError, DataError
 from firstlight.taxonomy import GALACTIC
 
 _GALACTIC, _EXTRAGALACTIC = "galactic", "extragalactic"
+_GATE_NUMBERS = ("fraction", "galactic_error", "extragalactic_error")
 
 _Grow = Callable[[CodedRows, CodedRows | None], str]  # training and held-out rows to model text
 
@@ -199,18 +199,13 @@ class _Gate:
         return proba, stated
 
     def state(self) -> dict[str, Any]:
-        return {
-            "fraction": self.fraction,
-            "galactic_error": self.galactic_error,
-            "extragalactic_error": self.extragalactic_error,
-            "booster": bool(self.text),
-        }
+        return {key: getattr(self, key) for key in _GATE_NUMBERS} | {"booster": bool(self.text)}
 
     @classmethod
     def of(cls, state: dict[str, Any], path: Path) -> Self:
         text = read_text(path) if state["booster"] else ""
-        errors = state["galactic_error"], state["extragalactic_error"]
-        return cls(state["fraction"], *errors, text, _forest(text))
+        numbers = {key: state[key] for key in _GATE_NUMBERS}
+        return cls(**numbers, text=text, forest=_forest(text))
 
 
 def _forest(text: str) -> Forest | None:
@@ -241,11 +236,8 @@ def _grow_gate(rows: TrainingRows, held: TrainingRows | None, grow: _Grow) -> _G
     if fraction in (0.0, 1.0):  # one group only: nothing to decide
         return _Gate(fraction, 1.0 - fraction, fraction)
     zero, positive = rows.redshift == 0.0, rows.redshift > 0.0
-    stated = _Gate(
-        fraction,
-        _contradicted(weight[zero], ~galactic[zero]),
-        _contradicted(weight[positive], galactic[positive]),
-    )
+    wrong_zero = _contradicted(weight[zero], ~galactic[zero])
+    stated = _Gate(fraction, wrong_zero, _contradicted(weight[positive], galactic[positive]))
     hidden = _without_redshift(rows)
     if np.bincount(hidden.code, weights=hidden.weight, minlength=2).min() <= 0.0:
         return stated

@@ -211,9 +211,7 @@ class Pipeline:
         """
         self._fitted()
         progress = progress or no_progress
-        if self.info.get("redshift") == "none":  # trained blind: a redshift would mislead it
-            curves = curves.with_redshift("none")
-        ready = preprocess(curves, self.config.preprocess)
+        ready = self._ready(curves)
         status, reason = status_of(ready, self.config.verdict)
 
         def score(part: LightCurves) -> Scores:
@@ -318,8 +316,7 @@ class Pipeline:
             ),
             prior=self._prior,
         )
-        blind = self.info.get("redshift") == "none"
-        return update(parts, states, arrivals, read_history, "none" if blind else redshift)
+        return update(parts, states, arrivals, read_history, "none" if self._is_blind else redshift)
 
     def _builder(self) -> InputBuilder:
         if self._inputs is None:
@@ -357,9 +354,17 @@ class Pipeline:
             If the pipeline was neither fitted nor loaded.
         """
         self._fitted()
-        if self.info.get("redshift") == "none":
-            curves = curves.with_redshift("none")
-        return self._builder().rows(preprocess(curves, self.config.preprocess)).X
+        return self._builder().rows(self._ready(curves)).X
+
+    @property
+    def _is_blind(self) -> bool:
+        """Whether it was trained without redshifts: one would mislead it."""
+        return self.info.get("redshift") == "none"
+
+    def _ready(self, curves: LightCurves) -> LightCurves:
+        """Preprocessed light curves with the redshift that the classifier may see."""
+        shown = curves.with_redshift("none") if self._is_blind else curves
+        return preprocess(shown, self.config.preprocess)
 
     def _fitted(self) -> Classifier:
         if self._classifier is None:
