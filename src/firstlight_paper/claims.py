@@ -14,8 +14,6 @@ import numpy as np
 from firstlight_paper.scores import REAL, Spread
 from firstlight_paper.view import View
 
-__all__ = ["Claims", "Unknown"]
-
 _CONTRADICTED = " **(This run contradicts this sentence.)**"
 _UNKNOWN = " (Not measured in this run.)"
 

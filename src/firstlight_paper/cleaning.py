@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from firstlight.lightcurves import LightCurves
 
-__all__ = ["BRIGHT_SNR", "EVERY_CLASS", "SIGNAL_SNR", "peak_kept", "removed", "share"]
-
 #: A peak worth keeping has at least this signal to noise; see `peak_kept`.
 BRIGHT_SNR = 10.0
 

@@ -9,38 +9,18 @@ import numpy as np
 from firstlight_paper.objects import Objects, make_objects
 from firstlight_paper.scale import Scale
 
-__all__ = ["Context"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """Settings of one run; travels to other processes as it is.
+    """Settings of one run; travels to other processes as it is."""
 
-    Attributes
-    ----------
-    folder : Path
-        Where the reproduction is written: results in ``reproduction``, models in ``work``.
-    scale : Scale
-        How much is computed.
-    seed : int
-        Seed of every random choice.
-    source : Path, optional
-        Folder with the PLAsTiCC training set; by default the cache.
-    snpcc : Path, optional
-        Folder with the SNPCC light curves, for the part ``new-survey``.
-    jobs : int
-        Processes side by side.
-    given : Objects, optional
-        Objects to use instead of those that `scale` and `seed` make.
-    """
-
-    folder: Path
+    folder: Path  # results are in ``reproduction``, models in ``work``
     scale: Scale
     seed: int = 0
-    source: Path | None = None
-    snpcc: Path | None = None
+    source: Path | None = None  # the PLAsTiCC training set; by default the cache
+    snpcc: Path | None = None  # the SNPCC light curves, for the part ``new-survey``
     jobs: int = 1
-    given: Objects | None = field(default=None, repr=False, compare=False)
+    given: Objects | None = field(default=None, repr=False, compare=False)  # instead of those of `scale`
 
     @property
     def objects(self) -> Objects:

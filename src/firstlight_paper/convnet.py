@@ -20,8 +20,6 @@ from firstlight.encoder.running import N_CHANNELS
 from firstlight.encoder.steps import N_CONTEXT, Steps
 from firstlight.errors import LeakageError, MissingExtraError, NotFittedError
 
-__all__ = ["Convnet", "ConvnetConfig"]
-
 _REACH = 5.0  # standard deviations to which the context is clipped
 
 

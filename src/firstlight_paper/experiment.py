@@ -24,8 +24,6 @@ from firstlight_paper.results import Results, plain
 from firstlight_paper.scores import Row, Values
 from firstlight_paper.view import View
 
-__all__ = ["Outcome", "Part", "Variant", "choose_parts", "compute", "more"]
-
 Work = Callable[[Context, int, Progress], "Outcome"]
 
 #: Marks a trial as done; also the time that it took [s].
@@ -49,72 +47,31 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One thing that is fitted or changed, computed once per fold.
-
-    Attributes
-    ----------
-    name : str
-        As in the table.
-    work : callable
-        ``work(context, fold, progress)`` gives an `Outcome`; a function of a module, or a partial of
-        one. Folds count from 0 here and from 1 in the table.
-    folds : sequence of int
-        Which; empty for a single trial without a fold.
-    step : int
-        Variants of a later step start when all earlier ones are in the table.
-    alone : bool
-        Whether it runs in this process, because it starts its own.
-    """
+    """One thing that is fitted or changed, computed once per fold."""
 
     name: str
-    work: Work
-    folds: Sequence[int] = ()
-    step: int = 0
-    alone: bool = False
+    work: Work  # a function of a module or a partial of one; folds count from 0 here, from 1 in the table
+    folds: Sequence[int] = ()  # none for a single trial without a fold
+    step: int = 0  # a later step starts when all earlier ones are in the table
+    alone: bool = False  # runs in this process, because it starts its own
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A part of the reproduction that stands alone.
+    """A part of the reproduction that stands alone; tables and figures are drawn from a `View`."""
 
-    Attributes
-    ----------
-    name : str
-        As ``--only`` takes it, such as ``table-1``; also the name of its text file.
-    variants : callable
-        ``variants(context, amount)`` gives the `Variant`s.
-    full, quick : object
-        Amounts at either scale, dataclasses; stored for the text.
-    needs : tuple of str
-        Parts that must be computed first.
-    column : str
-        Column that its text, tables and figures mean unless they name another.
-    group : str
-        Name under which ``--only`` takes several parts; empty for none.
-    printed : mapping of str to mapping
-        Printed numbers, by variant; see `Row`.
-    figures : mapping of str to callable
-        Figures by file name, each drawn from a `View`.
-    tables : mapping of str to callable
-        Markdown tables, each from a `View`.
-    facts : callable, optional
-        Further numbers for the text and the claims, by name.
-    shown : bool
-        Whether it has a section on the page; stages that parts share have none.
-    """
-
-    name: str
+    name: str  # also the name of its text file
     variants: Callable[[Context, Any], Sequence[Variant]]
-    full: Any = None
+    full: Any = None  # amounts at either scale, dataclasses
     quick: Any = None
-    needs: tuple[str, ...] = ()
-    column: str = "ours"
-    group: str = ""
+    needs: tuple[str, ...] = ()  # parts that must be computed first
+    column: str = "ours"  # of its numbers where no other is named
+    group: str = ""  # name under which ``--only`` takes several parts
     printed: Mapping[str, Mapping[tuple[int, str], float]] = field(default_factory=dict)
     figures: Mapping[str, Callable[[View], Figure]] = field(default_factory=dict)
     tables: Mapping[str, Callable[[View], str]] = field(default_factory=dict)
     facts: Callable[[View], Mapping[str, Any]] | None = None
-    shown: bool = True
+    shown: bool = True  # stages that parts share have no section
 
     def amount(self, context: Context) -> Any:
         """Amounts at the scale of a run."""

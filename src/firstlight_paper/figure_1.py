@@ -14,8 +14,6 @@ from firstlight.lightcurves import LightCurve, LightCurves
 from firstlight.report.lightcurves import draw_light_curve, select_observations
 from firstlight.report.style import new_figure, styled
 
-__all__ = ["FIGURE_1_CLASSES", "figure_1_objects", "plot_figure_1"]
-
 #: Classes of the panels, from left to right.
 FIGURE_1_CLASSES = ("SNIa", "AGN", "SLSN-I")
 _SHOWN_NAME = MappingProxyType({"SNIa": "SN Ia", "AGN": "AGN", "SLSN-I": "SLSN-I"})

@@ -15,8 +15,6 @@ from firstlight.classify.balance import oversample
 from firstlight_paper.models import PLAIN, boosted, proba_of
 from firstlight_paper.objects import Objects
 
-__all__ = ["LeakyRows", "fit_leaky", "leaky_proba", "leaky_rows"]
-
 
 class LeakyRows(NamedTuple):
     """Objects by position, many of them on both sides; `shared` is the share of test rows trained on too."""
@@ -53,11 +51,7 @@ def fit_leaky(
 
 
 def leaky_proba(
-    objects: Objects,
-    X: NDArray[np.float32],
-    rows: LeakyRows,
-    config: SklearnBoosterConfig = PLAIN,
-    seed: int = 0,
+    objects: Objects, X: NDArray[np.float32], rows: LeakyRows, *settings: Any
 ) -> NDArray[np.float64]:
-    """Its probabilities of the test rows, shape (n_rows, 17)."""
-    return proba_of(fit_leaky(objects, X, rows, config, seed), X[rows.test])
+    """Its probabilities of the test rows, shape (n_rows, 17); `settings` as in `fit_leaky`."""
+    return proba_of(fit_leaky(objects, X, rows, *settings), X[rows.test])

@@ -31,17 +31,6 @@ from firstlight_paper.experiment import Outcome
 from firstlight_paper.objects import Objects
 from firstlight_paper.scores import SHORT, Values, scored
 
-__all__ = [
-    "PLAIN",
-    "boosted",
-    "fold_proba",
-    "latents_of",
-    "perturbed",
-    "pipeline_of",
-    "predictions_of",
-    "train_autoencoder",
-]
-
 #: The paper's booster as the preset ``seed`` has it, without help for rare classes.
 PLAIN = SklearnBoosterConfig(class_weight_exponent=0.0)
 

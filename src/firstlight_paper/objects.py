@@ -21,16 +21,6 @@ from firstlight.splits import Fold, stratified_folds
 from firstlight.taxonomy import CLASSES
 from firstlight_paper.scale import Scale
 
-__all__ = [
-    "FOLLOW_UP_MAG",
-    "PAPER_CLASSES",
-    "PAPER_COLUMNS",
-    "SIMULATED_CLASSES",
-    "Objects",
-    "assemble",
-    "make_objects",
-]
-
 #: Classes that the paper has and PLAsTiCC's training set lacks.
 SIMULATED_CLASSES = ("CaRT", "ILOT", "PISN")
 

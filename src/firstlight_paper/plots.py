@@ -26,22 +26,6 @@ from firstlight.report.style import (
 )
 from firstlight_paper.scores import Spread
 
-__all__ = [
-    "DESIGN",
-    "LEAK",
-    "OURS",
-    "PRINTED",
-    "Look",
-    "bars",
-    "confusion",
-    "curve_with_band",
-    "heat_map",
-    "label_axes",
-    "light_curve",
-    "plain_ticks",
-    "small_multiples",
-]
-
 
 class Look(NamedTuple):
     """Name, colour, marker and line of a series."""

@@ -1,30 +1,11 @@
 """The figures that the paper behind this package prints, to be set beside measured ones.
 
-The paper tells of oversampling but of no split by object. Oversampling before the split
-puts copies of test objects into the training set, which by itself reaches figures like
-these; see ``docs/decisions/0030``. They are marks on a scale, not comparable with numbers
-measured on unseen objects.
-
-References
-----------
-D. S. Yang, "Machine Learning for Real Time Classification of Transient Events: a
-Recurrent Neural Network Auto-Encoder and Gradient Boosting Classifier", section 6
+D. S. Yang, "Machine Learning for Real Time Classification of Transient Events: a Recurrent Neural Network
+Auto-Encoder and Gradient Boosting Classifier", section 6; ``docs/decisions/0030`` has what they are worth.
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
-
-__all__ = [
-    "PAPER_FREQUENCIES",
-    "PRINTED",
-    "PRINTED_BASELINE_AUC",
-    "PRINTED_F1",
-    "PRINTED_PER_CLASS",
-    "PRINTED_PRECISION",
-    "PRINTED_RECALL",
-    "PRINTED_TABLE_1",
-]
-
 
 #: Figures of the whole set: accuracy, averages over classes, and "AUC-ROC".
 PRINTED: Mapping[str, float] = MappingProxyType(
@@ -59,21 +40,8 @@ PRINTED_F1: Mapping[str, float] = MappingProxyType({k: v[2] for k, v in PRINTED_
 
 #: Table 1: number of latent features -> accuracy. 12 is in the paper's range and not in its table.
 PRINTED_TABLE_1: Mapping[int, float] = MappingProxyType(
-    {
-        1: 0.001,
-        2: 0.03,
-        3: 0.15,
-        4: 0.56,
-        5: 0.79,
-        6: 0.89,
-        7: 0.88,
-        8: 0.89,
-        9: 0.82,
-        10: 0.83,
-        15: 0.78,
-        20: 0.82,
-        25: 0.65,
-    }
+    {1: 0.001, 2: 0.03, 3: 0.15, 4: 0.56, 5: 0.79, 6: 0.89, 7: 0.88}
+    | {8: 0.89, 9: 0.82, 10: 0.83, 15: 0.78, 20: 0.82, 25: 0.65}
 )
 
 #: Range of the AUC of the paper's baselines: random forest, SVM, convolutional network.
@@ -84,22 +52,8 @@ PRINTED_BASELINE_AUC = (0.87, 0.89)
 #: well represented or substantial, yet the other numbers leave all three together no more
 #: than about 4 %: here SNIa has 50.5 %, and these three share what is left.
 PAPER_FREQUENCIES: Mapping[str, float] = MappingProxyType(
-    {
-        "SNIa": 0.505,
-        "SNII": 0.25,
-        "AGN": 0.063,
-        "SNIbc": 0.06,
-        "SLSN-I": 0.02,
-        "SNIax": 0.02,
-        "muLens-Single": 0.02,
-        "EB": 0.012,
-        "M-dwarf": 0.012,
-        "RRL": 0.012,
-        "SNIa-91bg": 0.01,
-        "TDE": 0.01,
-        "CaRT": 0.003,
-        "ILOT": 0.001,
-        "Mira": 0.001,
-        "PISN": 0.001,
-    }
+    {"SNIa": 0.505, "SNII": 0.25, "AGN": 0.063, "SNIbc": 0.06}
+    | dict.fromkeys(("SLSN-I", "SNIax", "muLens-Single"), 0.02)
+    | dict.fromkeys(("EB", "M-dwarf", "RRL"), 0.012)
+    | {"SNIa-91bg": 0.01, "TDE": 0.01, "CaRT": 0.003, "ILOT": 0.001, "Mira": 0.001, "PISN": 0.001}
 )

@@ -23,8 +23,6 @@ from firstlight_paper.results import Results
 from firstlight_paper.tables import number
 from firstlight_paper.view import MissingError, View
 
-__all__ = ["contradictions", "in_short", "section", "view_of", "write_pages"]
-
 MARKDOWN, HTML = "reproduction.md", "reproduction.html"
 _SMALLER, _COLOURS = 0.75, 256  # of a picture: its scale, and its palette
 _NOTHING = "*Not computed in this run.*"

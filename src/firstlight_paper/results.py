@@ -12,8 +12,6 @@ from firstlight.errors import DataError
 from firstlight.files import replacing
 from firstlight_paper.scores import Row, Scores
 
-__all__ = ["Results", "plain", "read_json", "write_json"]
-
 SCORES, ABOUT, DATA = "scores.csv", "about.json", "data"
 
 

@@ -2,35 +2,17 @@
 
 from dataclasses import dataclass
 
-__all__ = ["FULL", "QUICK", "Scale"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """Amounts that all parts share; what only one part needs is in its module.
-
-    Attributes
-    ----------
-    name : str
-        ``"full"`` or ``"quick"``; part of every stored result's identity.
-    n_real : int, optional
-        Real objects, drawn class by class; all of them by default.
-    n_simulated : int
-        Simulated objects of each class that the data lack.
-    n_folds : int
-        Folds of the cross-validation over objects.
-    encoder_epochs : int
-        Most epochs of the paper's autoencoder.
-    preset : str
-        What stands beside the paper's design as ours.
-    """
+    """Amounts that all parts share; what only one part needs is in its module."""
 
     name: str
-    n_real: int | None
-    n_simulated: int
+    n_real: int | None  # all of them where None
+    n_simulated: int  # of each class
     n_folds: int
-    encoder_epochs: int
-    preset: str
+    encoder_epochs: int  # at most
+    preset: str  # ours, beside the paper's design
 
     @property
     def is_full(self) -> bool:

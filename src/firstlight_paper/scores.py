@@ -16,22 +16,6 @@ from firstlight.metrics.scores import present_classes, score, truth_index
 from firstlight.taxonomy import CLASSES
 from firstlight_paper.objects import PAPER_CLASSES, PAPER_COLUMNS
 
-__all__ = [
-    "ALL",
-    "HEADLINE",
-    "NONE",
-    "RATES",
-    "REAL",
-    "SHORT",
-    "Row",
-    "Scores",
-    "Spread",
-    "averaged_roc",
-    "confusion",
-    "scored",
-    "spread",
-]
-
 #: The paper prints the first five for its whole test set.
 HEADLINE = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_auc", "log_loss")
 SHORT = ("accuracy", "macro_f1", "macro_auc", "log_loss")
@@ -47,33 +31,15 @@ Values = dict[tuple[str, int, str], float]
 
 
 class Row(NamedTuple):
-    """One number of the table.
-
-    Attributes
-    ----------
-    part, variant : str
-        Where the number belongs, such as ``gaps`` and ``dropped 0.1``.
-    fold : str
-        Number of the fold, repeat or draw from 1; empty where there is only one value; ``mean``
-        and ``std`` where single folds were not kept.
-    column : str
-        ``printed``, ``protocol`` (the paper's, which leaks), ``design`` (the paper's design on unseen
-        objects) or ``ours``; empty for what is no score of a classifier.
-    subset : int
-        16 classes, 13 real ones, or 0 where neither applies.
-    metric : str
-        Such as ``accuracy``; ``recall:TDE`` for one class.
-    value : float
-        Finite.
-    """
+    """One number of the table."""
 
     part: str
     variant: str
-    fold: str
-    column: str
+    fold: str  # from 1, or `MEAN`, `STD`, `WHOLE`
+    column: str  # printed, protocol (leaks), design or ours; empty for what is no classifier's score
     subset: int
-    metric: str
-    value: float
+    metric: str  # ``recall:TDE`` for one class
+    value: float  # finite
 
 
 class Spread(NamedTuple):

@@ -23,8 +23,6 @@ from firstlight_paper.models import (
 )
 from firstlight_paper.scores import HEADLINE, PER_CLASS, averaged_roc, confusion
 
-__all__ = ["HISTORY", "INPUTS", "LATENTS", "OURS"]
-
 #: What is kept of every epoch.
 HISTORY = ("epoch", "train_loss", "validation_loss", "kl", "learning_rate")
 

@@ -5,8 +5,6 @@ from typing import Any
 
 from firstlight_paper.view import View
 
-__all__ = ["COLUMNS", "SIX_SCORES", "markdown", "number", "pivot"]
-
 #: The four columns of the whole page, as columns of a `pivot`.
 COLUMNS: Mapping[str, Mapping[str, Any]] = {
     "printed": {"part": "per-class", "variant": "paper", "column": "printed"},
@@ -29,24 +27,7 @@ def pivot(
     columns: Mapping[str, Mapping[str, Any]],
     corner: str = "",
 ) -> str:
-    """A table of means with their spread.
-
-    Parameters
-    ----------
-    view : View
-        The part's numbers.
-    rows, columns : mapping of str to mapping
-        Heading to what it selects: keys are the arguments of `View.spread`, and ``digits``, ``scale``
-        ``unit``, ``sign`` and ``count`` (summed over folds) of the cell, and ``before``, set before the
-        variant's name. A cell has the keys of its row and its column, which wins.
-    corner : str
-        Heading of the first column.
-
-    Returns
-    -------
-    str
-        Markdown; a dash where there is no number.
-    """
+    """A table of means; a cell's row and column hold arguments of `View.spread` and of its format."""
     body = [
         [title, *(_cell(view, {**row, **column}) for column in columns.values())]
         for title, row in rows.items()

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from firstlight_paper.results import Results
 from firstlight_paper.scores import ALL, MEAN, STD, Spread, spread
 
-__all__ = ["MissingError", "View"]
-
 
 class MissingError(Exception):
     """A number that was not computed in this run."""

@@ -128,7 +128,7 @@ def test_the_html_page_is_one_file_with_its_pictures(tiny_run, tmp_path):
     )
     write_pages(tiny_run, done, tmp_path)
     html = (tmp_path / "reproduction.html").read_text(encoding="utf-8")
-    assert html.count('src="data:image/png;base64,') == 2
+    assert html.count('src="data:image/png;base64,') == 1
     assert html.count('src="data:image/svg+xml;base64,') == 2
     assert 'src="reproduction/' not in html
     assert "A quick version" in html

@@ -18,8 +18,6 @@ from firstlight_paper.parts.training import TRAINING
 from firstlight_paper.parts.tuning import TUNING
 from firstlight_paper.stages import INPUTS, LATENTS, OURS
 
-__all__ = ["PARTS"]
-
 #: Stages first, then the parts in the order of the page.
 PARTS: tuple[Part, ...] = (
     LATENTS,

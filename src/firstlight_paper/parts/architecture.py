@@ -13,8 +13,6 @@ from firstlight_paper.models import paper_config
 from firstlight_paper.tables import markdown, pivot
 from firstlight_paper.view import View
 
-__all__ = ["ARCHITECTURE", "gru_differences", "layer_sizes", "network"]
-
 N_STEPS = 256  # random inputs on which the gate equations are compared
 
 #: What the paper prints of its encoder.

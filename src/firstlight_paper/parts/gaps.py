@@ -10,16 +10,13 @@ from matplotlib.figure import Figure
 
 from firstlight.bands import BANDS
 from firstlight.lightcurves import LightCurves
-from firstlight.report.style import ACCENT, FOURTH, MAIN, new_figure, styled
 from firstlight_paper.context import Context
 from firstlight_paper.experiment import Part, Variant
 from firstlight_paper.models import perturbed
 from firstlight_paper.objects import PAPER_CLASSES
-from firstlight_paper.plots import Look, curve_with_band, heat_map, label_axes
+from firstlight_paper.plots import heat_map
 from firstlight_paper.tables import SIX_SCORES, pivot
 from firstlight_paper.view import View
-
-__all__ = ["GAPS"]
 
 _ALL = "".join(BANDS)
 _AFTER_TRIGGER = 0.5  # [day], so that the night of the trigger stays
@@ -89,43 +86,6 @@ def table(view: View) -> str:
     return pivot(view, _rows(view), columns | {"not classified (real)": share}, "removed")
 
 
-LOOKS = {
-    ("accuracy", 13): Look("accuracy, 13 real classes", MAIN),
-    ("accuracy", 16): Look("accuracy, 16 classes", FOURTH, "D", "--"),
-    ("macro_f1", 13): Look("macro F1, 13 real classes", ACCENT, "s"),
-}
-
-
-@styled
-def curves(view: View) -> Figure:
-    """Scores against the share dropped, the length of a gap, and the bands that are left."""
-    figure = new_figure(5.4)
-    panels: Any = figure.subplot_mosaic([["dropped", "block"], ["bands", "bands"]])
-    titles = {"dropped": "observations dropped at random [%]", "block": "gap right after the trigger [day]"}
-    for kind, title in titles.items():
-        amounts = list(getattr(view.amount, kind))
-        x = [100.0 * a if kind == "dropped" else a for a in (0.0, *amounts)]
-        for (metric, subset), look in LOOKS.items():
-            values = [view.spread(**NOTHING, metric=metric, subset=subset)]
-            values += [view.spread(f"{kind} {a:g}", metric, subset) for a in amounts]
-            curve_with_band(panels[kind], x, values, look)
-        label_axes(panels[kind], title, "score" if kind == "dropped" else "")
-    panels["dropped"].legend(loc="lower left")
-    panel, kept = panels["bands"], view.amount.bands
-    for shift, key in ((-0.08, ("accuracy", 13)), (0.08, ("macro_f1", 13))):
-        values = [view.spread(**NOTHING, metric=key[0], subset=13)]
-        values += [view.spread(f"bands {name}", *key) for name in kept]
-        x = [k + shift for k in range(len(values))]
-        panel.errorbar(
-            x, [v.mean for v in values], np.nan_to_num([v.std for v in values]), ls="none", capsize=2,
-            color=LOOKS[key].colour, marker=LOOKS[key].marker, label=LOOKS[key].label,
-        )  # fmt: skip
-    panel.set_xticks(range(len(kept) + 1), ["all", *map(_tick, kept)])
-    label_axes(panel, "bands", "score")
-    panel.legend(loc="lower left")
-    return figure
-
-
 def _tick(kept: str) -> str:
     return f"no {_gone(kept)}" if len(_gone(kept)) == 1 else f"only\n{kept}"
 
@@ -153,5 +113,5 @@ GAPS = Part(
     quick=Amount(),
     variants=variants,
     tables={"gaps": table},
-    figures={"gaps": curves, "gaps-bands": classes},
+    figures={"gaps-bands": classes},
 )

@@ -33,8 +33,6 @@ from firstlight_paper.scores import ALL, Values, confusion, scored
 from firstlight_paper.tables import markdown, pivot
 from firstlight_paper.view import View
 
-__all__ = ["HELPS", "IMBALANCE", "rates"]
-
 #: Name to exponents of the class weights and of the oversampling.
 HELPS: Mapping[str, tuple[float, float]] = {
     "none": (0.0, 0.0),

@@ -14,7 +14,7 @@ from firstlight.encoder import Encoder
 from firstlight.lightcurves import LightCurves
 from firstlight.predictions import Predictions
 from firstlight.preprocess import preprocess
-from firstlight.report.style import ACCENT, FOURTH, INK, MAIN, THIRD, new_figure, styled
+from firstlight.report.style import ACCENT, INK, MAIN, THIRD, new_figure, styled
 from firstlight.simulate.augment import detection_probability
 from firstlight.taxonomy import CLASSES
 from firstlight_paper.context import Context
@@ -25,8 +25,6 @@ from firstlight_paper.plots import Look, curve_with_band, heat_map, label_axes
 from firstlight_paper.scores import Values
 from firstlight_paper.tables import SIX_SCORES, pivot
 from firstlight_paper.view import View
-
-__all__ = ["NOISE", "degrade"]
 
 #: Edges of the classes of brightness: largest signal-to-noise ratio of an object's detections.
 BRIGHTNESS = (0.0, 10.0, 20.0, 50.0, np.inf)
@@ -143,40 +141,28 @@ def table(view: View) -> str:
 
 @styled
 def curves(view: View) -> Figure:
-    """Scores, accuracy by brightness and errors of the encoder against the ratio."""
-    figure = new_figure(5.6)
-    panels = figure.subplots(2, 2)
+    """Accuracy by brightness and errors of the encoder against the ratio."""
+    figure = new_figure(2.9)
+    panels = figure.subplots(1, 2)
     ratios = view.amount.ratios
     x_label = "S/N, share of the original"
-    for panel, (metric, title) in zip(
-        panels[0], (("accuracy", "accuracy"), ("macro_f1", "macro F1")), strict=True
-    ):
-        for look, subset, stated in (
-            (Look("13 real classes", MAIN), 13, True),
-            (Look("16 classes", FOURTH, "s", "--"), 16, True),
-            (Look("13 real, errors not enlarged", ACCENT, "^"), 13, False),
-        ):
-            values = [view.spread(_name(r, stated or r == 1.0), metric, subset) for r in ratios]
-            curve_with_band(panel, ratios, values, look)
-        label_axes(panel, x_label, title)
-    panels[0, 0].legend()
     for k, (low, high) in enumerate(pairwise(BRIGHTNESS)):
         upper = f"{low:g} to {high:g}" if np.isfinite(high) else f"above {low:g}"
         n = sum(view.spread(_name(ratios[0]), f"n:S/N {low:g}", 13).folds)
         look = Look(f"{upper} (n = {n:,.0f})", (ACCENT, "#E69F00", THIRD, MAIN)[k], "osD^"[k])
         curve_with_band(
-            panels[1, 0], ratios, [view.spread(_name(r), f"accuracy:S/N {low:g}", 13) for r in ratios], look
+            panels[0], ratios, [view.spread(_name(r), f"accuracy:S/N {low:g}", 13) for r in ratios], look
         )
-    label_axes(panels[1, 0], x_label, "accuracy, 13 real classes")
-    panels[1, 0].legend(title="largest S/N as observed", title_fontsize=8)
+    label_axes(panels[0], x_label, "accuracy, 13 real classes")
+    panels[0].legend(title="largest S/N as observed", title_fontsize=8)
     for metric, look in (
         ("reconstruction", Look("reconstruction error [variance]", INK)),
         ("shift", Look("shift of the latents [st. dev.]", MAIN, "s")),
     ):
-        curve_with_band(panels[1, 1], ratios, [view.spread(_name(r), metric, 0, "") for r in ratios], look)
-    label_axes(panels[1, 1], x_label, "error of the encoder")
-    panels[1, 1].legend()
-    for panel in panels.ravel():
+        curve_with_band(panels[1], ratios, [view.spread(_name(r), metric, 0, "") for r in ratios], look)
+    label_axes(panels[1], x_label, "error of the encoder")
+    panels[1].legend()
+    for panel in panels:
         panel.invert_xaxis()
     return figure
 

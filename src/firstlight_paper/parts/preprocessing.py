@@ -26,8 +26,6 @@ from firstlight_paper.scores import Spread
 from firstlight_paper.tables import pivot
 from firstlight_paper.view import View
 
-__all__ = ["CLEANINGS", "PREPARED", "PREPROCESSING"]
-
 #: A cut so wide that it removes nothing (an infinite one has no bounds where the scatter is 0).
 _WIDE = 1e9
 
@@ -247,22 +245,6 @@ def signal(view: View) -> Figure:
     return figure
 
 
-@styled
-def scores(view: View) -> Figure:
-    """Accuracy, macro F1 and macro AUC of every variant."""
-    names = [SHOWN[name] for name in PREPARED]
-    figure = new_figure(0.8 + 0.3 * len(names))
-    panels = figure.subplots(1, 3, sharey=True)
-    titles = {"accuracy": "accuracy", "macro_f1": "macro F1", "macro_auc": "macro AUC"}
-    for panel, (metric, title) in zip(panels, titles.items(), strict=True):
-        values = [view.spread(name, metric) for name in PREPARED]
-        bars(panel, names, {Look("", MAIN, "D"): values}, folds=True)
-        ours = view.spread(REFERENCE, metric).mean
-        panel.axvline(ours, color=FAINT, lw=0.9, ls=(0, (4, 3)), zorder=0)
-        panel.set_xlabel(title)
-    return figure
-
-
 PREPROCESSING = Part(
     name="preprocessing",
     column="design",
@@ -274,7 +256,6 @@ PREPROCESSING = Part(
         "figure-1": lambda view: figure_1(view, "both", again=True),
         "figure-1-ours": lambda view: figure_1(view, "physical", again=False),
         "preprocessing-signal": signal,
-        "preprocessing-skill": scores,
     },
     facts=facts,
 )

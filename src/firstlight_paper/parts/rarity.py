@@ -11,25 +11,20 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from firstlight._types import Progress
 from firstlight.classify import LightGBMConfig, TrainingRows
-from firstlight.report.style import ACCENT, MAIN, THIRD, new_figure, styled
 from firstlight.splits import check_disjoint
 from firstlight.taxonomy import CLASSES
 from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant, more
 from firstlight_paper.leak import leaky_rows
 from firstlight_paper.models import boosted, inputs_of, pipeline_of, proba_of
-from firstlight_paper.plots import LEAK, PRINTED, Look, curve_with_band, label_axes
 from firstlight_paper.printed import PRINTED_F1
 from firstlight_paper.scores import REAL, Values, scored
 from firstlight_paper.tables import markdown
 from firstlight_paper.view import View
-
-__all__ = ["RARITY", "THINNED", "thinned"]
 
 #: Rare classes of the real objects, which are thinned.
 THINNED = ("TDE", "SLSN-I", "SNIbc", "SNIa-91bg")
@@ -158,40 +153,6 @@ def table(view: View) -> str:
     return markdown([*head, "F1, its protocol (leaks)", "F1, printed"], body)
 
 
-@styled
-def curves(view: View) -> Figure:
-    """Recall, false positives and F1 of each class against its number of training objects."""
-    figure = new_figure(6.0)
-    panels = figure.subplots(3, len(THINNED), sharex=True, sharey="row")
-    looks = {"plain": Look("no weights", MAIN), "weights": Look("class weights", THIRD, "s")}
-    titles = {"recall": "recall", "false": "false positives\nper 1,000 real objects", "f1": "F1"}
-    for row, (metric, title) in zip(panels, titles.items(), strict=True):
-        for panel, name in zip(row, THINNED, strict=True):
-            for how, look in looks.items():
-                at = {
-                    _n_train(view, size, how, name): size for size in view.amount.sizes
-                }  # a class may have no more
-                values = [view.spread(_name(size, how), f"{metric}:{name}", REAL) for size in at.values()]
-                curve_with_band(panel, list(at), values, look)
-            label_axes(
-                panel, "training objects" if metric == "f1" else "", title if name == THINNED[0] else ""
-            )
-            panel.set_xscale("log")
-    for panel, name in zip(panels[0], THINNED, strict=True):
-        panel.set_title(name)
-    for panel, name in zip(panels[2], THINNED, strict=True):
-        sizes = view.amount.leaky_sizes
-        at_leak = [_n_train(view, size, "copied", name) for size in sizes]
-        leak = [view.spread(_name(size, "copied"), f"f1:{name}", REAL, "protocol").mean for size in sizes]
-        panel.plot(at_leak, leak, color=ACCENT, marker="^", ls=":", label=LEAK.label)
-        panel.plot(at_leak[-1:], [PRINTED_F1[name]], "D", mfc="none", mec=PRINTED.colour, label=PRINTED.label)
-    for row in (panels[0], panels[2]):
-        row[0].set_ylim(-0.03, 1.03)
-    panels[1, 0].set_ylim(bottom=0.0)
-    panels[2, 0].legend(loc="lower right", fontsize=7)
-    return figure
-
-
 RARITY = Part(
     name="rarity",
     group="limitations",
@@ -200,6 +161,5 @@ RARITY = Part(
     quick=Amount(),
     variants=variants,
     tables={"rarity": table},
-    figures={"rarity": curves},
     facts=facts,
 )

@@ -6,13 +6,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from firstlight._types import Progress
 from firstlight.classify.gradient import SklearnBoosterConfig
 from firstlight.encoder.train import active_latents
-from firstlight.report.style import INK, MAIN, THIRD, new_figure, styled
 from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant, more
 from firstlight_paper.leak import leaky_proba, leaky_rows
@@ -26,13 +24,10 @@ from firstlight_paper.models import (
     with_training,
 )
 from firstlight_paper.objects import PAPER_CLASSES
-from firstlight_paper.plots import LEAK, PRINTED, Look, curve_with_band, label_axes
 from firstlight_paper.printed import PRINTED_TABLE_1
 from firstlight_paper.scores import scored
 from firstlight_paper.tables import pivot
 from firstlight_paper.view import View
-
-__all__ = ["TABLE_1", "difference_error", "saturation"]
 
 _SCORES = ("accuracy", "macro_f1", "macro_auc", "macro_recall")
 
@@ -157,34 +152,6 @@ def table(view: View) -> str:
     return pivot(view, rows, columns, "latents")
 
 
-@styled
-def curve(view: View) -> Figure:
-    """Accuracy by number of latents, and the validation loss below."""
-    figure = new_figure(5.2)
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2.3, 1.0))
-    latents = view.amount.latents
-
-    def draw(look: Look, panel: Any = upper, **what: Any) -> None:
-        curve_with_band(panel, latents, [view.spread(str(n), **what) for n in latents], look)
-
-    draw(Look("honest, 16 classes", MAIN), metric="accuracy")
-    draw(Look("honest, 13 real classes", MAIN, ".", ":"), metric="accuracy", subset=13)
-    draw(LEAK, metric="accuracy", column="protocol")
-    draw(PRINTED._replace(line="-", marker="o"), metric="accuracy", column="printed")
-    chance = view.spread("largest class", "accuracy", column="").mean
-    upper.axhline(chance, color=INK, lw=0.8, ls=(0, (1, 3)), label="always the largest class")
-    long = view.spread("six latents", "accuracy", part="latents")
-    label = f"honest, {view.about.encoder_epochs} epochs, {view.about.n_folds} folds"
-    upper.errorbar([6.22], [long.mean], yerr=[long.std], color=THIRD, fmt="^", label=label)
-    upper.set_ylim(0.0, 1.0)
-    label_axes(upper, "", "accuracy")
-    upper.legend(loc="lower right", ncols=2)
-    draw(Look("", THIRD, "s"), lower, metric="validation_loss", subset=0)
-    label_axes(lower, "number of latents", "lowest validation\nloss")
-    lower.set_xticks(latents)
-    return figure
-
-
 TABLE_1 = Part(
     name="table-1",
     column="design",
@@ -194,6 +161,5 @@ TABLE_1 = Part(
     variants=variants,
     printed={str(n): {(16, "accuracy"): value} for n, value in PRINTED_TABLE_1.items()},
     tables={"table-1": table},
-    figures={"table-1": curve},
     facts=facts,
 )

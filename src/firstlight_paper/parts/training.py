@@ -31,8 +31,6 @@ from firstlight_paper.stages import HISTORY
 from firstlight_paper.tables import markdown, pivot
 from firstlight_paper.view import View
 
-__all__ = ["TRAINING", "SteadyRate", "limit", "stop"]
-
 #: What the paper says of its training (section 4); it prints no number of these trials.
 PRINTED: Mapping[str, int | float | str] = {
     "layers": 2, "hidden units": 64, "learning rate": 0.001, "decay": "yes", "batch": 128

@@ -22,8 +22,6 @@ from firstlight_paper.scores import MEAN, STD, scored
 from firstlight_paper.tables import markdown, pivot
 from firstlight_paper.view import View
 
-__all__ = ["TUNING"]
-
 _EDGE = 0.03  # of a range, near its ends
 
 
