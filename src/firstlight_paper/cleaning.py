@@ -46,10 +46,7 @@ def removed(
 
 
 def peak_kept(curves: LightCurves, keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether each object's brightest significant observation is kept, shape (n_objects,).
-
-    True for objects without an observation above `BRIGHT_SNR`.
-    """
+    """Whether each object's brightest point above `BRIGHT_SNR` is kept, (n_objects,); true without one."""
     snr = curves.flux.astype(np.float64) / curves.flux_err
     bright = np.flatnonzero(snr > BRIGHT_SNR)
     owner = curves.object_index[bright]

@@ -1,10 +1,7 @@
 """A convolutional network on light curves, one of the baselines that the paper compares with.
 
-Convolutions run over the time bins that the paper's encoder reads; what they find is pooled
-over time, joined with the object's context (running summary and redshift) and classified.
-Labels enter, unlike in the encoder. Needs torch, which is imported when training starts.
-
-Pasquet et al. (2019, doi:10.1051/0004-6361/201834473) classify light curves in this way.
+Pasquet et al. (2019, doi:10.1051/0004-6361/201834473) classify light curves in this way. Torch is imported
+when training starts.
 """
 
 from collections.abc import Iterator
@@ -18,7 +15,7 @@ from numpy.typing import NDArray
 
 from firstlight.encoder.running import N_CHANNELS
 from firstlight.encoder.steps import N_CONTEXT, Steps
-from firstlight.errors import LeakageError, MissingExtraError, NotFittedError
+from firstlight.errors import LeakageError, NotFittedError
 
 _REACH = 5.0  # standard deviations to which the context is clipped
 
@@ -61,7 +58,8 @@ class Convnet:
         """Train, and keep the weights of the lowest validation log-loss."""
         if groups is not None and len(np.intersect1d(*groups)):
             raise LeakageError("objects are in training and validation; split by object first")
-        torch = _torch()
+        import torch
+
         self.classes = tuple(np.unique(labels).tolist())
         context = steps.context()
         spread = context.std(axis=0)
@@ -81,7 +79,8 @@ class Convnet:
         """Class probabilities, shape (n_objects, n_classes), columns `classes`."""
         if self._net is None:
             raise NotFittedError("this network is not trained; call fit")
-        torch = _torch()
+        import torch
+
         out = np.zeros((len(steps), len(self.classes)))
         order = np.argsort(steps.n_steps, kind="stable")
         self._net.eval()
@@ -137,30 +136,14 @@ class Convnet:
         return self._net["head"](torch.cat(pooled, dim=1))
 
 
-def _torch() -> Any:
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingExtraError(
-            "training needs torch; install it with: pip install 'firstlight[train]'"
-        ) from error
-    return torch
-
-
 def _network(torch: Any, config: ConvnetConfig, n_classes: int) -> Any:
     nn = torch.nn
     widths = [N_CHANNELS] + [config.channels] * config.layers
-    convolutions = [
-        nn.Conv1d(before, after, config.kernel, padding=config.kernel // 2)
-        for before, after in pairwise(widths)
-    ]
-    head = nn.Sequential(
-        nn.Linear(2 * config.channels + N_CONTEXT, config.hidden),
-        nn.ReLU(),
-        nn.Dropout(config.dropout),
-        nn.Linear(config.hidden, n_classes),
-    )
-    return nn.ModuleDict({"convolutions": nn.ModuleList(convolutions), "head": head})
+    layers = [nn.Conv1d(a, b, config.kernel, padding=config.kernel // 2) for a, b in pairwise(widths)]
+    full = nn.Linear(2 * config.channels + N_CONTEXT, config.hidden)
+    last = nn.Linear(config.hidden, n_classes)
+    head = nn.Sequential(full, nn.ReLU(), nn.Dropout(config.dropout), last)
+    return nn.ModuleDict({"convolutions": nn.ModuleList(layers), "head": head})
 
 
 def _batches(n_steps: NDArray[np.int64], size: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:

@@ -63,7 +63,7 @@ class Part:
     name: str  # also the name of its text file
     variants: Callable[[Context, Any], Sequence[Variant]]
     full: Any = None  # amounts at either scale, dataclasses
-    quick: Any = None
+    quick: Any = None  # as `full` where None
     needs: tuple[str, ...] = ()  # parts that must be computed first
     column: str = "ours"  # of its numbers where no other is named
     group: str = ""  # name under which ``--only`` takes several parts
@@ -75,7 +75,7 @@ class Part:
 
     def amount(self, context: Context) -> Any:
         """Amounts at the scale of a run."""
-        return self.full if context.scale.is_full else self.quick
+        return self.full if context.scale.is_full or self.quick is None else self.quick
 
 
 class Trial(NamedTuple):
@@ -88,6 +88,11 @@ class Trial(NamedTuple):
     def row_fold(self) -> str:
         """Value of the table's column."""
         return "" if self.fold is None else str(self.fold + 1)
+
+    @property
+    def name(self) -> str:
+        """Its name in this part."""
+        return f"{self.variant.name}/{self.row_fold}"
 
 
 def more(values: Mapping[str, float], column: str = "", subset: int = 0) -> Values:
@@ -111,11 +116,7 @@ def choose_parts(parts: Sequence[Part], only: Sequence[str]) -> tuple[Part, ...]
 def compute(
     context: Context, parts: Sequence[Part], *, only: Sequence[str] = (), progress: Progress = no_progress
 ) -> Results:
-    """Compute the missing trials of the parts named (all by default) and of the parts that they need.
-
-    All that is in the folder now is returned. `progress` receives a part's name and the fraction of it
-    that is done. Parts that fail are named by PartsFailedError at the end, after the others.
-    """
+    """Compute missing trials of the parts named (default all) and what they need; failures raise at the end."""
     chosen = choose_parts(parts, only)
     named = {part.name: part for part in parts}
     results = _open(context)
@@ -143,7 +144,8 @@ def _order(part: Part, named: Mapping[str, Part]) -> list[str]:
 def _open(context: Context) -> Results:
     """Results of the same objects, scale, seed and version; others are replaced by an empty table."""
     results = Results(context.results)
-    identity = _identity(context)
+    words = (__version__, repr(context.scale), str(context.seed), context.objects.fingerprint)
+    identity = hashlib.sha256("\n".join(words).encode()).hexdigest()
     if results.about.get("identity") != identity:
         for part in results.scores.parts():
             results.drop(part)
@@ -151,11 +153,6 @@ def _open(context: Context) -> Results:
         results.write_scores()
         results.write_about()
     return results
-
-
-def _identity(context: Context) -> str:
-    words = (__version__, repr(context.scale), str(context.seed), context.objects.fingerprint)
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
 
 def _about(context: Context) -> dict[str, Any]:
@@ -193,7 +190,7 @@ def _compute(context: Context, part: Part, results: Results, progress: Progress)
     )
     variants = part.variants(context, amount)
     trials = [Trial(variant, fold) for variant in variants for fold in (variant.folds or (None,))]
-    fractions = {name: 0.0 for name in map(_name, trials)}
+    fractions = {trial.name: 0.0 for trial in trials}
 
     def report(name: str, fraction: float) -> None:
         fractions[name] = fraction
@@ -202,25 +199,16 @@ def _compute(context: Context, part: Part, results: Results, progress: Progress)
     for step in sorted({variant.step for variant in variants}):
         missing = {}
         for trial in (t for t in trials if t.variant.step == step):
-            if (
-                results.scores.folds(part.name, trial.variant.name, "", 0, SECONDS).get(trial.row_fold)
-                is None
-            ):
-                missing[_name(trial)] = trial
+            if trial.row_fold in results.scores.folds(part.name, trial.variant.name, "", 0, SECONDS):
+                report(trial.name, 1.0)
             else:
-                report(_name(trial), 1.0)
+                missing[trial.name] = trial
         for name, seconds, outcome in _outcomes(context, missing, report):
             _keep(results, part.name, missing[name], seconds, outcome)
             report(name, 1.0)
-    results.about["parts"][part.name] = {
-        SECONDS: round(_seconds(results, part.name), 1),
-        "code": code_digest()[:12],
-    }
+    seconds = sum(row.value for row in results.scores if row.part == part.name and row.metric == SECONDS)
+    results.about["parts"][part.name] = {SECONDS: round(float(seconds), 1), "code": code_digest()[:12]}
     results.write_about()
-
-
-def _name(trial: Trial) -> str:
-    return f"{trial.variant.name}/{trial.row_fold}"
 
 
 def _outcomes(
@@ -255,7 +243,3 @@ def _keep(results: Results, part: str, trial: Trial, seconds: float, outcome: Ou
     ]
     rows.append(Row(part, name, fold, "", 0, SECONDS, seconds))
     results.add(part, name, fold, rows, outcome.extra)
-
-
-def _seconds(results: Results, part: str) -> float:
-    return sum(row.value for row in results.scores if row.part == part and row.metric == SECONDS)

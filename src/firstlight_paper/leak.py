@@ -1,8 +1,7 @@
 """The paper's protocol, to demonstrate what leaks: classes are balanced by copies before the split.
 
-Copies of one object end up on both sides, so that a classifier is tested on what it has memorised.
-Latents and booster are those of the honest columns: the difference is the leak alone. Only columns
-named "its protocol" may use this module; an import contract holds that.
+Latents and booster are those of the honest columns: the difference is the leak alone. Only columns named
+"its protocol" may use this module; an import contract holds that.
 """
 
 from typing import Any, NamedTuple

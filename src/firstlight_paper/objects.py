@@ -1,8 +1,4 @@
-"""The paper's sixteen classes: thirteen real ones of PLAsTiCC, three simulated, dealt into folds.
-
-Simulated objects are marked, and every score over sixteen classes has its row over the
-real objects alone. The kilonova, a seventeenth class of ours, is left out here.
-"""
+"""The paper's sixteen classes: thirteen real ones of PLAsTiCC, three simulated, dealt into folds."""
 
 import hashlib
 from dataclasses import dataclass

@@ -136,20 +136,11 @@ class _Tools:
     part: Part
     pictures: Pictures
 
-    def pm(
-        self,
-        variant: str,
-        metric: str,
-        subset: int = 16,
-        column: str | None = None,
-        digits: int | None = None,
-        sign: str = "",
-        scale: float = 1.0,
-        part: str | None = None,
-    ) -> str:
+    def pm(self, variant: str, metric: str, subset: int = 16, column: str | None = None,
+           digits: int | None = None, sign: str = "", scale: float = 1.0,
+           part: str | None = None) -> str:  # fmt: skip
         """Mean and spread."""
-        if digits is None:
-            digits = 2 if column == "printed" else 3
+        digits = (2 if column == "printed" else 3) if digits is None else digits
         return self.view.spread(variant, metric, subset, column, part).text(digits, sign, scale)
 
     def num(
@@ -234,11 +225,8 @@ def _front(results: Results) -> str:
     about = results.about
     classes = ", ".join(f"{name} {n:,}" for name, n in about["objects_per_class"].items())
     seconds = sum(part["seconds"] for part in about["parts"].values())
-    return (
-        _environment()
-        .get_template("page.md")
-        .render(about=about, by_class=classes, minutes=f"{seconds / 60:.0f}")
-    )
+    page = _environment().get_template("page.md")
+    return page.render(about=about, by_class=classes, minutes=f"{seconds / 60:.0f}")
 
 
 def _save_small(figure: Figure, file: Path) -> None:

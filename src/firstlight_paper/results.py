@@ -59,12 +59,11 @@ class Results:
 
     def _write_extra(self, part: str) -> None:
         """One line for each variant and fold, so that a change shows where it is."""
-        lines = [
-            f" {json.dumps(variant)}: {{\n"
-            + ",\n".join(f"  {json.dumps(fold)}: {_compact(value)}" for fold, value in folds.items())
-            + "\n }"
-            for variant, folds in self.extra(part).items()
-        ]
+        lines = []
+        compact = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode
+        for variant, folds in self.extra(part).items():
+            inner = ",\n".join(f"  {json.dumps(fold)}: {compact(value)}" for fold, value in folds.items())
+            lines.append(f" {json.dumps(variant)}: {{\n{inner}\n }}")
         with replacing(self.folder / DATA / f"{part}.json") as partial:
             partial.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
@@ -94,7 +93,3 @@ def write_json(path: Path, value: Any) -> None:
     """Write a JSON document, as a whole or not at all."""
     with replacing(path) as partial:
         partial.write_text(json.dumps(plain(value), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)

@@ -76,11 +76,7 @@ def scored(
     metrics: Sequence[str] = HEADLINE,
     per_class: Sequence[str] = (),
 ) -> Values:
-    """Scores of the same predictions over all sixteen classes and over real objects alone.
-
-    `proba` has the columns `firstlight.taxonomy.CLASSES` or `PAPER_CLASSES`. Scores of single classes
-    (`per_class`: precision, recall, f1, auc) are over all sixteen. Undefined scores are left out.
-    """
+    """Defined scores over all sixteen classes (there also `per_class`) and over real objects alone."""
     proba = proba[:, PAPER_COLUMNS] if proba.shape[1] == len(CLASSES) else proba
     found: Values = {}
     for subset, kept in ((ALL, slice(None)), (REAL, ~simulated)):

@@ -13,6 +13,8 @@ COLUMNS: Mapping[str, Mapping[str, Any]] = {
     "ours, honest": {"part": "ours", "variant": "whole", "column": "ours"},
 }
 
+SCORE_TITLES = {"accuracy": "accuracy", "macro_f1": "macro F1", "macro_auc": "macro AUC"}
+
 #: Accuracy, macro F1 and macro AUC over sixteen classes and over the real thirteen.
 SIX_SCORES: Mapping[str, Mapping[str, Any]] = {
     f"{title}, {among}": {"metric": metric, "subset": subset}

@@ -13,6 +13,7 @@ from firstlight_paper.models import paper_config
 from firstlight_paper.tables import markdown, pivot
 from firstlight_paper.view import View
 
+_LAYERS = [f"{name} layer {k}" for name in ("encoder", "decoder") for k in (1, 2)]
 N_STEPS = 256  # random inputs on which the gate equations are compared
 
 #: What the paper prints of its encoder.
@@ -69,10 +70,8 @@ def gru_differences(module: Any, rng: np.random.Generator) -> dict[str, list[flo
         h, below = hidden[layer], x if layer == 0 else after[layer - 1].numpy()
         r, z = (_sigmoid(below @ w_x[k].T + b_x[k] + h @ w_h[k].T + b_h[k]) for k in (0, 1))
         inner = below @ w_x[2].T + b_x[2]
-        late, early = (
-            np.tanh(inner + r * (h @ w_h[2].T + b_h[2])),
-            np.tanh(inner + (r * h) @ w_h[2].T + b_h[2]),
-        )
+        late = np.tanh(inner + r * (h @ w_h[2].T + b_h[2]))
+        early = np.tanh(inner + (r * h) @ w_h[2].T + b_h[2])
         states = {
             "same_convention": z * h + (1.0 - z) * late,
             "reset_before": z * h + (1.0 - z) * early,
@@ -113,26 +112,22 @@ def variants(context: Context, amount: None) -> Sequence[Variant]:
 
 def sizes(view: View) -> str:
     """What the paper prints of its encoder, and what is counted in ours."""
-    rows = {
-        name.replace("_", " "): {"variant": "encoder", "metric": name, "subset": 0, "digits": 0}
-        for name in PRINTED
-    }
+    cell = {"variant": "encoder", "subset": 0, "digits": 0}
+    rows = {name.replace("_", " "): {**cell, "metric": name} for name in PRINTED}
     return pivot(view, rows, {"printed": {"column": "printed"}, "ours": {"column": "design"}}, "encoder")
 
 
 def readings(view: View) -> str:
     """Difference of a GRU step from torch's for each reading of the paper."""
-    layers = [f"{name} layer {k}" for name in ("encoder", "decoder") for k in (1, 2)]
     rows = [
-        [title, *(f"{view.number(key, layer):.1e}" for layer in layers)] for key, title in READINGS.items()
+        [title, *(f"{view.number(key, layer):.1e}" for layer in _LAYERS)] for key, title in READINGS.items()
     ]
-    return markdown(["step", *layers], rows)
+    return markdown(["step", *_LAYERS], rows)
 
 
 def facts(view: View) -> Mapping[str, Any]:
     """The largest difference over both GRUs and their layers, by reading."""
-    layers = [f"{name} layer {k}" for name in ("encoder", "decoder") for k in (1, 2)]
-    worst = {key: max(view.number(key, layer) for layer in layers) for key in READINGS}
+    worst = {key: max(view.number(key, layer) for layer in _LAYERS) for key in READINGS}
     same = sum(view.number("encoder", name, "design") == value for name, value in PRINTED.items())
     return {"worst": worst, "same": same}
 

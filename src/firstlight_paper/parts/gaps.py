@@ -110,7 +110,6 @@ GAPS = Part(
     group="limitations",
     needs=("ours",),
     full=Amount(),
-    quick=Amount(),
     variants=variants,
     tables={"gaps": table},
     figures={"gaps-bands": classes},

@@ -1,19 +1,18 @@
 """Class imbalance: weights, copies, both, neither; and what copies before the split do."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from firstlight._types import Progress
 from firstlight.classify.balance import class_weights, oversample
 from firstlight.classify.gradient import SklearnBoosterConfig
 from firstlight.classify.lightgbm import LightGBMConfig
-from firstlight_paper import plots
 from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant, more
 from firstlight_paper.leak import leaky_proba, leaky_rows
@@ -34,7 +33,7 @@ from firstlight_paper.tables import markdown, pivot
 from firstlight_paper.view import View
 
 #: Name to exponents of the class weights and of the oversampling.
-HELPS: Mapping[str, tuple[float, float]] = {
+HELPS = {
     "none": (0.0, 0.0),
     "weights": (1.0, 0.0),
     "copies": (0.0, 1.0),
@@ -48,27 +47,22 @@ METRICS = ("accuracy", "macro_f1", "macro_auc")
 AT_PRINTED, COPIED_FIRST = "at printed frequencies", "boosting copied first"
 
 
+_BOOSTING = replace(PLAIN, n_estimators=100, subsample=0.5)
+_LIGHTGBM = LightGBMConfig(rounds=100, learning_rate=0.1, leaves=15, feature_fraction=0.1, max_bin=63)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Amount:
     """Settings of the two learners, fixed beforehand; folds of the second; rows of the paper's protocol."""
 
-    boosting: SklearnBoosterConfig = field(
-        default_factory=lambda: replace(PLAIN, n_estimators=100, subsample=0.5)
-    )
-    lightgbm: LightGBMConfig = field(
-        default_factory=lambda: LightGBMConfig(
-            rounds=100, learning_rate=0.1, leaves=15, feature_fraction=0.1, max_bin=63
-        )
-    )
+    boosting: SklearnBoosterConfig = _BOOSTING
+    lightgbm: LightGBMConfig = _LIGHTGBM
     lightgbm_folds: int = 2
     leaky_rows: int = 16_000
 
 
-FULL = Amount()
 FEW = Amount(
-    boosting=replace(FULL.boosting, n_estimators=30),
-    lightgbm=replace(FULL.lightgbm, rounds=20),
-    leaky_rows=2500,
+    boosting=replace(_BOOSTING, n_estimators=30), lightgbm=replace(_LIGHTGBM, rounds=20), leaky_rows=2500
 )
 
 
@@ -144,7 +138,7 @@ def _helped(
             (column, ALL, f"{metric}:{c}"): float(found[metric][i]) for i, c in enumerate(PAPER_CLASSES)
         }
     values = {key: value for key, value in values.items() if np.isfinite(value)}
-    outcome = Outcome(values, extra={"": {"confusion": matrix}})
+    outcome = Outcome(values)
     if learner == "boosting":
         moved = rates(matrix, np.array([PAPER_FREQUENCIES[name] for name in PAPER_CLASSES]))
         accuracy = {(column, ALL, "accuracy"): float(moved["accuracy"])}
@@ -164,20 +158,13 @@ def _leaked(context: Context, fold: int, progress: Progress, *, amount: Amount) 
 
 def variants(context: Context, amount: Amount) -> Sequence[Variant]:
     """Both learners with every kind of help, those with copies first (they take longest), and the leak."""
-    folds = {
-        "boosting": range(context.scale.n_folds),
-        "lightgbm": range(min(amount.lightgbm_folds, context.scale.n_folds)),
-    }
-    honest = [
-        Variant(
-            name=f"{learner} {how}",
-            work=partial(_helped, learner=learner, how=how, amount=amount),
-            folds=folds[learner],
-        )
-        for how in reversed(list(HELPS))
-        for learner in LEARNERS
-    ]
-    return [*honest, Variant(name=COPIED_FIRST, work=partial(_leaked, amount=amount), folds=(0,))]
+    n_folds = context.scale.n_folds
+    folds = {"boosting": range(n_folds), "lightgbm": range(min(amount.lightgbm_folds, n_folds))}
+    found = []
+    for how, learner in product(reversed(HELPS), LEARNERS):
+        work = partial(_helped, learner=learner, how=how, amount=amount)
+        found.append(Variant(name=f"{learner} {how}", work=work, folds=folds[learner]))
+    return [*found, Variant(name=COPIED_FIRST, work=partial(_leaked, amount=amount), folds=(0,))]
 
 
 def facts(view: View) -> Mapping[str, Any]:
@@ -255,32 +242,11 @@ def by_class(view: View, learner: str) -> str:
     return markdown(["class", "objects", *heads], body)
 
 
-def leak_table(view: View) -> str:
-    """F1 of each class in three columns, from the least to the most copied."""
-    copies = view.facts["copies"]
-    rows = {c: {"metric": f"f1:{c}", "digits": 2} for c in sorted(copies, key=lambda c: copies[c])}
-    columns: dict[str, Mapping[str, Any]] = {
-        "printed": {"part": "per-class", "variant": "paper", "column": "printed"},
-        "its protocol (leaks)": {"variant": COPIED_FIRST, "column": "protocol"},
-        "honest": {"variant": "boosting copies"},
-    }
-    named: dict[str, Mapping[str, Any]] = {
-        f"{c}, {copies[c]:.1f} rows per object": row for c, row in rows.items()
-    }
-    return pivot(view, named, columns, "class")
-
-
-def matrices(view: View) -> Figure:
-    """Confusion matrices with each kind of help."""
-    found = {HELP_TITLES[how]: view.confusion(f"boosting {how}") for how in HELPS}
-    return plots.confusion(found, PAPER_CLASSES, 2)
-
-
 IMBALANCE = Part(
     name="imbalance",
     column="design",
     needs=("latents", "inputs"),
-    full=FULL,
+    full=Amount(),
     quick=FEW,
     variants=variants,
     tables={
@@ -288,8 +254,6 @@ IMBALANCE = Part(
         "at-printed": at_printed,
         "boosting": partial(by_class, learner="boosting"),
         "lightgbm": partial(by_class, learner="lightgbm"),
-        "leak": leak_table,
     },
-    figures={"imbalance-confusion": matrices},
     facts=facts,
 )

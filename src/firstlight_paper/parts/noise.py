@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from firstlight._types import Progress
+from firstlight._types import FloatArray, Progress
 from firstlight.encoder import Encoder
 from firstlight.lightcurves import LightCurves
 from firstlight.predictions import Predictions
@@ -38,19 +38,9 @@ class Amount:
 
 
 def degrade(
-    curves: LightCurves,
-    ratio: float,
-    rng: np.random.Generator,
-    chance: NDArray[np.float64],
-    *,
-    stated: bool = True,
+    curves: LightCurves, ratio: float, rng: np.random.Generator, chance: FloatArray, *, stated: bool = True
 ) -> LightCurves:
-    """Add noise until the signal-to-noise ratio of every observation is `ratio` of what it was.
-
-    An error of ``flux_err / ratio`` is made of the old one and of noise with the missing variance,
-    ``flux_err * sqrt(ratio**-2 - 1)``. Where the ratio has changed its bin, detection is drawn with
-    the survey's measured probability.
-    """
+    """Add noise until every S/N is `ratio` of what it was; `chance`: of a detection by S/N bin."""
     if ratio == 1.0:
         return curves
     extra = curves.flux_err * np.sqrt(ratio**-2 - 1.0)
@@ -113,16 +103,12 @@ def _by_brightness(
 
 def variants(context: Context, amount: Amount) -> Sequence[Variant]:
     """Every ratio, with flux errors that state the noise and with the old ones."""
-    cases = [(ratio, True) for ratio in amount.ratios] + [
-        (ratio, False) for ratio in amount.ratios if ratio < 1.0
-    ]
+    cases = [(ratio, True) for ratio in amount.ratios]
+    cases += [(ratio, False) for ratio in amount.ratios if ratio < 1.0]
+    folds = range(context.scale.n_folds)
     return [
-        Variant(
-            name=_name(ratio, stated),
-            work=partial(_degraded, ratio=ratio, stated=stated),
-            folds=range(context.scale.n_folds),
-        )
-        for ratio, stated in cases
+        Variant(name=_name(r, stated), work=partial(_degraded, ratio=r, stated=stated), folds=folds)
+        for r, stated in cases
     ]
 
 
@@ -181,7 +167,6 @@ NOISE = Part(
     group="limitations",
     needs=("ours",),
     full=Amount(),
-    quick=Amount(),
     variants=variants,
     tables={"noise": table},
     figures={"noise": curves, "noise-classes": classes},

@@ -17,13 +17,13 @@ from firstlight.preprocess import CleanConfig, ClipConfig, PreprocessConfig, der
 from firstlight.report.style import ACCENT, FAINT, FOURTH, MAIN, THIRD, new_figure, styled
 from firstlight_paper.cleaning import EVERY_CLASS, removed
 from firstlight_paper.context import Context
-from firstlight_paper.experiment import Outcome, Part, Variant
+from firstlight_paper.experiment import Outcome, Part, Variant, more
 from firstlight_paper.figure_1 import FIGURE_1_CLASSES, figure_1_objects, plot_figure_1
 from firstlight_paper.models import fold_proba, paper_config, scored_fold, train_autoencoder, with_training
 from firstlight_paper.objects import PAPER_CLASSES, SIMULATED_CLASSES
 from firstlight_paper.plots import Look, bars
 from firstlight_paper.scores import Spread
-from firstlight_paper.tables import pivot
+from firstlight_paper.tables import SCORE_TITLES, pivot
 from firstlight_paper.view import View
 
 #: A cut so wide that it removes nothing (an infinite one has no bounds where the scatter is 0).
@@ -77,15 +77,13 @@ def _signal(context: Context, fold: int, progress: Progress) -> Outcome:
         keep = keep_mask(objects.curves, config)
         kept[name] = keep[objects.curves.rows_of(real)]
         table = removed(objects.curves, objects.labels, keep)
-        values = {("", 16, metric): value for metric, value in table[EVERY_CLASS].items()}
-        values |= {
-            ("", 16, f"{metric}:{label}"): table[label][metric]
-            for label in table
-            if label != EVERY_CLASS
-            for metric in ("positive_signal", "peak_lost")
-        }
+        values = more(table.pop(EVERY_CLASS), subset=16)
+        for label, row in table.items():
+            values |= {
+                ("", 16, f"{metric}:{label}"): row[metric] for metric in ("positive_signal", "peak_lost")
+            }
         of_real = removed(seen, labels, kept[name])[EVERY_CLASS]
-        outcome.put(name, values | {("", 13, metric): value for metric, value in of_real.items()}, "")
+        outcome.put(name, values | more(of_real, subset=13), "")
         progress("clean", (done + 1) / len(CLEANINGS))
     outcome.put("dust twice", _second_correction(objects.curves), "")
     outcome.extra = {"light curves": {"figure_1": _figure_1(seen, labels, kept)}}
@@ -135,9 +133,7 @@ def _trained(context: Context, fold: int, progress: Progress, *, name: str, epoc
     if name == NO_REDSHIFT:
         objects = replace(objects, curves=objects.curves.with_redshift("none"))
     config = replace(with_training(paper_config(context), epochs=epochs), preprocess=PREPARED[name])
-    latent, _ = train_autoencoder(
-        objects, fold, config, context.seed, lambda stage, done: progress(stage, 0.7 * done)
-    )
+    latent, _ = train_autoencoder(objects, fold, config, context.seed, progress)
     proba = fold_proba(context.objects, latent, fold, seed=context.seed)
     return Outcome(scored_fold(context, "design", fold, proba))
 
@@ -168,26 +164,25 @@ def signal_table(view: View) -> str:
     percent = {"column": "", "scale": 100, "unit": " %"}
     columns: dict[str, Mapping[str, Any]] = {"objects": {"column": "", "metric": "n_objects", "count": True}}
     columns |= {title: percent | {"metric": metric} for metric, title in names.items()}
-    rows: dict[str, Mapping[str, Any]] = {}
-    for name in CLEANINGS:
-        for subset, who in ((16, "all objects"), (13, "real alone")):
-            digits = 3 if name == REFERENCE else 1
-            rows[f"{SHOWN[name]}, {who}"] = {"variant": name, "subset": subset, "digits": digits}
+    rows: dict[str, Mapping[str, Any]] = {
+        f"{SHOWN[name]}, {who}": {"variant": name, "subset": subset, "digits": 3 if name == REFERENCE else 1}
+        for name in CLEANINGS
+        for subset, who in ((16, "all objects"), (13, "real alone"))
+    }
     return pivot(view, rows, columns, "cleaning")
 
 
 def scores_table(view: View) -> str:
     """Scores of the paper's pipeline on light curves prepared in each way."""
-    titles = {"accuracy": "accuracy", "macro_f1": "macro F1", "macro_auc": "macro AUC"}
-    titles["log_loss"] = "log-loss"
+    titles = SCORE_TITLES | {"log_loss": "log-loss"}
     columns: dict[str, Mapping[str, Any]] = {"test objects": {"metric": "n_objects", "count": True}}
     columns |= {title: {"metric": metric} for metric, title in titles.items()}
     change = {"metric": "accuracy", "against": REFERENCE, "sign": "+"}
-    rows: dict[str, Mapping[str, Any]] = {}
-    for name in PREPARED:
-        for subset in (16, 13):
-            title = f"{SHOWN[name]}, {subset}{'' if subset == 16 else ' real'}"
-            rows[title] = {"variant": name, "subset": subset}
+    rows: dict[str, Mapping[str, Any]] = {
+        f"{SHOWN[name]}, {subset}{'' if subset == 16 else ' real'}": {"variant": name, "subset": subset}
+        for name in PREPARED
+        for subset in (16, 13)
+    }
     return pivot(view, rows, columns | {"accuracy against ours": change}, "variant")
 
 

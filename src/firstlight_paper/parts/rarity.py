@@ -1,8 +1,7 @@
 """Limitation: rare classes. Scores of a class against the number of objects that it is learnt from.
 
-Four classes are thinned together among the training objects of a fold; all test objects stay. The
-inputs are ours without the template fits, since templates are made from the labels of all
-training objects of their class, the removed ones included.
+The inputs are ours without the template fits, since templates are made from the labels of all training
+objects of their class, the removed ones included.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,10 +48,7 @@ class Amount:
 def thinned(
     labels: NDArray[np.str_], rows: NDArray[np.int64], size: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Rows of which each class of `THINNED` keeps at most `size` (0: all), at random, ascending.
-
-    With the same random stream a smaller set is part of a larger one.
-    """
+    """Rows of which each class of `THINNED` keeps at most `size` (0: all); sets are nested."""
     order = rng.permutation(rows)
     keep = [order[~np.isin(labels[order], THINNED)]]
     keep += [order[labels[order] == name][: size or None] for name in THINNED]
@@ -158,7 +154,6 @@ RARITY = Part(
     group="limitations",
     needs=("inputs",),
     full=Amount(),
-    quick=Amount(),
     variants=variants,
     tables={"rarity": table},
     facts=facts,

@@ -43,18 +43,15 @@ class Amount:
     booster: SklearnBoosterConfig = PLAIN
 
 
-FEW = Amount(
-    latents=(1, 3, 6, 8, 15, 25), epochs=3, leaky_rows=2_000, booster=replace(PLAIN, n_estimators=60)
-)
+_WEAK = replace(PLAIN, n_estimators=60)
+FEW = Amount(latents=(1, 3, 6, 8, 15, 25), epochs=3, leaky_rows=2_000, booster=_WEAK)
 
 
 def _trained(context: Context, fold: int, progress: Progress, *, latents: int, amount: Amount) -> Outcome:
     """One autoencoder and its booster, on unseen objects and, on the first fold, by the paper's protocol."""
     objects, seed = context.objects, context.seed + fold
     config = with_training(paper_config(context, latent=latents), epochs=amount.epochs)
-    latent, history = train_autoencoder(
-        objects, fold, config, seed, lambda stage, done: progress(stage, 0.6 * done)
-    )
+    latent, history = train_autoencoder(objects, fold, config, seed, progress)
     proba = fold_proba(objects, latent, fold, amount.booster, seed)
     values = scored_fold(context, "design", fold, proba, metrics=_SCORES)
     training = {"validation_loss": lowest(history)["validation_loss"], "active": active_latents(history)}
@@ -76,21 +73,15 @@ def _largest_class(context: Context, fold: int, progress: Progress) -> Outcome:
 def variants(context: Context, amount: Amount) -> Sequence[Variant]:
     """One variant per number of latents, the slowest first."""
     folds = range(min(amount.folds, context.scale.n_folds))
-    return [
-        Variant(name="largest class", work=_largest_class, folds=folds),
-        *(
-            Variant(name=str(n), work=partial(_trained, latents=n, amount=amount), folds=folds)
-            for n in sorted(amount.latents, reverse=True)
-        ),
-    ]
+    works = {
+        str(n): partial(_trained, latents=n, amount=amount) for n in sorted(amount.latents, reverse=True)
+    }
+    works = {"largest class": _largest_class} | works
+    return [Variant(name=name, work=work, folds=folds) for name, work in works.items()]
 
 
 def difference_error(values: NDArray[np.float64]) -> float:
-    """Standard error of the difference between two rows' means, from rows measured on the same folds.
-
-    What a fold has in common in all rows (easy or hard test objects) cancels in a difference
-    and is subtracted first. NaN for fewer than two rows or folds.
-    """
+    """Standard error of the difference of two rows' means on the same folds; NaN below two of either."""
     n_rows, n_folds = values.shape
     if min(n_rows, n_folds) < 2:
         return float("nan")

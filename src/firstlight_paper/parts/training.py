@@ -6,15 +6,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from scipy.stats import t as student
 
 from firstlight._types import Progress
 from firstlight.encoder import TrainConfig
 from firstlight.pipeline import PipelineConfig
-from firstlight.report.style import ACCENT, INK, MAIN, THIRD, styled
 from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant, more
 from firstlight_paper.models import (
@@ -25,10 +21,8 @@ from firstlight_paper.models import (
     train_autoencoder,
     with_training,
 )
-from firstlight_paper.plots import Look, label_axes, small_multiples
 from firstlight_paper.scores import NONE, Spread, spread
-from firstlight_paper.stages import HISTORY
-from firstlight_paper.tables import markdown, pivot
+from firstlight_paper.tables import pivot
 from firstlight_paper.view import View
 
 #: What the paper says of its training (section 4); it prints no number of these trials.
@@ -36,7 +30,6 @@ PRINTED: Mapping[str, int | float | str] = {
     "layers": 2, "hidden units": 64, "learning rate": 0.001, "decay": "yes", "batch": 128
 }  # fmt: skip
 _SCORES = ("accuracy", "macro_f1", "macro_auc", "macro_recall")
-PATIENCES = (1, 2, 3, 5)
 TRIED = "patience 2"
 
 
@@ -92,15 +85,11 @@ def _trained(
 ) -> Outcome:
     """Train on the first fold; of the printed setting the table's folds are seeds."""
     seed = context.seed + (fold if is_seed else 0)
-    latent, history = train_autoencoder(
-        context.objects, 0, config, seed, lambda stage, done: progress(stage, 0.8 * done)
-    )
+    latent, history = train_autoencoder(context.objects, 0, config, seed, progress)
     proba = fold_proba(context.objects, latent, 0, seed=seed)
     values = scored_fold(context, "design", 0, proba, metrics=_SCORES)
     values |= more({"validation_loss": lowest(history)["validation_loss"], "epochs": len(history)}, "design")
-    return Outcome(
-        values, extra={"": {"history": [{name: row[name] for name in HISTORY} for row in history]}}
-    )
+    return Outcome(values)
 
 
 def variants(context: Context, amount: Amount) -> Sequence[Variant]:
@@ -129,11 +118,7 @@ def limit(seeds: Sequence[float]) -> float:
 
 
 def stop(history: Sequence[Mapping[str, float]], patience: int) -> int:
-    """Epochs after which a training with this patience would have stopped.
-
-    It is the beginning of the same training without early stopping, since every epoch has its
-    own randomness and learning rate.
-    """
+    """Epochs after which a training with this patience would have stopped."""
     best, best_epoch = float("inf"), 0
     for epoch, row in enumerate(history, start=1):
         if row["validation_loss"] < best:
@@ -189,55 +174,6 @@ def choices(view: View) -> str:
     return pivot(view, rows | {name: {"variant": name} for name in _choices(view)}, columns, "choice")
 
 
-def stopping(view: View) -> str:
-    """Early stopping of the printed setting, by patience."""
-    rows = []
-    for patience in (*PATIENCES, None):
-        epochs, loss = _patience(view, patience)
-        where = {2: (TRIED, None), None: ("six latents", "latents")}.get(patience)
-        cells = ["-", "-"]
-        if where is not None:
-            found = [
-                view.spread(where[0], "accuracy", subset, part=where[1]).folds[:1] for subset in (16, 13)
-            ]
-            cells = [f"{one[0]:.3f}" if one else "-" for one in found]
-        rows.append([str(patience or 10), epochs.text(1), loss.text(4), *cells])
-    return markdown(["patience", "epochs", "validation loss", "accuracy, 16", "accuracy, 13 real"], rows)
-
-
-@styled
-def losses(view: View) -> Figure:
-    """The long trainings of the printed setting, and the validation loss of every choice."""
-    groups = view.amount.values
-    figure, panels = small_multiples(1 + len(groups), 3, 2.1, "epoch", "loss")
-    histories = _histories(view)
-    for k, history in enumerate(histories):
-        for name, colour, line in (("train", MAIN, "-"), ("validation", ACCENT, "--")):
-            _course(panels[0], history, f"{name}_loss", Look(name if k == 0 else "", colour, "", line))
-        best = min(history, key=lambda row: row["validation_loss"])
-        panels[0].plot(best["epoch"], best["validation_loss"], marker="o", ms=3.5, color=ACCENT)
-    panels[0].set_title(f"as printed, {len(histories)} folds", loc="left")
-    printed = view.extra("as printed")["1"]["history"]
-    for panel, (setting, values) in zip(panels[1:], groups.items(), strict=True):
-        _course(panel, printed, "validation_loss", Look(f"{PRINTED[setting]} (printed)", INK, ""))
-        for value, colour, line in zip(values, (MAIN, ACCENT, THIRD), ("-", "--", "-."), strict=False):
-            history = view.only(f"{setting} {value}")["history"]
-            _course(panel, history, "validation_loss", Look(str(value), colour, "", line))
-        panel.set_title(setting, loc="left")
-    for panel in panels:
-        panel.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-        label_axes(panel, "", "")
-        panel.legend(fontsize=7)
-    return figure
-
-
-def _course(panel: Axes, history: Sequence[Mapping[str, float]], name: str, look: Look) -> None:
-    epochs = [row["epoch"] for row in history]
-    panel.plot(
-        epochs, [row[name] for row in history], color=look.colour, ls=look.line, lw=1.1, label=look.label
-    )
-
-
 TRAINING = Part(
     name="training",
     column="design",
@@ -245,7 +181,6 @@ TRAINING = Part(
     full=Amount(),
     quick=Amount(epochs=3, seeds=2, values=_FEW),
     variants=variants,
-    tables={"choices": choices, "stopping": stopping},
-    figures={"training-losses": losses},
+    tables={"choices": choices},
     facts=facts,
 )

@@ -19,7 +19,7 @@ from firstlight_paper.leak import leaky_proba, leaky_rows
 from firstlight_paper.models import PLAIN, fold_proba, latents_of, scored_fold
 from firstlight_paper.results import Results
 from firstlight_paper.scores import MEAN, STD, scored
-from firstlight_paper.tables import markdown, pivot
+from firstlight_paper.tables import SCORE_TITLES, markdown, pivot
 from firstlight_paper.view import View
 
 _EDGE = 0.03  # of a range, near its ends
@@ -30,10 +30,7 @@ _STUDY = TuneConfig(n_trials=105, inner_folds=2)
 
 @dataclass(frozen=True, kw_only=True)
 class Amount:
-    """Settings of the study, and rows of the paper's protocol.
-
-    Two inner folds: each learning object judges every complete trial once, at half the cost of four.
-    """
+    """Settings of the study (two inner folds cost half of four), and rows of the paper's protocol."""
 
     study: TuneConfig = _STUDY
     leaky_rows: int = 20_000
@@ -51,15 +48,8 @@ def _study(context: Context, fold: int, progress: Progress, *, amount: Amount) -
     learn = objects.learn(0)
     X, names = latents_of(context, 0)[learn], objects.curves.object_id[learn]
     rows = TrainingRows(X, objects.labels[learn], object_id=names)
-    found = tune(
-        rows,
-        context.keep("tuning") / "study.sqlite",
-        amount.study,
-        PLAIN,
-        seed=context.seed,
-        jobs=context.jobs,
-        progress=progress,
-    )
+    database = context.keep("tuning") / "study.sqlite"
+    found = tune(rows, database, amount.study, PLAIN, seed=context.seed, jobs=context.jobs, progress=progress)
     settings = {
         "untuned": {name: getattr(PLAIN, name) for name in PARAMETERS},
         "tuned": {name: getattr(found.best, name) for name in PARAMETERS},
@@ -147,12 +137,10 @@ def _at_end(name: str, settings: Mapping[str, Any]) -> bool:
 
 def table(view: View) -> str:
     """Scores before and after tuning, by either protocol."""
-    titles = {"accuracy": "accuracy", "macro_f1": "macro F1", "macro_auc": "macro AUC"}
-    titles["log_loss"] = "log-loss [nat]"
-    among = {16: "16 classes", 13: "13 real classes"}
+    titles = SCORE_TITLES | {"log_loss": "log-loss [nat]"}
     rows = {
         f"{title}, {words}": {"metric": metric, "subset": subset}
-        for subset, words in among.items()
+        for subset, words in ((16, "16 classes"), (13, "13 real classes"))
         for metric, title in titles.items()
     }
     columns: dict[str, Mapping[str, Any]] = {
