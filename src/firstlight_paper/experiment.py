@@ -116,7 +116,7 @@ def choose_parts(parts: Sequence[Part], only: Sequence[str]) -> tuple[Part, ...]
 def compute(
     context: Context, parts: Sequence[Part], *, only: Sequence[str] = (), progress: Progress = no_progress
 ) -> Results:
-    """Compute missing trials of the parts named (default all) and what they need; failures raise at the end."""
+    """Compute missing trials of the parts named (default all) and what they need; failures raise last."""
     chosen = choose_parts(parts, only)
     named = {part.name: part for part in parts}
     results = _open(context)

@@ -10,7 +10,7 @@ from firstlight.encoder import VaeConfig
 from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant, more
 from firstlight_paper.models import paper_config
-from firstlight_paper.tables import markdown, pivot
+from firstlight_paper.tables import pivot
 from firstlight_paper.view import View
 
 _LAYERS = [f"{name} layer {k}" for name in ("encoder", "decoder") for k in (1, 2)]
@@ -117,14 +117,6 @@ def sizes(view: View) -> str:
     return pivot(view, rows, {"printed": {"column": "printed"}, "ours": {"column": "design"}}, "encoder")
 
 
-def readings(view: View) -> str:
-    """Difference of a GRU step from torch's for each reading of the paper."""
-    rows = [
-        [title, *(f"{view.number(key, layer):.1e}" for layer in _LAYERS)] for key, title in READINGS.items()
-    ]
-    return markdown(["step", *_LAYERS], rows)
-
-
 def facts(view: View) -> Mapping[str, Any]:
     """The largest difference over both GRUs and their layers, by reading."""
     worst = {key: max(view.number(key, layer) for layer in _LAYERS) for key in READINGS}
@@ -137,6 +129,6 @@ ARCHITECTURE = Part(
     column="design",
     variants=variants,
     printed={"encoder": {(0, name): float(value) for name, value in PRINTED.items()}},
-    tables={"sizes": sizes, "readings": readings},
+    tables={"sizes": sizes},
     facts=facts,
 )

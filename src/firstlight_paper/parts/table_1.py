@@ -73,11 +73,10 @@ def _largest_class(context: Context, fold: int, progress: Progress) -> Outcome:
 def variants(context: Context, amount: Amount) -> Sequence[Variant]:
     """One variant per number of latents, the slowest first."""
     folds = range(min(amount.folds, context.scale.n_folds))
-    works = {
-        str(n): partial(_trained, latents=n, amount=amount) for n in sorted(amount.latents, reverse=True)
-    }
-    works = {"largest class": _largest_class} | works
-    return [Variant(name=name, work=work, folds=folds) for name, work in works.items()]
+    found = [Variant(name="largest class", work=_largest_class, folds=folds)]
+    for n in sorted(amount.latents, reverse=True):
+        found.append(Variant(name=str(n), work=partial(_trained, latents=n, amount=amount), folds=folds))
+    return found
 
 
 def difference_error(values: NDArray[np.float64]) -> float:
