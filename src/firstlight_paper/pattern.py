@@ -1,9 +1,4 @@
-"""What the printed figures resemble: a classifier tested on copies, or one tested on unseen objects.
-
-Two independent tests. Which measured F1 puts the classes into the printed order? And, since
-accuracy is the average of the recalls weighted by class frequency: which composition of the
-tested rows do the printed accuracy and recalls imply?
-"""
+"""Which protocol the printed figures resemble: tested on copies, or on unseen objects."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,8 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight_paper.printed import PRINTED, PRINTED_F1, PRINTED_PRECISION, PRINTED_RECALL
-
-__all__ = ["Correlation", "correlation_difference", "implied", "rank_correlation"]
 
 Array = NDArray[np.float64]
 
@@ -59,10 +52,7 @@ def correlation_difference(
 
 
 def implied(n: Mapping[str, int]) -> dict[str, Any]:
-    """Accuracy and sum of predicted shares that the printed recalls and precisions imply.
-
-    Accuracy is the sum of frequency times recall. Of the predicted shares, frequency times
-    recall over precision, the sum must be one whatever the classifier does.
+    """Accuracy and sum of predicted shares (which must be one) by the printed recalls and precisions.
 
     >>> implied({name: 1 for name in PRINTED_F1})["balanced"][0]
     0.891875

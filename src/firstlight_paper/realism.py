@@ -1,12 +1,4 @@
-"""Whether a classifier can tell simulated transients from real ones of the same class.
-
-SLSN-I and SNIa are in PLAsTiCC's training set and can be simulated too, which puts the
-simulator to a test that CaRT, ILOT and PISN cannot take: a booster on plain features of as
-many real as simulated light curves, scored out of fold. An AUC of 0.5 means that it cannot
-tell them apart. PLAsTiCC's training set is what a spectroscopic campaign would have
-followed, so the simulated objects are judged both as triggered and after a magnitude
-limit, the one number that is fitted (to the real class's brightest magnitudes).
-"""
+"""Whether a booster on plain features can separate simulated transients from real ones of the same class."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -19,8 +11,6 @@ from scipy.stats import ks_2samp
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
 from firstlight.lightcurves import LightCurve, LightCurves
 from firstlight.simulate import SimulateConfig, simulate
-
-__all__ = ["LIMITS", "Features", "brightest", "differences", "fit_limit", "plain_features", "separation"]
 
 #: Candidates for the campaign's magnitude limit.
 LIMITS = (21.5, 22.0, 22.5, 23.0, 23.5)

@@ -15,7 +15,6 @@ from firstlight.classify.gradient import SklearnBoosterConfig
 from firstlight.classify.protocol import to_all_classes
 from firstlight.encoder.steps import make_steps
 from firstlight.preprocess import preprocess
-from firstlight.report.style import INK, MAIN, THIRD, new_figure, styled
 from firstlight_paper import plots
 from firstlight_paper.context import Context
 from firstlight_paper.convnet import Convnet, ConvnetConfig
@@ -32,14 +31,10 @@ from firstlight_paper.models import (
     scored_fold,
 )
 from firstlight_paper.objects import PAPER_CLASSES
-from firstlight_paper.plots import LEAK, PRINTED, Look, bars
-from firstlight_paper.printed import PRINTED as PRINTED_SCORES
 from firstlight_paper.printed import PRINTED_BASELINE_AUC
 from firstlight_paper.scores import ALL, PER_CLASS, Spread, Values, confusion, scored, spread
 from firstlight_paper.tables import pivot
 from firstlight_paper.view import View
-
-__all__ = ["BASELINES"]
 
 #: Classifier and its inputs; the first is the paper's own design.
 DESIGN = "boosting on latents"
@@ -144,10 +139,7 @@ def _column(name: str) -> str:
 
 
 def _grouped(context: Context, values: Values) -> Values:
-    """Means of precision and recall over rare and common classes in place of single ones.
-
-    A class that is never predicted has precision 0.
-    """
+    """Means over rare and common classes in place of single ones; a class never predicted has precision 0."""
     kept = {key: value for key, value in values.items() if ":" not in key[2]}
     column = next(iter(values))[0]
     names, counts = np.unique(context.objects.labels, return_counts=True)
@@ -323,48 +315,12 @@ def facts(view: View) -> Mapping[str, Any]:
     return {"change": change, "order": order, "listed": listed, "lead": lead}
 
 
-@styled
-def compared(view: View) -> Figure:
-    """Accuracy, macro F1 and macro AUC of every classifier by either protocol, and as printed."""
-    names = list(TITLES.values())
-    figure = new_figure(0.29 * len(names) + 1.25)
-    panels = figure.subplots(1, 3, sharey=True)
-    unknown = Spread(np.nan, np.nan)
-    looks = {
-        "latents": Look("honest, six latents", MAIN, "o"),
-        "light curves": Look("honest, light curves", INK, "^"),
-        "inputs": Look("honest, our inputs", THIRD, "s"),
-    }
-    titles = {"accuracy": "accuracy", "macro_f1": "macro F1", "macro_auc": "macro AUC"}
-    for panel, (metric, title) in zip(panels, titles.items(), strict=True):
-        series = {
-            look: [
-                view.spread(n, metric, column=_column(n)) if n.endswith(source) else unknown for n in TITLES
-            ]
-            for source, look in looks.items()
-        }
-        series[LEAK] = [view.spread(name, metric, column="protocol") for name in TITLES]
-        series[PRINTED] = [Spread(PRINTED_SCORES[metric], np.nan), *[unknown] * (len(TITLES) - 1)]
-        bars(panel, names, series, gap=0.0)
-        if metric == "macro_auc":
-            for name in NAMED:
-                y = list(TITLES).index(name) - 0.22
-                panel.plot(PRINTED_BASELINE_AUC, [y, y], marker="D", mfc="white", color=INK, lw=0.8, ms=3.5)
-        panel.set_xlabel(title)
-        panel.set_xlim(right=1.01)
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=5, columnspacing=1.2
-    )
-    return figure
-
-
 def best_three(view: View) -> Figure:
     """Confusion matrices of the three with the best macro F1."""
     known = [n for n in TITLES if view.results.extra(view.part).get(n)]
     best = sorted(known, key=lambda n: -view.mean(n, "macro_f1", column=_column(n)))[:3]
-    return plots.confusion(
-        {TITLES[n].replace(", ", ",\n"): view.confusion(n) for n in best}, PAPER_CLASSES, 3
-    )
+    matrices = {TITLES[n].replace(", ", ",\n"): view.confusion(n) for n in best}
+    return plots.confusion(matrices, PAPER_CLASSES, 3)
 
 
 BASELINES = Part(
@@ -381,6 +337,6 @@ BASELINES = Part(
         }
     },
     tables={"scores": scores_table, "groups": groups_table, "times": times_table},
-    figures={"baselines": compared, "baselines-confusion": best_three},
+    figures={"baselines-confusion": best_three},
     facts=facts,
 )

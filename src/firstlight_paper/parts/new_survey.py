@@ -1,9 +1,4 @@
-"""A new survey: our pipeline, trained on PLAsTiCC, classifies the supernovae of SNPCC (DES griz).
-
-First as it is; then with what a user of the new survey knows (only three classes occur, and how
-often); then with a classifier trained on the same pipeline's inputs, from a few labelled objects
-of the new survey. Encoder and templates stay those of PLAsTiCC throughout.
-"""
+"""A new survey: our pipeline, trained on PLAsTiCC, classifies the supernovae of SNPCC (DES griz)."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -13,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -29,18 +23,15 @@ from firstlight.metrics.curves import roc_auc
 from firstlight.metrics.phases import PHASES, phase_name
 from firstlight.metrics.scores import score
 from firstlight.pipeline import Pipeline
-from firstlight.report.style import ACCENT, INK, MAIN, new_figure, styled
+from firstlight.report.style import ACCENT, INK, new_figure, styled
 from firstlight.taxonomy import CLASSES, class_index
 from firstlight_paper import plots
 from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant, more
 from firstlight_paper.models import boosted, pipeline_of, predictions_of, proba_of
 from firstlight_paper.plots import Look, curve_with_band, label_axes
-from firstlight_paper.scores import Spread
 from firstlight_paper.tables import markdown, number, pivot
 from firstlight_paper.view import View
-
-__all__ = ["NEW_SURVEY", "estimate_mix", "figure_of_merit", "remix", "split_survey", "to_three"]
 
 #: The classes of SNPCC.
 THREE = ("SNIa", "SNII", "SNIbc")
@@ -66,11 +57,7 @@ class Amount:
 
 
 class Split(NamedTuple):
-    """Positions of the survey's objects by use; no object is in two.
-
-    Tested on are objects without a spectrum. Labels come from the bright spectroscopic sample,
-    as in reality, or at random from the rest, for each draw its own.
-    """
+    """Positions of the survey's objects by use: tested on without a spectrum, labelled at random per draw."""
 
     test: NDArray[np.int64]
     random: tuple[NDArray[np.int64], ...]
@@ -329,9 +316,8 @@ def variants(context: Context, amount: Amount) -> Sequence[Variant]:
 def _digest(folder: Path) -> str:
     """Changes with the name or size of any file of the survey."""
     files = sorted(path for path in folder.glob("*") if path.is_file()) if folder.is_dir() else []
-    return hashlib.sha256(repr([(path.name, path.stat().st_size) for path in files]).encode()).hexdigest()[
-        :12
-    ]
+    sizes = repr([(path.name, path.stat().st_size) for path in files])
+    return hashlib.sha256(sizes.encode()).hexdigest()[:12]
 
 
 _BEFORE = {
@@ -343,10 +329,10 @@ _BEFORE = {
     "retrained griz": "trained on PLAsTiCC's three classes, griz",
 }
 _LINES = {
-    "alone spectroscopic": Look("SNPCC alone, spectroscopic labels", ACCENT, "v", "--", filled=False),
-    "alone random": Look("SNPCC alone, random labels", MAIN, "o", "--", filled=False),
-    "joint spectroscopic": Look("PLAsTiCC + spectroscopic labels", ACCENT, "^"),
-    "joint random": Look("PLAsTiCC + random labels", MAIN, "s"),
+    "alone spectroscopic": "SNPCC alone, spectroscopic labels",
+    "alone random": "SNPCC alone, random labels",
+    "joint spectroscopic": "PLAsTiCC + spectroscopic labels",
+    "joint random": "PLAsTiCC + random labels",
 }
 _HOME = {
     "PLAsTiCC ugrizy": "for comparison: PLAsTiCC's own, ugrizy",
@@ -361,9 +347,7 @@ def facts(view: View) -> Mapping[str, Any]:
     def enough(line: str) -> int | None:
         for n in view.amount.labels:
             found = view.spread(f"{line} {n}", "auc", 0).folds
-            if len(found) == len(bar) and all(
-                ours > without for ours, without in zip(found, bar, strict=True)
-            ):
+            if len(found) == len(bar) and all(np.greater(found, bar)):
                 return n
         return None
 
@@ -382,10 +366,10 @@ def facts(view: View) -> Mapping[str, Any]:
 def scores_table(view: View) -> str:
     """Scores without labels, by number of labels, and at home."""
     rows = {title: {"variant": name} for name, title in _BEFORE.items()}
-    for line, look in _LINES.items():
+    for line, title in _LINES.items():
         for n in view.amount.labels:
             if view.has(f"{line} {n}", "auc", 0):
-                rows[f"{look.label}: {n:,}"] = {"variant": f"{line} {n}"}
+                rows[f"{title}: {n:,}"] = {"variant": f"{line} {n}"}
     rows |= {title: {"variant": name} for name, title in _HOME.items()}
     return pivot(view, rows, {title: {"metric": m, "subset": 0} for m, title in METRICS.items()}, "model")
 
@@ -408,41 +392,13 @@ def surveys_table(view: View) -> str:
     return markdown(["median of", *surveys], body)
 
 
-@styled
-def learning_curves(view: View) -> Figure:
-    """Scores against the number of labelled objects."""
-    figure = new_figure(3.7)
-    panels = figure.subplots(1, 3)
-    labels = view.amount.labels
-    for panel, metric in zip(panels, ("auc", "macro_f1", "accuracy"), strict=True):
-        for line, look in _LINES.items():
-            curve_with_band(panel, labels, [view.spread(f"{line} {n}", metric, 0) for n in labels], look)
-        _level(panel, view.spread("survey's mix", metric, 0), INK, "no labels, mix known")
-        _level(panel, view.spread("PLAsTiCC ugrizy", metric, 0), "#888888", "on PLAsTiCC's own")
-        panel.set_xscale("log")
-        panel.set_xticks(labels, [f"{n:,}" for n in labels])
-        panel.minorticks_off()
-        label_axes(panel, "labelled SNPCC objects", METRICS[metric])
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    return figure
-
-
-def _level(panel: Axes, value: Spread, colour: str, label: str) -> None:
-    std = np.nan_to_num(value.std)
-    panel.axhspan(value.mean - std, value.mean + std, color=colour, alpha=0.15, lw=0)
-    panel.axhline(value.mean, color=colour, lw=1.2, ls=":", label=label)
-
-
 def confusions(view: View) -> Figure:
     """Where SNPCC's supernovae go, before and after adaptation."""
     most = view.facts["most"]
     names = {"as it is": "as it is", "survey's mix": "with classes and mix"}
     names |= {f"joint {source} {most}": f"+ {most:,} {source}" for source in ("spectroscopic", "random")}
-    known = {
-        title: view.confusion(name)
-        for name, title in names.items()
-        if view.results.extra(view.part).get(name)
-    }
+    kept = view.results.extra(view.part)
+    known = {title: view.confusion(name) for name, title in names.items() if kept.get(name)}
     return plots.confusion(known, THREE, len(known))
 
 
@@ -470,10 +426,6 @@ NEW_SURVEY = Part(
     quick=Amount(n_test=300, n_random=300, labels=(30, 100), draws=2, rounds=60),
     variants=variants,
     tables={"scores": scores_table, "surveys": surveys_table},
-    figures={
-        "new-survey-labels": learning_curves,
-        "new-survey-confusion": confusions,
-        "new-survey-phase": phases,
-    },
+    figures={"new-survey-confusion": confusions, "new-survey-phase": phases},
     facts=facts,
 )

@@ -16,7 +16,7 @@ from firstlight.lightcurves import RedshiftMode
 from firstlight.metrics.curves import roc_auc
 from firstlight.metrics.phases import PHASES, phase_name
 from firstlight.predictions import read_predictions, write_predictions
-from firstlight.report.style import ACCENT, FOURTH, INK, MAIN, THIRD, new_figure, styled
+from firstlight.report.style import ACCENT, INK, MAIN, THIRD, new_figure, styled
 from firstlight.splits import check_disjoint
 from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant, more
@@ -30,12 +30,10 @@ from firstlight_paper.models import (
     scored_fold,
 )
 from firstlight_paper.objects import PAPER_CLASSES, PAPER_COLUMNS
-from firstlight_paper.plots import Look, bars, curve_with_band, label_axes
-from firstlight_paper.scores import ALL, REAL, SHORT, Spread, Values, confusion
+from firstlight_paper.plots import Look, curve_with_band, label_axes
+from firstlight_paper.scores import ALL, REAL, SHORT, Values, confusion
 from firstlight_paper.tables import SIX_SCORES, markdown, pivot
 from firstlight_paper.view import View
-
-__all__ = ["NAMED", "OVERLAP", "with_spectra"]
 
 #: Pairs whose confusion the paper states, and names again among its limitations.
 NAMED = ("SNIa/SNII", "SNIa/SNIax")
@@ -114,19 +112,15 @@ def _pairs(context: Context, fold: int, progress: Progress) -> Outcome:
         counts |= {"first_as_second of": total[a].sum(), "second_as_first of": total[b].sum()}
         outcome.put(name, more(counts))
         for k in range(len(tests)):
-            values: Values = {
-                ("ours", ALL, "share"): _share(whole[k], a, b),
-                ("ours", REAL, "share"): _share(of_real["whole"][k], a, b),
-            }
+            values: Values = {("ours", ALL, "share"): _share(whole[k], a, b)}
+            values["ours", REAL, "share"] = _share(of_real["whole"][k], a, b)
             for p in _PHASES:
                 table = of_real[p][k]
-                values["ours", REAL, f"per_100 {p}"] = 100.0 * float(
-                    (table[a, b] + table[b, a]) / table.sum()
-                )
+                both = float((table[a, b] + table[b, a]) / table.sum())
+                values["ours", REAL, f"per_100 {p}"] = 100.0 * both
             for mode, source in (("photo", "whole"), ("spec", "spec"), ("none", "none")):
-                values["ours", ALL, f"auc {mode}"] = _pair_auc(
-                    labels[k], proba[source][k][:, PAPER_COLUMNS], a, b
-                )
+                some = proba[source][k][:, PAPER_COLUMNS]
+                values["ours", ALL, f"auc {mode}"] = _pair_auc(labels[k], some, a, b)
             outcome.put(name, values, str(k + 1))
     return outcome
 
@@ -288,67 +282,41 @@ def redshift_table(view: View) -> str:
 
 @styled
 def pair_curves(view: View) -> Figure:
-    """Share of the errors by pair, and errors of the first five by phase."""
-    names = view.facts["pairs"]
-    figure = new_figure(3.6)
-    left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.15))
-    series: dict[Look, list[Spread]] = {
-        Look("real objects", MAIN, "o"): [_percent(view.spread(n, "share", REAL)) for n in names],
-        Look("16 classes", FOURTH, "s"): [_percent(view.spread(n, "share")) for n in names],
-    }
-    bars(left, [f"{n} *" if n in NAMED else n for n in names], series, gap=0.28)
-    left.set_xlim(left=0.0)
-    left.set_xlabel("share of all errors [%]; *: named by the paper")
-    left.legend(loc="lower right")
+    """Errors of the first five pairs by phase."""
+    figure = new_figure(3.2)
+    panel = figure.subplots()
     colours = (MAIN, ACCENT, THIRD, "#E69F00", "#AA4499")
-    for name, colour, marker in zip(names, colours, "osD^v", strict=False):
+    for name, colour, marker in zip(view.facts["pairs"], colours, "osD^v", strict=False):
         values = [view.spread(name, f"per_100 {p}", REAL) for p in _PHASES]
-        curve_with_band(right, range(len(_PHASES)), values, Look(name, colour, marker))
-    right.set_xticks(range(len(_PHASES)), [p.removeprefix("day ") for p in _PHASES])
-    label_axes(right, "days since trigger", "errors of the pair per 100 real objects")
-    right.set_ylim(bottom=0.0)
-    right.legend()
+        curve_with_band(panel, range(len(_PHASES)), values, Look(name, colour, marker))
+    panel.set_xticks(range(len(_PHASES)), [p.removeprefix("day ") for p in _PHASES])
+    label_axes(panel, "days since trigger", "errors of the pair per 100 real objects")
+    panel.set_ylim(bottom=0.0)
+    panel.legend()
     return figure
-
-
-def _percent(value: Spread) -> Spread:
-    return Spread(100.0 * value.mean, 100.0 * value.std)
 
 
 @styled
 def help_curves(view: View) -> Figure:
-    """Scores by redshift and phase, and by share of spectra."""
-    figure = new_figure(5.4)
-    panels = figure.subplots(2, 2)
-    phases = [_phase(days) for days in (*view.amount.days, np.inf)]
+    """Scores by share of spectra."""
+    figure = new_figure(2.9)
+    panels = figure.subplots(1, 2)
     shares = [100.0 * share for share in view.amount.shares]
-    redshift = {
-        "photo": Look("photometric redshift", MAIN, "o"),
-        "spec": Look("spectroscopic", THIRD, "D"),
-        "none": Look("none", ACCENT, "s", "--"),
-    }
     orders = {
         "perfect": Look("wrong ones first (a bound)", INK, "^", ":"),
         "entropy": Look("most uncertain first", MAIN, "o"),
         "random": Look("at random", ACCENT, "s", "--"),
     }
-    for column, (metric, title) in enumerate((("accuracy", "accuracy"), ("macro_f1", "macro F1"))):
-        upper, lower = panels[:, column]
-        for mode, look in redshift.items():
-            values = [view.spread(**_redshift(mode, p), metric=metric, subset=REAL) for p in phases]
-            curve_with_band(upper, range(len(phases)), values, look)
-        upper.set_xticks(range(len(phases)), [p.removeprefix("day ") for p in phases])
-        label_axes(upper, "days since trigger", f"{title}, 13 real classes")
+    for panel, metric, title in zip(panels, ("accuracy", "macro_f1"), ("accuracy", "macro F1"), strict=True):
         for order, look in orders.items():
             found = {
                 p: [view.spread(f"spectra {order} {s:g} {p}", metric, REAL) for s in view.amount.shares]
                 for p in ("whole", "day 8")
             }
-            curve_with_band(lower, shares, found["whole"], look)
-            lower.plot(shares, [v.mean for v in found["day 8"]], color=look.colour, ls=look.line, lw=0.7)
-        label_axes(lower, "objects with a spectrum [%]", f"{title}, 13 real classes")
-    for panel in panels[:, 0]:
-        panel.legend(loc="lower right")
+            curve_with_band(panel, shares, found["whole"], look)
+            panel.plot(shares, [v.mean for v in found["day 8"]], color=look.colour, ls=look.line, lw=0.7)
+        label_axes(panel, "objects with a spectrum [%]", f"{title}, 13 real classes")
+    panels[0].legend(loc="lower right")
     return figure
 
 

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -14,7 +13,7 @@ from firstlight._types import Progress
 from firstlight.classify import SklearnBoosterConfig, TrainingRows
 from firstlight.classify.balance import oversample
 from firstlight.report.plots import confusion_matrix
-from firstlight.report.style import FAINT, INK, new_figure, styled
+from firstlight.report.style import FAINT, new_figure, styled
 from firstlight.taxonomy import CLASSES, GALACTIC
 from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant, more
@@ -22,14 +21,12 @@ from firstlight_paper.leak import leaky_rows
 from firstlight_paper.models import PLAIN, boosted, fold_proba, latents_of, proba_of
 from firstlight_paper.objects import PAPER_CLASSES, SIMULATED_CLASSES, Objects
 from firstlight_paper.pattern import Correlation, correlation_difference, implied, rank_correlation
-from firstlight_paper.plots import DESIGN, LEAK, OURS, PRINTED, Look, label_axes, plain_ticks
+from firstlight_paper.plots import DESIGN, LEAK, OURS, PRINTED, bars, label_axes
 from firstlight_paper.printed import PRINTED as PRINTED_SCORES
 from firstlight_paper.printed import PRINTED_F1, PRINTED_PER_CLASS
-from firstlight_paper.scores import ALL, HEADLINE, PER_CLASS, RATES, Spread, averaged_roc, confusion, scored
+from firstlight_paper.scores import ALL, HEADLINE, PER_CLASS, RATES, averaged_roc, confusion, scored
 from firstlight_paper.tables import COLUMNS, markdown, pivot
 from firstlight_paper.view import View
-
-__all__ = ["ARMS", "PER_CLASS_PART", "PROTOCOL", "deal", "stopping_rows"]
 
 #: Ways to deal rows, from the honest to the leaking.
 ARMS: Mapping[str, str] = {
@@ -56,13 +53,7 @@ class Amount:
 def deal(
     objects: Objects, arm: str, k: int, rng: np.random.Generator, most: int | None = None
 ) -> tuple[Rows, dict[str, Rows]]:
-    """Rows to train on, and rows to test on by arm, as positions of objects.
-
-    ``objects``: the fold's own parts. ``rows``: a fifth of the objects at random, one row each, so that
-    nothing can leak. ``training``: the fold's parts with the training rows balanced by copies; with it
-    ``either``, the test rows balanced too, by copies of test objects. ``leak``: balanced by copies, then
-    a fifth of the rows at random.
-    """
+    """Rows to train on, and rows to test on by arm of `ARMS`, as positions of objects."""
     labels, names = objects.labels, objects.curves.object_id
     learn, test = objects.learn(k), objects.folds[k].test
     if arm == "objects":
@@ -82,12 +73,8 @@ def deal(
 def stopping_rows(
     objects: Objects, arm: str, k: int, train: Rows, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Which training rows stop the boosting instead of being trained on.
-
-    Where objects are split, all copies of the fold's held-out objects; elsewhere rows at random.
-    Without them a boosting of so rare classes can diverge: a leaf of few rows whose probabilities
-    are all but certain takes a step without bound.
-    """
+    """Which training rows only stop the boosting: all copies of held-out objects, or rows at random."""
+    # without them a leaf of few rows, whose probabilities are all but certain, takes a step without bound
     if arm in ("objects", "training"):
         return np.isin(train, objects.folds[k].validation)
     return rng.random(len(train)) < HELD
@@ -112,10 +99,9 @@ def _dealt(context: Context, fold: int, progress: Progress, *, arm: str, amount:
         outcome.put(name, scored(column, truth, proba[test], simulated, **kinds))
         counts = {"n_train": len(train), "n_test": len(test), "shared": float(seen.mean())}
         outcome.put(name, more(counts))
-        outcome.put(
-            f"nearest {name}",
-            scored(column, truth, nearest[test], simulated, ("accuracy", "macro_f1"), per_class=("recall",)),
-        )
+        metrics = ("accuracy", "macro_f1")
+        remembered = scored(column, truth, nearest[test], simulated, metrics, per_class=("recall",))
+        outcome.put(f"nearest {name}", remembered)
         if name == "leak":
             outcome.put(name, more({f"shared:{c}": float(seen[truth == c].mean()) for c in np.unique(truth)}))
             roc, micro = averaged_roc(truth, proba[test])
@@ -147,20 +133,18 @@ def _design(context: Context, fold: int, progress: Progress, *, stages: int) -> 
 
 def variants(context: Context, amount: Amount) -> Sequence[Variant]:
     """The honest ways to deal rows, and the paper's design on every fold."""
-    design = Variant(
-        name="design", work=partial(_design, stages=amount.stages), folds=range(context.scale.n_folds)
-    )
-    arms = ("training", "objects", "rows")
-    dealt = [
-        Variant(name=f"{arm} rows", work=partial(_dealt, arm=arm, amount=amount), folds=range(amount.repeats))
-        for arm in arms
-    ]
-    return [*dealt, design]
+    design, folds = partial(_design, stages=amount.stages), range(context.scale.n_folds)
+    dealt = [_repeated(arm, arm, amount) for arm in ("training", "objects", "rows")]
+    return [*dealt, Variant(name="design", work=design, folds=folds)]
+
+
+def _repeated(arm: str, name: str, amount: Amount) -> Variant:
+    work = partial(_dealt, arm=arm, amount=amount)
+    return Variant(name=f"{name} rows", work=work, folds=range(amount.repeats))
 
 
 def _leak(context: Context, amount: Amount) -> Sequence[Variant]:
-    work = partial(_dealt, arm="leak", amount=amount)
-    return [Variant(name="leaky rows", work=work, folds=range(amount.repeats))]
+    return [_repeated("leak", "leaky", amount)]
 
 
 #: The paper's protocol on its own design; several parts set it beside their scores.
@@ -223,16 +207,11 @@ def one_metric(view: View, metric: str) -> str:
 def copies_table(view: View) -> str:
     """F1 beside the copies: rows per object, and the share of test rows whose object was trained on."""
     copies = view.facts["copies"]
-    rows = {
-        f"{named(c)}, {copies[c]:.1f} rows per object": {"metric": f"f1:{c}", "class": c}
-        for c in by_frequency(view)
-    }
     body = []
-    for title, row in rows.items():
-        shared = view.spread("leak", f"shared:{row['class']}", 0, column="", part="protocol").mean
-        cells = [
-            view.spread(metric=row["metric"], **where)._replace(std=np.nan) for where in COLUMNS.values()
-        ]
+    for c in by_frequency(view):
+        title = f"{named(c)}, {copies[c]:.1f} rows per object"
+        shared = view.spread("leak", f"shared:{c}", 0, column="", part="protocol").mean
+        cells = [view.spread(metric=f"f1:{c}", **where)._replace(std=np.nan) for where in COLUMNS.values()]
         body.append([title, f"{shared:.2f}", *(cell.text(3 if k else 2) for k, cell in enumerate(cells))])
     return markdown(["class", "shared", *(f"F1, {name}" for name in COLUMNS)], body)
 
@@ -257,30 +236,8 @@ def correlations(view: View) -> str:
         for who, title in _AGAINST.items()
     ]
     n = view.facts["n"]
-    head = [
-        "printed F1 against",
-        f"all {n['all']} classes",
-        "95 %",
-        "p",
-        f"{n['extragalactic']} extragalactic",
-        "95 %",
-        "p",
-    ]
-    return markdown(head, rows)
-
-
-def compositions(view: View) -> str:
-    """Accuracy that the printed recalls imply for each composition of the tested rows."""
-    titles = {
-        "balanced": "all classes alike",
-        "objects": "as in the objects of this page",
-        "section_2": "as in the paper's section 2",
-    }
-    found = view.facts["implied"]
-    rows = [[title, *(f"{value:.3f}" for value in found[key])] for key, title in titles.items()]
-    return markdown(
-        ["frequencies of the tested classes", "implied accuracy", "sum of predicted shares"], rows
-    )
+    head = [f"all {n['all']} classes", "95 %", "p", f"{n['extragalactic']} extragalactic", "95 %", "p"]
+    return markdown(["printed F1 against", *head], rows)
 
 
 def anatomy(view: View) -> str:
@@ -321,11 +278,9 @@ def facts(view: View) -> Mapping[str, Any]:
     rng = np.random.default_rng(
         [view.about.seed, *(int.from_bytes(word.encode()) % 2**63 for word in ("per-class", "pattern"))]
     )
+    among = {"all": np.ones_like(outside), "extragalactic": outside}
     correlation = {
-        who: {
-            "all": rank_correlation(printed, values, rng),
-            "extragalactic": rank_correlation(printed[outside], values[outside], rng),
-        }
+        who: {key: rank_correlation(printed[some], values[some], rng) for key, some in among.items()}
         for who, values in columns.items()
     }
     difference = correlation_difference(printed, columns["leak"], columns["design"], rng)
@@ -358,51 +313,23 @@ def _near(arm: str) -> dict[str, Any]:
     return where | {"variant": f"nearest {where['variant']}"}
 
 
-_BAND = "#F1EDE3"  # behind simulated classes
 _LOOKS = (PRINTED, LEAK, DESIGN, OURS)
-
-
-def _of_classes(view: View, metric: str, names: Sequence[str]) -> dict[Look, list[Spread]]:
-    return {
-        look: [view.spread(metric=f"{metric}:{c}", **where) for c in names]
-        for look, where in zip(_LOOKS, COLUMNS.values(), strict=True)
-    }
-
-
-def _mark_simulated(span: Any, names: Sequence[str]) -> None:
-    for k, name in enumerate(names):
-        if name in SIMULATED_CLASSES:
-            span(k - 0.5, k + 0.5, color=_BAND, zorder=0, lw=0)
 
 
 @styled
 def class_figure(view: View) -> Figure:
     """Precision, recall and F1 of each class (Figure 4), from the most to the least frequent."""
-    names, n = by_frequency(view), view.about.objects_per_class
-    where = np.arange(len(names))
-    figure = new_figure(7.2)
-    panels = figure.subplots(3, 1, sharex=True, sharey=True)
+    names = by_frequency(view)
+    figure = new_figure(6.4)
+    panels = figure.subplots(1, 3, sharey=True)
     for panel, metric in zip(panels, ("precision", "recall", "f1"), strict=True):
-        shifts = {PRINTED: 0.08, LEAK: -0.05, DESIGN: -0.19, OURS: 0.19}
-        for look, values in _of_classes(view, metric, names).items():
-            at, mean = where + shifts[look], [v.mean for v in values]
-            std = np.nan_to_num([v.std for v in values])
-            if look in (DESIGN, OURS):
-                panel.bar(at, mean, 0.36, yerr=std, color=look.colour, ecolor=INK, label=look.label)
-            else:
-                face = look.colour if look.filled else "white"
-                panel.errorbar(
-                    at, mean, std, fmt=look.marker, color=look.colour, mfc=face, mew=1.4, label=look.label
-                )
-        _mark_simulated(panel.axvspan, names)
-        label_axes(panel, "", "F1" if metric == "f1" else metric)
-        panel.set_ylim(0.0, 1.04)
-    panels[0].legend(
-        ncols=4, loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2, columnspacing=1.2
-    )
-    labels = [f"{named(name)}\nn {n[name]:,}" for name in names]
-    panels[-1].set_xticks(where, labels, rotation=50, ha="right", rotation_mode="anchor", fontsize=7.5)
-    panels[-1].set_xlim(-0.6, len(names) - 0.4)
+        series = {
+            look: [view.spread(metric=f"{metric}:{c}", **where) for c in names]
+            for look, where in zip(_LOOKS, COLUMNS.values(), strict=True)
+        }
+        bars(panel, [named(c) for c in names], series)
+        panel.set_xlabel("F1" if metric == "f1" else metric)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure
 
 
@@ -434,53 +361,8 @@ def roc_figure(view: View) -> Figure:
 def confusion_figure(view: View, column: str) -> Figure:
     """The paper's Figure 5: objects by true and predicted class."""
     where = COLUMNS[column]
-    return confusion_matrix(
-        view.confusion(where["variant"], where["part"]), [named(c) for c in PAPER_CLASSES]
-    )
-
-
-@styled
-def pattern_figure(view: View) -> Figure:
-    """Printed F1 of each class against what might explain it, one panel each."""
-    copies = view.facts["copies"]
-    names = list(copies)
-    printed = np.array([PRINTED_F1[name] for name in names])
-    figure = new_figure(7.4)
-    panels = figure.subplots(2, 2, sharey=True)
-    looks = dict(zip(("leak", "design", "ours"), _LOOKS[1:], strict=True))
-    columns = {key: [v.mean for v in _of_classes(view, "f1", names)[look]] for key, look in looks.items()}
-    columns["copies"] = list(copies.values())
-    for panel, (key, x) in zip(panels.ravel(), columns.items(), strict=True):
-        if key == "copies":
-            panel.set_xscale("log")
-            plain_ticks(panel.xaxis)
-        else:
-            panel.plot([0.0, 1.0], [0.0, 1.0], color=FAINT, lw=0.9, ls="--", zorder=1)
-        _scatter(panel, names, np.array(x), printed, looks[key].colour if key in looks else INK)
-        found = view.facts["correlation"][key]["all"]
-        panel.set_xlabel(_AGAINST[key].replace(" (log)", " in the balanced set"))
-        panel.set_title(f"rank correlation {found.rho:.2f}, p {found.p:.2g}", loc="left")
-    for panel in panels[:, 0]:
-        panel.set_ylabel("F1, printed")
-    return figure
-
-
-def _scatter(
-    panel: Axes, names: Sequence[str], x: NDArray[np.float64], y: NDArray[np.float64], colour: str
-) -> None:
-    """Points, simulated classes open, and their names in a column beside them, joined by lines."""
-    is_log = panel.get_xscale() == "log"
-    left, right = (0.8 * x.min(), 1.6 * x.max()) if is_log else (max(-0.02, np.nanmin(x) - 0.05), 1.04)
-    step, place = 0.0285, 1.022 + 0.0285
-    for k in np.lexsort((x, y))[::-1]:
-        place = min(place - step, y[k] + 1.5 * step)
-        face = "white" if names[k] in SIMULATED_CLASSES else colour
-        panel.plot(x[k], y[k], "o", mfc=face, mec=colour, ms=5, mew=1.3, zorder=3)
-        panel.plot([x[k], right], [y[k], place], color="#CCCCCC", lw=0.5, zorder=1)
-        panel.text(right, place, f" {named(names[k])}", fontsize=6.8, va="center", ha="left")
-    panel.set_xlim(left, right)
-    panel.set_ylim(0.57, 1.03)
-    panel.grid()
+    found = view.confusion(where["variant"], where["part"])
+    return confusion_matrix(found, [named(c) for c in PAPER_CLASSES])
 
 
 _PRINTED_ROWS = {(ALL, name): value for name, value in PRINTED_SCORES.items()} | {
@@ -503,7 +385,6 @@ PER_CLASS_PART = Part(
         **{metric: partial(one_metric, metric=metric) for metric in PER_CLASS},
         "copies": copies_table,
         "correlations": correlations,
-        "compositions": compositions,
         "anatomy": anatomy,
     },
     figures={
@@ -512,7 +393,6 @@ PER_CLASS_PART = Part(
         "per-class-confusion-leak": partial(confusion_figure, column="its protocol (leaks)"),
         "per-class-confusion-design": partial(confusion_figure, column="the paper's design, honest"),
         "per-class-confusion-ours": partial(confusion_figure, column="ours, honest"),
-        "per-class-pattern": pattern_figure,
     },
     facts=facts,
 )

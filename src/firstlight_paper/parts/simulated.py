@@ -1,8 +1,4 @@
-"""The three classes that are simulated, and two that show how far the simulator can be trusted.
-
-Three checks on SLSN-I and SNIa, of which there are real objects: a booster that separates
-simulated from real, our classifiers on both, and the light curves themselves.
-"""
+"""The three classes that are simulated, and two that show how far the simulator can be trusted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,10 +27,8 @@ from firstlight_paper.printed import PAPER_FREQUENCIES
 from firstlight_paper.realism import brightest, differences, fit_limit, plain_features, separation
 from firstlight_paper.results import Results
 from firstlight_paper.scores import HEADLINE, MEAN, REAL, STD, scored
-from firstlight_paper.tables import COLUMNS, markdown, number, pivot
+from firstlight_paper.tables import markdown, number, pivot
 from firstlight_paper.view import View
-
-__all__ = ["SIMULATED", "distance", "nearest"]
 
 #: What is simulated of classes with real objects; SNIa also from a spectral template, where there is one.
 CHECKED = {"SLSN-I": "SLSN-I", "SNIa": "SNIa, blackbody", "SNIa-template": "SNIa, spectral template"}
@@ -113,11 +107,7 @@ def _limited(context: Context, kind: str) -> SimulateConfig:
 
 
 def _recognised(context: Context, fold: int, progress: Progress, *, kind: str, amount: Amount) -> Outcome:
-    """How our pipelines classify simulated objects of a class, and real ones.
-
-    A simulated object is given to the pipeline that never saw its carrier, the real object whose
-    epochs and noise it has.
-    """
+    """How the pipelines that never saw an object, nor its carrier, classify simulated and real ones."""
     objects, name, outcome = context.objects, _class(kind), Outcome()
     made = simulate(
         name, amount.most, _survey(objects), context.rng("recognise", name), _limited(context, kind)
@@ -137,9 +127,7 @@ def _recognised(context: Context, fold: int, progress: Progress, *, kind: str, a
         recall = float((label == k).mean())
         values = {"n": n, "recall": recall, "recall_err": np.sqrt(recall * (1.0 - recall) / n)}
         values["mean_probability"] = proba[:, k].mean()
-        values["called_simulated"] = np.isin(
-            label, [PAPER_CLASSES.index(s) for s in SIMULATED_CLASSES]
-        ).mean()
+        values["called_simulated"] = np.isin(label, [*map(PAPER_CLASSES.index, SIMULATED_CLASSES)]).mean()
         values |= {f"called:{c}": count for c, count in zip(PAPER_CLASSES, counts[-1], strict=True)}
         outcome.put(f"{kind} {which}", more(values, "ours"))
     chance = _by_chance(counts[0], counts[1], context.rng("chance", name))
@@ -210,10 +198,8 @@ def nearest(wanted: LightCurves, among: LightCurves) -> NDArray[np.int64]:
     columns = []
     for curves in (wanted, among):
         found = plain_features(curves)
-        z, bright = (
-            np.log1p(np.nan_to_num(found.column("photo_z"))),
-            np.nan_to_num(brightest(found), nan=99.0),
-        )
+        z, bright = found.column("photo_z"), np.nan_to_num(brightest(found), nan=99.0)
+        z = np.log1p(np.nan_to_num(z))
         columns.append(np.column_stack([z / 0.1, bright / 0.5, np.log(_n_detected(curves)) / 0.3]))
     far = ((columns[0][:, None] - columns[1]) ** 2).sum(axis=2)  # (n_wanted, n_among)
     taken: list[int] = []
@@ -316,31 +302,13 @@ def recognised_table(view: View) -> str:
             ]
             recall = f"{view.mean(name, 'recall', 0):.3f} ± {view.mean(name, 'recall_err', 0):.3f}"
             words = ", ".join(f"{label} {100 * count / n:.0f} %" for label, count in most if count)
-            body.append(
-                [
-                    f"{title if which == 'simulated' else _class(kind)}, {which}",
-                    f"{n:,.0f}",
-                    recall,
-                    *shares,
-                    words,
-                ]
-            )
+            what = title if which == "simulated" else _class(kind)
+            body.append([f"{what}, {which}", f"{n:,.0f}", recall, *shares, words])
         chance = view.facts["chance"][kind]
         far = f"{view.facts['distance'][kind]:.3f} (by chance {chance.text()})"
         body.append([f"{title}: share called otherwise", "", far, "", "", ""])
-    return markdown(
-        ["objects", "n", "recall", "mean probability", "called CaRT, ILOT or PISN", "called most often"], body
-    )
-
-
-def class_table(view: View) -> str:
-    """Scores of the simulated classes among sixteen."""
-    rows = {
-        f"{name}, {metric.upper() if metric in ('f1', 'auc') else metric}": {"metric": f"{metric}:{name}"}
-        for name in SIMULATED_CLASSES
-        for metric in ("precision", "recall", "f1", "auc")
-    }
-    return pivot(view, rows, COLUMNS, "class and score")
+    head = ["objects", "n", "recall", "mean probability", "called CaRT, ILOT or PISN", "called most often"]
+    return markdown(head, body)
 
 
 def scores_table(view: View) -> str:
@@ -351,9 +319,6 @@ def scores_table(view: View) -> str:
         "honest, all objects, thirteen real classes": ours | {"subset": 13},
         "honest, at the printed frequencies, sixteen classes": {"variant": "frequencies"},
         "honest, at the printed frequencies, thirteen real classes": {"variant": "frequencies", "subset": 13},
-        "its protocol (leaks), sixteen classes": COLUMNS["its protocol (leaks)"],
-        "its protocol (leaks), thirteen real classes": {**COLUMNS["its protocol (leaks)"], "subset": 13},
-        "printed": COLUMNS["printed"],
     }
     columns: dict[str, Mapping[str, Any]] = {"objects": {"metric": "n_objects", "count": True}}
     columns |= {name.replace("_", " "): {"metric": name} for name in HEADLINE}
@@ -414,14 +379,13 @@ def beside_real(view: View) -> Figure:
 
 SIMULATED = Part(
     name="simulated",
-    needs=("ours", "protocol"),
+    needs=("ours",),
     full=Amount(),
     quick=Amount(most=60, repeats=2, n_population=60, n_draws=5),
     variants=variants,
     tables={
         "checks": checks_table,
         "recognised": recognised_table,
-        "classes": class_table,
         "scores": scores_table,
         "populations": population_table,
     },
