@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -182,6 +183,17 @@ def _command(source, sink, bundle, state, *more) -> list[str]:
     return [sys.executable, "-m", "firstlight", "stream", *words, *map(str, more)]
 
 
+def _health(port: int, n_alerts: int, seconds: float = 20.0) -> dict[str, Any]:
+    """The health page once it counts some alerts: results are written before they are counted."""
+    end = time.monotonic() + seconds
+    while True:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+            health = json.load(answer)
+        if health["alerts"] >= n_alerts or time.monotonic() > end:
+            return health
+        time.sleep(0.1)
+
+
 def test_a_followed_file_is_answered_as_it_grows_until_sigterm(lines, bundle, tmp_path, expected):
     source, out = tmp_path / "growing.jsonl", tmp_path / "o.jsonl"
     text = lines.read_bytes().splitlines(keepends=True)
@@ -198,8 +210,7 @@ def test_a_followed_file_is_answered_as_it_grows_until_sigterm(lines, bundle, tm
         with open(source, "ab") as file:
             file.write(b"".join(text[10:]))
         _wait_for(out, len(text))
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
-            health = json.load(answer)
+        health = _health(port, len(text))
         assert (health["status"], health["alerts"], health["partitions"]) == ("ok", len(text), 1)
         worker.send_signal(signal.SIGTERM)
         rest = worker.communicate(timeout=20)[1]

@@ -4,6 +4,7 @@ import io
 import json
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,8 @@ def files(sample_paths) -> list[object]:
 def test_a_tuning_leaves_a_preset_that_trains(files, sample_paths, tmp_path, monkeypatch):
     pytest.importorskip("torch")
     pytest.importorskip("optuna")
-    monkeypatch.setattr(study, "_fold_loss", lambda task, settings, fold: 1.0 / settings.max_depth)
+    quick = partial(study.tune, loss=lambda rows, fold, settings, seed: 1.0 / settings.max_depth)
+    monkeypatch.setattr("firstlight.experiments.tuning.tune", quick)
     code, said = tune(*files, "--trials", 2, "--inner-folds", 2, "--out", tmp_path)
     assert code == 0, said
     assert "accuracy, test" in said
@@ -94,5 +96,5 @@ def test_an_interrupted_tuning_ends_as_interrupted(files, tmp_path, monkeypatch)
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(study, "_fold_loss", interrupt)
+    monkeypatch.setattr("firstlight.experiments.tuning.tune", partial(study.tune, loss=interrupt))
     assert tune(*files, "--out", tmp_path)[0] == 130
