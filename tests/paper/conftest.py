@@ -17,6 +17,7 @@ from firstlight_paper.objects import assemble
 from firstlight_paper.parts import (
     PARTS,
     baselines,
+    cost,
     gaps,
     imbalance,
     new_survey,
@@ -55,6 +56,7 @@ AMOUNTS = {
     "overlap": overlap.Amount(days=(8.0,), retrained=1, shares=(0.0, 0.5, 1.0), config=TREES),
     "noise": noise.Amount(ratios=(1.0, 0.4, 0.15)),
     "gaps": gaps.Amount(dropped=(0.5, 0.9), block=(40.0,), bands=("ugizy", "gri", "gr")),
+    "cost": cost.Amount(rounds=(1, 2, 4), bits=(32, 4), folds=1, booster=TREES),
     "rarity": rarity.Amount(sizes=(5, 10, 0), leaky_sizes=(5, 0), folds=1, leaky_rows=300, config=TREES),
     "new-survey": new_survey.Amount(n_test=24, n_random=40, labels=(10, 20), draws=2, rounds=3),
 }

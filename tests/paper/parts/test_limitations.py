@@ -6,8 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstlight.bands import BANDS
+from firstlight.classify import LightGBMBooster, LightGBMConfig, TrainingRows
+from firstlight.classify.forest import softmax
+from firstlight.classify.lightgbm_text import read_forest
 from firstlight.simulate.augment import detection_probability
-from firstlight_paper.parts.cost import growth
+from firstlight_paper.parts.cost import growth, pruned, quantised
 from firstlight_paper.parts.gaps import bands, block, dropped
 from firstlight_paper.parts.noise import degrade, peak_snr
 from firstlight_paper.parts.overlap import with_spectra
@@ -118,3 +121,29 @@ def test_the_exponent_of_a_power_law_is_found(power, factor):
     n = np.array([100, 300, 1000, 5000])
     assert growth(n, factor * n**power) == pytest.approx(power, abs=1e-6)
     assert np.isnan(growth([100], [1.0]))
+
+
+@given(
+    weights=st.lists(st.floats(-10.0, 10.0, width=32), min_size=1, max_size=40).map(
+        lambda values: np.array(values, dtype=np.float32)
+    ),
+    bits=st.integers(2, 10),
+)
+def test_rounded_weights_fit_their_bits_and_are_off_by_half_a_step_at_most(weights, bits):
+    coarse = quantised(weights, bits)
+    assert len(np.unique(coarse)) <= 2**bits - 1
+    step = np.abs(weights).max() / (2 ** (bits - 1) - 1)
+    assert np.abs(coarse - weights).max() <= 0.5 * step * (1.0 + 1e-4) + 1e-30
+
+
+def test_pruning_gives_what_fewer_rounds_would_have_given():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 4)).astype(np.float32)
+    labels = np.array(["SNIa", "TDE", "AGN"])[rng.integers(0, 3, 300)]
+
+    def grown(rounds):
+        config = LightGBMConfig(rounds=rounds, row_fraction=1.0, feature_fraction=1.0)
+        return LightGBMBooster(config).fit(TrainingRows(X, labels))
+
+    few = pruned(read_forest(grown(12).text), 5)
+    np.testing.assert_allclose(softmax(few.raw(X)), grown(5).predict_proba(X), atol=1e-6)
