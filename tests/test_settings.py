@@ -87,7 +87,12 @@ def test_a_missing_needed_setting_is_an_error():
 
 @dataclass(frozen=True, kw_only=True)
 class Slimmer:
-    RETIRED: ClassVar[Mapping[str, object]] = {"depth": 4, "grid": (1.0, 2.0), "fast": True}
+    RETIRED: ClassVar[Mapping[str, object]] = {
+        "depth": 4,
+        "grid": (1.0, 2.0),
+        "fast": True,
+        "cuts": {"sigma": 20.0, "night": 0.5},
+    }
 
     n: int = 3
 
@@ -104,12 +109,20 @@ def test_a_retired_setting_with_its_last_value_is_ignored():
     assert table["depth"] == 4
 
 
+@pytest.mark.parametrize("cuts", [{}, {"sigma": 20.0}, {"night": 0.5, "sigma": 20.0}])
+def test_any_part_of_a_retired_table_is_ignored(cuts):
+    assert from_table(Slimmer, {"cuts": cuts}) == Slimmer()
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
         ({"depth": 5}, r"Slimmer.depth = 5: this setting is gone, its value is always 4; remove it"),
         ({"grid": [1.0]}, r"Slimmer.grid = \[1.0\]: .*always \(1.0, 2.0\)"),
         ({"fast": 1}, r"Slimmer.fast = 1: .*always True"),
+        ({"cuts": {"sigma": 21.0}}, r"Slimmer.cuts.sigma = 21.0: .*always 20.0"),
+        ({"cuts": {"foo": 2}}, r"Slimmer.cuts.foo: no such setting"),
+        ({"cuts": 3}, r"Slimmer.cuts = 3: .*always"),
     ],
 )
 def test_a_retired_setting_with_another_value_is_an_error_that_names_key_and_value(table, message):

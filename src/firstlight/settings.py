@@ -83,15 +83,24 @@ def _without_retired(kind: type[Any], table: Mapping[str, Any], name: str) -> di
     """The table without its retired keys, which must hold the values that are now constants."""
     retired: Mapping[str, object] = getattr(kind, "RETIRED", {})
     for key in sorted(retired.keys() & set(table)):
-        value, last = table[key], retired[key]
-        if isinstance(value, list):
-            value = tuple(value)
-        if value != last or isinstance(value, bool) != isinstance(last, bool):
-            raise SettingsError(
-                f"{name}.{key} = {table[key]!r}: this setting is gone, its value is always {last!r}; "
-                f"remove it or set it to that"
-            )
+        _check_retired(table[key], retired[key], f"{name}.{key}")
     return {key: value for key, value in table.items() if key not in retired}
+
+
+def _check_retired(value: Any, last: Any, name: str) -> None:
+    """Refuse a value of a retired setting that is not its last one; of a table, any part may stand."""
+    if isinstance(value, Mapping) and isinstance(last, Mapping):
+        for key, part in value.items():
+            if key not in last:
+                raise SettingsError(f"{name}.{key}: no such setting; remove it")
+            _check_retired(part, last[key], f"{name}.{key}")
+        return
+    same = tuple(value) if isinstance(value, list) else value
+    if same != last or isinstance(same, bool) != isinstance(last, bool):
+        raise SettingsError(
+            f"{name} = {value!r}: this setting is gone, its value is always {last!r}; "
+            f"remove it or set it to that"
+        )
 
 
 def _plain(table: dict[str, Any]) -> dict[str, Any]:

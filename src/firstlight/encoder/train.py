@@ -373,7 +373,7 @@ def _resume(run: _Run, path: Path, identity: str) -> None:
         raise BundleError(f"{path}: not a checkpoint ({error}); delete it to start over") from error
     if note.get("identity") != identity:
         raise BundleError(
-            f"{path}: a checkpoint of another configuration, seed or data set; "
+            f"{path}: a checkpoint of another configuration, seed, data set or version of firstlight; "
             "choose another folder or delete it to start over"
         )
 
