@@ -5,6 +5,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from tests._make import drawable_curves
 
 from firstlight.bands import BANDS
 from firstlight.cosmology import distance_modulus
@@ -21,21 +22,7 @@ from firstlight.report.lightcurves import (
 
 @pytest.fixture
 def curves() -> LightCurves:
-    """A supernova, an AGN, an SLSN and a lone non-detection."""
-    rng = np.random.default_rng(0)
-    n = 60
-    mjd = np.tile(60000 + np.linspace(-100, 150, n), 3)
-    width = np.repeat([20.0, 1e9, 60.0], n)
-    flux = 5000 * np.exp(-0.5 * ((mjd - 60025) / width) ** 2) + rng.normal(0, 50, 3 * n)
-    return LightCurves(
-        object_id=np.array(["a", "b", "c", "d"]),
-        offsets=np.array([0, n, 2 * n, 3 * n, 3 * n + 1]),
-        mjd=np.append(mjd, 60000.0),
-        band=np.append(np.tile(np.arange(n) % 6, 3), 2),
-        flux=np.append(flux, -10.0),
-        flux_err=np.full(3 * n + 1, 50.0),
-        redshift=np.array([0.2, 0.5, 1.0, np.nan]),
-    )
+    return drawable_curves()
 
 
 def points(figure, panel=0):
