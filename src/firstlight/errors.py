@@ -21,6 +21,8 @@
 Each message names the fault, its place, and what to do about it.
 """
 
+from collections.abc import Iterable
+
 __all__ = [
     "BrokerError",
     "BundleError",
@@ -98,3 +100,27 @@ class MissingExtraError(FirstlightError, ImportError):
 
 class PartsFailedError(FirstlightError):
     """Parts of a reproduction could not be computed; the others were, and are kept."""
+
+
+def missing_extra(purpose: str, packages: str | Iterable[str], extra: str, *others: str) -> MissingExtraError:
+    """The error for packages that are not installed; every install hint of firstlight is made here.
+
+    Parameters
+    ----------
+    purpose : str
+        The work that needs the packages; it begins the message.
+    packages : str or iterable of str
+        The missing packages.
+    extra : str
+        The extra of firstlight that contains them.
+    *others : str
+        Packages to install beside the extra, which no extra contains.
+
+    Examples
+    --------
+    >>> str(missing_extra("tuning", "optuna", "train"))
+    'tuning needs optuna; install with: pip install "firstlight[train]"'
+    """
+    names = packages if isinstance(packages, str) else ", ".join(packages)
+    install = " ".join(("pip install", f'"firstlight[{extra}]"', *others))
+    return MissingExtraError(f"{purpose} needs {names}; install with: {install}")

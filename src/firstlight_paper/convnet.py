@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from firstlight.encoder.running import N_CHANNELS
 from firstlight.encoder.steps import N_CONTEXT, Steps
-from firstlight.errors import LeakageError, NotFittedError
+from firstlight.errors import LeakageError, NotFittedError, missing_extra
 
 _REACH = 5.0  # standard deviations to which the context is clipped
 
@@ -58,8 +58,7 @@ class Convnet:
         """Train, and keep the weights of the lowest validation log-loss."""
         if groups is not None and len(np.intersect1d(*groups)):
             raise LeakageError("objects are in training and validation; split by object first")
-        import torch
-
+        torch = _torch()
         self.classes = tuple(np.unique(labels).tolist())
         context = steps.context()
         spread = context.std(axis=0)
@@ -79,8 +78,7 @@ class Convnet:
         """Class probabilities, shape (n_objects, n_classes), columns `classes`."""
         if self._net is None:
             raise NotFittedError("this network is not trained; call fit")
-        import torch
-
+        torch = _torch()
         out = np.zeros((len(steps), len(self.classes)))
         order = np.argsort(steps.n_steps, kind="stable")
         self._net.eval()
@@ -134,6 +132,15 @@ class Convnet:
             x = torch.relu(layer(x)) * mask  # bins that are not there stay zero for the next layer
         pooled = [x.amax(dim=2), x.sum(dim=2) / lengths[:, None], torch.from_numpy(context)]
         return self._net["head"](torch.cat(pooled, dim=1))
+
+
+def _torch() -> Any:
+    """The module torch; MissingExtraError if it is not installed."""
+    try:
+        import torch
+    except ImportError as error:
+        raise missing_extra("the convolutional network", error.name or "torch", "train") from error
+    return torch
 
 
 def _network(torch: Any, config: ConvnetConfig, n_classes: int) -> Any:

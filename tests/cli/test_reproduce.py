@@ -19,7 +19,7 @@ def test_an_unknown_part_ends_with_one_message_and_code_one(tmp_path, capsys):
 def test_without_the_training_libraries_the_extra_is_named_before_any_work(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     assert run(["reproduce", "--out", str(tmp_path / "out")]) == 1
-    assert "pip install 'firstlight[train]'" in capsys.readouterr().err
+    assert 'pip install "firstlight[train]"' in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -234,3 +234,19 @@ def _wait_for(path: Path, n_lines: int) -> None:
 def test_help_shows_an_example(capsys):
     assert run(["stream", "--help"]) == 0
     assert "firstlight stream --source" in " ".join(capsys.readouterr().out.split())
+
+
+def test_without_the_extra_all_missing_packages_are_named_at_once(lines, tmp_path, monkeypatch, capsys):
+    for name in ("orjson", "prometheus_client", "confluent_kafka"):
+        monkeypatch.setitem(sys.modules, name, None)
+    words = ("--source", lines, "--sink", tmp_path / "out.jsonl", "--state", tmp_path / "state")
+    shown = stream(*words, code=1, capsys=capsys)
+    assert "the stream needs prometheus-client, orjson, confluent-kafka; install with" in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_on_files_needs_no_kafka_client(lines, bundle, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "confluent_kafka", None)
+    words = ("--source", lines, "--sink", tmp_path / "out.jsonl", "--state", tmp_path / "state")
+    stream(*words, "--bundle", bundle, "--max-alerts", 1)
+    assert (tmp_path / "out.jsonl").exists()

@@ -96,5 +96,5 @@ def test_without_the_training_libraries_the_extra_is_named(
 ):
     monkeypatch.setitem(sys.modules, library, None)
     done = firstlight(command, *sample_words, "--out", tmp_path / "out", ok=False)
-    assert f"training needs {library}; install with: pip install 'firstlight[train]'" in done.stderr
+    assert f'training needs {library}; install with: pip install "firstlight[train]"' in done.stderr
     assert not (tmp_path / "out").exists()

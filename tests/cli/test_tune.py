@@ -85,7 +85,7 @@ def test_without_optuna_the_extra_is_named_before_any_work(files, tmp_path, monk
     monkeypatch.setitem(sys.modules, "optuna", None)
     code, said = tune(*files, "--out", tmp_path / "out")
     assert code == 1
-    assert "pip install 'firstlight[train]'" in said
+    assert 'pip install "firstlight[train]"' in said
     assert not (tmp_path / "out").exists()
 
 

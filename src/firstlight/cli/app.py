@@ -5,7 +5,7 @@ explains, 2 wrong usage, 130 interrupted.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from firstlight._version import __version__
-from firstlight.errors import DataError, FirstlightError, MissingExtraError, SettingsError
+from firstlight.errors import DataError, FirstlightError, SettingsError, missing_extra
+from firstlight.text import printable
 
 if TYPE_CHECKING:
     from firstlight._types import Progress
@@ -110,13 +111,20 @@ def make_folder(out: Path) -> None:
         raise DataError(f"cannot make the folder {out}: {error.strerror}") from error
 
 
-def need_training_libraries() -> None:
-    """Raise `MissingExtraError` before any work if a library that training imports is missing."""
-    missing = [name for name in ("torch", "lightgbm") if find_spec(name) is None]
+def need_libraries(purpose: str, extra: str, needed: Iterable[str], useful: Iterable[str] = ()) -> None:
+    """Raise MissingExtraError before any work if a `needed` module is missing.
+
+    The message names every missing module, of `useful` ones too, since one extra brings all of them.
+    """
+    missing = [name for name in needed if find_spec(name) is None]
     if missing:
-        raise MissingExtraError(
-            f"training needs {', '.join(missing)}; install with: pip install 'firstlight[train]'"
-        )
+        missing += [name for name in useful if find_spec(name) is None]
+        raise missing_extra(purpose, (name.replace("_", "-") for name in missing), extra)
+
+
+def need_training_libraries() -> None:
+    """Raise MissingExtraError before any work if a library that training imports is missing."""
+    need_libraries("training", "train", ("torch", "lightgbm"))
 
 
 def check_picture(path: Path) -> None:
@@ -160,7 +168,8 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         app(arguments)
     except FirstlightError as error:
-        console.print(f"[bold red]error:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        message = escape(printable(str(error)))  # it may quote foreign text
+        console.print(f"[bold red]error:[/bold red] {message}", highlight=False, soft_wrap=True)
         return 1
     except SystemExit as stop:  # how typer ends, also when interrupted
         if stop.code == INTERRUPTED:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from firstlight.cli.app import Bundle, KafkaConfig, app, console
+from firstlight.cli.app import Bundle, KafkaConfig, app, console, need_libraries
 from firstlight.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ def stream(
     it several times with the same --group to share a topic. SIGTERM stops it after the current batch.
     """
     _one_math_thread()
+    _need_stream_libraries(source, sink, output_format)
     from firstlight.stream.alerts.decoder import alert_decoder
     from firstlight.stream.io.open import open_source
     from firstlight.stream.worker.worker import WorkerConfig
@@ -184,6 +185,15 @@ def _one_math_thread() -> None:
     """Use one thread per process: several thread pools on the same cores are many times slower."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # for libraries not loaded yet
+
+
+def _need_stream_libraries(source: str, sink: str, output_format: str) -> None:
+    """Raise MissingExtraError for all missing packages at once, if this run needs one of them."""
+    needed = ["prometheus_client", "threadpoolctl"]
+    needed += ["confluent_kafka"] if source.startswith(_KAFKA) or sink.startswith(_KAFKA) else []
+    needed += ["orjson"] if output_format == "json" else ["fastavro"]
+    every = ("confluent_kafka", "fastavro", "orjson", "prometheus_client", "threadpoolctl")
+    need_libraries("the stream", "stream", needed, [name for name in every if name not in needed])
 
 
 def _configure_logs(form: Literal["text", "json"], kafka_config: Path | None) -> Callable[[], None]:

@@ -24,7 +24,7 @@ from firstlight.encoder.encode import Encoder, gru_weights
 from firstlight.encoder.graph import build_graph
 from firstlight.encoder.shape import N_SHAPE, rest_frame_shape
 from firstlight.encoder.steps import CONTEXT_NAMES, Steps, make_steps, target_weights
-from firstlight.errors import BundleError, DataError, LeakageError, MissingExtraError
+from firstlight.errors import BundleError, DataError, LeakageError, missing_extra
 from firstlight.files import replacing
 from firstlight.lightcurves import LightCurves
 from firstlight.settings import to_table
@@ -102,9 +102,7 @@ def train_encoder(
     try:
         import torch
     except ImportError as error:
-        raise MissingExtraError(
-            f"training needs {error.name}; install it with: pip install 'firstlight[train]'"
-        ) from error
+        raise missing_extra("training", error.name or "torch", "train") from error
     _check_sets(curves, validation)
     torch.manual_seed(seed)
     targets = _make_targets(curves, config)

@@ -21,7 +21,7 @@ import numpy as np
 from firstlight._types import Progress, no_progress
 from firstlight._version import __version__
 from firstlight.classify import SklearnBooster, SklearnBoosterConfig, TrainingRows, to_all_classes
-from firstlight.errors import DataError, MissingExtraError, SettingsError
+from firstlight.errors import DataError, SettingsError, missing_extra
 from firstlight.metrics.compare import object_losses
 from firstlight.parallel import side_by_side
 from firstlight.settings import to_table
@@ -95,9 +95,7 @@ def need_optuna() -> Any:
     try:
         import optuna
     except ImportError as error:
-        raise MissingExtraError(
-            f"tuning needs {error.name}; install it with: pip install 'firstlight[train]'"
-        ) from error
+        raise missing_extra("tuning", error.name or "optuna", "train") from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from firstlight._types import AnyArray, FloatArray, IntArray, StrArray
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, flux_to_njy, match_bands
 from firstlight.constants import JD_MINUS_MJD
-from firstlight.errors import DataError, MissingColumnError, MissingExtraError, UnknownBandError
+from firstlight.errors import DataError, MissingColumnError, UnknownBandError, missing_extra
 from firstlight.lightcurves.rows import (
     OBJECT_COLUMNS,
     OBSERVATION_COLUMNS,
@@ -288,9 +288,7 @@ def to_nested(table: pa.Table, name: str) -> Any:
     try:
         from nested_pandas import NestedDtype, NestedFrame
     except ImportError as error:
-        raise MissingExtraError(
-            "nested-pandas is not installed; install it with: pip install 'firstlight[nested]'"
-        ) from error
+        raise missing_extra("a NestedFrame", "nested-pandas", "nested") from error
     import pandas as pd
 
     table = table.combine_chunks()

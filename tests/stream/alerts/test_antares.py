@@ -162,7 +162,7 @@ def test_dates_and_numbers_of_any_size_are_read() -> None:
 def test_without_pymongo_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     packet = message([row("lsst:1", 1.0, 4, "r", 20.0)])
     monkeypatch.setitem(sys.modules, "bson", None)
-    with pytest.raises(MissingExtraError, match=r"pip install firstlight\[antares\]"):
+    with pytest.raises(MissingExtraError, match=r'pip install "firstlight\[antares\]"'):
         AntaresCodec().decode(packet)
 
 

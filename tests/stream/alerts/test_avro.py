@@ -331,7 +331,7 @@ def test_reading_needs_no_fastavro_and_writing_names_the_extra(
     for name, make in LSST_CODECS.items():
         assert isinstance(make().decode(Message(values[name], key)), Alert)
     for codec in (ConfluentCodec(), FinkCodec(), ContainerCodec()):
-        with pytest.raises(MissingExtraError, match=r"pip install firstlight\[stream\]"):
+        with pytest.raises(MissingExtraError, match=r'pip install "firstlight\[stream\]"'):
             codec.encode(alert)
 
 

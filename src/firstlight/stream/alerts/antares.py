@@ -16,7 +16,7 @@ import numpy as np
 
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
 from firstlight.constants import MAG_PER_E_FOLD
-from firstlight.errors import DataError, MissingExtraError
+from firstlight.errors import DataError, missing_extra
 from firstlight.online.visits import merge
 from firstlight.stream.alerts.alert import Alert, Observations, Skip, SkipReason, integer_name
 from firstlight.stream.alerts.avro import value_of
@@ -118,9 +118,7 @@ def bson_module() -> ModuleType:
         import bson
         from bson.codec_options import CodecOptions  # noqa: F401  # another package of this name lacks it
     except ImportError as error:
-        raise MissingExtraError(
-            "ANTARES' messages are BSON, which needs pymongo; `pip install firstlight[antares]` brings it"
-        ) from error
+        raise missing_extra("ANTARES' format (BSON)", "pymongo", "antares") from error
     module: ModuleType = bson
     return module
 

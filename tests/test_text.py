@@ -1,0 +1,37 @@
+"""Foreign text is harmless where it is shown."""
+
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firstlight.text import is_formula, printable, spreadsheet_cell
+
+
+@given(st.text())
+def test_printed_text_has_no_control_character_and_no_line_break(text):
+    shown = printable(text)
+    assert all(c.isprintable() for c in shown)
+    assert len(shown.splitlines()) <= 1
+    assert not any(unicodedata.bidirectional(c) in {"RLO", "LRO", "RLE", "LRE", "PDF"} for c in shown)
+
+
+@given(st.text())
+def test_text_that_can_be_shown_is_left_alone(text):
+    assert (printable(text) == text) == text.isprintable()
+
+
+@given(st.text(), st.integers(min_value=0, max_value=50))
+def test_long_text_is_cut_before_it_is_escaped(text, longest):
+    assert printable(text, longest) == printable(text if len(text) <= longest else text[:longest] + "...")
+
+
+@given(st.sampled_from("=+-@\t\r"), st.text())
+def test_no_cell_begins_like_a_formula_unless_it_is_a_number(first, rest):
+    cell = spreadsheet_cell(first + rest)
+    assert cell[0] == "'" or float(cell) == float(cell)
+
+
+def test_a_formula_begins_with_a_sign_that_a_spreadsheet_runs():
+    assert all(is_formula(text) for text in ("=1+1", "+1+1", "-2+3", "@A1", "\t=1", "\r=1", "-", "-1\n"))
+    assert not any(is_formula(text) for text in ("", "1", "-1", "+1.5e-3", "-.5", "'=1", "a=b"))
