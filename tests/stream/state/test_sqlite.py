@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -63,6 +64,7 @@ COMMITS = st.builds(
     rewritten=st.dictionaries(NAMES, ENTRIES, max_size=2),
     position=st.none() | st.integers(0, 1 << 62),
     sink_position=st.dictionaries(st.sampled_from(["out", "dead letters"]), st.integers(0, 1 << 62)),
+    bookmarks=st.dictionaries(NAMES, st.text(st.characters(codec="ascii"), max_size=5), max_size=3),
 )
 STEPS = st.lists(COMMITS | st.tuples(st.just("evict"), st.floats(0, 10)) | st.just("reopen"), max_size=12)
 
@@ -86,7 +88,7 @@ def test_it_behaves_like_the_store_in_memory(steps):
             assert disk.states(names) == twin.states(names)
             assert disk.histories(names) == twin.histories(names)
             assert (disk.position, disk.n_objects) == (twin.position, twin.n_objects)
-            assert disk.sink_position == twin.sink_position
+            assert (disk.sink_position, disk.bookmarks) == (twin.sink_position, twin.bookmarks)
         assert disk.damaged == 0
         assert disk.recovered == ""
         disk.close()
@@ -567,3 +569,17 @@ def test_a_state_folder_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StateError, match="cannot make"):
         StateFolder(tmp_path / "file", bundle="b", state_size=3)
+
+
+@pytest.mark.parametrize(
+    "damage", ["UPDATE meta SET value = '3' WHERE name = 'at a'", "DELETE FROM meta WHERE name = 'at b'"]
+)
+def test_a_damaged_or_lost_bookmark_is_noticed(tmp_path, damage):
+    path = tmp_path / "s.sqlite"
+    with closing(open_store(path)) as store:
+        store.commit(Changes(bookmarks={"a": "1", "b": "2"}, position=1))
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute(damage)
+    with closing(open_store(path)) as store:
+        assert "positions" in store.recovered
+        assert store.bookmarks == {}

@@ -45,6 +45,14 @@ def test_what_is_committed_is_read_back_in_the_order_asked_for(store):
     assert store.size_bytes >= 8
 
 
+def test_bookmarks_are_kept_by_name(store):
+    assert store.bookmarks == {}
+    store.commit(Changes(bookmarks={"a": "1", "b": "2"}))
+    store.commit(Changes(bookmarks={"b": "3", "c": "4"}, position=5))
+    store.commit(Changes(states={"a": row(1)}))
+    assert store.bookmarks == {"a": "1", "b": "3", "c": "4"}
+
+
 def test_a_log_grows_in_order_and_may_hold_an_empty_entry(store):
     store.commit(Changes(appended={"a": [b"1", b""], "b": [b"x"]}))
     store.commit(Changes(appended={"a": [b"2"]}))

@@ -27,6 +27,12 @@ class Message:
         Time at which the message was appended to the topic [ms since 1970].
     error : str
         Why the message could not be read; usually empty.
+    file : str
+        The file it comes from, with ``!`` before the member of an archive; empty for other sources.
+    record : int, optional
+        Number of the record in its file, from 0.
+    bookmarks : tuple of (str, str)
+        Places in files of the input up to this message, for the state store; set on some messages only.
     """
 
     value: bytes
@@ -36,6 +42,9 @@ class Message:
     offset: int = 0
     timestamp_ms: int | None = None
     error: str = ""
+    file: str = ""
+    record: int | None = None
+    bookmarks: tuple[tuple[str, str], ...] = ()
 
     @property
     def origin(self) -> Partition:

@@ -1,8 +1,8 @@
 """The protocol of a source of alerts, and a source in memory."""
 
 import time
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol, runtime_checkable
 
 from firstlight.stream.io.message import Message, Partition
 
@@ -46,6 +46,15 @@ class AlertSource(Protocol):
 
     def close(self) -> None:
         """Release the source; may be called twice."""
+        ...
+
+
+@runtime_checkable
+class BookmarkedSource(Protocol):
+    """A source of files, each with its own place; offsets then only count messages."""
+
+    def use_bookmarks(self, bookmarks: Mapping[str, str]) -> None:
+        """Continue each file at its bookmark; called before the `seek` that gives the next offset."""
         ...
 
 

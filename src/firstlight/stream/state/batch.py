@@ -113,8 +113,13 @@ class PartitionMemory:
             known.appended.append(entry)
         known.row, known.last_mjd, known.changed = row, self._last_mjd(row), True
 
-    def changes(self, position: int | None, sink_position: dict[str, int]) -> Changes:
-        """All changes of the batch, with the partition's next offset and the length of each sink."""
+    def changes(
+        self,
+        position: int | None,
+        sink_position: dict[str, int],
+        bookmarks: dict[str, str] | None = None,
+    ) -> Changes:
+        """All changes of the batch, with the next offset, the length of each sink and places in files."""
         changed = {name: known for name, known in self._known.items() if known.changed}
         return Changes(
             states={name: (known.row or b"", known.last_mjd) for name, known in changed.items()},
@@ -126,4 +131,5 @@ class PartitionMemory:
             rewritten={name: known.history or [] for name, known in changed.items() if known.rewrite},
             position=position,
             sink_position=sink_position,
+            bookmarks=bookmarks or {},
         )

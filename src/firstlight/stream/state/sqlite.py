@@ -35,7 +35,8 @@ CALM_OBJECTS = 64  # a commit of fewer objects means that there are few alerts
 _KNOWN_NUMBERS = 1 << 16  # maximum number of cached row numbers
 _CRC = 4  # bytes of the checksum before a state or an entry of a history
 _GENERATION = 4  # bytes of the generation between checksum and state
-_CHECK = "check"  # in the table meta: checksum of all its other rows
+_CHECK = "check"  # in the table meta: checksum of all its other rows, except bookmarks
+_BOOKMARK = "at "  # before the names of bookmarks in the table meta; the row "bookmarks" has their checksum
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 #: SQL of the tables; every file holds exactly this text.
@@ -88,6 +89,7 @@ class SqliteStore:
         self._db: sqlite3.Connection | None = None
         self.position: int | None = None
         self._sink_position: dict[str, int] = {}
+        self._bookmarks: dict[str, str] = {}
         self.n_objects = 0
         self._last = self._sequence = self._evicted_to = 0
         self._numbers: dict[str, int] = {}  # cached row numbers of objects
@@ -108,6 +110,11 @@ class SqliteStore:
     def sink_position(self) -> dict[str, int]:
         """See `StateStore`."""
         return dict(self._sink_position)
+
+    @property
+    def bookmarks(self) -> dict[str, str]:
+        """See `StateStore`."""
+        return dict(self._bookmarks)
 
     @property
     def size_bytes(self) -> int:
@@ -178,11 +185,13 @@ class SqliteStore:
                 last=self._last + len(new),
                 sequence=sequence,
                 **{f"sink {name}": length for name, length in changes.sink_position.items()},
+                **self._write_bookmarks(db, changes.bookmarks),
             )
             db.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._failed("nothing of this transaction was written", error) from error
         self._meta, self.position, self._sink_position = meta, position, sinks
+        self._bookmarks |= changes.bookmarks
         self.n_objects += len(new)
         self._last += len(new)
         self._sequence = sequence
@@ -318,7 +327,11 @@ class SqliteStore:
         db = self._connection
         meta: dict[str, Any] = dict(db.execute("SELECT name, value FROM meta").fetchall())
         check = meta.pop(_CHECK, None)
-        if meta and check != _checksum(meta):
+        self._bookmarks = {
+            name.removeprefix(_BOOKMARK): meta.pop(name) for name in list(meta) if name.startswith(_BOOKMARK)
+        }
+        bookmarks = sum(map(_bookmark_checksum, self._bookmarks.items())) % (1 << 32)
+        if (meta and check != _checksum(meta)) or meta.get("bookmarks", 0) != bookmarks:
             raise _DamagedError("its positions have a wrong checksum")
         self._meta = meta
         self.position = meta.get("position")
@@ -456,6 +469,17 @@ class SqliteStore:
         db.executemany("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", rows)
         return meta
 
+    def _write_bookmarks(self, db: sqlite3.Connection, changed: dict[str, str]) -> dict[str, int]:
+        """Write bookmarks; their checksum is a sum, so that thousands of other bookmarks are not read."""
+        if not changed:
+            return {}
+        rows = [(_BOOKMARK + name, value) for name, value in changed.items()]
+        db.executemany("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", rows)
+        total = sum(map(_bookmark_checksum, changed.items())) - sum(
+            _bookmark_checksum((name, self._bookmarks[name])) for name in changed if name in self._bookmarks
+        )
+        return {"bookmarks": (self._meta.get("bookmarks", 0) + total) % (1 << 32)}
+
     def _pace(self, n_objects: int) -> None:
         """Choose the checkpoint interval by the size of the commits."""
         pages = CALM_WAL_PAGES if n_objects < CALM_OBJECTS else BUSY_WAL_PAGES
@@ -550,6 +574,10 @@ def _unseal(blob: bytes, salt: int) -> bytes | None:
 
 def _checksum(meta: dict[str, Any]) -> int:
     return crc32(repr(sorted(meta.items())).encode())
+
+
+def _bookmark_checksum(bookmark: tuple[str, str]) -> int:
+    return crc32(repr(bookmark).encode())
 
 
 def _pragma(db: sqlite3.Connection, name: str) -> Any:

@@ -16,6 +16,7 @@ class Changes:
     rewritten: dict[str, list[bytes]] = field(default_factory=dict)  #: new histories, not `appended`
     position: int | None = None  #: next offset to read from the partition; None keeps the old one
     sink_position: dict[str, int] = field(default_factory=dict)  #: new lengths of sinks, by name
+    bookmarks: dict[str, str] = field(default_factory=dict)  #: new places in files of the input, by name
 
     def objects(self) -> dict[str, None]:
         """All changed objects, each once, in order."""
@@ -42,6 +43,11 @@ class StateStore(Protocol):
     @property
     def sink_position(self) -> dict[str, int]:
         """Committed length of each sink, by name."""
+        ...
+
+    @property
+    def bookmarks(self) -> dict[str, str]:
+        """Committed place in each file of the input, by name; only the source knows what they mean."""
         ...
 
     @property
@@ -112,6 +118,7 @@ class MemoryStore:
         self._last = self._at = 0  # numbers of the newest object and of the last one that `evict` saw
         self.position: int | None = None
         self.sink_position: dict[str, int] = {}
+        self.bookmarks: dict[str, str] = {}
 
     @property
     def n_objects(self) -> int:
@@ -147,6 +154,7 @@ class MemoryStore:
         if changes.position is not None:
             self.position = changes.position
         self.sink_position |= changes.sink_position
+        self.bookmarks |= changes.bookmarks
 
     def evict(self, before_mjd: float, limit: int) -> int:
         """See `StateStore`."""

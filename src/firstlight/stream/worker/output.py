@@ -59,6 +59,11 @@ class Share:
         """Offset after the last message."""
         return self.messages[-1].offset + 1
 
+    @property
+    def bookmarks(self) -> dict[str, str]:
+        """Places in files after the last message."""
+        return {name: place for message in self.messages for name, place in message.bookmarks}
+
 
 class Output:
     """Writes the shares of a micro-batch to the sinks.

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from firstlight.errors import StateError
 from firstlight.stream.io.message import Message, Partition
-from firstlight.stream.io.sources import AlertSource
+from firstlight.stream.io.sources import AlertSource, BookmarkedSource
 from firstlight.stream.state.store import Changes, StateStore
 from firstlight.stream.worker.logging import log
 from firstlight.stream.worker.metrics import Metrics
@@ -86,7 +86,7 @@ class Partitions:
         position = store.position or 0
         log(logging.INFO, "partition gained", topic=topic, partition=number, position=position)
         # from the beginning without a position: the store counts, not the broker's committed offset
-        self._source.seek(topic, number, position)
+        self._seek(partition, store)
         self._metrics.set("partitions", len(self._open))
         return store
 
@@ -100,8 +100,13 @@ class Partitions:
             if partition in fresh:
                 self._recovered[partition] = store.recovered
                 store.commit(Changes(sink_position=dict(self._lengths)))
-            self._source.seek(*partition, store.position or 0)  # the whole batch is repeated
+            self._seek(partition, store)  # the whole batch is repeated
         return True
+
+    def _seek(self, partition: Partition, store: StateStore) -> None:
+        if isinstance(self._source, BookmarkedSource):
+            self._source.use_bookmarks(store.bookmarks)
+        self._source.seek(*partition, store.position or 0)
 
     def skip_duplicate(self, message: Message, position: int) -> None:
         """Warn once per partition that the source returns messages before the stored position."""

@@ -307,7 +307,7 @@ class Worker:
                 return False
             with self.metrics.timed("commit"):
                 for partition, share in group.items():
-                    changes = share.memory.changes(share.position, lengths)
+                    changes = share.memory.changes(share.position, lengths, share.bookmarks)
                     self._partitions.store(partition).commit(changes)
         return True
 
