@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from firstlight.bands import match_bands
 from firstlight.data import RejectLog
 from firstlight.data.intake import Intake, MetadataTable, join_rows
 from firstlight.errors import DataError
@@ -117,3 +118,12 @@ def test_the_error_names_the_first_and_counts_the_rest():
     ):
         Intake("x.csv").refuse("is bad", names, rows, hint="mend it")
     Intake("x.csv").refuse("is bad", names[:0], rows[:0])
+
+
+def test_filters_outside_ugrizy_are_left_out_and_counted_and_are_no_fault(caplog):
+    rows = make([0, 0, 1], band=match_bands(["g", "W1", "UVW2"]))
+    log = RejectLog()
+    assert clean(rows, rejects=log).n_obs.tolist() == [1]
+    assert log.summary()["the filter is outside the wavelengths of ugrizy"] == 2
+    assert clean(rows.select(slice(0, 2)).pruned()).n_obs.tolist() == [1]
+    assert "1 row(s) left out: the filter is outside" in caplog.text

@@ -185,7 +185,7 @@ BROKEN = {
         DataError,
     ),
     "unknown band": ("615,59753.4,6,1.0,3.6,1", "the band is none of u, g, r, i, z, y", UnknownBandError),
-    "strange band": ("615,59753.4,J,1.0,3.6,1", "the band is none of u, g, r, i, z, y", UnknownBandError),
+    "strange band": ("615,59753.4,Q,1.0,3.6,1", "the band is none of u, g, r, i, z, y", UnknownBandError),
     "no flag": ("615,59753.4,2,1.0,3.6,", "the detection flag is neither 0 nor 1", DataError),
     "a repeated row": ("615,59752.4,3,-471.4,3.8,0", "the row repeats another one exactly", DataError),
     "two values": (

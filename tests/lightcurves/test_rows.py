@@ -44,7 +44,7 @@ def test_rows_that_own_nothing_are_found_by_name():
 
 
 def test_bands_are_read_from_names_digits_and_numbers():
-    assert bands_from_arrow(pa.array(["g", "lsstr", None, "J"])).tolist() == [1, 2, -1, -1]
+    assert bands_from_arrow(pa.array(["g", "ztfr", None, "?", "J"])).tolist() == [1, 2, -1, -1, -2]
     assert bands_from_arrow(pa.array([5, 0, 6])).tolist() == [5, 0, -1]
 
 

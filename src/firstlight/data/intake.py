@@ -3,6 +3,7 @@
 Only unusable rows are refused here. Outliers are the business of ``firstlight.preprocess``.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,14 +11,16 @@ from typing import Any
 import numpy as np
 
 from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
-from firstlight.bands import BANDS
+from firstlight.bands import BANDS, OUTSIDE
 from firstlight.data.reject import NO_ROW, RejectLog
 from firstlight.errors import DataError, UnknownBandError
 from firstlight.lightcurves import OBJECT_COLUMNS, LightCurves
 from firstlight.lightcurves.rows import ObservationRows
 
+_log = logging.getLogger(__name__)
 _NO_OBSERVATIONS = "the object has no observations"
 _UNKNOWN_BAND = f"the band is none of {', '.join(BANDS)}"
+_OUTSIDE = f"the filter is outside the wavelengths of {''.join(BANDS)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,13 @@ class Intake:
         names = names[names != ""]
         self.refuse(reason, names, np.full(len(names), NO_ROW), hint=hint)
 
+    def leave_out(self, reason: str, object_ids: StrArray, rows: IntArray) -> None:
+        """Log rows that are right, but of no use here; without a log, only their number is logged."""
+        if self.rejects is not None:
+            self.rejects.add_rows(object_ids, reason, self.file, rows)
+        elif len(rows):
+            _log.warning("%s: %d row(s) left out: %s", self.file, len(rows), reason)
+
     def light_curves(
         self, rows: ObservationRows, metadata: "MetadataTable | None", *, dereddened: bool
     ) -> LightCurves:
@@ -91,7 +101,9 @@ class Intake:
             ("the flux is not a finite number", ~np.isfinite(flux), DataError),
             ("the flux error is not a positive finite number", bad_error, DataError),
         ]
-        good = np.ones(len(rows), dtype=bool)
+        outside = np.flatnonzero(rows.band == OUTSIDE)
+        self.leave_out(_OUTSIDE, _owners(rows, outside), rows.place[outside])
+        good = rows.band != OUTSIDE
         for reason, bad, kind in faults:
             now = np.flatnonzero(bad & good)
             self.refuse(reason, _owners(rows, now), rows.place[now], kind=kind)

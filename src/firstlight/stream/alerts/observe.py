@@ -10,7 +10,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
+from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, short_spellings
 from firstlight.constants import MAG_PER_E_FOLD
 from firstlight.online.visits import merge
 
@@ -31,14 +31,10 @@ COLUMNS = (
 )
 SOURCE, VISIT, TIME, BAND, FLUX, FLUX_ERR, MAG, MAG_ERR, POSITIVE, ZERO_POINT, STATUS, WITHDRAWN = range(12)
 
-#: Spellings of the bands in alerts: those of `firstlight.bands`, ZTF's and ANTARES'.
+#: Spellings of the bands in alerts: those of LSST and ZTF in the table of filters, and ANTARES' R.
+#: The compiled look-up has them as constants and reads the first ones fastest.
 BAND_SPELLINGS: Mapping[str, int] = MappingProxyType(
-    {
-        spelling: index
-        for index, name in enumerate(BANDS)
-        for spelling in (name, f"lsst{name}", f"lsst_{name}", f"LSST_{name}", f"lsst-{name}")
-    }
-    | {"Y": 5, "lsstY": 5, "LSST_Y": 5, "R": 2, "ztfg": 1, "ztfr": 2, "ztfi": 3}
+    {name: index for index, name in enumerate(BANDS)} | {"Y": 5, "R": 2} | short_spellings(("lsst", "ztf"))
 )
 # as 8-byte words, so that the compiled look-up compares integers
 _WORDS = np.array(

@@ -14,6 +14,7 @@ from firstlight.bands import (
     band_index,
     flux_to_njy,
     magnitude,
+    magnitude_to_njy,
     match_bands,
 )
 from firstlight.errors import DataError, UnknownBandError
@@ -80,3 +81,11 @@ def test_a_flux_of_one_unit_has_its_zero_point_as_magnitude(zero_point, flux):
 
 def test_magnitudes_of_non_positive_fluxes_are_nan_without_a_warning():
     assert np.isnan(magnitude([0.0, -5.0, np.nan])).all()
+
+
+@pytest.mark.parametrize("flux", [1.0, 1e-3, 4e5])
+def test_a_magnitude_and_its_error_are_a_flux_and_its_error(flux):
+    made, error = magnitude_to_njy(magnitude(flux), 0.1)
+    assert float(made) == pytest.approx(flux)
+    assert float(error) == pytest.approx(flux * 0.1 * np.log(10) / 2.5)
+    assert float(magnitude_to_njy(magnitude(flux), 0.1, 0.5)[0]) == pytest.approx(flux * 10**-0.2)
