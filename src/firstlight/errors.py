@@ -9,16 +9,20 @@
     │   └── UnknownClassError     a class name or survey code without a mapping
     ├── SettingsError             a setting that does not exist or cannot hold
     ├── FetchError                a data set that no source could provide
+    │   └── SchemaError           an Avro schema that a stream needs and cannot get
     ├── BundleError               a model folder that is damaged or foreign
     │   └── BundleVersionError    written by a newer firstlight
     ├── LeakageError              an object, or a truth column, on both sides
     ├── NotFittedError            a prediction by a model that is not fitted
     ├── StateError                the stream's state cannot be read or written
     ├── BrokerError               a broker, source or sink of the stream that cannot go on
+    │   └── UnavailableError      a broker that is away, refuses the login or lacks the topic
     ├── PartsFailedError          parts of a reproduction failed; the others are kept
     └── MissingExtraError         an optional dependency is not installed
 
-Each message names the fault, its place, and what to do about it.
+Each message names the fault, its place, and what to do about it. `FirstlightError.exit_code` is the exit
+code of the command line: 1 an error in data, bundle or state; 2 a setting or schema that the run cannot do
+without (as wrong usage); 3 a broker that is unavailable. 0 is success and `INTERRUPTED` an interruption.
 """
 
 from collections.abc import Iterable
@@ -35,15 +39,23 @@ __all__ = [
     "MissingExtraError",
     "NotFittedError",
     "PartsFailedError",
+    "SchemaError",
     "SettingsError",
     "StateError",
+    "UnavailableError",
     "UnknownBandError",
     "UnknownClassError",
 ]
 
 
+#: Exit code after Ctrl-C.
+INTERRUPTED = 130
+
+
 class FirstlightError(Exception):
     """Root of all errors raised on purpose by firstlight."""
+
+    exit_code = 1
 
 
 class DataError(FirstlightError, ValueError):
@@ -65,9 +77,35 @@ class UnknownClassError(DataError):
 class SettingsError(FirstlightError, ValueError):
     """A setting that does not exist, or a value that it cannot take."""
 
+    exit_code = 2
+
 
 class FetchError(FirstlightError, OSError):
     """A data set that none of its sources could provide."""
+
+
+class SchemaError(FetchError):
+    """An Avro schema that a stream needs and cannot get.
+
+    Attributes
+    ----------
+    schema_id : int, optional
+        Number of the schema.
+    is_absent : bool
+        Whether its source works and has no such schema: then the message may be damaged.
+    is_final : bool
+        Whether the source cannot change while the stream runs, so that waiting is useless.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self, message: str, schema_id: int | None = None, *, is_absent: bool = False, is_final: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.schema_id = schema_id
+        self.is_absent = is_absent
+        self.is_final = is_final
 
 
 class BundleError(FirstlightError, ValueError):
@@ -92,6 +130,19 @@ class StateError(FirstlightError, OSError):
 
 class BrokerError(FirstlightError, OSError):
     """A broker, source or sink of the stream that cannot go on; the message names it."""
+
+
+class UnavailableError(BrokerError):
+    """A broker that is away, refuses the login or lacks the topic.
+
+    `is_final` if waiting is useless, as for a wrong password at the start.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, is_final: bool = False) -> None:
+        super().__init__(message)
+        self.is_final = is_final
 
 
 class MissingExtraError(FirstlightError, ImportError):

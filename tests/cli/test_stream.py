@@ -142,11 +142,11 @@ def test_the_live_table_shows_what_was_said_last(lines, bundle, tmp_path, capsys
     [
         (("--sink", "o.jsonl", "--state", "s"), 2, "--source"),
         (("--source", "nothing.avro", "--sink", "o.jsonl", "--state", "s"), 1, "nothing.avro"),
-        (("--source", "LINES", "--sink", "http://x/y", "--state", "s"), 1, "http"),
-        (("--source", "LINES", "--sink", "o", "--state", "s", "--dead-letters", "o"), 1, "another place"),
-        (("--source", "LINES", "--sink", "o", "--state", "s", "--schemas", "nowhere"), 1, "nowhere"),
+        (("--source", "LINES", "--sink", "http://x/y", "--state", "s"), 2, "http"),
+        (("--source", "LINES", "--sink", "o", "--state", "s", "--dead-letters", "o"), 2, "another place"),
+        (("--source", "LINES", "--sink", "o", "--state", "s", "--schemas", "nowhere"), 2, "nowhere"),
         (("--source", "LINES", "--sink", "o", "--state", "s", "--format", "xml"), 2, "xml"),
-        (("--source", "LINES", "--sink", "o", "--state", "s", "--forget-days", "0"), 1, "forget_days"),
+        (("--source", "LINES", "--sink", "o", "--state", "s", "--forget-days", "0"), 2, "forget_days"),
     ],
 )
 def test_misuse_is_told_apart_from_failure(

@@ -1,7 +1,6 @@
 """The application that every command joins: shared options, progress bars, errors as messages.
 
-Results go to files, messages to stderr. Exit codes: 0 success, 1 an error that the message
-explains, 2 wrong usage, 130 interrupted.
+Results go to files, messages to stderr. The exit codes are those of `firstlight.errors`.
 """
 
 import sys
@@ -16,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from firstlight._version import __version__
-from firstlight.errors import DataError, FirstlightError, SettingsError, missing_extra
+from firstlight.errors import INTERRUPTED, DataError, FirstlightError, SettingsError, missing_extra
 from firstlight.text import printable
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-INTERRUPTED = 130
 PLASTICC = "plasticc"
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -163,14 +161,14 @@ def run(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0 success, 1 a `FirstlightError`, 2 wrong usage, 130 interrupted.
+        Exit code: 0 success, `FirstlightError.exit_code`, 2 wrong usage, 130 interrupted.
     """
     try:
         app(arguments)
     except FirstlightError as error:
         message = escape(printable(str(error)))  # it may quote foreign text
         console.print(f"[bold red]error:[/bold red] {message}", highlight=False, soft_wrap=True)
-        return 1
+        return error.exit_code
     except SystemExit as stop:  # how typer ends, also when interrupted
         if stop.code == INTERRUPTED:
             console.print("interrupted; run the same command again to resume")

@@ -28,7 +28,8 @@ _EPILOG = (
     "--state /var/lib/firstlight --metrics-port 9108"
 )
 _KAFKA = "kafka://"
-_PATIENCE_S = {True: 600.0, False: 10.0}  # with a broker, and with files only
+# --retry: a broker may be restarted; with files, or up to the end of a topic, somebody waits for the result
+_RETRY_S, _RETRY_UNTIL_END_S, _RETRY_FILES_S = 600.0, 60.0, 10.0
 
 Source = Annotated[
     str, typer.Option(help="Alerts: kafka://HOST:PORT/TOPIC, a file, a folder, or - for JSON lines on stdin.")
@@ -60,6 +61,15 @@ Wait = Annotated[
     float,
     typer.Option(min=0.0, help="Maximum time to wait for another worker to release a partition or file (s)."),
 ]
+Retry = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        help="How long to wait for a broker or schema that cannot be had (s); then stop with exit code 3 or "
+        f"2. Default: {_RETRY_S:.0f}, with --until-end {_RETRY_UNTIL_END_S:.0f}, with files "
+        f"{_RETRY_FILES_S:.0f}.",
+    ),
+]
 UntilEnd = Annotated[bool, typer.Option("--until-end", help="Stop at the end of the topic.")]
 Follow = Annotated[bool, typer.Option("--follow", help="Wait for new alerts at the end of a file or folder.")]
 MaxAlerts = Annotated[int | None, typer.Option(min=1, help="Stop after this many alerts.")]
@@ -89,6 +99,7 @@ def stream(
     linger_ms: Linger = 50.0,
     forget_days: Forget = 400.0,
     wait_for_state: Wait = 30.0,
+    retry: Retry = None,
     until_end: UntilEnd = False,
     follow: Follow = False,
     max_alerts: MaxAlerts = None,
@@ -115,11 +126,11 @@ def stream(
         keep_skips=skipped,
         wait_for_state_s=wait_for_state,
         max_alerts=max_alerts,
-        patience_s=_PATIENCE_S[source.startswith(_KAFKA) or sink.startswith(_KAFKA)],
+        patience_s=_patience(source, sink, until_end) if retry is None else retry,
     )
     decoder = alert_decoder(format, schemas)
     with ExitStack() as stack:
-        stack.callback(_configure_logs(log_format, kafka_config))
+        stack.callback(_configure_logs(log_format, kafka_config, schemas))
         opened = open_source(
             source, group=group, kafka_config=kafka_config, follow=follow, until_end=until_end
         )
@@ -196,15 +207,25 @@ def _need_stream_libraries(source: str, sink: str, output_format: str) -> None:
     need_libraries("the stream", "stream", needed, [name for name in every if name not in needed])
 
 
-def _configure_logs(form: Literal["text", "json"], kafka_config: Path | None) -> Callable[[], None]:
+def _patience(source: str, sink: str, until_end: bool) -> float:
+    """Default of ``--retry`` [s]."""
+    if not (source.startswith(_KAFKA) or sink.startswith(_KAFKA)):
+        return _RETRY_FILES_S
+    return _RETRY_UNTIL_END_S if until_end else _RETRY_S
+
+
+def _configure_logs(
+    form: Literal["text", "json"], kafka_config: Path | None, schemas: str
+) -> Callable[[], None]:
     """Start logging; the returned function ends it."""
+    from firstlight.stream.alerts.schemas import login_secrets
     from firstlight.stream.worker.logging import configure_logs, release_logs
 
-    secrets: tuple[str, ...] = ()
+    secrets = login_secrets(schemas)
     if kafka_config is not None:
         from firstlight.stream.io.kafka import read_kafka_config
 
-        secrets = read_kafka_config(kafka_config).secrets
+        secrets += read_kafka_config(kafka_config).secrets
     configure_logs(form, secrets=secrets)
     return release_logs
 

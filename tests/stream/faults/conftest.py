@@ -215,12 +215,12 @@ def launch(fast_bundle, easy_file, tmp_path_factory) -> Iterator[Callable[..., C
         assert line, (folder / "launcher.log").read_text()
         return json.loads(line)
 
-    def start(argv: list[str], *, room: int | None = None, patience_s: float | None = None) -> Child:
+    def start(argv: list[str], *, room: int | None = None) -> Child:
         name = folder / str(next(numbers))
         trace = name.with_suffix(".trace")
         Path(f"{name}.log").touch()
         command = {"argv": argv, "log": f"{name}.log", "trace": str(trace)}
-        pid = ask(**command, room=room, patience_s=patience_s)["pid"]
+        pid = ask(**command, room=room)["pid"]
         children.append(Child(pid, Path(f"{name}.log"), trace, ask))
         return children[-1]
 

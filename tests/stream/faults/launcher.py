@@ -48,8 +48,6 @@ def _start(run: Any, command: dict[str, Any]) -> int:
         for name in (0, 1):
             os.dup2(os.open(os.devnull, os.O_RDWR), name)
         os.dup2(os.open(command["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), 2)
-        if command["patience_s"] is not None:
-            sys.modules["firstlight.cli.stream"]._PATIENCE_S[False] = command["patience_s"]
         if command["trace"] is not None:
             _trace(command["trace"])
         if command["room"] is not None:  # as a disk that has so many bytes left for each file

@@ -12,7 +12,7 @@ def test_no_room_for_results_ends_the_worker_and_room_lets_it_go_on(
     with place.out.open("wb") as file:  # so much was there that the state, in files of its own, has room
         file.truncate(OLDER)
     room = OLDER + len(easy_run.out.read_bytes()) // 3
-    child = launch(argv, room=room, patience_s=0.3)
+    child = launch([*argv, "--retry", "0.3"], room=room)
     assert child.wait() == 1
     assert f"results {place.out}: cannot be written" in child.log()
     assert "free some space" in child.log()
@@ -28,7 +28,7 @@ def test_no_room_for_the_state_ends_the_worker_and_room_lets_it_go_on(
     launch, place, easy_file, easy_run, contents, room
 ):
     argv = place.argv(easy_file, "--batch", "10")
-    child = launch(argv, room=room, patience_s=0.3)
+    child = launch([*argv, "--retry", "0.3"], room=room)
     assert child.wait() == 1
     assert "file-0.sqlite" in child.log()
     assert "space" in child.log()
@@ -43,7 +43,7 @@ def test_a_device_without_room_ends_the_worker_and_another_sink_gets_everything(
 ):
     argv = place.argv(easy_file, "--dead-letters", "none")
     full = ["/dev/full" if word == str(place.out) else word for word in argv]
-    child = launch(full, patience_s=0.3)
+    child = launch([*full, "--retry", "0.3"])
     assert child.wait() == 1
     assert "/dev/full" in child.log()
     assert "free some space" in child.log()

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from firstlight.errors import BrokerError, DataError, FetchError, FirstlightError, SettingsError, StateError
+from firstlight.errors import BrokerError, DataError, FirstlightError, SchemaError, SettingsError, StateError
 from firstlight.stream import JsonLinesCodec
 from firstlight.stream.alerts.decoder import AlertDecoder
 from firstlight.stream.io.message import Message
@@ -520,7 +520,7 @@ def test_an_unreachable_registry_delays_and_loses_nothing(run, undisturbed, aler
         def decode_all(self, value, key=None):
             Moody.tries += 1
             if Moody.tries == 5:
-                raise FetchError("registry away")
+                raise SchemaError("registry away")
             return super().decode_all(value, key)
 
     sink = Sink()

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from firstlight.bands import AB_ZERO_POINT_NJY
-from firstlight.errors import DataError
+from firstlight.errors import DataError, SchemaError
 from firstlight.stream.alerts.alert import Alert, Skip
 from firstlight.stream.alerts.layouts import PacketReader
 from firstlight.stream.alerts.schemas import MemorySchemas, SchemaSource, parse_schema_json
@@ -40,8 +40,8 @@ class AlertCodec(Protocol):
         ------
         DataError
             If the message is damaged, or not of this format.
-        FetchError
-            If its schema has to be fetched and the registry does not answer.
+        SchemaError
+            If its schema cannot be had, or is not one of alerts.
         MissingExtraError
             If a library is not installed.
         """
@@ -140,7 +140,12 @@ class ConfluentCodec:
         if value[0] != 0:
             raise DataError(f"not Confluent framing: byte 0 is {value[0]:#04x} instead of 0")
         number = int.from_bytes(value[1:FRAME_BYTES], "big")
-        reader = self._readers.get(number, lambda: self._schemas.schema(number))
+        if not number:
+            raise DataError("not Confluent framing: schema number 0 does not exist")
+        try:
+            reader = self._readers.get(number, lambda: self._schemas.schema(number))
+        except DataError as error:  # it affects every message with this number
+            raise SchemaError(f"Avro schema number {number}: {error}", number) from error
         return reader.read(value, FRAME_BYTES)[0]
 
     def encode(self, alert: Alert) -> bytes:

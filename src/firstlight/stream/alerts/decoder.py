@@ -9,7 +9,14 @@ from firstlight.stream.alerts.alert import Alert, Skip
 from firstlight.stream.alerts.antares import AntaresCodec
 from firstlight.stream.alerts.avro import FRAME_BYTES, AlertCodec, ConfluentCodec, ContainerCodec, FinkCodec
 from firstlight.stream.alerts.json import JsonLinesCodec, LasairCodec
-from firstlight.stream.alerts.schemas import FolderSchemas, RegistrySchemas, SchemaSource, parse_schema_json
+from firstlight.stream.alerts.schemas import (
+    FolderSchemas,
+    RegistrySchemas,
+    SchemaSource,
+    is_registry,
+    parse_schema_json,
+    without_login,
+)
 from firstlight.stream.avro.container import MAGIC
 from firstlight.stream.io.message import Message
 
@@ -99,7 +106,7 @@ class AlertDecoder:
     def decode_all(self, value: bytes, key: bytes | None = None) -> list[Alert | Skip | DataError]:
         """Alerts of one message: one for most, several for a container; an error stands for a bad alert.
 
-        FetchError if the schema registry does not answer (try again later), MissingExtraError if the
+        SchemaError if the schema of a message cannot be had (try again later), MissingExtraError if the
         format needs a library that is not installed.
         """
         try:
@@ -153,11 +160,13 @@ def alert_decoder(format: AlertFormat = "auto", schemas: str = "") -> AlertDecod
     """
     if not schemas:
         return AlertDecoder(format)
-    if schemas.startswith(("http://", "https://")):
+    if is_registry(schemas):
         return AlertDecoder(format, RegistrySchemas(schemas))
     path = Path(schemas)
     if path.is_dir():
         return AlertDecoder(format, FolderSchemas(path))
     if path.is_file():
         return AlertDecoder(format, schema=parse_schema_json(path.read_bytes(), schemas))
-    raise SettingsError(f"schemas {schemas}: not a folder, a file, or an address of a schema registry")
+    raise SettingsError(
+        f"schemas {without_login(schemas)}: not a folder, a file, or an address of a schema registry"
+    )

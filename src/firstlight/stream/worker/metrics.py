@@ -40,6 +40,7 @@ GAUGES: dict[str, str] = {
 #: Parts of a micro-batch's time.
 STAGES = ("decode", "read", "update", "encode", "publish", "commit", "batch")
 
+_HEALTHY = ("starting", "ok")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -202,7 +203,7 @@ def _handler(metrics: Metrics) -> type[BaseHTTPRequestHandler]:
                 self._reply(200, prometheus.CONTENT_TYPE_LATEST, prometheus.generate_latest(metrics))
             elif path in ("/health", "/"):
                 health = metrics.health()
-                code = 503 if health["status"] == "stuck" else 200
+                code = 200 if health["status"] in _HEALTHY else 503
                 self._reply(code, "application/json", json.dumps(health).encode() + b"\n")
             else:
                 self._reply(404, "text/plain", b"/metrics or /health\n")

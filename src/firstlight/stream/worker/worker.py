@@ -14,7 +14,7 @@ from functools import partial
 from statistics import median
 from typing import Any, TypeVar
 
-from firstlight.errors import BrokerError, DataError, FetchError, SettingsError, StateError
+from firstlight.errors import BrokerError, SchemaError, SettingsError, StateError
 from firstlight.stream.alerts.alert import Alert, Skip
 from firstlight.stream.alerts.decoder import AlertDecoder
 from firstlight.stream.io.message import Message, Partition
@@ -22,7 +22,8 @@ from firstlight.stream.io.sinks import ResultSink
 from firstlight.stream.io.sources import AlertSource
 from firstlight.stream.results.record import JsonResults, ResultFormat
 from firstlight.stream.state.batch import PartitionMemory
-from firstlight.stream.worker.answer import ALERT_ERRORS, LivePipeline, answer
+from firstlight.stream.worker.answer import LivePipeline, answer
+from firstlight.stream.worker.decoding import Decoding
 from firstlight.stream.worker.logging import log
 from firstlight.stream.worker.metrics import Metrics
 from firstlight.stream.worker.output import Output, Share
@@ -34,6 +35,7 @@ LATENESS_DAYS = 30.0
 CLOCK_ALERTS = 1001
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 15.0
+_LOG_AGAIN_S = 60.0  # between two logs of the same wait
 _HOUSEKEEPING_S = 1.0
 
 T = TypeVar("T")
@@ -55,7 +57,7 @@ class WorkerConfig:
     keep_skips : bool
         Whether alerts with nothing to classify go to the dead letters.
     patience_s : float
-        How long to retry while a broker or registry is unreachable [s].
+        How long to wait while a broker, a registry or a schema cannot be had [s].
     wait_for_state_s : float
         How long to wait for another worker to release a partition's state [s].
     max_alerts : int, optional
@@ -153,7 +155,7 @@ class Worker:
             wait_s=self.config.wait_for_state_s,
             lengths=self._output.lengths,
         )
-        self._decoder = decoder or AlertDecoder()
+        self._decoding = Decoding(decoder or AlertDecoder(), patience_s=self.config.patience_s, clock=clock)
         self._on_batch = on_batch
         self._clock = clock
         self._stop = threading.Event()
@@ -169,7 +171,7 @@ class Worker:
         """Work until the source is exhausted, `max_alerts` were read, or `stop` is called.
 
         StateError if the state cannot be opened or written (committed work is kept), BrokerError or
-        FetchError if broker or registry stay unreachable for longer than `WorkerConfig.patience_s`.
+        SchemaError if a broker or a schema cannot be had for longer than `WorkerConfig.patience_s`.
         """
         self._output.start(self._stores)
         try:
@@ -202,16 +204,21 @@ class Worker:
     def _retry(self, what: str, attempt: Callable[[], T], stopped: U) -> T | U:
         """Repeat an attempt while something is unreachable; `stopped` (commit nothing then) after `stop`."""
         pause, since = _FIRST_PAUSE_S, self._clock()
+        logged, logged_at = "", since
         while True:
             try:
                 return attempt()
-            except (BrokerError, FetchError) as error:
-                if self._clock() - since > self.config.patience_s:
+            except (BrokerError, SchemaError) as error:
+                now = self._clock()
+                left = self.config.patience_s - (now - since)
+                if left <= 0.0 or getattr(error, "is_final", False):
                     raise
                 self.metrics.count("retries", what)
                 self.metrics.waiting(f"waiting for the {what}")
-                log(logging.WARNING, f"{what} unreachable, trying again", error=str(error), pause_s=pause)
-            if self._stop.wait(pause):
+                if str(error) != logged or now - logged_at >= _LOG_AGAIN_S:
+                    logged, logged_at = str(error), now
+                    log(logging.WARNING, f"waiting for the {what}", error=logged, give_up_s=round(left))
+            if self._stop.wait(min(pause, left)):
                 return stopped
             pause = min(2.0 * pause, _LONGEST_PAUSE_S)
 
@@ -261,21 +268,22 @@ class Worker:
         """Decode and answer all messages; None if stopped meanwhile."""
         origins: list[tuple[Share, Message, Alert]] = []
         n_rejected = n_skipped = 0
+        sent = [(share, message) for share in shares.values() for message in share.messages]
         with self.metrics.timed("decode"):
-            for share in shares.values():
-                for message in share.messages:
-                    found = self._retry("registry of schemas", partial(self._decode, message), None)
-                    if found is None:
-                        return None
-                    for item in found:
-                        if isinstance(item, Alert):
-                            origins.append((share, message, item))
-                        elif isinstance(item, Skip):
-                            n_skipped += 1
-                            self._output.skip(share, message, item)
-                        else:
-                            n_rejected += 1
-                            self._output.reject(share, message, "decode", str(item))
+            attempt = self._decoding.batch([message for _, message in sent])
+            decoded = self._retry("schemas", attempt, None)
+            if decoded is None:
+                return None
+        for (share, message), found in zip(sent, decoded, strict=True):
+            for item in found:
+                if isinstance(item, Alert):
+                    origins.append((share, message, item))
+                elif isinstance(item, Skip):
+                    n_skipped += 1
+                    self._output.skip(share, message, item)
+                else:
+                    n_rejected += 1
+                    self._output.reject(share, message, "decode", str(item))
         items = [(share.memory, alert) for share, _, alert in origins]
         answers = answer(self._pipeline, items, self.metrics)
         records = []
@@ -289,14 +297,6 @@ class Worker:
                     records.append(record)
         self._times.extend(alert.mjd for _, _, alert in origins)
         return Batch(sum(len(share.messages) for share in shares.values()), records, n_rejected, n_skipped)
-
-    def _decode(self, message: Message) -> Sequence[Alert | Skip | Exception]:
-        if message.error:
-            return [DataError(message.error)]
-        try:
-            return self._decoder.decode_all(message.value, message.key)
-        except ALERT_ERRORS as error:  # codecs turn these into DataError; a gap there must not stop us
-            return [error]
 
     def _publish(self, shares: Mapping[Partition, Share]) -> bool:
         """Write results, then commit states and positions; False if stopped meanwhile."""
