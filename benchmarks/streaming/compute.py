@@ -14,7 +14,8 @@ from firstlight import Pipeline
 from firstlight.stream.io.message import Message
 from firstlight.stream.io.sinks import MemorySink
 from firstlight.stream.io.sources import MemorySource
-from firstlight.stream.state.sqlite import SqliteStore, StateFolder
+from firstlight.stream.state.folder import StateFolder
+from firstlight.stream.state.sqlite import SqliteStore
 from firstlight.stream.state.store import Changes
 from firstlight.stream.worker.worker import Batch, Worker, WorkerConfig
 from streaming.night import Night

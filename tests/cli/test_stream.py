@@ -159,7 +159,7 @@ def test_misuse_is_told_apart_from_failure(
 
 def test_two_workers_on_one_state_are_refused(lines, bundle, tmp_path, capsys):
     from firstlight.pipeline import Pipeline
-    from firstlight.stream.state.sqlite import StateFolder
+    from firstlight.stream.state.folder import StateFolder
 
     pipeline = Pipeline.load(bundle)
     size = pipeline.states([]).data.dtype.itemsize

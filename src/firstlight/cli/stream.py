@@ -161,7 +161,7 @@ class _Setup:
 
         from firstlight.pipeline import Pipeline
         from firstlight.stream.results.record import result_format
-        from firstlight.stream.state.sqlite import StateFolder
+        from firstlight.stream.state.folder import StateFolder
         from firstlight.stream.worker.metrics import Metrics, MetricsServer
         from firstlight.stream.worker.terminal import LiveTable
         from firstlight.stream.worker.worker import Worker

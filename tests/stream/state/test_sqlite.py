@@ -1,6 +1,7 @@
 """The store on disk: what survives, what is refused, and what happens to a damaged file."""
 
 import os
+import random
 import shutil
 import sqlite3
 import subprocess
@@ -16,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstlight.errors import StateError
+from firstlight.stream.state import seal
 from firstlight.stream.state import sqlite as sqlite_store
-from firstlight.stream.state.sqlite import PAGE_BYTES, SqliteStore, StateFolder
+from firstlight.stream.state.sqlite import PAGE_BYTES, SqliteStore
 from firstlight.stream.state.store import Changes, MemoryStore
 
 SIZE = 600
@@ -274,7 +276,7 @@ def test_a_newer_layout_is_refused(path):
     db = sqlite3.connect(path)
     db.execute("PRAGMA user_version = 9")
     db.close()
-    with pytest.raises(StateError, match="layout 9, this firstlight reads 1"):
+    with pytest.raises(StateError, match="layout 9, this firstlight reads 1 to 2"):
         open_store(path)
 
 
@@ -417,7 +419,7 @@ def test_every_damaged_file_is_kept(path):
 
 @pytest.mark.parametrize("touch", ["states", "histories", "commit", "evict"])
 def test_damage_found_later_replaces_the_file_and_raises(path, monkeypatch, touch):
-    monkeypatch.setattr(sqlite_store, "QUICK_CHECK_BYTES", 0)  # as for a large file
+    monkeypatch.setattr(sqlite_store, "CHECK_BYTES", 0)  # as for a large file
     names = fill(path)
     damage_pages(path)
     store = open_store(path)
@@ -521,54 +523,45 @@ def test_a_damaged_log_entry_is_left_out_and_counted(path):
     store.close()
 
 
-# -- a folder of stores -------------------------------------------------------------------
+# -- places of rows, and layout 1 ------------------------------------------------------------
 
 
-@pytest.fixture
-def folder(tmp_path) -> StateFolder:
-    return StateFolder(tmp_path / "state", bundle="b", state_size=3)
-
-
-def test_every_partition_has_its_own_file(folder, tmp_path):
-    for partition in (0, 11):
-        store = folder.open("alerts", partition, 0.0)
-        store.commit(Changes(states={"o": (b"abc", 1.0)}, position=partition))
+def test_one_page_over_another_never_passes_unnoticed(path):
+    fill(path, 120)
+    whole = path.read_bytes()
+    n_pages = len(whole) // PAGE_BYTES
+    rng = random.Random(4)
+    for _ in range(60):
+        source, target = rng.sample(range(n_pages), 2)
+        pages = [whole[i * PAGE_BYTES :][:PAGE_BYTES] for i in (source, target)]
+        path.write_bytes(whole[: target * PAGE_BYTES] + pages[0] + whole[(target + 1) * PAGE_BYTES :])
+        store = open_store(path)
+        assert bool(store.recovered) == (pages[0] != pages[1]), (source, target)
         store.close()
-    assert sorted(path.name for path in (tmp_path / "state").glob("*.sqlite")) == [
-        "alerts-0.sqlite",
-        "alerts-11.sqlite",
-    ]
-    again = folder.open("alerts", 11, 0.0)
-    assert (again.position, again.states(["o"])) == (11, [b"abc"])
-    again.close()
 
 
-def test_names_of_topics_cannot_leave_the_folder(folder, tmp_path):
-    assert folder.path("../../etc/x y", 0).parent == tmp_path / "state"
-
-
-def test_the_length_of_a_sink_is_the_largest_over_all_partitions(folder):
-    assert folder.sink_position("out") is None
-    for partition, length in enumerate((70, 500, 90)):
-        store = folder.open("alerts", partition, 0.0)
-        store.commit(Changes(sink_position={"out": length}))
-        store.close()
-    assert folder.sink_position("out") == 500
-    assert folder.sink_position("other") is None
-
-
-def test_partitions_of_other_workers_are_ignored(folder, tmp_path):
-    store = folder.open("alerts", 0, 0.0)
-    store.commit(Changes(sink_position={"out": 5}))
-    assert StateFolder(tmp_path / "state", bundle="b", state_size=3).sink_position("out") is None
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        ("object", "state = (SELECT state FROM object WHERE number = 1) WHERE number = 2"),
+        ("object", "last_mjd = last_mjd + 1 WHERE number = 2"),
+        ("object", "last_mjd = 'x' WHERE number = 2"),
+        ("log", "data = (SELECT data FROM log WHERE seq = 1) WHERE seq = 2"),
+        ("log", "seq = 9 WHERE seq = 2"),
+        ("log", "seq = 'x' WHERE seq = 2"),
+    ],
+)
+def test_a_row_in_another_place_is_damage(path, table, change):
+    fill(path, 3)
+    db = sqlite3.connect(path)
+    db.execute(f"UPDATE {table} SET {change}")
+    db.commit()
+    db.close()
+    store = open_store(path)
+    assert store.states(["o0", "o1", "o2"]) == [state(0), None if table == "object" else state(1), state(2)]
+    assert store.histories(["o1"]) == [[] if table == "log" else [b"entry 1"]]
+    assert store.damaged == 1
     store.close()
-    assert folder.sink_position("out") == 5
-
-
-def test_a_state_folder_that_cannot_be_made_is_an_error(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(StateError, match="cannot make"):
-        StateFolder(tmp_path / "file", bundle="b", state_size=3)
 
 
 @pytest.mark.parametrize(
@@ -583,3 +576,65 @@ def test_a_damaged_or_lost_bookmark_is_noticed(tmp_path, damage):
     with closing(open_store(path)) as store:
         assert "positions" in store.recovered
         assert store.bookmarks == {}
+
+
+def test_an_index_that_does_not_find_an_object_is_damage_in_a_large_file_too(path, monkeypatch):
+    monkeypatch.setattr(sqlite_store, "CHECK_BYTES", 0)  # as for a large file
+    fill(path, 3)
+    data = path.read_bytes()
+    db = sqlite3.connect(path)
+    (root,) = db.execute("SELECT rootpage FROM sqlite_master WHERE type = 'index'").fetchone()
+    db.close()
+    page = bytearray(data[(root - 1) * PAGE_BYTES :][:PAGE_BYTES])
+    page[page.index(b"o1") + 1] = ord("7")
+    path.write_bytes(data[: (root - 1) * PAGE_BYTES] + page + data[root * PAGE_BYTES :])
+    store = open_store(path)
+    assert store.recovered == ""
+    with pytest.raises(StateError, match="its index of names does not find object 2"):
+        store.evict(0.0, 10)
+    store.close()
+
+
+def test_an_object_whose_time_is_damaged_is_not_evicted(path):
+    fill(path, 2)
+    db = sqlite3.connect(path)
+    db.execute("UPDATE object SET last_mjd = 0 WHERE name = 'o1'")
+    db.commit()
+    db.close()
+    store = open_store(path)
+    assert store.evict(60000.5, 10) == 1
+    assert store.histories(["o0", "o1"]) == [[], [b"entry 1"]]
+    store.close()
+
+
+def as_layout_1(path: Path) -> None:
+    """Rewrite a file as an earlier version wrote it."""
+    db = sqlite3.connect(path)
+    for number, name, blob in db.execute("SELECT number, name, state FROM object").fetchall():
+        old = seal.seal(blob[4:], seal.old_state_salt(name))
+        db.execute("UPDATE object SET state = ? WHERE number = ?", (old, number))
+    for number, sequence, blob in db.execute("SELECT object, seq, data FROM log").fetchall():
+        old = seal.seal(blob[4:], seal.old_entry_salt(number))
+        db.execute("UPDATE log SET data = ? WHERE seq = ?", (old, sequence))
+    db.execute("PRAGMA user_version = 1")
+    db.commit()
+    db.close()
+
+
+def test_a_file_of_layout_1_goes_on(path):
+    names = fill(path, 5)
+    as_layout_1(path)
+    for again in (False, True):  # marked as layout 2 the first time
+        store = open_store(path)
+        assert store.states(names[again:]) == [state(i) for i in range(again, 5)]
+        assert store.histories(names[again:]) == [[f"entry {i}".encode()] for i in range(again, 5)]
+        assert (store.position, store.damaged, store.recovered) == (5, 0, "")
+        store.commit(Changes(states={"o0": (state(9), 1.0)}, appended={"o0": [b"new"]}))
+        store.close()
+    store = open_store(path)
+    assert store.states(["o0"]) == [state(9)]
+    assert store.histories(["o0"]) == [[b"entry 0", b"new", b"new"]]
+    db = store._db
+    db.execute("UPDATE log SET seq = 99 WHERE data = (SELECT max(data) FROM log WHERE seq > 5)")
+    assert len(store.histories(["o0"])[0]) == 2
+    store.close()

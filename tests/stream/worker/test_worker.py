@@ -16,7 +16,7 @@ from firstlight.stream.io.message import Message
 from firstlight.stream.results.record import ElasticcResults
 from firstlight.stream.state.store import MemoryStore
 from firstlight.stream.worker.metrics import Metrics
-from firstlight.stream.worker.worker import LATENESS_DAYS, Worker, WorkerConfig
+from firstlight.stream.worker.worker import Worker, WorkerConfig
 
 T = "alerts"
 
@@ -641,7 +641,7 @@ def test_objects_are_evicted_by_the_time_of_the_stream(run, make_alert):
     recent = []
     for i in range(60):
         alert = make_alert(6, object_id=f"n{i}", seed=10 + i, dereddened=True)
-        shift = 400.0 + LATENESS_DAYS + 200.0
+        shift = 2 * 400.0 + 200.0
         recent.append(
             replace(
                 alert,
@@ -653,7 +653,7 @@ def test_objects_are_evicted_by_the_time_of_the_stream(run, make_alert):
     worker = run(messages([old, *recent]), stores=stores, clock_alerts=50, forget_days=400.0)
     assert worker.metrics.total("evicted") == 1
     assert stores.all[T, 0].n_objects == 60
-    assert worker.stream_mjd == pytest.approx(60730.0, abs=50.0)
+    assert worker.metrics.gauge("stream_mjd") == pytest.approx(61100.0, abs=50.0)
 
 
 def test_nothing_is_evicted_before_the_streams_time_is_known(run, make_alert):
@@ -661,7 +661,7 @@ def test_nothing_is_evicted_before_the_streams_time_is_known(run, make_alert):
     other = replace(first, object_id="other")
     stores = Stores()
     worker = run(messages([other, second]), stores=stores, clock_alerts=50)
-    assert worker.stream_mjd is None
+    assert worker.metrics.gauge("stream_mjd") is None
     assert stores.all[T, 0].n_objects == 2
 
 

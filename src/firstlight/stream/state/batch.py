@@ -1,5 +1,6 @@
 """Objects of one partition during a micro-batch, read when they are needed, changed in memory."""
 
+import logging
 import math
 import struct
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +13,9 @@ from firstlight.errors import DataError
 from firstlight.online import read_histories
 from firstlight.stream.state.store import Changes, StateStore
 
-_MJD = struct.Struct("<d")
+_log = logging.getLogger(__name__)
+
+_MJD, _INT = struct.Struct("<d"), struct.Struct("<i")
 
 
 def _ignore(counter: str) -> None:
@@ -49,6 +52,7 @@ class PartitionMemory:
         assert state_dtype.fields is not None
         self._store = store
         self._mjd_at = int(state_dtype.fields["last_mjd"][1])
+        self._entries_at = int(state_dtype.fields["n_entries"][1])
         self._forget_days = forget_days
         self._count = count
         self._known: dict[str, _Known] = {}
@@ -79,6 +83,10 @@ class PartitionMemory:
         mjd: float = _MJD.unpack_from(row, self._mjd_at)[0]
         return mjd
 
+    def _n_entries(self, row: bytes) -> int:
+        n: int = _INT.unpack_from(row, self._entries_at)[0]
+        return n
+
     def is_forgotten(self, name: str, alert_mjd: float) -> bool:
         """Whether an object had no observation for so long before an alert that it starts again."""
         last = self._known[name].last_mjd
@@ -96,6 +104,9 @@ class PartitionMemory:
         if known.history is None:
             (stored,) = self._store.histories([name])
             known.history = [*stored, *known.appended]
+            if known.row is not None and len(known.history) < self._n_entries(known.row):
+                self._count("damaged")
+                _log.warning("the history of object %s lacks entries: a page of its store is damaged", name)
         return list(known.history)
 
     def learn(self, name: str, alert_mjd: float, row: bytes, entry: bytes, rewritten: bool) -> None:

@@ -6,25 +6,24 @@ then read again.
 
 import logging
 import os
-import re
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 from firstlight.errors import StateError
+from firstlight.stream.state import seal
 from firstlight.stream.state.store import Changes
 
 _log = logging.getLogger(__name__)
 
 APPLICATION_ID = 0x46_4C_53_54  # "FLST", in the file header
-FORMAT = 1
+FORMAT = 2  # layout 1 is read too: its checksums do not cover the place of a row
 PAGE_BYTES = 4096  # a 4.2 kB state takes one overflow page; 8192 and 16384 were larger and no faster
 CACHE_KB = 32 * 1024
-QUICK_CHECK_BYTES = 32 << 20  # files up to this size are checked fully when opened, in about 0.1 s
+CHECK_BYTES = 64 << 20  # files up to this size are checked fully when opened, in about 0.1 s
 
 # Checkpoints copy pages from the write-ahead log to the database and wait for the disk. Rare,
 # large ones give throughput; small ones keep each wait short when there are few alerts.
@@ -33,10 +32,11 @@ CALM_WAL_PAGES = (2 << 20) // PAGE_BYTES
 CALM_OBJECTS = 64  # a commit of fewer objects means that there are few alerts
 
 _KNOWN_NUMBERS = 1 << 16  # maximum number of cached row numbers
-_CRC = 4  # bytes of the checksum before a state or an entry of a history
-_GENERATION = 4  # bytes of the generation between checksum and state
+_GENERATION = 4  # bytes of the generation between the checksum of a state and the state
 _CHECK = "check"  # in the table meta: checksum of all its other rows, except bookmarks
 _BOOKMARK = "at "  # before the names of bookmarks in the table meta; the row "bookmarks" has their checksum
+_READ_FORMATS = (1, FORMAT)
+_OLD_SEQUENCE = "old_sequence"  # in the table meta: last sequence number of layout 1
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 #: SQL of the tables; every file holds exactly this text.
@@ -63,10 +63,10 @@ _REASONS = {
 class SqliteStore:
     """States, histories and positions of one partition, in one file, used by one thread.
 
-    Opening checks header, size, tables and positions, and every page of files up to 32 MiB. Each state,
-    entry and position carries a checksum that every read checks; the only undetected damage is a corrupt
-    index page, whose object is re-initialised. A damaged file is moved aside as ``<name>.damaged-N`` and
-    replaced by an empty one; `recovered`, and later a StateError, gives the reason.
+    Opening checks header, size, tables and positions, and every page of files up to 64 MiB; in larger ones
+    `evict` finds a damaged index. Each state, entry and position carries a checksum of its content and place
+    that every read checks. A damaged file is moved aside as ``<name>.damaged-N`` and replaced by an empty
+    one; `recovered`, and later a StateError, gives the reason.
 
     The file is locked while it is open; `wait_s` [s] is the time to wait for another process to release
     it. States of another `bundle` or `state_size` [byte] are dropped; their histories rebuild them.
@@ -95,7 +95,7 @@ class SqliteStore:
         self._numbers: dict[str, int] = {}  # cached row numbers of objects
         self._meta: dict[str, Any] = {}  # content of the table meta
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StateError(f"{self.path.parent}: cannot make the folder of the state: {error}") from error
         if self.path.exists() and self.path.stat().st_size == 0:
@@ -133,12 +133,12 @@ class SqliteStore:
         try:
             execute = self._connection.execute
             for name in objects:
-                row = execute("SELECT number, state FROM object WHERE name = ?", (name,)).fetchone()
+                row = execute("SELECT number, last_mjd, state FROM object WHERE name = ?", (name,)).fetchone()
                 if row is None:
                     found.append(None)
                 else:
                     self._numbers[name] = row[0]
-                    found.append(self._state(name, row[1]))
+                    found.append(self._state(name, *row))
         except sqlite3.Error as error:
             raise self._failed("cannot read states", error) from error
         return found
@@ -151,9 +151,9 @@ class SqliteStore:
             execute = self._connection.execute
             for name in objects:
                 number = self._numbers.get(name)
-                rows: Iterable[tuple[Any]] = ()
+                rows: Iterable[tuple[int, Any]] = ()
                 if number is not None:
-                    rows = execute("SELECT data FROM log WHERE object = ? ORDER BY seq", (number,))
+                    rows = execute("SELECT seq, data FROM log WHERE object = ? ORDER BY seq", (number,))
                 found.append(self._entries(number or 0, rows))
         except sqlite3.Error as error:
             raise self._failed("cannot read histories", error) from error
@@ -199,7 +199,8 @@ class SqliteStore:
     def evict(self, before_mjd: float, limit: int) -> int:
         """See `StateStore`.
 
-        Scans the rows by number: an index on the time would be written at every update.
+        Scans the rows by number: an index on the time would be written at every update. Checks that the
+        index of names finds each of them, and that the time of a quiet one is sound.
         """
         slice_of = "SELECT number, name, last_mjd FROM object WHERE {} ORDER BY number LIMIT ?"
         try:
@@ -208,7 +209,12 @@ class SqliteStore:
             if len(rows) < limit:  # continue at the first row, up to where this scan started
                 again = (self._evicted_to, limit - len(rows))
                 rows += db.execute(slice_of.format("number <= ?"), again).fetchall()
-            quiet = [(number, name) for number, name, mjd in rows if mjd is not None and mjd < before_mjd]
+            self._check_index(db, rows)
+            quiet = [
+                (number, name)
+                for number, name, mjd in rows
+                if isinstance(mjd, float) and mjd < before_mjd and self._is_sound(db, number, name, mjd)
+            ]
             if quiet:
                 db.execute("BEGIN")
                 numbers = [(number,) for number, _ in quiet]
@@ -225,6 +231,18 @@ class SqliteStore:
             self._numbers.pop(name, None)
         self.n_objects -= len(quiet)
         return len(quiet)
+
+    def _check_index(self, db: sqlite3.Connection, rows: Sequence[Any]) -> None:
+        """Check that objects are found by their names; sqlite3.DatabaseError otherwise."""
+        for number, name, *_ in rows:
+            found = db.execute("SELECT number FROM object WHERE name = ?", (name,)).fetchone()
+            if found != (number,):
+                raise _IndexError(f"its index of names does not find object {number}")
+
+    def _is_sound(self, db: sqlite3.Connection, number: int, name: str, last_mjd: float) -> bool:
+        """Whether a row's checksum is right, and so the time in it."""
+        (blob,) = db.execute("SELECT state FROM object WHERE number = ?", (number,)).fetchone()
+        return blob is None or self._unsealed(name, number, last_mjd, blob) is not None
 
     def close(self) -> None:
         """See `StateStore`; moves everything into the one file."""
@@ -268,8 +286,11 @@ class SqliteStore:
         return StateError(self._reason(error))
 
     def _connect(self) -> sqlite3.Connection:
+        is_new = not self.path.exists()
         db = sqlite3.connect(self.path, timeout=0.0, isolation_level=None, cached_statements=32)
         try:
+            if is_new:
+                self.path.chmod(0o600)  # its write-ahead log gets the same
             # lock first: then the write-ahead log needs no shared-memory file
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._check_owner(db)
@@ -296,9 +317,9 @@ class SqliteStore:
                 f"{self.path} belongs to another program, with the tables {_tables(db)}; "
                 "choose another path for the state"
             )
-        if owner == APPLICATION_ID and layout != FORMAT:
+        if owner == APPLICATION_ID and layout not in _READ_FORMATS:
             raise StateError(
-                f"{self.path}: layout {layout}, this firstlight reads {FORMAT}; "
+                f"{self.path}: layout {layout}, this firstlight reads 1 to {FORMAT}; "
                 "run the firstlight that wrote it, or move the file away to start again"
             )
 
@@ -318,20 +339,20 @@ class SqliteStore:
         wal = self._beside("-wal")
         if not (wal.exists() and wal.stat().st_size) and size < pages * _pragma(db, "page_size"):
             raise _DamagedError(f"it has {size} bytes instead of {pages} pages: it was cut short")
-        if size <= QUICK_CHECK_BYTES and (found := _pragma(db, "quick_check(1)")) != "ok":
+        if size <= CHECK_BYTES and (found := _pragma(db, "integrity_check(1)")) != "ok":
             raise _DamagedError(str(found).replace("\n", " "))
-        db.execute(f"PRAGMA user_version = {FORMAT}")  # unchanged: tests that the file can be written
+        db.execute(f"PRAGMA user_version = {_pragma(db, 'user_version')}")  # tests that it can be written
 
     def _load(self) -> None:
-        """Read positions and counts; drop the states of another bundle."""
+        """Read positions and counts; mark rows of layout 1; drop the states of another bundle."""
         db = self._connection
         meta: dict[str, Any] = dict(db.execute("SELECT name, value FROM meta").fetchall())
         check = meta.pop(_CHECK, None)
         self._bookmarks = {
             name.removeprefix(_BOOKMARK): meta.pop(name) for name in list(meta) if name.startswith(_BOOKMARK)
         }
-        bookmarks = sum(map(_bookmark_checksum, self._bookmarks.items())) % (1 << 32)
-        if (meta and check != _checksum(meta)) or meta.get("bookmarks", 0) != bookmarks:
+        bookmarks = sum(map(seal.bookmark_checksum, self._bookmarks.items())) % (1 << 32)
+        if (meta and check != seal.checksum(meta)) or meta.get("bookmarks", 0) != bookmarks:
             raise _DamagedError("its positions have a wrong checksum")
         self._meta = meta
         self.position = meta.get("position")
@@ -344,6 +365,12 @@ class SqliteStore:
         self._evicted_to = 0
         self._numbers = {}
         self._wal_pages = BUSY_WAL_PAGES
+        if _pragma(db, "user_version") != FORMAT:
+            db.execute("BEGIN")
+            self._meta = self._write_meta(db, **{_OLD_SEQUENCE: self._sequence})
+            db.execute(f"PRAGMA user_version = {FORMAT}")
+            db.execute("COMMIT")
+        self._old_sequence: int | None = self._meta.get(_OLD_SEQUENCE)
         generation, owner = meta.get("generation", 0), (meta.get("bundle"), meta.get("state_size"))
         if owner != (self._bundle, self._state_size):
             # rows of an older generation read as absent
@@ -394,24 +421,34 @@ class SqliteStore:
 
     # -- reading and writing -------------------------------------------------------------
 
-    def _state(self, name: str, blob: bytes | None) -> bytes | None:
-        """The state in a blob, unless it is damaged or of another generation."""
+    def _state(self, name: str, number: int, last_mjd: float | None, blob: bytes | None) -> bytes | None:
+        """The state in a row, unless it is damaged or of another generation."""
         if blob is None:
             return None
-        body = _unseal(blob, crc32(name.encode()))
+        body = self._unsealed(name, number, last_mjd, blob)
         if body is None:
             self._count_damaged(f"state of object {name}")
             return None
         return body[_GENERATION:] if body[:_GENERATION] == self._generation else None
 
-    def _state_blob(self, name: str, state: bytes) -> bytes:
-        return _seal(self._generation + state, crc32(name.encode()))
+    def _unsealed(self, name: str, number: int, last_mjd: float | None, blob: bytes) -> bytes | None:
+        body = seal.unseal(blob, seal.state_salt(name, number, last_mjd))
+        if body is None and self._old_sequence is not None:
+            body = seal.unseal(blob, seal.old_state_salt(name))
+        return body
 
-    def _entries(self, number: int, rows: Iterable[tuple[Any]]) -> list[bytes]:
+    def _state_blob(self, name: str, number: int, last_mjd: float, state: bytes) -> bytes:
+        return seal.seal(self._generation + state, seal.state_salt(name, number, last_mjd))
+
+    def _entries(self, number: int, rows: Iterable[tuple[int, Any]]) -> list[bytes]:
         """The entries in rows of an object, without damaged ones."""
         entries: list[bytes] = []
-        for (data,) in rows:
-            entry = _unseal(data, number)
+        for sequence, data in rows:
+            entry = None
+            if isinstance(sequence, int):  # SQLite keeps other types too, in a damaged row
+                is_old = sequence <= (self._old_sequence or 0)
+                salt = seal.old_entry_salt(number) if is_old else seal.entry_salt(number, sequence)
+                entry = seal.unseal(data, salt)
             if entry is None:
                 self._count_damaged(f"entry of object number {number}")
             else:
@@ -436,16 +473,19 @@ class SqliteStore:
         db.executemany(
             "UPDATE object SET last_mjd = ?, state = ? WHERE number = ?",
             [
-                (mjd, self._state_blob(name, state), self._numbers[name])
+                (mjd, self._state_blob(name, number, mjd, state), number)
                 for name, (state, mjd) in changes.states.items()
-                if name in self._numbers
+                if (number := self._numbers.get(name)) is not None
             ],
         )
-        rows = []
+        rows: list[tuple[Any, ...]] = []
         for number, name in enumerate(new, self._last + 1):
             self._numbers[name] = number
-            state, mjd = changes.states.get(name, (None, None))
-            rows.append((number, name, mjd, None if state is None else self._state_blob(name, state)))
+            if name in changes.states:
+                state, mjd = changes.states[name]
+                rows.append((number, name, mjd, self._state_blob(name, number, mjd, state)))
+            else:
+                rows.append((number, name, None, None))
         db.executemany("INSERT INTO object (number, name, last_mjd, state) VALUES (?, ?, ?, ?)", rows)
 
     def _write_histories(self, db: sqlite3.Connection, changes: Changes) -> int:
@@ -458,14 +498,14 @@ class SqliteStore:
             number = self._numbers[name]
             for entry in changes.history(name):
                 sequence += 1
-                rows.append((number, sequence, _seal(entry, number)))
+                rows.append((number, sequence, seal.seal(entry, seal.entry_salt(number, sequence))))
         db.executemany("INSERT INTO log (object, seq, data) VALUES (?, ?, ?)", rows)
         return sequence
 
     def _write_meta(self, db: sqlite3.Connection, **values: Any) -> dict[str, Any]:
         """Write positions and counts with a checksum over all of them; returns the new content."""
         meta = self._meta | values
-        rows = [*values.items(), (_CHECK, _checksum(meta))]
+        rows = [*values.items(), (_CHECK, seal.checksum(meta))]
         db.executemany("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", rows)
         return meta
 
@@ -475,8 +515,10 @@ class SqliteStore:
             return {}
         rows = [(_BOOKMARK + name, value) for name, value in changed.items()]
         db.executemany("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", rows)
-        total = sum(map(_bookmark_checksum, changed.items())) - sum(
-            _bookmark_checksum((name, self._bookmarks[name])) for name in changed if name in self._bookmarks
+        total = sum(map(seal.bookmark_checksum, changed.items())) - sum(
+            seal.bookmark_checksum((name, self._bookmarks[name]))
+            for name in changed
+            if name in self._bookmarks
         )
         return {"bookmarks": (self._meta.get("bookmarks", 0) + total) % (1 << 32)}
 
@@ -505,52 +547,14 @@ class SqliteStore:
         return f"{self.path}{_REASONS.get(_code(error), ': {}').format(error)}"
 
 
-class StateFolder:
-    """The state stores of all partitions, ``<topic>-<partition>.sqlite`` in one folder.
-
-    Workers of one consumer group may share it: each file is locked by the worker that has the partition.
-    `bundle` is the fingerprint of the bundle whose states these are, `state_size` the length of a row
-    [byte]. StateError if the folder cannot be created.
-    """
-
-    def __init__(self, folder: Path, *, bundle: str, state_size: int) -> None:
-        self._folder = Path(folder)
-        self._bundle = bundle
-        self._state_size = state_size
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StateError(f"cannot make the state folder {folder}: {error.strerror}") from error
-
-    def path(self, topic: str, partition: int) -> Path:
-        """File of a partition's store."""
-        return self._folder / f"{re.sub(r'[^A-Za-z0-9._-]', '_', topic)}-{partition}.sqlite"
-
-    def open(self, topic: str, partition: int, wait_s: float) -> SqliteStore:
-        """Open the store of a partition, waiting up to `wait_s` [s] for its owner to release it."""
-        return self._open(self.path(topic, partition), wait_s)
-
-    def _open(self, path: Path, wait_s: float) -> SqliteStore:
-        return SqliteStore(path, bundle=self._bundle, state_size=self._state_size, wait_s=wait_s)
-
-    def sink_position(self, name: str) -> int | None:
-        """Largest stored length of a sink over all partitions; None if there is none.
-
-        Ignores partitions that another worker holds: that worker writes to its own sink.
-        """
-        found = []
-        for path in sorted(self._folder.glob("*.sqlite")):
-            try:
-                store = self._open(path, 0.0)
-            except StateError:
-                continue
-            found.append(store.sink_position.get(name))
-            store.close()
-        return max((length for length in found if length is not None), default=None)
-
-
 class _DamagedError(Exception):
     """The content of the file is damaged; never leaves this module."""
+
+
+class _IndexError(sqlite3.DatabaseError):
+    """The index of names is damaged; SQLite itself does not notice."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
 
 
 def _code(error: Exception) -> int:
@@ -559,25 +563,6 @@ def _code(error: Exception) -> int:
         return sqlite3.SQLITE_CORRUPT  # all text was written as UTF-8
     code: int = getattr(error, "sqlite_errorcode", -1)
     return code & 0xFF if code >= 0 else code
-
-
-def _seal(body: bytes, salt: int) -> bytes:
-    """The body with its checksum in front; the salt binds it to its object."""
-    return crc32(body, salt).to_bytes(_CRC, "little") + body
-
-
-def _unseal(blob: bytes, salt: int) -> bytes | None:
-    """The body of a sealed blob; None if its checksum is wrong."""
-    is_sound = int.from_bytes(blob[:_CRC], "little") == crc32(memoryview(blob)[_CRC:], salt)
-    return blob[_CRC:] if is_sound else None
-
-
-def _checksum(meta: dict[str, Any]) -> int:
-    return crc32(repr(sorted(meta.items())).encode())
-
-
-def _bookmark_checksum(bookmark: tuple[str, str]) -> int:
-    return crc32(repr(bookmark).encode())
 
 
 def _pragma(db: sqlite3.Connection, name: str) -> Any:

@@ -24,7 +24,7 @@ COUNTERS: dict[str, tuple[str | None, str]] = {
     "late": (None, "Alerts with observations older than known ones."),
     "forgotten": (None, "Objects restarted after a long time without observations."),
     "evicted": (None, "Objects removed from the store after a long time without observations."),
-    "damaged": (None, "Unreadable histories, whose objects were restarted."),
+    "damaged": (None, "Histories that are unreadable or lack entries."),
     "retries": ("of", "Attempts repeated because something was unreachable."),
     "batches": (None, "Micro-batches."),
 }
@@ -35,7 +35,7 @@ GAUGES: dict[str, str] = {
     "state_bytes": "Size of the store.",
     "damaged_rows": "Rows with a wrong checksum since their partition was gained.",
     "lag": "Messages not yet read, if the source knows.",
-    "stream_mjd": "Median time of recent alerts (MJD TAI).",
+    "stream_mjd": "Median time of recent alerts of the partition that lags most (MJD TAI).",
 }
 #: Parts of a micro-batch's time.
 STAGES = ("decode", "read", "update", "encode", "publish", "commit", "batch")

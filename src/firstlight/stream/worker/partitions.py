@@ -1,6 +1,7 @@
 """The partitions that a worker owns, each with its state store."""
 
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
@@ -8,6 +9,7 @@ from firstlight.errors import StateError
 from firstlight.stream.io.message import Message, Partition
 from firstlight.stream.io.sources import AlertSource, BookmarkedSource
 from firstlight.stream.state.store import Changes, StateStore
+from firstlight.stream.worker.clocks import CLOCK_ALERTS, Clock
 from firstlight.stream.worker.logging import log
 from firstlight.stream.worker.metrics import Metrics
 
@@ -16,7 +18,7 @@ EVICT_OBJECTS = 500
 
 
 class Stores(Protocol):
-    """The state stores of all partitions; `firstlight.stream.state.sqlite.StateFolder` implements it."""
+    """The state stores of all partitions; `firstlight.stream.state.folder.StateFolder` implements it."""
 
     def open(self, topic: str, partition: int, wait_s: float) -> StateStore:
         """Open the store of a partition, waiting up to `wait_s` [s] for its owner to release it."""
@@ -41,6 +43,7 @@ class Partitions:
         *,
         wait_s: float,
         lengths: Mapping[str, int],
+        clock_alerts: int = CLOCK_ALERTS,
     ) -> None:
         self._source = source
         self._stores = stores
@@ -49,6 +52,8 @@ class Partitions:
         self._lengths = lengths
         self._open: dict[Partition, StateStore] = {}
         self._recovered: dict[Partition, str] = {}
+        self._clocks: dict[Partition, Clock] = {}
+        self._clock_alerts = clock_alerts
         self._warned: set[Partition] = set()  # partitions with messages before the stored position
         source.on_assign, source.on_revoke = self.gain, self.lose
 
@@ -63,6 +68,7 @@ class Partitions:
             store = self._open.pop(partition, None)
             if store is not None:
                 store.close()
+                self._clocks.pop(partition, None)
                 log(logging.INFO, "partition lost", topic=partition[0], partition=partition[1])
         self._metrics.set("partitions", len(self._open))
 
@@ -123,10 +129,22 @@ class Partitions:
             position=position,
         )
 
-    def evict(self, before_mjd: float) -> None:
-        """Remove some objects without observations since `before_mjd` [MJD TAI day]."""
-        for store in self._open.values():
-            self._metrics.count("evicted", n=store.evict(before_mjd, EVICT_OBJECTS))
+    def clock(self, partition: Partition) -> Clock:
+        """The clock of a partition."""
+        if partition not in self._clocks:
+            self._clocks[partition] = Clock(self._clock_alerts)
+        return self._clocks[partition]
+
+    def evict(self, forget_days: float) -> None:
+        """Remove some objects that no alert of their partition needs any more.
+
+        An alert finds its object if that had an observation within `forget_days` before it, and may itself
+        be as much older than the partition's clock.
+        """
+        for partition, store in self._open.items():
+            before = self.clock(partition).oldest - 2.0 * forget_days
+            if before > -math.inf:
+                self._metrics.count("evicted", n=store.evict(before, EVICT_OBJECTS))
 
     def measure(self) -> None:
         """Update the gauges of the stores and of the source's lag."""
@@ -134,6 +152,9 @@ class Partitions:
         self._metrics.set("objects", sum(store.n_objects for store in stores))
         self._metrics.set("state_bytes", sum(store.size_bytes for store in stores))
         self._metrics.set("damaged_rows", sum(store.damaged for store in stores))
+        times = [clock.median for clock in self._clocks.values() if clock.is_set]
+        if times:
+            self._metrics.set("stream_mjd", min(times))
         lag = self._source.lag()
         if lag is not None:
             self._metrics.set("lag", lag)

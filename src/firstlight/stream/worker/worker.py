@@ -7,11 +7,9 @@ is answered exactly once, counted as a set.
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from statistics import median
 from typing import Any, TypeVar
 
 from firstlight.errors import BrokerError, SchemaError, SettingsError, StateError
@@ -23,16 +21,12 @@ from firstlight.stream.io.sources import AlertSource
 from firstlight.stream.results.record import JsonResults, ResultFormat
 from firstlight.stream.state.batch import PartitionMemory
 from firstlight.stream.worker.answer import LivePipeline, answer
+from firstlight.stream.worker.clocks import CLOCK_ALERTS
 from firstlight.stream.worker.decoding import Decoding
 from firstlight.stream.worker.logging import log
 from firstlight.stream.worker.metrics import Metrics
 from firstlight.stream.worker.output import Output, Share
 from firstlight.stream.worker.partitions import Partitions, Stores
-
-#: An alert may be so much older than the stream's time and still find its object's state [day].
-LATENESS_DAYS = 30.0
-#: Number of recent alerts whose median time is the stream's time; one wrong clock cannot move it.
-CLOCK_ALERTS = 1001
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 15.0
 _LOG_AGAIN_S = 60.0  # between two logs of the same wait
@@ -154,12 +148,12 @@ class Worker:
             self.metrics,
             wait_s=self.config.wait_for_state_s,
             lengths=self._output.lengths,
+            clock_alerts=clock_alerts,
         )
         self._decoding = Decoding(decoder or AlertDecoder(), patience_s=self.config.patience_s, clock=clock)
         self._on_batch = on_batch
         self._clock = clock
         self._stop = threading.Event()
-        self._times: deque[float] = deque(maxlen=clock_alerts)
         self._last_housekeeping = -float("inf")
         self._n_read = 0
 
@@ -295,7 +289,8 @@ class Worker:
                 elif record is not None:
                     self._output.add(share, message, record)
                     records.append(record)
-        self._times.extend(alert.mjd for _, _, alert in origins)
+        for _, message, alert in origins:
+            self._partitions.clock(message.origin).add(alert.mjd)
         return Batch(sum(len(share.messages) for share in shares.values()), records, n_rejected, n_skipped)
 
     def _publish(self, shares: Mapping[Partition, Share]) -> bool:
@@ -313,19 +308,11 @@ class Worker:
 
     # --- housekeeping -----------------------------------------------------------
 
-    @property
-    def stream_mjd(self) -> float | None:
-        """Median time of recent alerts [MJD TAI day]; None until there are enough of them."""
-        return median(self._times) if len(self._times) == self._times.maxlen else None
-
     def _housekeep(self, *, force: bool = False) -> None:
         """Once per second: evict objects without recent observations, and update the gauges."""
         now = self._clock()
         if not force and now - self._last_housekeeping < _HOUSEKEEPING_S:
             return
         self._last_housekeeping = now
-        mjd = self.stream_mjd
-        if mjd is not None:
-            self.metrics.set("stream_mjd", mjd)
-            self._partitions.evict(mjd - self.config.forget_days - LATENESS_DAYS)
+        self._partitions.evict(self.config.forget_days)
         self._partitions.measure()

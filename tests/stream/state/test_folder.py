@@ -1,0 +1,80 @@
+"""A folder of stores, one per partition."""
+
+import stat
+
+import pytest
+
+from firstlight.errors import StateError
+from firstlight.stream.state.folder import StateFolder
+from firstlight.stream.state.store import Changes
+
+
+@pytest.fixture
+def folder(tmp_path) -> StateFolder:
+    return StateFolder(tmp_path / "state", bundle="b", state_size=3)
+
+
+def test_every_partition_has_its_own_file(folder, tmp_path):
+    for partition in (0, 11):
+        store = folder.open("alerts", partition, 0.0)
+        store.commit(Changes(states={"o": (b"abc", 1.0)}, position=partition))
+        store.close()
+    assert sorted(path.name for path in (tmp_path / "state").glob("*.sqlite")) == [
+        "alerts-0.sqlite",
+        "alerts-11.sqlite",
+    ]
+    again = folder.open("alerts", 11, 0.0)
+    assert (again.position, again.states(["o"])) == (11, [b"abc"])
+    again.close()
+
+
+def test_names_of_topics_cannot_leave_the_folder(folder, tmp_path):
+    assert folder.path("../../etc/x y", 0).parent == tmp_path / "state"
+
+
+def test_the_length_of_a_sink_is_the_largest_over_all_partitions(folder):
+    assert folder.sink_position("out") is None
+    for partition, length in enumerate((70, 500, 90)):
+        store = folder.open("alerts", partition, 0.0)
+        store.commit(Changes(sink_position={"out": length}))
+        store.close()
+    assert folder.sink_position("out") == 500
+    assert folder.sink_position("other") is None
+
+
+def test_partitions_of_other_workers_are_ignored(folder, tmp_path):
+    store = folder.open("alerts", 0, 0.0)
+    store.commit(Changes(sink_position={"out": 5}))
+    assert StateFolder(tmp_path / "state", bundle="b", state_size=3).sink_position("out") is None
+    store.close()
+    assert folder.sink_position("out") == 5
+
+
+def test_a_state_folder_that_cannot_be_made_is_an_error(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StateError, match="cannot make"):
+        StateFolder(tmp_path / "file", bundle="b", state_size=3)
+
+
+def mode(path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_only_its_owner_can_read_a_new_state_folder(folder, tmp_path):
+    store = folder.open("alerts", 0, 0.0)
+    store.commit(Changes(position=1))
+    assert mode(tmp_path / "state") == 0o700
+    assert {path.name: mode(path) for path in (tmp_path / "state").iterdir()} == {
+        "alerts-0.sqlite": 0o600,
+        "alerts-0.sqlite-wal": 0o600,
+    }
+    store.close()
+
+
+@pytest.mark.parametrize(("wide", "is_warned"), [(0o755, False), (0o775, True), (0o707, True)])
+def test_the_permissions_of_an_existing_folder_stay(tmp_path, caplog, wide, is_warned):
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state").chmod(wide)
+    StateFolder(tmp_path / "state", bundle="b", state_size=3)
+    assert mode(tmp_path / "state") == wide
+    assert ("other users can change the state" in caplog.text) == is_warned
