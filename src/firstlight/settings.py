@@ -21,7 +21,8 @@ def from_table(kind: type[T], table: Mapping[str, Any], where: str = "") -> T:
     Parameters
     ----------
     kind : type
-        A dataclass whose fields are bool, int, float, str, Literal, tuples or dataclasses.
+        A dataclass whose fields are bool, int, float, str, Literal, dataclasses, or tuples or mappings of
+        them.
     table : mapping
         Values by field name, as read from TOML.
     where : str
@@ -133,8 +134,16 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, list | tuple):
             raise SettingsError(f"{where} = {value!r}: expected a list")
         return tuple(_coerce(item, part, where) for part in value)
+    if origin is Mapping:
+        if not isinstance(value, Mapping):
+            raise SettingsError(f"{where} = {value!r}: expected a table")
+        item = get_args(hint)[1]
+        return {key: _coerce(item, part, f"{where}.{key}") for key, part in value.items()}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise SettingsError(f"{where}: an integer too large for a number of 64 bits") from None
     if isinstance(hint, type) and (not isinstance(value, hint) or (hint is int and isinstance(value, bool))):
         raise SettingsError(f"{where} = {value!r}: expected {hint.__name__}")
     return value

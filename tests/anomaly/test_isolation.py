@@ -94,9 +94,9 @@ def test_damaged_arrays_are_a_bundle_error(grown):
     for name in ("unit", "value", "nodes"):
         with pytest.raises(BundleError, match=name):
             ClassIsolation.from_arrays({n: a for n, a in arrays.items() if n != name})
-    with pytest.raises(BundleError, match="units"):
+    with pytest.raises(BundleError, match="unit"):
         ClassIsolation.from_arrays(arrays | {"unit": np.zeros(3)})
-    with pytest.raises(BundleError, match="bounds"):
+    with pytest.raises(BundleError, match="cover"):
         ClassIsolation.from_arrays(arrays | {"root": arrays["root"] + 1})
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from firstlight.anomaly import AnomalyConfig, AnomalyInputs, AnomalyScorer
 from firstlight.anomaly.scorer import COMPONENTS, _false_alarms
-from firstlight.classify.storage import read_arrays, read_state, write_arrays, write_state
 from firstlight.errors import BundleError, BundleVersionError, DataError, NotFittedError
+from firstlight.storage import read_arrays, read_json, write_arrays, write_state
 
 NAMES = np.array(["AGN", "EB", "SNIa"])
 
@@ -171,7 +171,7 @@ def test_damaged_files_are_a_bundle_error(scorer, folder):
     with pytest.raises(BundleError, match="anomaly"):
         AnomalyScorer.load(folder)
     scorer.save(folder)
-    state = read_state(folder / "anomaly.json")
+    state = read_json(folder / "anomaly.json")
     write_state(folder / "anomaly.json", state | {"n_features": 3})
     with pytest.raises(BundleError, match="do not exist"):
         AnomalyScorer.load(folder)
@@ -308,7 +308,7 @@ def test_all_components_saved_and_loaded_give_the_same_bits(full, folder):
 
 def test_a_score_of_format_one_is_the_distance_alone(scorer, folder):
     scorer.save(folder)
-    state = read_state(folder / "anomaly.json")
+    state = read_json(folder / "anomaly.json")
     write_state(folder / "anomaly.json", {k: state[k] for k in ("n_features", "phase_edges")})
     X, _, inputs = with_inputs(26, 50)
     np.testing.assert_array_equal(AnomalyScorer.load(folder).score(X, None, inputs), scorer.score(X))

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from firstlight.classify import CalibrationConfig, PhaseCalibrator
 from firstlight.classify.calibrate import _hats, _penalised_loss, _Rows
-from firstlight.classify.storage import read_state, write_state
 from firstlight.errors import BundleError, DataError, UnknownClassError
+from firstlight.storage import read_json, write_state
 
 CLASSES = ("AGN", "EB", "SNIa", "KN")
 
@@ -182,7 +182,7 @@ def test_a_damaged_file_is_a_bundle_error(folder):
     with pytest.raises(BundleError, match="calibrator"):
         PhaseCalibrator.load(folder)
     PhaseCalibrator().save(folder)
-    state = read_state(folder / "calibrator.json")
+    state = read_json(folder / "calibrator.json")
     write_state(folder / "calibrator.json", state | {"log_scale": [0.0]})
     with pytest.raises(BundleError, match="knots"):
         PhaseCalibrator.load(folder)
@@ -190,7 +190,7 @@ def test_a_damaged_file_is_a_bundle_error(folder):
 
 def test_a_bundle_that_shifts_classes_names_the_last_version_that_read_it(folder):
     PhaseCalibrator().save(folder)
-    state = read_state(folder / "calibrator.json")
+    state = read_json(folder / "calibrator.json")
     write_state(folder / "calibrator.json", state | {"shift": [[0.1, 0.0]] * 5})
     with pytest.raises(BundleError, match=r"0\.1\.0\.dev0"):
         PhaseCalibrator.load(folder)

@@ -169,8 +169,78 @@ def test_an_index_out_of_bounds_is_found_before_the_walk(name):
         damaged[0] |= 0xFFFF  # a child far outside the tree
     else:
         damaged[-1] = 10_000
-    with pytest.raises(BundleError, match="damaged"):
+    with pytest.raises(BundleError, match="fetch or train"):
         Forest.from_arrays(arrays | {name: damaged})
+
+
+def cyclic(arrays):
+    """Two inner nodes of a tree whose first children are the same pair."""
+    nodes = arrays["nodes"].copy()
+    first = arrays["root"][np.argmax(arrays["depth"])]
+    own = np.arange(len(nodes)) - np.repeat(arrays["root"], np.diff(np.append(arrays["root"], len(nodes))))
+    inner = [i for i in range(first, len(nodes)) if nodes[i] & 0xFFFF != own[i]][:2]
+    nodes[inner[1]] = nodes[inner[1]] & ~0xFFFF | nodes[inner[0]] & 0xFFFF
+    return {"nodes": nodes}
+
+
+def open_leaf(arrays):
+    """A leaf, the last node, whose threshold lets rows walk on to the node behind the last."""
+    nodes = arrays["nodes"].copy()
+    nodes[-1] &= 0xFFFFFFFF
+    return {"nodes": nodes}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        cyclic,
+        open_leaf,
+        lambda arrays: {"depth": arrays["depth"] + 1},
+        lambda arrays: {"depth": np.where(arrays["depth"] > 0, 1 << 62, 0)},
+        lambda arrays: {"depth": np.maximum(arrays["depth"] - 1, 0)},
+        lambda arrays: {"value": np.where(arrays["value"] != 0.0, np.inf, 0.0)},
+        lambda arrays: {"value": arrays["value"] * np.nan},
+        lambda arrays: {"value": arrays["value"].astype(np.float32)},
+        lambda arrays: {"nodes": arrays["nodes"].astype(np.int32)},
+        lambda arrays: {"nodes": arrays["nodes"][:, None]},
+        lambda arrays: {"start": np.zeros(0)},
+        lambda arrays: {"output": arrays["output"] - 1},
+        lambda arrays: {"column_missing": arrays["column_missing"] + 3},
+        lambda arrays: {"n_features": np.array([-1])},
+        lambda arrays: {"n_features": np.zeros(0, np.int64)},
+        lambda arrays: {"root": arrays["root"][::-1]},
+    ],
+)
+def test_arrays_that_compiled_code_must_not_see_are_refused(change):
+    arrays = Forest.lay_out(**random_trees(np.random.default_rng(5))).to_arrays()
+    with pytest.raises(BundleError, match="fetch or train"):
+        Forest.from_arrays(arrays | change(arrays))
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ([0, -1, -1], [0, -1, -1]),  # a cycle
+        ([1, -1, -1], [1, -1, -1]),  # one child twice
+        ([1, -1, -1], [3, -1, -1]),  # outside
+        ([1, 2, -1], [2, 1, -1]),  # a node that is its own child
+        ([1, -1, -1], [-1, -1, -1]),  # half a split
+        ([-1, -1, -1], [-1, -1, -1]),  # nodes that nothing reaches
+    ],
+)
+def test_children_that_do_not_form_a_tree_are_refused(left, right):
+    with pytest.raises(BundleError, match="do not form a tree"):
+        Forest.lay_out(
+            n_nodes=np.array([3]),
+            feature=np.zeros(3, np.int64),
+            threshold=np.zeros(3),
+            left=np.array(left),
+            right=np.array(right),
+            value=np.zeros(3),
+            output=np.zeros(1, np.int64),
+            start=np.zeros(1),
+            n_features=1,
+        )
 
 
 def test_a_forest_too_wide_for_its_fields_is_an_error():

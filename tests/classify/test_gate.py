@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from firstlight.classify import GateConfig, GatedClassifier, LightGBMConfig, TrainingRows
-from firstlight.classify.storage import read_state, read_text, write_state
 from firstlight.errors import BundleError, DataError
+from firstlight.storage import read_json, read_text, write_state
 from firstlight.taxonomy import GALACTIC
 
 BOOSTER = LightGBMConfig(rounds=15, learning_rate=0.2, leaves=6)
@@ -204,7 +204,7 @@ def test_a_group_without_weight_is_an_error(toy):
 
 def test_experts_of_other_classes_are_a_bundle_error(gated, folder):
     gated.save(folder)
-    state = read_state(folder / "classifier.json")
+    state = read_json(folder / "classifier.json")
     write_state(folder / "classifier.json", state | {"classes": ["AGN", "EB"]})
     with pytest.raises(BundleError, match="experts"):
         GatedClassifier.load(folder)

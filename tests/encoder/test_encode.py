@@ -9,6 +9,7 @@ from firstlight.encoder import Encoder, running
 from firstlight.encoder.steps import make_steps
 from firstlight.errors import BundleError, BundleVersionError, DataError
 from firstlight.lightcurves import LightCurves
+from firstlight.storage import read_arrays, write_arrays
 
 ATOL = 1e-5
 
@@ -170,11 +171,56 @@ def test_a_folder_without_the_graph_is_an_encoder_too(encoder, sample, tmp_path)
 
 
 def test_a_damaged_folder_is_refused(encoder, tmp_path):
-    with pytest.raises(BundleError, match="not a saved encoder"):
+    with pytest.raises(BundleError, match=r"encoder\.json"):
         Encoder.load(tmp_path)
     encoder.save(tmp_path)
     (tmp_path / "weights.safetensors").write_bytes(b"?")
-    with pytest.raises(BundleError, match="not a saved encoder"):
+    with pytest.raises(BundleError, match=r"weights\.safetensors"):
+        Encoder.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("fc1.weight", lambda w: w[:, :-1]),
+        ("fc2.bias", lambda w: w[:-1]),
+        ("encoder.weight_hh_l0", lambda w: w.T),
+        ("encoder.bias_ih_l0", lambda w: w[:, None]),
+        ("mean.weight", lambda w: w.astype(np.float64)),
+        ("head1.weight", lambda w: np.where(w == w.max(), np.float32(np.inf), w)),
+        ("log_var.bias", lambda w: w * np.float32(np.nan)),
+        ("context_std", lambda w: w * np.float32(0.0)),
+        ("decoder.weight_hh_l0", lambda w: w * np.float32(np.inf)),
+    ],
+)
+def test_weights_that_compiled_code_must_not_see_are_refused(encoder, tmp_path, name, change):
+    encoder.save(tmp_path)
+    path = tmp_path / "weights.safetensors"
+    weights = read_arrays(path)
+    write_arrays(path, weights | {name: change(weights[name])})
+    with pytest.raises(BundleError, match=name):
+        Encoder.load(tmp_path)
+    write_arrays(path, {other: value for other, value in weights.items() if other != "fc1.weight"})
+    with pytest.raises(BundleError, match="fc1"):
+        Encoder.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"layers": 10**12},
+        {"hidden": 10**12},
+        {"latent": 2},
+        {"width": "wide"},
+        {"hidden": True},
+    ],
+)
+def test_settings_that_do_not_fit_the_weights_are_refused(encoder, tmp_path, change):
+    encoder.save(tmp_path)
+    table = json.loads((tmp_path / "encoder.json").read_text())
+    table["config"]["vae"] |= change
+    (tmp_path / "encoder.json").write_text(json.dumps(table))
+    with pytest.raises(BundleError, match="fetch or train"):
         Encoder.load(tmp_path)
 
 

@@ -12,6 +12,7 @@ from firstlight.features import FeatureConfig, TemplateConfig, Templates, extrac
 from firstlight.features.registry import template_features
 from firstlight.features.templates import _median_surface
 from firstlight.lightcurves import LightCurves
+from firstlight.storage import read_arrays, write_arrays
 
 CONFIG = FeatureConfig(
     templates=TemplateConfig(classes=("SNIa", "SNII"), redshifts=(0.05, 0.1, 0.15, 0.2, 0.3, 0.4))
@@ -132,10 +133,32 @@ def test_saved_templates_give_the_same_fits(templates: Templates, tmp_path: Path
 
 
 def test_loading_something_else_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="not saved templates"):
+    with pytest.raises(BundleError, match=r"templates\.json: cannot be read"):
         Templates.load(tmp_path)
     (tmp_path / "templates.json").write_text("{}")
-    with pytest.raises(BundleError, match="not saved templates"):
+    with pytest.raises(BundleError, match=r"templates\.json: without \['names'\]"):
+        Templates.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("surface", lambda a: a[:-1]),
+        ("surface", lambda a: np.full_like(a, np.inf)),
+        ("phase", lambda a: a[::-1]),
+        ("phase", lambda a: a * 1e-6),
+        ("phase", lambda a: np.sort(np.where(a == a[3], a - 0.5, a))),
+        ("redshift", lambda a: a - 1.0),
+        ("magnitude_sd", lambda a: a * 0.0),
+        ("wavelength", lambda a: a.astype(np.float32)),
+    ],
+)
+def test_arrays_that_compiled_code_must_not_see_are_refused(templates, tmp_path, name, change) -> None:
+    templates.save(tmp_path)
+    path = tmp_path / "templates.safetensors"
+    arrays = read_arrays(path)
+    write_arrays(path, arrays | {name: change(arrays[name])})
+    with pytest.raises(BundleError, match="fetch or train"):
         Templates.load(tmp_path)
 
 

@@ -263,6 +263,45 @@ def test_accepted_names_stay_inside(name):
     assert inside.startswith("/bundle/")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": 1},
+        {"created": None},
+        {"info": [["a", 1]]},
+        {"files": []},
+        {"files": {"a": 1}},
+        {"files": {"a": {"size": True, "sha256": "0" * 64}}},
+        {"files": {"a": {"size": -1, "sha256": "0" * 64}}},
+        {"files": {"a": {"size": 1, "sha256": "0" * 63}}},
+        {"files": {"a": {"size": 1}}},
+        {"files": {"a": {"size": 1 << 60, "sha256": "0" * 64}}},
+        {"files": {f"f{k}": {"size": 0, "sha256": "0" * 64} for k in range(2000)}},
+    ],
+)
+def test_a_manifest_of_wrong_types_or_without_bounds_is_damaged(tmp_path, change):
+    make(tmp_path / "bundle")
+    edit_manifest(tmp_path / "bundle", **change)
+    with pytest.raises(BundleError, match=r"manifest\.json is damaged"):
+        open_bundle(tmp_path / "bundle")
+
+
+def test_a_manifest_that_is_a_link_is_no_bundle(tmp_path):
+    make(tmp_path / "bundle")
+    (tmp_path / "bundle" / "manifest.json").rename(tmp_path / "elsewhere.json")
+    (tmp_path / "bundle" / "manifest.json").symlink_to(tmp_path / "elsewhere.json")
+    with pytest.raises(BundleError, match="not a bundle"):
+        open_bundle(tmp_path / "bundle")
+
+
+def test_a_folder_of_too_many_files_is_refused(tmp_path):
+    make(tmp_path / "bundle")
+    for k in range(2100):
+        (tmp_path / "bundle" / f"f{k}").touch()
+    with pytest.raises(BundleError, match="more than 1000 files"):
+        open_bundle(tmp_path / "bundle")
+
+
 def test_links_are_refused_in_reading_and_writing(tmp_path):
     make(tmp_path / "bundle")
     weights = tmp_path / "bundle" / "weights.bin"

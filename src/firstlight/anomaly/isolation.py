@@ -14,12 +14,18 @@ import numpy as np
 from firstlight._types import AnyArray, Float32Array, FloatArray, IntArray
 from firstlight.classify.forest import Forest
 from firstlight.errors import BundleError, DataError
+from firstlight.storage import AGAIN, ArraySpec, check_arrays
 
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest
 
 _N_TREES = 100  # per class: decision 0091
 _TREE_ROWS = 128  # rows that each tree is grown on
+_LEAST_UNIT = 1e-3  # of a file; fitted units are at least the number of trees
+_SPECS = {
+    "unit": ArraySpec("float64", ("n_classes",), least=_LEAST_UNIT),
+    "value": ArraySpec("float32", ("n_nodes",), least=0.0),  # path lengths
+}
 _EULER = 0.5772156649015329
 _LARGEST_LATENT = 1e6  # a latent is of order one; beyond this all are equally far
 
@@ -100,17 +106,13 @@ class ClassIsolation:
         return arrays | {"value": self.forest.value.astype(np.float32)}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, AnyArray]) -> Self:
-        """Rebuild from `to_arrays`; BundleError if an array is missing or an index out of bounds."""
-        try:
-            unit = np.asarray(arrays["unit"], dtype=np.float64)
-            value = np.asarray(arrays["value"], dtype=np.float64)
-        except KeyError as error:
-            raise BundleError(f"isolation forests without array {error}; save the bundle again") from error
-        forest = Forest.from_arrays({**arrays, "value": value})
-        if unit.shape != (forest.n_outputs,) or not (unit > 0.0).all():
-            raise BundleError("isolation forests whose units do not fit; save the bundle again")
-        return cls(forest, unit)
+    def from_arrays(cls, arrays: Mapping[str, AnyArray], where: object = "isolation forests") -> Self:
+        """Rebuild from `to_arrays`; BundleError, which begins with `where`, unless all is right."""
+        own = check_arrays(arrays, _SPECS, where)
+        forest = Forest.from_arrays({**arrays, "value": own["value"].astype(np.float64)}, where)
+        if own["unit"].shape != (forest.n_outputs,):
+            raise BundleError(f"{where}: {len(own['unit'])} units for {forest.n_outputs} classes; {AGAIN}")
+        return cls(forest, own["unit"])
 
 
 def mean_path_length(n_samples: AnyArray) -> FloatArray:

@@ -14,6 +14,7 @@ from numba import njit
 
 from firstlight._types import AnyArray, Float32Array, FloatArray, IntArray
 from firstlight.errors import BundleError
+from firstlight.storage import AGAIN, ArraySpec, check_arrays
 
 # Settings as measured for decision 0091.
 _N_COMPONENTS = 20  # principal components beside the linear discriminants
@@ -22,6 +23,18 @@ _MIN_KNOWN = 0.2  # fraction of rows that must know a feature for it to be used
 _CLASS_OBJECTS = 30.0  # rows at which a class's own scatter counts as much as the mean one
 _TAIL = 0.004  # probability beyond the outermost knots of a feature's distribution
 _LEAST_SCATTER = 1e-6
+_LARGEST_FEATURE = 3.5e38  # of a float32
+_SPECS = {
+    "columns": ArraySpec("int64", ("n_columns",), least=0),
+    "knots": ArraySpec(
+        "float64", ("n_columns", "n_knots"), -_LARGEST_FEATURE, _LARGEST_FEATURE, order="not_falling"
+    ),
+    "normal": ArraySpec("float64", ("n_knots",), order="not_falling"),
+    "centre": ArraySpec("float64", ("n_columns",)),
+    "axes": ArraySpec("float64", ("n_columns", "n_axes")),
+    "mean": ArraySpec("float64", ("n_classes", "n_axes")),
+    "whiten": ArraySpec("float64", ("n_classes", "n_axes", "n_axes")),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,26 +96,18 @@ class NearestClass:
         return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, AnyArray], n_features: int) -> Self:
-        """Rebuild from `to_arrays`; compiled code trusts the shapes.
+    def from_arrays(
+        cls, arrays: Mapping[str, AnyArray], n_features: int, where: object = "anomaly score"
+    ) -> Self:
+        """Rebuild from `to_arrays`; BundleError, which begins with `where`, unless all is right.
 
-        Raises BundleError if an array is missing, shapes disagree or a column does not exist.
+        Compiled code trusts the shapes, and that each column exists.
         """
-        try:
-            it = cls(**{name: np.ascontiguousarray(arrays[name]) for name in cls.__slots__})
-        except KeyError as error:
-            raise BundleError(f"anomaly score without array {error}; save the bundle again") from error
-        columns, n_axes = it.columns, it.axes.shape[-1]
-        if len(columns) and not 0 <= int(columns.min()) <= int(columns.max()) < n_features:
-            raise BundleError("the anomaly score reads features that do not exist; save the bundle again")
-        if not (
-            it.knots.shape == (len(columns), len(it.normal))
-            and it.axes.shape == (len(columns), n_axes)
-            and it.centre.shape == columns.shape
-            and it.mean.shape == (len(it.mean), n_axes)
-            and it.whiten.shape == (len(it.mean), n_axes, n_axes)
-        ):
-            raise BundleError("arrays of the anomaly score do not fit each other; save the bundle again")
+        it = cls(**check_arrays(arrays, _SPECS, where))
+        if it.columns.max(initial=0) >= n_features:
+            raise BundleError(f"{where}: it reads features that do not exist; {AGAIN}")
+        if not (it.axes.size and it.mean.size and it.normal.size):
+            raise BundleError(f"{where}: it has no column, axis, class or quantile; {AGAIN}")
         return it
 
 

@@ -20,8 +20,16 @@ from firstlight.anomaly.isolation import ClassIsolation
 from firstlight.anomaly.nearest import NearestClass, normal_deviate
 from firstlight.classify.protocol import not_fitted
 from firstlight.classify.rows import TrainingRows, check_rows, encode_labels
-from firstlight.classify.storage import read_arrays, read_state, write_arrays, write_state
-from firstlight.errors import BundleError, BundleVersionError, DataError
+from firstlight.errors import BundleError, DataError, SettingsError
+from firstlight.storage import (
+    AGAIN,
+    ArraySpec,
+    check_arrays,
+    read_arrays,
+    read_state,
+    write_arrays,
+    write_state,
+)
 
 #: Components by their names on disk, in the order of their weights; doubt is the classifier's uncertainty.
 COMPONENTS = ("distance", "isolation", "doubt", "error")
@@ -32,6 +40,15 @@ _MIN_ROWS = 200  # validation rows that a range of phases needs for its own scal
 _LEAST_SCATTER = 1e-6
 _FURTHEST_DEVIATE = 3.0  # of the outermost knot of a component's scale
 _N_COMPONENT_KNOTS = 129
+_SCALES = {
+    "scale": ArraySpec("float64", ("n_values",)),
+    "scale_first": ArraySpec("int64", ("n_firsts",), least=0, most=1 << 40, order="rising"),
+}
+_COMPONENT_SCALES = {
+    "part_knots": ArraySpec("float64", ("n_scales", "n_components", "n_knots"), order="not_falling"),
+    "part_normal": ArraySpec("float64", ("n_knots",), order="not_falling"),
+    "weight": ArraySpec("float64", ("n_components",), least=0.0),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +90,11 @@ class AnomalyConfig:
     max_rows: int = 12_000
     phase_edges: tuple[float, ...] = (2.0, 8.0, 32.0, 128.0)
 
+    def __post_init__(self) -> None:
+        """Check the edges."""
+        if list(self.phase_edges) != sorted(set(self.phase_edges)):
+            raise SettingsError(f"anomaly.phase_edges = {list(self.phase_edges)}: they must rise")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnomalyInputs:
@@ -82,6 +104,15 @@ class AnomalyInputs:
     recon_error: Float32Array | None = None  # (n_rows,); the encoder's reconstruction error
     # (n_rows, n_classes); the classifier's probabilities; the uncertainty is 1 minus the largest
     proba: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """The content of ``anomaly.json``."""
+
+    n_features: int
+    phase_edges: tuple[float, ...]
+    parts: tuple[str, ...] = ("distance",)  # of format 1
 
 
 class AnomalyScorer:
@@ -246,50 +277,52 @@ class AnomalyScorer:
 
         Raises BundleError if a file is missing or damaged, BundleVersionError if a newer firstlight wrote it.
         """
-        state = read_state(folder / "anomaly.json", "n_features", "phase_edges")
-        if state.get("format", 1) > _FORMAT:
-            raise BundleVersionError(
-                f"{folder}: anomaly score of format {state['format']}, this firstlight reads up to "
-                f"{_FORMAT}; upgrade it"
-            )
-        scorer = cls(AnomalyConfig(phase_edges=tuple(state["phase_edges"])))
-        scorer._n_features = int(state["n_features"])
-        scorer._components = tuple(state.get("parts", ("distance",)))
-        if not scorer._components or not set(scorer._components) <= set(COMPONENTS):
-            raise BundleError(
-                f"{folder}: anomaly score of components {scorer._components}; save the bundle again"
-            )
-        needed = [*NearestClass.__slots__, "scale", "scale_first"]
-        if len(scorer._components) > 1:
-            needed += ["part_knots", "part_normal", "weight"]
-        arrays = read_arrays(folder / "anomaly.safetensors", *needed)
+        path = folder / "anomaly.json"
+        state = read_state(path, _Saved, newest_format=_FORMAT)
+        if not state.parts or list(state.parts) != [name for name in COMPONENTS if name in state.parts]:
+            raise BundleError(f"{path}: anomaly score of components {state.parts}; {AGAIN}")
         try:
-            scorer._nearest = NearestClass.from_arrays(arrays, scorer._n_features)
-            if "isolation" in scorer._components:
-                own = {
-                    n.removeprefix("isolation."): a for n, a in arrays.items() if n.startswith("isolation.")
-                }
-                scorer._isolation = ClassIsolation.from_arrays(own)
-            names = {"scale", "scale_first", "part_knots", "part_normal", "weight"}
-            scorer._scales = {name: array for name, array in arrays.items() if name in names}
-            scorer._check_scales()
-        except BundleError as error:
-            raise BundleError(f"{folder}: {error}") from error
+            scorer = cls(AnomalyConfig(phase_edges=state.phase_edges))
+        except SettingsError as error:
+            raise BundleError(f"{path}: {error}; {AGAIN}") from error
+        scorer._n_features, scorer._components = state.n_features, state.parts
+        path = folder / "anomaly.safetensors"
+        arrays = read_arrays(path)
+        scorer._nearest = NearestClass.from_arrays(arrays, state.n_features, path)
+        if "isolation" in state.parts:
+            own = {n.removeprefix("isolation."): a for n, a in arrays.items() if n.startswith("isolation.")}
+            scorer._isolation = ClassIsolation.from_arrays(own, path)
+        specs = _SCALES if len(state.parts) == 1 else _SCALES | _COMPONENT_SCALES
+        scorer._scales = check_arrays(arrays, specs, path, n_components=len(state.parts))
+        scorer._check_scales(path)
         return scorer
 
-    def _check_scales(self) -> None:
-        """Raise BundleError if the shapes of the scales do not fit; compiled code trusts them."""
-        scales, n_components = self._scales, len(self._components)
-        first = scales["scale_first"]
-        whole = len(first) in (2, 2 + len(self.config.phase_edges) + 1)
-        whole = whole and first[0] == 0 and bool(np.all(np.diff(first) > 0))
-        whole = whole and int(first[-1]) == len(scales["scale"])
-        if n_components > 1:
-            shape = (len(first) - 1, n_components, len(scales["part_normal"]))
-            whole = whole and scales["part_knots"].shape == shape
-            whole = whole and scales["weight"].shape == (n_components,)
+    @property
+    def n_features(self) -> int:
+        """Width of the rows that it was fitted on."""
+        return self._n_features
+
+    @property
+    def n_latents(self) -> int | None:
+        """Width of the latents that it was fitted on; None if it does not use them."""
+        return None if self._isolation is None else self._isolation.forest.n_features
+
+    def _check_scales(self, where: object) -> None:
+        """Raise BundleError if the scales do not fit; compiled code trusts them."""
+        first, scale = self._scales["scale_first"], self._scales["scale"]
+        n_scales = len(first) - 1
+        whole = (
+            n_scales in (1, 2 + len(self.config.phase_edges)) and first[0] == 0 and first[-1] == len(scale)
+        )
+        if whole:
+            falls = np.diff(scale) < 0.0
+            falls[first[1:-1] - 1] = False  # from one scale to the next
+            whole = not falls.any()
+        if whole and len(self._components) > 1:
+            knots = self._scales["part_knots"]
+            whole = len(knots) == n_scales and knots.shape[-1] > 0
         if not whole:
-            raise BundleError("scales of the anomaly score do not fit; save the bundle again")
+            raise BundleError(f"{where}: scales of the anomaly score do not fit; {AGAIN}")
 
     def _usable(self, inputs: AnomalyInputs, validation: AnomalyInputs) -> tuple[str, ...]:
         """Components with a weight and with inputs."""
@@ -400,6 +433,8 @@ def _false_alarms(
         own = reference[first[scale[row]] : first[scale[row] + 1]]
         n = len(own)
         x = values[row]
+        if np.isnan(x):  # more than float64 holds: stranger than all
+            x = np.inf
         spread = max(own[3 * n // 4] - own[n // 4], _LEAST_SCATTER)
         if x < own[0]:
             out[row] = 1.0 / (n + 1) / (1.0 + (own[0] - x) / spread)

@@ -5,7 +5,7 @@ from firstlight.classify.calibrate import CalibrationConfig, PhaseCalibrator
 from firstlight.classify.gate import GateConfig, GatedClassifier
 from firstlight.classify.gradient import SklearnBooster, SklearnBoosterConfig
 from firstlight.classify.lightgbm import LightGBMBooster, LightGBMConfig
-from firstlight.classify.protocol import Classifier, to_all_classes
+from firstlight.classify.protocol import Classifier, check_frequencies, to_all_classes
 from firstlight.classify.registry import CLASSIFIERS, ClassifierConfig, load_classifier
 from firstlight.classify.rows import TrainingRows
 from firstlight.classify.status import StatusConfig, status_from_counts, status_of
@@ -24,6 +24,7 @@ __all__ = [
     "SklearnBoosterConfig",
     "StatusConfig",
     "TrainingRows",
+    "check_frequencies",
     "class_frequencies",
     "class_weights",
     "load_classifier",

@@ -5,7 +5,7 @@ with phase, so that the order of the classes stays. Cross-validation over object
 between no change, one scale and a scale by phase.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Self
@@ -14,12 +14,13 @@ import numpy as np
 
 from firstlight._types import AnyArray, BoolArray, FloatArray, IntArray, StrArray
 from firstlight.classify.balance import object_weights
-from firstlight.classify.storage import read_state, write_state
-from firstlight.errors import BundleError, DataError
+from firstlight.errors import BundleError, DataError, SettingsError
+from firstlight.storage import AGAIN, read_state, write_state
 from firstlight.taxonomy import class_index
 
 _FLOOR = 1e-12  # smaller probabilities count as this
 _IDENTITY = "identity"
+_LARGEST_LOG_SCALE = 20.0  # of a file; the penalties keep fitted ones within a few units
 _BY_PHASE = {"temperature": False, "temperature by phase": True}  # candidates, from rigid to free
 
 MIN_OBJECTS = 100  # with fewer held-out objects nothing is changed
@@ -43,6 +44,13 @@ class CalibrationConfig:
 
     # days since trigger between which the scale is interpolated, ascending
     knots: tuple[float, ...] = (0.0, 2.0, 8.0, 32.0, 128.0)
+
+    def __post_init__(self) -> None:
+        """Check the knots."""
+        if not self.knots or self.knots[0] < 0.0 or list(self.knots) != sorted(set(self.knots)):
+            raise SettingsError(
+                f"calibration.knots = {list(self.knots)}: they must rise from 0 days or later"
+            )
 
 
 class PhaseCalibrator:
@@ -158,17 +166,39 @@ class PhaseCalibrator:
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote; BundleError if it is missing or damaged, or shifts classes."""
         path = folder / "calibrator.json"
-        state = read_state(path, "chosen", "losses", "knots", "log_scale", "shift")
-        calibrator = cls(CalibrationConfig(knots=tuple(state["knots"])))
-        calibrator.chosen, calibrator.losses = state["chosen"], state["losses"]
-        calibrator._log_scale = np.array(state["log_scale"], dtype=np.float64)
-        shift = np.array(state["shift"], dtype=np.float64)
-        if len(shift) != len(state["knots"]) or len(calibrator._log_scale) != len(shift):
-            raise BundleError(f"{path}: its arrays do not fit its knots; save the bundle again")
-        if shift.any():
+        state = read_state(path, _Saved)
+        n_knots, widths = len(state.knots), {len(row) for row in state.shift}
+        fits = n_knots >= 1 and len(state.shift) == len(state.log_scale) == n_knots and len(widths) == 1
+        if not (fits and max(map(abs, state.log_scale)) <= _LARGEST_LOG_SCALE):
+            raise BundleError(f"{path}: its arrays do not fit its knots, or have impossible values; {AGAIN}")
+        if any(value != 0.0 for row in state.shift for value in row):
             raise BundleError(f"{path}: class shifts were last read by firstlight 0.1.0.dev0; train it again")
-        calibrator._n_classes = shift.size // len(shift)
+        if state.chosen != _IDENTITY and state.chosen not in _BY_PHASE:
+            raise BundleError(f"{path}: unknown correction {state.chosen!r}; {AGAIN}")
+        try:
+            calibrator = cls(CalibrationConfig(knots=state.knots))
+        except SettingsError as error:
+            raise BundleError(f"{path}: {error}; {AGAIN}") from error
+        calibrator.chosen, calibrator.losses = state.chosen, dict(state.losses)
+        calibrator._log_scale = np.array(state.log_scale, dtype=np.float64)
+        calibrator._n_classes = widths.pop()
         return calibrator
+
+    @property
+    def n_classes(self) -> int | None:
+        """Number of classes that the correction is for; None if it changes nothing and takes any number."""
+        return None if self.chosen == _IDENTITY else self._n_classes
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """The content of ``calibrator.json``."""
+
+    chosen: str
+    losses: Mapping[str, float]
+    knots: tuple[float, ...]
+    log_scale: tuple[float, ...]
+    shift: tuple[tuple[float, ...], ...]
 
 
 class _Rows(NamedTuple):

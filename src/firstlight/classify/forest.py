@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from firstlight.errors import BundleError, DataError
+from firstlight.storage import AGAIN, ArraySpec, check_arrays
 
 #: Missing values at a node: read as 0, sent left, sent right.
 MISSING_IS_ZERO, MISSING_LOW, MISSING_HIGH = 0, 1, 2
@@ -22,6 +23,20 @@ _LANES = 8  # rows (or trees) evaluated together: enough independent loads to hi
 _FEW_ROWS = 4  # up to here eight trees at a time are faster than a padded block of rows
 _FIELD_BITS = 16  # a node holds: threshold (32 bits), column (16), left child (16)
 _MAX_FIELD = 1 << _FIELD_BITS
+_BEYOND = int(np.iinfo(np.int32).max)  # threshold of a leaf: no value is above it
+_MAX_FEATURES = 1 << 20
+_MAX_NODES = 1 << 40
+_SPECS = {
+    "nodes": ArraySpec("int64", ("n_nodes",)),
+    "value": ArraySpec("float64", ("n_nodes",)),
+    "root": ArraySpec("int64", ("n_trees",), least=0, most=_MAX_NODES, order="rising"),
+    "depth": ArraySpec("int64", ("n_trees",), least=0, most=_MAX_FIELD),
+    "output": ArraySpec("int64", ("n_trees",), least=0, most=_MAX_FIELD),
+    "column_feature": ArraySpec("int64", ("n_columns",), least=0, most=_MAX_FEATURES),
+    "column_missing": ArraySpec("int64", ("n_columns",), least=0, most=2),
+    "start": ArraySpec("float64", ("n_outputs",)),
+    "n_features": ArraySpec("int64", (1,), least=1, most=_MAX_FEATURES),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,27 +81,32 @@ class Forest:
         `n_nodes` and `output` have one entry per tree, `start` one per output, the other arrays
         one per node, tree after tree. A row goes left where its feature is at most the
         threshold; children are counted within the tree, and -1 marks a leaf. Raises DataError
-        if a tree has too many nodes, or the forest too many columns, for the 16-bit fields.
+        if a tree has too many nodes, or the forest too many columns, for the 16-bit fields, and
+        BundleError if the children do not form a tree or a feature does not exist.
         """
         n_nodes = np.asarray(n_nodes, dtype=np.int64)
-        missing = np.zeros(len(feature), np.int64) if missing is None else np.asarray(missing, np.int64)
-        inner = np.asarray(left) >= 0
-        key = np.where(inner, np.asarray(feature, np.int64) * 3 + missing, 0)
-        columns, column = np.unique(key, return_inverse=True)
-        if n_nodes.max(initial=0) > _MAX_FIELD or len(columns) > _MAX_FIELD:
-            raise DataError(
-                f"a tree of {n_nodes.max()} nodes over {len(columns)} columns does not fit; "
-                f"at most {_MAX_FIELD} of each: grow smaller trees"
-            )
-        bits = np.where(inner, _ordered(floor_float32(threshold)), np.iinfo(np.int32).max)
+        _check_fit(n_nodes.max(initial=0), "nodes in a tree")
+        left, right = np.asarray(left, np.int64), np.asarray(right, np.int64)
         root = np.concatenate([[0], np.cumsum(n_nodes)[:-1]]).astype(np.int64)[: len(n_nodes)]
+        _check_trees(root, n_nodes, left, right)
+        missing = np.zeros(len(feature), np.int64) if missing is None else np.asarray(missing, np.int64)
+        inner = left >= 0
+        feature = np.where(inner, np.asarray(feature, np.int64), 0)
+        if np.any((feature < 0) | (feature >= n_features)):
+            raise BundleError(f"a tree splits on a feature outside its {n_features}; {AGAIN}")
+        key = np.where(inner, feature * 3 + missing, 0)
+        used = np.zeros(3 * n_features, dtype=bool)
+        used[key] = True
+        columns, column = np.flatnonzero(used), (np.cumsum(used) - 1)[key]
+        _check_fit(len(columns), "columns")
+        bits = np.where(inner, _ordered(floor_float32(threshold)), _BEYOND)
         nodes, values, depth = _breadth_first(
             root,
             n_nodes,
             column.astype(np.int64),
             bits.astype(np.int64),
-            np.asarray(left, np.int64),
-            np.asarray(right, np.int64),
+            left,
+            right,
             np.asarray(value, np.float64),
         )
         return cls(
@@ -133,41 +153,85 @@ class Forest:
         }
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """A forest from `to_arrays`; BundleError for a missing array or an index out of bounds.
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], where: object = "forest") -> Self:
+        """A forest from `to_arrays`; BundleError, which begins with `where`, unless all is right.
 
-        The compiled code would follow a damaged index outside its arrays.
+        Every array has its dtype and shape, every number is finite, every tree is a tree, and every index
+        lies within its bounds: the compiled code would follow a damaged one outside its arrays.
         """
+        values: dict[str, Any] = check_arrays(arrays, _SPECS, where)
+        values["n_features"] = int(values["n_features"][0])
+        forest = cls(**values)
         try:
-            values = {name: np.ascontiguousarray(arrays[name]) for name in cls.__slots__}
-        except KeyError as error:
-            raise BundleError(f"forest without array {error}; the file is damaged") from error
-        values["n_features"] = int(values["n_features"][0])  # type: ignore[assignment]
-        forest = cls(**values)  # type: ignore[arg-type]
-        forest._check()
+            forest._check()
+        except BundleError as error:
+            raise BundleError(f"{where}: {error}") from error
         return forest
 
     def _check(self) -> None:
-        """Raise BundleError unless every index stays within its bounds."""
+        """Raise BundleError unless the nodes form trees and every index stays within its bounds."""
         n_total, n_trees = len(self.nodes), len(self.root)
         n_nodes = np.diff(np.append(self.root, n_total))
+        if not (self.root[0] == 0 and n_nodes[-1] > 0 if n_trees else n_total == 0):
+            raise BundleError(f"forest whose trees do not cover its nodes; {AGAIN}")
+        own = np.arange(n_total) - np.repeat(self.root, n_nodes)
+        child = self.nodes & (_MAX_FIELD - 1)
+        column = (self.nodes >> _FIELD_BITS) & (_MAX_FIELD - 1)
+        leaf = child == own
         whole = (
-            len(self.value) == n_total
-            and len(self.depth) == len(self.output) == n_trees
-            and len(self.column_missing) == len(self.column_feature)
-            and bool(np.all(n_nodes > 0))
-            and (self.root[0] == 0 if n_trees else n_total == 0)
-            and bool(np.all((self.output >= 0) & (self.output < self.n_outputs)))
-            and bool(np.all((self.column_feature >= 0) & (self.column_feature < self.n_features)))
+            bool(np.all(self.output < self.n_outputs))
+            and bool(np.all(self.column_feature < self.n_features))
+            and bool(np.all(column < len(self.column_feature)))
+            and bool(np.all((self.nodes >> 32)[leaf] == _BEYOND))  # else a row walks on from a leaf
         )
-        if whole:
-            own = np.arange(n_total) - np.repeat(self.root, n_nodes)
-            child = self.nodes & (_MAX_FIELD - 1)
-            column = (self.nodes >> _FIELD_BITS) & (_MAX_FIELD - 1)
-            inside = (child == own) | ((child > own) & (child + 1 < np.repeat(n_nodes, n_nodes)))
-            whole = bool(np.all(inside & (column < len(self.column_feature))))
         if not whole:
-            raise BundleError("forest with an index outside its bounds; the file is damaged, write it again")
+            raise BundleError(f"forest with an index outside its bounds; {AGAIN}")
+        left, right = np.where(leaf, -1, child), np.where(leaf, -1, child + 1)
+        _check_trees(self.root, n_nodes, left, right)
+        if not np.array_equal(self.depth, _depths(self.root, left, right)):
+            raise BundleError(f"forest whose depths are not those of its trees; {AGAIN}")
+
+
+def _check_fit(number: int, what: str) -> None:
+    """Raise DataError for a number that the 16-bit fields of the nodes cannot hold."""
+    if number > _MAX_FIELD:
+        raise DataError(f"{number} {what} do not fit; at most {_MAX_FIELD}: grow smaller trees")
+
+
+def _check_trees(
+    root: NDArray[np.int64], n_nodes: NDArray[np.int64], left: NDArray[np.int64], right: NDArray[np.int64]
+) -> None:
+    """Raise BundleError unless each tree reaches each of its nodes once, and each child follows its parent.
+
+    The arguments are as in `Forest.lay_out`; `root` is the first node of each tree.
+    """
+    first, size = np.repeat(root, n_nodes), np.repeat(n_nodes, n_nodes)
+    own = np.arange(len(left)) - first
+    inner = left >= 0
+    low, high = np.minimum(left, right), np.maximum(left, right)
+    whole = len(first) == len(left) and bool(np.all(np.where(inner, (low > own) & (high < size), right < 0)))
+    if whole:
+        children = np.concatenate([(first + left)[inner], (first + right)[inner]])
+        reached = np.bincount(children, minlength=len(left))
+        reached[root] += 1
+        whole = bool(np.all(reached == 1))
+    if not whole:
+        raise BundleError(f"the nodes of a tree do not form a tree; {AGAIN}")
+
+
+def _depths(root: NDArray[np.int64], left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Levels below the root of each tree, for trees that `_check_trees` accepts."""
+    depth = np.zeros(len(root), np.int64)
+    node, tree, level = root, np.arange(len(root)), 0
+    while True:
+        inner = left[node] >= 0
+        node, tree = node[inner], tree[inner]
+        if not len(node):
+            return depth
+        level += 1
+        depth[tree] = level
+        node = np.concatenate([root[tree] + left[node], root[tree] + right[node]])
+        tree = np.concatenate([tree, tree])
 
 
 def softmax(raw: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ Way), and the gate follows a stated redshift up to a small error rate; where a s
 booster on the other features decides.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -18,10 +18,10 @@ from firstlight.classify.balance import object_weights
 from firstlight.classify.forest import Forest, softmax
 from firstlight.classify.lightgbm import LightGBMConfig, grow_lightgbm
 from firstlight.classify.lightgbm_text import read_forest
-from firstlight.classify.protocol import not_fitted
+from firstlight.classify.protocol import check_classes, check_frequencies, check_outputs, not_fitted
 from firstlight.classify.rows import CodedRows, TrainingRows, check_rows, check_split, redshift_of
-from firstlight.classify.storage import read_state, read_text, write_state, write_text
 from firstlight.errors import BundleError, DataError
+from firstlight.storage import AGAIN, read_state, read_text, write_state, write_text
 from firstlight.taxonomy import GALACTIC
 
 _GALACTIC, _EXTRAGALACTIC = "galactic", "extragalactic"
@@ -88,6 +88,11 @@ class GatedClassifier:
     def classes(self) -> tuple[str, ...]:
         """See `Classifier.classes`."""
         return self._classes
+
+    @property
+    def n_features(self) -> int:
+        """See `Classifier.n_features`."""
+        return self._n_features
 
     def fit(
         self,
@@ -163,18 +168,72 @@ class GatedClassifier:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote; see `Classifier.load`."""
-        state = read_state(folder / "classifier.json", "classes", "n_features", "experts", "gate")
+        path = folder / "classifier.json"
+        state = read_state(path, _Saved)
         model = cls()
-        model._n_features = int(state["n_features"])
-        for name, entry in state["experts"].items():
-            prior = np.array(entry["prior"], dtype=np.float64)
-            text = read_text(folder / f"{name}.txt.gz") if len(prior) > 1 else ""
-            model._experts[name] = _Expert(tuple(entry["classes"]), prior, text, _forest(text))
-        model._gate = _Gate.of(state["gate"], folder / "gate.txt.gz")
-        model._classes = tuple(state["classes"])
-        if {c for e in model._experts.values() for c in e.classes} != set(model._classes):
-            raise BundleError(f"{folder}: the experts' classes are not those of the classifier")
+        model._classes, model._n_features = state.classes, state.n_features
+        check_classes(state.classes, path)
+        for name in _GALACTIC, _EXTRAGALACTIC:  # no name of a file comes from a file
+            if name in state.experts:
+                model._experts[name] = state.experts[name].load(folder / f"{name}.txt.gz", state.n_features)
+        model._gate = state.gate.load(folder / "gate.txt.gz", state.n_features)
+        classes = sorted(c for expert in model._experts.values() for c in expert.classes)
+        if classes != sorted(model._classes) or set(state.experts) != set(model._experts) or not classes:
+            raise BundleError(f"{path}: the experts' classes are not those of the classifier; {AGAIN}")
         return model
+
+
+@dataclass(frozen=True)
+class _SavedExpert:
+    """An expert in ``classifier.json``."""
+
+    classes: tuple[str, ...]
+    prior: tuple[float, ...]
+
+    def load(self, path: Path, n_features: int) -> _Expert:
+        """The expert with the trees of a file, which it has where there are several classes."""
+        check_classes(self.classes, path)
+        prior = check_frequencies(self.prior, len(self.classes), path)
+        if len(prior) == 1:
+            return _Expert(self.classes, prior)
+        return _Expert(self.classes, prior, *_trees(path, len(prior), n_features))
+
+
+@dataclass(frozen=True)
+class _SavedGate:
+    """The gate in ``classifier.json``."""
+
+    fraction: float
+    galactic_error: float
+    extragalactic_error: float
+    booster: bool
+
+    def load(self, path: Path, n_features: int) -> "_Gate":
+        """The gate, with the trees of a file where it has some."""
+        numbers = (self.fraction, self.galactic_error, self.extragalactic_error)
+        if not 0.0 <= min(numbers) <= max(numbers) <= 1.0:
+            raise BundleError(f"{path.parent}: fractions of the gate {numbers} outside 0 to 1; {AGAIN}")
+        return _Gate(*numbers, *(_trees(path, 2, n_features) if self.booster else ()))
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """The content of ``classifier.json``."""
+
+    classes: tuple[str, ...]
+    n_features: int
+    experts: Mapping[str, _SavedExpert]
+    gate: _SavedGate
+
+
+def _trees(path: Path, n_classes: int, n_features: int) -> tuple[str, Forest]:
+    """Text and forest of a file, which must fit the classes and features."""
+    text = read_text(path)
+    forest = read_forest(text, path)
+    check_outputs(forest, n_classes, path)
+    if forest.n_features != n_features:
+        raise BundleError(f"{path}: trees for {forest.n_features} features, not {n_features}; {AGAIN}")
+    return text, forest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -200,16 +259,6 @@ class _Gate:
 
     def state(self) -> dict[str, Any]:
         return {key: getattr(self, key) for key in _GATE_NUMBERS} | {"booster": bool(self.text)}
-
-    @classmethod
-    def of(cls, state: dict[str, Any], path: Path) -> Self:
-        text = read_text(path) if state["booster"] else ""
-        numbers = {key: state[key] for key in _GATE_NUMBERS}
-        return cls(**numbers, text=text, forest=_forest(text))
-
-
-def _forest(text: str) -> Forest | None:
-    return read_forest(text) if text else None
 
 
 def _grow_expert(

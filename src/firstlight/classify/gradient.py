@@ -13,11 +13,12 @@ import numpy as np
 from firstlight._types import AnyArray, Float32Array, FloatArray, Progress, no_progress
 from firstlight.classify.balance import class_weights, oversample
 from firstlight.classify.forest import Forest, softmax
-from firstlight.classify.protocol import Booster
+from firstlight.classify.protocol import Booster, SavedClasses, check_outputs
 from firstlight.classify.rows import CodedRows, TrainingRows, check_rows, coded_split
-from firstlight.classify.storage import read_arrays, read_state, write_arrays, write_state
+from firstlight.storage import ArraySpec, check_arrays, read_arrays, write_arrays, write_state
 
 _LARGEST = 1e30  # scikit-learn takes no infinity, nor a float32 sum of all values that overflows
+_RANGE = (-3.5e38, 3.5e38)  # of a finite float32
 _FLOOR = float(np.finfo(np.float64).eps)  # scikit-learn clips the prior here
 
 
@@ -94,12 +95,15 @@ class SklearnBooster(Booster):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote; see `Classifier.load`."""
-        state = read_state(folder / "classifier.json", "classes")
-        arrays = read_arrays(folder / "forest.safetensors", "median")
+        path = folder / "forest.safetensors"
+        arrays = read_arrays(path)
         booster = cls()
-        booster._classes = tuple(state["classes"])
-        booster._median = arrays.pop("median")
-        booster._forest = Forest.from_arrays(arrays)
+        booster._classes = SavedClasses.read(folder / "classifier.json")
+        booster._forest = Forest.from_arrays(arrays, path)
+        check_outputs(booster._forest, len(booster._classes), path)
+        median = ArraySpec("float32", ("n_features",), *_RANGE)
+        checked = check_arrays(arrays, {"median": median}, path, n_features=booster._forest.n_features)
+        booster._median = checked["median"]
         return booster
 
     def _filled(self, X: Float32Array) -> Float32Array:

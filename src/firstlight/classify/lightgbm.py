@@ -11,10 +11,9 @@ from firstlight._types import Float32Array, FloatArray, Progress, no_progress
 from firstlight.classify.balance import class_weights
 from firstlight.classify.forest import softmax
 from firstlight.classify.lightgbm_text import compact, read_forest
-from firstlight.classify.protocol import Booster
+from firstlight.classify.protocol import Booster, SavedClasses, check_outputs
 from firstlight.classify.rows import CodedRows, TrainingRows, check_rows, coded_split
-from firstlight.classify.storage import read_state, read_text, write_state, write_text
-from firstlight.errors import BundleError
+from firstlight.storage import read_text, write_state, write_text
 
 # LightGBM's defaults, which no measurement has improved on.
 _MIN_HESSIAN_IN_LEAF = 0.001
@@ -117,14 +116,12 @@ class LightGBMBooster(Booster):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote; see `Classifier.load`."""
-        state = read_state(folder / "classifier.json", "classes")
         booster = cls()
-        booster._classes = tuple(state["classes"])
-        booster._text = read_text(folder / "booster.txt.gz")
-        booster._forest = read_forest(booster._text)
-        n_classes, n_outputs = len(booster._classes), booster._forest.n_outputs
-        if n_outputs != (1 if n_classes == 2 else n_classes):
-            raise BundleError(f"{folder}: {n_classes} classes, but trees for {n_outputs} outputs")
+        booster._classes = SavedClasses.read(folder / "classifier.json")
+        path = folder / "booster.txt.gz"
+        booster._text = read_text(path)
+        booster._forest = read_forest(booster._text, path)
+        check_outputs(booster._forest, len(booster._classes), path)
         return booster
 
 

@@ -4,14 +4,17 @@ The text stays in LightGBM's own format, so that LightGBM reads it too. Only num
 splits and constant leaves are read.
 """
 
+import re
 import warnings
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.classify.forest import MISSING_HIGH, MISSING_IS_ZERO, MISSING_LOW, Forest, floor_float32
-from firstlight.errors import BundleError
+from firstlight.errors import BundleError, DataError
+from firstlight.storage import AGAIN, LARGEST_NUMBER
 
 #: Lines of a tree that prediction needs.
 _KEPT_LINES = (
@@ -26,9 +29,18 @@ _KEPT_LINES = (
     "is_linear",
     "shrinkage",
 )
-_DEFAULT_LEFT = 2  # bit of decision_type
+_CATEGORICAL, _DEFAULT_LEFT = 1, 2  # bits of decision_type
 _MISSING_SHIFT = 2  # bits 2 and 3 of decision_type: none, zero, NaN
 _MISSING_NONE, _MISSING_NAN = 0, 2
+_MAX_LEAVES = 1 << 15  # of a tree: its nodes fit a forest's 16-bit fields
+_MAX_FEATURE = 1 << 20
+_MAX_DECISION = 255  # LightGBM stores decision_type in 8 bits
+#: The lines that are read. Others are not kept: a hostile text may have millions.
+_LINE = re.compile(
+    r"^(average_output|num_tree_per_iteration|max_feature_idx|num_leaves|num_cat|is_linear|split_feature"
+    r"|threshold|decision_type|left_child|right_child|leaf_value)(?:=(.*))?$",
+    re.MULTILINE,
+)
 
 
 def compact(text: str) -> str:
@@ -53,35 +65,50 @@ def compact(text: str) -> str:
     return "\n\n".join(parts) + "\n\nend of trees\n"
 
 
-def read_forest(text: str) -> Forest:
+def read_forest(text: str, where: object = "LightGBM model text") -> Forest:
     """Forest of a whole or compact model text.
 
     Equal to ``Booster.predict(..., raw_score=True)`` bit for bit on float32 rows. Raises
-    BundleError for a damaged text, and for categorical, linear or averaged trees.
+    BundleError, which begins with `where`, for a damaged text, for splits that do not form trees, and for
+    categorical, linear or averaged trees.
     """
+    try:
+        return _read(text)
+    except (BundleError, DataError) as error:
+        raise BundleError(f"{where}: {error}") from error
+
+
+def _read(text: str) -> Forest:
     if not text.startswith("tree\n"):
         raise BundleError("this is not a LightGBM model text; it should begin with 'tree'")
     lines = _lines_by_key(text)
     if "average_output" in lines or set(lines["num_cat"] + lines["is_linear"]) - {"0"}:
         raise BundleError("categorical, linear and averaged trees are not read; train with plain ones")
-    n_leaves = _numbers(lines, "num_leaves").astype(np.int64)
+    n_leaves = _whole(lines, "num_leaves", 1, _MAX_LEAVES)
+    n_splits = n_leaves - 1
     splits = {
-        name: _numbers(lines, name)
-        for name in ("split_feature", "threshold", "decision_type", "left_child", "right_child")
+        "split_feature": _whole(lines, "split_feature", 0, _MAX_FEATURE),
+        "threshold": _numbers(lines, "threshold"),
+        "decision_type": _whole(lines, "decision_type", 0, _MAX_DECISION),
+        "left_child": _whole(lines, "left_child", -_MAX_LEAVES, _MAX_LEAVES),
+        "right_child": _whole(lines, "right_child", -_MAX_LEAVES, _MAX_LEAVES),
     }
     leaves = _numbers(lines, "leaf_value")
-    n_splits = n_leaves - 1
-    if {len(part) for part in splits.values()} != {n_splits.sum()} or len(leaves) != n_leaves.sum():
-        raise BundleError("damaged LightGBM model text: a tree has fewer splits or leaves than it states")
+    for name in splits:
+        _check_counts(lines, name, n_splits)
+    _check_counts(lines, "leaf_value", n_leaves)
     n_outputs = _header_number(lines, "num_tree_per_iteration")
-    return _join(n_leaves, n_outputs, _header_number(lines, "max_feature_idx") + 1, splits, leaves)
+    if not 1 <= n_outputs <= len(n_leaves) or len(n_leaves) % n_outputs:
+        raise BundleError(f"{len(n_leaves)} trees, but {n_outputs} per iteration; {AGAIN}")
+    n_features = _header_number(lines, "max_feature_idx") + 1
+    return _join(n_leaves, n_outputs, n_features, splits, leaves)
 
 
 def _join(
     n_leaves: NDArray[np.int64],
     n_outputs: int,
     n_features: int,
-    splits: dict[str, NDArray[np.float64]],
+    splits: dict[str, NDArray[Any]],
     leaves: NDArray[np.float64],
 ) -> Forest:
     """Merge splits and leaves, which LightGBM numbers separately, into one list of nodes per tree."""
@@ -99,15 +126,17 @@ def _join(
 
     def child(name: str) -> NDArray[np.int64]:
         # A leaf is stored as the bitwise complement of its number.
-        number = splits[name].astype(np.int64)
+        number = splits[name]
         number = np.where(number < 0, np.repeat(n_splits, n_splits) + ~number, number)
         if np.any((number < 0) | (number >= np.repeat(n_nodes, n_splits))):
-            raise BundleError(f"damaged LightGBM model text: {name} points outside its tree")
+            raise BundleError(f"{name} points outside its tree; {AGAIN}")
         return spread(number.astype(np.float64), -1).astype(np.int64)
 
     value = np.zeros(len(is_split))
     value[~is_split] = leaves
     decision = spread(splits["decision_type"], 0).astype(np.int64)
+    if np.any(decision & _CATEGORICAL):
+        raise BundleError("categorical splits are not read; train with plain ones")
     missing_type = (decision >> _MISSING_SHIFT) & 3
     if np.any((missing_type != _MISSING_NONE) & (missing_type != _MISSING_NAN)):
         raise BundleError("trees that treat zero as missing are not read; train with zero_as_missing off")
@@ -127,11 +156,10 @@ def _join(
 
 
 def _lines_by_key(text: str) -> dict[str, list[str]]:
-    """Right-hand sides of all ``key=value`` lines, tree after tree."""
+    """Right-hand sides of the lines that are read, tree after tree."""
     lines: dict[str, list[str]] = defaultdict(list)
-    for line in text.split("\n"):
-        key, _, value = line.partition("=")
-        lines[key].append(value)
+    for found in _LINE.finditer(text):
+        lines[found[1]].append(found[2] or "")
     return lines
 
 
@@ -140,17 +168,35 @@ def _numbers(lines: dict[str, list[str]], key: str) -> NDArray[np.float64]:
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)  # numpy before 2.3 warns where later ones raise
         try:
-            return np.fromstring(" ".join(filter(None, lines[key])), dtype=np.float64, sep=" ")
+            numbers = np.fromstring(" ".join(filter(None, lines[key])), dtype=np.float64, sep=" ")
         except (DeprecationWarning, ValueError) as error:
-            raise BundleError(
-                f"damaged LightGBM model text: {key} has a value that is not a number"
-            ) from error
+            raise BundleError(f"{key} has a value that is not a number; {AGAIN}") from error
+    largest = np.inf if key == "threshold" else LARGEST_NUMBER  # an infinite threshold sets NaN apart
+    if not np.all(np.abs(numbers) <= largest):  # so that NaN is refused too
+        raise BundleError(f"{key} has a value that is NaN or beyond {largest:g}; {AGAIN}")
+    return numbers
+
+
+def _whole(lines: dict[str, list[str]], key: str, least: int, most: int) -> NDArray[np.int64]:
+    """All values of a key, which must be whole numbers in a range."""
+    numbers = _numbers(lines, key)
+    whole = np.clip(numbers, least, most).astype(np.int64)
+    if not np.array_equal(whole, numbers):
+        raise BundleError(f"{key} has a value that is not a whole number from {least} to {most}; {AGAIN}")
+    return whole
+
+
+def _check_counts(lines: dict[str, list[str]], key: str, counts: NDArray[np.int64]) -> None:
+    """Raise BundleError unless each tree has as many values of a key as it states."""
+    found = [line.count(" ") + 1 if line else 0 for line in lines[key]]
+    if found != counts.tolist():
+        raise BundleError(f"a tree has more or fewer values of {key} than it states; {AGAIN}")
 
 
 def _header_number(lines: dict[str, list[str]], key: str) -> int:
     values = lines[key]
-    if not values or not values[0].isdigit():
-        raise BundleError(f"damaged LightGBM model text: no line {key!r}")
+    if not values or not re.fullmatch(r"[0-9]{1,6}", values[0]):
+        raise BundleError(f"no line {key!r} with a number; {AGAIN}")
     return int(values[0])
 
 

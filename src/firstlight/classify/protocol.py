@@ -1,6 +1,7 @@
 """The protocol of every classifier."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -9,7 +10,8 @@ import numpy as np
 from firstlight._types import Float32Array, FloatArray, Progress, no_progress
 from firstlight.classify.forest import Forest
 from firstlight.classify.rows import TrainingRows
-from firstlight.errors import DataError, NotFittedError
+from firstlight.errors import BundleError, DataError, NotFittedError
+from firstlight.storage import AGAIN, read_state
 from firstlight.taxonomy import CLASSES, class_index
 
 
@@ -26,6 +28,11 @@ class Classifier(Protocol):
     @property
     def classes(self) -> tuple[str, ...]:
         """Classes trained on, in the order of the taxonomy."""
+        ...
+
+    @property
+    def n_features(self) -> int:
+        """Width of the rows trained on."""
         ...
 
     def fit(
@@ -95,6 +102,46 @@ class Classifier(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class SavedClasses:
+    """The classes in a saved classifier's ``classifier.json``."""
+
+    classes: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> tuple[str, ...]:
+        """Read and check the classes of a classifier with at least two."""
+        classes = read_state(path, cls).classes
+        check_classes(classes, path)
+        if len(classes) < 2:
+            raise BundleError(f"{path}: {len(classes)} classes, but a classifier has at least two; {AGAIN}")
+        return classes
+
+
+def check_classes(classes: tuple[str, ...], where: object) -> None:
+    """Raise BundleError unless classes of a file are of the taxonomy, in its order, each once."""
+    if list(classes) != [name for name in CLASSES if name in classes]:
+        raise BundleError(
+            f"{where}: classes {list(classes)} are not classes of the taxonomy in its order; {AGAIN}"
+        )
+
+
+def check_frequencies(values: tuple[float, ...], n_classes: int, where: object) -> FloatArray:
+    """Class frequencies of a file; BundleError unless there is one per class and they sum to 1."""
+    frequencies = np.array(values, dtype=np.float64)
+    if len(frequencies) != n_classes or np.any(frequencies < 0.0) or abs(frequencies.sum() - 1.0) > 1e-6:
+        raise BundleError(
+            f"{where}: {n_classes} class frequencies must not be negative and sum to 1; {AGAIN}"
+        )
+    return frequencies
+
+
+def check_outputs(forest: Forest, n_classes: int, where: object) -> None:
+    """Raise BundleError unless trees of a file have an output per class, or one for two classes."""
+    if forest.n_outputs != (1 if n_classes == 2 else n_classes):
+        raise BundleError(f"{where}: {n_classes} classes, but trees for {forest.n_outputs} outputs; {AGAIN}")
+
+
 class Booster:
     """Common part of the classifiers that hold one forest."""
 
@@ -106,6 +153,11 @@ class Booster:
     def classes(self) -> tuple[str, ...]:
         """See `Classifier.classes`."""
         return self._classes
+
+    @property
+    def n_features(self) -> int:
+        """See `Classifier.n_features`."""
+        return self._fitted().n_features
 
     @property
     def n_rounds(self) -> int:

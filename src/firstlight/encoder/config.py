@@ -9,6 +9,8 @@ import numpy as np
 from firstlight.encoder.steps import StepsConfig
 from firstlight.errors import SettingsError
 
+_MOST_LAYERS, _WIDEST = 8, 1 << 14
+
 
 @dataclass(frozen=True, kw_only=True)
 class VaeConfig:
@@ -47,8 +49,10 @@ class VaeConfig:
         """Check the sizes."""
         if not 1 <= self.latent <= 25:
             raise SettingsError(f"vae.latent = {self.latent}: choose 1 to 25")
-        if min(self.hidden, self.layers, self.width, self.head_width) < 1:
-            raise SettingsError("vae: hidden, layers, width and head_width must be at least 1")
+        if not (1 <= self.layers <= _MOST_LAYERS and 1 <= self.hidden <= _WIDEST):
+            raise SettingsError(f"vae: choose 1 to {_MOST_LAYERS} layers, and hidden from 1 to {_WIDEST}")
+        if not (1 <= self.width <= _WIDEST and 1 <= self.head_width <= _WIDEST):
+            raise SettingsError(f"vae: choose width and head_width from 1 to {_WIDEST}")
 
 
 @dataclass(frozen=True, kw_only=True)

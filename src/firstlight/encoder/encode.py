@@ -4,7 +4,6 @@ An object's latents do not depend on the batch that it comes in. `EncoderState` 
 each observation costs O(1).
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,15 +16,18 @@ from numpy.typing import ArrayLike
 
 from firstlight._types import AnyArray, Float32Array, FloatArray, IntArray
 from firstlight.encoder import running
-from firstlight.encoder.config import EncoderConfig
+from firstlight.encoder.config import EncoderConfig, VaeConfig
 from firstlight.encoder.kernels import gru_step, read_latents, run_steps
-from firstlight.encoder.steps import WINDOWS, WINDOWS_KNOWN, Steps, make_context, make_steps
-from firstlight.errors import BundleError, BundleVersionError, DataError
+from firstlight.encoder.shape import N_SHAPE
+from firstlight.encoder.steps import N_CONTEXT, WINDOWS, WINDOWS_KNOWN, Steps, make_context, make_steps
+from firstlight.errors import DataError
 from firstlight.lightcurves import LightCurves
-from firstlight.settings import from_table, to_table
+from firstlight.settings import to_table
+from firstlight.storage import ArraySpec, check_arrays, read_arrays, read_state, write_arrays, write_state
 
 FORMAT = 1
 CONFIG_FILE, WEIGHTS_FILE, GRAPH_FILE = "encoder.json", "weights.safetensors", "encoder.onnx"
+_LEAST_STD = 1e-6  # of a context entry in a file; training sets 1 for a smaller one
 _LARGEST = 5.0  # standard deviations, as in vae.RnnVae.scale
 
 
@@ -210,13 +212,11 @@ class Encoder:
 
     def save(self, folder: Path) -> None:
         """Write config and weights, and the ONNX graph if there is one; the folder is made if missing."""
-        from safetensors.numpy import save_file
-
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         table = {"format": FORMAT, "config": to_table(self.config), "history": list(self.history)}
-        (folder / CONFIG_FILE).write_text(json.dumps(table, indent=1) + "\n")
-        save_file(self.weights, folder / WEIGHTS_FILE)
+        write_state(folder / CONFIG_FILE, table)
+        write_arrays(folder / WEIGHTS_FILE, self.weights)
         if self.graph is not None:
             (folder / GRAPH_FILE).write_bytes(self.graph)
 
@@ -224,26 +224,57 @@ class Encoder:
     def load(cls, folder: Path) -> Self:
         """Read an encoder that `save` wrote.
 
-        Raises BundleError if a file but the ONNX graph is missing or damaged, and BundleVersionError if a
-        newer firstlight wrote it.
+        Raises BundleError if a file but the ONNX graph is missing or damaged, or a weight does not fit the
+        settings, and BundleVersionError if a newer firstlight wrote it.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
         folder = Path(folder)
-        try:
-            table = json.loads((folder / CONFIG_FILE).read_text())
-            version = table["format"]
-            if version > FORMAT:
-                raise BundleVersionError(
-                    f"{folder}: encoder format {version}, this firstlight reads up to {FORMAT}; upgrade it"
-                )
-            config = from_table(EncoderConfig, table["config"], "encoder")
-            weights = load_file(folder / WEIGHTS_FILE)
-            graph = (folder / GRAPH_FILE).read_bytes() if (folder / GRAPH_FILE).exists() else None
-        except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError) as error:
-            raise BundleError(f"{folder}: not a saved encoder ({error!r}); train or copy it again") from error
-        return cls(config, weights, tuple(table.get("history", ())), graph)
+        state = read_state(folder / CONFIG_FILE, _Saved, newest_format=FORMAT)
+        path = folder / WEIGHTS_FILE
+        weights = read_arrays(path)
+        check_arrays(
+            weights, {name: ArraySpec("float32", array.shape) for name, array in weights.items()}, path
+        )
+        check_arrays(weights, _weight_specs(state.config.vae), path)
+        graph = (folder / GRAPH_FILE).read_bytes() if (folder / GRAPH_FILE).exists() else None
+        return cls(state.config, weights, tuple(map(dict, state.history)), graph)
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """The content of ``encoder.json``."""
+
+    format: int
+    config: EncoderConfig
+    history: tuple[Mapping[str, float], ...] = ()
+
+
+def _weight_specs(vae: VaeConfig) -> dict[str, ArraySpec]:
+    """Form of each weight that inference reads; compiled code trusts the shapes."""
+    wide = 3 * vae.hidden
+    shapes: dict[str, tuple[int | str, ...]] = {}
+    for layer in range(vae.layers):
+        n_inputs = vae.hidden if layer else running.N_CHANNELS
+        shapes |= {
+            f"encoder.weight_ih_l{layer}": (wide, n_inputs),
+            f"encoder.weight_hh_l{layer}": (wide, vae.hidden),
+            f"encoder.bias_ih_l{layer}": (wide,),
+            f"encoder.bias_hh_l{layer}": (wide,),
+        }
+    sizes = {
+        "fc1": (vae.width, vae.hidden + N_CONTEXT),
+        "fc2": (vae.width, vae.width),
+        "mean": (vae.latent, vae.width),
+        "log_var": (vae.latent, vae.width),
+        "head1": (vae.head_width, vae.latent),
+        "head2": (vae.head_width, vae.head_width),
+        "head3": (N_CONTEXT + N_SHAPE, vae.head_width),
+    }
+    for name, size in sizes.items():
+        shapes |= {f"{name}.weight": size, f"{name}.bias": size[:1]}
+    specs = {name: ArraySpec("float32", shape) for name, shape in shapes.items()}
+    specs["context_mean"] = ArraySpec("float32", (N_CONTEXT,))
+    specs["context_std"] = ArraySpec("float32", (N_CONTEXT,), least=_LEAST_STD)
+    return specs
 
 
 def gru_weights(weights: Mapping[str, Float32Array], layer: int) -> tuple[Float32Array, ...]:

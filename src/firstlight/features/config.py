@@ -6,6 +6,9 @@ from typing import ClassVar
 
 from firstlight.errors import SettingsError
 
+LEAST_REDSHIFT, LARGEST_REDSHIFT = 1e-4, 100.0  # of the templates' grid
+_MOST_POINTS = 1000  # a square matrix of that size takes 8 MB per thread
+
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateConfig:
@@ -32,6 +35,15 @@ class TemplateConfig:
     redshifts: tuple[float, ...] = (
         0.02, 0.05, 0.09, 0.14, 0.2, 0.26, 0.33, 0.41, 0.5, 0.6, 0.72, 0.86, 1.05, 1.35, 1.8, 2.6,
     )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        """Check the grid of redshifts."""
+        inside = all(LEAST_REDSHIFT <= z <= LARGEST_REDSHIFT for z in self.redshifts)
+        if not (self.redshifts and inside and list(self.redshifts) == sorted(set(self.redshifts))):
+            raise SettingsError(
+                f"templates.redshifts = {list(self.redshifts)}: they must rise and lie between "
+                f"{LEAST_REDSHIFT:g} and {LARGEST_REDSHIFT:g}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,5 +73,5 @@ class FeatureConfig:
 
     def __post_init__(self) -> None:
         """Check the number of points."""
-        if self.max_points < 1:
-            raise SettingsError(f"features.max_points = {self.max_points}: must be at least 1")
+        if not 1 <= self.max_points <= _MOST_POINTS:
+            raise SettingsError(f"features.max_points = {self.max_points}: choose 1 to {_MOST_POINTS}")

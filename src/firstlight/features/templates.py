@@ -5,7 +5,6 @@ A template is the median rest-frame Gaussian-process surface of a class's bright
 host redshift, if known, is a prior on that grid (decision 0020).
 """
 
-import json
 import math
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -14,13 +13,12 @@ from typing import Self
 
 import numpy as np
 from numba import njit
-from safetensors.numpy import load_file, save_file
 
 from firstlight._types import AnyArray, Float32Array, FloatArray, IntArray, StrArray
 from firstlight.bands import EFFECTIVE_WAVELENGTH
 from firstlight.cosmology import distance_modulus
 from firstlight.errors import BundleError, DataError
-from firstlight.features.config import FeatureConfig
+from firstlight.features.config import LARGEST_REDSHIFT, LEAST_REDSHIFT, FeatureConfig
 from firstlight.features.gaussian import (
     AMPLITUDES,
     BAND_KERNEL,
@@ -38,6 +36,8 @@ from firstlight.features.gaussian import (
 from firstlight.features.metadata import reference_mjd
 from firstlight.features.registry import template_features
 from firstlight.lightcurves import LightCurves
+from firstlight.storage import AGAIN, ArraySpec, read_arrays, read_state, write_arrays, write_state
+from firstlight.taxonomy import CLASSES
 
 # Grid of a template and choice of its objects: as measured for decision 0020.
 _PHASES = np.arange(-24.0, 122.0, 4.0)  # rest-frame days from peak
@@ -56,6 +56,16 @@ _HOPELESS = (8.0, 0.2)  # chi2 behind the best, absolute and relative, at which 
 _MODEL_FLOOR = 0.08  # of each flux: objects of one class differ by more than their errors
 _REFERENCE_WAVELENGTH = 5000.0  # Angstrom, rest; where templates and magnitudes are normalised
 _TILT_WAVELENGTH = 3000.0  # Angstrom; unit of the colour term
+# Of a file: physical ranges, in which the compiled fits stay finite.
+_LEAST_STEP = 0.01  # day; least step of the phases
+_SPECS = {
+    "surface": ArraySpec("float32", ("n_templates", "n_phases", "n_wavelengths"), -1e6, 1e6),
+    "phase": ArraySpec("float64", ("n_phases",), -1e4, 1e4, "rising"),
+    "wavelength": ArraySpec("float64", ("n_wavelengths",), 1.0, 1e7, "rising"),
+    "magnitude": ArraySpec("float64", ("n_templates",), -100.0, 100.0),
+    "magnitude_sd": ArraySpec("float64", ("n_templates",), 1e-3, 1e3),
+    "redshift": ArraySpec("float64", ("n_redshifts",), LEAST_REDSHIFT, LARGEST_REDSHIFT, "rising"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,8 +201,8 @@ class Templates:
     def save(self, folder: Path) -> None:
         """Write ``templates.safetensors`` and ``templates.json`` into a folder."""
         arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "names"}
-        save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, folder / "templates.safetensors")
-        (folder / "templates.json").write_text(json.dumps({"names": list(self.names)}))
+        write_arrays(folder / "templates.safetensors", arrays)
+        write_state(folder / "templates.json", {"names": list(self.names)})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -203,11 +213,24 @@ class Templates:
         BundleError
             If a file is missing or does not hold templates.
         """
-        try:
-            names = json.loads((folder / "templates.json").read_text())["names"]
-            return cls(names=tuple(names), **load_file(folder / "templates.safetensors"))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BundleError(f"{folder}: not saved templates ({error}); train the bundle again") from error
+        names = read_state(folder / "templates.json", _Saved).names
+        path = folder / "templates.safetensors"
+        it = cls(names=names, **read_arrays(path, _SPECS, n_templates=len(names)))
+        phase_step = np.diff(it.phase)
+        if not set(names) <= set(CLASSES) or len(set(names)) < len(names):
+            raise BundleError(f"{folder}: templates {list(names)} are not different classes; {AGAIN}")
+        if min(len(it.phase), len(it.wavelength)) < 2 or not len(it.redshift):
+            raise BundleError(f"{path}: too few phases, wavelengths or redshifts; {AGAIN}")
+        if phase_step.min() < _LEAST_STEP or not np.allclose(phase_step, phase_step[0]):
+            raise BundleError(f"{path}: phases in steps that are not equal; {AGAIN}")
+        return it
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """The content of ``templates.json``."""
+
+    names: tuple[str, ...]
 
 
 def _median_surface(stack: FloatArray, phase: FloatArray, wavelength: FloatArray) -> FloatArray:

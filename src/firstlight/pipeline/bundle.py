@@ -6,6 +6,7 @@ This module does not know the content of the files. Nothing in a bundle is ever 
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -17,12 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from firstlight.errors import BundleError, BundleVersionError
+from firstlight.storage import AGAIN, read_json
 
 FORMAT_VERSION = 1  # raise it when an older firstlight could misread a newer bundle
 MANIFEST_NAME = "manifest.json"
 
 _MARK = "firstlight_bundle"  # key of the manifest that identifies a bundle
 _FINGERPRINT_DIGITS = 12  # 48 bits: no collision among thousands of bundles
+_MOST_FILES = 1000
+_LARGEST = 4 << 30  # bytes of all files; ours have 6 MB
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +112,9 @@ def open_bundle(folder: str | Path, *, kind: str | None = None) -> Manifest:
         )
     for name, record in manifest.files.items():
         if name not in present:
-            raise BundleError(f"{root}: file {name!r} is missing; fetch or train the bundle again")
-        if _record(root / name) != record:
-            raise BundleError(f"{root}: file {name!r} has changed (sha256 differs); fetch or train it again")
+            raise BundleError(f"{root}: file {name!r} is missing; {AGAIN}")
+        if not _is_as_recorded(root / name, record):
+            raise BundleError(f"{root}: file {name!r} has changed (sha256 differs); {AGAIN}")
     return manifest
 
 
@@ -130,19 +135,9 @@ def read_manifest(folder: str | Path) -> Manifest:
             "upgrade with `pip install -U firstlight`"
         )
     try:
-        files = {_safe_name(name): _to_record(value) for name, value in table["files"].items()}
-        kind, written_by, created = (table[key] for key in ("kind", "firstlight_version", "created"))
-        info = dict(table["info"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BundleError(f"{root}: {MANIFEST_NAME} is damaged ({error}); fetch or train it again") from error
-    return Manifest(
-        kind=str(kind),
-        format_version=found,
-        firstlight_version=str(written_by),
-        created=str(created),
-        info=info,
-        files=files,
-    )
+        return _to_manifest(table, found)
+    except (KeyError, ValueError) as error:
+        raise BundleError(f"{root}: {MANIFEST_NAME} is damaged ({error}); {AGAIN}") from error
 
 
 def shipped_bundles() -> dict[str, Path]:
@@ -280,17 +275,32 @@ def _flush_folder(folder: Path) -> None:
 
 def _load_json(root: Path) -> dict[str, Any]:
     path = root / MANIFEST_NAME
-    if not path.is_file():
+    if path.is_symlink() or not path.is_file():
         raise BundleError(f"{root}: not a bundle (no {MANIFEST_NAME}){_left_over(root)}")
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise BundleError(
-            f"{path}: not readable as JSON ({error}); fetch or train the bundle again"
-        ) from error
-    if not isinstance(table, dict):
-        raise BundleError(f"{path}: not the manifest of a firstlight bundle")
-    return table
+    return read_json(path)
+
+
+def _to_manifest(table: dict[str, Any], format_version: int) -> Manifest:
+    """The manifest in a JSON object; KeyError or ValueError if it is damaged."""
+    names = ("kind", "firstlight_version", "created")
+    for key, kind in (*((name, str) for name in names), ("info", dict), ("files", dict)):
+        if not isinstance(table[key], kind):
+            raise ValueError(f"{key} is of the wrong type")
+    files = {_safe_name(name): _to_record(value) for name, value in table["files"].items()}
+    size = sum(record.size for record in files.values())
+    if len(files) > _MOST_FILES or size > _LARGEST:
+        raise ValueError(
+            f"{len(files)} files of {size} bytes; at most {_MOST_FILES} files of {_LARGEST} bytes"
+        )
+    kind, written_by, created = (table[name] for name in names)
+    return Manifest(
+        kind=kind,
+        format_version=format_version,
+        firstlight_version=written_by,
+        created=created,
+        info=table["info"],
+        files=files,
+    )
 
 
 def _left_over(root: Path) -> str:
@@ -304,7 +314,11 @@ def _left_over(root: Path) -> str:
 
 def _files(root: Path, shown: Path) -> Iterator[tuple[str, Path]]:
     """Every regular file below a folder with its relative name; links are refused."""
+    n_seen = 0
     for parent, folders, names in os.walk(root):
+        n_seen += len(folders) + len(names)
+        if n_seen > 2 * _MOST_FILES:
+            raise BundleError(f"{shown}: more than {_MOST_FILES} files and folders; a bundle has fewer")
         for name in (*folders, *names):
             path = Path(parent) / name
             if path.is_symlink() or not (path.is_dir() or path.is_file()):
@@ -322,11 +336,23 @@ def _safe_name(name: str) -> str:
     return name
 
 
-def _to_record(value: Mapping[str, Any]) -> FileRecord:
+def _to_record(value: Any) -> FileRecord:
+    if not isinstance(value, dict):
+        raise ValueError("a file is described by its size and sha256")
     size, sha256 = value["size"], value["sha256"]
-    if not isinstance(size, int) or not isinstance(sha256, str):
-        raise ValueError(f"size {size!r} or sha256 {sha256!r} has the wrong type")
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise ValueError("the size of a file is not a number of bytes")
+    if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+        raise ValueError("the sha256 of a file is not 64 hexadecimal digits")
     return FileRecord(size, sha256)
+
+
+def _is_as_recorded(path: Path, record: FileRecord) -> bool:
+    """Whether a file has its size and digest; the size first, as a file may have grown without bound."""
+    try:
+        return path.stat().st_size == record.size and _record(path) == record
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror}); {AGAIN}") from error
 
 
 def _record(path: Path) -> FileRecord:

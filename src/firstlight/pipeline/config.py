@@ -72,6 +72,11 @@ class PipelineConfig:
     anomaly: AnomalyConfig = field(default_factory=AnomalyConfig)
     verdict: StatusConfig = field(default_factory=StatusConfig)
 
+    def __post_init__(self) -> None:
+        """Reject a classifier without inputs."""
+        if not self.inputs:
+            raise SettingsError("inputs: name at least one group of columns for the classifier")
+
 
 def preset_names() -> list[str]:
     """Names of the presets that ship with firstlight."""

@@ -5,14 +5,13 @@ status. Everything learnt is learnt in `Pipeline.fit`; `Pipeline.predict` has no
 """
 
 import csv
-import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
 
 from firstlight._types import Float32Array, FloatArray, Progress, no_progress
 from firstlight.anomaly import AnomalyInputs, AnomalyScorer
@@ -20,6 +19,7 @@ from firstlight.classify import (
     CLASSIFIERS,
     Classifier,
     PhaseCalibrator,
+    check_frequencies,
     class_frequencies,
     load_classifier,
     status_of,
@@ -36,13 +36,15 @@ from firstlight.pipeline.inputs import InputBuilder, in_chunks, input_names, n_t
 from firstlight.pipeline.training import CopyRows, train_inputs, training_objects, training_rows
 from firstlight.predictions import Predictions, Scores
 from firstlight.preprocess import preprocess
-from firstlight.settings import from_table, to_table
+from firstlight.settings import to_table
 from firstlight.splits import check_columns, hash_fraction
+from firstlight.storage import AGAIN, ArraySpec, read_arrays, read_state, write_arrays, write_state
 from firstlight.taxonomy import CLASSES
 
 BUNDLE_KIND = "firstlight-pipeline"
 SEEN_FILE = "training_objects.safetensors"
 _SEEN_SALT = "trained"
+_SEEN_SPECS = {"hash": ArraySpec("float64", ("n_objects",), 0.0, 1.0, "not_falling")}
 
 
 class _Saves(Protocol):
@@ -389,8 +391,8 @@ class Pipeline:
     def _write(self, folder: Path) -> None:
         inputs = self._builder()
         state = {"config": to_table(self.config), "prior": self._prior.tolist()}
-        (folder / "pipeline.json").write_text(json.dumps(state, indent=1))
-        save_file({"hash": self._seen}, folder / SEEN_FILE)
+        write_state(folder / "pipeline.json", state)
+        write_arrays(folder / SEEN_FILE, {"hash": self._seen})
         _write_history(folder, self.history)
         parts: dict[str, _Saves | None] = {
             "encoder": inputs.encoder,
@@ -424,8 +426,8 @@ class Pipeline:
         absent = [name for name in ("pipeline.json", SEEN_FILE) if name not in manifest.files]
         if absent:
             raise BundleError(f"{path}: {', '.join(absent)} missing, of an unreleased layout; train it again")
-        state = json.loads((path / "pipeline.json").read_text())
-        pipeline = cls(from_table(PipelineConfig, state["config"]))
+        state = read_state(path / "pipeline.json", _Saved)
+        pipeline = cls(state.config)
         encoder = Encoder.load(path / "encoder")
         templates = Templates.load(path / "templates") if (path / "templates").is_dir() else None
         pipeline._inputs = InputBuilder(pipeline.config, encoder, templates)
@@ -433,11 +435,42 @@ class Pipeline:
         pipeline._calibrator = PhaseCalibrator.load(path / "calibrator")
         if (path / "anomaly").is_dir():
             pipeline._anomaly = AnomalyScorer.load(path / "anomaly")
-        pipeline._prior = np.array(state["prior"])
-        pipeline._seen = load_file(path / SEEN_FILE)["hash"]
+        pipeline._prior = check_frequencies(state.prior, len(CLASSES), path / "pipeline.json")
+        pipeline._seen = read_arrays(path / SEEN_FILE, _SEEN_SPECS)["hash"]
         pipeline.info = dict(manifest.info)
         pipeline.bundle_version = manifest.fingerprint
+        pipeline._check_parts(path)
         return pipeline
+
+    def _check_parts(self, path: Path) -> None:
+        """Raise BundleError unless the parts of a bundle fit each other: each was checked alone."""
+        classifier, n_inputs = self._fitted(), len(self.input_names)
+        n_classes, n_latents = len(classifier.classes), self.encoder.n_latent
+        faults = []
+        if (
+            self.encoder.config.steps != self.config.encoder.steps
+            or n_latents != self.config.encoder.vae.latent
+        ):
+            faults.append("settings of the encoder")
+        if classifier.n_features != n_inputs:
+            faults.append(f"classifier of {classifier.n_features} inputs, not {n_inputs}")
+        if self._calibrator.n_classes not in (None, n_classes):
+            faults.append(f"calibration of {self._calibrator.n_classes} classes, not {n_classes}")
+        if self._anomaly is not None:
+            if self._anomaly.n_features != n_inputs:
+                faults.append(f"anomaly score of {self._anomaly.n_features} inputs, not {n_inputs}")
+            if self._anomaly.n_latents not in (None, 2 * n_latents):
+                faults.append(f"anomaly score of {self._anomaly.n_latents} latents, not {2 * n_latents}")
+        if faults:
+            raise BundleError(f"{path}: parts do not fit each other ({'; '.join(faults)}); {AGAIN}")
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """The content of ``pipeline.json``."""
+
+    config: PipelineConfig
+    prior: tuple[float, ...]
 
 
 # --- private --------------------------------------------------------------------

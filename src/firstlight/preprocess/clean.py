@@ -43,6 +43,7 @@ MIN_JUDGED = 20  # objects with fewer judged observations are left alone by all 
 #: it is that of a 3-sigma detection; one this many times smaller is wrong ...
 MAX_ERR_RATIO = 50.0
 MAX_SNR = 1e4  # ... if it would make |flux| / error larger than photometry can be
+_MOST_ITERATIONS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +69,10 @@ class ClipConfig:
 
     def __post_init__(self) -> None:
         """Reject impossible cuts."""
-        if not (self.cut_sigma > 0.0 and self.clip_sigma > 0.0 and self.iterations >= 0):
-            raise SettingsError("clip: cut_sigma and clip_sigma must be positive, iterations 0 or more")
+        if not (self.cut_sigma > 0.0 and self.clip_sigma > 0.0 and 0 <= self.iterations <= _MOST_ITERATIONS):
+            raise SettingsError(
+                f"clip: cut_sigma and clip_sigma must be positive, iterations 0 to {_MOST_ITERATIONS}"
+            )
         if self.scope not in ("band", "object"):
             raise SettingsError(f"clip: scope {self.scope!r}; choose band or object")
 
