@@ -1,11 +1,13 @@
 """A folder of stores, one per partition."""
 
 import stat
+from contextlib import closing
 
 import pytest
 
-from firstlight.errors import StateError
+from firstlight.errors import SettingsError, StateError
 from firstlight.stream.state.folder import StateFolder
+from firstlight.stream.state.sqlite import SqliteStore
 from firstlight.stream.state.store import Changes
 
 
@@ -78,3 +80,41 @@ def test_the_permissions_of_an_existing_folder_stay(tmp_path, caplog, wide, is_w
     StateFolder(tmp_path / "state", bundle="b", state_size=3)
     assert mode(tmp_path / "state") == wide
     assert ("other users can change the state" in caplog.text) == is_warned
+
+
+def test_the_kind_of_stores_is_chosen_once(folder, tmp_path):
+    assert folder.is_shared("file") is False
+    assert folder.is_shared("alerts") is None
+    assert folder.choose("alerts", shared=True)
+    assert folder.choose("alerts", shared=False)  # another worker was first
+    with closing(folder.open("alerts", 0, 0.0)) as store:
+        assert folder.open("alerts", 2, 0.0) is store
+        store.commit(Changes(offsets={2: 9}, sink_position={"out": 7}))
+    assert folder.sink_position("out") == 7
+    again = StateFolder(tmp_path / "state", bundle="b", state_size=3)
+    assert again.is_shared("alerts")
+    with closing(again.open("alerts", 0, 0.0)) as store:
+        assert store.offsets == {2: 9}
+    assert folder.is_shared("other") is None
+    assert {path.name: mode(path) & 0o077 for path in (tmp_path / "state").glob("*sqlite*")} == {
+        "alerts.shared.sqlite": 0,
+        "alerts.shared.sqlite.lock": 0,
+    }
+
+
+def test_a_folder_with_a_store_per_partition_goes_on_with_them(folder, tmp_path):
+    SqliteStore(folder.path("alerts", 1), bundle="b", state_size=3).close()
+    assert folder.is_shared("alerts") is False
+    assert folder.is_shared("alert") is None
+    with closing(folder.open("alerts", 0, 0.0)) as store:
+        assert not store.is_shared
+
+
+@pytest.mark.parametrize("keyed", ["yes", "no"])
+def test_a_setting_that_contradicts_the_folder_is_refused(tmp_path, keyed):
+    chosen = StateFolder(tmp_path, bundle="b", state_size=3, keyed=keyed)
+    assert chosen.is_shared("alerts") is (keyed == "no")
+    other = StateFolder(tmp_path, bundle="b", state_size=3, keyed="no" if keyed == "yes" else "yes")
+    with pytest.raises(SettingsError, match="give another folder, or --keyed auto"):
+        other.is_shared("alerts")
+    assert StateFolder(tmp_path, bundle="b", state_size=3).is_shared("alerts") is (keyed == "no")

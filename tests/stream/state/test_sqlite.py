@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstlight.errors import StateError
-from firstlight.stream.state import seal
+from firstlight.stream.state import database, seal
 from firstlight.stream.state import sqlite as sqlite_store
 from firstlight.stream.state.sqlite import PAGE_BYTES, SqliteStore
 from firstlight.stream.state.store import Changes, MemoryStore
@@ -419,7 +419,7 @@ def test_every_damaged_file_is_kept(path):
 
 @pytest.mark.parametrize("touch", ["states", "histories", "commit", "evict"])
 def test_damage_found_later_replaces_the_file_and_raises(path, monkeypatch, touch):
-    monkeypatch.setattr(sqlite_store, "CHECK_BYTES", 0)  # as for a large file
+    monkeypatch.setattr(database, "CHECK_BYTES", 0)  # as for a large file
     names = fill(path)
     damage_pages(path)
     store = open_store(path)
@@ -579,7 +579,7 @@ def test_a_damaged_or_lost_bookmark_is_noticed(tmp_path, damage):
 
 
 def test_an_index_that_does_not_find_an_object_is_damage_in_a_large_file_too(path, monkeypatch):
-    monkeypatch.setattr(sqlite_store, "CHECK_BYTES", 0)  # as for a large file
+    monkeypatch.setattr(database, "CHECK_BYTES", 0)  # as for a large file
     fill(path, 3)
     data = path.read_bytes()
     db = sqlite3.connect(path)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from firstlight.stream.state.shared import SharedStore
 from firstlight.stream.state.sqlite import SqliteStore
 from firstlight.stream.state.store import Changes, MemoryStore, StateStore
 
@@ -13,7 +14,11 @@ def on_disk(folder: Path) -> StateStore:
     return SqliteStore(folder / "state.sqlite", bundle="b", state_size=4)
 
 
-@pytest.fixture(params=[lambda folder: MemoryStore(), on_disk], ids=["memory", "sqlite"])
+def shared(folder: Path) -> StateStore:
+    return SharedStore(folder / "shared.sqlite", bundle="b", state_size=4)
+
+
+@pytest.fixture(params=[lambda folder: MemoryStore(), on_disk, shared], ids=["memory", "sqlite", "shared"])
 def store(request, tmp_path):
     made: Callable[[Path], StateStore] = request.param
     opened = made(tmp_path)
@@ -124,3 +129,16 @@ def test_changes_name_each_object_once():
     assert changes.history("a") == [b"3"]
     assert changes.history("b") == [b"1"]
     assert changes.history("c") == []
+
+
+def test_what_partitions_have_of_their_own_is_kept_by_their_numbers(store):
+    store.commit(Changes(offsets={0: 5, 11: 7}, planned={0: 9}, clocks={11: 60000.5}))
+    store.commit(Changes(offsets={0: 9}))
+    assert (store.offsets, store.planned, store.clocks) == ({0: 9, 11: 7}, {0: 9}, {11: 60000.5})
+
+
+def test_objects_are_claimed_and_given_back(store):
+    assert store.claim(["a", "b", "a"], lambda: False)
+    assert store.claim(["b"], lambda: True)  # one's own
+    store.release()
+    store.release()

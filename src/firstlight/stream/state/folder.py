@@ -1,28 +1,41 @@
 """The state stores of all partitions in one folder."""
 
 import logging
+import os
 import re
 import stat
+from contextlib import suppress
 from pathlib import Path
+from typing import Literal, TypedDict
 
-from firstlight.errors import StateError
+from firstlight.errors import SettingsError, StateError
+from firstlight.stream.io.message import FILE_TOPIC
+from firstlight.stream.state.shared import SharedStore
 from firstlight.stream.state.sqlite import SqliteStore
 
 _log = logging.getLogger(__name__)
 
+_SHARED = ".shared.sqlite"
+
+Keyed = Literal["auto", "yes", "no"]
+
 
 class StateFolder:
-    """The state stores of all partitions, ``<topic>-<partition>.sqlite`` in one folder.
+    """The state stores of a topic in one folder.
 
-    Workers of one consumer group may share it: each file is locked by the worker that has the partition.
-    `bundle` is the fingerprint of the bundle whose states these are, `state_size` the length of a row
-    [byte]. StateError if the folder cannot be created.
+    A topic keyed by object has one per partition, ``<topic>-<partition>.sqlite``, locked by the worker that
+    has the partition. Any other topic has one for all partitions and all workers of the machine,
+    ``<topic>.shared.sqlite`` (decision 0140). ``<topic>.keyed`` remembers which; with `keyed` ``auto`` the
+    worker chooses by the first messages. `bundle` is the fingerprint of the bundle whose states these are,
+    `state_size` the length of a row [byte]. StateError if the folder cannot be created.
     """
 
-    def __init__(self, folder: Path, *, bundle: str, state_size: int) -> None:
+    def __init__(self, folder: Path, *, bundle: str, state_size: int, keyed: Keyed = "auto") -> None:
         self._folder = Path(folder)
         self._bundle = bundle
         self._state_size = state_size
+        self._keyed = keyed
+        self._shared: dict[str, SharedStore] = {}
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             writers = self._folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)
@@ -33,14 +46,81 @@ class StateFolder:
 
     def path(self, topic: str, partition: int) -> Path:
         """File of a partition's store."""
-        return self._folder / f"{re.sub(r'[^A-Za-z0-9._-]', '_', topic)}-{partition}.sqlite"
+        return self._folder / f"{_file_name(topic)}-{partition}.sqlite"
+
+    def shared_path(self, topic: str) -> Path:
+        """File of the store that all partitions of a topic share."""
+        return self._folder / f"{_file_name(topic)}{_SHARED}"
+
+    def is_shared(self, topic: str) -> bool | None:
+        """Whether all partitions of a topic share a store; None before `choose`.
+
+        SettingsError if the folder holds the other kind than the `keyed` setting.
+        """
+        if topic == FILE_TOPIC:
+            return False
+        found = self._found(topic)
+        if self._keyed == "auto":
+            return found
+        wanted = self._keyed == "no"
+        if found is None:
+            return self.choose(topic, shared=wanted)
+        if found != wanted:
+            holds = "one state for all partitions" if found else "a state per partition"
+            raise SettingsError(
+                f"--keyed {self._keyed}: the state folder {self._folder} holds {holds} of topic {topic}; "
+                "give another folder, or --keyed auto"
+            )
+        return found
+
+    def choose(self, topic: str, *, shared: bool) -> bool:
+        """Remember whether all partitions share a store; the first worker's choice counts and is returned."""
+        mark = self._mark(topic)
+        own = mark.with_name(f"{mark.name}.{os.getpid()}")
+        try:
+            own.write_text("no\n" if shared else "yes\n")
+            with suppress(FileExistsError):
+                os.link(own, mark)
+            own.unlink()
+        except OSError as error:
+            raise StateError(f"{mark}: cannot be written: {error.strerror}") from error
+        return bool(self._found(topic))
 
     def open(self, topic: str, partition: int, wait_s: float) -> SqliteStore:
         """Open the store of a partition, waiting up to `wait_s` [s] for its owner to release it."""
-        return self._open(self.path(topic, partition), wait_s)
+        if not self.is_shared(topic):
+            return self._open(self.path(topic, partition), wait_s)
+        store = self._shared.get(topic)
+        if store is None or not store.is_open:
+            store = SharedStore(self.shared_path(topic), **self._about, wait_s=wait_s)
+            self._shared[topic] = store
+        try:
+            store.own(partition, wait_s)
+        except StateError:
+            if not store.is_owner:
+                store.close()
+            raise
+        return store
+
+    @property
+    def _about(self) -> "_About":
+        return {"bundle": self._bundle, "state_size": self._state_size}
 
     def _open(self, path: Path, wait_s: float) -> SqliteStore:
-        return SqliteStore(path, bundle=self._bundle, state_size=self._state_size, wait_s=wait_s)
+        kind = SharedStore if path.name.endswith(_SHARED) else SqliteStore
+        return kind(path, **self._about, wait_s=wait_s)
+
+    def _mark(self, topic: str) -> Path:
+        return self._folder / f"{_file_name(topic)}.keyed"
+
+    def _found(self, topic: str) -> bool | None:
+        """Whether the stores that the folder holds of a topic are shared; None if there is none."""
+        with suppress(FileNotFoundError):
+            return self._mark(topic).read_text().strip() == "no"
+        if self.shared_path(topic).exists():
+            return True
+        name = re.compile(re.escape(_file_name(topic)) + r"-\d+\.sqlite")
+        return False if any(name.fullmatch(path.name) for path in self._folder.iterdir()) else None
 
     def sink_position(self, name: str) -> int | None:
         """Largest stored length of a sink over all partitions; None if there is none.
@@ -56,3 +136,12 @@ class StateFolder:
             found.append(store.sink_position.get(name))
             store.close()
         return max((length for length in found if length is not None), default=None)
+
+
+class _About(TypedDict):
+    bundle: str
+    state_size: int
+
+
+def _file_name(topic: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "_", topic)

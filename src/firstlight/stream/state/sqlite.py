@@ -15,15 +15,23 @@ from typing import Any
 
 from firstlight.errors import StateError
 from firstlight.stream.state import seal
-from firstlight.stream.state.store import Changes
+from firstlight.stream.state.database import (
+    DAMAGED,
+    FORMAT,
+    REASONS,
+    CorruptError,
+    DamagedError,
+    check_content,
+    check_owner,
+    error_code,
+    pragma,
+)
+from firstlight.stream.state.store import Changes, OneOwner
 
 _log = logging.getLogger(__name__)
 
-APPLICATION_ID = 0x46_4C_53_54  # "FLST", in the file header
-FORMAT = 2  # layout 1 is read too: its checksums do not cover the place of a row
 PAGE_BYTES = 4096  # a 4.2 kB state takes one overflow page; 8192 and 16384 were larger and no faster
 CACHE_KB = 32 * 1024
-CHECK_BYTES = 64 << 20  # files up to this size are checked fully when opened, in about 0.1 s
 
 # Checkpoints copy pages from the write-ahead log to the database and wait for the disk. Rare,
 # large ones give throughput; small ones keep each wait short when there are few alerts.
@@ -35,32 +43,10 @@ _KNOWN_NUMBERS = 1 << 16  # maximum number of cached row numbers
 _GENERATION = 4  # bytes of the generation between the checksum of a state and the state
 _CHECK = "check"  # in the table meta: checksum of all its other rows, except bookmarks
 _BOOKMARK = "at "  # before the names of bookmarks in the table meta; the row "bookmarks" has their checksum
-_READ_FORMATS = (1, FORMAT)
 _OLD_SEQUENCE = "old_sequence"  # in the table meta: last sequence number of layout 1
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-#: SQL of the tables; every file holds exactly this text.
-_TABLES = [
-    "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
-    "CREATE TABLE object (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, last_mjd REAL, state BLOB)",
-    """CREATE TABLE log (object INTEGER NOT NULL, seq INTEGER NOT NULL, data BLOB NOT NULL,
-                  PRIMARY KEY (object, seq)) WITHOUT ROWID""",
-]
 
 
-#: What a user can do about an error, by SQLite's code.
-_REASONS = {
-    sqlite3.SQLITE_BUSY: " is in use by another worker; stop that one, or give this one another path "
-    "for its state",
-    sqlite3.SQLITE_FULL: ": no space left for the state; free some, then start the worker again",
-    sqlite3.SQLITE_IOERR: ": the disk failed or has no space left ({}); repair it, then start the worker "
-    "again",
-    sqlite3.SQLITE_CANTOPEN: ": cannot open the state ({}); check that the folder can be written",
-    sqlite3.SQLITE_READONLY: ": the state cannot be written ({}); check who owns the file",
-}
-
-
-class SqliteStore:
+class SqliteStore(OneOwner):
     """States, histories and positions of one partition, in one file, used by one thread.
 
     Opening checks header, size, tables and positions, and every page of files up to 64 MiB; in larger ones
@@ -81,6 +67,9 @@ class SqliteStore:
     [b'state', None] 7
     """
 
+    _locking = "EXCLUSIVE"
+    _busy_s = 0.0  # how long SQLite waits for a lock [s]
+
     def __init__(self, path: Path, *, bundle: str, state_size: int, wait_s: float = 0.0) -> None:
         self.path = Path(path)
         self.damaged = 0
@@ -98,13 +87,12 @@ class SqliteStore:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StateError(f"{self.path.parent}: cannot make the folder of the state: {error}") from error
-        if self.path.exists() and self.path.stat().st_size == 0:
-            self._replace("the file is empty")
-        else:
-            try:
-                self._open(wait_s)
-            except _DamagedError as error:
-                self._replace(str(error))
+        try:
+            if self.path.exists() and self.path.stat().st_size == 0:
+                raise DamagedError("the file is empty")
+            self._open(wait_s)
+        except DamagedError as error:
+            self._replace(str(error))
 
     @property
     def sink_position(self) -> dict[str, int]:
@@ -115,6 +103,25 @@ class SqliteStore:
     def bookmarks(self) -> dict[str, str]:
         """See `StateStore`."""
         return dict(self._bookmarks)
+
+    @property
+    def offsets(self) -> dict[int, int]:
+        """See `StateStore`."""
+        return self._named("next ")
+
+    @property
+    def planned(self) -> dict[int, int]:
+        """See `StateStore`."""
+        return self._named("plan ")
+
+    @property
+    def clocks(self) -> dict[int, float]:
+        """See `StateStore`."""
+        return self._named("clock ")
+
+    def _named(self, kind: str) -> dict[int, Any]:
+        """Values of partitions in the table meta."""
+        return {int(n.removeprefix(kind)): value for n, value in self._meta.items() if n.startswith(kind)}
 
     @property
     def size_bytes(self) -> int:
@@ -131,14 +138,17 @@ class SqliteStore:
         if len(self._numbers) > _KNOWN_NUMBERS:
             self._numbers.clear()
         try:
+            self._begin_reading()
             execute = self._connection.execute
             for name in objects:
                 row = execute("SELECT number, last_mjd, state FROM object WHERE name = ?", (name,)).fetchone()
                 if row is None:
+                    self._numbers.pop(name, None)
                     found.append(None)
                 else:
                     self._numbers[name] = row[0]
                     found.append(self._state(name, *row))
+            self._end_reading()
         except sqlite3.Error as error:
             raise self._failed("cannot read states", error) from error
         return found
@@ -147,6 +157,7 @@ class SqliteStore:
         """See `StateStore`; StateError if the file cannot be read."""
         found: list[list[bytes]] = []
         try:
+            self._begin_reading()
             self._find_numbers(objects)
             execute = self._connection.execute
             for name in objects:
@@ -155,14 +166,13 @@ class SqliteStore:
                 if number is not None:
                     rows = execute("SELECT seq, data FROM log WHERE object = ? ORDER BY seq", (number,))
                 found.append(self._entries(number or 0, rows))
+            self._end_reading()
         except sqlite3.Error as error:
             raise self._failed("cannot read histories", error) from error
         return found
 
     def commit(self, changes: Changes) -> None:
         """See `StateStore`; after a StateError nothing was written and the store can be used."""
-        position = self.position if changes.position is None else changes.position
-        sinks = self._sink_position | changes.sink_position
         objects = changes.objects()
         for name, (state, _) in changes.states.items():
             if len(state) != self._state_size:
@@ -173,8 +183,10 @@ class SqliteStore:
         try:
             db = self._connection
             self._pace(len(objects))
+            self._begin(db)
             self._find_numbers(objects)
-            db.execute("BEGIN")
+            position = self.position if changes.position is None else changes.position
+            sinks = self._sink_position | changes.sink_position
             new = [name for name in objects if name not in self._numbers]
             self._write_objects(db, changes, new)
             sequence = self._write_histories(db, changes)
@@ -185,6 +197,9 @@ class SqliteStore:
                 last=self._last + len(new),
                 sequence=sequence,
                 **{f"sink {name}": length for name, length in changes.sink_position.items()},
+                **{f"next {number}": offset for number, offset in changes.offsets.items()},
+                **{f"plan {number}": offset for number, offset in changes.planned.items()},
+                **{f"clock {number}": mjd for number, mjd in changes.clocks.items()},
                 **self._write_bookmarks(db, changes.bookmarks),
             )
             db.execute("COMMIT")
@@ -205,6 +220,7 @@ class SqliteStore:
         slice_of = "SELECT number, name, last_mjd FROM object WHERE {} ORDER BY number LIMIT ?"
         try:
             db = self._connection
+            self._begin(db)
             rows = db.execute(slice_of.format("number > ?"), (self._evicted_to, limit)).fetchall()
             if len(rows) < limit:  # continue at the first row, up to where this scan started
                 again = (self._evicted_to, limit - len(rows))
@@ -213,16 +229,19 @@ class SqliteStore:
             quiet = [
                 (number, name)
                 for number, name, mjd in rows
-                if isinstance(mjd, float) and mjd < before_mjd and self._is_sound(db, number, name, mjd)
+                if isinstance(mjd, float)
+                and mjd < before_mjd
+                and self._is_sound(db, number, name, mjd)
+                and self._may_evict(name)
             ]
+            meta = self._meta
             if quiet:
-                db.execute("BEGIN")
                 numbers = [(number,) for number, _ in quiet]
                 db.executemany("DELETE FROM object WHERE number = ?", numbers)
                 db.executemany("DELETE FROM log WHERE object = ?", numbers)
                 meta = self._write_meta(db, objects=self.n_objects - len(quiet))
-                db.execute("COMMIT")
-                self._meta = meta
+            db.execute("COMMIT")
+            self._meta = meta
         except sqlite3.Error as error:
             raise self._failed("cannot evict", error) from error
         if rows:
@@ -232,12 +251,16 @@ class SqliteStore:
         self.n_objects -= len(quiet)
         return len(quiet)
 
+    def _may_evict(self, name: str) -> bool:
+        """Whether no other worker has the object in hand."""
+        return True
+
     def _check_index(self, db: sqlite3.Connection, rows: Sequence[Any]) -> None:
         """Check that objects are found by their names; sqlite3.DatabaseError otherwise."""
         for number, name, *_ in rows:
             found = db.execute("SELECT number FROM object WHERE name = ?", (name,)).fetchone()
             if found != (number,):
-                raise _IndexError(f"its index of names does not find object {number}")
+                raise CorruptError(f"its index of names does not find object {number}")
 
     def _is_sound(self, db: sqlite3.Connection, number: int, name: str, last_mjd: float) -> bool:
         """Whether a row's checksum is right, and so the time in it."""
@@ -246,6 +269,9 @@ class SqliteStore:
 
     def close(self) -> None:
         """See `StateStore`; moves everything into the one file."""
+        self._close_file()
+
+    def _close_file(self) -> None:
         if self._db is not None:
             self._db.close()
             self._db = None
@@ -253,14 +279,14 @@ class SqliteStore:
     # -- opening -------------------------------------------------------------------------
 
     def _open(self, wait_s: float) -> None:
-        """Lock, check and read the file; _DamagedError if it is damaged."""
+        """Lock, check and read the file; DamagedError if it is damaged."""
         deadline = time.monotonic() + wait_s
         while True:
             try:
                 self._db = self._connect()
                 break
             except (sqlite3.Error, UnicodeDecodeError) as error:
-                if _code(error) == sqlite3.SQLITE_BUSY and time.monotonic() < deadline:
+                if error_code(error) == sqlite3.SQLITE_BUSY and time.monotonic() < deadline:
                     time.sleep(0.02)
                     continue
                 raise self._open_error(error) from error
@@ -268,32 +294,32 @@ class SqliteStore:
             self._check()
             self._load()
         except (sqlite3.Error, UnicodeDecodeError) as error:
-            self.close()
+            self._close_file()
             raise self._open_error(error) from error
-        except (_DamagedError, StateError):
-            self.close()
+        except (DamagedError, StateError):
+            self._close_file()
             raise
 
-    def _open_error(self, error: sqlite3.Error | UnicodeDecodeError) -> "_DamagedError | StateError":
-        """The error for a failure to open the file: _DamagedError if its content is the cause."""
+    def _open_error(self, error: sqlite3.Error | UnicodeDecodeError) -> "DamagedError | StateError":
+        """The error for a failure to open the file: DamagedError if its content is the cause."""
         if isinstance(error, UnicodeDecodeError):  # SQLite's message quotes the damaged text
-            return _DamagedError("its schema is not text")
-        code = _code(error)
+            return DamagedError("its schema is not text")
+        code = error_code(error)
         # read-only by its header although the file is writable
         barred = code == sqlite3.SQLITE_READONLY and os.access(self.path, os.W_OK)
-        if code in _DAMAGED or barred or str(error) == "unsupported file format":
-            return _DamagedError(str(error))
+        if code in DAMAGED or barred or str(error) == "unsupported file format":
+            return DamagedError(str(error))
         return StateError(self._reason(error))
 
     def _connect(self) -> sqlite3.Connection:
         is_new = not self.path.exists()
-        db = sqlite3.connect(self.path, timeout=0.0, isolation_level=None, cached_statements=32)
+        db = sqlite3.connect(self.path, timeout=self._busy_s, isolation_level=None, cached_statements=32)
         try:
             if is_new:
                 self.path.chmod(0o600)  # its write-ahead log gets the same
             # lock first: then the write-ahead log needs no shared-memory file
-            db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._check_owner(db)
+            db.execute(f"PRAGMA locking_mode = {self._locking}")
+            check_owner(db, self.path)
             db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
@@ -302,50 +328,52 @@ class SqliteStore:
             db.execute("PRAGMA trusted_schema = OFF")
             db.execute("BEGIN EXCLUSIVE")
             db.execute("COMMIT")
-        except (sqlite3.Error, UnicodeDecodeError, StateError, _DamagedError):
+        except (sqlite3.Error, UnicodeDecodeError, StateError, DamagedError):
             db.close()
             raise
         return db
 
-    def _check_owner(self, db: sqlite3.Connection) -> None:
-        """Check that the file is ours, or new, before anything is written to it."""
-        owner, layout = _pragma(db, "application_id"), _pragma(db, "user_version")
-        if owner != APPLICATION_ID and _statements(db) == _TABLES:
-            raise _DamagedError(f"its application id is {owner:#x}")
-        if owner != APPLICATION_ID and (owner or _tables(db)):
-            raise StateError(
-                f"{self.path} belongs to another program, with the tables {_tables(db)}; "
-                "choose another path for the state"
-            )
-        if owner == APPLICATION_ID and layout not in _READ_FORMATS:
-            raise StateError(
-                f"{self.path}: layout {layout}, this firstlight reads 1 to {FORMAT}; "
-                "run the firstlight that wrote it, or move the file away to start again"
-            )
-
     def _check(self) -> None:
-        """Create the tables of a new file; check an old one, as far as that is fast."""
-        db = self._connection
-        if not _pragma(db, "application_id"):
-            db.executescript(
-                f"BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT};"
-                f"{';'.join(_TABLES)}; COMMIT;"
-            )
-            return
-        if (found := _statements(db)) != _TABLES:
-            raise _DamagedError(f"its tables are {found}")
-        # a write-ahead log may hold pages beyond the end of the file; without one the size must fit
-        size, pages = self.path.stat().st_size, _pragma(db, "page_count")
-        wal = self._beside("-wal")
-        if not (wal.exists() and wal.stat().st_size) and size < pages * _pragma(db, "page_size"):
-            raise _DamagedError(f"it has {size} bytes instead of {pages} pages: it was cut short")
-        if size <= CHECK_BYTES and (found := _pragma(db, "integrity_check(1)")) != "ok":
-            raise _DamagedError(str(found).replace("\n", " "))
-        db.execute(f"PRAGMA user_version = {_pragma(db, 'user_version')}")  # tests that it can be written
+        check_content(self._connection, self.path)
 
     def _load(self) -> None:
         """Read positions and counts; mark rows of layout 1; drop the states of another bundle."""
         db = self._connection
+        self._read_meta(db)
+        self._evicted_to = 0
+        self._numbers = {}
+        self._wal_pages = BUSY_WAL_PAGES
+        if pragma(db, "user_version") != FORMAT:
+            self._begin(db)
+            self._meta = self._write_meta(db, **{_OLD_SEQUENCE: self._sequence})
+            db.execute(f"PRAGMA user_version = {FORMAT}")
+            db.execute("COMMIT")
+        self._old_sequence: int | None = self._meta.get(_OLD_SEQUENCE)
+        generation = self._meta.get("generation", 0)
+        owner = (self._meta.get("bundle"), self._meta.get("state_size"))
+        if owner != (self._bundle, self._state_size):
+            # rows of an older generation read as absent
+            generation += 1
+            self._take_over(owner, generation)
+        self._generation = generation.to_bytes(_GENERATION, "little")
+
+    def _take_over(self, owner: tuple[Any, Any], generation: int) -> None:
+        """Drop the states of another bundle."""
+        db = self._connection
+        self._begin(db)
+        self._meta = self._write_meta(
+            db, generation=generation, bundle=self._bundle, state_size=self._state_size
+        )
+        db.execute("COMMIT")
+        if owner != (None, None):
+            _log.warning(
+                "%s: its states are of bundle %s (%s bytes each), the worker has %s (%d bytes): they are "
+                "dropped, and rebuilt from the histories, which are kept",
+                self.path, *owner, self._bundle, self._state_size,
+            )  # fmt: skip
+
+    def _read_meta(self, db: sqlite3.Connection) -> None:
+        """Read positions and counts."""
         meta: dict[str, Any] = dict(db.execute("SELECT name, value FROM meta").fetchall())
         check = meta.pop(_CHECK, None)
         self._bookmarks = {
@@ -353,7 +381,7 @@ class SqliteStore:
         }
         bookmarks = sum(map(seal.bookmark_checksum, self._bookmarks.items())) % (1 << 32)
         if (meta and check != seal.checksum(meta)) or meta.get("bookmarks", 0) != bookmarks:
-            raise _DamagedError("its positions have a wrong checksum")
+            raise DamagedError("its positions have a wrong checksum")
         self._meta = meta
         self.position = meta.get("position")
         self._sink_position = {
@@ -362,35 +390,10 @@ class SqliteStore:
         self.n_objects = meta.get("objects", 0)
         self._sequence = meta.get("sequence", 0)
         self._last = meta.get("last", 0)
-        self._evicted_to = 0
-        self._numbers = {}
-        self._wal_pages = BUSY_WAL_PAGES
-        if _pragma(db, "user_version") != FORMAT:
-            db.execute("BEGIN")
-            self._meta = self._write_meta(db, **{_OLD_SEQUENCE: self._sequence})
-            db.execute(f"PRAGMA user_version = {FORMAT}")
-            db.execute("COMMIT")
-        self._old_sequence: int | None = self._meta.get(_OLD_SEQUENCE)
-        generation, owner = meta.get("generation", 0), (meta.get("bundle"), meta.get("state_size"))
-        if owner != (self._bundle, self._state_size):
-            # rows of an older generation read as absent
-            generation += 1
-            db.execute("BEGIN")
-            self._meta = self._write_meta(
-                db, generation=generation, bundle=self._bundle, state_size=self._state_size
-            )
-            db.execute("COMMIT")
-            if owner != (None, None):
-                _log.warning(
-                    "%s: its states are of bundle %s (%s bytes each), the worker has %s (%d bytes): they are "
-                    "dropped, and rebuilt from the histories, which are kept",
-                    self.path, *owner, self._bundle, self._state_size,
-                )  # fmt: skip
-        self._generation = generation.to_bytes(_GENERATION, "little")
 
     def _replace(self, reason: str) -> None:
         """Move a damaged file aside and open an empty one."""
-        self.close()
+        self._close_file()
         number = 1
         while (aside := self._beside(f".damaged-{number}")).exists():
             number += 1
@@ -400,7 +403,7 @@ class SqliteStore:
                 with suppress(FileNotFoundError):
                     self._beside(suffix).rename(f"{aside}{suffix}")
             self._open(0.0)
-        except (OSError, _DamagedError) as error:
+        except (OSError, DamagedError) as error:
             raise StateError(
                 f"{self.path} is damaged ({reason}) and cannot be replaced: {error}; move it away"
             ) from error
@@ -420,6 +423,16 @@ class SqliteStore:
         return self._db
 
     # -- reading and writing -------------------------------------------------------------
+
+    def _begin(self, db: sqlite3.Connection) -> None:
+        """Begin a transaction that writes."""
+        db.execute("BEGIN")
+
+    def _begin_reading(self) -> None:
+        """Begin some reads; without other users they need no transaction."""
+
+    def _end_reading(self) -> None:
+        """End some reads."""
 
     def _state(self, name: str, number: int, last_mjd: float | None, blob: bytes | None) -> bytes | None:
         """The state in a row, unless it is damaged or of another generation."""
@@ -537,45 +550,11 @@ class SqliteStore:
         if self._db is not None and self._db.in_transaction:
             with suppress(sqlite3.Error):  # after some errors SQLite has already rolled back
                 self._db.execute("ROLLBACK")
-        if _code(error) in _DAMAGED:
+        if error_code(error) in DAMAGED:
             self._replace(str(error))
             return StateError(self.recovered)
         return StateError(f"{self._reason(error)} ({what})")
 
     def _reason(self, error: sqlite3.Error) -> str:
         """The cause of an error and what to do."""
-        return f"{self.path}{_REASONS.get(_code(error), ': {}').format(error)}"
-
-
-class _DamagedError(Exception):
-    """The content of the file is damaged; never leaves this module."""
-
-
-class _IndexError(sqlite3.DatabaseError):
-    """The index of names is damaged; SQLite itself does not notice."""
-
-    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-
-
-def _code(error: Exception) -> int:
-    """Primary result code of SQLite; -1 for an error of the Python module."""
-    if str(error).startswith("Could not decode to UTF-8"):
-        return sqlite3.SQLITE_CORRUPT  # all text was written as UTF-8
-    code: int = getattr(error, "sqlite_errorcode", -1)
-    return code & 0xFF if code >= 0 else code
-
-
-def _pragma(db: sqlite3.Connection, name: str) -> Any:
-    row = db.execute(f"PRAGMA {name}").fetchone()
-    return row[0] if row else 0
-
-
-def _statements(db: sqlite3.Connection) -> list[str]:
-    """The SQL of its tables."""
-    return [
-        row[0] for row in db.execute("SELECT sql FROM sqlite_master WHERE type = 'table' ORDER BY rootpage")
-    ]
-
-
-def _tables(db: sqlite3.Connection) -> list[str]:
-    return [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+        return f"{self.path}{REASONS.get(error_code(error), ': {}').format(error)}"

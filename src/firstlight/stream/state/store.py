@@ -1,7 +1,7 @@
 """The protocol of a state store, and a store in memory."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,6 +17,11 @@ class Changes:
     position: int | None = None  #: next offset to read from the partition; None keeps the old one
     sink_position: dict[str, int] = field(default_factory=dict)  #: new lengths of sinks, by name
     bookmarks: dict[str, str] = field(default_factory=dict)  #: new places in files of the input, by name
+    #: Of a store that partitions share, by the number of each: next offsets, next offsets as they will be
+    #: after the micro-batch that is about to be published, and clocks [MJD TAI day].
+    offsets: dict[int, int] = field(default_factory=dict)
+    planned: dict[int, int] = field(default_factory=dict)
+    clocks: dict[int, float] = field(default_factory=dict)
 
     def objects(self) -> dict[str, None]:
         """All changed objects, each once, in order."""
@@ -28,7 +33,7 @@ class Changes:
 
 
 class StateStore(Protocol):
-    """States, histories and positions of one partition.
+    """States, histories and positions of one partition, or of all partitions of a topic (`is_shared`).
 
     Laws: committed data is read back byte for byte until it is changed or evicted; a commit is
     complete or has no effect. An object that was never written, or was evicted, has no state and an
@@ -48,6 +53,26 @@ class StateStore(Protocol):
     @property
     def bookmarks(self) -> dict[str, str]:
         """Committed place in each file of the input, by name; only the source knows what they mean."""
+        ...
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several partitions, and the workers of one machine, share the store."""
+        ...
+
+    @property
+    def offsets(self) -> dict[int, int]:
+        """Next offset to read from each partition that shares the store."""
+        ...
+
+    @property
+    def planned(self) -> dict[int, int]:
+        """Next offset of each partition after its last micro-batch, committed before that is published."""
+        ...
+
+    @property
+    def clocks(self) -> dict[int, float]:
+        """Clock of each partition that shares the store [MJD TAI day]."""
         ...
 
     @property
@@ -93,13 +118,50 @@ class StateStore(Protocol):
         """
         ...
 
+    def own(self, partition: int, wait_s: float) -> None:
+        """Become the owner of a partition that shares the store; StateError if it has another one."""
+        ...
+
+    def disown(self, partition: int) -> None:
+        """Give a partition back; everything is committed."""
+        ...
+
+    def claim(self, objects: Iterable[str], give_up: Callable[[], bool]) -> bool:
+        """Keep other workers from objects until `release`; False if `give_up` ended the wait for them."""
+        ...
+
+    def release(self) -> None:
+        """Give all claimed objects back."""
+        ...
+
     def close(self) -> None:
         """Release the store; may be called twice."""
         ...
 
 
-class MemoryStore:
+class OneOwner:
+    """Part of a store that no other worker uses: nothing has to be claimed."""
+
+    is_shared = False
+
+    def own(self, partition: int, wait_s: float) -> None:
+        """See `StateStore`."""
+
+    def disown(self, partition: int) -> None:
+        """See `StateStore`."""
+
+    def claim(self, objects: Iterable[str], give_up: Callable[[], bool]) -> bool:
+        """See `StateStore`."""
+        return True
+
+    def release(self) -> None:
+        """See `StateStore`."""
+
+
+class MemoryStore(OneOwner):
     """A store in memory; `rows` and `entries` hold its objects and their histories.
+
+    With `is_shared` it serves several partitions of one worker.
 
     Examples
     --------
@@ -112,7 +174,11 @@ class MemoryStore:
     damaged = 0
     recovered = ""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_shared: bool = False) -> None:
+        self.is_shared = is_shared
+        self.offsets: dict[int, int] = {}
+        self.planned: dict[int, int] = {}
+        self.clocks: dict[int, float] = {}
         self.rows: dict[str, tuple[int, bytes | None, float]] = {}  # number, state, last MJD
         self.entries: dict[str, list[bytes]] = {}
         self._last = self._at = 0  # numbers of the newest object and of the last one that `evict` saw
@@ -155,6 +221,9 @@ class MemoryStore:
             self.position = changes.position
         self.sink_position |= changes.sink_position
         self.bookmarks |= changes.bookmarks
+        self.offsets |= changes.offsets
+        self.planned |= changes.planned
+        self.clocks |= changes.clocks
 
     def evict(self, before_mjd: float, limit: int) -> int:
         """See `StateStore`."""
