@@ -6,7 +6,6 @@ from io import BytesIO
 import pytest
 
 from firstlight.errors import DataError
-from firstlight.stream.avro import container as avro_container
 from firstlight.stream.avro.container import (
     MAGIC,
     Block,
@@ -15,13 +14,14 @@ from firstlight.stream.avro.container import (
     read_header,
     write_container,
 )
+from firstlight.stream.limits import DEFAULT_LIMITS, Limits
 
 SCHEMA = {"type": "record", "name": "R", "fields": [{"name": "x", "type": "long"}]}
 
 
-def blocks(data: bytes, **how: bool) -> list[Block]:
-    reader, found = ContainerReader(BytesIO(data)), []
-    while (block := reader.read_block(**how)) is not None:  # type: ignore[arg-type]
+def blocks(data: bytes, limits: Limits = DEFAULT_LIMITS) -> list[Block]:
+    reader, found = ContainerReader(BytesIO(data), limits), []
+    while (block := reader.read_block()) is not None:
         found.append(block)
     return found
 
@@ -92,7 +92,7 @@ def test_heads_may_state_the_size_of_their_entries() -> None:
         (MAGIC + b"\x02" + b"\xfe" * 5 + b"\x01", "bytes announced"),
         (MAGIC + b"\x02\x7e", "cut short"),
         (head()[:-1], "cut short"),
-        (head(codec=b"snappy"), "codec 'snappy'"),
+        (head(codec=b"lz9"), "codec 'lz9'"),
         (head(schema=b"{"), "not JSON"),
     ],
 )
@@ -164,8 +164,26 @@ def test_deflated_blocks_are_inflated_and_checked() -> None:
 
 
 def test_a_block_that_inflates_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(avro_container, "MAX_BLOCK_BYTES", 1000)
     piece = deflated(b"\0" * 5000)
     data = head(b"deflate") + b"\x02" + bytes([2 * len(piece)]) + piece + b"s" * 16
-    (block,) = blocks(data)
-    assert "hold more than" in block.error
+    (block,) = blocks(data, limits=Limits(block_bytes=1000))
+    assert "more than 1,000 bytes, the limit block_bytes" in block.error
+
+
+def test_a_block_of_too_many_bytes_or_records_is_one_error_and_the_next_is_read() -> None:
+    sound = b"\x02\x02\x08" + b"s" * 16
+    large = b"\x02\x7e" + b"\x08" * 63 + b"s" * 16
+    many = b"\x7e\x7e" + b"\x08" * 63 + b"s" * 16
+    for bad, name, limits in (
+        (large, "block_bytes", Limits(block_bytes=62)),
+        (many, "block_records", Limits(block_records=50)),
+    ):
+        damaged, last = blocks(head() + bad + sound, limits)
+        assert f"the limit {name}" in damaged.error
+        assert (last.body, last.error) == (b"\x08", "")
+
+
+def test_a_head_that_announces_more_than_the_limit_is_refused() -> None:
+    for spoilt in (MAGIC + b"\xfe\xff\xff\x7f", MAGIC + b"\x02\xfe\xff\xff\x7f" + b"x" * 100):
+        with pytest.raises(DataError, match="a head has at most"):
+            read_header(spoilt)

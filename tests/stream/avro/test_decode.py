@@ -16,6 +16,7 @@ from firstlight.errors import DataError
 from firstlight.stream.avro.decode import Cells, FastavroDecoder, SelectiveDecoder, cells_of, decoder_for
 from firstlight.stream.avro.kernels import MAX_DEPTH, MAX_EMPTY
 from firstlight.stream.avro.schema import Selection, UnsupportedSchemaError, without_logical_types
+from firstlight.stream.limits import Limits
 
 fastavro = pytest.importorskip("fastavro")
 
@@ -419,6 +420,14 @@ def test_many_rows_outgrow_the_first_room_and_stay_right() -> None:
     for count in (1, 1000, 5):
         packet = zigzag(count) + b"".join(zigzag(i) for i in range(count)) + b"\0"
         assert decoder.decode(packet).table(0) == [[i] for i in range(count)]
+
+
+def test_rows_beyond_the_limit_are_refused() -> None:
+    schema = array({"type": "record", "name": "I", "fields": [{"name": "x", "type": "long"}]})
+    packet, selection = zigzag(1000) + b"\0" * 1000 + b"\0", Selection(tables=(("a", ("x", "y")),))
+    assert SelectiveDecoder(schema, selection, Limits(table_rows=1000)).decode(packet).rows[0] == 1000
+    with pytest.raises(DataError, match="the limit table_rows"):
+        SelectiveDecoder(schema, selection, Limits(table_rows=999)).decode(packet)
 
 
 def test_bytes_text_and_symbols_come_back_as_such() -> None:

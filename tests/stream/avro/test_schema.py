@@ -20,6 +20,7 @@ from firstlight.stream.avro.schema import (
     field_paths,
     without_logical_types,
 )
+from firstlight.stream.limits import Limits
 
 
 def record(name: str = "R", **fields: Any) -> dict[str, Any]:
@@ -140,6 +141,37 @@ def test_schemas_of_absurd_depth_or_size_are_refused(monkeypatch: pytest.MonkeyP
 
 
 # --- what is read ---------------------------------------------------------------------
+
+
+def doubled(levels: int, first: Any) -> dict[str, Any]:
+    """A schema in which each record holds the one before twice."""
+    fields = [
+        {"name": "f0", "type": {"type": "record", "name": "r0", "fields": [{"name": "a", "type": first}]}}
+    ]
+    for i in range(1, levels):
+        parts = [{"name": name, "type": f"r{i - 1}"} for name in "ab"]
+        fields.append({"name": f"f{i}", "type": {"type": "record", "name": f"r{i}", "fields": parts}})
+    return {"type": "record", "name": "alert", "fields": fields}
+
+
+def test_records_that_double_at_each_level_are_refused_and_cost_little() -> None:
+    with pytest.raises(DataError, match="expands to more than 100000 fields"):
+        field_paths(doubled(40, "long"))
+    huge = doubled(40, {"type": "fixed", "name": "big", "size": (1 << 31) - 1})
+    huge["fields"].append({"name": "list", "type": {"type": "array", "items": "r39"}})
+    compile_schema(huge, Selection())
+    with pytest.raises(DataError, match="the limits schema_nodes and schema_bytes"):
+        field_paths(doubled(9, "long"), Limits(schema_bytes=1000))
+
+
+def test_a_schema_of_many_parts_is_refused() -> None:
+    many = record(**{f"x{i}": "long" for i in range(100)})
+    for read in (
+        lambda: compile_schema(many, Selection(), Limits(schema_nodes=300)),
+        lambda: without_logical_types(many, Limits(schema_nodes=300)),
+    ):
+        with pytest.raises(DataError, match="more than 300 parts"):
+            read()
 
 
 def test_paths_lead_through_records_unions_and_arrays() -> None:

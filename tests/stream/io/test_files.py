@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from typing import IO
 
 import pytest
@@ -17,9 +18,10 @@ from firstlight.errors import BrokerError, DataError
 from firstlight.stream import Alert, ContainerCodec, FinkCodec, JsonLinesCodec, Message
 from firstlight.stream.alerts.write import LSST_SCHEMA
 from firstlight.stream.avro.container import ContainerReader, read_header, write_container
-from firstlight.stream.io import files
-from firstlight.stream.io.files import DirectorySource, FileSource, PipeSource, Tail, read_records
+from firstlight.stream.io.files import DirectorySource, FileSource, PipeSource
+from firstlight.stream.io.records import Tail, read_records
 from firstlight.stream.io.sources import MemorySource
+from firstlight.stream.limits import DEFAULT_LIMITS, Limits
 
 
 def alerts(n: int, first: int = 0) -> list[Alert]:
@@ -111,7 +113,8 @@ def test_blocks_that_are_passed_over_are_not_split(tmp_path, monkeypatch):
     split = []
     whole = ContainerReader.records
     monkeypatch.setattr(ContainerReader, "records", lambda *a: split.append(1) or whole(*a))
-    assert [message.offset for message in read_records(path, 9)] == [9, 10, 11]
+    with path.open("rb") as raw:
+        assert [record.offset for record in read_records(raw, path, 9, Tail(), DEFAULT_LIMITS)] == [9, 10, 11]
     assert len(split) == 1
 
 
@@ -213,13 +216,12 @@ def test_a_bad_line_is_a_record_that_does_not_decode(tmp_path):
     assert names(drain(FileSource(tmp_path / "a.jsonl"))) == [*numbers(0), "bad", *numbers(1)]
 
 
-def test_a_line_without_end_is_one_bad_record(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "MAX_LINE_BYTES", 4000)
+def test_a_line_without_end_is_one_bad_record(tmp_path):
     text = lines(2).split(b"\n")
     (tmp_path / "a.jsonl").write_bytes(b"\n".join([text[0], b"{" + b"x" * 9000, text[1], b""]))
-    records = drain(FileSource(tmp_path / "a.jsonl"))
+    records = drain(FileSource(tmp_path / "a.jsonl", limits=Limits(message_bytes=4000)))
     assert names(records) == [*numbers(0), "bad", *numbers(1)]
-    assert "line of more than" in records[1].error
+    assert "line of more than 4,000 bytes, the limit message_bytes" in records[1].error
 
 
 def test_an_object_over_many_lines_and_a_packet_alone_are_one_message_each(tmp_path):
@@ -229,10 +231,48 @@ def test_an_object_over_many_lines_and_a_packet_alone_are_one_message_each(tmp_p
     assert [r.value for r in drain(DirectorySource(tmp_path))] == [document, b"\0\0\0\0\1packet"]
 
 
-def test_a_broken_array_is_one_bad_record(tmp_path):
-    (tmp_path / "a.json").write_bytes(b"[{}, ")
-    (record,) = drain(FileSource(tmp_path / "a.json"))
-    assert "no JSON" in record.error
+@pytest.mark.parametrize(
+    ("text", "elements", "why"),
+    [
+        (b"[{}, ", [b"{}"], "cut short"),
+        (b"[", [], "cut short"),
+        (b'["a", 12', [b'"a"'], "cut short"),
+        (b"[1 2]", [b"1"], "'2' is unexpected"),
+        (b"[1,]", [b"1"], "Expecting value"),
+        (b"[{}] {}", [b"{}"], "'{' is unexpected"),
+        (b"[{}, \xff]", [b"{}"], "Expecting value"),
+        (b"[" * 100_000, [], "recursion"),
+    ],
+)
+def test_a_broken_array_ends_with_one_bad_record(tmp_path, text, elements, why):
+    (tmp_path / "a.json").write_bytes(text)
+    *sound, bad = drain(FileSource(tmp_path / "a.json"))
+    assert [record.value for record in sound] == elements
+    assert f"no JSON from element {len(elements)} of the array on" in bad.error
+    assert why in bad.error
+
+
+@given(
+    elements=st.lists(
+        st.recursive(st.none() | st.integers() | st.text() | st.floats(), st.lists), max_size=9
+    ),
+    indent=st.none() | st.integers(0, 2),
+)
+def test_each_element_of_an_array_is_its_own_text(tmp_path_factory, elements, indent):
+    path = tmp_path_factory.mktemp("array") / "a.json"
+    path.write_text(json.dumps(elements, indent=indent))
+    found = drain(FileSource(path))
+    assert [record.error for record in found] == [""] * len(elements)
+    assert repr([json.loads(record.value) for record in found]) == repr(elements)
+
+
+def test_an_array_of_any_length_is_read_but_a_long_element_is_not(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(["x" * 400_000, "y" * 500_000, "z"]))
+    assert [len(r.value) for r in drain(FileSource(path))] == [400_002, 500_002, 3]
+    *sound, bad = drain(FileSource(path, limits=Limits(message_bytes=450_000)))
+    assert len(sound) == 1
+    assert "element 1 of the array on: it has more than 450,000 bytes, the limit message_bytes" in bad.error
 
 
 def test_an_empty_file_has_no_records(tmp_path):
@@ -292,51 +332,59 @@ def test_a_followed_file_waits_for_the_rest_of_a_line_or_block(tmp_path):
 
 def test_a_followed_folder_takes_up_new_files_and_finishes_old_ones(tmp_path):
     (tmp_path / "1.jsonl").write_bytes(lines(2)[:-1])
-    source = DirectorySource(tmp_path, follow=True)
-    assert names(source.poll(10, 0.0)) == numbers(0)  # the second line has no end yet
-    (tmp_path / "2.jsonl").write_bytes(lines(1, first=2))
-    assert names(source.poll(10, 0.0)) == numbers(1, 2)
-    (tmp_path / "3.avro").write_bytes(container((2,), first=3))
-    assert names(source.poll(10, 0.0)) == numbers(3, 4)
-    assert source.poll(10, 0.01) == []
+    with closing(DirectorySource(tmp_path, follow=True)) as source:
+        assert names(source.poll(10, 0.0)) == numbers(0)  # the second line has no end yet
+        (tmp_path / "2.jsonl").write_bytes(lines(1, first=2))
+        assert names(source.poll(10, 5.0)) == numbers(1, 2)
+        (tmp_path / "3.avro").write_bytes(container((2,), first=3))
+        assert names(source.poll(10, 5.0)) == numbers(3, 4)
+        (tmp_path / "0").mkdir()
+        (tmp_path / "0" / "1.jsonl").write_bytes(lines(1, first=5))
+        assert names(source.poll(10, 5.0)) == numbers(5)
+        with (tmp_path / "1.jsonl").open("ab") as file:
+            file.write(b"\n" + lines(1, first=6))
+        assert names(source.poll(10, 5.0)) == numbers(6)
+        assert source.poll(10, 0.01) == []
 
 
-def test_a_new_file_before_old_ones_is_refused_until_it_is_gone(tmp_path):
-    (tmp_path / "2.jsonl").write_bytes(lines(1))
-    source = DirectorySource(tmp_path, follow=True)
-    assert names(source.poll(10, 0.0)) == numbers(0)
-    (tmp_path / "1.jsonl").write_bytes(lines(1))
-    with pytest.raises(BrokerError, match=r"1\.jsonl was added or removed before 2\.jsonl"):
-        source.poll(10, 0.0)
-    (tmp_path / "1.jsonl").rename(tmp_path / "3.jsonl")
-    assert names(source.poll(10, 0.0)) == numbers(0)
-
-
-def test_a_followed_file_that_is_replaced_or_cut_is_refused(tmp_path):
+def test_a_followed_file_that_is_replaced_or_cut_is_read_as_a_new_one(tmp_path, caplog):
     path = tmp_path / "a.jsonl"
     path.write_bytes(lines(2))
-    source = FileSource(path, follow=True)
-    source.poll(10, 0.0)
-    path.write_bytes(b"")
-    with pytest.raises(BrokerError, match="was cut"):
+    with closing(FileSource(path, follow=True)) as source:
+        assert names(source.poll(10, 0.0)) == numbers(0, 1)
+        path.write_bytes(lines(1, first=2))
+        assert names(source.poll(10, 5.0)) == numbers(2)
+        path.rename(tmp_path / "old")
+        path.write_bytes(lines(3, first=3))
+        found = source.poll(10, 5.0)
+    assert names(found) == numbers(3, 4, 5)
+    assert [message.offset for message in found] == [3, 4, 5]
+    assert [record.getMessage().split(" while")[0] for record in caplog.records] == [
+        f"{path} was cut",
+        f"{path} was replaced",
+    ]
+
+
+def test_a_followed_file_that_is_away_for_a_moment_is_waited_for(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(lines(1))
+    with closing(FileSource(path, follow=True)) as source:
         source.poll(10, 0.0)
-    path.write_bytes(lines(2))
-    source = FileSource(path, follow=True)
-    source.poll(10, 0.0)
-    path.rename(tmp_path / "old")
-    path.write_bytes(lines(3))
-    with pytest.raises(BrokerError, match="was replaced"):
-        source.poll(10, 0.0)
+        path.rename(tmp_path / "old")
+        with pytest.raises(BrokerError, match="no such file of alerts"):
+            source.poll(10, 5.0)
+        path.write_bytes(lines(1, first=1))
+        assert names(source.poll(10, 5.0)) == numbers(1)
 
 
 def test_a_gzip_file_that_grows_is_waited_for(tmp_path):
     path, data = tmp_path / "a.jsonl.gz", gzip.compress(lines(40))
     path.write_bytes(data[: len(data) // 2])
-    source = FileSource(path, follow=True)
-    some = source.poll(100, 0.0)
-    path.write_bytes(data)
-    while len(some) < 40:
-        some += source.poll(100, 0.0)
+    with closing(FileSource(path, follow=True)) as source:
+        some = source.poll(100, 0.0)
+        path.write_bytes(data)
+        while len(some) < 40:
+            some += source.poll(100, 0.0)
     assert names(some) == numbers(*range(40))
 
 
@@ -363,16 +411,17 @@ def test_a_partition_is_announced_before_its_first_record(tmp_path):
         source.close()
 
 
-def test_a_file_that_cannot_be_read_is_a_broker_error_and_tried_again(tmp_path):
-    (tmp_path / "1.jsonl").write_bytes(lines(1))
-    (tmp_path / "2.jsonl").write_bytes(lines(1, first=1))
+def test_a_file_that_cannot_be_read_is_tried_again_and_loses_nothing_read_before_it(tmp_path):
+    for i in range(2):
+        (tmp_path / f"{i}.jsonl").write_bytes(lines(1, first=i))
     source = DirectorySource(tmp_path)
-    (tmp_path / "2.jsonl").unlink()
-    with pytest.raises(BrokerError, match="cannot read"):
-        source.poll(10, 0.0)
-    (tmp_path / "2.jsonl").write_bytes(lines(1, first=1))
-    source.seek("file", 0, 0)
-    assert names(drain(source)) == numbers(0, 1)
+    (tmp_path / "1.jsonl").unlink()
+    assert names(source.poll(10, 0.0)) == numbers(0)
+    for _ in range(2):
+        with pytest.raises(BrokerError, match="cannot read"):
+            source.poll(10, 0.0)
+    (tmp_path / "1.jsonl").write_bytes(lines(1, first=1))
+    assert names(drain(source)) == numbers(1)
 
 
 def test_a_missing_file_or_folder_is_an_error(tmp_path):
@@ -384,7 +433,8 @@ def test_a_missing_file_or_folder_is_an_error(tmp_path):
 def test_the_tail_counts_the_records_of_a_file(tmp_path):
     (tmp_path / "a.avro").write_bytes(container((2, 3)))
     tail = Tail()
-    assert len(list(read_records(tmp_path / "a.avro", 4, tail))) == 1
+    with (tmp_path / "a.avro").open("rb") as raw:
+        assert len(list(read_records(raw, tmp_path / "a.avro", 4, tail, DEFAULT_LIMITS))) == 1
     assert tail.n_records == 5
 
 

@@ -7,19 +7,19 @@ reads files that still grow. Reference: Apache Avro 1.11, section "Object Contai
 import hashlib
 import io
 import json
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
 from firstlight.errors import DataError
+from firstlight.stream.avro.codecs import CODECS, inflate
 from firstlight.stream.avro.decode import SelectiveDecoder
 from firstlight.stream.avro.schema import Selection, without_logical_types
+from firstlight.stream.limits import DEFAULT_LIMITS, Limits, size_text
 
 MAGIC = b"Obj\x01"
 SYNC_BYTES = 16
-MAX_BLOCK_BYTES = 1 << 30  # of one block when inflated; an alert has some 100 kB
-MAX_HEAD_BYTES = 64 << 20  # Rubin's schema has 0.1 MB
+_HEAD_ENTRIES = 1000  # most have two
 _SCAN_BYTES = 1 << 20
 
 
@@ -53,19 +53,21 @@ class Block:
     count: int  # of its records; 1 for a block whose frame is damaged
     body: bytes = b""  # the records, inflated; empty if they were skipped or `error` is set
     error: str = ""  # why the records cannot be read
+    cut_short: bool = False  # whether the file ends inside the block
 
 
 class ContainerReader:
     """Blocks of a container in a seekable binary file.
 
-    IncompleteError if the file ends inside the head; DataError if the head is damaged or names a codec
-    other than null and deflate.
+    IncompleteError if the file ends inside the head; DataError if the head is damaged, is larger than
+    `limits` allow, or names a codec that Avro does not have. A block beyond the limits is one error.
     """
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], limits: Limits = DEFAULT_LIMITS) -> None:
         file.seek(0)
         self._file = file
-        self.header = _read_head(file)
+        self._limits = limits
+        self.header = _read_head(file, limits)
         self._position = self.header.end
         self._walk: SelectiveDecoder | None = None
 
@@ -85,18 +87,18 @@ class ContainerReader:
             if not complete:
                 self._file.seek(start)
                 raise
-            reason = str(error)
+            reason, cut_short = str(error), True
         except DataError as error:
-            reason = str(error)
+            reason, cut_short = str(error), False
         self._position = self._next_marker(start)
-        return Block(start, 1, error=f"damaged Avro block at byte {start}: {reason}")
+        return Block(start, 1, error=f"damaged Avro block at byte {start}: {reason}", cut_short=cut_short)
 
     def _frame(self, start: int, skip: int) -> Block:
         """Read one block; DataError if its frame is damaged, so that nothing shows where it ends."""
         file = self._file
         count, size = _read_varint(file), _read_varint(file)
-        if not (0 <= count <= MAX_BLOCK_BYTES and 0 <= size <= MAX_BLOCK_BYTES):
-            raise DataError(f"it claims {count} records in {size} bytes")
+        if count < 0 or not 0 <= size <= self._limits.block_bytes:
+            raise DataError(f"it claims {count} records in {size} bytes{self._bound(size)}")
         body_at, body = file.tell(), b""
         if count <= skip:
             file.seek(body_at + size)
@@ -108,13 +110,19 @@ class ContainerReader:
         if count <= skip:
             return Block(start, count)
         try:
-            if self.header.codec == "deflate":
-                body = _inflate(body)
+            if count > self._limits.block_records:
+                bound = f"more than {self._limits.block_records}, the limit block_records"
+                raise DataError(f"it claims {count} records, {bound}")
+            body = inflate(self.header.codec, body, self._limits.block_bytes)
             if count > max(len(body), 1):
                 raise DataError(f"{len(body)} bytes claim to be {count} records")
         except DataError as error:
             return Block(start, count, error=f"damaged Avro block at byte {start}: {error}")
         return Block(start, count, body)
+
+    def _bound(self, size: int) -> str:
+        bound = self._limits.block_bytes
+        return f", more than {size_text(bound)}, the limit block_bytes" if size > bound else ""
 
     def _next_marker(self, start: int) -> int:
         """Byte after the next sync marker; the end of the file if there is none."""
@@ -132,7 +140,8 @@ class ContainerReader:
             yield DataError(block.error)
             return
         if self._walk is None:  # only a walk over the bytes finds where a record ends
-            self._walk = SelectiveDecoder(without_logical_types(self.header.schema), Selection())
+            schema = without_logical_types(self.header.schema, self._limits)
+            self._walk = SelectiveDecoder(schema, Selection(), self._limits)
         body, start = block.body, 0
         for i in range(block.count):
             end = len(body)
@@ -147,9 +156,9 @@ class ContainerReader:
             start = end
 
 
-def read_header(data: bytes) -> Header:
+def read_header(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Header:
     """Head of a container that begins with these bytes; raises as `ContainerReader`."""
-    return _read_head(io.BytesIO(data))
+    return _read_head(io.BytesIO(data), limits)
 
 
 def write_container(schema: Any, records: list[bytes]) -> bytes:
@@ -164,28 +173,30 @@ def write_container(schema: Any, records: list[bytes]) -> bytes:
     return head + _zigzag(len(records)) + _counted(b"".join(records)) + sync
 
 
-def _read_head(file: IO[bytes]) -> Header:
+def _read_head(file: IO[bytes], limits: Limits) -> Header:
     magic = file.read(len(MAGIC))
     if magic != MAGIC:
         if magic and MAGIC.startswith(magic):
             raise IncompleteError("damaged Avro container: it is cut short")
         raise DataError(f"not an Avro container: it begins with {magic!r}, not {MAGIC!r}")
     meta: dict[bytes, bytes] = {}
+    n_entries = 0
     try:
         while count := _read_varint(file):
             if count < 0:  # then the size of the entries follows
                 _read_varint(file)
+            n_entries += abs(count)
+            if n_entries > _HEAD_ENTRIES:
+                raise DataError(f"{n_entries} entries; a head has at most {_HEAD_ENTRIES}")
             for _ in range(abs(count)):
-                key = _read_piece(file)
-                meta[key] = _read_piece(file)
+                key = _read_piece(file, limits)
+                meta[key] = _read_piece(file, limits)
         sync = _read_exactly(file, SYNC_BYTES)
     except DataError as error:
         raise type(error)(f"damaged Avro container: in its head, {error}") from error
     codec = meta.get(b"avro.codec", b"null").decode(errors="replace")
-    if codec not in ("null", "deflate"):
-        raise DataError(
-            f"Avro container with codec {codec!r}; firstlight reads null and deflate: write it with one"
-        )
+    if codec not in CODECS:
+        raise DataError(f"Avro container with codec {codec[:20]!r}; write it with one of {', '.join(CODECS)}")
     return Header(meta.get(b"avro.schema", b""), codec, sync, file.tell())
 
 
@@ -196,10 +207,11 @@ def _read_exactly(file: IO[bytes], size: int) -> bytes:
     return data
 
 
-def _read_piece(file: IO[bytes]) -> bytes:
+def _read_piece(file: IO[bytes], limits: Limits) -> bytes:
     size = _read_varint(file)
-    if not 0 <= size <= MAX_HEAD_BYTES - file.tell():
-        raise DataError(f"{size} bytes announced; a head has at most {MAX_HEAD_BYTES >> 20} MiB")
+    if not 0 <= size <= limits.schema_bytes - file.tell():
+        bound = f"{size_text(limits.schema_bytes)}, the limit schema_bytes"
+        raise DataError(f"{size} bytes announced; a head has at most {bound}")
     return _read_exactly(file, size)
 
 
@@ -212,18 +224,6 @@ def _read_varint(file: IO[bytes]) -> int:
             return (bits >> 1) ^ -(bits & 1)
         shift += 7
     raise DataError("an integer of more than 64 bits")
-
-
-def _inflate(body: bytes) -> bytes:
-    """Inflate a block; DataError if it is damaged, cut short, or larger than 1 GiB."""
-    engine = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        out = engine.decompress(body, MAX_BLOCK_BYTES)
-    except zlib.error as error:
-        raise DataError(str(error)) from error
-    if not engine.eof:
-        raise DataError("its compressed bytes are cut short, or hold more than 1 GiB")
-    return out
 
 
 def _zigzag(value: int) -> bytes:

@@ -33,6 +33,7 @@ from firstlight.stream.avro.schema import (
     compile_schema,
     without_logical_types,
 )
+from firstlight.stream.limits import DEFAULT_LIMITS, Limits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,16 +93,18 @@ class SelectiveDecoder:
     r"""The compiled decoder of one schema and one selection; safe in threads.
 
     `UnsupportedSchemaError` if a program cannot reach a wanted field, DataError if the JSON is not an
-    Avro schema.
+    Avro schema or exceeds the limits.
 
     >>> schema = {"type": "record", "name": "a", "fields": [{"name": "x", "type": "long"}]}
     >>> SelectiveDecoder(schema, Selection(scalars=("x",))).decode(b"\x06").scalars()
     [3]
     """
 
-    def __init__(self, schema: Any, selection: Selection) -> None:
-        self.program: Program = compile_schema(schema, selection)
-        self._room = self.program.n_scalars + FIRST_ROWS * int(self.program.widths.max()) + 1
+    def __init__(self, schema: Any, selection: Selection, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.program: Program = compile_schema(schema, selection, limits)
+        width = int(self.program.widths.max())
+        self._most = self.program.n_scalars + limits.table_rows * width + 1
+        self._room = min(self.program.n_scalars + FIRST_ROWS * width + 1, self._most)
 
     def decode(self, data: bytes, start: int = 0, *, whole: bool = True) -> Cells:
         """See `PacketDecoder.decode`; the error names the damage and the byte."""
@@ -115,6 +118,7 @@ class SelectiveDecoder:
             np.frombuffer(data, np.uint8),
             start,
             self._room,
+            self._most,
         )
         if end < 0:
             raise DataError(f"damaged Avro packet of {len(data)} bytes: {REASONS[end]}, after byte {last}")

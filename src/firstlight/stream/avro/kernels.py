@@ -59,6 +59,7 @@ REASONS = {
     _BLOCK_SIZE: "a block whose size disagrees with its items",
     _COUNT: "more items than the packet can hold",
     _DEPTH: "values nested too deeply",
+    _FULL: "more rows in its tables than the limit table_rows",
 }
 
 
@@ -413,9 +414,10 @@ def _interpret(
 
 @numba.njit(cache=True, nogil=True)
 def run_program(
-    code: Any, jumps: Any, optionals: Any, widths: Any, n_scalars: int, data: Any, position: int, room: int
-) -> tuple[int, int, Any, Any, Any, Any, Any]:
-    """Read one packet: its end (or an error code), offset of the last step, and the cells."""
+    code: Any, jumps: Any, optionals: Any, widths: Any, n_scalars: int, data: Any, position: int,
+    room: int, most: int,
+) -> tuple[int, int, Any, Any, Any, Any, Any]:  # fmt: skip
+    """Read one packet: its end (or an error code), offset of the last step, and at most `most` cells."""
     starts, rows = np.empty(len(widths), np.int64), np.empty(len(widths), np.int64)
     # open blocks and calls: items left, stated end, cells of the enclosing row, return address;
     # the last row counts the items without bytes that may still come
@@ -428,6 +430,6 @@ def run_program(
             code, jumps, optionals, widths, data, position, len(data), n_scalars,
             kind, integer, number, starts, rows, frames,
         )  # fmt: skip
-        if stop != _FULL:
+        if stop != _FULL or room >= most:
             return stop, last, kind[:used], integer[:used], number[:used], starts, rows
-        room *= 2
+        room = min(2 * room, most)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.errors import DataError
+from firstlight.stream.limits import DEFAULT_LIMITS, Limits, size_text
 
 # Instructions. Each row of a program is (instruction, a, b, c).
 END, FIXED, VARINT, ENUM, BYTES, TEXT = 0, 1, 2, 3, 4, 5
@@ -25,6 +26,7 @@ NULL_FIRST, NULL_SECOND = 0, 2  # the byte that stands for null in a union of tw
 
 MAX_INSTRUCTIONS = 200_000
 MAX_VARINT = 10  # bytes of the longest integer
+MAX_SMALLEST = 1 << 40  # a value of which no packet can hold one
 MAX_FIXED = 1 << 20  # larger fixed values go through a plain union
 
 _PRIMITIVES: Mapping[str, int] = {
@@ -81,12 +83,13 @@ class _Wanted:
         return place
 
 
-def compile_schema(schema: Any, selection: Selection) -> Program:
+def compile_schema(schema: Any, selection: Selection, limits: Limits = DEFAULT_LIMITS) -> Program:
     """Compile the program that reads some fields of packets of one schema.
 
     Raises `UnsupportedSchemaError` if a wanted field is inside a map, or a wanted table is not an
-    array of records; DataError if the JSON is not an Avro schema.
+    array of records; DataError if the JSON is not an Avro schema or exceeds the limits.
     """
+    check_bounds(schema, limits)
     root = _Wanted()
     for column, path in enumerate(selection.scalars):
         root.at(path).column = column
@@ -95,7 +98,7 @@ def compile_schema(schema: Any, selection: Selection) -> Program:
         place.table = number
         for column, name in enumerate(names):
             place.at(name).column = column
-    compiler = _Compiler()
+    compiler = _Compiler(limits)
     try:
         compiler.collect(schema, "")
         compiler.emit(schema, root, "")
@@ -113,12 +116,13 @@ def compile_schema(schema: Any, selection: Selection) -> Program:
     )
 
 
-def field_paths(schema: Any) -> frozenset[str]:
+def field_paths(schema: Any, limits: Limits = DEFAULT_LIMITS) -> frozenset[str]:
     """Every dotted path of a schema through records, unions and arrays, such as ``diaSource.psfFlux``.
 
-    Recursive records are followed once. DataError if the JSON is not an Avro schema.
+    Recursive records are followed once. DataError if the JSON is not an Avro schema or exceeds the limits.
     """
-    compiler = _Compiler()
+    check_bounds(schema, limits)
+    compiler = _Compiler(limits)
     try:
         compiler.collect(schema, "")
         return frozenset(compiler.paths(schema, "", "", frozenset()))
@@ -126,19 +130,51 @@ def field_paths(schema: Any) -> frozenset[str]:
         raise DataError("the Avro schema is nested too deeply to be one of an alert") from None
 
 
-def without_logical_types(schema: Any) -> Any:
-    """A copy of a schema that reads values as they are in the bytes."""
+def check_bounds(schema: Any, limits: Limits = DEFAULT_LIMITS) -> None:
+    """DataError if the JSON of a schema is nested more deeply, or has more parts, than `limits` allow.
+
+    It runs before anything that calls itself, and needs no recursion.
+    """
+    n_nodes, open_nodes = 0, [(schema, 1)]
+    while open_nodes:
+        node, depth = open_nodes.pop()
+        n_nodes += 1
+        if n_nodes > limits.schema_nodes:
+            raise DataError(
+                f"the Avro schema has more than {limits.schema_nodes} parts, the limit schema_nodes; "
+                "an alert's has some 10,000"
+            )
+        if depth > limits.schema_depth:
+            raise DataError(
+                f"the Avro schema has more than {limits.schema_depth} levels, the limit schema_depth: "
+                "it is nested too deeply to be one of an alert"
+            )
+        if isinstance(node, dict):
+            open_nodes += [(item, depth + 1) for item in node.values()]
+        elif isinstance(node, list):
+            open_nodes += [(item, depth + 1) for item in node]
+
+
+def without_logical_types(schema: Any, limits: Limits = DEFAULT_LIMITS) -> Any:
+    """A copy of a schema that reads values as they are in the bytes; DataError if it exceeds the limits."""
+    check_bounds(schema, limits)
+    return _without_logical_types(schema)
+
+
+def _without_logical_types(schema: Any) -> Any:
     if isinstance(schema, list):
-        return [without_logical_types(item) for item in schema]
+        return [_without_logical_types(item) for item in schema]
     if isinstance(schema, dict):
-        return {key: without_logical_types(item) for key, item in schema.items() if key != "logicalType"}
+        return {key: _without_logical_types(item) for key, item in schema.items() if key != "logicalType"}
     return schema
 
 
 class _Compiler:
     """Writes the instructions for one schema, whose named types it knows."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.n_paths = self.path_bytes = 0  # so far
         self.code: list[tuple[int, int, int, int]] = []
         self.jumps: list[int] = []
         self.optionals: list[int] = []
@@ -214,8 +250,20 @@ class _Compiler:
                 return
             for entry in schema["fields"]:
                 path = f"{above}.{entry['name']}" if above else entry["name"]
+                self.count_path(path)
                 yield path
                 yield from self.paths(_field_type(entry), inner, path, open_names | {name})
+
+    def count_path(self, path: str) -> None:
+        """DataError if records inside records expand to more fields than the limits allow."""
+        self.n_paths += 1
+        self.path_bytes += len(path)
+        limits = self.limits
+        if self.n_paths > limits.schema_nodes or self.path_bytes > limits.schema_bytes:
+            raise DataError(
+                f"the Avro schema expands to more than {limits.schema_nodes} fields or "
+                f"{size_text(limits.schema_bytes)}, the limits schema_nodes and schema_bytes"
+            )
 
     def min_size(self, schema: Any, namespace: str) -> int:
         """Fewest bytes of a value; a lower bound for a recursive type."""
@@ -229,7 +277,8 @@ class _Compiler:
         name, inner = _full_name(schema, namespace)
         if name not in self.smallest:
             self.smallest[name] = 0
-            self.smallest[name] = sum(self.min_size(_field_type(f), inner) for f in schema["fields"])
+            size = sum(self.min_size(_field_type(f), inner) for f in schema["fields"])
+            self.smallest[name] = min(size, MAX_SMALLEST)
         return self.smallest[name]
 
     # --- instructions ------------------------------------------------------------

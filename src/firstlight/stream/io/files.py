@@ -1,66 +1,112 @@
 """Alerts from files, folders and standard input, record by record and without decoding them."""
 
-import gzip
-import io
-import json
+import logging
 import os
 import select
 import sys
 import time
-import zlib
-from collections.abc import Generator, Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from firstlight.errors import BrokerError, DataError
-from firstlight.files import GZIP_MAGIC
-from firstlight.stream.avro.container import MAGIC, ContainerReader, IncompleteError
 from firstlight.stream.io.message import FILE_TOPIC, Message, Partition
+from firstlight.stream.io.places import Place, Places
+from firstlight.stream.io.records import ChangedError, Tail, is_hidden, read_records
 from firstlight.stream.io.sources import POLL_PAUSE_S, PartitionCall
+from firstlight.stream.limits import DEFAULT_LIMITS, Limits, size_text
+
+_log = logging.getLogger(__name__)
 
 PIPE_TOPIC = "pipe"
-MAX_LINE_BYTES = 64 << 20
-MAX_DOCUMENT_BYTES = 256 << 20
-_START_BYTES = 4096
 _PIPE_READ_BYTES = 1 << 20
-_GZIP_ERRORS = (EOFError, zlib.error, gzip.BadGzipFile)
+_SCAN_SHARE = 0.1  # of the time, at most, in which a followed folder is searched for new files
+
+_Signature = tuple[int, int, int]  # inode, size and time of modification
 
 
 @dataclass(slots=True)
-class Tail:
-    """State of the end of a file that is being read."""
+class _Open:
+    """The file that is being read."""
 
-    complete: bool = True  # whether a record that is cut short is damage, not still being written
-    n_records: int = 0  # record numbers used so far
+    path: Path
+    raw: IO[bytes]
+    name: str  # of its bookmark; empty until it has one
+    records: Iterator[Message | None]
+    tail: Tail
+    base: int  # offset of its record 0
+    skip: int  # records before this one are passed over
+    taken: int  # records up to this one are read
+    size: int  # when it was opened
+
+    @property
+    def signature(self) -> _Signature:
+        return _signature(os.fstat(self.raw.fileno()))
+
+    @property
+    def next_offset(self) -> int:
+        """Offset after its records so far."""
+        return self.base + max(self.tail.n_records, self.taken)
+
+    def place(self, *, done: bool = False) -> Place:
+        taken = max(self.taken, min(self.skip, self.tail.n_records))
+        read = self.raw.tell()
+        return Place(taken, max(read, self.size) if done else read, "", done)
 
 
 class FileSource:
-    """Alerts of one file: Avro container, JSON lines or a JSON array, each optionally gzipped.
+    """Alerts of one file: Avro container, JSON lines, JSON array, or a tar archive of such files; or gzipped.
 
-    Offsets are record numbers from 0. A record of a container has the JSON of its schema as the key.
-    With `follow` the source waits for more at the end. DataError if there is no such file.
+    Each file has its own place in the state store (see `Places`), so that each record is read once; offsets
+    only count records. A record of a container has the JSON of its schema as the key. With `follow` the
+    source waits for more at the end. DataError if there is no such file.
     """
 
-    def __init__(self, path: Path, *, follow: bool = False) -> None:
+    def __init__(self, path: Path, *, follow: bool = False, limits: Limits = DEFAULT_LIMITS) -> None:
         self.path = Path(path)
         self.follow = follow
+        self.limits = limits
         self.on_assign: PartitionCall | None = None
         self.on_revoke: PartitionCall | None = None
-        self._assigned = self._ended = False
-        self._files = self._list()
-        self._bases = [0]  # number of records before each file, as far as it is known
-        self._next = 0  # next offset to return
-        self._tail = Tail()
-        self._reader: Iterator[Message | None] | None = None
+        self._assigned = False
+        self._bookmarks: Mapping[str, str] = {}
+        self._restored = False  # whether bookmarks were given since the last seek
+        self._first = 0  # offset of the first record after the bookmarks
+        self._file: _Open | None = None
+        self._restart(0)
+
+    def _restart(self, offset: int, *, old_position: bool = False) -> None:
+        """Begin at the bookmarks, and pass over the records before `offset`."""
+        if self._file is not None:
+            self._file.raw.close()
+            self._file = None
+        self._places = Places(self._bookmarks)
+        self._loose: dict[str, str] = {}  # new bookmarks that no message has yet
+        self._next, self._skip_to = self._first, offset
+        self._old_position = old_position
+        self._ended = False
+        self._signatures: dict[Path, _Signature] = {}  # of files that were read, as they were then
+        self._next_scan = 0.0
+        self._queue = deque(self._list())
 
     @property
     def exhausted(self) -> bool:
         """See `AlertSource`."""
         return self._ended
 
+    def use_bookmarks(self, bookmarks: Mapping[str, str]) -> None:
+        """See `BookmarkedSource`."""
+        self._bookmarks, self._restored = dict(bookmarks), True
+
+    def loose_bookmarks(self) -> dict[str, str]:
+        """See `BookmarkedSource`."""
+        loose, self._loose = self._loose, {}
+        return loose
+
     def poll(self, max_records: int, timeout_s: float) -> list[Message]:
-        """See `AlertSource`; BrokerError if a file cannot be read or was replaced or cut."""
+        """See `AlertSource`; BrokerError if a file cannot be read."""
         if not self._assigned:
             self._assigned = True
             if self.on_assign is not None:
@@ -68,26 +114,36 @@ class FileSource:
         deadline = time.monotonic() + timeout_s
         found: list[Message] = []
         while len(found) < max_records and not self._ended:
-            message = self._read_next()
+            try:
+                message = self._read_next()
+            except BrokerError:
+                if found:
+                    break  # the next poll meets the error again
+                raise
             if message is not None:
-                base = self._bases[-1]
-                self._next = base + message.offset + 1
-                found.append(replace(message, offset=base + message.offset) if base else message)
+                found.append(message)
             elif found or self._ended or time.monotonic() >= deadline:
                 break
             else:
                 time.sleep(min(POLL_PAUSE_S, max(deadline - time.monotonic(), 0.0)))
+        if found:
+            self._keep_place()
+            found[-1] = replace(found[-1], bookmarks=tuple(self.loose_bookmarks().items()))
         return found
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
-        """See `AlertSource`; records before the offset are skipped without decoding."""
-        if offset == self._next:
+        """See `AlertSource`; records before the offset are skipped without decoding.
+
+        A position without bookmarks is one of firstlight 0.1, which numbered the records of all files
+        together: so many records are skipped, unless the files hold fewer and so are other files.
+        """
+        if not self._restored and offset == self._next:
             return
-        self._next = offset
-        self._ended = False
-        self._reader = None
-        while len(self._bases) > 1 and self._bases[-1] > offset:
-            self._bases.pop()
+        if self._restored:
+            self._first = offset if self._bookmarks else 0
+        old = self._restored and not self._bookmarks and offset > 0
+        self._restored = False
+        self._restart(offset, old_position=old)
 
     def commit(self, positions: dict[Partition, int]) -> None:
         """Nothing to do: a file keeps no positions."""
@@ -98,83 +154,198 @@ class FileSource:
 
     def close(self) -> None:
         """See `AlertSource`."""
-        self._reader = None
+        if self._file is not None:
+            self._file.raw.close()
+            self._file = None
         self._ended = True
+
+    # -- reading -------------------------------------------------------------------------
 
     def _read_next(self) -> Message | None:
         """The next record; None if there is none, now or for good."""
         while True:
-            if self._reader is None and not self._start_file():
+            if self._file is None and not self._open_next():
+                if self._doubt_old_position():
+                    continue
+                self._ended = not self.follow
                 return None
-            assert self._reader is not None
+            file = self._file
+            assert file is not None
             try:
-                message = next(self._reader)
+                message = next(file.records)
             except StopIteration:
-                self._reader = None
-                self._bases.append(self._bases[-1] + self._tail.n_records)
+                self._close_file(done=True)
+                continue
+            except ChangedError as error:
+                _log.warning("%s; it is read as a new file", error)
+                self._close_file(done=False)
+                del self._signatures[file.path]
+                self._next_scan = 0.0
                 continue
             except BrokerError:
-                self._reader = None  # the next poll opens the file again, at the same place
+                file.records = self._records_of(file)  # the next poll tries again, at the same place
                 raise
             if message is not None:
-                return message
-            if not self._has_next_file():
+                file.taken = message.offset + (not file.tail.torn)
+                self._next = file.base + message.offset + 1
+                self._trust_old_position()
+                return replace(message, offset=file.base + message.offset) if file.base else message
+            if not self._make_way() and not self._doubt_old_position():
                 return None
-            self._tail.complete = True  # a later file exists, so nobody writes to this one any more
 
-    def _start_file(self) -> bool:
-        index = len(self._bases) - 1
-        if index >= len(self._files) and not self._has_next_file():
-            self._ended = not self.follow
+    def _open_next(self) -> bool:
+        """Open the next file that has something to read."""
+        while self._queue or self._find_new_files():
+            path = self._queue.popleft()
+            try:
+                raw = path.open("rb")
+            except OSError as error:
+                if isinstance(error, FileNotFoundError) and self.follow:
+                    continue  # moved away; if it comes back it is found again
+                self._queue.appendleft(path)
+                raise BrokerError(f"cannot read {path}: {error.strerror}") from error
+            if self._start(path, raw):
+                return True
+            raw.close()
+        return False
+
+    def _start(self, path: Path, raw: IO[bytes]) -> bool:
+        """Go to the place of a file; False if nothing is left of it."""
+        status = os.fstat(raw.fileno())
+        name, place = self._places.find(raw, path) if status.st_size else ("", Place())
+        if place.done and place.read == status.st_size:
+            _log.info("%s: its %d records were read before", path, place.records)
+            self._signatures[path] = _signature(status)
+            if not name:
+                self._loose.update([self._places.keep(raw, path, name, place)])
             return False
-        self._tail = Tail(complete=not (self.follow and index == len(self._files) - 1))
-        self._reader = read_records(self._files[index], max(self._next - self._bases[-1], 0), self._tail)
+        base = self._next - place.records
+        skip = max(place.records, self._skip_to - base)
+        tail = Tail(complete=not self.follow or bool(self._queue))
+        self._file = file = _Open(path, raw, name, iter(()), tail, base, skip, place.records, status.st_size)
+        file.records = self._records_of(file)
         return True
 
-    def _has_next_file(self) -> bool:
-        index = len(self._bases) - (0 if self._reader is not None else 1)
-        if index >= len(self._files) and self.follow:
-            self._find_new_files()
-        return index < len(self._files)
+    def _records_of(self, file: _Open) -> Iterator[Message | None]:
+        return read_records(file.raw, file.path, max(file.skip, file.taken), file.tail, self.limits)
 
-    def _find_new_files(self) -> None:
-        """Nothing to do for one file."""
+    def _close_file(self, *, done: bool) -> None:
+        file = self._file
+        assert file is not None
+        if done or file.taken:
+            self._keep_place(done=done)
+        if done:
+            self._next = file.next_offset
+        self._signatures[file.path] = file.signature
+        file.raw.close()
+        self._file = None
+
+    def _keep_place(self, *, done: bool = False) -> None:
+        """Make a bookmark for the file that is being read; none if its content is gone."""
+        file = self._file
+        if file is None or not (file.taken or done):
+            return
+        place = file.place(done=done)
+        if 0 < place.read <= os.fstat(file.raw.fileno()).st_size:
+            file.name, text = self._places.keep(file.raw, file.path, file.name, place)
+            self._loose[file.name] = text
+
+    def _make_way(self) -> bool:
+        """Whether the file that waits for more records can end, or another file is to be read first."""
+        file = self._file
+        assert file is not None
+        if not self._queue and not self._find_new_files():
+            return False
+        if self._order(self._queue[-1]) > self._order(file.path):
+            file.tail.complete = True  # a later file exists, so nobody writes to this one any more
+        else:
+            self._close_file(done=False)
+            self._queue.append(file.path)
+        return True
+
+    # -- files ---------------------------------------------------------------------------
+
+    def _find_new_files(self) -> bool:
+        """Search for files that are new or have changed; rarely, if that takes long."""
+        started = time.monotonic()
+        if not self.follow or started < self._next_scan:
+            return False
+        current = self._file.path if self._file is not None else None
+        try:
+            files = self._list()
+        except DataError as error:  # perhaps it is being replaced
+            raise BrokerError(str(error)) from error
+        for path in files:
+            try:
+                signature = _signature(path.stat())
+            except FileNotFoundError:
+                continue
+            if path != current and self._signatures.get(path) != signature:
+                self._queue.append(path)
+        ended = time.monotonic()
+        self._next_scan = ended + (ended - started) / _SCAN_SHARE
+        return bool(self._queue)
+
+    def _order(self, path: Path) -> tuple[bool, tuple[str, ...]]:
+        """Files are read in this order."""
+        return False, (path.name,)
 
     def _list(self) -> list[Path]:
         if not self.path.is_file():
             raise DataError(f"{self.path}: no such file of alerts")
         return [self.path]
 
+    # -- positions of firstlight 0.1 -----------------------------------------------------
+
+    def _doubt_old_position(self) -> bool:
+        """Whether the files have fewer records than an old position counts; then all of them are read."""
+        reached = self._file.next_offset if self._file is not None else self._next
+        if not self._old_position or reached >= self._skip_to:
+            return False
+        _log.warning(
+            "%s: the state has read %d records, with a firstlight that did not note of which files; here are "
+            "only %d, so these are other files and all of them are read",
+            self.path, self._skip_to, reached,
+        )  # fmt: skip
+        self._first = self._skip_to
+        self._restart(self._skip_to)
+        return True
+
+    def _trust_old_position(self) -> None:
+        if self._old_position:
+            self._old_position = False
+            _log.warning(
+                "%s: the state has read %d records, with a firstlight that did not note of which files; the "
+                "first %d records count as these",
+                self.path, self._skip_to, self._skip_to,
+            )  # fmt: skip
+
 
 class DirectorySource(FileSource):
-    """Alerts of all files in a folder, in the order of their names; DataError if there is no folder.
+    """Alerts of all files in a folder and its subfolders, in the order of their names.
 
-    Offsets number the records of all files together. Hidden, ``.tmp`` and ``.part`` files are ignored.
-    With `follow` the source waits for files whose names sort after the others; a JSON array or a single
-    message is read once a later file exists.
+    Hidden, ``.tmp`` and ``.part`` files are ignored. With `follow` the source waits for new files and for
+    old ones that grow; a JSON array or a single message is read once a later file exists. DataError if
+    there is no folder.
     """
 
-    def _find_new_files(self) -> None:
-        found = self._list()
-        if found[: len(self._files)] != self._files:
-            changed = next((a for a, b in zip(found, self._files, strict=False) if a != b), self._files[-1])
-            raise BrokerError(
-                f"{self.path}: {changed.name} was added or removed before {self._files[-1].name}, so record "
-                "numbers are no longer valid; give new files names that sort last, and keep old ones"
-            )
-        self._files = found
+    def _order(self, path: Path) -> tuple[bool, tuple[str, ...]]:
+        parts = path.relative_to(self.path).parts
+        return self._old_position and len(parts) > 1, parts  # an old position does not count subfolders
 
     def _list(self) -> list[Path]:
         if not self.path.is_dir():
             raise DataError(f"{self.path}: no such folder of alerts")
-        return sorted(
-            (
-                path
-                for path in self.path.iterdir()
-                if path.is_file() and not path.name.startswith(".") and path.suffix not in (".tmp", ".part")
-            ),
-            key=lambda path: path.name,
-        )
+        found, seen = [], set()
+        for folder, subfolders, names in os.walk(self.path, followlinks=True):
+            seen.add(os.path.realpath(folder))
+            subfolders[:] = [
+                name
+                for name in subfolders
+                if not is_hidden(name) and os.path.realpath(Path(folder, name)) not in seen
+            ]
+            found += [Path(folder, name) for name in names if not is_hidden(name)]
+        return sorted((path for path in found if path.is_file()), key=self._order)
 
 
 class PipeSource:
@@ -183,13 +354,15 @@ class PipeSource:
     A pipe cannot be read twice: line numbers continue from the stored position.
     """
 
-    def __init__(self, stream: IO[bytes] | None = None) -> None:
+    def __init__(self, stream: IO[bytes] | None = None, *, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.limits = limits
         self.on_assign: PartitionCall | None = None
         self.on_revoke: PartitionCall | None = None
         self._file = (stream if stream is not None else sys.stdin.buffer).fileno()
         self._next = 0
         self._rest = b""  # start of a line without its end
-        self._lines: list[bytes] = []
+        self._lines: list[bytes | None] = []  # None for a line above the limit
+        self._too_long = False  # whether the rest of such a line is still to come
         self._assigned = self._ended = False
 
     @property
@@ -211,7 +384,14 @@ class PipeSource:
             self._read()
         lines, self._lines = self._lines[:max_records], self._lines[max_records:]
         first, self._next = self._next, self._next + len(lines)
-        return [Message(line, None, PIPE_TOPIC, 0, first + i) for i, line in enumerate(lines)]
+        return [self._message(line, first + i) for i, line in enumerate(lines)]
+
+    def _message(self, line: bytes | None, offset: int) -> Message:
+        if line is not None:
+            return Message(line, None, PIPE_TOPIC, 0, offset)
+        limit = size_text(self.limits.message_bytes)
+        error = f"standard input: line of more than {limit}, the limit message_bytes"
+        return Message(b"", None, PIPE_TOPIC, 0, offset, error=error)
 
     def _read(self) -> None:
         try:
@@ -219,11 +399,17 @@ class PipeSource:
         except OSError as error:
             raise BrokerError(f"standard input: {error.strerror}") from error
         *lines, self._rest = (self._rest + data).split(b"\n")
-        if not data or len(self._rest) > MAX_LINE_BYTES:  # the last line, or one that is too long
+        if not data:
             lines.append(self._rest)
-            self._rest = b""
+        for line in lines:
+            if self._too_long or len(line) > self.limits.message_bytes:
+                self._lines.append(None)
+            elif line.strip():
+                self._lines.append(line)
+            self._too_long = False
+        if len(self._rest) > self.limits.message_bytes:
+            self._rest, self._too_long = b"", True
         self._ended = not data
-        self._lines += [line for line in lines if line.strip()]
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """Number the next line `offset`; earlier lines cannot be read again."""
@@ -241,185 +427,5 @@ class PipeSource:
         self._ended, self._lines = True, []
 
 
-def read_records(path: Path, skip: int = 0, tail: Tail | None = None) -> Iterator[Message | None]:
-    """Read the records of one file, from number `skip` on; the offset is the record's number.
-
-    The first bytes show the format; unknown bytes are one message. None means that the file may still
-    grow (see `Tail`). BrokerError if it cannot be read, or was replaced or cut meanwhile.
-    """
-    tail = tail if tail is not None else Tail()
-    while True:
-        try:
-            with path.open("rb") as raw:
-                packed = raw.peek(2)[:2] == GZIP_MAGIC
-                file: Any = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if packed else raw
-                for message in _records(file, path, skip, tail):
-                    if message is not None:
-                        skip = message.offset + 1
-                    yield message
-            return
-        except _GZIP_ERRORS as error:
-            if tail.complete:
-                yield _bad_record(max(skip, tail.n_records), tail, f"{path}: damaged gzip: {error}")
-                return
-            yield None  # perhaps still being written: read it from the beginning again
-        except BrokerError:
-            raise
-        except OSError as error:
-            raise BrokerError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def _record(number: int, value: bytes, key: bytes | None = None, error: str = "") -> Message:
-    return Message(value, key, FILE_TOPIC, 0, number, None, error)
-
-
-def _bad_record(number: int, tail: Tail, error: str) -> Message:
-    """A record that could not be read; its number counts as used."""
-    tail.n_records = max(tail.n_records, number + 1)
-    return _record(number, b"", error=error)
-
-
-def _records(file: Any, path: Path, skip: int, tail: Tail) -> Iterator[Message | None]:
-    """Choose the reader by the first bytes, as soon as there are any."""
-    while True:
-        start = file.read(_START_BYTES)
-        file.seek(0)
-        if len(start) >= len(MAGIC) or tail.complete:
-            break
-        yield None
-    first = start.lstrip()[:1]
-    if start[:4] == MAGIC:
-        yield from _container(file, path, skip, tail)
-    elif first == b"[":
-        yield from _array(file, path, skip, tail)
-    elif first == b"{" and not _is_multiline(start):
-        yield from _lines(file, path, skip, tail)
-    elif start.strip():
-        yield from _whole(file, path, skip, tail)
-    elif start:  # blank lines, then perhaps JSON
-        yield from _lines(file, path, skip, tail)
-
-
-def _container(file: IO[bytes], path: Path, skip: int, tail: Tail) -> Iterator[Message | None]:
-    """Records of an Avro container; a block with a damaged frame uses one number."""
-    container, number = None, 0
-    while True:
-        try:
-            container = container or ContainerReader(file)
-            block = container.read_block(skip=skip - number, complete=tail.complete)
-            if block is not None and number + block.count > skip:
-                for i, record in enumerate(container.records(block)):
-                    if number + i < skip:
-                        continue
-                    if isinstance(record, DataError):
-                        yield _record(number + i, b"", error=f"{path}: {record}")
-                    else:
-                        yield _record(number + i, record, container.header.schema_text)
-        except DataError as error:
-            if tail.complete or not isinstance(error, IncompleteError):
-                yield _bad_record(number, tail, f"{path}: {error}")
-                return
-            block = None
-        if block is not None:
-            number += block.count
-            tail.n_records = max(tail.n_records, number)
-        elif tail.complete:
-            return
-        else:
-            _rewind(file, path, 0)
-            yield None
-
-
-def _is_multiline(start: bytes) -> bool:
-    """Whether a JSON object continues after its first line."""
-    line, newline, _ = start.lstrip().partition(b"\n")
-    if not newline:
-        return False
-    try:
-        json.loads(line)
-    except (ValueError, RecursionError):
-        # the first line of an object over many lines holds little more than a brace
-        return len(line.strip()) < 2 or line.rstrip().endswith((b"{", b",", b"["))
-    return False
-
-
-def _lines(file: IO[bytes], path: Path, skip: int, tail: Tail) -> Iterator[Message | None]:
-    number = 0
-    while True:
-        line = file.readline(MAX_LINE_BYTES)
-        if not line.endswith(b"\n") and len(line) < MAX_LINE_BYTES and not tail.complete:
-            _rewind(file, path, len(line))
-            yield None
-            continue
-        if not line:
-            break
-        too_long = len(line) == MAX_LINE_BYTES and not line.endswith(b"\n")
-        if too_long:
-            while (more := file.readline(MAX_LINE_BYTES)) and not more.endswith(b"\n"):
-                pass
-        if line.isspace():
-            continue
-        tail.n_records = number + 1
-        if number >= skip:
-            if too_long:
-                yield _bad_record(number, tail, f"{path}: line of more than {MAX_LINE_BYTES >> 20} MiB")
-            else:
-                yield _record(number, line.rstrip(b"\r\n"))
-        number += 1
-
-
-def _array(file: IO[bytes], path: Path, skip: int, tail: Tail) -> Iterator[Message | None]:
-    text = yield from _document(file, tail)
-    if text is None:
-        limit = MAX_DOCUMENT_BYTES >> 20
-        yield _bad_record(0, tail, f"{path}: JSON array of more than {limit} MiB; write it as lines")
-        return
-    try:
-        elements = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        yield _bad_record(0, tail, f"{path}: no JSON: {error}")
-        return
-    tail.n_records = len(elements)
-    for number, element in enumerate(elements[skip:], skip):
-        yield _record(number, json.dumps(element, separators=(",", ":")).encode())
-
-
-def _whole(file: IO[bytes], path: Path, skip: int, tail: Tail) -> Iterator[Message | None]:
-    """The whole file as one message."""
-    text = yield from _document(file, tail)
-    tail.n_records = 1
-    if skip:
-        return
-    if text is None:
-        yield _bad_record(0, tail, f"{path}: neither Avro nor JSON lines, and too large for one message")
-    else:
-        yield _record(0, text)
-
-
-def _document(file: IO[bytes], tail: Tail) -> Generator[None, None, bytes | None]:
-    """The content of the file once it is complete; None if it is too large."""
-    while not tail.complete:
-        yield None
-    text = file.read(MAX_DOCUMENT_BYTES + 1)
-    return text if len(text) <= MAX_DOCUMENT_BYTES else None
-
-
-def _rewind(file: IO[bytes], path: Path, unfinished: int) -> None:
-    """Go back by the bytes of an unfinished record; BrokerError if the file was replaced or cut."""
-    at = file.tell()
-    if not isinstance(file, io.BufferedReader) or isinstance(file.raw, gzip.GzipFile):
-        raise EOFError("the file is not complete")
-    if os.fstat(file.fileno()).st_size < at:
-        raise BrokerError(
-            f"{path} was cut while it was read; start again without it, or with its new content"
-        )
-    try:
-        replaced = os.stat(path).st_ino != os.fstat(file.fileno()).st_ino
-    except FileNotFoundError:
-        replaced = True
-    if replaced:
-        raise BrokerError(
-            f"{path} was replaced while it was read, so positions in it are no longer valid; "
-            "append new alerts to the file, or write them to new files of a folder"
-        )
-    file.seek(at - unfinished)
+def _signature(status: os.stat_result) -> _Signature:
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,6 +1,6 @@
 """The one message type of the stream: what a source reads and a codec decodes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 #: Topic of messages that come from files and folders.
 FILE_TOPIC = "file"
@@ -44,7 +44,7 @@ class Message:
     error: str = ""
     file: str = ""
     record: int | None = None
-    bookmarks: tuple[tuple[str, str], ...] = ()
+    bookmarks: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     @property
     def origin(self) -> Partition:

@@ -7,6 +7,7 @@ from firstlight.stream.io.files import DirectorySource, FileSource, PipeSource
 from firstlight.stream.io.kafka_config import read_kafka_config
 from firstlight.stream.io.sinks import FileSink, ResultSink, StdoutSink
 from firstlight.stream.io.sources import AlertSource
+from firstlight.stream.limits import DEFAULT_LIMITS, Limits
 
 
 def open_source(
@@ -16,13 +17,14 @@ def open_source(
     kafka_config: Path | None = None,
     follow: bool = False,
     until_end: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> AlertSource:
     """Open a source.
 
     Parameters
     ----------
     url : str
-        ``kafka://host:port[,host:port]/topic``, a file, a folder, or ``-`` for standard input.
+        ``kafka://host:port[,host:port]/topic``, a file, a tar archive, a folder, or ``-`` for standard input.
     group : str
         Consumer group, for Kafka.
     kafka_config : Path, optional
@@ -31,6 +33,8 @@ def open_source(
         Wait for more alerts at the end of a file or folder.
     until_end : bool
         Stop at the end of a topic instead of waiting for more.
+    limits : Limits
+        The largest messages, blocks and schemas that are read from files and standard input.
 
     Raises
     ------
@@ -40,7 +44,7 @@ def open_source(
         If there is no such file.
     """
     if url == "-":
-        return PipeSource()
+        return PipeSource(limits=limits)
     scheme, separator, _ = url.partition("://")
     if separator and scheme == "kafka":
         from firstlight.stream.io.kafka import KafkaSource
@@ -51,8 +55,9 @@ def open_source(
         raise SettingsError(
             f"source {url}: {scheme}:// is unknown; give kafka://host:port/topic, a file or a folder"
         )
-    path = Path(url)
-    return DirectorySource(path, follow=follow) if path.is_dir() else FileSource(path, follow=follow)
+    path = Path(url).expanduser()
+    kind = DirectorySource if path.is_dir() else FileSource
+    return kind(path, follow=follow, limits=limits)
 
 
 def open_sink(
@@ -90,4 +95,4 @@ def open_sink(
             f"sink {url}: {scheme}:// is unknown; give kafka://host:port/topic, a file, "
             "or - for standard output"
         )
-    return FileSink(Path(url), newline=newline, wait_s=wait_s)
+    return FileSink(Path(url).expanduser(), newline=newline, wait_s=wait_s)

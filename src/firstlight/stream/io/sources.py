@@ -57,6 +57,10 @@ class BookmarkedSource(Protocol):
         """Continue each file at its bookmark; called before the `seek` that gives the next offset."""
         ...
 
+    def loose_bookmarks(self) -> dict[str, str]:
+        """New bookmarks that came with no message, each once; called after a poll that found nothing."""
+        ...
+
 
 class MemorySource:
     """Messages in memory; with `endless` more may be appended later.

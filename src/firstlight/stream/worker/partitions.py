@@ -114,6 +114,12 @@ class Partitions:
             self._source.use_bookmarks(store.bookmarks)
         self._source.seek(*partition, store.position or 0)
 
+    def keep_bookmarks(self) -> None:
+        """Commit places in files that came with no message, such as the end of the last file."""
+        if isinstance(self._source, BookmarkedSource) and (loose := self._source.loose_bookmarks()):
+            for store in self._open.values():
+                store.commit(Changes(bookmarks=loose))
+
     def skip_duplicate(self, message: Message, position: int) -> None:
         """Warn once per partition that the source returns messages before the stored position."""
         if message.origin in self._warned:

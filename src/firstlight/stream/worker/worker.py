@@ -173,8 +173,10 @@ class Worker:
                 messages = self._poll()
                 if messages:
                     self._process(messages)
-                elif self._source.exhausted or self._n_left() <= 0:
-                    break
+                else:
+                    self._partitions.keep_bookmarks()
+                    if self._source.exhausted or self._n_left() <= 0:
+                        break
                 self._housekeep()
                 self.metrics.beat()
             self._housekeep(force=True)
