@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -49,9 +48,7 @@ def test_a_damaged_file_is_moved_aside_and_its_partition_read_again(
     assert child.wait() == 0
     assert "damaged" in child.log()
     assert "file-0.sqlite.damaged-1" in {path.name for path in halfway.state.iterdir()}
-    assert set(halfway.records()) == set(easy_run.records())
-    # records written before are there a second time with the same bytes, and never a third time
-    assert Counter(halfway.records()) == Counter(easy_run.records()) + Counter(easy_run.records()[:HALF])
+    assert halfway.records() == easy_run.records()  # those written before are not written again
     assert contents(halfway.store).objects() == contents(easy_run.store).objects()
 
 

@@ -86,6 +86,56 @@ def test_a_file_shorter_than_its_recorded_length_is_refused(path):
         sink.truncate(100)
 
 
+def test_a_file_has_one_name_in_all_spellings(path, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    FileSink(path).close()
+    (tmp_path / "link").symlink_to(path.parent, target_is_directory=True)
+    for spelling in (
+        "deep/out.jsonl",
+        "./deep/../deep/out.jsonl",
+        "link/out.jsonl",
+        "~/deep/out.jsonl",
+        str(path),
+    ):
+        sink = open_sink(spelling)
+        assert sink.name == str(path), spelling
+        sink.close()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"", b""),
+        (b'{"a":1}\n', b'{"a":1}\n'),
+        (b'{"a":1}', b'{"a":1}\n'),
+        (b'{"a":1}\n{"a":', b'{"a":1}\n'),
+        (b'{"a', b""),
+        (b"{" + b"x" * 5000, b""),
+        (b"notes of mine", b"notes of mine\n"),
+    ],
+)
+def test_a_last_line_without_its_end_does_not_swallow_the_next_result(path, before, after):
+    path.parent.mkdir()
+    path.write_bytes(before)
+    sink = FileSink(path)
+    assert sink.flush() == len(after)
+    sink.write(FIRST)
+    sink.close()
+    assert path.read_bytes() == after + b"one\ntwo\n"
+
+
+def test_results_go_to_a_named_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    sink = FileSink(tmp_path / "pipe")
+    assert not sink.truncates
+    sink.write(FIRST)
+    sink.close()
+    assert os.read(reader, 100) == b"one\ntwo\n"
+    os.close(reader)
+
+
 def test_a_full_disk_is_named_with_what_to_do():
     sink = open_sink("/dev/full")
     assert not sink.truncates

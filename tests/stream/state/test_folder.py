@@ -44,6 +44,28 @@ def test_the_length_of_a_sink_is_the_largest_over_all_partitions(folder):
     assert folder.sink_position("other") is None
 
 
+def test_a_file_that_was_named_as_it_was_typed_is_found(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.jsonl").symlink_to("out.jsonl")
+    (tmp_path / "out.jsonl").touch()
+    with closing(folder.open("t", 0, 0.0)) as store:
+        store.commit(Changes(sink_position={"link.jsonl": 50, "other.jsonl": 90}))
+    assert folder.sink_position(str(tmp_path / "out.jsonl")) == 50
+    with closing(folder.open("t", 0, 0.0)) as store:
+        store.commit(Changes(sink_position={str(tmp_path / "out.jsonl"): 40}))
+    assert folder.sink_position(str(tmp_path / "out.jsonl")) == 40
+
+
+def test_damage_that_shows_before_a_worker_has_the_store_is_passed_on(folder):
+    folder.open("t", 0, 0.0).close()
+    folder.path("t", 0).write_bytes(b"damage")
+    assert folder.sink_position("out") is None
+    with closing(folder.open("t", 0, 0.0)) as store:
+        assert "it was moved to" in store.recovered
+    with closing(folder.open("t", 0, 0.0)) as store:
+        assert store.recovered == ""
+
+
 def test_partitions_of_other_workers_are_ignored(folder, tmp_path):
     store = folder.open("alerts", 0, 0.0)
     store.commit(Changes(sink_position={"out": 5}))

@@ -2,6 +2,8 @@
 
 import errno
 import fcntl
+import json
+import logging
 import os
 import stat
 import sys
@@ -12,7 +14,10 @@ from typing import IO, Protocol
 
 from firstlight.errors import BrokerError
 
+_log = logging.getLogger(__name__)
+
 _LOCK_PAUSE_S = 0.02
+_TAIL_BYTES = 64 << 20  # a last line of more is no result
 
 
 class ResultSink(Protocol):
@@ -72,13 +77,15 @@ class FileSink:
     """Values of results, appended to a file, with a newline after each if `newline`.
 
     After `flush` a crash of this process cannot lose them, a power failure can, which `truncate` reports.
-    A regular file is locked while it is open, after waiting at most `wait_s` [s] for the lock. BrokerError
-    if it cannot be opened, or another worker writes to it.
+    A regular file is locked while it is open, after waiting at most `wait_s` [s] for the lock; its name for
+    the state store is its path without links. The first `flush` ends a last line that has no newline: half
+    a result is cut off, as readers ignore it. BrokerError if the file cannot be opened, or another worker
+    writes to it.
     """
 
     def __init__(self, path: Path, *, newline: bool = True, wait_s: float = 0.0) -> None:
         self.path = Path(path)
-        self.name = str(self.path)
+        self.name = os.path.realpath(self.path)
         self._end = b"\n" if newline else b""
         self._pending: list[bytes] = []
         try:
@@ -89,6 +96,7 @@ class FileSink:
             if self.truncates:
                 self._lock(wait_s)
             self._length = os.lseek(self._file, 0, os.SEEK_END) if self.truncates else 0
+            self._is_mended = not (self.truncates and newline)
         except BrokerError:
             raise
         except OSError as error:
@@ -106,6 +114,8 @@ class FileSink:
         BrokerError if it cannot be written: the file is then cut back to its last length, and
         the results since then must be written again.
         """
+        if not self._is_mended:
+            self._end_last_line()
         data = memoryview(b"".join(self._pending))
         self._pending.clear()
         at = self._length
@@ -138,6 +148,28 @@ class FileSink:
         except OSError as error:
             raise self._failed("cannot be cut", error) from error
         self._length = position
+
+    def _end_last_line(self) -> None:
+        """Cut half a JSON object off the end of the file, or end a last line that is something else."""
+        self._is_mended = True
+        tail, most = b"", min(self._length, _TAIL_BYTES)
+        try:
+            while b"\n" not in tail and len(tail) < most:
+                size = min(max(2 * len(tail), 4096), most)
+                tail = os.pread(self._file, size, self._length - size)
+            line = tail[tail.rfind(b"\n") + 1 :]
+            if line.startswith(b"{") and not _is_json(line):
+                self._length -= len(line)
+                os.ftruncate(self._file, self._length)
+                _log.warning(
+                    "results %s: its last line was cut short; these %d bytes are removed",
+                    self.path,
+                    len(line),
+                )
+            elif line:
+                self._pending.insert(0, b"\n")
+        except OSError as error:
+            raise self._failed("cannot be mended", error) from error
 
     def close(self) -> None:
         """See `ResultSink`."""
@@ -207,6 +239,14 @@ class StdoutSink:
     def close(self) -> None:
         """See `ResultSink`; standard output stays open."""
         self.flush()
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _is_regular(file: int) -> bool:

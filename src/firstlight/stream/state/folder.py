@@ -36,6 +36,7 @@ class StateFolder:
         self._state_size = state_size
         self._keyed = keyed
         self._shared: dict[str, SharedStore] = {}
+        self._recovered: dict[Path, str] = {}  # stores that were found damaged before a worker had them
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             writers = self._folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)
@@ -89,7 +90,9 @@ class StateFolder:
     def open(self, topic: str, partition: int, wait_s: float) -> SqliteStore:
         """Open the store of a partition, waiting up to `wait_s` [s] for its owner to release it."""
         if not self.is_shared(topic):
-            return self._open(self.path(topic, partition), wait_s)
+            own = self._open(self.path(topic, partition), wait_s)
+            own.recovered = own.recovered or self._recovered.pop(own.path, "")
+            return own
         store = self._shared.get(topic)
         if store is None or not store.is_open:
             store = SharedStore(self.shared_path(topic), **self._about, wait_s=wait_s)
@@ -125,17 +128,25 @@ class StateFolder:
     def sink_position(self, name: str) -> int | None:
         """Largest stored length of a sink over all partitions; None if there is none.
 
+        Files were once named as they were typed: such a name counts if it leads to the same file.
         Ignores partitions that another worker holds: that worker writes to its own sink.
         """
-        found = []
+        found: list[int] = []
         for path in sorted(self._folder.glob("*.sqlite")):
             try:
                 store = self._open(path, 0.0)
             except StateError:
                 continue
-            found.append(store.sink_position.get(name))
+            lengths = store.sink_position
+            found += (
+                [lengths[name]]
+                if name in lengths
+                else [length for typed, length in lengths.items() if os.path.realpath(typed) == name]
+            )
+            if store.recovered:
+                self._recovered[store.path] = store.recovered
             store.close()
-        return max((length for length in found if length is not None), default=None)
+        return max(found, default=None)
 
 
 class _About(TypedDict):

@@ -21,6 +21,7 @@ COUNTERS: dict[str, tuple[str | None, str]] = {
     "skipped": ("reason", "Alerts with nothing to classify."),
     "rejected": ("reason", "Messages sent to the dead letters."),
     "redelivered": (None, "Alerts that were answered before."),
+    "repeated": (None, "Results that the file held already when a lost state was built again."),
     "late": (None, "Alerts with observations older than known ones."),
     "forgotten": (None, "Objects restarted after a long time without observations."),
     "evicted": (None, "Objects removed from the store after a long time without observations."),

@@ -5,11 +5,17 @@ import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from firstlight.errors import DataError
 from firstlight.stream.alerts.alert import Alert, Skip
 from firstlight.stream.io.message import Message, Partition
-from firstlight.stream.io.sinks import ResultSink
+from firstlight.stream.io.sinks import FileSink, ResultSink
+from firstlight.stream.results.read import iter_results
 from firstlight.stream.results.record import ResultFormat, result_key
 from firstlight.stream.state.batch import PartitionMemory
 from firstlight.stream.worker.logging import log
@@ -43,6 +49,12 @@ def dead_letter(message: Message, kind: str, reason: str, alert: Alert | Skip | 
 
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+def _digest(record: Mapping[str, Any]) -> int:
+    """Number of a result, by what makes it one of its kind."""
+    names = "\0".join(str(record[key]) for key in ("object", "alert", "bundle"))
+    return int.from_bytes(blake2b(names.encode(), digest_size=8).digest(), "little")
 
 
 @dataclass(slots=True)
@@ -87,6 +99,7 @@ class Output:
         self._metrics = metrics
         self._keep_skips = keep_skips
         self._dirty = False  # whether a file may be longer than in `lengths`
+        self._written: NDArray[np.uint64] | None = None  # results that need not be written again, sorted
 
     def start(self, stores: Stores) -> None:
         """Cut from the files what a crash left uncommitted; write the format's preamble."""
@@ -102,8 +115,28 @@ class Output:
             if self._sink.truncates:
                 self.lengths[self._sink.name] = length
 
+    def expect_repeats(self) -> None:
+        """Note the results that the file holds: the alerts of a lost state are answered again."""
+        sink = self._sink
+        if not isinstance(sink, FileSink) or not sink.truncates:
+            return
+        sink.truncate(self.lengths[sink.name])
+        try:
+            self._written = np.unique(np.fromiter(map(_digest, iter_results(sink.path)), np.uint64))
+        except DataError as error:
+            log(logging.WARNING, "results may be there twice, as the file cannot be read", error=str(error))
+
+    def _is_written(self, record: Mapping[str, Any]) -> bool:
+        if self._written is None or not len(self._written):
+            return False
+        at = np.searchsorted(self._written, digest := np.uint64(_digest(record)))
+        return bool(at < len(self._written) and self._written[at] == digest)
+
     def add(self, share: Share, message: Message, record: dict[str, Any]) -> None:
         """Take a record for the next write."""
+        if self._is_written(record):
+            self._metrics.count("repeated")
+            return
         share.results.append((result_key(record), self._form.encode(record, message.timestamp_ms)))
 
     def skip(self, share: Share, message: Message, skip: Skip) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from firstlight.errors import StateError
@@ -32,7 +32,8 @@ class Stores(Protocol):
 class Partitions:
     """Opens a store when a partition is gained, closes it when the partition is lost.
 
-    `lengths` holds the current length of each output file; a new store starts with them.
+    `lengths` holds the current length of each output file; a new store starts with them. `on_damage` is
+    called when a partition is read again because its state was lost.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Partitions:
         *,
         wait_s: float,
         lengths: Mapping[str, int],
+        on_damage: Callable[[], None],
         clock_alerts: int = CLOCK_ALERTS,
     ) -> None:
         self._source = source
@@ -50,6 +52,7 @@ class Partitions:
         self._metrics = metrics
         self._wait_s = wait_s
         self._lengths = lengths
+        self._on_damage = on_damage
         self._open: dict[Partition, StateStore] = {}
         self._recovered: dict[Partition, str] = {}
         self._clocks: dict[Partition, Clock] = {}
@@ -87,6 +90,7 @@ class Partitions:
         self._recovered[partition] = store.recovered
         if store.recovered:
             log(logging.ERROR, "state damaged, reading its partition again", error=store.recovered)
+            self._on_damage()
         if unknown := {n: at for n, at in self._lengths.items() if n not in store.sink_position}:
             store.commit(Changes(sink_position=unknown))
         position = store.position or 0
@@ -102,6 +106,7 @@ class Partitions:
         if not fresh:
             return False
         log(logging.ERROR, "state damaged, reading its partition again", error=str(error))
+        self._on_damage()
         for partition, store in self._open.items():
             if partition in fresh:
                 self._recovered[partition] = store.recovered

@@ -148,6 +148,7 @@ class Worker:
             self.metrics,
             wait_s=self.config.wait_for_state_s,
             lengths=self._output.lengths,
+            on_damage=self._output.expect_repeats,
             clock_alerts=clock_alerts,
         )
         self._decoding = Decoding(decoder or AlertDecoder(), patience_s=self.config.patience_s, clock=clock)
