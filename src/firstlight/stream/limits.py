@@ -50,7 +50,7 @@ class Limits:
     schema_bytes: int = 4 << 20
     schema_nodes: int = 100_000
     schema_depth: int = 64
-    letter_bytes: int = 1 << 20
+    letter_bytes: int = 4 << 20
     letter_start_bytes: int = 1 << 10
 
     def __post_init__(self) -> None:
