@@ -16,7 +16,7 @@ PUBLIC_NAMES = {
     "Pipeline": "firstlight.pipeline",
     "PipelineConfig": "firstlight.pipeline",
     "Predictions": "firstlight.predictions",
-    "RejectLog": "firstlight.data",
+    "RejectLog": "firstlight.lightcurves",
     "Truth": "firstlight.data",
     "load_plasticc": "firstlight.data",
     "load_preset": "firstlight.pipeline",

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from firstlight._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from firstlight.data import RejectLog, Truth, load_plasticc, read, write_curves
+    from firstlight.data import Truth, load_plasticc, read, write_curves
     from firstlight.errors import FirstlightError
     from firstlight.experiments.crossval import run_crossval, run_holdout
-    from firstlight.lightcurves import LightCurve, LightCurves
+    from firstlight.lightcurves import LightCurve, LightCurves, RejectLog
     from firstlight.metrics import score
     from firstlight.pipeline import Pipeline, PipelineConfig, load_preset
     from firstlight.predictions import Predictions, read_predictions, write_predictions
@@ -48,7 +48,7 @@ _HOME = {
     "Pipeline": "pipeline",
     "PipelineConfig": "pipeline.config",
     "Predictions": "predictions",
-    "RejectLog": "data",
+    "RejectLog": "lightcurves",
     "Truth": "data",
     "load_plasticc": "data",
     "load_preset": "pipeline.config",

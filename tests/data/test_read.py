@@ -3,6 +3,7 @@
 import gzip
 import zipfile
 
+import numpy as np
 import pandas as pd
 import pytest
 from tests._make import assert_same_curves
@@ -65,11 +66,11 @@ def test_objects_of_a_parquet_without_metadata_are_set_aside(sample, sample_path
         (b"", "the file is empty"),
         (b"SIMPLE  =                    T", "FITS file; read it with astropy"),
         (b"\x89HDF\r\n\x1a\n", "HDF5"),
-        (b"BZh91AY", "bzip2"),
+        (b"BZh91AY", "compressed data end early"),
         (b"\x00\x01\x02", "binary file of unknown kind"),
         (b"hello world\n", "not a light-curve file"),
         (b"object_id,ra,decl,mwebv,hostgal_photoz\n1,2,3,4,5\n", "not a light-curve file"),
-        (b"\x1f\x8b\x08\x00broken", "gzip data|damaged"),
+        (b"\x1f\x8b\x08\x00broken", "end early|damaged"),
     ],
 )
 def test_other_files_are_refused_with_what_they_are(tmp_path, data, message):
@@ -92,9 +93,16 @@ def test_a_missing_file_is_refused(tmp_path):
 
 
 def test_a_nearly_right_header_is_told_what_it_lacks(csv):
-    header = "object_id,mjd,band,flux,flux_err,detected"
-    with pytest.raises(MissingColumnError, match=r"column\(s\) passband missing"):
+    header = "object_id,mjd,channel,flux,flux_err,detected"
+    with pytest.raises(MissingColumnError, match=r"column\(s\) band or passband missing"):
         read(csv(header=header))
+
+
+def test_a_csv_with_our_names_is_in_njy_and_not_dereddened(csv):
+    rows = ("615,59750.4,g,-544.8,30.6,1", "615,59751.4,r,16.4,50.5,1")
+    curves = read(csv(*rows, header="object_id,mjd,band,flux,flux_err,detected"))
+    np.testing.assert_allclose(curves.flux, [-544.8, 16.4], rtol=1e-6)
+    assert not curves.dereddened
 
 
 def test_plasticc_is_dereddened_and_cannot_be_said_not_to_be(csv):

@@ -111,7 +111,7 @@ def test_fluxes_are_converted_once_and_rows_keep_their_order(cells, tmp_path_fac
         np.testing.assert_allclose(curve.flux, (mine.fluxcal * UNIT).astype(np.float32), rtol=1e-6)
         np.testing.assert_allclose(curve.flux_err, mine.fluxcalerr * UNIT, rtol=1e-6)
         assert ["ugrizy"[k] for k in curve.band] == mine.band.tolist()
-        np.testing.assert_array_equal(curve.detected, mine.fluxcal > 5 * mine.fluxcalerr)
+        np.testing.assert_array_equal(curve.detected, np.abs(mine.fluxcal) > 5 * mine.fluxcalerr)
 
 
 def test_types_become_classes_and_spectra_are_known_by_their_code(tmp_path):

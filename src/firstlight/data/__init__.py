@@ -6,10 +6,10 @@ Foreign units and spellings end here.
 from firstlight.data.fetch import cache_folder, fetch_plasticc, fetch_plasticc_test, load_plasticc
 from firstlight.data.plasticc import iter_plasticc, read_plasticc
 from firstlight.data.read import read
-from firstlight.data.reject import Reject, RejectLog
 from firstlight.data.snpcc import Snpcc, read_snpcc
 from firstlight.data.store import iter_curves, read_curves, write_curves
 from firstlight.data.truth import Truth
+from firstlight.lightcurves import Reject, RejectLog
 
 __all__ = [
     "Reject",

@@ -1,11 +1,15 @@
-"""CSV files as a stream of Arrow batches, tolerant of damage.
+"""Delimited text (CSV) as a stream of Arrow batches, tolerant of damage.
 
-Gzip is recognised by content. Lines with the wrong number of fields, values that are no
-numbers and a file that ends early do not stop the stream: they become `Damage` or missing
-values, each with its line, and the reader decides what to do with them.
+Compression is recognised by content, the dialect from the first lines: delimiter, decimal commas, comment
+lines. Lines with the wrong number of fields, values that are no numbers and a file that ends early do
+not stop the stream: they become `Damage` or missing values, each with its line, and the reader decides
+what to do with them.
 """
 
+import bz2
 import io
+import lzma
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,13 +21,32 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 
-from firstlight._types import FloatArray, IntArray, StrArray
+from firstlight._types import IntArray
 from firstlight.errors import DataError, MissingColumnError
 from firstlight.files import GZIP_MAGIC
+from firstlight.lightcurves.values import numbers_of
 
-_BLOCK = 1 << 21  # bytes of text per batch; Arrow reads some 30 of them ahead
-_PIECE = 1 << 16  # bytes of gzip at a time; a piece with an error in it is lost whole
+BZIP2_MAGIC, XZ_MAGIC, ZSTD_MAGIC = b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"
+COMPRESSED = (GZIP_MAGIC, BZIP2_MAGIC, XZ_MAGIC, ZSTD_MAGIC)
+
+_BLOCK = 1 << 22  # bytes of text that become one batch
+_PIECE = 1 << 16  # bytes of compressed data at a time; a piece with an error in it is lost whole
+_HEAD = 1 << 16  # bytes in which the header and the dialect are found
+_LONGEST_LINE = 1 << 26
+_MOST_DAMAGE = 1_000_000  # lines; a file with more is no table
 _GZIP = 31  # zlib's window bits for a gzip wrapper
+_XZ_MEMORY = 1 << 28
+# Tables shrink 3 to 30 times. What grows more than this, and beyond this size, was made to fill memory.
+_MOST_GROWTH, _GROWTH_FROM = 100, 1 << 28
+
+_BLANKS = " "  # stands for any number of blanks between fields
+_UNREADABLE = {
+    b"\xff\xfe": "UTF-16 text; save it as UTF-8",
+    b"\xfe\xff": "UTF-16 text; save it as UTF-8",
+    b"{": "JSON",
+    b"[": "JSON",
+    b"<": "XML or HTML",
+}
 
 Kind = Literal["number", "text"]
 
@@ -37,170 +60,324 @@ class Damage:
     text: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a file of delimited text is written."""
+
+    header: tuple[str, ...]  # column names
+    delimiter: str  # one character; a blank stands for any number of them
+    decimal_comma: bool  # whether 1,5 is a number
+    line: int  # that of the header, from 1
+    first: tuple[str, ...]  # the fields of the first row
+
+    def has_date(self, name: str) -> bool:
+        """Whether the first row has a date, such as 2026-11-27, in a column."""
+        cell = dict(zip(self.header, self.first, strict=False)).get(name, "")
+        return bool(re.match(r"\s*\"?\d{4}-\d\d-\d\d", cell))
+
+
 class _Text:
-    """The bytes of a plain or gzipped file, for Arrow to read; damage ends the file and is noted."""
+    """The bytes of a plain or compressed file; damage ends the file and is noted."""
 
     def __init__(self, path: Path) -> None:
         self.damage = ""
+        self._path = path
         self._raw = _open(path)
-        self._pieces = _unpacked(self._raw) if self._raw.peek(2).startswith(GZIP_MAGIC) else None
+        self._pieces = _pieces(self._raw)
         self._rest = b""
+        self._size = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def close(self) -> None:
         self._raw.close()
-
-    @property
-    def closed(self) -> bool:
-        return self._raw.closed
-
-    def readable(self) -> bool:
-        return True
 
     def read(self, n: int) -> bytes:
         """Up to `n` bytes; fewer only at the end."""
-        if self._pieces is None:
-            return self._raw.read(n)
         parts, size = [self._rest], len(self._rest)
         try:
             while size < n and (part := next(self._pieces, None)) is not None:
                 parts.append(part)
                 size += len(part)
+                self._size += len(part)
         except EOFError:
-            self.damage = "the gzip data end early"
-        except zlib.error as error:
-            self.damage = f"the gzip data are damaged ({error})"
+            self.damage = "the compressed data end early"
+        except (zlib.error, lzma.LZMAError, OSError, ValueError) as error:
+            self.damage = f"the compressed data are damaged ({error})"
+        if self._size > _GROWTH_FROM and self._size > _MOST_GROWTH * self._raw.tell():
+            raise DataError(
+                f"{self._path}: the compressed data grow more than {_MOST_GROWTH}-fold, as no table does; "
+                "unpack the file if you trust it"
+            )
         data = b"".join(parts)
         self._rest = data[n:]
         return data[:n]
 
+    def blocks(self, start: int) -> Iterator[bytes]:
+        """Whole lines in blocks, from the line with the number `start` on (from 1), ending in newlines."""
+        rest, skip, bare = b"", start - 1, None
+        while data := self.read(_BLOCK):
+            if bare is None:
+                bare = b"\n" not in data and b"\r" in data  # line ends of old Macs
+            rest += data.replace(b"\r", b"\n") if bare else data
+            while skip and (end := rest.find(b"\n")) >= 0:
+                rest, skip = rest[end + 1 :], skip - 1
+            end = 0 if skip else rest.rfind(b"\n") + 1
+            if end:
+                yield rest[:end]
+                rest = rest[end:]
+            if len(rest) > _LONGEST_LINE:
+                raise DataError(f"{self._path}: a line has more than {_LONGEST_LINE >> 20} MB; not a table")
+        if rest and not skip:
+            yield rest + b"\n"
 
-def _unpacked(raw: io.BufferedReader) -> Iterator[bytes]:
-    """Contents of all gzip members, piece by piece; what follows the last member is padding.
+
+def _pieces(raw: io.BufferedReader) -> Iterator[bytes]:
+    """Contents of a file, unpacked piece by piece."""
+    magic = raw.peek(8)[:8]
+    if magic.startswith(GZIP_MAGIC):
+        return _unpacked(raw, lambda: zlib.decompressobj(_GZIP), GZIP_MAGIC)
+    if magic.startswith(BZIP2_MAGIC):
+        return _unpacked(raw, bz2.BZ2Decompressor, BZIP2_MAGIC)
+    if magic.startswith(XZ_MAGIC):
+        return _unpacked(raw, lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY), XZ_MAGIC)
+    if magic.startswith(ZSTD_MAGIC):
+        return _read(pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd"), _PIECE)
+    return _read(raw, _BLOCK)
+
+
+def _read(raw: Any, size: int) -> Iterator[bytes]:
+    limit = _PIECE  # who reads the header alone unpacks no more
+    while data := raw.read(limit):
+        yield data
+        limit = size
+
+
+def _unpacked(raw: io.BufferedReader, decompressor: Any, magic: bytes) -> Iterator[bytes]:
+    """Contents of all members or streams, piece by piece; what follows the last one is padding.
 
     Before Python 3.12 ``gzip`` reads 8 kB at a time and makes the whole reader 6 % slower.
     """
-    data, limit = raw.read(_PIECE), _PIECE  # who reads the header alone unpacks no more
-    while data.startswith(GZIP_MAGIC):
-        member = zlib.decompressobj(_GZIP)
+    data, limit = raw.read(_PIECE), _PIECE
+    while data.startswith(magic):
+        member = decompressor()
+        pending = data
         while not member.eof:
-            piece = member.decompress(data, limit)
+            piece = member.decompress(pending, limit)
             yield piece
             limit = _BLOCK
-            data = member.unconsumed_tail or (b"" if member.eof else raw.read(_PIECE))
-            if not (piece or data or member.eof):
+            pending = getattr(member, "unconsumed_tail", b"")  # the other decompressors keep it themselves
+            if member.eof or pending or not getattr(member, "needs_input", True):
+                continue
+            pending = raw.read(_PIECE)
+            if not (piece or pending):
                 raise EOFError
         data = member.unused_data
-        data += raw.read(_PIECE) if len(data) < len(GZIP_MAGIC) else b""
+        data += raw.read(_PIECE) if len(data) < len(magic) else b""
 
 
 @dataclass(slots=True)
 class Delimited:
-    """A plain or gzipped CSV file to be read batch by batch.
+    """A plain or compressed CSV file to be read batch by batch.
 
-    Only the named `columns` are parsed, as numbers or text. `damage` fills while `batches` runs.
+    Only the named `columns` are parsed, as numbers or text. `damage` and `words` fill while `batches` runs.
     """
 
     path: Path
     columns: Mapping[str, Kind]
     damage: list[Damage] = field(default_factory=list)
+    #: Texts that stand where a number should, by column and position among all rows; the first of them.
+    words: dict[str, dict[int, str]] = field(default_factory=dict)
 
     def batches(self) -> Iterator[tuple[dict[str, Any], IntArray]]:
-        """Columns by name (float64 arrays, texts as Arrow dictionaries) and the line of each row.
+        """Columns by name (Arrow arrays: float64, texts as dictionaries) and the line of each row.
 
-        The header is line 1; blank lines are not counted. Raises DataError if the file cannot be
-        opened or is not delimited text.
+        The first line of the file is line 1. Raises DataError if the file cannot be opened or is not
+        delimited text.
         """
+        dialect = read_dialect(self.path)
+        line, seen = dialect.line + 1, 0
         try:
-            yield from self._tolerant(read_header(self.path))
+            with _Text(self.path) as text:
+                for block in text.blocks(line):
+                    batch, lines = self._parse(block, line, seen, dialect)
+                    line += block.count(b"\n")
+                    seen += len(lines)
+                    if len(lines):
+                        yield batch, lines
+                if text.damage:
+                    self.damage.append(Damage(text.damage, None))
         except pa.ArrowInvalid as error:
-            if "Empty CSV" not in str(error):  # a header and nothing below it has no rows, that is all
-                raise DataError(f"{self.path}: not a readable CSV file ({error})") from error
+            raise DataError(f"{self.path}: not a readable CSV file ({_cause(error)})") from error
 
-    def _tolerant(self, header: Sequence[str]) -> Iterator[tuple[dict[str, Any], IntArray]]:
-        """Read numbers strictly, and from the first value that is none as text, cast leniently."""
-        skip = 0
+    def _parse(self, block: bytes, line: int, seen: int, dialect: Dialect) -> tuple[dict[str, Any], IntArray]:
+        """Columns of some whole lines, the first of which is `line`, and the line of each row."""
+        lines = _lines(block, line)
+        if dialect.delimiter == _BLANKS:
+            block = b"\n".join(b" ".join(row.split()) for row in block.split(b"\n"))
+        bad: list[tuple[int, Damage]] = []
+
+        def set_aside(row: Any) -> str:
+            place = int(lines[row.number - 1]) if row.number else None
+            if not row.text.startswith("#"):
+                reason = f"the line has {row.actual_columns} fields, not {row.expected_columns}"
+                bad.append((row.number, Damage(reason, place, row.text[:80])))
+            else:
+                bad.append((row.number, Damage("", place)))
+            if len(self.damage) + len(bad) > _MOST_DAMAGE:
+                raise DataError(
+                    f"{self.path}: more than {_MOST_DAMAGE:,} lines have another number of fields"
+                )
+            return "skip"
+
         try:
-            for batch, lines in self._stream(header, "number"):
-                skip += len(lines)
-                yield batch, lines
+            table = self._arrow(block, dialect, "number", set_aside)
         except pa.ArrowInvalid as error:
             if "conversion error" not in str(error):
                 raise
-        else:
-            return
-        self.damage.clear()  # the second pass meets it again
-        for batch, lines in self._stream(header, "text"):
-            start = min(skip, len(lines))
-            skip -= start
-            if start < len(lines):
-                yield {name: values[start:] for name, values in batch.items()}, lines[start:]
+            bad.clear()
+            table = self._arrow(block, dialect, "text", set_aside)
+        self.damage += [damage for _, damage in bad if damage.reason]
+        good = np.ones(len(lines), dtype=bool)
+        good[[number - 1 for number, _ in bad]] = False
+        return {name: self._values(table, name, seen, dialect) for name in self.columns}, lines[good]
 
-    def _stream(self, header: Sequence[str], numbers_as: Kind) -> Iterator[tuple[dict[str, Any], IntArray]]:
-        bad: list[Damage] = []
-
-        def set_aside(row: Any) -> str:
-            reason = f"the line has {row.actual_columns} fields, not {row.expected_columns}"
-            bad.append(Damage(reason, row.number, row.text[:80]))
-            return "skip"
-
+    def _arrow(self, block: bytes, dialect: Dialect, numbers_as: Kind, set_aside: Any) -> pa.Table:
         text_type = pa.dictionary(pa.int32(), pa.string())
         types = {
             name: pa.float64() if kind == numbers_as == "number" else text_type
             for name, kind in self.columns.items()
         }
-        with _Text(self.path) as text:
-            seen = 0
-            try:
-                reader = pcsv.open_csv(
-                    pa.PythonFile(text, mode="r"),
-                    read_options=pcsv.ReadOptions(
-                        use_threads=False, column_names=list(header), skip_rows=1, block_size=_BLOCK
-                    ),
-                    parse_options=pcsv.ParseOptions(invalid_row_handler=set_aside),
-                    convert_options=pcsv.ConvertOptions(column_types=types, include_columns=list(types)),
-                )
-                for batch in reader:
-                    lines = _line_numbers(seen, batch.num_rows, bad)
-                    seen += batch.num_rows
-                    if batch.num_rows:
-                        yield {name: self._values(batch.column(name), name) for name in self.columns}, lines
-            finally:
-                self.damage += bad
-                if text.damage:
-                    self.damage.append(Damage(text.damage, None))
+        # One block at a time: Arrow's streaming reader reads ahead in a thread of its own, which can
+        # outlive the interpreter and then ends the process.
+        try:
+            return pcsv.read_csv(
+                pa.BufferReader(block),
+                read_options=pcsv.ReadOptions(
+                    use_threads=False, column_names=list(dialect.header), block_size=len(block) + 1
+                ),
+                parse_options=pcsv.ParseOptions(delimiter=dialect.delimiter, invalid_row_handler=set_aside),
+                convert_options=pcsv.ConvertOptions(
+                    column_types=types,
+                    include_columns=list(types),
+                    decimal_point="," if dialect.decimal_comma else ".",
+                ),
+            )
+        except pa.ArrowInvalid as error:
+            if "Empty CSV" not in str(error):  # blank lines alone hold no rows, that is all
+                raise
+            return pa.table({name: pa.array([], kind) for name, kind in types.items()})
 
-    def _values(self, column: Any, name: str) -> Any:
-        if self.columns[name] == "text":
+    def _values(self, table: pa.Table, name: str, seen: int, dialect: Dialect) -> Any:
+        column = table.column(name).combine_chunks()
+        column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+        if self.columns[name] == "text" or not pa.types.is_dictionary(column.type):
             return column
-        if pa.types.is_dictionary(column.type):
-            return _numbers(column.dictionary)[column.indices.to_numpy()]
-        return column.to_numpy(zero_copy_only=False)
+        texts = column.dictionary_decode()
+        numbers = numbers_of(
+            pc.replace_substring(texts, pattern=",", replacement=".") if dialect.decimal_comma else texts
+        )
+        words = self.words.setdefault(name, {})
+        for row in np.flatnonzero(np.isnan(numbers))[: 1000 - len(words)].tolist():
+            words[seen + row] = str(texts[row].as_py())
+        return pa.array(numbers)
 
 
 def read_header(path: Path) -> list[str]:
-    """Column names of a plain or gzipped CSV file.
+    """Column names of a CSV file; DataError as for `read_dialect`."""
+    return list(read_dialect(path).header)
 
+
+def read_dialect(path: Path) -> Dialect:
+    """How a plain or compressed CSV file is written, from its first lines.
+
+    Comment lines begin with ``#``; the last of them is the header if what follows begins with numbers.
     Raises DataError if the file cannot be read, is empty, is not text or names a column twice.
     """
     with _Text(path) as text:
-        head = text.read(1 << 16)
+        head = text.read(_HEAD)
     if not head:
         raise DataError(f"{path}: {text.damage or 'the file is empty'}; fetch it again")
+    for start, what in _UNREADABLE.items():
+        if head.lstrip().startswith(start):
+            raise DataError(f"{path}: this is {what}, not delimited text")
     try:
-        line = head.splitlines()[0].decode("utf-8-sig")
+        if b"\0" in head:
+            raise UnicodeDecodeError("utf-8", head[:1], 0, 1, "NUL")
+        # the last line may be cut within a character
+        lines = head.decode("utf-8-sig", errors="strict" if len(head) < _HEAD else "replace").splitlines()
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a text file") from error
-    names = [name.strip().strip('"') for name in line.split(",")]
+        raise DataError(f"{path}: not a text file in UTF-8") from error
+    if "�" in (lines[0] if lines else ""):
+        raise DataError(f"{path}: not a text file in UTF-8")
+    number = next((k for k, line in enumerate(lines) if line.strip() and not line.startswith("#")), None)
+    if number is None:
+        raise DataError(f"{path}: no header in its first {_HEAD >> 10} kB, comments alone")
+    header = lines[number]
+    below = lines[number + 1 : number + 21]
+    comment = next((line for line in reversed(lines[:number]) if line.startswith("#")), "").lstrip("# ")
+    if comment and _is_numeric(header) and not _is_numeric(comment):
+        header, below, number = comment, lines[number : number + 20], number - 1
+    delimiter = _delimiter(header)
+    names = [name.strip().strip('"').strip() for name in _split(header, delimiter)]
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
         raise DataError(f"{path}: column(s) {', '.join(twice)} occur more than once; keep one of each")
-    return names
+    comma = delimiter != "," and any(
+        re.fullmatch(r'\s*"?[+-]?\d+,\d+([eE][+-]?\d+)?"?\s*', cell)
+        for line in below
+        for cell in _split(line, delimiter)
+    )
+    _refuse_decimal_commas(path, delimiter, len(names), below)
+    first = next((tuple(_split(line, delimiter)) for line in below if line.strip()), ())
+    return Dialect(tuple(names), delimiter, comma, number + 1, first)
+
+
+def _refuse_decimal_commas(path: Path, delimiter: str, width: int, below: Sequence[str]) -> None:
+    """Raise DataError if every line has more fields than the header, as decimal commas make them."""
+    counts = {line.count(",") + 1 for line in below if line.strip()}
+    if delimiter == "," and counts and min(counts) > width + 1 and not any('"' in line for line in below):
+        raise DataError(
+            f"{path}: the header has {width} columns and every line below has {min(counts)} or more; if the "
+            "numbers have decimal commas, write them with points, or separate the columns by semicolons"
+        )
+
+
+def _delimiter(header: str) -> str:
+    """The character between the fields of a header: the most frequent candidate outside of quotes."""
+    bare = re.sub(r'"[^"]*"', "", header)
+    counts = {mark: bare.count(mark) for mark in (",", ";", "\t", "|")}
+    best = max(counts, key=lambda mark: counts[mark])
+    if counts[best]:
+        return best
+    return _BLANKS if re.search(r"\S\s+\S", bare) else ","
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    return line.split() if delimiter == _BLANKS else line.split(delimiter)
+
+
+def _is_numeric(line: str) -> bool:
+    """Whether a line has numbers and no name of a column."""
+    cells = _split(line, _delimiter(line))
+    return sum(bool(re.fullmatch(r"\s*[+-]?[\d.,]+([eE][+-]?\d+)?\s*", cell)) for cell in cells) >= 3
+
+
+def _lines(block: bytes, first: int) -> IntArray:
+    """Numbers of the lines of a block that are not blank."""
+    n_lines = block.count(b"\n")
+    if b"\n\n" not in block and b"\n\r" not in block and not block.startswith((b"\n", b"\r")):
+        return np.arange(first, first + n_lines, dtype=np.int64)
+    filled = [k for k, line in enumerate(block.split(b"\n")[:-1]) if line.strip(b"\r")]
+    return np.array(filled, dtype=np.int64) + first
+
+
+def _cause(error: Exception) -> str:
+    text = str(error)
+    if "UTF8" in text or "UTF-8" in text:
+        return "a text is not UTF-8; save the file as UTF-8"
+    return text.splitlines()[0]
 
 
 def choose(header: Sequence[str], spellings: Mapping[str, Sequence[str]]) -> dict[str, str]:
@@ -221,12 +398,6 @@ def require(found: Mapping[str, str], needed: Mapping[str, Sequence[str]], path:
         )
 
 
-def texts(column: Any) -> tuple[StrArray, IntArray]:
-    """Distinct values of a text column, stripped, and the position of each row among them."""
-    values = [str(value or "").strip() for value in column.dictionary.to_pylist()]
-    return np.array(values, dtype=np.str_), column.indices.to_numpy().astype(np.int64)
-
-
 def read_bytes(path: Path, n: int) -> bytes:
     """The first `n` bytes of a file; raises DataError if it cannot be read."""
     try:
@@ -236,24 +407,14 @@ def read_bytes(path: Path, n: int) -> bytes:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
 
+def unpacked_head(path: Path) -> bytes:
+    """The first bytes of the contents of a plain or compressed file."""
+    with _Text(path) as text:
+        return text.read(_HEAD)
+
+
 def _open(path: Path) -> io.BufferedReader:
     try:
         return open(path, "rb")
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def _numbers(values: Any) -> FloatArray:
-    """Numbers of an Arrow array of texts; NaN where a text is none."""
-    trimmed = pc.utf8_trim_whitespace(values)
-    number = pc.match_substring_regex(trimmed, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
-    numeric = pc.if_else(number, pc.replace_substring_regex(trimmed, r"^\+", ""), None)
-    return numeric.cast(pa.float64()).to_numpy(zero_copy_only=False)
-
-
-def _line_numbers(seen: int, n_rows: int, bad: Sequence[Damage]) -> IntArray:
-    """Lines of the rows `seen` to ``seen + n_rows``, given the lines that held no row."""
-    rows = np.arange(seen, seen + n_rows, dtype=np.int64)
-    skipped = np.array([damage.line for damage in bad if damage.line is not None], dtype=np.int64)
-    # the k-th bad line stands after (line - 2 - k) good rows: the header is line 1
-    return rows + 2 + np.searchsorted(skipped - 2 - np.arange(len(skipped)), rows, side="right")

@@ -21,14 +21,13 @@ from typing import Any
 import platformdirs
 
 from firstlight.data.download import Advance, Checksum, Retry, digest_of, download, fetch_text
-from firstlight.data.intake import MetadataTable
-from firstlight.data.plasticc import iter_plasticc, read_metadata, read_plasticc
-from firstlight.data.reject import RejectLog
+from firstlight.data.plasticc import iter_plasticc, read_plasticc
 from firstlight.data.store import iter_curves, read_curves, write_curves
+from firstlight.data.text import read_metadata
 from firstlight.data.truth import Truth
 from firstlight.errors import DataError, FetchError
 from firstlight.files import replacing
-from firstlight.lightcurves import LightCurves
+from firstlight.lightcurves import LightCurves, MetadataTable, RejectLog
 
 ATTRIBUTION = """\
 PLAsTiCC, the Photometric LSST Astronomical Time-Series Classification Challenge.

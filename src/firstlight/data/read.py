@@ -2,30 +2,25 @@
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from firstlight.bands import SNANA_ZERO_POINT
-from firstlight.data.delimited import read_bytes, read_header
-from firstlight.data.intake import Intake
+from firstlight.data.delimited import COMPRESSED, read_bytes, read_header
 from firstlight.data.parquet import PARQUET_MAGIC
-from firstlight.data.plasticc import is_plasticc, read_metadata, read_plasticc
-from firstlight.data.reject import RejectLog
 from firstlight.data.snpcc import is_snpcc, read_snpcc_curves
 from firstlight.data.store import read_curves
+from firstlight.data.text import is_light_curves, read_metadata, read_text
 from firstlight.errors import DataError
-from firstlight.files import GZIP_MAGIC
-from firstlight.lightcurves import LightCurves
+from firstlight.lightcurves import Intake, LightCurves, RejectLog
 
-_READABLE = "firstlight reads PLAsTiCC light-curve CSV (gzipped or not) and Parquet"
+_READABLE = "firstlight reads light-curve CSV (compressed or not) and Parquet"
 #: Beginnings of files that people try, and what to do with them.
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive; unpack it first",
     b"SIMPLE": "a FITS file; read it with astropy and use LightCurves.from_astropy",
     b"\x89HDF": "an HDF5 file; read it with pandas and use LightCurves.from_pandas",
-    b"BZh": "bzip2 data; unpack it first",
-    b"\xfd7zXZ": "xz data; unpack it first",
-    b"\x28\xb5\x2f\xfd": "zstd data; unpack it first",
 }
 
 
@@ -41,19 +36,20 @@ def read(
     Parameters
     ----------
     path : path
-        PLAsTiCC light-curve CSV, gzipped or not; Parquet as for `read_curves`, or SNPCC's;
-        or a folder with ``curves.parquet``, such as `fetch_plasticc` leaves.
+        Light-curve CSV with PLAsTiCC's names or those of `LightCurves.from_pandas`, compressed or not;
+        Parquet as for `read_curves`, or SNPCC's; or a folder with ``curves.parquet``, such as
+        `fetch_plasticc` leaves.
     metadata : path, optional
-        PLAsTiCC metadata CSV: position, E(B-V) and host redshifts by object; for SNPCC's
+        CSV of position, E(B-V) and host redshifts by object, with PLAsTiCC's names or ours; for SNPCC's
         Parquet, its own (see `firstlight.data.snpcc`).
     rejects : RejectLog, optional
         Takes bad rows and objects, each with its reason; the rest is read.
     zero_point : float, optional
-        AB zero point of the fluxes [mag]; by default what the format implies: 27.5 for
-        PLAsTiCC and SNPCC, nJy (31.4) for Parquet.
+        AB zero point of the fluxes [mag]; by default what the file states or its format implies: 27.5
+        for PLAsTiCC and SNPCC, else nJy (31.4).
     dereddened : bool, optional
-        Whether the fluxes of foreign Parquet are corrected for Milky Way dust. PLAsTiCC's
-        are; firstlight's own Parquet records it.
+        Whether the fluxes are corrected for Milky Way dust. PLAsTiCC's are; firstlight's own Parquet
+        records it; by default others are not.
 
     Returns
     -------
@@ -77,18 +73,19 @@ def read(
     for start, what in _FOREIGN.items():
         if magic.startswith(start):
             raise DataError(f"{path}: this is {what}. {_READABLE}")
-    if not magic.startswith(GZIP_MAGIC) and b"\0" in magic:
+    if (
+        not magic.startswith(COMPRESSED)
+        and b"\0" in magic
+        and not magic.startswith((b"\xff\xfe", b"\xfe\xff"))
+    ):
         raise DataError(f"{path}: a binary file of unknown kind. {_READABLE}")
     header = read_header(path)
-    if not is_plasticc(header):
+    if not is_light_curves(header):
         raise DataError(
             f"{path}: not a light-curve file (its header: {', '.join(header)[:200]}). {_READABLE}; "
             "other tables go through LightCurves.from_pandas"
         )
-    if dereddened is False:
-        raise DataError(f"{path}: PLAsTiCC's fluxes are corrected for Milky Way dust; leave dereddened out")
-    zero_point = SNANA_ZERO_POINT if zero_point is None else zero_point
-    return read_plasticc(path, metadata, zero_point=zero_point, rejects=rejects)
+    return read_text(path, metadata, zero_point=zero_point, dereddened=dereddened, rejects=rejects)
 
 
 def _file(path: Path) -> Path:
@@ -116,11 +113,15 @@ def _column_names(path: Path) -> list[str]:
 
 
 def _describe(curves: LightCurves, metadata: Path, rejects: RejectLog | None) -> LightCurves:
-    """The same light curves with the object columns of a metadata file."""
+    """The same light curves with the object columns of a metadata file, where it knows them."""
     table = read_metadata(metadata, rejects)
     where = table.find(curves.object_id)
+    absent = (where < 0) & ~np.isin(curves.object_id, table.refused)
     reason = "the object is not in the metadata file"
-    Intake(str(metadata), rejects).refuse_objects(reason, curves.object_id[where < 0])
+    Intake(str(metadata), rejects).refuse_objects(reason, curves.object_id[absent])
     curves = curves.take(where >= 0)
     where = where[where >= 0]
-    return curves.with_columns(**{name: column[where] for name, column in table.columns.items()})
+    known = {name: column[where] for name, column in table.columns.items()}
+    return curves.with_columns(
+        **{name: np.where(np.isnan(value), getattr(curves, name), value) for name, value in known.items()}
+    )

@@ -12,7 +12,7 @@ Choices of the reader:
 - DES *griz* count as LSST's *griz*, uncorrected: effective wavelengths differ by some 50
   Angstrom in g and up to about 500 in z.
 - The flux zero point is 27.5 mag (``FLUXCAL = 10^(-0.4 mag + 11)``).
-- No layout has detection flags, so an observation is a detection where flux > 5 flux_err.
+- No layout has detection flags, so an observation is a detection where |flux| > 5 flux_err.
 - Fluxes are not corrected for Milky Way dust, as is SNANA's custom. The files agree: two
   fields of equal depth with E(B-V) of 0.028 and 0.071 have the same noise in g within 1 %,
   where a correction would have raised it by 16 %.
@@ -23,20 +23,20 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
-from firstlight.bands import SNANA_ZERO_POINT, flux_to_njy, match_bands
-from firstlight.data.intake import Intake, MetadataTable
+from firstlight.bands import SNANA_ZERO_POINT
 from firstlight.data.parquet import parquet_errors
-from firstlight.data.reject import RejectLog
 from firstlight.errors import DataError
-from firstlight.lightcurves import LightCurves
-from firstlight.lightcurves.rows import ObservationRows, bands_from_arrow, names_of, require_columns
+from firstlight.lightcurves import Intake, LightCurves, MetadataTable, RawTable, RejectLog
+from firstlight.lightcurves.names import require_columns
+from firstlight.lightcurves.objects import known_values
+from firstlight.lightcurves.raw import NEEDED
+from firstlight.lightcurves.values import names_of
 from firstlight.taxonomy import from_snpcc
 
 #: Scatter of the host's photometric redshift about the spectroscopic one, over the 1,103
@@ -103,13 +103,13 @@ def read_snpcc(folder: str | Path, rejects: RejectLog | None = None) -> Snpcc:
     folder = Path(folder)
     texts = sorted(folder.glob("*.DAT"))
     if texts:
-        rows, described = _read_texts(texts, Intake(str(folder), rejects))
+        raw, described = _read_texts(texts, Intake(str(folder), rejects))
     else:
         light_curves, metadata = (_only(folder, kind) for kind in ("lightcurves", "metadata"))
-        rows = _parquet_rows(light_curves, SNANA_ZERO_POINT)
+        raw = _parquet_raw(light_curves, SNANA_ZERO_POINT)
         described = _parquet_objects(Intake(str(metadata), rejects))
         folder = light_curves
-    curves = Intake(str(folder), rejects).light_curves(rows, described.table, dereddened=False)
+    curves = Intake(str(folder), rejects).read(raw, described.table)
     described.table.refuse_unmet()
     where = described.table.find(curves.object_id)
     labels = np.array(from_snpcc(described.sim_type[where].tolist()), dtype=np.str_)
@@ -128,9 +128,9 @@ def read_snpcc_curves(
     Without metadata, redshifts and E(B-V) are NaN. `zero_point` is the AB zero point of the fluxes [mag].
     Raises as `read_snpcc`.
     """
-    rows = _parquet_rows(Path(light_curves), zero_point)
+    raw = _parquet_raw(Path(light_curves), zero_point, dereddened)
     table = None if metadata is None else _parquet_objects(Intake(str(metadata), rejects)).table
-    return Intake(str(light_curves), rejects).light_curves(rows, table, dereddened=dereddened)
+    return Intake(str(light_curves), rejects).read(raw, table)
 
 
 def is_snpcc(names: Iterable[str]) -> bool:
@@ -163,31 +163,17 @@ def _numbers(table: pa.Table, name: str, path: Path) -> FloatArray:
         raise DataError(f"{path}: column {name!r} holds something that is no number ({error})") from error
 
 
-def _one(column: Any) -> Any:
-    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-
-
-def _parquet_rows(path: Path, zero_point: float) -> ObservationRows:
-    """Long form of the light curves, in nJy."""
+def _parquet_raw(path: Path, zero_point: float, dereddened: bool = False) -> RawTable:
+    """The light curves as they are written."""
     table = _table(path, _ROWS)
-    scale = float(flux_to_njy(1.0, zero_point))
-    code = _one(table["snid"]).dictionary_encode()
-    return ObservationRows(
-        names=names_of(code.dictionary),
-        owner=np.asarray(code.indices.fill_null(-1)).astype(np.int64),
-        mjd=_numbers(table, "mjd", path),
-        band=bands_from_arrow(_one(table["band"])),
-        flux=_numbers(table, "fluxcal", path) * scale,
-        flux_err=_numbers(table, "fluxcalerr", path) * scale,
-        detected=None,
-        place=np.arange(table.num_rows),
-    )
+    columns = {our: table[theirs] for our, theirs in zip(NEEDED, _ROWS, strict=True)}
+    return RawTable(columns, zero_point=zero_point, dereddened=dereddened)
 
 
 def _parquet_objects(intake: Intake) -> _Described:
     path = Path(intake.file)
     table = _table(path, _OBJECTS)
-    names = names_of(_one(table["snid"]))
+    names = names_of(table["snid"])
     columns = {name: _numbers(table, name, path) for name in ("host_photoz", "z_spec", "mwebv", "sntype")}
     columns["host_photoz_err"] = np.full(len(names), PHOTO_Z_ERR)
     types = np.array([str(value) for value in table["sim_type"].to_pylist()], dtype=np.str_)
@@ -201,13 +187,14 @@ def _described(
     distinct, first = np.unique(names, return_index=True)
     again = np.setdiff1d(np.arange(len(names)), first)
     intake.refuse("the object has an earlier row in the metadata", names[again], lines[again])
-    value = {name: np.where(column >= 0, column, np.nan)[first] for name, column in columns.items()}
-    seen = {
-        "ebv": value["mwebv"],
-        "redshift": value["host_photoz"],
-        "redshift_err": np.where(np.isnan(value["host_photoz"]), np.nan, value["host_photoz_err"]),
-        "redshift_spec": value["z_spec"],
-    }
+    seen = known_values(
+        {
+            "ebv": columns["mwebv"][first],
+            "redshift": columns["host_photoz"][first],
+            "redshift_err": columns["host_photoz_err"][first],
+            "redshift_spec": columns["z_spec"][first],
+        }
+    )
     spectroscopic = columns["sntype"][first] > 0
     return _Described(MetadataTable(distinct, seen, lines[first], intake), types[first], spectroscopic)
 
@@ -215,8 +202,8 @@ def _described(
 # --- the original text files ----------------------------------------------------
 
 
-def _read_texts(paths: list[Path], intake: Intake) -> tuple[ObservationRows, _Described]:
-    """All ``.DAT`` files of a folder, one per object, in nJy."""
+def _read_texts(paths: list[Path], intake: Intake) -> tuple[RawTable, _Described]:
+    """All ``.DAT`` files of a folder, one per object."""
     heads, bodies = [], []
     for path in paths:
         head, body = _read_text(path)
@@ -226,18 +213,13 @@ def _read_texts(paths: list[Path], intake: Intake) -> tuple[ObservationRows, _De
     if len(np.unique(names)) != len(names):
         distinct, counts = np.unique(names, return_counts=True)
         raise DataError(f"{intake.file}: object {str(distinct[counts > 1][0])!r} has several files; keep one")
-    scale = float(flux_to_njy(1.0, SNANA_ZERO_POINT))
     cells = np.array([row for body in bodies for row in body], dtype=np.str_).reshape(-1, 5)
-    mjd, flux, flux_err = (_parsed(cells[:, k]) for k in (0, 2, 3))
-    rows = ObservationRows(
-        names=names,
-        owner=np.repeat(np.arange(len(names)), [len(body) for body in bodies]),
-        mjd=mjd,
-        band=match_bands(cells[:, 1].tolist()),
-        flux=flux * scale,
-        flux_err=flux_err * scale,
-        detected=None,
+    owner = np.repeat(np.arange(len(names)), [len(body) for body in bodies])
+    mjd, band, flux, flux_err = (cells[:, k] for k in range(4))
+    raw = RawTable(
+        {"object_id": names[owner], "mjd": mjd, "band": band, "flux": flux, "flux_err": flux_err},
         place=cells[:, 4].astype(np.int64),
+        zero_point=SNANA_ZERO_POINT,
     )
     columns = {
         name: np.array([_number(head.get(key, "")) for head in heads])
@@ -251,7 +233,7 @@ def _read_texts(paths: list[Path], intake: Intake) -> tuple[ObservationRows, _De
     }
     types = np.array([head["type"] for head in heads], dtype=np.str_)
     lines = np.full(len(names), -1)
-    return rows, _described(names, columns, types, lines, intake)
+    return raw, _described(names, columns, types, lines, intake)
 
 
 def _read_text(path: Path) -> tuple[dict[str, str], list[tuple[str, ...]]]:
@@ -284,14 +266,6 @@ def _read_text(path: Path) -> tuple[dict[str, str], list[tuple[str, ...]]]:
         what = f"lacks {', '.join(absent)}" if absent else "has no whole table of observations"
         raise DataError(f"{path}: not a whole SNPCC file ({what}); unpack it again")
     return head, rows
-
-
-def _parsed(words: StrArray) -> FloatArray:
-    """Numbers of words; NaN where a word is none, so that its row is refused by name."""
-    try:
-        return words.astype(np.float64)
-    except ValueError:
-        return np.array([_number(word, np.nan) for word in words.tolist()])
 
 
 def _number(word: str, otherwise: float = _UNKNOWN) -> float:

@@ -6,23 +6,19 @@ nested-pandas, LSDB) is read too, if the columns are there.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, flux_to_njy
-from firstlight.data.intake import Intake, MetadataTable
+from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
 from firstlight.data.parquet import parquet_errors
-from firstlight.data.reject import RejectLog
 from firstlight.errors import DataError
 from firstlight.files import replacing
-from firstlight.lightcurves import LightCurves
-from firstlight.lightcurves.convert import rows_from_arrow
+from firstlight.lightcurves import Intake, LightCurves, RejectLog
+from firstlight.lightcurves.convert import is_ours, raw_from_arrow, wrap_arrow
 from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
 
 SCHEMA_VERSION = 1  # raise it when an older firstlight would misread a newer file
@@ -177,22 +173,14 @@ def _to_curves(
     dereddened: bool | None,
 ) -> LightCurves:
     try:
-        if ours:
-            return LightCurves.from_arrow(table)
-        rows, columns = rows_from_arrow(table)
+        if ours and is_ours(table):
+            return wrap_arrow(table)
     except DataError as error:
-        raise type(error)(f"{path}: {error}") from error
+        if rejects is None:
+            raise type(error)(f"{path}: {error}") from error
+    intake = Intake(str(path), rejects)
+    try:
+        raw = raw_from_arrow(table, intake, zero_point=zero_point, dereddened=dereddened)
+        return intake.read(raw, keep_empty=ours)
     except pa.ArrowException as error:
         raise DataError(f"{path}: a column has the wrong type ({str(error).splitlines()[0]})") from error
-    if dereddened is None:
-        dereddened = (table.schema.metadata or {}).get(b"dereddened") == b"true"
-    scale = float(flux_to_njy(1.0, AB_ZERO_POINT_NJY if zero_point is None else zero_point))
-    rows = replace(rows, flux=rows.flux * scale, flux_err=rows.flux_err * scale)
-    order = np.argsort(rows.names, kind="stable")
-    names = rows.names[order]
-    twice = np.flatnonzero(names[1:] == names[:-1])
-    if len(twice):
-        raise DataError(f"{path}: object {str(names[twice[0]])!r} has several rows; names are unique")
-    intake = Intake(str(path), rejects)
-    metadata = MetadataTable(names, {n: v[order] for n, v in columns.items()}, order, intake)
-    return intake.light_curves(rows, metadata, dereddened=dereddened)

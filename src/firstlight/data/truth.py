@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 from numpy.typing import ArrayLike
 
 from firstlight._types import StrArray
-from firstlight.data.delimited import Delimited, choose, read_bytes, read_header, require, texts
+from firstlight.data.delimited import Delimited, choose, read_bytes, read_header, require
 from firstlight.data.parquet import PARQUET_MAGIC, parquet_errors
 from firstlight.errors import DataError, MissingColumnError, UnknownClassError
 from firstlight.files import replacing
-from firstlight.lightcurves.rows import names_of
+from firstlight.lightcurves.values import as_arrow, names_of, untyped_ids
 from firstlight.taxonomy import CLASSES, PLASTICC, from_plasticc
 
 #: Spellings of the label column, the surest first: Zenodo's test set has both targets.
@@ -123,15 +123,15 @@ def _read_csv(path: Path) -> tuple[StrArray, StrArray]:
     found = choose(read_header(path), {"object_id": ("object_id",), "label": _SPELLINGS})
     require(found, {"object_id": ("object_id",), "label": _SPELLINGS}, path)
     source = Delimited(path, {name: "text" for name in found.values()})
-    columns: dict[str, list[Any]] = {name: [np.empty(0, np.str_)] for name in found}
+    columns: dict[str, list[Any]] = {name: [pa.array([], pa.string())] for name in found}
     for batch, _ in source.batches():
         for name, part in columns.items():
-            values, index = texts(batch[found[name]])
-            part.append(values[index])
+            part.append(batch[found[name]].dictionary_decode())
     for damage in source.damage:
         place = f"{path}, row {damage.line}" if damage.line else str(path)
         raise DataError(f"{place}: {damage.reason}; labels must be whole, correct the file")
-    return np.concatenate(columns["object_id"]), np.concatenate(columns["label"])
+    object_id, label = (as_arrow(pa.chunked_array(columns[name])) for name in ("object_id", "label"))
+    return names_of(untyped_ids(object_id)), names_of(label)
 
 
 def _read_parquet(path: Path) -> tuple[StrArray, StrArray]:
@@ -143,7 +143,7 @@ def _read_parquet(path: Path) -> tuple[StrArray, StrArray]:
                 f"{path}: needs object_id and {' or '.join(_SPELLINGS)}; its columns are {', '.join(names)}"
             )
         table = pq.read_table(path, columns=["object_id", label])
-    object_id, labels = (names_of(table[name].combine_chunks()) for name in ("object_id", label))
+    object_id, labels = (names_of(table[name]) for name in ("object_id", label))
     return object_id, labels
 
 

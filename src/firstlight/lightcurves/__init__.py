@@ -1,13 +1,21 @@
-"""Light curves of many objects, and of one; tables of other libraries to them and back."""
+"""Light curves of many objects, and of one; foreign tables to them and back."""
 
 from firstlight.lightcurves.curves import DETECTION_SNR, LightCurve, LightCurves, RedshiftMode
+from firstlight.lightcurves.intake import Intake, MetadataTable
+from firstlight.lightcurves.raw import RawTable
+from firstlight.lightcurves.reject import Reject, RejectLog
 from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
 
 __all__ = [
     "DETECTION_SNR",
     "OBJECT_COLUMNS",
     "OBSERVATION_COLUMNS",
+    "Intake",
     "LightCurve",
     "LightCurves",
+    "MetadataTable",
+    "RawTable",
     "RedshiftMode",
+    "Reject",
+    "RejectLog",
 ]

@@ -1,434 +1,428 @@
-"""Tables of pandas, nested-pandas, Arrow and astropy to columns of light curves, and back.
+"""Tables of pandas, nested-pandas, Arrow and astropy to light curves.
 
-The ``from_*`` and ``to_*`` methods of `LightCurves` call these functions. They return keyword
-arguments of its constructor, which checks the values.
+The ``from_*`` methods of `LightCurves` call these functions. Each names the columns of its container
+and hands a `RawTable` to `firstlight.lightcurves.intake`, which checks and converts the values.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from firstlight._types import AnyArray, FloatArray, IntArray, StrArray
-from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, flux_to_njy, match_bands
-from firstlight.constants import JD_MINUS_MJD
-from firstlight.errors import DataError, MissingColumnError, UnknownBandError, missing_extra
-from firstlight.lightcurves.rows import (
-    OBJECT_COLUMNS,
-    OBSERVATION_COLUMNS,
-    REQUIRED_COLUMNS,
-    ObservationRows,
-    bands_from_arrow,
-    names_of,
-    require_columns,
+from firstlight._types import IntArray
+from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
+from firstlight.errors import DataError, MissingColumnError
+from firstlight.lightcurves.curves import DETECTION_SNR, LightCurves
+from firstlight.lightcurves.export import FLUX_UNIT
+from firstlight.lightcurves.intake import Intake
+from firstlight.lightcurves.names import (
+    DEREDDENED,
+    OBJECT_SPELLINGS,
+    OBSERVATION_SPELLINGS,
+    SNCOSMO_SPELLINGS,
+    find_columns,
 )
+from firstlight.lightcurves.raw import NEEDED, RawTable, our_columns, plasticc_defaults, require
+from firstlight.lightcurves.reject import RejectLog
+from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS, REQUIRED_COLUMNS
+from firstlight.lightcurves.units import unit_scale
+from firstlight.lightcurves.values import as_arrow, decoded, is_text, numbers_of
 
-#: Spellings of sncosmo's photometric columns, and of the metadata that tables carry.
-_SNCOSMO: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "time": ("time", "date", "jd", "mjd", "mjdobs", "mjd_obs"),
-        "band": ("band", "bandpass", "filter", "flt"),
-        "flux": ("flux", "f"),
-        "fluxerr": ("fluxerr", "flux_error", "fluxerror", "fe", "flux_err"),
-        "zp": ("zp", "zpt", "zeropoint", "zero_point"),
-        "zpsys": ("zpsys", "zpmagsys", "magsys"),
-    }
-)
-_META: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "ra": ("ra",),
-        "dec": ("dec", "decl"),
-        "ebv": ("mwebv", "ebv"),
-        "redshift": ("redshift", "z"),
-        "redshift_err": ("redshift_err", "z_err"),
-        "redshift_spec": ("redshift_spec",),
-    }
-)
+_TABLE = "the table"
+_PER_OBJECT: Mapping[str, tuple[str, ...]] = dict(OBJECT_SPELLINGS) | {DEREDDENED: (DEREDDENED,)}
+_WITH_ID: Mapping[str, tuple[str, ...]] = {"object_id": ("object_id",)} | dict(_PER_OBJECT)
 
 
 # --- Arrow ----------------------------------------------------------------------
 
 
-def from_arrow(table: pa.Table) -> dict[str, Any]:
+def from_arrow(
+    table: pa.Table,
+    zero_point: float | None = None,
+    dereddened: bool | None = None,
+    rejects: RejectLog | None = None,
+) -> LightCurves:
     """See `LightCurves.from_arrow`."""
+    stated = in_njy(zero_point) and dereddened in (None, _states(table))
+    if stated and is_ours(table):
+        try:
+            return wrap_arrow(table)
+        except DataError:
+            if rejects is None:
+                raise
+    intake = Intake(_TABLE, rejects)
+    raw = raw_from_arrow(table, intake, zero_point=zero_point, dereddened=dereddened)
+    return intake.read(raw, keep_empty=True)
+
+
+def is_ours(table: pa.Table) -> bool:
+    """Whether the table has the layout and types of `LightCurves.to_arrow`, and no null."""
+    if (table.schema.metadata or {}).get(b"bands") != "".join(BANDS).encode():
+        return False
+    for name, dtype in OBSERVATION_COLUMNS.items():
+        if name not in table.column_names or not _is_list(table.schema.field(name).type):
+            return False
+        kind = pa.uint8() if dtype is np.bool_ else pa.from_numpy_dtype(dtype)
+        column = table.column(name)
+        if column.type.value_type != kind or column.null_count:
+            return False
+        if any(chunk.values.null_count for chunk in column.chunks):
+            return False
+    return "object_id" in table.column_names and is_text(table.schema.field("object_id").type)
+
+
+def wrap_arrow(table: pa.Table) -> LightCurves:
+    """Light curves of a table for which `is_ours` is true, without a copy where it is one chunk."""
     table = table.combine_chunks()
-    needed = ("object_id", *REQUIRED_COLUMNS)
-    missing = [name for name in needed if name not in table.column_names]
-    if missing:
-        raise MissingColumnError(
-            f"column(s) {missing} missing; a firstlight table has one row per object with "
-            f"{', '.join(needed)} (the last four as lists)"
-        )
-    values: dict[str, Any] = {}
     if table.num_rows == 0:
-        values = {name: np.empty(0) for name in REQUIRED_COLUMNS}
-        return values | {"object_id": np.empty(0, "U1"), "offsets": np.zeros(1, np.int64)}
+        return LightCurves.empty()
+    values: dict[str, Any] = {}
     offsets: IntArray | None = None
     for name, dtype in OBSERVATION_COLUMNS.items():
-        if name not in table.column_names:
-            continue
         lists = table.column(name).chunk(0)
         own = np.asarray(lists.offsets).astype(np.int64)
         if offsets is not None and not np.array_equal(own - own[0], offsets):
             raise DataError(f"column {name!r}: lists differ in length from those of 'mjd'")
         offsets = own - own[0]
         flat = np.asarray(lists.values)[own[0] : own[-1]]
-        values[name] = flat.view(np.bool_) if dtype is np.bool_ and flat.itemsize == 1 else flat
+        values[name] = flat.view(np.bool_) if dtype is np.bool_ else flat
     for name in OBJECT_COLUMNS:
         if name in table.column_names:
             values[name] = table.column(name).to_numpy()
-    values["object_id"] = table.column("object_id").to_numpy().astype(np.str_)
-    values["dereddened"] = (table.schema.metadata or {}).get(b"dereddened") == b"true"
-    return values | {"offsets": offsets}
+    names: Any = table.column("object_id").to_numpy().astype(np.str_)
+    return LightCurves(object_id=names, offsets=offsets, dereddened=_states(table) is True, **values)  # type: ignore[arg-type]
 
 
-def to_arrow(columns: Mapping[str, Any], dereddened: bool) -> pa.Table:
-    """See `LightCurves.to_arrow`."""
-    table: dict[str, Any] = {"object_id": pa.array(columns["object_id"].tolist(), pa.string())}
-    for name in OBJECT_COLUMNS:
-        table[name] = pa.array(columns[name])
-    large = columns["offsets"][-1] > np.iinfo(np.int32).max
-    for name in OBSERVATION_COLUMNS:
-        flat = columns[name]
-        flat = flat.view(np.uint8) if flat.dtype == np.bool_ else flat
-        kind = pa.LargeListArray if large else pa.ListArray
-        offsets = pa.array(columns["offsets"], pa.int64() if large else pa.int32())
-        table[name] = kind.from_arrays(offsets, pa.array(flat))
-    metadata = {"dereddened": str(dereddened).lower(), "bands": "".join(BANDS)}
-    return pa.table(table).replace_schema_metadata(metadata)
-
-
-def rows_from_arrow(table: pa.Table) -> tuple[ObservationRows, dict[str, Any]]:
-    """Long form of an Arrow table from any writer, without a check of its values.
+def raw_from_arrow(
+    table: pa.Table, intake: Intake, *, zero_point: float | None = None, dereddened: bool | None = None
+) -> RawTable:
+    """The raw table of an Arrow table from any writer.
 
     Parameters
     ----------
     table : pyarrow.Table
-        One row per object: ``object_id`` and ``mjd``, ``band``, ``flux``, ``flux_err``
-        (``detected``) as list columns, or the same inside one struct or list of structs;
-        or one row per observation. Bands are indices 0 to 5 or names.
-
-    Returns
-    -------
-    ObservationRows
-        The observations; `place` is the row of the table. Unknown bands are -1 and
-        missing numbers NaN.
-    dict of str to float64 array
-        The columns of `OBJECT_COLUMNS` that the table has.
+        One row per object, with ``object_id`` and the columns of observations as lists, or inside one
+        struct or list of structs; or one row per observation. Spellings are those of
+        `firstlight.lightcurves.names`.
+    intake : Intake
+        The source; objects whose lists differ in length are refused there.
+    zero_point, dereddened
+        As given by the user; by default what the table implies.
 
     Raises
     ------
     MissingColumnError, DataError
-        If a needed column is absent, or the lists of an object differ in length.
+        If a needed column is absent, or a nested table has needed columns without lists.
     """
-    table = _unnest(table).combine_chunks()
-    require_columns(table.column_names, ("object_id", *REQUIRED_COLUMNS), "the table")
-    if not any(_is_list(table.schema.field(name).type) for name in REQUIRED_COLUMNS):
-        return _rows_from_long(table)
-    lists = {name: _one_chunk(table, name) for name in OBSERVATION_COLUMNS if name in table.column_names}
-    not_lists = [name for name, column in lists.items() if not _is_list(column.type)]
-    if not_lists:
-        raise DataError(f"column(s) {not_lists} hold no lists; a nested table has one row per object")
-    counts = _lengths(lists["mjd"])
-    for name, column in lists.items():
-        uneven = np.flatnonzero(_lengths(column) != counts)
-        if len(uneven):
-            raise DataError(f"row {uneven[0]}: column {name!r} differs in length from 'mjd'")
-    flat = {name: column.flatten() for name, column in lists.items()}
-    owner = np.repeat(np.arange(table.num_rows), counts)
-    rows = _rows(names_of(_one_chunk(table, "object_id")), owner, owner, flat)
-    present = [name for name in OBJECT_COLUMNS if name in table.column_names]
-    return rows, {name: _floats(_one_chunk(table, name)) for name in present}
+    stated = _states(table)
+    if stated is not None and dereddened not in (None, stated):
+        raise DataError(
+            f"{intake.file}: it states dereddened = {stated}, but {dereddened} was given; leave it out"
+        )
+    dereddened = stated if dereddened is None else dereddened
+    if zero_point is None and b"bands" in (table.schema.metadata or {}):
+        zero_point = AB_ZERO_POINT_NJY  # a table of ours, perhaps changed: it is in nJy
+    table = _unnest(table)
+    _refuse_twice(table.column_names, intake.file)
+    found = find_columns(table.column_names, dict(OBSERVATION_SPELLINGS) | dict(_PER_OBJECT))
+    require(found, table.column_names, OBSERVATION_SPELLINGS, intake.file)
+    implied = plasticc_defaults(table.column_names, zero_point, dereddened, intake.file)
+    columns = {name: as_arrow(table.column(theirs)) for name, theirs in found.items()}
+    listed = [name for name, column in columns.items() if _is_list(column.type)]
+    if not listed:
+        return RawTable(columns, **implied)
+    flat = [name for name in REQUIRED_COLUMNS if name not in listed]
+    if flat:
+        raise DataError(
+            f"{intake.file}: column(s) {flat} hold no lists; a nested table has one row per object, and "
+            "lists for the observations"
+        )
+    columns = _of_even_lists(columns, listed, intake)
+    owner = np.repeat(np.arange(len(columns["object_id"])), _lengths(columns["mjd"]))
+    rows = {name: columns[name].flatten() for name in listed}
+    for name in columns.keys() & {"object_id", "zero_point", "unit", "system"} - set(listed):
+        rows[name] = columns[name].take(pa.array(owner))
+    objects = {name: columns[name] for name in columns.keys() & ({"object_id"} | _PER_OBJECT.keys())}
+    return RawTable(rows, objects, place=owner, object_place=np.arange(len(columns["object_id"])), **implied)
 
 
-def _rows_from_long(table: pa.Table) -> tuple[ObservationRows, dict[str, Any]]:
-    """Long form of a table with one row per observation; object columns are those of its first row."""
-    name = _one_chunk(table, "object_id")
-    code = name if pa.types.is_dictionary(name.type) else name.dictionary_encode()
-    owner = np.asarray(code.indices.fill_null(-1)).astype(np.int64)
-    columns = {name: _one_chunk(table, name) for name in OBSERVATION_COLUMNS if name in table.column_names}
-    rows = _rows(names_of(code.dictionary), owner, np.arange(table.num_rows), columns).pruned()
-    owners, first = np.unique(rows.owner, return_index=True)
-    first = first[owners >= 0]
-    present = [name for name in OBJECT_COLUMNS if name in table.column_names]
-    return rows, {name: _floats(_one_chunk(table, name))[first] for name in present}
+def _of_even_lists(columns: dict[str, Any], listed: Sequence[str], intake: Intake) -> dict[str, Any]:
+    """The columns of the objects whose lists have the same length; the others are refused."""
+    counts = _lengths(columns["mjd"])
+    uneven = np.zeros(len(counts), dtype=bool)
+    for name in listed:
+        uneven |= _lengths(columns[name]) != counts
+    if not uneven.any():
+        return columns
+    rows = np.flatnonzero(uneven)
+    names = np.array([str(value) for value in columns["object_id"].take(pa.array(rows)).to_pylist()])
+    intake.refuse("the lists of the object differ in length", names, rows)
+    even = pa.array(~uneven)
+    return {name: column.filter(even) for name, column in columns.items()}
 
 
-def _rows(names: StrArray, owner: IntArray, place: IntArray, columns: Mapping[str, Any]) -> ObservationRows:
-    """Rows of flat Arrow arrays, one per observation."""
-    return ObservationRows(
-        names=names,
-        owner=owner,
-        mjd=_floats(columns["mjd"]),
-        band=bands_from_arrow(columns["band"]),
-        flux=_floats(columns["flux"]),
-        flux_err=_floats(columns["flux_err"]),
-        detected=_floats(columns["detected"]) > 0 if "detected" in columns else None,
-        place=place,
-    )
+def _states(table: pa.Table) -> bool | None:
+    """Whether the schema's metadata state that the fluxes are corrected for dust; None if they do not say."""
+    stated = (table.schema.metadata or {}).get(DEREDDENED.encode())
+    return None if stated not in (b"true", b"false") else stated == b"true"
+
+
+def in_njy(zero_point: float | None) -> bool:
+    """Whether a zero point, if given, is that of nJy."""
+    return zero_point in (None, AB_ZERO_POINT_NJY)
+
+
+def _refuse_twice(header: Sequence[str], where: str) -> None:
+    twice = sorted({name for name in header if list(header).count(name) > 1})
+    if twice:
+        raise DataError(f"{where}: column(s) {', '.join(twice)} occur more than once; keep one of each")
 
 
 def _unnest(table: pa.Table) -> pa.Table:
     """Replace the struct column that holds the observations by its fields."""
+    needed = [name for name in NEEDED if name != "object_id"]
     for name in table.column_names:
         kind = table.schema.field(name).type
         listed = _is_list(kind) and pa.types.is_struct(kind.value_type)
         fields = kind.value_type if listed else kind
-        if not pa.types.is_struct(fields) or any(fields.get_field_index(n) < 0 for n in REQUIRED_COLUMNS):
+        if not pa.types.is_struct(fields):
             continue
-        column = table.column(name).combine_chunks()
-        column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+        inside = [field.name for field in fields]
+        found = find_columns(inside, OBSERVATION_SPELLINGS)
+        if any(our not in found for our in needed):
+            continue
+        column = as_arrow(table.column(name))
         table = table.drop_columns([name])
-        for field in OBSERVATION_COLUMNS:
-            if fields.get_field_index(field) < 0:
-                continue
+        for theirs in found.values():
             if listed:
                 lengths = np.concatenate([[0], np.cumsum(_lengths(column))])
-                inner = pc.struct_field(column.flatten(), field)
+                inner = pc.struct_field(column.flatten(), theirs)
                 value = pa.LargeListArray.from_arrays(pa.array(lengths, pa.int64()), inner)
             else:
-                value = pc.struct_field(column, field)
-            table = table.append_column(field, value)
+                value = pc.struct_field(column, theirs)
+            table = table.append_column(theirs, value)
         return table
     return table
 
 
 def _is_list(kind: Any) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _lengths(lists: Any) -> IntArray:
     return np.asarray(pc.list_value_length(lists).fill_null(0)).astype(np.int64)
 
 
-def _one_chunk(table: pa.Table, name: str) -> Any:
-    column = table.column(name)
-    return column.chunk(0) if column.num_chunks == 1 else pa.array([], column.type)
-
-
-def _floats(values: Any) -> FloatArray:
-    return values.cast(pa.float64()).to_numpy(zero_copy_only=False)
-
-
 # --- pandas -------------------------------------------------------------------
 
 
-def from_pandas(rows: Any, objects: Any = None) -> dict[str, Any]:
+def from_pandas(
+    rows: Any,
+    objects: Any = None,
+    zero_point: float | None = None,
+    dereddened: bool | None = None,
+    rejects: RejectLog | None = None,
+) -> LightCurves:
     """See `LightCurves.from_pandas`."""
-    require_columns(rows.columns, ("object_id", *REQUIRED_COLUMNS), "the table of observations")
-    owner, names = rows["object_id"].factorize()
-    values: dict[str, Any] = {}
+    where = "the table of observations"
+    intake = Intake(where, rejects)
+    rows = _with_id_column(rows, where)
+    columns = our_columns(rows, where=where)
+    described = None
     if objects is not None:
-        require_columns(objects.columns, ("object_id",), "the table of objects")
-        position = np.asarray(objects["object_id"].pipe(_index).get_indexer(names))
-        if np.any(position < 0):
-            absent = str(names[np.flatnonzero(position < 0)[0]])
-            raise DataError(f"object {absent!r} has observations but no row in the table of objects")
-        owner = np.where(owner >= 0, position[owner], -1) if len(names) else owner
-        names = objects["object_id"]
-        for name in OBJECT_COLUMNS:
-            if name in objects.columns:
-                values[name] = _numeric(objects, name)
-    if np.any(owner < 0):
-        raise DataError(f"row {int(np.flatnonzero(owner < 0)[0])}: the observation has no object_id")
-    numbers = {name: _numeric(rows, name) for name in (*REQUIRED_COLUMNS[::2], "flux_err")}
-    long = ObservationRows(
-        names=names_of(names),
-        owner=owner.astype(np.int64),
-        mjd=numbers["mjd"],
-        band=_bands_or_raise(pa.array(rows["band"].to_numpy(), from_pandas=True)),
-        flux=numbers["flux"],
-        flux_err=numbers["flux_err"],
-        detected=rows["detected"].to_numpy(dtype=bool) if "detected" in rows.columns else None,
-        place=np.arange(len(rows)),
-    )
-    return long.columns() | values
+        objects = _with_id_column(objects, "the table of objects")
+        if "object_id" not in objects.columns:
+            present = list(map(str, objects.columns))
+            raise MissingColumnError(f"the table of objects has no column(s) ['object_id']; it has {present}")
+        found = find_columns(objects.columns, _WITH_ID)
+        described = {name: objects[theirs] for name, theirs in found.items()}
+    zero_point, dereddened = _attributes((rows, objects), zero_point, dereddened)
+    implied = plasticc_defaults(rows.columns, zero_point, dereddened, where)
+    return intake.read(RawTable(columns, described, **implied), keep_empty=objects is not None)
 
 
-def to_pandas(columns: Mapping[str, Any]) -> tuple[Any, Any]:
-    """See `LightCurves.to_pandas`."""
-    import pandas as pd
+def _with_id_column(frame: Any, where: str) -> Any:
+    """The frame with its ids as a column; DataError for what is no DataFrame or has a column twice."""
+    if not hasattr(frame, "columns") or not hasattr(frame, "reset_index"):
+        raise DataError(f"{where} is a {type(frame).__name__}; give a pandas DataFrame")
+    if "object_id" not in frame.columns and "object_id" in frame.index.names:
+        frame = frame.reset_index()
+    _refuse_twice([str(name) for name in frame.columns], where)
+    return frame
 
-    names = columns["object_id"]
-    objects = pd.DataFrame({"object_id": names} | {name: columns[name] for name in OBJECT_COLUMNS})
-    owner = np.repeat(np.arange(len(names)), np.diff(columns["offsets"]))
-    rows = pd.DataFrame({"object_id": objects["object_id"].to_numpy()[owner]})
-    for name in OBSERVATION_COLUMNS:
-        rows[name] = columns[name]
-    rows["band"] = np.array(BANDS)[columns["band"]]
-    return rows, objects
+
+def _attributes(
+    frames: Iterable[Any], zero_point: float | None, dereddened: bool | None
+) -> tuple[float | None, bool | None]:
+    """Zero point and dust correction as given, else as the ``attrs`` of frames of ours state them."""
+    for frame in frames:
+        attrs = getattr(frame, "attrs", {})
+        stated = attrs.get(DEREDDENED)
+        if isinstance(stated, bool):
+            if dereddened not in (None, stated):
+                raise DataError(
+                    f"the table states dereddened = {stated}, but {dereddened} was given; leave it out"
+                )
+            dereddened = stated
+        if zero_point is None and attrs.get(FLUX_UNIT) == "nJy":
+            zero_point = AB_ZERO_POINT_NJY
+    return zero_point, dereddened
 
 
 # --- nested-pandas ------------------------------------------------------------
 
 
-def from_nested(frame: Any, name: str) -> dict[str, Any]:
+def from_nested(
+    frame: Any,
+    name: str,
+    zero_point: float | None = None,
+    dereddened: bool | None = None,
+    rejects: RejectLog | None = None,
+) -> LightCurves:
     """See `LightCurves.from_nested`."""
-    if name not in frame.columns or not hasattr(frame[name].array, "struct_array"):
+    if name not in frame.columns or not hasattr(getattr(frame[name], "array", None), "struct_array"):
         nested = getattr(frame, "nested_columns", [])
         raise MissingColumnError(f"no nested column {name!r}; the frame's nested columns are {list(nested)}")
-    flat = frame.reset_index() if "object_id" not in frame.columns else frame
-    require_columns(flat.columns, ("object_id",), "the NestedFrame (column or index)")
-    table: dict[str, Any] = {
-        column: pa.array(flat[column].to_numpy(), from_pandas=True)
-        for column in ("object_id", *OBJECT_COLUMNS)
-        if column in flat.columns
-    }
-    table[name] = flat[name].array.struct_array
-    rows, objects = rows_from_arrow(pa.table(table))
-    return _refuse_unknown(rows).columns() | objects
-
-
-def to_nested(table: pa.Table, name: str) -> Any:
-    """NestedFrame of the table that `to_arrow` gives, with observations in the column `name`."""
-    try:
-        from nested_pandas import NestedDtype, NestedFrame
-    except ImportError as error:
-        raise missing_extra("a NestedFrame", "nested-pandas", "nested") from error
-    import pandas as pd
-
-    table = table.combine_chunks()
-    fields = {column: table.column(column).combine_chunks() for column in OBSERVATION_COLUMNS}
-    # users of nested-pandas select by letter and by flag, so that is what they get
-    readable = {
-        "band": pa.array(BANDS).take(fields["band"].flatten()),
-        "detected": fields["detected"].flatten().cast(pa.bool_()),
-    }
-    for column, values in readable.items():
-        fields[column] = type(fields[column]).from_arrays(fields[column].offsets, values)
-    struct = pa.StructArray.from_arrays(list(fields.values()), names=list(fields))
-    frame = NestedFrame(table.select(["object_id", *OBJECT_COLUMNS]).to_pandas())
-    dtype = NestedDtype.from_pandas_arrow_dtype(pd.ArrowDtype(struct.type))
-    frame[name] = pd.Series(struct, dtype=dtype)
-    return frame
+    zero_point, dereddened = _attributes([frame], zero_point, dereddened)
+    frame = _with_id_column(frame, "the NestedFrame")
+    found = find_columns(frame.columns, _WITH_ID)
+    if "object_id" not in found:
+        raise MissingColumnError(
+            f"the NestedFrame (column or index) has no column(s) ['object_id']; it has {list(frame.columns)}"
+        )
+    table: dict[str, Any] = {our: as_arrow(frame[theirs]) for our, theirs in found.items()}
+    table[name] = frame[name].array.struct_array
+    intake = Intake("the NestedFrame", rejects)
+    raw = raw_from_arrow(pa.table(table), intake, zero_point=zero_point, dereddened=dereddened)
+    return intake.read(raw, keep_empty=True)
 
 
 # --- astropy ------------------------------------------------------------------
 
 
-def from_astropy(tables: Iterable[Any]) -> dict[str, Any]:
+def from_astropy(
+    tables: Any,
+    zero_point: float | None = None,
+    dereddened: bool | None = None,
+    rejects: RejectLog | None = None,
+) -> LightCurves:
     """See `LightCurves.from_astropy`."""
-    tables = list(tables)
-    names = [str(table.meta.get("object_id", i)) for i, table in enumerate(tables)]
-    parts = [_photometry(table, name) for table, name in zip(tables, names, strict=True)]
-    all_flagged = all(part["detected"] is not None for part in parts)
-
-    def joined(column: str) -> AnyArray:
-        return np.concatenate([part[column] for part in parts]) if parts else np.empty(0)
-
-    objects: dict[str, Any] = {}
-    for column, spellings in _META.items():
-        found = [_first(table.meta, spellings) for table in tables]
-        objects[column] = np.array([np.nan if value is None else float(value) for value in found])
-    rows = ObservationRows(
-        names=np.array(names, dtype=np.str_),
-        owner=np.repeat(np.arange(len(parts)), [len(part["mjd"]) for part in parts]).astype(np.int64),
-        mjd=joined("mjd"),
-        band=joined("band").astype(np.int8),
-        flux=joined("flux"),
-        flux_err=joined("flux_err"),
-        detected=joined("detected").astype(bool) if all_flagged and parts else None,
-        place=np.arange(sum(len(part["mjd"]) for part in parts)),
-    )
-    return rows.columns() | objects
-
-
-def to_astropy(columns: Mapping[str, Any]) -> list[Any]:
-    """See `LightCurves.to_astropy`."""
-    from astropy.table import Table
-
-    letters = np.array([f"lsst{name}" for name in BANDS])[columns["band"]]
-    tables = []
-    for i, (start, stop) in enumerate(zip(columns["offsets"][:-1], columns["offsets"][1:], strict=True)):
-        one = slice(start, stop)
-        meta: dict[str, Any] = {"object_id": str(columns["object_id"][i])}
-        meta |= {name: float(columns[name][i]) for name in OBJECT_COLUMNS}
-        meta["mwebv"] = meta.pop("ebv")
-        table = Table(
-            {
-                "time": columns["mjd"][one],
-                "band": letters[one],
-                "flux": columns["flux"][one],
-                "fluxerr": columns["flux_err"][one],
-                "zp": np.full(stop - start, AB_ZERO_POINT_NJY),
-                "zpsys": np.full(stop - start, "ab"),
-                "detected": columns["detected"][one],
-            },
-            meta=meta,
-        )
-        tables.append(table)
-    return tables
+    tables = [tables] if hasattr(tables, "colnames") else list(tables)
+    if not tables:
+        return LightCurves.empty()
+    intake = Intake("the table" if len(tables) == 1 else "the tables", rejects)
+    parts: list[dict[str, Any]] = []
+    objects: dict[str, list[Any]] = {name: [] for name in ("object_id", *_PER_OBJECT)}
+    for number, table in enumerate(tables):
+        part = _photometry(table, number, zero_point, intake)
+        parts.append(part)
+        if "object_id" in part:
+            continue
+        meta = {str(key).strip().lower(): value for key, value in table.meta.items()}
+        found = find_columns(meta, _WITH_ID)
+        name = _scalar(meta[found["object_id"]]) if "object_id" in found else str(number)
+        part["object_id"] = pa.array([str(name)] * len(table), pa.string())
+        objects["object_id"].append(str(name))
+        for our in _PER_OBJECT:
+            objects[our].append(_scalar(meta[found[our]]) if our in found else None)
+    _complete_flags(parts)
+    lengths = [len(table) for table in tables]
+    place = np.concatenate([np.arange(length) for length in lengths])
+    described = {name: column for name, column in objects.items() if any(v is not None for v in column)}
+    columns = {name: _stack([part.get(name) for part in parts], lengths) for name in _union(parts)}
+    if len(objects["object_id"]) < len(tables):
+        described = {}  # tables with ids of their own state values in columns
+    header = [str(name) for table in tables for name in table.colnames]
+    implied = plasticc_defaults(header, zero_point, dereddened, intake.file)
+    raw = RawTable(columns, described or None, place=place, **implied)
+    return intake.read(raw, keep_empty=True)
 
 
-def _photometry(table: Any, name: str) -> dict[str, Any]:
-    """Time, band, flux and error [nJy] of one sncosmo-style table."""
-    lower = {str(column).lower(): column for column in table.colnames}
-    column = {key: _first(lower, spellings) for key, spellings in _SNCOSMO.items()}
-    missing = [key for key, found in column.items() if found is None]
+def _photometry(table: Any, number: int, zero_point: float | None, intake: Intake) -> dict[str, Any]:
+    """The columns of one sncosmo-style table that firstlight knows, under our names."""
+    found = find_columns(table.colnames, dict(SNCOSMO_SPELLINGS) | dict(_PER_OBJECT))
+    meta = {str(key).lower(): value for key, value in table.meta.items()}
+    name = str(_scalar(meta.get("object_id", number)))
+    plain = {our: _plain(table[theirs], our, intake) for our, theirs in found.items()}
+    unit = _flux_unit(table, found)
+    if unit:
+        plain["unit"] = pa.array([unit] * len(table), pa.string()).dictionary_encode()
+        error_unit = str(getattr(table[found["flux_err"]], "unit", None) or unit)
+        if error_unit != unit:
+            plain["flux_err"] = numbers_of(plain["flux_err"]) * (unit_scale(error_unit) / unit_scale(unit))
+    needed = ["mjd", "band", "flux", "flux_err"]
+    if not unit and zero_point is None and "passband" not in table.colnames:
+        needed += ["zero_point", "system"]
+    missing = [{"mjd": "time", "flux_err": "fluxerr", "zero_point": "zp", "system": "zpsys"}.get(our, our)
+               for our in needed if our not in plain]  # fmt: skip
     if missing:
         raise MissingColumnError(
-            f"object {name!r}: column(s) {missing} missing among {table.colnames}; a table has "
-            f"{', '.join(_SNCOSMO)} as sncosmo spells them"
+            f"object {name!r}: column(s) {missing} missing among {table.colnames}; a table has time, band, "
+            "flux, fluxerr, zp and zpsys as sncosmo spells them, or fluxes with a unit"
         )
-    value = {key: np.asarray(table[found]) for key, found in column.items()}
-    systems = sorted({str(system) for system in value["zpsys"] if str(system).lower() != "ab"})
-    if systems:
-        raise DataError(f"object {name!r}: zpsys {systems} is not 'ab'; convert the fluxes to AB first")
-    mjd = value["time"].astype(np.float64)
-    band = match_bands(str(band) for band in value["band"])
-    if np.any(band < 0):
-        unknown = sorted({str(value["band"][i]) for i in np.flatnonzero(band < 0)})
-        raise UnknownBandError(f"object {name!r}: unknown band(s) {unknown}; known: {', '.join(BANDS)}")
-    return {
-        "mjd": mjd - JD_MINUS_MJD if str(column["time"]).lower() == "jd" else mjd,
-        "band": band,
-        "flux": flux_to_njy(value["flux"], value["zp"]),
-        "flux_err": flux_to_njy(value["fluxerr"], value["zp"]),
-        "detected": np.asarray(table["detected"]) if "detected" in table.colnames else None,
-    }
+    return plain
 
 
-# --- small parts --------------------------------------------------------------
+def _flux_unit(table: Any, found: Mapping[str, str]) -> str:
+    """Unit of the flux column; empty where it has none."""
+    if "flux" not in found:
+        return ""
+    return str(getattr(table[found["flux"]], "unit", None) or "")
 
 
-def _first(mapping: Mapping[str, Any], spellings: Sequence[str]) -> Any:
-    return next((mapping[name] for name in spellings if name in mapping), None)
+def _plain(column: Any, name: str, intake: Intake) -> Any:
+    """A column of an astropy table as one that Arrow can read; times in MJD (TAI)."""
+    if hasattr(column, "tai"):  # an astropy.time.Time
+        if column.scale != "tai":
+            intake.note(f"times are converted from {column.scale.upper()} to TAI")
+        column = column.tai.mjd
+    elif name == "mjd" and hasattr(column, "to_value") and column.unit is not None:
+        try:
+            column = column.to("d")
+        except ValueError as error:  # of astropy.units
+            raise DataError(f"{intake.file}, column {name!r}: times in {column.unit}; give days") from error
+    if hasattr(column, "unmasked"):
+        values = getattr(column.unmasked, "value", column.unmasked)
+        return np.ma.array(np.asarray(values), mask=column.mask)
+    return column.value if hasattr(column, "to_value") else column
 
 
-def _numeric(frame: Any, name: str) -> FloatArray:
-    """A DataFrame's column as numbers; DataError if it holds something else."""
-    try:
-        values: FloatArray = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
-    except (ValueError, TypeError) as error:
-        raise DataError(f"column {name!r} holds something that is no number: {error}") from error
-    return values
+def _scalar(value: Any) -> Any:
+    """A value of a table's header as a plain number or text; None where masked."""
+    if value is np.ma.masked:
+        return None
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="backslashreplace").strip()
+    value = getattr(value, "value", value)
+    return value.item() if isinstance(value, np.generic) else value
 
 
-def _index(values: Any) -> Any:
-    import pandas as pd
-
-    index = pd.Index(values)
-    if not index.is_unique:
-        twice = str(index[index.duplicated()][0])
-        raise DataError(f"object {twice!r} has several rows in the table of objects; names are unique")
-    return index
+def _union(parts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """All column names of the tables, in order of appearance."""
+    return list(dict.fromkeys(name for part in parts for name in part))
 
 
-def _bands_or_raise(values: Any) -> NDArray[np.int8]:
-    index = bands_from_arrow(values)
-    if np.any(index < 0):
-        unknown = sorted({str(values[i].as_py()) for i in np.flatnonzero(index < 0)[:100]})
-        raise UnknownBandError(f"unknown band(s) {unknown}; known: {', '.join(BANDS)}, or 0 to 5")
-    return index
+def _complete_flags(parts: Sequence[dict[str, Any]]) -> None:
+    """Give tables without detection flags the default ones, if others have some."""
+    if any("detected" in part for part in parts):
+        for part in parts:
+            if "detected" not in part:
+                flux, flux_err = numbers_of(part["flux"]), numbers_of(part["flux_err"])
+                part["detected"] = np.abs(flux) > DETECTION_SNR * flux_err
 
 
-def _refuse_unknown(rows: ObservationRows) -> ObservationRows:
-    if np.any(rows.band < 0):
-        where = int(np.flatnonzero(rows.band < 0)[0])
-        name = str(rows.names[rows.owner[where]])
-        raise UnknownBandError(f"object {name!r}: unknown band; known: {', '.join(BANDS)}, or 0 to 5")
-    return rows
+def _stack(columns: Sequence[Any], lengths: Sequence[int]) -> Any:
+    """The columns of several tables in one; nulls for a table that lacks it."""
+    arrays = [None if column is None else decoded(as_arrow(column)) for column in columns]
+    kinds = {array.type for array in arrays if array is not None}
+    one = kinds.pop() if len(kinds) == 1 else None
+    if one is None:
+        one = pa.string() if any(is_text(kind) for kind in kinds) else pa.float64()
+    return pa.concat_arrays(
+        [
+            pa.nulls(length, one) if array is None else array.cast(one)
+            for array, length in zip(arrays, lengths, strict=True)
+        ]
+    )

@@ -7,16 +7,19 @@ live in tables of their own. Internal units: MJD (TAI) days, AB nJy, degrees.
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from firstlight._types import AnyArray, BoolArray, Float32Array, FloatArray, IntArray, StrArray
-from firstlight.bands import N_BANDS
+from firstlight.bands import BANDS, N_BANDS
 from firstlight.errors import DataError
 from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
+
+if TYPE_CHECKING:
+    from firstlight.lightcurves.reject import RejectLog
 
 RedshiftMode = Literal["photo", "spec", "none"]
 _ABSENT: Any = None  # stands for "not given" until __post_init__ fills the column
@@ -68,13 +71,14 @@ class LightCurves:
     offsets : int64 array, shape (n_objects + 1,)
         Where each object's observations begin; starts at 0 and never falls.
     mjd : float64 array, shape (n_total,)
-        Times [MJD day], ascending within an object.
+        Times [MJD day], ascending within an object. Observations at one time are put in order of
+        band, as the stream orders them.
     band : int8 array, shape (n_total,)
         Index into `firstlight.bands.BANDS`.
     flux, flux_err : float32 arrays, shape (n_total,)
         Difference flux and its positive error [nJy].
     detected : bool array, shape (n_total,), optional
-        Whether the survey called it a detection; by default flux > 5 flux_err.
+        Whether the survey called it a detection; by default |flux| > 5 flux_err.
     ra, dec : float64 arrays, shape (n_objects,), optional
         Position, ICRS [degree]; NaN where unknown.
     ebv : float32 array, shape (n_objects,), optional
@@ -92,8 +96,9 @@ class LightCurves:
     ------
     DataError
         If lengths disagree, times are unsorted, a value is not finite, an error is not
-        positive, a band is unknown, a redshift is negative (-9, say) or infinite, or an
-        object name occurs twice. The message names the object.
+        positive, a band is unknown, a redshift is negative (-9, say) or infinite, an object
+        has two observations of one band at one time, or an object name occurs twice. The
+        message names the object.
     """
 
     object_id: StrArray
@@ -119,7 +124,7 @@ class LightCurves:
         _store(self, "offsets", np.asarray(self.offsets, dtype=np.int64))
         if self.detected is _ABSENT:
             flux, flux_err = (np.asarray(x, np.float64) for x in (self.flux, self.flux_err))
-            _store(self, "detected", flux > DETECTION_SNR * flux_err)
+            _store(self, "detected", np.abs(flux) > DETECTION_SNR * flux_err)
         for name, dtype in OBSERVATION_COLUMNS.items():
             _store(self, name, np.asarray(getattr(self, name), dtype=dtype))
         for name, dtype in OBJECT_COLUMNS.items():
@@ -128,6 +133,7 @@ class LightCurves:
                 value = np.full(len(self.object_id), np.nan, dtype=dtype)
             _store(self, name, np.asarray(value, dtype=dtype))
         _check(self)
+        _order_ties(self)
         object.__setattr__(self, "_checked", True)
 
     @classmethod
@@ -312,62 +318,95 @@ class LightCurves:
     # --- Arrow ----------------------------------------------------------------
 
     @classmethod
-    def from_arrow(cls, table: pa.Table) -> Self:
-        """Wrap a nested Arrow table, such as that of `to_arrow`, without copying.
+    def from_arrow(
+        cls,
+        table: pa.Table,
+        *,
+        zero_point: float | None = None,
+        dereddened: bool | None = None,
+        rejects: "RejectLog | None" = None,
+    ) -> Self:
+        """Wrap a nested Arrow table, such as that of `to_arrow`, without copying, or read any other.
 
-        Several chunks are joined, which copies. Raises MissingColumnError or DataError if a needed column is
-        absent, or the values break the rules of the constructor.
+        A table of `to_arrow` in one chunk is not copied. Any other with the columns of `from_pandas`, one row
+        per observation or per object with lists, is read by the same rules. Parameters and errors are those
+        of `from_pandas`.
         """
         from firstlight.lightcurves import convert
 
-        return cls(**convert.from_arrow(table))
+        return cls._of(convert.from_arrow(table, zero_point, dereddened, rejects))
 
     def to_arrow(self) -> pa.Table:
         """Nested Arrow table: one row per object, observations as list columns.
 
         Columns are ``object_id``, those of the object, and lists ``mjd`` [MJD], ``band``, ``flux``,
-        ``flux_err`` [nJy] and ``detected`` (0 or 1).
+        ``flux_err`` [nJy] and ``detected`` (0 or 1). The schema's metadata state ``dereddened``.
         """
-        from firstlight.lightcurves import convert
+        from firstlight.lightcurves import export
 
-        return convert.to_arrow(self._columns(), self.dereddened)
+        return export.to_arrow(self._columns(), self.dereddened)
 
     # --- other libraries --------------------------------------------------------
 
     @classmethod
-    def from_pandas(cls, rows: Any, objects: Any = None, *, dereddened: bool = False) -> Self:
+    def from_pandas(
+        cls,
+        rows: Any,
+        objects: Any = None,
+        *,
+        zero_point: float | None = None,
+        dereddened: bool | None = None,
+        rejects: "RejectLog | None" = None,
+    ) -> Self:
         """Read a long DataFrame: one row per observation.
 
         Parameters
         ----------
         rows : pandas.DataFrame
-            Columns ``object_id``, ``mjd`` [MJD], ``band`` (names or 0 to 5), ``flux``,
-            ``flux_err`` [nJy] and, optionally, ``detected``; in any order of rows.
+            Columns ``object_id``, ``mjd`` [MJD (TAI), or JD, Unix time, datetimes], ``band`` (names or
+            0 to 5), ``flux``, ``flux_err`` [nJy] and, optionally, ``detected``, ``zero_point`` or ``unit``,
+            and the columns of `objects`; in any order of rows. PLAsTiCC's own names are known, too.
         objects : pandas.DataFrame, optional
             One row per object: ``object_id`` and any of ``ra``, ``dec``, ``ebv``,
             ``redshift``, ``redshift_err``, ``redshift_spec``. It sets the order of the
             objects; its other columns are not read (law 2).
-        dereddened : bool
-            Whether the fluxes are already corrected for Milky Way dust.
+        zero_point : float, optional
+            AB zero point of the fluxes [mag]; by default as a column states, else nJy (31.4).
+        dereddened : bool, optional
+            Whether the fluxes are already corrected for Milky Way dust; by default as the table states
+            (that of `to_pandas` does), else no.
+        rejects : RejectLog, optional
+            Takes bad rows and objects, each with its reason and value; the rest is read.
 
         Raises
         ------
         MissingColumnError, UnknownBandError, DataError
-            If a column is absent, a band unknown, an object without a row in `objects`,
-            or a value breaks the rules of the constructor.
+            If a column is absent or its unit cannot be right; without `rejects`, for the first bad
+            row or object.
         """
         from firstlight.lightcurves import convert
 
-        return cls(**convert.from_pandas(rows, objects), dereddened=dereddened)
+        return cls._of(convert.from_pandas(rows, objects, zero_point, dereddened, rejects))
 
     def to_pandas(self) -> tuple[Any, Any]:
-        """DataFrames of observations and of objects, as `from_pandas` reads them."""
-        from firstlight.lightcurves import convert
+        """DataFrames of observations and of objects, as `from_pandas` reads them.
 
-        return convert.to_pandas(self._columns())
+        The objects have a column ``dereddened``, and both frames state it in their ``attrs``.
+        """
+        from firstlight.lightcurves import export
+
+        return export.to_pandas(self._columns(), self.dereddened)
 
     @classmethod
-    def from_nested(cls, frame: Any, name: str = "lightcurve", *, dereddened: bool = False) -> Self:
+    def from_nested(
+        cls,
+        frame: Any,
+        name: str = "lightcurve",
+        *,
+        zero_point: float | None = None,
+        dereddened: bool | None = None,
+        rejects: "RejectLog | None" = None,
+    ) -> Self:
         """Read a nested-pandas ``NestedFrame``: one row per object, observations nested.
 
         Parameters
@@ -376,8 +415,8 @@ class LightCurves:
             ``object_id`` as column or index, and the object columns of `from_pandas`.
         name : str
             The nested column, with the observation columns of `from_pandas`.
-        dereddened : bool
-            Whether the fluxes are already corrected for Milky Way dust.
+        zero_point, dereddened, rejects
+            As for `from_pandas`.
 
         Raises
         ------
@@ -386,47 +425,64 @@ class LightCurves:
         """
         from firstlight.lightcurves import convert
 
-        return cls(**convert.from_nested(frame, name), dereddened=dereddened)
+        return cls._of(convert.from_nested(frame, name, zero_point, dereddened, rejects))
 
     def to_nested(self, name: str = "lightcurve") -> Any:
-        """``NestedFrame`` as `from_nested` reads it, with bands as letters.
+        """``NestedFrame`` as `from_nested` reads it, with bands as letters and a column ``dereddened``.
 
         Raises MissingExtraError if nested-pandas is not installed.
         """
-        from firstlight.lightcurves import convert
+        from firstlight.lightcurves import export
 
-        return convert.to_nested(self.to_arrow(), name)
+        return export.to_nested(self.to_arrow(), name)
 
     @classmethod
-    def from_astropy(cls, curves: Sequence[Any], *, dereddened: bool = False) -> Self:
-        """Read sncosmo-style astropy tables, one per object.
+    def from_astropy(
+        cls,
+        curves: Any,
+        *,
+        zero_point: float | None = None,
+        dereddened: bool | None = None,
+        rejects: "RejectLog | None" = None,
+    ) -> Self:
+        """Read sncosmo-style astropy tables, one per object, or one table with ``object_id``.
 
         Parameters
         ----------
-        curves : sequence of astropy.table.Table
-            Columns ``time`` [MJD], ``band``, ``flux``, ``fluxerr``, ``zp`` [mag] and
-            ``zpsys`` in any of sncosmo's spellings. Each row's flux is converted by its
-            own zero point. Read from ``meta``: ``object_id`` (else the position),
-            ``redshift`` or ``z``, ``mwebv``, ``ra``, ``dec``.
-        dereddened : bool
-            Whether the fluxes are already corrected for Milky Way dust.
+        curves : astropy.table.Table or sequence of them
+            Columns ``time`` [MJD (TAI), JD or a ``Time``], ``band``, ``flux``, ``fluxerr``, ``zp`` [mag]
+            and ``zpsys`` in any of sncosmo's spellings; fluxes with a unit need no ``zp``. Each row's flux is
+            converted by its own zero point. Read from ``meta``, in any case: ``object_id`` (else the
+            position), ``redshift`` or ``z``, ``mwebv``, ``ra``, ``dec``, ``dereddened``.
+        zero_point, dereddened, rejects
+            As for `from_pandas`.
 
         Raises
         ------
         MissingColumnError, UnknownBandError, DataError
-            If a column is absent, a band unknown, or ``zpsys`` is not ``ab``.
+            As for `from_pandas`; also if ``zpsys`` is not ``ab``.
         """
         from firstlight.lightcurves import convert
 
-        return cls(**convert.from_astropy(curves), dereddened=dereddened)
+        return cls._of(convert.from_astropy(curves, zero_point, dereddened, rejects))
 
     def to_astropy(self) -> list[Any]:
-        """sncosmo-style astropy tables, one per object, with ``zp`` 31.4 (nJy) and ``zpsys`` ``ab``."""
-        from firstlight.lightcurves import convert
+        """sncosmo-style astropy tables, one per object, with ``zp`` 31.4 (nJy) and ``zpsys`` ``ab``.
 
-        return convert.to_astropy(self._columns())
+        Their ``meta`` hold the object columns and ``dereddened``.
+        """
+        from firstlight.lightcurves import export
+
+        return export.to_astropy(self._columns(), self.dereddened)
 
     # --- private --------------------------------------------------------------
+
+    @classmethod
+    def _of(cls, curves: "LightCurves") -> Self:
+        """The same light curves as this class."""
+        if type(curves) is cls:
+            return curves
+        return cls(**curves._columns(), dereddened=curves.dereddened)
 
     def _columns(self) -> dict[str, Any]:
         """All columns by name."""
@@ -491,6 +547,27 @@ def _check(curves: LightCurves) -> None:
                 f"object {str(curves.object_id[owner])!r}, observation {row - offsets[owner]}: {text} "
                 f"({int(bad.sum())} such observation(s) in all)"
             )
+
+
+def _order_ties(curves: LightCurves) -> None:
+    """Put observations at one time in order of band; raise DataError if a band is there twice."""
+    tied = np.diff(curves.mjd) == 0
+    starts = curves.offsets[1:-1]
+    tied[starts[(starts > 0) & (starts < len(curves.mjd))] - 1] = False
+    if not np.any(tied & (np.diff(curves.band) <= 0)):
+        return
+    order = np.lexsort((curves.band, curves.mjd, curves.object_index))
+    band, mjd, owner = curves.band[order], curves.mjd[order], curves.object_index[order]
+    twice = np.flatnonzero((np.diff(owner) == 0) & (np.diff(mjd) == 0) & (np.diff(band) == 0))
+    if len(twice):
+        first = twice[0]
+        name = str(curves.object_id[owner[first]])
+        raise DataError(
+            f"object {name!r}: two observations in band {BANDS[band[first]]} at MJD {mjd[first]}; keep one "
+            f"({len(twice)} such repetition(s) in all)"
+        )
+    for name in OBSERVATION_COLUMNS:
+        _store(curves, name, getattr(curves, name)[order])
 
 
 def _check_redshifts(curves: LightCurves) -> None:

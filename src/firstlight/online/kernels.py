@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit
 
 from firstlight._types import AnyArray, BoolArray, IntArray
+from firstlight.lightcurves.visits import SAME_VISIT_DAYS, merge
 from firstlight.online.history import MAX_ENTRIES
-from firstlight.online.visits import SAME_VISIT_DAYS, merge
 
 #: Route of an alert: nothing to do (a repeated alert), append to the state, or read the history.
 NOTHING, APPEND, READ = 0, 1, 2

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstlight.errors import DataError
-from firstlight.online.visits import SAME_VISIT_DAYS, merge
+from firstlight.lightcurves.visits import SAME_VISIT_DAYS, merge
 from firstlight.stream import Alert, Observations, Skip, SkipReason, light_curves
 from firstlight.stream.alerts.alert import COLUMN_TYPES
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from firstlight.bands import N_BANDS
 from firstlight.errors import DataError
 from firstlight.lightcurves import OBJECT_COLUMNS, LightCurves
+from firstlight.lightcurves.visits import merge
 from firstlight.online import Arrivals
-from firstlight.online.visits import merge
 
 _NAN = float("nan")
 

@@ -17,7 +17,7 @@ import numpy as np
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
 from firstlight.constants import MAG_PER_E_FOLD
 from firstlight.errors import DataError, missing_extra
-from firstlight.online.visits import merge
+from firstlight.lightcurves.visits import merge
 from firstlight.stream.alerts.alert import Alert, Observations, Skip, SkipReason, integer_name
 from firstlight.stream.alerts.avro import value_of
 from firstlight.stream.alerts.json import dict_or_empty

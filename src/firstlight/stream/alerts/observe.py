@@ -12,7 +12,7 @@ import numpy as np
 
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, short_spellings
 from firstlight.constants import MAG_PER_E_FOLD
-from firstlight.online.visits import merge
+from firstlight.lightcurves.visits import merge
 
 #: Columns that a row may have.
 COLUMNS = (

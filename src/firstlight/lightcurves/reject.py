@@ -30,10 +30,11 @@ class Reject:
     file: str  # the source
     # line of a text file (the header is line 1) or row of a table (from 0); None for a whole object or file
     row: int | None
+    value: str = ""  # the value at fault, shortened; empty where there is none to show
 
 
 class RejectLog:
-    """Bad rows and objects with their reasons, in order of appearance.
+    """Bad rows and objects with their reasons, in order of appearance, and notes of what was converted.
 
     Examples
     --------
@@ -44,41 +45,69 @@ class RejectLog:
     """
 
     def __init__(self) -> None:
-        # Blocks of (reason, file, object ids, rows): a damaged file may reject a million rows.
-        self._blocks: list[tuple[str, str, StrArray, IntArray]] = []
+        #: Sentences about what a reader chose or converted, each once: a unit, a scale of time.
+        self.notes: list[str] = []
+        # Blocks of (reason, file, object ids, rows, values): a damaged file may reject a million rows.
+        self._blocks: list[tuple[str, str, StrArray, IntArray, StrArray | None]] = []
 
-    def add(self, object_id: str, reason: str, file: str = "", row: int | None = None) -> None:
+    def add(
+        self, object_id: str, reason: str, file: str = "", row: int | None = None, value: str = ""
+    ) -> None:
         """Add one entry; the arguments are the fields of `Reject`.
 
-        Reasons are counted, so a reason names no place. `row` is None for a whole object or file.
+        Reasons are counted, so a reason names no place and no value. `row` is None for a whole object
+        or file.
         """
-        self.add_rows([object_id], reason, file, [NO_ROW if row is None else row])
+        self.add_rows([object_id], reason, file, [NO_ROW if row is None else row], [value])
 
-    def add_rows(self, object_ids: ArrayLike, reason: str, file: str, rows: ArrayLike) -> None:
+    def add_rows(
+        self,
+        object_ids: ArrayLike,
+        reason: str,
+        file: str,
+        rows: ArrayLike,
+        values: ArrayLike | None = None,
+    ) -> None:
         """Add many entries of one file and reason, with the line or row of each; -1 for a whole object."""
         ids, places = np.asarray(object_ids, dtype=np.str_), np.asarray(rows, dtype=np.int64)
+        texts = None if values is None else np.asarray(values, dtype=np.str_)
         if len(ids):
-            self._blocks.append((reason, str(file), ids, places))
+            self._blocks.append((reason, str(file), ids, places, texts))
+
+    def note(self, text: str) -> None:
+        """Add a sentence about what a reader chose or converted, unless it is there already."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     def __len__(self) -> int:
         """Number of entries."""
-        return sum(len(ids) for _, _, ids, _ in self._blocks)
+        return sum(len(block[2]) for block in self._blocks)
 
     def __iter__(self) -> Iterator[Reject]:
         """Iterate over the entries in order of appearance."""
-        for reason, file, ids, rows in self._blocks:
-            for object_id, row in zip(ids.tolist(), rows.tolist(), strict=True):
-                yield Reject(object_id, reason, file, None if row == NO_ROW else row)
+        for reason, file, ids, rows, values in self._blocks:
+            texts = [""] * len(ids) if values is None else values.tolist()
+            for object_id, row, value in zip(ids.tolist(), rows.tolist(), texts, strict=True):
+                yield Reject(object_id, reason, file, None if row == NO_ROW else row, value)
 
     def summary(self) -> dict[str, int]:
         """Number of entries per reason, the most frequent first."""
         counts: Counter[str] = Counter()
-        for reason, _, ids, _ in self._blocks:
+        for reason, _, ids, _, _ in self._blocks:
             counts[reason] += len(ids)
         return dict(counts.most_common())
 
+    def first(self) -> dict[str, Reject]:
+        """The first entry of each reason, in the order of `summary`."""
+        found: dict[str, Reject] = {}
+        for reason, file, ids, rows, values in self._blocks:
+            row = None if rows[0] == NO_ROW else int(rows[0])
+            value = "" if values is None else str(values[0])
+            found.setdefault(reason, Reject(str(ids[0]), reason, file, row, value))
+        return {reason: found[reason] for reason in self.summary()}
+
     def write(self, path: str | Path) -> None:
-        """Write as JSON lines: ``object_id``, ``reason``, ``file``, ``row``; DataError if that fails."""
+        """Write the fields of each `Reject` as JSON lines; DataError if that fails."""
         with replacing(path) as partial, open(partial, "w", encoding="utf-8") as out:
             out.writelines(json.dumps(asdict(reject), ensure_ascii=False) + "\n" for reject in self)
 

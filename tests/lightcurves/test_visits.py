@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstlight.online.visits import SAME_VISIT_DAYS, merge
+from firstlight.lightcurves.visits import SAME_VISIT_DAYS, merge
 
 ROW = st.tuples(
     st.integers(0, 6),

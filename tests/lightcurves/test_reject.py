@@ -32,7 +32,7 @@ def test_reasons_are_counted_the_most_frequent_first(log):
 def test_a_log_is_one_json_object_a_line(log, tmp_path):
     log.write(tmp_path / "r.jsonl")
     lines = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
-    assert lines[0] == {"object_id": "a", "reason": "flux is bad", "file": "x.csv", "row": 4}
+    assert lines[0] == {"object_id": "a", "reason": "flux is bad", "file": "x.csv", "row": 4, "value": ""}
     assert lines[3]["row"] is None
 
 
