@@ -127,3 +127,34 @@ def test_a_picture_of_unknown_kind_is_refused_and_folders_are_made(firstlight, s
     assert "unknown picture format" in firstlight(*words, "--out", tmp_path / "a.xyz", ok=False).stderr
     firstlight(*words, "--out", tmp_path / "new" / "a.svg")
     assert (tmp_path / "new" / "a.svg").read_text().startswith("<?xml")
+
+
+def test_classify_takes_a_foreign_format_and_says_how_it_read_it(firstlight, bundle, sample, tmp_path):
+    few = sample.take(np.arange(20))
+    rows, objects = few.to_pandas()
+    rows = rows.merge(objects, on="object_id")
+    rows = rows.rename(columns={"object_id": "star", "mjd": "obsmjd", "flux": "f"})
+    rows.to_csv(tmp_path / "mine.csv", index=False)
+    answers = tmp_path / "answers.parquet"
+    done = firstlight(
+        *("classify", tmp_path / "mine.csv", "--columns", "object_id=star,mjd=obsmjd,flux=f"),
+        *("--dereddened", "--bundle", bundle, "--out", answers),
+    )
+    assert "object_id = star, mjd = obsmjd" in " ".join(done.stderr.split())
+    write_curves(few, tmp_path / "ours.parquet")
+    firstlight("classify", tmp_path / "ours.parquet", "--bundle", bundle, "--out", tmp_path / "same.parquet")
+    same = read_predictions(tmp_path / "same.parquet")
+    np.testing.assert_array_equal(read_predictions(answers).label, same.label)
+
+
+def test_convert_writes_another_format_and_the_column_names_in_use(firstlight, sample, tmp_path):
+    write_curves(sample.take(np.arange(9)), tmp_path / "ours.parquet")
+    firstlight("convert", tmp_path / "ours.parquet", tmp_path / "x.ecsv")
+    names = tmp_path / "names.toml"
+    firstlight("convert", tmp_path / "x.ecsv", tmp_path / "x.csv", "--save-columns", names)
+    assert (tmp_path / "x_metadata.csv").exists()
+    assert 'mjd = "time"' in names.read_text()
+    done = firstlight(
+        *("convert", tmp_path / "x.ecsv", tmp_path / "y.parquet", "--columns", names, "--to", "nested"),
+    )
+    assert done.stdout.strip() == str(tmp_path / "y.parquet")

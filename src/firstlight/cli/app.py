@@ -43,8 +43,19 @@ Bundle = Annotated[
         "fast (constant time per alert). Default: default.",
     ),
 ]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        help="Column names of your file: mjd=obsmjd,flux=f,flux_err=df (also filter, mag, mag_err, limit, "
+        "object_id, survey=ztf, system=vega), or a TOML file of them. Default: guessed, and shown."
+    ),
+]
 Data = Annotated[
     str, typer.Option(help="Light curves: a file, or 'plasticc' for the downloaded PLAsTiCC training set.")
+]
+Format = Annotated[
+    str | None,
+    typer.Option("--format", help="Format of the light curves (docs/files.md). Default: from the content."),
 ]
 Frequencies = Annotated[
     Literal["paper"] | None,

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firstlight.cli.app import PLASTICC
+from firstlight.cli.app import PLASTICC, console
 from firstlight.errors import DataError
 
 if TYPE_CHECKING:
@@ -19,19 +19,44 @@ def read_light_curves(
     rejects: "RejectLog | None",
     zero_point: float | None = None,
     dereddened: bool | None = None,
+    format: str | None = None,
+    columns: str | None = None,
 ) -> "LightCurves":
     """Light curves of a file or of the downloaded set; all objects, or those that a file lists."""
     from firstlight.data import load_plasticc, read
+    from firstlight.data.formats import is_alert_file
 
     if str(source) == PLASTICC:
         curves = load_plasticc()[0]
+    elif is_alert_file(Path(source)):
+        from firstlight.stream.alerts.files import read_alerts
+
+        curves = read_alerts(source, rejects, report=_report)
     else:
-        curves = read(Path(source), metadata, rejects=rejects, zero_point=zero_point, dereddened=dereddened)
+        curves = read(
+            Path(source),
+            metadata,
+            rejects,
+            zero_point,
+            dereddened,
+            format=format,
+            columns=columns,
+            report=_report,
+        )
     return curves if objects is None else _only(curves, objects)
 
 
+def _report(sentence: str) -> None:
+    console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+
 def read_labelled(
-    data: str, metadata: Path | None, truth: Path | None, objects: Path | None
+    data: str,
+    metadata: Path | None,
+    truth: Path | None,
+    objects: Path | None,
+    format: str | None = None,
+    columns: str | None = None,
 ) -> tuple["LightCurves", "StrArray"]:
     """Light curves and their labels, aligned."""
     from firstlight.data import Truth, load_plasticc
@@ -42,7 +67,7 @@ def read_labelled(
         curves = curves if objects is None else _only(curves, objects)
     else:
         table = _truth_beside(Path(data), metadata, truth)
-        curves = read_light_curves(data, metadata, objects, None)
+        curves = read_light_curves(data, metadata, objects, None, format=format, columns=columns)
     return curves, table.labels_of(curves.object_id)
 
 

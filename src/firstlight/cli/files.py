@@ -9,7 +9,9 @@ from rich.console import Console
 from firstlight.cli.app import (
     PLASTICC,
     Bundle,
+    Columns,
     Data,
+    Format,
     Jobs,
     Metadata,
     Objects,
@@ -60,7 +62,8 @@ def classify(
         Path,
         typer.Argument(
             metavar="INPUT",
-            help="Light curves: PLAsTiCC CSV, Parquet as firstlight writes it, or a folder of SNPCC files.",
+            help="Light curves: a file or folder of any known format (docs/files.md), such as "
+            "Parquet, CSV, FITS, ECSV, JSON or Avro.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Predictions to write: .csv, .parquet or .jsonl.")],
@@ -88,6 +91,8 @@ def classify(
             "defines.",
         ),
     ] = None,
+    format: Format = None,
+    columns: Columns = None,
     jobs: Jobs = None,
 ) -> None:
     """Classify every object in a file: one row per object, with calibrated probabilities."""
@@ -100,7 +105,8 @@ def classify(
         raise SettingsError("--upto-phase is a number of days since the first detection, not NaN")
     pipeline = Pipeline.load(bundle)
     log = RejectLog()
-    curves = read_light_curves(source, metadata, objects, log, zero_point, dereddened).with_redshift(redshift)
+    curves = read_light_curves(source, metadata, objects, log, zero_point, dereddened, format, columns)
+    curves = curves.with_redshift(redshift)
     if upto_phase is not None:
         curves = curves.upto_phase(upto_phase)
     if len(log):
@@ -128,6 +134,8 @@ def plot(
     data: Data = PLASTICC,
     metadata: Metadata = None,
     truth: TruthFile = None,
+    format: Format = None,
+    columns: Columns = None,
     bundle: Bundle = None,
     figure_1: Annotated[
         bool,
@@ -147,12 +155,12 @@ def plot(
     if figure_1:
         from firstlight_paper.figure_1 import plot_figure_1
 
-        curves, labels = read_labelled(data, metadata, truth, None)
+        curves, labels = read_labelled(data, metadata, truth, None, format, columns)
         figure = plot_figure_1(preprocess(curves, PreprocessConfig()), labels)
     elif object_id is None:
         raise SettingsError("name an OBJECT to draw, or give --figure-1")
     else:
-        curves = read_light_curves(data, metadata, None, None)
+        curves = read_light_curves(data, metadata, None, None, format=format, columns=columns)
         curve = curves.find(object_id)
         one = Pipeline.load(bundle).predict(curves.take(np.flatnonzero(curves.object_id == object_id)))
         shown = {label: float(p) for label, p in zip(one.classes, one.proba[0], strict=True)}

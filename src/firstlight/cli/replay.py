@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstlight.cli.app import PLASTICC, Data, KafkaConfig, Metadata, Objects, Seed, app, console
+from firstlight.cli.app import (
+    PLASTICC,
+    Columns,
+    Data,
+    Format,
+    KafkaConfig,
+    Metadata,
+    Objects,
+    Seed,
+    app,
+    console,
+)
 from firstlight.cli.data import read_light_curves
 from firstlight.constants import MJD_OF_1970
 from firstlight.errors import SettingsError
@@ -102,6 +113,8 @@ def replay(
     names: Names = None,
     kafka_config: KafkaConfig = None,
     schema_out: SchemaOut = None,
+    format: Format = None,
+    columns: Columns = None,
 ) -> None:
     """Send light curves as a time-ordered stream of alerts in LSST's format, one per observation."""
     from firstlight.stream.replay.replay import Replay, ReplayConfig, paced
@@ -128,7 +141,8 @@ def replay(
     )
     paced((), rate=rate, speedup=speedup)  # checks the pace before the data are read
     target = open_packet_sink(sink, kafka_config)
-    stream = Replay(read_light_curves(data, metadata, objects, None), config)
+    curves = read_light_curves(data, metadata, objects, None, format=format, columns=columns)
+    stream = Replay(curves, config)
     packets = paced(target.packets(stream), rate=rate, speedup=speedup)
     if names is not None:
         _write_names(stream, names)

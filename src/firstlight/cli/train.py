@@ -8,7 +8,9 @@ import typer
 
 from firstlight.cli.app import (
     PLASTICC,
+    Columns,
     Data,
+    Format,
     Frequencies,
     Jobs,
     Metadata,
@@ -40,6 +42,8 @@ def train(
     data: Data = PLASTICC,
     metadata: Metadata = None,
     truth: TruthFile = None,
+    format: Format = None,
+    columns: Columns = None,
     preset: Preset = "default",
     objects: Objects = None,
     redshift: Redshift = "photo",
@@ -53,7 +57,7 @@ def train(
     need_training_libraries()
     check_destination(out)  # before hours of training, not after
     pipeline = Pipeline(load_preset(preset))
-    curves, labels = read_labelled(data, metadata, truth, objects)
+    curves, labels = read_labelled(data, metadata, truth, objects, format, columns)
     checkpoints = out.absolute().with_name(out.absolute().name + ".partial")
     with progress() as report:
         pipeline.fit(
@@ -79,6 +83,8 @@ def evaluate(
         ),
     ] = None,
     metadata: Metadata = None,
+    format: Format = None,
+    columns: Columns = None,
     bundle: Annotated[
         Path | None,
         typer.Option(
@@ -95,7 +101,9 @@ def evaluate(
 
     make_folder(out)
     table = read_predictions(predictions)
-    curves = None if data is None else read_light_curves(data, metadata, None, None)
+    curves = None
+    if data is not None:
+        curves = read_light_curves(data, metadata, None, None, format=format, columns=columns)
     with progress() as report:
         scores = evaluate_predictions(
             table,
@@ -116,6 +124,8 @@ def holdout(
     data: Data = PLASTICC,
     metadata: Metadata = None,
     truth: TruthFile = None,
+    format: Format = None,
+    columns: Columns = None,
     preset: Preset = "quick",
     redshift: Redshift = "photo",
     seed: Seed = 0,
@@ -128,7 +138,7 @@ def holdout(
 
     need_training_libraries()
     make_folder(out)
-    curves, labels = _sampled(*read_labelled(data, metadata, truth, None), frequencies, seed)
+    curves, labels = _sampled(*read_labelled(data, metadata, truth, None, format, columns), frequencies, seed)
     with progress() as report:
         scores = run_holdout(
             curves, labels, load_preset(preset), out, redshift=redshift, seed=seed, jobs=jobs, progress=report
@@ -142,6 +152,8 @@ def crossval(
     data: Data = PLASTICC,
     metadata: Metadata = None,
     truth: TruthFile = None,
+    format: Format = None,
+    columns: Columns = None,
     preset: Preset = "default",
     folds: Annotated[int, typer.Option(min=2, help="Number of folds over objects.")] = 5,
     redshift: Redshift = "photo",
@@ -155,7 +167,7 @@ def crossval(
 
     need_training_libraries()
     make_folder(out)
-    curves, labels = _sampled(*read_labelled(data, metadata, truth, None), frequencies, seed)
+    curves, labels = _sampled(*read_labelled(data, metadata, truth, None, format, columns), frequencies, seed)
     with progress() as report:
         scores = run_crossval(
             curves,

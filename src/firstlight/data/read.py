@@ -1,6 +1,10 @@
-"""Read light curves from a file of any known format, which its content tells."""
+"""Read light curves from a file of any known format, recognised by its content."""
 
+import logging
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -8,20 +12,25 @@ import pyarrow.parquet as pq
 
 from firstlight.bands import SNANA_ZERO_POINT
 from firstlight.data.delimited import COMPRESSED, read_bytes, read_header
+from firstlight.data.formats import ColumnNames, is_alert_file, read_foreign
+from firstlight.data.formats.metadata import read_metadata
+from firstlight.data.formats.reader import Foreign
 from firstlight.data.parquet import PARQUET_MAGIC
 from firstlight.data.snpcc import is_snpcc, read_snpcc_curves
-from firstlight.data.store import read_curves
-from firstlight.data.text import is_light_curves, read_metadata, read_text
+from firstlight.data.store import has_our_columns, read_curves
+from firstlight.data.text import is_light_curves, read_text
 from firstlight.errors import DataError
 from firstlight.lightcurves import Intake, LightCurves, RejectLog
+from firstlight.lightcurves.names import OBSERVATION_SPELLINGS, PLASTICC_MARKS, find_columns
+from firstlight.lightcurves.raw import NEEDED
 
-_READABLE = "firstlight reads light-curve CSV (compressed or not) and Parquet"
-#: Beginnings of files that people try, and what to do with them.
-_FOREIGN = {
-    b"PK\x03\x04": "a zip archive; unpack it first",
-    b"SIMPLE": "a FITS file; read it with astropy and use LightCurves.from_astropy",
-    b"\x89HDF": "an HDF5 file; read it with pandas and use LightCurves.from_pandas",
+_log = logging.getLogger(__name__)
+_OWN_FORMATS = {
+    "snpcc": "SNPCC's light curves (Parquet)",
+    "text": "light curves with the column names of firstlight or PLAsTiCC (CSV)",
+    "firstlight": "light curves with the column names of firstlight or PLAsTiCC (Parquet)",
 }
+_NOT_DELIMITED = (b"{", b"[", b"<", b"SIMPLE", b"\x89HDF", b"Obj\x01")  # JSON, XML, FITS, HDF5, Avro
 
 
 def read(
@@ -30,26 +39,34 @@ def read(
     rejects: RejectLog | None = None,
     zero_point: float | None = None,
     dereddened: bool | None = None,
+    *,
+    format: str | None = None,
+    columns: str | ColumnNames | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> LightCurves:
-    """Read light curves from a file of any layout that firstlight knows.
+    """Read light curves from a file or folder of any format that firstlight knows.
 
     Parameters
     ----------
     path : path
-        Light-curve CSV with PLAsTiCC's names or those of `LightCurves.from_pandas`, compressed or not;
-        Parquet as for `read_curves`, or SNPCC's; or a folder with ``curves.parquet``, such as
-        `fetch_plasticc` leaves.
+        A file or folder; ``docs/files.md`` lists the formats. Its content decides, not its name.
     metadata : path, optional
-        CSV of position, E(B-V) and host redshifts by object, with PLAsTiCC's names or ours; for SNPCC's
-        Parquet, its own (see `firstlight.data.snpcc`).
+        Position, E(B-V) and host redshifts by object, any of them, in any container and with usual
+        column names; positions also sexagesimal. For SNPCC's Parquet, its own (see `firstlight.data.snpcc`).
     rejects : RejectLog, optional
         Takes bad rows and objects, each with its reason; the rest is read.
     zero_point : float, optional
-        AB zero point of the fluxes [mag]; by default what the file states or its format implies: 27.5
-        for PLAsTiCC and SNPCC, else nJy (31.4).
+        AB zero point of the fluxes [mag]; by default what the file states or the format implies: 27.5
+        for PLAsTiCC, SNPCC and SNANA, nJy (31.4) for tables that state none.
     dereddened : bool, optional
-        Whether the fluxes are corrected for Milky Way dust. PLAsTiCC's are; firstlight's own Parquet
-        records it; by default others are not.
+        Whether the fluxes of a foreign file are corrected for Milky Way dust. PLAsTiCC's
+        are; firstlight's own Parquet records it.
+    format : str, optional
+        Name of a format of ``docs/files.md`` instead of the recognised one.
+    columns : str or ColumnNames, optional
+        Column names of the file, such as ``mjd=obsmjd,flux=f``, or a TOML file that holds them.
+    report : callable, optional
+        Takes one sentence: format, columns and conventions. By default it is logged.
 
     Returns
     -------
@@ -58,63 +75,102 @@ def read(
 
     Raises
     ------
-    MissingColumnError, UnknownBandError, DataError
-        If the file is none of these or cannot be read; without `rejects`, for the first bad
+    MissingColumnError, UnknownBandError, DataError, SettingsError
+        If the format is unknown or the file cannot be read; without `rejects`, for the first bad
         row or object.
     """
+    report = report or _log.info
     path = _file(Path(path))
-    magic = _beginning(path)
-    if magic.startswith(PARQUET_MAGIC):
-        if is_snpcc(_column_names(path)):
-            zero_point = SNANA_ZERO_POINT if zero_point is None else zero_point
-            return read_snpcc_curves(path, metadata, rejects, zero_point, bool(dereddened))
+    names = ColumnNames.parse(columns) if isinstance(columns, str) else columns
+    known = "" if format or names or path.is_dir() else _own_format(path)
+    if known:
+        report(f"{path}: {_OWN_FORMATS[known]}")
+    if known == "snpcc":
+        zero_point = SNANA_ZERO_POINT if zero_point is None else zero_point
+        return read_snpcc_curves(path, metadata, rejects, zero_point, bool(dereddened))
+    if known == "text":
+        table = None if metadata is None else read_metadata(Path(metadata), rejects)
+        return read_text(path, table, zero_point=zero_point, dereddened=dereddened, rejects=rejects)
+    if known == "firstlight":
         curves = read_curves(path, rejects=rejects, zero_point=zero_point, dereddened=dereddened)
-        return curves if metadata is None else _describe(curves, Path(metadata), rejects)
-    for start, what in _FOREIGN.items():
-        if magic.startswith(start):
-            raise DataError(f"{path}: this is {what}. {_READABLE}")
-    if (
-        not magic.startswith(COMPRESSED)
-        and b"\0" in magic
-        and not magic.startswith((b"\xff\xfe", b"\xfe\xff"))
-    ):
-        raise DataError(f"{path}: a binary file of unknown kind. {_READABLE}")
-    header = read_header(path)
-    if not is_light_curves(header):
-        raise DataError(
-            f"{path}: not a light-curve file (its header: {', '.join(header)[:200]}). {_READABLE}; "
-            "other tables go through LightCurves.from_pandas"
-        )
-    return read_text(path, metadata, zero_point=zero_point, dereddened=dereddened, rejects=rejects)
+    else:
+        foreign = _read_foreign(path, format, names, rejects, described=metadata is not None)
+        if foreign.reading.photometry.doubt and zero_point is None:
+            raise DataError(f"{path}: {foreign.reading.photometry.doubt}")
+        curves = _light_curves(foreign, Intake(str(path), rejects), zero_point, dereddened)
+        report(foreign.reading.sentence())
+    return curves if metadata is None else _describe(curves, Path(metadata), names, rejects)
 
 
 def _file(path: Path) -> Path:
-    if not path.is_dir():
-        return path
     inside = path / "curves.parquet"
-    if not inside.exists():
-        raise DataError(f"{path}: a folder without curves.parquet; name the light-curve file in it")
-    return inside
+    return inside if path.is_dir() and inside.exists() else path
 
 
-def _beginning(path: Path) -> bytes:
-    head = read_bytes(path, 512)
-    if not head:
-        raise DataError(f"{path}: the file is empty")
-    return head
-
-
-def _column_names(path: Path) -> list[str]:
-    """Columns of a Parquet file; none where it is damaged, for which its reader raises."""
+def _own_format(path: Path) -> str:
+    """The format of a file that has a reader of its own; empty for all others."""
+    magic = _beginning(path)
+    if magic.startswith(PARQUET_MAGIC):
+        schema = _schema(path)
+        if is_snpcc(schema.names):
+            return "snpcc"
+        return "firstlight" if has_our_columns(schema) else ""
+    if magic.startswith(b"PK\x03\x04"):
+        raise DataError(f"{path}: this is a zip archive; unpack it first")
+    if not magic.startswith(COMPRESSED) and (b"\0" in magic or magic.lstrip().startswith(_NOT_DELIMITED)):
+        return ""
     try:
-        return list(pq.read_schema(path).names)
-    except (pa.ArrowException, OSError):
-        return []
+        header = read_header(path)
+    except DataError:
+        if magic.startswith(COMPRESSED) or magic.startswith(b"#"):
+            return ""  # such as FITS in gzip, or ECSV
+        raise
+    found = find_columns(header, {name: OBSERVATION_SPELLINGS[name] for name in NEEDED})
+    nearly = is_light_curves(header) and any(mark in header for mark in PLASTICC_MARKS)
+    return "text" if len(found) == len(NEEDED) or nearly else ""
 
 
-def _describe(curves: LightCurves, metadata: Path, rejects: RejectLog | None) -> LightCurves:
+def _read_foreign(
+    path: Path,
+    format: str | None,
+    names: ColumnNames | None,
+    rejects: RejectLog | None,
+    *,
+    described: bool,
+) -> Foreign:
+    if is_alert_file(path):
+        raise DataError(
+            f"{path}: these are alert packets; firstlight.stream.alerts.files.read_alerts reads them, as "
+            "does every command"
+        )
+    damage: list[Any] = []
+    foreign = read_foreign(path, format=format, names=names, damage=damage, described=described)
+    intake = Intake(str(path), rejects)
+    for one in damage:
+        line = np.array([-1 if one.line is None else one.line])
+        intake.refuse(one.reason, np.array([""]), line, hint="correct the line")
+    return foreign
+
+
+def _light_curves(
+    foreign: Foreign, intake: Intake, zero_point: float | None, dereddened: bool | None
+) -> LightCurves:
+    """Light curves of foreign rows by the rule for rows of any source."""
+    raw = foreign.raw
+    if zero_point is not None and not foreign.reading.photometry.converted:
+        raw = replace(raw, zero_point=zero_point, implied=False)
+    if dereddened is not None:
+        raw = replace(raw, dereddened=dereddened)
+    for reason, ids, places in foreign.left_out:
+        intake.leave_out(reason, ids, places, np.full(len(ids), ""))
+    return intake.read(raw)
+
+
+def _describe(
+    curves: LightCurves, metadata: Path, names: ColumnNames | None, rejects: RejectLog | None
+) -> LightCurves:
     """The same light curves with the object columns of a metadata file, where it knows them."""
-    table = read_metadata(metadata, rejects)
+    table = read_metadata(metadata, rejects, names)
     where = table.find(curves.object_id)
     absent = (where < 0) & ~np.isin(curves.object_id, table.refused)
     reason = "the object is not in the metadata file"
@@ -125,3 +181,18 @@ def _describe(curves: LightCurves, metadata: Path, rejects: RejectLog | None) ->
     return curves.with_columns(
         **{name: np.where(np.isnan(value), getattr(curves, name), value) for name, value in known.items()}
     )
+
+
+def _beginning(path: Path) -> bytes:
+    head = read_bytes(path, 512)
+    if not head:
+        raise DataError(f"{path}: the file is empty")
+    return head
+
+
+def _schema(path: Path) -> Any:
+    """Schema of a Parquet file; an empty one where it is damaged, for which its reader raises."""
+    try:
+        return pq.read_schema(path)
+    except (pa.ArrowException, OSError):
+        return pa.schema([])

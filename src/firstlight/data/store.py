@@ -19,6 +19,8 @@ from firstlight.errors import DataError
 from firstlight.files import replacing
 from firstlight.lightcurves import Intake, LightCurves, RejectLog
 from firstlight.lightcurves.convert import is_ours, raw_from_arrow, wrap_arrow
+from firstlight.lightcurves.names import OBSERVATION_SPELLINGS, find_columns
+from firstlight.lightcurves.raw import NEEDED
 from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
 
 SCHEMA_VERSION = 1  # raise it when an older firstlight would misread a newer file
@@ -110,6 +112,18 @@ def iter_curves(path: str | Path) -> Iterator[LightCurves]:
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group, columns=_columns_of(file))
                 yield _to_curves(table, name, True, None, None, None)
+
+
+def has_our_columns(schema: Any) -> bool:
+    """Whether a Parquet file has the columns of `read_curves`, flat, as lists or in one nested column."""
+    if not schema.names:
+        return True  # damaged: its reader raises
+    kinds = [field.type.value_type if pa.types.is_list(field.type) else field.type for field in schema]
+    inner = [[field.name for field in kind] for kind in kinds if pa.types.is_struct(kind)]
+    return any(
+        set(NEEDED) <= set(find_columns([*schema.names, *names], OBSERVATION_SPELLINGS))
+        for names in ([], *inner)
+    )
 
 
 def _encoding() -> dict[str, Any]:

@@ -197,7 +197,7 @@ def read_record(record: Mapping[str, Any], zero_point: float = AB_ZERO_POINT_NJY
 
     `zero_point` is the AB magnitude of a flux of 1 in the record [mag].
     """
-    layout = resolve_layout(path for path in _KNOWN_PATHS if _has(record, path.split(".")))
+    layout = resolve_layout(path for path in KNOWN_PATHS if _has(record, path.split(".")))
     return alert_of(cells_of(record, layout.selection), layout, zero_point)
 
 
@@ -219,7 +219,7 @@ def _known_paths() -> tuple[str, ...]:
     return tuple(dict.fromkeys(path for path in paths if path))
 
 
-_KNOWN_PATHS = _known_paths()
+KNOWN_PATHS = _known_paths()
 
 
 def _has(value: Any, path: list[str]) -> bool:

@@ -1,0 +1,12 @@
+"""Light curves in the formats of surveys, brokers, archives and other packages.
+
+A file becomes a `Source` of named columns (`containers`, `snana`, `catalog`); a layout says what the columns
+mean (`layouts`); `photometry` turns magnitudes, limits and filters into fluxes; `read_foreign` hands the
+rows to the package's rule for rows of any source.
+"""
+
+from firstlight.data.formats.layouts import LAYOUTS
+from firstlight.data.formats.names import ColumnNames
+from firstlight.data.formats.reader import FORMATS, Reading, is_alert_file, read_foreign
+
+__all__ = ["FORMATS", "LAYOUTS", "ColumnNames", "Reading", "is_alert_file", "read_foreign"]

@@ -1,0 +1,87 @@
+"""The Open Supernova Catalog's JSON: one event per file, with photometry from many telescopes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from firstlight.data.formats.angles import degrees
+from firstlight.data.formats.source import Source, columns_of_records, source_of_columns
+from firstlight.errors import DataError
+
+_KEYS = (
+    "time", "u_time", "magnitude", "e_magnitude", "e_lower_magnitude", "e_upper_magnitude", "band", "system",
+    "upperlimit", "upperlimitsigma", "instrument", "telescope", "survey",
+)  # fmt: skip
+
+
+def is_catalog(value: Any) -> bool:
+    """Whether a JSON value is that of an event or of several: names with dicts that hold photometry."""
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(isinstance(event, dict) for event in value.values())
+        and any("photometry" in event for event in value.values())
+    )
+
+
+def catalog_source(path: Path, value: Mapping[str, Any]) -> Source:
+    """Optical magnitudes of the events; fluxes at other wavelengths (radio, X-rays) are not read."""
+    records: list[dict[str, Any]] = []
+    objects: dict[str, list[Any]] = {"object_id": [], "redshift_spec": [], "ra": [], "dec": []}
+    for name, event in value.items():
+        rows = [row for row in event.get("photometry", []) if "magnitude" in row and "band" in row]
+        records += [_record(name, row) for row in rows]
+        objects["object_id"].append(name)
+        objects["redshift_spec"].append(_first(event, "redshift"))
+        ra, dec = _position(event)
+        objects["ra"].append(ra)
+        objects["dec"].append(dec)
+    if not records:
+        raise DataError(f"{path}: its events have no optical photometry (magnitude and band)")
+    columns = columns_of_records(records)
+    dates = {row.get("u_time", "MJD") for row in records}
+    if dates - {"MJD", None}:
+        raise DataError(f"{path}: times in {sorted(map(str, dates - {'MJD'}))}; firstlight reads MJD")
+    made = {
+        key: np.array(values) if key == "object_id" else np.array(values, float)
+        for key, values in objects.items()
+    }
+    return source_of_columns(path, "JSON", columns, objects=made)
+
+
+def _record(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    record = {"name": name} | {key: row[key] for key in _KEYS if key in row}
+    if isinstance(record.get("time"), list):  # an interval: its middle
+        record["time"] = float(np.mean([float(value) for value in record["time"]]))
+    if "e_magnitude" not in record and {"e_lower_magnitude", "e_upper_magnitude"} <= set(record):
+        record["e_magnitude"] = str(
+            (float(record["e_lower_magnitude"]) + float(record["e_upper_magnitude"])) / 2.0
+        )
+    record["upperlimit"] = "1" if row.get("upperlimit") else "0"
+    known = [str(row[key]) for key in ("survey", "instrument", "telescope") if row.get(key)]
+    record["survey"] = _survey(known)
+    return {key: value for key, value in record.items() if not key.startswith(("e_l", "e_u"))}
+
+
+def _survey(names: list[str]) -> str:
+    from firstlight.bands import find_survey
+
+    return next((found for name in names if (found := find_survey(name))), "")
+
+
+def _first(event: Mapping[str, Any], key: str) -> float:
+    try:
+        return float(event[key][0]["value"])
+    except (KeyError, IndexError, TypeError, ValueError):
+        return float("nan")
+
+
+def _position(event: Mapping[str, Any]) -> tuple[float, float]:
+    """Right ascension and declination [degree] of the catalog's sexagesimal texts."""
+    try:
+        ra, dec = (np.array([str(event[key][0]["value"])]) for key in ("ra", "dec"))
+    except (KeyError, IndexError, TypeError):
+        return float("nan"), float("nan")
+    return float(degrees(ra, hours=True)[0]), float(degrees(dec, hours=False)[0])

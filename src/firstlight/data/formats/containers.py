@@ -1,0 +1,371 @@
+"""Containers of tables to `Source`: text with delimiters or blanks, JSON, Parquet, FITS, ECSV, VOTable."""
+
+import json
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from firstlight._types import IntArray
+from firstlight.data.delimited import Delimited, read_dialect
+from firstlight.data.formats.source import (
+    Kind,
+    Source,
+    columns_of_records,
+    plain_name,
+    source_of_columns,
+)
+from firstlight.data.parquet import parquet_errors
+from firstlight.errors import DataError
+from firstlight.files import GZIP_MAGIC
+
+#: Keys under which brokers and archives put lists of measurements in JSON.
+_LISTS = (
+    "detections", "non_detections", "candidates", "lightcurve", "diaSourcesList", "diaForcedSourcesList",
+    "photometry",
+)  # fmt: skip
+#: Lists of forced photometry whose magnitudes have other names than those of the detections beside them.
+_IGNORED_LISTS = ("forced_photometry", "forcedphot")
+_HISTORIES = ("prvDiaSources", "prvDiaForcedSources", "prv_candidates", "fp_hists")  # of alert packets
+_OBJECT_KEYS = ("objectId", "oid", "object_id", "diaObjectId", "name")
+
+
+def unpacked(path: Path) -> bytes:
+    """The whole contents of a file, without gzip."""
+    try:
+        data = path.read_bytes()
+        if data.startswith(GZIP_MAGIC):
+            import gzip
+
+            data = gzip.decompress(data)
+    except (OSError, EOFError) as error:
+        raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    return data
+
+
+def stem(path: Path) -> str:
+    """The name of a file up to its first point."""
+    return path.name.partition(".")[0]
+
+
+# --- text -----------------------------------------------------------------------
+
+
+def csv_source(path: Path, damage: "list[Any] | None" = None) -> Source:
+    """A CSV file; lines that hold no row are added to `damage`."""
+    dialect = read_dialect(path)
+
+    def read(wanted: Mapping[str, Kind]) -> tuple[dict[str, Any], IntArray]:
+        kinds: dict[str, Kind] = {
+            name: "text" if dialect.has_date(name) else kind for name, kind in wanted.items()
+        }
+        source = Delimited(path, kinds)
+        parts: dict[str, list[Any]] = {name: [] for name in wanted}
+        lines = [np.empty(0, np.int64)]
+        for batch, numbers in source.batches():
+            lines.append(numbers)
+            for name, values in batch.items():
+                parts[name].append(values)
+        if damage is not None:
+            damage.extend(source.damage)
+        return {name: _joined(values, kinds[name]) for name, values in parts.items()}, np.concatenate(lines)
+
+    return Source(path, "CSV", dialect.header, read, one_object=stem(path))
+
+
+def _joined(parts: list[Any], kind: Kind) -> Any:
+    kind_of = pa.string() if kind == "text" else pa.float64()
+    chunks = [part.cast(kind_of) if pa.types.is_dictionary(part.type) else part for part in parts]
+    return pa.chunked_array(chunks, kind_of).combine_chunks()
+
+
+def blank_source(path: Path, data: bytes) -> Source:
+    """Text in columns separated by blanks, with the header in the last comment line before the data.
+
+    ATLAS' header begins with ``###``; that of ZTF's forced photometry is a comment with commas.
+    """
+    lines = data.decode("utf-8", errors="replace").splitlines()
+    comments = [i for i, line in enumerate(lines) if line.startswith(("#", "\\", "|"))]
+    start = next((i for i, line in enumerate(lines) if line.strip() and i not in set(comments)), len(lines))
+    before = [line for line in lines[:start] if line.startswith("#")]
+    if before:
+        header = re.split(r"[,\s]+", before[-1].lstrip("# ").strip().strip(","))
+    elif start < len(lines):
+        header, start = lines[start].split(), start + 1
+    else:
+        raise DataError(f"{path}: no line with column names")
+    rows = [(i + 1, lines[i].split()) for i in range(start, len(lines)) if lines[i].strip(" ,")]
+    rows = [(number, words) for number, words in rows if not words[0].startswith("#")]
+    uneven = [number for number, words in rows if len(words) != len(header)]
+    if uneven:
+        raise DataError(
+            f"{path}, row {uneven[0]}: the line does not have the {len(header)} values of the header "
+            f"({', '.join(header[:8])}, ...); {len(uneven)} such line(s)"
+        )
+    columns = {name: pa.array([words[k] for _, words in rows], pa.string()) for k, name in enumerate(header)}
+    place = np.array([number for number, _ in rows], dtype=np.int64)
+    return source_of_columns(path, "text", columns, place, one_object=stem(path))
+
+
+# --- JSON -----------------------------------------------------------------------
+
+
+def json_source(path: Path, data: bytes) -> Source:
+    """A list of records, columns, or one object with lists of measurements, as brokers give them."""
+    return source_of_json(path, parse_json(path, data))
+
+
+def parse_json(path: Path, data: bytes) -> Any:
+    """The value of a JSON file, or the list of values of JSON lines."""
+    text = data.decode("utf-8-sig", errors="replace")
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        try:
+            return [json.loads(line) for line in text.splitlines() if line.strip()]
+        except json.JSONDecodeError:
+            raise DataError(f"{path}: not readable as JSON ({error})") from error
+
+
+def source_of_json(path: Path, value: Any) -> Source:
+    """See `json_source`."""
+    if isinstance(value, list):
+        records = [record for item in value for record in _records(item)]
+    elif isinstance(value, dict) and value and all(isinstance(v, list) for v in value.values()):
+        if set(value) <= set(_LISTS + _IGNORED_LISTS):
+            records = _records(value)
+        else:
+            lengths = {len(v) for v in value.values()}
+            if len(lengths) != 1:
+                raise DataError(f"{path}: the columns of the JSON file differ in length")
+            names = list(value)
+            records = [dict(zip(names, row, strict=True)) for row in zip(*value.values(), strict=True)]
+    elif isinstance(value, dict):
+        records = _records(value)
+    else:
+        records = []
+    if not records:
+        raise DataError(f"{path}: this JSON file holds no list of measurements")
+    items = value if isinstance(value, list) else [value]
+    ignored = sorted(
+        {key for item in items if isinstance(item, dict) for key in _IGNORED_LISTS if item.get(key)}
+    )
+    return source_of_columns(
+        path,
+        "JSON",
+        columns_of_records(records),
+        meta={"ignored": ", ".join(ignored)},
+        one_object=stem(path),
+    )
+
+
+def _records(item: Any) -> list[Mapping[str, Any]]:
+    """Measurements of one JSON value: itself, or those of its lists under the object's name."""
+    if not isinstance(item, dict):
+        return []
+    lists = [item[key] for key in _LISTS if isinstance(item.get(key), list)]
+    if not lists:
+        return [item]
+    named = {key: item[key] for key in _OBJECT_KEYS if isinstance(item.get(key), str | int)}
+    return [named | record for records in lists for record in records if isinstance(record, dict)]
+
+
+# --- Parquet --------------------------------------------------------------------
+
+
+def parquet_source(path: Path) -> Source:
+    """A Parquet file with one row per observation, or with observations in lists or one nested column."""
+    with parquet_errors(path):
+        schema = pq.read_schema(path)
+    nested = nested_columns(schema)
+    if nested:
+        return _nested_source(path, schema, nested)
+
+    def read(wanted: Mapping[str, Kind]) -> tuple[dict[str, Any], IntArray]:
+        with parquet_errors(path):
+            table = pq.read_table(path, columns=list(wanted))
+        return {name: table[name] for name in wanted}, np.arange(table.num_rows)
+
+    return Source(path, "Parquet", tuple(schema.names), read, one_object=stem(path))
+
+
+def is_list(kind: Any) -> bool:
+    """Whether an Arrow type is a list."""
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def nested_columns(schema: Any) -> list[str]:
+    """Columns that hold the observations of an object: lists, structs of lists or lists of structs."""
+    found = []
+    for field in schema:
+        kind = field.type
+        if is_list(kind) or _of_lists(kind):
+            found.append(field.name)
+    return found
+
+
+def nested_columns_with_times(schema: Any) -> list[str]:
+    """Nested columns whose fields include a time, except the histories of alert packets."""
+    return [
+        field.name
+        for field in schema
+        if field.name not in _HISTORIES
+        and _times_in(field.type)
+        and (is_list(field.type) or _of_lists(field.type))
+    ]
+
+
+def _of_lists(kind: Any) -> bool:
+    return bool(pa.types.is_struct(kind) and kind.num_fields and all(is_list(field.type) for field in kind))
+
+
+def _nested_source(path: Path, schema: Any, nested: list[str]) -> Source:
+    """One row per object: the nested columns with times are flattened, the others repeated."""
+    groups = [name for name in nested if _times_in(schema.field(name).type)]
+    plain = [name for name in nested if is_list(schema.field(name).type) and name not in groups]
+    with parquet_errors(path):
+        if groups:  # Rubin: diaSource and diaObjectForcedSource; the forced ones are the fuller series
+            forced = [name for name in groups if "forced" in name.lower()]
+            group = (forced or groups)[0]
+            fields = list(_fields(schema.field(group).type))
+        else:
+            group, fields = "", plain
+        flat = [n for n in schema.names if n not in nested and not pa.types.is_struct(schema.field(n).type)]
+    names = tuple(dict.fromkeys([*fields, *flat]))
+
+    def read(wanted: Mapping[str, Kind]) -> tuple[dict[str, Any], IntArray]:
+        outer = [name for name in wanted if name not in fields]
+        inner = [name for name in wanted if name in fields]
+        with parquet_errors(path):
+            table = pq.read_table(path, columns=[*outer, *([group] if group else inner)]).combine_chunks()
+        lists = _lists(table, group, inner)
+        counts = _counts(next(iter(lists.values())), table.num_rows)
+        for name, column in lists.items():
+            if not np.array_equal(_counts(column, table.num_rows), counts):
+                raise DataError(f"{path}: column {name!r} differs in length from the others of its object")
+        owner = np.repeat(np.arange(table.num_rows), counts)
+        values: dict[str, Any] = {name: column.flatten() for name, column in lists.items()}
+        values |= {name: table[name].take(pa.array(owner)) for name in outer}
+        return values, owner
+
+    return Source(path, "nested Parquet", names, read)
+
+
+def _fields(kind: Any) -> tuple[str, ...]:
+    inner = kind.value_type if is_list(kind) else kind
+    return tuple(field.name for field in inner) if pa.types.is_struct(inner) else ()
+
+
+def _times_in(kind: Any) -> bool:
+    times = {"mjd", "midpointmjdtai", "midpointtai", "time", "jd", "hmjd"}
+    return bool(times.intersection(plain_name(name) for name in _fields(kind)))
+
+
+def _one(column: Any) -> Any:
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+        column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+    return column
+
+
+def _lists(table: Any, group: str, inner: list[str]) -> dict[str, Any]:
+    """List arrays of the fields of a nested column, or of list columns."""
+    import pyarrow.compute as pc
+
+    if not group:
+        return {name: _one(table[name]) for name in inner}
+    column = _one(table[group])
+    if is_list(column.type):
+        structs = column.flatten()
+        offsets = np.concatenate([[0], np.cumsum(_counts(column, len(column)))])
+        return {
+            name: pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), pc.struct_field(structs, name))
+            for name in inner
+        }
+    return {name: pc.struct_field(column, name) for name in inner}
+
+
+def _counts(lists: Any, n: int) -> IntArray:
+    import pyarrow.compute as pc
+
+    return np.asarray(pc.list_value_length(lists).fill_null(0)).astype(np.int64)
+
+
+# --- astropy --------------------------------------------------------------------
+
+
+def fits_source(path: Path) -> Source:
+    """The first table of a FITS file."""
+    from astropy.io import fits
+
+    try:
+        with quiet(), fits.open(path, memmap=False) as hdus:
+            tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
+            if not tables:
+                raise DataError(f"{path}: this FITS file holds no table")
+            columns = fits_columns(tables[0])
+            meta = {str(key).lower(): value for key, value in tables[0].header.items()}
+            meta = {str(key).lower(): value for key, value in hdus[0].header.items()} | meta
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read as FITS ({str(error).splitlines()[0]})") from error
+    return source_of_columns(path, "FITS", columns, meta=meta, one_object=_stated_name(path, meta))
+
+
+def fits_columns(hdu: Any, names: "list[str] | None" = None) -> dict[str, Any]:
+    """Columns of a FITS table with one value per row, native and with decoded texts."""
+    columns = {}
+    for name in names or hdu.columns.names:
+        values = np.asarray(hdu.data[name])
+        if values.ndim != 1:
+            continue
+        if values.dtype.kind in "SU":
+            columns[name] = np.char.strip(values.astype(np.str_))
+        else:
+            columns[name] = values.astype(values.dtype.newbyteorder("="))
+    return columns
+
+
+def astropy_source(path: Path, format: str, container: str) -> Source:
+    """A table that astropy reads: ECSV, VOTable, IPAC."""
+    from astropy.table import Table
+
+    try:
+        with quiet():
+            table = Table.read(path, format=format)
+    except Exception as error:  # astropy raises whatever its parsers do
+        raise DataError(f"{path}: cannot be read as {container} ({str(error).splitlines()[0]})") from error
+    columns = {}
+    for name in table.colnames:
+        column = table[name]
+        if hasattr(column, "jd"):  # a Time column
+            columns[name] = np.asarray(column.tai.mjd)
+        elif column.ndim == 1:
+            columns[name] = column.value if hasattr(column, "value") else np.asarray(column)
+    meta = {str(key).lower(): value for key, value in table.meta.items()}
+    units = {name: str(table[name].unit) for name in table.colnames if getattr(table[name], "unit", None)}
+    return source_of_columns(
+        path, container, columns, meta=meta | {"units": units}, one_object=_stated_name(path, meta)
+    )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without astropy's warnings of units and headers that it does not know."""
+    from astropy.utils.exceptions import AstropyWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyWarning)
+        yield
+
+
+def _stated_name(path: Path, meta: Mapping[str, Any]) -> str:
+    for key in ("object_id", "snid", "name", "sn", "object"):
+        if isinstance(meta.get(key), str | int):
+            return str(meta[key])
+    return stem(path)

@@ -1,0 +1,89 @@
+"""`ColumnNames`: which column of a file is what, as the user states it or as a reading found it."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from firstlight.bands import SURVEYS, find_survey
+from firstlight.data.formats.layouts import WORDS
+from firstlight.errors import SettingsError
+from firstlight.files import replacing
+
+#: What can be stated for the whole file, with a leading @ or where no column has that name.
+_FIXED = ("survey", "system")
+FILE_NAME = "@file"  # the object's name is that of the file
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnNames:
+    """Columns of a file by what they hold, and values for the whole file.
+
+    Examples
+    --------
+    >>> names = ColumnNames.parse("mjd=obsmjd,flux=f,survey=ztf")
+    >>> names.columns, names.fixed
+    ({'mjd': 'obsmjd', 'flux': 'f'}, {'survey': 'ztf'})
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)  # word of `WORDS` to a column of the file
+    fixed: Mapping[str, str] = field(default_factory=dict)  # survey, system, or @file as object_id
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The names of ``mjd=obsmjd,flux=f`` or of a TOML file; SettingsError if they cannot be used."""
+        if text.lower().endswith(".toml"):
+            return cls.read(Path(text))
+        pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+        if not pairs or any(not equal or not value.strip() for _, equal, value in pairs):
+            raise SettingsError(
+                f"column names {text!r}: write them as mjd=obsmjd,flux=f, or name a .toml file"
+            )
+        return cls._of({word.strip(): value.strip() for word, _, value in pairs})
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The names of a TOML file that `write` wrote."""
+        try:
+            table = tomllib.loads(path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"cannot read the column names in {path}: {error}") from error
+        stated = table.get("columns", table)
+        if not all(isinstance(value, str) for value in stated.values()):
+            raise SettingsError(f'{path}: column names are texts, such as mjd = "obsmjd"')
+        return cls._of(stated)
+
+    @classmethod
+    def _of(cls, stated: Mapping[str, str]) -> Self:
+        unknown = sorted(set(stated) - set(WORDS))
+        if unknown:
+            raise SettingsError(f"unknown name(s) {unknown} of columns; known: {', '.join(WORDS)}")
+        fixed = {}
+        for word, value in stated.items():
+            if word in _FIXED and (value.startswith("@") or _is_fixed(word, value)):
+                fixed[word] = value.removeprefix("@")
+            elif word == "object_id" and value == FILE_NAME:
+                fixed[word] = value
+        if "survey" in fixed and find_survey(fixed["survey"]) is None:
+            raise SettingsError(f"unknown survey {fixed['survey']!r}; known: {', '.join(SURVEYS)}")
+        return cls({word: value for word, value in stated.items() if word not in fixed}, fixed)
+
+    def write(self, path: Path) -> None:
+        """Write the names as TOML, which `parse` reads."""
+        values = dict(self.columns) | {
+            word: f"@{value.removeprefix('@')}" for word, value in self.fixed.items()
+        }
+        with replacing(path) as partial:
+            lines = [f"{word} = {_quoted(value)}\n" for word, value in values.items()]
+            partial.write_text("[columns]\n" + "".join(lines), encoding="utf-8")
+
+
+def _is_fixed(word: str, value: str) -> bool:
+    return find_survey(value) is not None if word == "survey" else value.lower() in ("ab", "vega")
+
+
+def _quoted(value: str) -> str:
+    import json
+
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,391 @@
+"""Recognise a file by its content, and read it as light curves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
+from firstlight.bands import find_survey
+from firstlight.data.delimited import read_bytes
+from firstlight.data.formats import catalog, containers, snana
+from firstlight.data.formats.angles import degrees
+from firstlight.data.formats.layouts import (
+    LAYOUTS,
+    OBJECT_WORDS,
+    SNANA,
+    SUPERNOVA_CATALOG,
+    TEXT_WORDS,
+    Layout,
+    find_words,
+    fits_layout,
+    layout_of,
+)
+from firstlight.data.formats.names import ColumnNames
+from firstlight.data.formats.photometry import (
+    REPEATED_VISIT,
+    SHARED_BAND,
+    Photometry,
+    coded,
+    photometry_of,
+    repeated_visits,
+    shared_bands,
+    texts,
+)
+from firstlight.data.formats.source import Source
+from firstlight.data.parquet import PARQUET_MAGIC
+from firstlight.errors import DataError, MissingColumnError, SettingsError
+from firstlight.files import GZIP_MAGIC
+from firstlight.lightcurves import RawTable
+from firstlight.lightcurves.units import ANY_DEPTH
+from firstlight.lightcurves.values import as_arrow, numbers_of, untyped_ids
+
+_AVRO_MAGIC = b"Obj\x01"
+_HDF_MAGIC = b"\x89HDF"
+_SAME_STAR_ARCSEC = 1.5  # IRSA gives a star one number per filter and field
+_BEGINNING = 16_384  # bytes that are looked at
+
+#: Names of formats, for --format.
+FORMATS = (*(layout.name for layout in LAYOUTS), SNANA.name, SUPERNOVA_CATALOG.name)
+
+
+@dataclass(slots=True)
+class Reading:
+    """How a file was read: its format, its columns and its conventions."""
+
+    path: Path
+    layout: Layout
+    container: str
+    names: ColumnNames
+    photometry: Photometry
+    notes: list[str] = field(default_factory=list)
+
+    def sentence(self) -> str:
+        """One line for the user."""
+        columns = ", ".join(f"{word} = {name}" for word, name in self.names.columns.items())
+        parts = [f"{self.path}: {self.layout.title} ({self.container}): {columns}"]
+        made = self.photometry
+        if made.systems:
+            parts.append("magnitudes: " + ", ".join(made.systems))
+        if made.n_limits:
+            parts.append(f"{made.n_limits:,} upper limit(s) read as flux 0 with their 1-sigma error")
+        if made.surveys:
+            parts.append("filters of " + ", ".join(made.surveys))
+        return "; ".join([*parts, *self.notes])
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Rows of a foreign file in the package's words, not yet checked, and how they were read."""
+
+    raw: RawTable
+    left_out: list[tuple[str, StrArray, IntArray]]  # reason, and object and place of each row
+    reading: Reading
+
+
+def is_alert_file(path: Path) -> bool:
+    """Whether a file holds alert packets: Avro, or Parquet with a triggering source per row."""
+    if path.is_dir():
+        return False
+    magic = read_bytes(path, 8)
+    if magic.startswith(_AVRO_MAGIC):
+        return True
+    if not magic.startswith(PARQUET_MAGIC):
+        return False
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError):
+        return False
+    structs = {field.name for field in schema if pa.types.is_struct(field.type)}
+    return bool(structs & {"diaSource", "candidate"}) and not containers.nested_columns_with_times(schema)
+
+
+def read_foreign(
+    path: Path,
+    *,
+    format: str | None = None,
+    names: ColumnNames | None = None,
+    damage: list[Any] | None = None,
+    described: bool = False,
+) -> Foreign:
+    """The rows of a file or folder in any known format.
+
+    `described` says that a metadata file has the values of objects that `names` name and this one lacks.
+    Raises DataError or MissingColumnError if it has none of them, UnknownBandError if no filter is known,
+    SettingsError for an unknown `format`.
+    """
+    if format is not None and format not in FORMATS:
+        raise SettingsError(f"unknown format {format!r}; known: {', '.join(FORMATS)}")
+    names = names or ColumnNames()
+    source, layout = open_source(path, damage)
+    if format is not None:
+        layout = next(one for one in (*LAYOUTS, SNANA, SUPERNOVA_CATALOG) if one.name == format)
+        if not fits_layout(layout, source.names):
+            wanted = "; ".join(" or ".join(options) for options in layout.marks)
+            raise MissingColumnError(
+                f"{path}: not {layout.title}, which has the columns {wanted}; its columns are "
+                f"{', '.join(source.names)}"
+            )
+    elif layout is None:
+        layout = layout_of(source.names)
+    if described:
+        own = {w: n for w, n in names.columns.items() if w not in OBJECT_WORDS or n in source.names}
+        names = ColumnNames(own, names.fixed)
+    return _foreign(source, layout, names)
+
+
+# --- recognition ----------------------------------------------------------------
+
+
+def open_source(path: Path, damage: list[Any] | None) -> tuple[Source, Layout | None]:
+    """The columns of a file or folder, and its layout if the container defines it."""
+    if path.is_dir():
+        return _open_folder(path)
+    head = _inflated(path, read_bytes(path, _BEGINNING))
+    if head.startswith(PARQUET_MAGIC):
+        return containers.parquet_source(path), None
+    if head.startswith(_HDF_MAGIC):
+        raise DataError(
+            f"{path}: this is an HDF5 file, and firstlight does not depend on h5py; read it with lcdata or "
+            "pandas and give the tables to LightCurves.from_astropy or from_pandas"
+        )
+    if head.startswith(b"SIMPLE"):
+        if snana.is_head(path) or snana.is_phot(path):
+            return snana.pair_source([path]), SNANA
+        return containers.fits_source(path), None
+    if b"\0" in head:
+        raise DataError(
+            f"{path}: a binary file of unknown kind; docs/files.md lists the formats that are read"
+        )
+    return _open_text(path, head, damage)
+
+
+def _open_text(path: Path, head: bytes, damage: list[Any] | None) -> tuple[Source, Layout | None]:
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    first = text.splitlines()[0] if text.splitlines() else b""
+    if text[:1] in (b"{", b"["):
+        data = containers.unpacked(path)
+        value = containers.parse_json(path, data)
+        if catalog.is_catalog(value):
+            return catalog.catalog_source(path, value), SUPERNOVA_CATALOG
+        return containers.source_of_json(path, value), None
+    if first.startswith(b"# %ECSV"):
+        return containers.astropy_source(path, "ascii.ecsv", "ECSV"), None
+    if first.startswith(b"<") and b"<VOTABLE" in head:
+        return containers.astropy_source(path, "votable", "VOTable"), None
+    if first.startswith((b"\\", b"|")):
+        return containers.astropy_source(path, "ascii.ipac", "IPAC table"), None
+    if snana.is_snana_text(text):
+        return snana.text_source([path]), SNANA
+    body = next((line for line in text.splitlines() if line.strip() and not line.startswith(b"#")), b"")
+    if first.startswith(b"#") and b"," not in body.replace(b", ", b""):
+        return containers.blank_source(path, containers.unpacked(path)), None
+    return containers.csv_source(path, damage), None
+
+
+def _open_folder(path: Path) -> tuple[Source, Layout | None]:
+    """A folder of SNANA files, or of parts of a Parquet dataset such as HATS'."""
+    files = sorted(one for one in path.rglob("*") if one.is_file() and not one.name.startswith((".", "_")))
+    heads = [one for one in files if snana.is_head(one)]
+    if heads:
+        return snana.pair_source(heads), SNANA
+    parquet = [
+        one for one in files if one.suffix in (".parquet", ".pq") and "margin" not in str(one.parent).lower()
+    ]
+    if parquet:
+        return _open_parts(path, parquet), None
+    dats = [one for one in files if one.name.lower().endswith((".dat", ".dat.gz", ".txt", ".txt.gz"))]
+    texts_ = [one for one in dats if snana.is_snana_text(_inflated(one, read_bytes(one, _BEGINNING)))]
+    if texts_:
+        return snana.text_source(texts_), SNANA
+    raise DataError(
+        f"{path}: no light curves in this folder; firstlight reads folders with curves.parquet, Parquet "
+        "parts (HATS) and SNANA files"
+    )
+
+
+def _open_parts(path: Path, parts: list[Path]) -> Source:
+    """Parquet files of one dataset as one source; index files without observations are passed over."""
+    sources = [containers.parquet_source(part) for part in parts]
+    sources = [one for one in sources if find_words(LAYOUTS[-1], one.folded).keys() >= {"filter", "mjd"}]
+    if not sources:
+        raise DataError(
+            f"{path}: none of its {len(parts)} Parquet files has a time and a filter per observation"
+        )
+    names = set(sources[0].names)
+    for one in sources[1:]:
+        if set(one.names) != names:
+            raise DataError(
+                f"{one.path}: its columns differ from those of {sources[0].path}; read the files alone"
+            )
+
+    def read(wanted: Mapping[str, Any]) -> tuple[dict[str, Any], IntArray]:
+        made = [one.read(wanted) for one in sources]
+        columns = {name: _chunked([values[name] for values, _ in made]) for name in wanted}
+        return columns, np.arange(sum(len(place) for _, place in made), dtype=np.int64)
+
+    return replace(sources[0], path=path, container=f"{len(sources)} Parquet file(s)", read=read)
+
+
+def _chunked(parts: list[Any]) -> Any:
+    chunks = [
+        chunk for part in parts for chunk in (part.chunks if isinstance(part, pa.ChunkedArray) else [part])
+    ]
+    if any(pa.types.is_dictionary(chunk.type) for chunk in chunks):
+        chunks = [c.cast(c.type.value_type) if pa.types.is_dictionary(c.type) else c for c in chunks]
+    return pa.chunked_array(chunks).combine_chunks()
+
+
+def _inflated(path: Path, head: bytes) -> bytes:
+    """The beginning of a file, without gzip."""
+    if not head.startswith(GZIP_MAGIC):
+        return head
+    import zlib
+
+    try:
+        return zlib.decompressobj(31).decompress(head, _BEGINNING)
+    except zlib.error as error:
+        raise DataError(f"{path}: the gzip data are damaged ({error})") from error
+
+
+# --- meaning --------------------------------------------------------------------
+
+
+def _foreign(source: Source, layout: Layout, names: ColumnNames) -> Foreign:
+    found = _found(source, layout, names)
+    kinds: dict[str, Any] = {name: "text" if word in TEXT_WORDS else "number" for word, name in found.items()}
+    values, place = source.read(kinds)
+    words = {word: values[name] for word, name in found.items()}
+    notes: list[str] = []
+    if "object_id" in words and source.container in ("CSV", "text"):
+        words["object_id"] = untyped_ids(words["object_id"])
+    words |= {w: degrees(words[w], hours=w == "ra") for w in ("ra", "dec") if w in words}
+    if "object_id" not in words:
+        words["object_id"] = np.full(len(place), source.one_object)
+        notes.append(f"all rows are of one object, {source.one_object!r}")
+    if "unit" not in words and (unit := source.meta.get("units", {}).get(found.get("flux", ""))):
+        words["unit"] = np.full(len(place), unit)
+    if layout.name == "irsa":
+        words["object_id"] = _same_stars(words)
+    survey = find_survey(str(source.meta.get("survey", "")))
+    made = photometry_of(words, layout, ({"survey": survey} if survey else {}) | dict(names.fixed))
+    if layout.total_light:
+        notes.append("the median flux of each object and filter is subtracted, as a reference image would be")
+    if made.problem:
+        notes.append(made.problem)
+    if ignored := source.meta.get("ignored"):
+        notes.append(f"not read: {ignored}")
+    _, owner = coded(words["object_id"])
+    shared = shared_bands(owner, numbers_of(words["mjd"]), made.filters)
+    made.left_out.append((SHARED_BAND, shared))
+    if "source" in words and layout.detections:
+        forced = texts(words["source"]) == ""
+        repeated = repeated_visits(owner, numbers_of(words["mjd"]), made.filters, forced)
+        made.left_out.append((REPEATED_VISIT, repeated))
+    reading = Reading(source.path, layout, source.container, ColumnNames(found, names.fixed), made, notes)
+    columns: dict[str, Any] = {
+        "object_id": words["object_id"],
+        "mjd": words["mjd"],
+        "band": made.filters,
+        "flux": made.flux,
+        "flux_err": made.flux_err,
+    }
+    if made.detected is not None:
+        columns["detected"] = made.detected
+    columns |= {} if made.converted else {w: words[w] for w in ("zero_point", "unit", "system") if w in words}
+    columns |= {word: words[word] for word in OBJECT_WORDS if word in words}
+    if layout.positions_scatter and "ra" in words and "dec" in words:
+        columns["ra"], columns["dec"] = _mean_positions(words)
+    stated = source.meta.get("dereddened")
+    raw = RawTable(
+        columns={name: as_arrow(column) for name, column in columns.items()},
+        objects=dict(source.objects) or None,
+        place=place,
+        zero_point=layout.zero_point if layout.implied and not made.converted else None,
+        implied=layout.implied,
+        dereddened=stated if isinstance(stated, bool) else None,
+        time_scale="utc" if layout.utc else "tai",
+        depth=(-np.inf, np.inf) if made.converted or layout.implied else ANY_DEPTH,
+    )
+    return _without(raw, made.left_out, reading)
+
+
+def _without(raw: RawTable, left_out: list[tuple[str, BoolArray]], reading: Reading) -> Foreign:
+    """The rows that are of use, and those that are not with the first reason of each."""
+    keep = np.ones(len(raw), dtype=bool)
+    listed = []
+    for reason, mask in left_out:
+        now = np.flatnonzero(mask & keep)
+        if len(now):
+            ids = texts(raw.columns["object_id"].take(pa.array(now)))
+            listed.append((reason, ids, raw.places[now]))
+            keep[now] = False
+    if not keep.all():
+        chosen = pa.array(keep)
+        columns = {name: column.filter(chosen) for name, column in raw.columns.items()}
+        raw = replace(raw, columns=columns, place=raw.places[keep])
+    return Foreign(raw, listed, reading)
+
+
+def _found(source: Source, layout: Layout, names: ColumnNames) -> dict[str, str]:
+    """Column of each word, the user's names first; MissingColumnError where one is missing."""
+    absent = [name for name in names.columns.values() if name not in source.names]
+    if absent:
+        raise MissingColumnError(f"{source.path}: no column(s) {absent}; it has {', '.join(source.names)}")
+    found = find_words(layout, source.folded)
+    taken = set(names.columns.values())
+    found = {word: name for word, name in found.items() if name not in taken} | dict(names.columns)
+    for word in names.fixed:
+        found.pop(word, None)
+    missing = [word for word in ("mjd", "filter") if word not in found]
+    if not {"flux", "flux_err"} <= set(found) and not {"mag", "mag_err"} <= set(found):
+        missing.append("flux and flux_err, or mag and mag_err")
+    nameless = "object_id" not in found and not layout.one_object and names.fixed.get("object_id") is None
+    if nameless and not (layout.name == "sncosmo" and source.one_object):
+        missing.append("object_id (or --columns object_id=@file if the file holds one object)")
+    if missing:
+        raise MissingColumnError(
+            f"{source.path}: not a light-curve file that firstlight knows: nothing like "
+            f"{', '.join(missing)} among its columns {', '.join(source.names)[:600]}; name them: "
+            "--columns mjd=NAME,filter=NAME,flux=NAME,flux_err=NAME"
+        )
+    return found
+
+
+def _mean_positions(words: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
+    """Median position of each row's object [degree], NaN where it has none."""
+    names, code = coded(words["object_id"])
+    ra, dec = numbers_of(words["ra"]), numbers_of(words["dec"])
+    middle = np.full((2, len(names)), np.nan)
+    order = np.argsort(code, kind="stable")
+    for i, rows in enumerate(np.split(order, np.cumsum(np.bincount(code, minlength=len(names)))[:-1])):
+        known = rows[np.isfinite(ra[rows]) & np.isfinite(dec[rows])]
+        if len(known):
+            around = (ra[known] - ra[known[0]] + 180.0) % 360.0 - 180.0
+            middle[:, i] = (ra[known[0]] + np.median(around)) % 360.0, np.median(dec[known])
+    return middle[0, code], middle[1, code]
+
+
+def _same_stars(words: Mapping[str, Any]) -> Any:
+    """One name per star: IRSA numbers its light curves by filter and field, so the position decides."""
+    names, code = coded(words["object_id"])
+    if "ra" not in words or "dec" not in words:
+        return names[code]
+    from scipy.cluster.hierarchy import DisjointSet
+    from scipy.spatial import cKDTree
+
+    ra, dec = _mean_positions(words)
+    _, first = np.unique(code, return_index=True)
+    placed = np.flatnonzero(np.isfinite(ra[first]) & np.isfinite(dec[first]))
+    ra, dec = np.radians(ra[first][placed]), np.radians(dec[first][placed])
+    points = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
+    pairs = cKDTree(points).query_pairs(np.radians(_SAME_STAR_ARCSEC / 3600.0)) if len(points) else ()
+    groups = DisjointSet(names.tolist())
+    for i, k in pairs:
+        groups.merge(str(names[placed[i]]), str(names[placed[k]]))
+    least = {name: min(group) for group in groups.subsets() for name in group}
+    return np.array([least[name] for name in names.tolist()], dtype=np.str_)[code]

@@ -1,0 +1,113 @@
+"""Files of alert packets as light curves: what the stream would know after the last of them."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from firstlight.data import RejectLog
+from firstlight.data.delimited import read_bytes
+from firstlight.data.parquet import PARQUET_MAGIC, parquet_errors
+from firstlight.errors import DataError
+from firstlight.lightcurves import LightCurves
+from firstlight.stream.alerts.alert import Alert, Skip, light_curves
+
+_BATCH_ROWS = 256
+LARGEST_EXACT_FLOAT = 2.0**53  # from here on a float has lost the last digits of an identifier
+
+
+def read_alerts(
+    path: str | Path,
+    rejects: RejectLog | None = None,
+    *,
+    report: Callable[[str], None] | None = None,
+) -> LightCurves:
+    """Light curves of the objects in a file of alerts.
+
+    Alerts of one object are joined by the stream's own rule: one row per visit and band, and the newest known
+    position, redshift and reddening.
+
+    Parameters
+    ----------
+    path : path
+        Avro container of LSST, ZTF or their brokers, or a Parquet file with an alert per row.
+    rejects : RejectLog, optional
+        Takes packets that cannot be read, and the alerts that are not classified, with their reasons.
+    report : callable, optional
+        Takes one sentence for the user.
+
+    Returns
+    -------
+    LightCurves
+        One per object, in the order of first appearance.
+
+    Raises
+    ------
+    DataError
+        If the file holds no usable alert; without `rejects`, for the first packet that cannot be read.
+    """
+    path = Path(path)
+    good: list[Alert] = []
+    skipped: Counter[str] = Counter()
+    for number, item in enumerate(_items(path)):
+        if isinstance(item, Alert):
+            good.append(item)
+        elif isinstance(item, Skip):
+            skipped[str(item.reason)] += 1
+            if rejects is not None:
+                rejects.add(item.object_id, f"the alert is not classified: {item.reason}", str(path), number)
+        elif rejects is None:
+            raise DataError(f"{path}, packet {number}: {item}; or set it aside with a RejectLog (rejects=)")
+        else:
+            rejects.add("", "the packet cannot be read", str(path), number)
+    if not good:
+        reasons = ", ".join(f"{name} {n}" for name, n in skipped.items()) or "none could be read"
+        raise DataError(f"{path}: no alert that can be classified ({reasons})")
+    curves = light_curves(good)
+    if report is not None:
+        left = "".join(f"; {n:,} left out: {name}" for name, n in skipped.items())
+        joined = f"{len(good):,} alerts of {len(curves):,} objects, joined as the stream joins them"
+        report(f"{path}: {joined}{left}")
+    return curves
+
+
+def _items(path: Path) -> Iterator[Alert | Skip | DataError]:
+    if read_bytes(path, len(PARQUET_MAGIC)) == PARQUET_MAGIC:
+        yield from _of_parquet(path)
+        return
+    from firstlight.stream.alerts.decoder import alert_decoder
+
+    yield from alert_decoder("auto").decode_all(path.read_bytes())
+
+
+def _of_parquet(path: Path) -> Iterator[Alert | Skip | DataError]:
+    import pyarrow.parquet as pq
+
+    from firstlight.stream.alerts.layouts import read_record
+
+    with parquet_errors(path), pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_BATCH_ROWS, columns=_needed(file.schema_arrow)):
+            for record in batch.to_pylist():
+                try:
+                    yield read_record(_exact(record))
+                except DataError as error:
+                    yield error
+
+
+def _exact(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with its object's number as an integer: pandas turns a column with gaps into floats."""
+    for part in ("diaObject", "diaSource"):
+        fields = record.get(part) or {}
+        number = fields.get("diaObjectId")
+        if isinstance(number, float):
+            inexact = not abs(number) < LARGEST_EXACT_FLOAT
+            fields["diaObjectId"] = None if inexact else int(number)
+    return record
+
+
+def _needed(schema: Any) -> list[str]:
+    """Columns without cutouts and truth: what a layout may look for."""
+    from firstlight.stream.alerts.layouts import KNOWN_PATHS
+
+    top = {path.partition(".")[0] for path in KNOWN_PATHS}
+    return [name for name in schema.names if name in top]

@@ -1,0 +1,410 @@
+"""The same light curves are read from the published format of each survey, broker and package."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from astropy.table import Table
+from tests.data.formats._samples import (
+    IDS,
+    SAMPLES,
+    TAI_MINUS_UTC,
+    alerce_csv,
+    atlas_forced,
+    own_columns,
+    snana_fits,
+    snana_text,
+    sncosmo_ecsv,
+    truth,
+    write_csv,
+    write_parquet,
+    ztf_forced,
+)
+
+from firstlight.data import RejectLog, read
+from firstlight.data.formats import FORMATS
+from firstlight.errors import DataError, MissingColumnError, SettingsError, UnknownBandError
+
+
+def expected(name):
+    _, writer, bands, n_objects, only_positive = SAMPLES[name]
+    curves = truth(bands, ids=IDS[:n_objects])
+    if only_positive:
+        curves = curves.with_columns(flux=np.abs(curves.flux), detected=np.ones(len(curves.flux), bool))
+    return writer, curves
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_format_is_recognised_and_gives_the_same_light_curves(name, tmp_path):
+    writer, curves = expected(name)
+    said = []
+    found = read(writer(curves, tmp_path), report=said.append)
+    assert found.object_id.tolist() == curves.object_id.tolist()
+    np.testing.assert_array_equal(found.offsets, curves.offsets)
+    np.testing.assert_array_equal(found.band, curves.band)
+    np.testing.assert_allclose(found.mjd, curves.mjd, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(found.flux, curves.flux, rtol=3e-6)
+    np.testing.assert_allclose(found.flux_err, curves.flux_err, rtol=3e-6)
+    assert len(said) == 1
+    assert "mjd = " in said[0] or "column names of firstlight" in said[0]
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_name_of_a_format_forces_it_and_another_one_is_refused(name, tmp_path):
+    writer, curves = expected(name)
+    path = writer(curves, tmp_path)
+    assert len(read(path, format=SAMPLES[name][0])) == len(curves)
+    other = "irsa"
+    with pytest.raises(MissingColumnError, match="not IRSA ZTF light curves, which has the columns"):
+        read(path, format=other)
+
+
+def test_an_unknown_format_is_refused_with_the_known_ones(tmp_path):
+    with pytest.raises(SettingsError, match="unknown format 'x'; known: rubin"):
+        read(own_columns(truth(), tmp_path), format="x")
+    assert {format for format, *_ in SAMPLES.values()} <= set(FORMATS)
+
+
+# --- limits, signs and flags ------------------------------------------------------
+
+
+def test_an_upper_limit_is_flux_zero_with_its_one_sigma_error_and_no_detection(tmp_path):
+    path = write_csv(
+        tmp_path / "x.csv",
+        {
+            "oid": ["a", "a", "a"],
+            "mjd": [60000.0, 60001.0, 60002.0],
+            "fid": [1, 2, 1],
+            "isdiffpos": ["", 1, -1],
+            "magpsf": ["", 18.9, 18.9],
+            "sigmapsf": ["", 0.1, 0.1],
+            "diffmaglim": [21.4, 21.4, 21.4],
+        },
+    )
+    said = []
+    curves = read(path, report=said.append)
+    np.testing.assert_allclose(curves.flux, [0.0, 1e5, -1e5], rtol=1e-6)
+    np.testing.assert_allclose(curves.flux_err[0], 10 ** (0.4 * (31.4 - 21.4)) / 5, rtol=1e-6)
+    assert curves.detected.tolist() == [False, True, True]
+    assert "1 upper limit(s) read as flux 0" in said[0]
+
+
+def test_a_sign_that_is_neither_is_refused_with_its_row(tmp_path):
+    path = alerce_csv(truth(), tmp_path)
+    path.write_text(path.read_text().replace(",20.5,1,", ",20.5,maybe,", 1))
+    with pytest.raises(DataError, match=r"row \d+: the sign of the difference flux is 'maybe'"):
+        read(path)
+
+
+def test_vega_magnitudes_use_the_zero_point_of_their_own_filter(tmp_path):
+    columns = {
+        "name": ["a"] * 3,
+        "mjd": [1.0, 2.0, 3.0],
+        "filter": ["V", "swift_B", "g"],
+        "mag": [20.0] * 3,
+        "mag_err": [0.1] * 3,
+    }
+    said = []
+    found = read(write_csv(tmp_path / "x.csv", columns), report=said.append)
+    ab = np.array([20.02, 19.87, 20.0])
+    np.testing.assert_allclose(found.flux, 10 ** (0.4 * (31.4 - ab)), rtol=1e-6)
+    assert found.band.tolist() == [2, 1, 1]
+    assert "AB, Vega (johnson_V +0.02 to AB), Vega (uvot_B -0.13 to AB)" in said[0]
+    stated = read(write_csv(tmp_path / "y.csv", columns | {"magsys": ["AB", "ab", "AB"]}))
+    np.testing.assert_allclose(stated.flux, 10 ** (0.4 * (31.4 - 20.0)), rtol=1e-6)
+    with pytest.raises(DataError, match="no Vega zero point"):
+        read(write_csv(tmp_path / "z.csv", columns | {"magsys": ["Vega", "Vega", "Vega"]}))
+    with pytest.raises(DataError, match="system 'bd17'; firstlight knows AB and Vega"):
+        read(write_csv(tmp_path / "w.csv", columns | {"magsys": ["BD17", "AB", "AB"]}))
+
+
+@pytest.mark.parametrize("nothing", [99.0, -99, 999, -999.0, "", "nan"])
+def test_a_magnitude_that_stands_for_none_is_left_out_and_counted(nothing, tmp_path):
+    log = RejectLog()
+    columns = {
+        "name": ["a", "a"],
+        "mjd": [1.0, 2.0],
+        "filter": ["g", "r"],
+        "mag": [20.0, nothing],
+        "mag_err": [0.1, 0.1],
+    }
+    assert read(write_csv(tmp_path / "x.csv", columns), rejects=log).n_obs.tolist() == [1]
+    assert log.summary() == {"the row has neither a flux nor a magnitude nor a limit": 1}
+
+
+def test_failed_photometry_is_left_out_with_the_survey_s_own_reason(tmp_path):
+    path = ztf_forced(truth("gri", ids=IDS[:1]), tmp_path)
+    lines = path.read_text().splitlines()
+    lines[-1] = lines[-1][:-1] + "56,57"
+    lines[-2] = lines[-2][:-1] + "57"
+    lines[-3] = lines[-3][:-1] + "61"
+    path.write_text("\n".join(lines))
+    log = RejectLog()
+    assert read(path, rejects=log).n_obs.tolist() == [22]
+    assert log.summary() == {"ZTF's procstatus marks the photometry as failed": 2}
+    path = atlas_forced(truth("gr", ids=IDS[:1]), tmp_path)
+    path.write_text(path.read_text().replace(" c 0 1.2", " c 1 1.2", 1))
+    assert read(path, rejects=log).n_obs.tolist() == [23]
+
+
+def test_irsa_light_curves_of_one_star_are_one_object_around_their_median(tmp_path):
+    n = 5
+    columns = {
+        "oid": [1] * n + [2] * n + [3] * n,
+        "mjd": [60000.0 + i for i in range(3 * n)],
+        "mag": [18.0, 18.1, 18.2, 18.3, 18.4] * 3,
+        "magerr": [0.02] * 3 * n,
+        "catflags": [0] * (3 * n - 1) + [32768],
+        "filtercode": ["zg"] * n + ["zr"] * n + ["zg"] * n,
+        "ra": [150.0] * n + [150.0001] * n + [151.0] * n,
+        "dec": [2.0] * 3 * n,
+    }
+    said = []
+    log = RejectLog()
+    curves = read(write_csv(tmp_path / "x.csv", columns), rejects=log, report=said.append)
+    assert curves.object_id.tolist() == ["1", "3"]
+    assert curves.n_obs.tolist() == [10, 4]
+    assert np.median(curves.flux[:5]) == 0
+    assert "the median flux of each object and filter is subtracted" in said[0]
+    np.testing.assert_allclose(curves.mjd[0], 60000.0 + TAI_MINUS_UTC, rtol=0, atol=1e-9)
+
+
+# --- what objects are known by ----------------------------------------------------
+
+
+def test_snana_pairs_bring_what_is_observed_of_objects_and_no_simulated_value(tmp_path):
+    curves = read(snana_fits(truth("ugrizy"), tmp_path))
+    np.testing.assert_allclose(curves.ra, [10.0, 20.0])
+    np.testing.assert_allclose(curves.redshift, [0.3, np.nan])
+    np.testing.assert_allclose(curves.redshift_spec, [np.nan, 0.5])
+    np.testing.assert_allclose(curves.ebv, [0.02, np.nan], rtol=1e-6)
+    assert not curves.dereddened
+    np.testing.assert_array_equal(curves.detected, truth("ugrizy").detected)
+    assert read(tmp_path / "X_PHOT.FITS.gz").object_id.tolist() == curves.object_id.tolist()
+    assert len(read(tmp_path)) == 2
+    (tmp_path / "X_PHOT.FITS.gz").unlink()
+    with pytest.raises(DataError, match=r"its partner X_PHOT.FITS.gz is not beside it"):
+        read(tmp_path / "X_HEAD.FITS.gz")
+
+
+def test_a_cut_snana_text_is_refused(tmp_path):
+    snana_text(truth("griz"), tmp_path)
+    one = tmp_path / "DES_0.DAT"
+    assert len(read(one)) == 1
+    one.write_text("\n".join(one.read_text().splitlines()[:20]))
+    with pytest.raises(DataError, match="it has 11 observations, but states NOBS: 24"):
+        read(one)
+
+
+def test_positions_that_scatter_by_measurement_are_their_median(tmp_path):
+    curves = read(alerce_csv(truth(), tmp_path))
+    assert np.all(np.abs(curves.ra - 150.0) < 1e-4)
+    np.testing.assert_array_equal(curves.dec, 2.0)
+
+
+def test_forced_photometry_of_a_visit_with_a_detection_is_not_a_second_observation(tmp_path):
+    value = {
+        "diaObjectId": IDS[0],
+        "diaSourcesList": [
+            {"diaSourceId": 1, "midpointMjdTai": 60000.0, "band": "g", "psfFlux": 900.0, "psfFluxErr": 50.0}
+        ],
+        "diaForcedSourcesList": [
+            {"midpointMjdTai": 60000.000001, "band": "g", "psfFlux": 890.0, "psfFluxErr": 50.0},
+            {"midpointMjdTai": 60001.0, "band": "g", "psfFlux": 10.0, "psfFluxErr": 50.0},
+        ],
+    }
+    path = tmp_path / "lasair.json"
+    path.write_text(json.dumps(value))
+    curves = read(path)
+    assert curves.flux.tolist() == [900.0, 10.0]
+    assert curves.detected.tolist() == [True, False]
+
+
+def test_fluxes_that_the_table_s_magnitudes_contradict_are_refused(tmp_path):
+    columns = {
+        "id": ["a"] * 2,
+        "mjd": [1.0, 2.0],
+        "filter": ["g", "r"],
+        "flux": [1e3, 2e3],
+        "fluxerr": [9.0] * 2,
+    }
+    columns["mag"] = 25.0 - 2.5 * np.log10(columns["flux"])
+    path = write_csv(tmp_path / "x.csv", columns)
+    with pytest.raises(DataError, match=r"its magnitudes|magnitudes give them the zero point 25.00"):
+        read(path)
+    assert read(path, zero_point=25.0).flux[0] == pytest.approx(1e3 * 10**2.56)
+
+
+@pytest.mark.parametrize(
+    ("ending", "format"), [("tbl", "ascii.ipac"), ("xml", "votable"), ("csv", "ascii.csv")]
+)
+def test_irsa_tables_are_read_from_each_of_its_containers(ending, format, tmp_path):
+    n = 7
+    table = Table(
+        {
+            "oid": np.full(n, 686103400034440),
+            "mjd": 58000.0 + np.arange(n),
+            "mag": np.linspace(18, 19, n),
+            "magerr": np.full(n, 0.02),
+            "catflags": np.zeros(n, int),
+            "filtercode": np.full(n, "zr"),
+            "ra": np.full(n, 298.0025),
+            "dec": np.full(n, 29.87147),
+        }
+    )
+    table.write(tmp_path / f"x.{ending}", format=format)
+    curves = read(tmp_path / f"x.{ending}")
+    assert curves.object_id.tolist() == ["686103400034440"]
+    assert curves.band.tolist() == [2] * n
+    assert np.sign(curves.flux).tolist() == [1, 1, 1, 0, -1, -1, -1]
+
+
+# --- filters ------------------------------------------------------------------------
+
+
+def test_of_two_filters_of_one_band_at_one_time_the_nearer_counts_in_any_order(tmp_path):
+    columns = {
+        "name": ["a"] * 3,
+        "mjd": [1.0, 1.0, 2.0],
+        "filter": ["johnson_V", "ztf_r", "johnson_V"],
+        "flux": [1.0, 2.0, 3.0],
+        "flux_err": [100.0] * 3,
+    }
+    for order in (slice(None), slice(None, None, -1)):
+        log = RejectLog()
+        path = write_csv(tmp_path / "x.csv", {name: values[order] for name, values in columns.items()})
+        assert read(path, rejects=log).flux.tolist() == [2.0, 3.0]
+        assert log.summary() == {"a filter nearer to the band was used at the same time": 1}
+
+
+def test_a_number_as_filter_needs_its_survey(tmp_path):
+    columns = {
+        "id": ["a"] * 2,
+        "time": [60000.0, 60001.0],
+        "filter": [1, 2],
+        "flux": [1e3, 2e3],
+        "flux_err": [1e2] * 2,
+    }
+    path = write_csv(tmp_path / "x.csv", columns)
+    with pytest.raises(UnknownBandError, match="is a number; state its survey"):
+        read(path)
+    assert read(path, columns="survey=ztf").band.tolist() == [1, 2]
+
+
+def test_a_filter_that_nobody_knows_is_set_aside_with_the_rest_read(tmp_path):
+    columns = {
+        "id": ["a"] * 2,
+        "time": [60000.0, 60001.0],
+        "filter": ["g", "F625W"],
+        "flux": [1e3] * 2,
+        "flux_err": [90.0] * 2,
+    }
+    said, log = [], RejectLog()
+    assert read(write_csv(tmp_path / "x.csv", columns), rejects=log, report=said.append).n_obs.tolist() == [1]
+    assert log.summary() == {"the band is none of u, g, r, i, z, y": 1}
+    assert "unknown filter 'F625W'" in said[0]
+
+
+# --- the user's own names -------------------------------------------------------------
+
+
+def test_own_names_are_taken_and_kept_in_toml(tmp_path):
+    from firstlight.data.formats import ColumnNames
+
+    columns = {
+        "star": ["a"] * 2,
+        "epoch": [60000.0, 60001.0],
+        "flt": ["g", "r"],
+        "counts": [1e3, 2e3],
+        "noise": [1e2] * 2,
+    }
+    path = write_csv(tmp_path / "x.csv", columns)
+    with pytest.raises(
+        MissingColumnError, match="nothing like mjd, flux and flux_err, or mag and mag_err, object_id"
+    ):
+        read(path)
+    text = "object_id=star,mjd=epoch,flux=counts,flux_err=noise,survey=ps1"
+    curves = read(path, columns=text)
+    assert curves.band.tolist() == [1, 2]
+    ColumnNames.parse(text).write(tmp_path / "names.toml")
+    assert ColumnNames.parse(str(tmp_path / "names.toml")) == ColumnNames.parse(text)
+    assert read(path, columns=str(tmp_path / "names.toml")).fingerprint == curves.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("mjd", SettingsError, "write them as mjd=obsmjd"),
+        ("speed=x", SettingsError, r"unknown name\(s\) \['speed'\]"),
+        ("survey=@hubble", SettingsError, "unknown survey 'hubble'"),
+        ("nosuch.toml", SettingsError, "cannot read the column names"),
+        ("mjd=nosuch", MissingColumnError, r"no column\(s\) \['nosuch'\]"),
+    ],
+)
+def test_own_names_that_cannot_be_used_are_refused(text, error, message, tmp_path):
+    with pytest.raises(error, match=message):
+        read(own_columns(truth(), tmp_path), columns=text)
+
+
+def test_a_table_without_names_of_objects_is_one_object_only_where_the_user_says_so(tmp_path):
+    path = own_columns(truth(), tmp_path)
+    path.write_text(path.read_text().replace("object_id", "note"))
+    with pytest.raises(MissingColumnError, match="--columns object_id=@file"):
+        read(path)
+    log = RejectLog()
+    assert read(path, columns="object_id=@file", rejects=log).object_id.tolist() == ["mine"]
+
+
+# --- what is refused --------------------------------------------------------------------
+
+
+def test_foreign_files_are_refused_with_the_way_out(tmp_path):
+    cases = {
+        "x.h5": (b"\x89HDF\r\n\x1a\n" + bytes(600), "HDF5 file, and firstlight does not depend on h5py"),
+        "x.bin": (b"ab\0" * 300, "binary file of unknown kind"),
+        "x.json": (b'{"a": 1}', "not a light-curve file"),
+        "y.json": (b'{"a": ', "not readable as JSON"),
+        "z.json": (b"[]", "holds no list of measurements"),
+        "x.fits": (b"SIMPLE  =                    T" + b" " * 600, "cannot be read as FITS"),
+    }
+    for name, (data, message) in cases.items():
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(DataError, match=message):
+            read(tmp_path / name)
+    with pytest.raises(DataError, match="no light curves in this folder"):
+        read(tmp_path)
+
+
+def test_a_damaged_line_is_set_aside_or_raised_with_its_number(tmp_path):
+    path = own_columns(truth(), tmp_path)
+    path.write_text(path.read_text() + "1,2\n")
+    log = RejectLog()
+    assert len(read(path, rejects=log)) == 2
+    assert log.summary() == {"the line has 2 fields, not 5": 1}
+    with pytest.raises(DataError, match="the line has 2 fields, not 5"):
+        read(path)
+
+
+def test_flux_units_of_a_column_are_used(tmp_path):
+    curves = truth("ugriz", ids=IDS[:1])
+    table = Table.read(sncosmo_ecsv(curves, tmp_path))
+    table.remove_columns(["zp", "zpsys"])
+    table["name"] = "a"
+    table["flux"], table["fluxerr"] = curves.flux / 1000, curves.flux_err / 1000
+    table["flux"].unit = table["fluxerr"].unit = "uJy"
+    table.write(tmp_path / "u.ecsv", format="ascii.ecsv")
+    np.testing.assert_allclose(read(tmp_path / "u.ecsv").flux, curves.flux, rtol=1e-5)
+
+
+def test_ids_keep_every_digit_from_every_container(tmp_path):
+    columns = {
+        "diaObjectId": pa.array(IDS),
+        "midpointMjdTai": pa.array([60000.0, 60000.0]),
+        "band": pa.array(["g", "g"]),
+        "psfFlux": pa.array([1e3, 1e3]),
+        "psfFluxErr": pa.array([1e2, 1e2]),
+    }
+    assert read(write_parquet(tmp_path / "x.parquet", columns)).object_id.tolist() == [
+        str(one) for one in IDS
+    ]
