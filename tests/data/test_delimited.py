@@ -139,6 +139,16 @@ def test_an_empty_or_binary_or_absent_file_is_a_data_error(tmp_path):
         read_header(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [('{"name": 1}', "JSON"), ("<TABLE>", "XML or HTML"), ("# name\n# x\n", "comments alone")],
+)
+def test_what_has_no_header_is_refused_with_its_cause(tmp_path, text, cause):
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(DataError, match=cause):
+        read_header(tmp_path / "x.csv")
+
+
 def test_text_that_is_not_delimited_as_said_is_a_data_error(tmp_path):
     path = tmp_path / "x.csv"
     path.write_bytes(b"name,x\n" + b"a\xff\xfe,1\n")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.online.conftest import Stream, rows_of
 
 from firstlight.errors import DataError, NotFittedError
-from firstlight.lightcurves import LightCurves
+from firstlight.lightcurves import LightCurves, RejectLog
 from firstlight.online import Arrivals, read_histories
 from firstlight.online.history import MAX_ENTRIES
 from firstlight.online.states import RECENT
@@ -95,6 +95,24 @@ def test_packets_that_carry_the_past_are_counted_once(any_stream, sample):
         any_stream.feed(Arrivals.from_curves(seen, np.full(len(alive), k)))
     last = place <= np.repeat((part.n_obs - 1) // 3 * 3, part.n_obs)
     any_stream.assert_equals(any_stream.pipeline.predict(part.keep(last), jobs=1))
+
+
+def test_observations_of_several_bands_at_one_time_agree_with_batch_in_any_order_of_rows(any_stream, sample):
+    rng = np.random.default_rng(8)
+    rows, objects = sample.take(np.arange(2, len(sample), 50)).to_pandas()
+    rows["mjd"] = np.floor(rows["mjd"])  # a night's bands at one time, and some bands twice
+    read = [
+        LightCurves.from_pandas(rows.sample(frac=1.0, random_state=k), objects, rejects=RejectLog())
+        for k in range(2)
+    ]
+    assert np.mean(np.diff(read[0].mjd) == 0) > 0.2
+    assert read[0].fingerprint == read[1].fingerprint
+    for i in range(len(objects)):
+        one = read[0].take([i])
+        for number, k in enumerate(rng.permutation(len(one.mjd))):
+            alert = one.keep(np.arange(len(one.mjd)) == k)
+            any_stream.feed(Arrivals.from_curves(alert, np.array([number])))
+    any_stream.assert_equals(any_stream.pipeline.predict(read[1], jobs=1))
 
 
 def windowed(curves: LightCurves, k: int, days: float) -> LightCurves:

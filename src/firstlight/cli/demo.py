@@ -11,17 +11,17 @@ from typing import Annotated
 
 import typer
 
-from firstlight.cli.app import PLASTICC, Bundle, Data, Metadata, Seed, TruthFile, app, console
-from firstlight.cli.data import read_labelled
+from firstlight.cli.app import PLASTICC, Bundle, Data, Seed, TruthFile, app, console
+from firstlight.cli.reading import Reading, reads_curves
 from firstlight.errors import DataError
 
 _GRACE_S = 5.0  # more time to send, for a machine that is too slow for the rate
 
 
 @app.command(epilog="Example: firstlight demo --seconds 30 --rate 300 --packet-kb 30")
+@reads_curves
 def demo(
     data: Data = PLASTICC,
-    metadata: Metadata = None,
     truth: TruthFile = None,
     bundle: Bundle = None,
     seconds: Annotated[float, typer.Option(min=1.0, help="How long to send alerts (s).")] = 60.0,
@@ -37,6 +37,8 @@ def demo(
         ),
     ] = False,
     seed: Seed = 0,
+    *,
+    reading: Reading,
 ) -> None:
     """Send labelled objects as alerts through a local broker and a worker, and show the results live."""
     from firstlight.pipeline import Pipeline
@@ -47,7 +49,7 @@ def demo(
     from firstlight.stream.worker.terminal import LiveTable
 
     folder = find_bundle(bundle)
-    curves, labels = read_labelled(data, metadata, truth, None)
+    curves, labels = reading.labelled(data, truth, None, Path("demo"))
     known = Pipeline.load(folder).trained_on(curves.object_id)
     if known.all():
         console.print(

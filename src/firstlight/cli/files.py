@@ -9,11 +9,8 @@ from rich.console import Console
 from firstlight.cli.app import (
     PLASTICC,
     Bundle,
-    Columns,
     Data,
-    Format,
     Jobs,
-    Metadata,
     Objects,
     Redshift,
     Seed,
@@ -24,8 +21,8 @@ from firstlight.cli.app import (
     make_folder,
     progress,
 )
-from firstlight.cli.data import read_labelled, read_light_curves
-from firstlight.errors import DataError, SettingsError
+from firstlight.cli.reading import Reading, reads_curves
+from firstlight.errors import SettingsError
 
 
 @app.command(epilog="Example: firstlight fetch plasticc")
@@ -57,6 +54,7 @@ def fetch(
 
 
 @app.command(epilog="Example: firstlight classify curves.csv --metadata meta.csv --out classes.csv")
+@reads_curves
 def classify(
     source: Annotated[
         Path,
@@ -68,35 +66,17 @@ def classify(
     ],
     out: Annotated[Path, typer.Option(help="Predictions to write: .csv, .parquet or .jsonl.")],
     bundle: Bundle = None,
-    metadata: Metadata = None,
     objects: Objects = None,
     redshift: Redshift = "photo",
     upto_phase: Annotated[
         float | None,
         typer.Option(help="Use only observations up to this many days after the first detection."),
     ] = None,
-    rejects: Annotated[
-        Path | None,
-        typer.Option(help="File for rows and objects that cannot be used. Default: OUT.rejects.jsonl."),
-    ] = None,
-    zero_point: Annotated[
-        float | None,
-        typer.Option(help="AB zero point of the fluxes. Default: that of the file format."),
-    ] = None,
-    dereddened: Annotated[
-        bool | None,
-        typer.Option(
-            "--dereddened/--not-dereddened",
-            help="Whether the fluxes are already corrected for Milky Way dust. Default: as the file format "
-            "defines.",
-        ),
-    ] = None,
-    format: Format = None,
-    columns: Columns = None,
     jobs: Jobs = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Classify every object in a file: one row per object, with calibrated probabilities."""
-    from firstlight.data import RejectLog
     from firstlight.pipeline import Pipeline
     from firstlight.predictions import check_output, write_predictions
 
@@ -104,17 +84,9 @@ def classify(
     if upto_phase is not None and upto_phase != upto_phase:
         raise SettingsError("--upto-phase is a number of days since the first detection, not NaN")
     pipeline = Pipeline.load(bundle)
-    log = RejectLog()
-    curves = read_light_curves(source, metadata, objects, log, zero_point, dereddened, format, columns)
-    curves = curves.with_redshift(redshift)
+    curves = reading.curves(source, objects, out).with_redshift(redshift)
     if upto_phase is not None:
         curves = curves.upto_phase(upto_phase)
-    if len(log):
-        place = rejects or out.with_name(out.name + ".rejects.jsonl")
-        log.write(place)
-        console.print(f"[yellow]{len(log):,} bad row(s) or object(s) set aside, reasons in {place}[/yellow]")
-    if len(curves) == 0:
-        raise DataError(f"{source}: no object left to classify")
     with progress() as report:
         predictions = pipeline.predict(curves, jobs=jobs, progress=report)
     write_predictions(predictions, out)
@@ -123,6 +95,7 @@ def classify(
 
 
 @app.command(epilog="Example: firstlight plot 615 --data plasticc --out 615.png")
+@reads_curves
 def plot(
     object_id: Annotated[
         str | None,
@@ -132,15 +105,14 @@ def plot(
         Path | None, typer.Option(help="Picture to write (.png, .svg, .pdf). Default: OBJECT.png.")
     ] = None,
     data: Data = PLASTICC,
-    metadata: Metadata = None,
     truth: TruthFile = None,
-    format: Format = None,
-    columns: Columns = None,
     bundle: Bundle = None,
     figure_1: Annotated[
         bool,
         typer.Option("--figure-1", help="Draw Figure 1 of the reproduced paper: SN Ia, AGN and SLSN-I."),
     ] = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Draw the light curve of one object with its class probabilities."""
     import numpy as np
@@ -155,12 +127,12 @@ def plot(
     if figure_1:
         from firstlight_paper.figure_1 import plot_figure_1
 
-        curves, labels = read_labelled(data, metadata, truth, None, format, columns)
+        curves, labels = reading.labelled(data, truth, None, path)
         figure = plot_figure_1(preprocess(curves, PreprocessConfig()), labels)
     elif object_id is None:
         raise SettingsError("name an OBJECT to draw, or give --figure-1")
     else:
-        curves = read_light_curves(data, metadata, None, None, format=format, columns=columns)
+        curves = reading.curves(data, None, path)
         curve = curves.find(object_id)
         one = Pipeline.load(bundle).predict(curves.take(np.flatnonzero(curves.object_id == object_id)))
         shown = {label: float(p) for label, p in zip(one.classes, one.proba[0], strict=True)}
@@ -205,6 +177,7 @@ def info(
 
 
 @app.command(epilog="Example: firstlight simulate CaRT ILOT PISN --number 200 --out simulated")
+@reads_curves
 def simulate(
     classes: Annotated[list[str], typer.Argument(help="One or more of CaRT, ILOT, PISN, SLSN-I and SNIa.")],
     out: Annotated[Path, typer.Option(help="Folder to write: curves.parquet and truth.parquet.")],
@@ -216,7 +189,6 @@ def simulate(
             "'plasticc' for the downloaded training set."
         ),
     ] = PLASTICC,
-    metadata: Metadata = None,
     follow_up_mag: Annotated[
         float | None,
         typer.Option(
@@ -232,12 +204,14 @@ def simulate(
         ),
     ] = None,
     seed: Seed = 0,
+    *,
+    reading: Reading,
 ) -> None:
     """Simulate transients from published physics, with the cadence and noise of real light curves."""
     from firstlight.simulate import SimulateConfig, simulate_classes
 
     make_folder(out)
-    observed = read_light_curves(data, metadata, None, None)
+    observed = reading.curves(data, None, out)
     config = SimulateConfig(follow_up_mag=follow_up_mag, template=template)
     made = simulate_classes(classes, number, observed, seed, config)
     made.write(out)

@@ -9,19 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstlight.cli.app import (
-    PLASTICC,
-    Columns,
-    Data,
-    Format,
-    KafkaConfig,
-    Metadata,
-    Objects,
-    Seed,
-    app,
-    console,
-)
-from firstlight.cli.data import read_light_curves
+from firstlight.cli.app import PLASTICC, Data, KafkaConfig, Objects, Seed, app, console
+from firstlight.cli.reading import Reading, reads_curves
 from firstlight.constants import MJD_OF_1970
 from firstlight.errors import SettingsError
 
@@ -93,10 +82,10 @@ SchemaOut = Annotated[
 
 
 @app.command(epilog=_EPILOG)
+@reads_curves
 def replay(
     sink: SinkUrl = None,
     data: Data = PLASTICC,
-    metadata: Metadata = None,
     objects: Objects = None,
     detections_only: DetectionsOnly = False,
     history_days: HistoryDays = 365.0,
@@ -113,8 +102,8 @@ def replay(
     names: Names = None,
     kafka_config: KafkaConfig = None,
     schema_out: SchemaOut = None,
-    format: Format = None,
-    columns: Columns = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Send light curves as a time-ordered stream of alerts in LSST's format, one per observation."""
     from firstlight.stream.replay.replay import Replay, ReplayConfig, paced
@@ -141,8 +130,7 @@ def replay(
     )
     paced((), rate=rate, speedup=speedup)  # checks the pace before the data are read
     target = open_packet_sink(sink, kafka_config)
-    curves = read_light_curves(data, metadata, objects, None, format=format, columns=columns)
-    stream = Replay(curves, config)
+    stream = Replay(reading.curves(data, objects, Path("replay")), config)
     packets = paced(target.packets(stream), rate=rate, speedup=speedup)
     if names is not None:
         _write_names(stream, names)

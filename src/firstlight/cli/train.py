@@ -8,12 +8,9 @@ import typer
 
 from firstlight.cli.app import (
     PLASTICC,
-    Columns,
     Data,
-    Format,
     Frequencies,
     Jobs,
-    Metadata,
     Objects,
     Preset,
     Redshift,
@@ -25,7 +22,7 @@ from firstlight.cli.app import (
     need_training_libraries,
     progress,
 )
-from firstlight.cli.data import read_labelled, read_light_curves
+from firstlight.cli.reading import Reading, reads_curves
 
 if TYPE_CHECKING:
     from firstlight._types import StrArray
@@ -37,18 +34,18 @@ _SHOWN = ("accuracy", "macro_f1", "macro_auc", "log_loss", "flat_log_loss", "wei
 @app.command(
     epilog="Example: firstlight train --data plasticc --preset default --objects train.txt --out my-bundle"
 )
+@reads_curves
 def train(
     out: Annotated[Path, typer.Option(help="Bundle folder to write.")],
     data: Data = PLASTICC,
-    metadata: Metadata = None,
     truth: TruthFile = None,
-    format: Format = None,
-    columns: Columns = None,
     preset: Preset = "default",
     objects: Objects = None,
     redshift: Redshift = "photo",
     seed: Seed = 0,
     jobs: Jobs = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Train a classifier and write it as a bundle. Run again after an interruption to resume."""
     from firstlight.pipeline import Pipeline, load_preset
@@ -57,7 +54,7 @@ def train(
     need_training_libraries()
     check_destination(out)  # before hours of training, not after
     pipeline = Pipeline(load_preset(preset))
-    curves, labels = read_labelled(data, metadata, truth, objects, format, columns)
+    curves, labels = reading.labelled(data, truth, objects, out)
     checkpoints = out.absolute().with_name(out.absolute().name + ".partial")
     with progress() as report:
         pipeline.fit(
@@ -69,6 +66,7 @@ def train(
 
 
 @app.command(epilog="Example: firstlight evaluate classes.parquet --truth truth.parquet --out report")
+@reads_curves
 def evaluate(
     predictions: Annotated[Path, typer.Argument(help="Predictions that classify wrote.")],
     truth: Annotated[
@@ -82,9 +80,6 @@ def evaluate(
             "phase: a file, or 'plasticc'."
         ),
     ] = None,
-    metadata: Metadata = None,
-    format: Format = None,
-    columns: Columns = None,
     bundle: Annotated[
         Path | None,
         typer.Option(
@@ -93,6 +88,8 @@ def evaluate(
     ] = None,
     redshift: Redshift = "photo",
     jobs: Jobs = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Score predictions against the true classes; write metrics.json and a self-contained report.html."""
     from firstlight.data import Truth
@@ -101,9 +98,7 @@ def evaluate(
 
     make_folder(out)
     table = read_predictions(predictions)
-    curves = None
-    if data is not None:
-        curves = read_light_curves(data, metadata, None, None, format=format, columns=columns)
+    curves = None if data is None else reading.curves(data, None, out)
     with progress() as report:
         scores = evaluate_predictions(
             table,
@@ -119,18 +114,18 @@ def evaluate(
 
 
 @app.command(epilog="Example: firstlight holdout --preset quick --out runs/quick")
+@reads_curves
 def holdout(
     out: Annotated[Path, typer.Option(help="Folder for bundle, predictions, metrics.json and report.html.")],
     data: Data = PLASTICC,
-    metadata: Metadata = None,
     truth: TruthFile = None,
-    format: Format = None,
-    columns: Columns = None,
     preset: Preset = "quick",
     redshift: Redshift = "photo",
     seed: Seed = 0,
     jobs: Jobs = None,
     frequencies: Frequencies = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Train on 80 % of the objects and score on the other 20 %; a fixed hash of the id decides."""
     from firstlight.experiments.crossval import run_holdout
@@ -138,7 +133,7 @@ def holdout(
 
     need_training_libraries()
     make_folder(out)
-    curves, labels = _sampled(*read_labelled(data, metadata, truth, None, format, columns), frequencies, seed)
+    curves, labels = _sampled(*reading.labelled(data, truth, None, out), frequencies, seed)
     with progress() as report:
         scores = run_holdout(
             curves, labels, load_preset(preset), out, redshift=redshift, seed=seed, jobs=jobs, progress=report
@@ -147,19 +142,19 @@ def holdout(
 
 
 @app.command(epilog="Example: firstlight crossval --preset seed --folds 5 --jobs 2 --out runs/seed")
+@reads_curves
 def crossval(
     out: Annotated[Path, typer.Option(help="Folder for folds, metrics.json and report.html.")],
     data: Data = PLASTICC,
-    metadata: Metadata = None,
     truth: TruthFile = None,
-    format: Format = None,
-    columns: Columns = None,
     preset: Preset = "default",
     folds: Annotated[int, typer.Option(min=2, help="Number of folds over objects.")] = 5,
     redshift: Redshift = "photo",
     seed: Seed = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Folds at the same time, one process per fold.")] = 1,
     frequencies: Frequencies = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Cross-validate over objects: encoder, classifier and calibration see training folds only."""
     from firstlight.experiments.crossval import run_crossval
@@ -167,7 +162,7 @@ def crossval(
 
     need_training_libraries()
     make_folder(out)
-    curves, labels = _sampled(*read_labelled(data, metadata, truth, None, format, columns), frequencies, seed)
+    curves, labels = _sampled(*reading.labelled(data, truth, None, out), frequencies, seed)
     with progress() as report:
         scores = run_crossval(
             curves,

@@ -8,7 +8,6 @@ import typer
 from firstlight.cli.app import (
     PLASTICC,
     Data,
-    Metadata,
     Redshift,
     Seed,
     TruthFile,
@@ -17,7 +16,7 @@ from firstlight.cli.app import (
     make_folder,
     progress,
 )
-from firstlight.cli.data import read_labelled
+from firstlight.cli.reading import Reading, reads_curves
 
 TunedPreset = Annotated[
     str,
@@ -29,12 +28,12 @@ TunedPreset = Annotated[
 
 
 @app.command(epilog="Example: firstlight tune --data plasticc --preset seed --jobs 2 --out runs/tuned")
+@reads_curves
 def tune(
     out: Annotated[
         Path, typer.Option(help="Folder for study.sqlite, tuning.json, tuned.toml and three figures.")
     ],
     data: Data = PLASTICC,
-    metadata: Metadata = None,
     truth: TruthFile = None,
     preset: TunedPreset = "seed",
     trials: Annotated[
@@ -47,6 +46,8 @@ def tune(
     redshift: Redshift = "photo",
     seed: Seed = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Parallel trials, one process each.")] = 1,
+    *,
+    reading: Reading,
 ) -> None:
     """Tune the paper's gradient boosting on inner folds; score it once on held-out objects.
 
@@ -63,7 +64,7 @@ def tune(
     config = load_preset(preset)
     check_tunable(config)
     make_folder(out)
-    curves, labels = read_labelled(data, metadata, truth, None)
+    curves, labels = reading.labelled(data, truth, None, out)
     with progress() as bars:
         result = run_tuning(
             curves,

@@ -27,6 +27,7 @@ from firstlight.files import GZIP_MAGIC
 from firstlight.lightcurves.values import numbers_of
 
 BZIP2_MAGIC, XZ_MAGIC, ZSTD_MAGIC = b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks
 COMPRESSED = (GZIP_MAGIC, BZIP2_MAGIC, XZ_MAGIC, ZSTD_MAGIC)
 
 _BLOCK = 1 << 22  # bytes of text that become one batch
@@ -41,8 +42,7 @@ _MOST_GROWTH, _GROWTH_FROM = 100, 1 << 28
 
 _BLANKS = " "  # stands for any number of blanks between fields
 _UNREADABLE = {
-    b"\xff\xfe": "UTF-16 text; save it as UTF-8",
-    b"\xfe\xff": "UTF-16 text; save it as UTF-8",
+    **dict.fromkeys(UTF_16, "UTF-16 text; save it as UTF-8"),
     b"{": "JSON",
     b"[": "JSON",
     b"<": "XML or HTML",

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from firstlight.bands import SNANA_ZERO_POINT
-from firstlight.data.delimited import COMPRESSED, read_bytes, read_header
+from firstlight.data.delimited import COMPRESSED, UTF_16, read_bytes, read_header
 from firstlight.data.formats import ColumnNames, is_alert_file, read_foreign
 from firstlight.data.formats.metadata import read_metadata
 from firstlight.data.formats.reader import Foreign
@@ -117,6 +117,8 @@ def _own_format(path: Path) -> str:
         return "firstlight" if has_our_columns(schema) else ""
     if magic.startswith(b"PK\x03\x04"):
         raise DataError(f"{path}: this is a zip archive; unpack it first")
+    if magic.startswith(UTF_16):
+        raise DataError(f"{path}: this is UTF-16 text; save it as UTF-8")
     if not magic.startswith(COMPRESSED) and (b"\0" in magic or magic.lstrip().startswith(_NOT_DELIMITED)):
         return ""
     try:

@@ -1,7 +1,9 @@
 """The output of a worker: results and dead letters, cut back to what was committed."""
 
+import base64
+import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -12,16 +14,41 @@ from numpy.typing import NDArray
 from firstlight.errors import DataError
 from firstlight.stream.alerts.alert import Alert, Skip
 from firstlight.stream.io.message import Message, Partition
-from firstlight.stream.io.sinks import FileSink, OversizeError, ResultSink
+from firstlight.stream.io.sinks import FileSink, ResultSink
 from firstlight.stream.results.read import iter_results
 from firstlight.stream.results.record import ResultFormat, result_key
 from firstlight.stream.state.batch import PartitionMemory
-from firstlight.stream.worker.letters import cut_letter, dead_letter, original_place
 from firstlight.stream.worker.logging import log
 from firstlight.stream.worker.metrics import Metrics
 from firstlight.stream.worker.partitions import Stores
 
+_LONGEST_KEY = 256
+
 Entry = tuple[bytes, bytes]
+
+
+def dead_letter(message: Message, kind: str, reason: str, alert: Alert | Skip | None = None) -> bytes:
+    """A message that could not be used, as JSON with its place, bytes (base64) and reason.
+
+    `kind` is ``decode``, ``pipeline`` or ``skip``; a long key (a schema) is left out.
+    """
+    letter = {
+        "kind": kind,
+        "reason": reason,
+        "topic": message.topic,
+        "partition": message.partition,
+        "offset": message.offset,
+        "timestamp_ms": message.timestamp_ms,
+        "object": alert.object_id if alert else None,
+        "alert": alert.alert_id if alert else None,
+        "key": None if not message.key or len(message.key) > _LONGEST_KEY else _base64(message.key),
+        "value": _base64(message.value),
+    }
+    return json.dumps(letter, separators=(",", ":")).encode()
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 def _digest(record: Mapping[str, Any]) -> int:
@@ -37,7 +64,6 @@ class Share:
     memory: PartitionMemory
     messages: list[Message] = field(default_factory=list)
     results: list[Entry] = field(default_factory=list)
-    answered: list[Message] = field(default_factory=list)  # the message of each result
     letters: list[Entry] = field(default_factory=list)
 
     @property
@@ -72,7 +98,7 @@ class Output:
         self._form = form
         self._metrics = metrics
         self._keep_skips = keep_skips
-        self._dirty: set[str] = set()  # files that may be longer than in `lengths`
+        self._dirty = False  # whether a file may be longer than in `lengths`
         self._written: NDArray[np.uint64] | None = None  # results that need not be written again, sorted
 
     def start(self, stores: Stores) -> None:
@@ -112,7 +138,6 @@ class Output:
             self._metrics.count("repeated")
             return
         share.results.append((result_key(record), self._form.encode(record, message.timestamp_ms)))
-        share.answered.append(message)
 
     def skip(self, share: Share, message: Message, skip: Skip) -> None:
         """Count an alert with nothing to classify; keep it if the settings say so."""
@@ -125,10 +150,7 @@ class Output:
     ) -> None:
         """Count and log a message that cannot be used; send it to the dead letters."""
         self._metrics.count("rejected", kind)
-        topic, partition, offset = original_place(message)
-        place: dict[str, Any] = {"topic": topic, "partition": partition, "offset": offset}
-        if message.file:
-            place = {"file": message.file, "record": message.record}
+        place = {"topic": message.topic, "partition": message.partition, "offset": message.offset}
         log(logging.WARNING, "message rejected", kind=kind, reason=reason, **place)
         if self._dead_letters is not None:
             share.letters.append((b"", dead_letter(message, kind, reason, alert)))
@@ -144,65 +166,24 @@ class Output:
         groups = [{partition: share} for partition, share in alone.items()]
         return [*groups, together] if together else groups
 
-    def delivery(self, shares: Iterable[Share]) -> Callable[[], dict[str, int]]:
-        """An attempt to write one group and flush: the length of each sink. Call it again if it fails.
-
-        A sink that delivered everything is left alone then; a file is first cut to its last length.
-        """
+    def write(self, shares: Iterable[Share]) -> dict[str, int]:
+        """Write one group and flush; the length of each sink. Cuts off what a failed attempt left."""
+        if self._dirty:
+            for sink in self._files():
+                sink.truncate(self.lengths[sink.name])
+        self._dirty = True
         shares = list(shares)
-        lengths: dict[str, int] = {}
-        results = [entry for share in shares for entry in share.results]
-        letters = [entry for share in shares for entry in share.letters]
-        late: list[Entry] = []  # dead letters of results
-
-        def attempt() -> dict[str, int]:
-            if self._sink.name not in lengths:
-                lengths[self._sink.name], refused = self._deliver(self._sink, results)
-                late.extend(self._letters_of(refused, shares))
-            if self._dead_letters is not None and self._dead_letters.name not in lengths:
-                length, refused = self._deliver(self._dead_letters, letters + late)
-                if refused:
-                    length, refused = self._deliver(
-                        self._dead_letters, [(key, cut_letter(value)) for key, value in refused]
-                    )
-                if refused:
-                    log(logging.ERROR, "dead letters are too large even without bytes", n=len(refused))
-                lengths[self._dead_letters.name] = length
-            self.lengths |= {sink.name: lengths[sink.name] for sink in self._files()}
-            self._dirty.clear()
-            return lengths
-
-        return attempt
-
-    def _deliver(self, sink: ResultSink, entries: list[Entry]) -> tuple[int, list[Entry]]:
-        """Write and flush; the sink's length, and the entries that are too large for it."""
-        if sink.truncates and sink.name in self._dirty:
-            sink.truncate(self.lengths[sink.name])
-        self._dirty.add(sink.name)
-        if entries:
-            sink.write(entries)
-        try:
-            return sink.flush(), []
-        except OversizeError as error:
-            refused = list(error.records)
-        what = "letter" if sink is self._dead_letters else "result"
-        self._metrics.count("oversize", what, len(refused))
-        log(logging.WARNING, "larger than the broker takes", sink=sink.name, of=what, n=len(refused))
-        return sink.flush(), refused
-
-    def _letters_of(self, refused: list[Entry], shares: Iterable[Share]) -> list[Entry]:
-        """Dead letters for the messages whose results are too large."""
-        if not refused:
-            return []
-        messages = {
-            entry: message
-            for share in shares
-            for entry, message in zip(share.results, share.answered, strict=True)
-        }
-        return [
-            (b"", dead_letter(messages[entry], "result", f"its result of {len(entry[1])} bytes is too large"))
-            for entry in refused
-        ]
+        out = [(self._sink, [entry for share in shares for entry in share.results])]
+        if self._dead_letters is not None:
+            out.append((self._dead_letters, [entry for share in shares for entry in share.letters]))
+        lengths = {}
+        for sink, entries in out:
+            if entries:
+                sink.write(entries)
+            lengths[sink.name] = sink.flush()
+        self.lengths |= {sink.name: lengths[sink.name] for sink in self._files()}
+        self._dirty = False
+        return lengths
 
     def _writes_to_file(self, share: Share) -> bool:
         letters = self._dead_letters

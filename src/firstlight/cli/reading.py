@@ -1,0 +1,214 @@
+"""How commands read light curves: their common options, the reading, and what the user is shown of it.
+
+A command that reads light curves takes a keyword ``reading`` and is wrapped in `reads_curves`, which gives
+it the options of `Reading`.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from firstlight.cli.app import PLASTICC, Columns, Format, Metadata, console
+from firstlight.errors import DataError, SettingsError
+
+if TYPE_CHECKING:
+    from firstlight._types import StrArray
+    from firstlight.data import RejectLog, Truth
+    from firstlight.lightcurves import LightCurves
+
+_SHOWN = 5  # reasons in the terminal; the file has all
+
+RejectFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--rejects",
+        help="File for rows and objects that cannot be used, with their reasons. Default: OUT.rejects.jsonl.",
+    ),
+]
+ZeroPoint = Annotated[
+    float | None,
+    typer.Option(
+        help="AB zero point of the fluxes: 31.4 for nJy, 23.9 for microjansky, 27.5 for SNANA. Default: as "
+        "the file states, or its format implies."
+    ),
+]
+Dereddened = Annotated[
+    bool | None,
+    typer.Option(
+        "--dereddened/--not-dereddened",
+        help="Whether the fluxes are already corrected for Milky Way dust. Default: as the file states, or "
+        "its format implies.",
+    ),
+]
+
+
+@dataclass(slots=True)
+class Reading:
+    """The common options of commands that read light curves, and the reading itself."""
+
+    metadata: Metadata = None
+    rejects: RejectFile = None
+    zero_point: ZeroPoint = None
+    dereddened: Dereddened = None
+    format: Format = None
+    columns: Columns = None
+
+    def curves(self, source: str | Path, objects: Path | None, out: Path | None) -> "LightCurves":
+        """Light curves of a file or of the downloaded set: all objects, or those that a file lists.
+
+        What cannot be used is written to the file of rejects beside `out` and shown. DataError if nothing
+        is left.
+        """
+        from firstlight.data import RejectLog
+
+        log = RejectLog()
+        curves = self._read(source, log)
+        place = self.rejects or _beside(out)
+        show(log, place)
+        if objects is not None:
+            curves = only_listed(curves, objects, {reject.object_id for reject in log})
+        if not len(curves):
+            raise DataError(
+                f"{source}: no object left" + (f"; the reasons are in {place}" if len(log) else "")
+            )
+        return curves
+
+    def _read(self, source: str | Path, log: "RejectLog") -> "LightCurves":
+        from firstlight.data import load_plasticc, read
+        from firstlight.data.formats import is_alert_file
+
+        if str(source) == PLASTICC:
+            self._refuse_options(
+                "the downloaded set needs no such option", "zero_point", "dereddened", "format", "columns"
+            )
+            return load_plasticc()[0]
+        if is_alert_file(Path(source)):
+            from firstlight.stream.alerts.files import read_alerts
+
+            reason = "packets of alerts state them"
+            self._refuse_options(reason, "metadata", "zero_point", "dereddened", "format", "columns")
+            return read_alerts(source, log, report=_report)
+        return read(
+            Path(source),
+            self.metadata,
+            log,
+            self.zero_point,
+            self.dereddened,
+            format=self.format,
+            columns=self.columns,
+            report=_report,
+        )
+
+    def labelled(
+        self, data: str, truth: Path | None, objects: Path | None, out: Path | None
+    ) -> tuple["LightCurves", "StrArray"]:
+        """Light curves and their labels, aligned."""
+        from firstlight.data import Truth, load_plasticc
+
+        if data == PLASTICC:
+            table = load_plasticc()[1] if truth is None else Truth.read(truth)
+        else:
+            table = _truth_beside(Path(data), self.metadata, truth)
+        curves = self.curves(data, objects, out)
+        return curves, table.labels_of(curves.object_id)
+
+    def _refuse_options(self, reason: str, *names: str) -> None:
+        given = [f"--{name.replace('_', '-')}" for name in names if getattr(self, name) is not None]
+        if given:
+            raise SettingsError(f"leave out {' and '.join(given)}: {reason}")
+
+
+def reads_curves(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `Reading` in the place of its keyword ``reading``."""
+    signature = inspect.signature(command)
+    options = fields(Reading)
+    empty = inspect.Parameter.empty
+    own = [one for name, one in signature.parameters.items() if name != "reading"]
+    added = [
+        inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=one.type)
+        for one in options
+        if one.name not in signature.parameters
+    ]
+
+    @functools.wraps(command)
+    def with_options(*args: Any, **values: Any) -> None:
+        chosen = {one.name: values.pop(one.name) for one in options if one.name in values}
+        command(*args, reading=Reading(**chosen), **values)
+
+    parameters = [*own, *added]
+    with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {
+        one.name: one.annotation for one in parameters if one.annotation is not empty
+    } | {"return": None}
+    return with_options
+
+
+def show(log: "RejectLog", place: Path) -> None:
+    """Show what was converted and what was set aside, and write the latter to a file."""
+    for note in log.notes:
+        console.print(escape(note), highlight=False, soft_wrap=True)
+    if not len(log):
+        return
+    log.write(place)
+    summary = log.summary()
+    console.print(
+        f"[yellow]{len(log):,} row(s) or object(s) set aside, reasons in {escape(str(place))}:[/yellow]",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for reason, first in list(log.first().items())[:_SHOWN]:
+        parts = [f"row {first.row}" if first.row is not None else "", _quoted("object ", first.object_id)]
+        where = ", ".join(part for part in parts if part)
+        value = _quoted(", value ", first.value)
+        example = f" (first: {where}{value})" if where else ""
+        console.print(f"  {summary[reason]:,} x {escape(reason + example)}", highlight=False, soft_wrap=True)
+    if len(summary) > _SHOWN:
+        console.print(f"  and {len(summary) - _SHOWN} more reason(s)", highlight=False)
+
+
+def _quoted(word: str, text: str) -> str:
+    return f"{word}{text!r}" if text else ""
+
+
+def _report(sentence: str) -> None:
+    console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+
+def _beside(out: Path | None) -> Path:
+    """The file of rejects that belongs to an output."""
+    return Path("rejects.jsonl") if out is None else out.with_name(out.name + ".rejects.jsonl")
+
+
+def _truth_beside(data: Path, metadata: Path | None, truth: Path | None) -> "Truth":
+    from firstlight.data import Truth
+
+    path = truth or metadata or data.with_name("truth.parquet")
+    if not path.exists():
+        raise DataError(f"no labels for {data}: give --truth FILE (object_id and target, label or class)")
+    return Truth.read(path)
+
+
+def only_listed(curves: "LightCurves", objects: Path, set_aside: set[str]) -> "LightCurves":
+    """The light curves of the objects that a file lists; DataError for one that is unknown."""
+    import numpy as np
+
+    try:
+        lines = [line.strip() for line in objects.read_text("utf-8-sig").splitlines()]
+    except OSError as error:
+        raise DataError(f"cannot read the list of objects {objects}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{objects}: not a text file; it must have one object id per line") from error
+    named = lines[1:] if lines[:1] == ["object_id"] else lines  # as tables are written
+    wanted = np.unique(np.array([name for name in named if name], dtype=np.str_))
+    if not len(wanted):
+        raise DataError(f"{objects}: lists no object; it must have one object id per line")
+    missing = [name for name in np.setdiff1d(wanted, curves.object_id).tolist() if name not in set_aside]
+    if missing:
+        raise DataError(f"{objects}: {len(missing)} object(s) not in the data; the first is {missing[0]!r}")
+    return curves.take(np.isin(curves.object_id, wanted))

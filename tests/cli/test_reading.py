@@ -1,0 +1,81 @@
+"""What every command that reads light curves does with a file that is not all right."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from firstlight.cli.reading import Reading
+from firstlight.errors import DataError, SettingsError
+
+
+@pytest.fixture
+def dirty(sample, tmp_path):
+    """Three objects in our Parquet columns; one row has a bad band, and one object no usable row."""
+    rows, objects = sample.take([0, 1, 2]).to_pandas()
+    rows = rows.drop(columns="detected").merge(objects[["object_id", "redshift"]])
+    rows["band"] = rows["band"].astype(object)
+    rows.loc[3, "band"] = "Q"
+    rows.loc[rows.object_id == sample.object_id[1], "flux_err"] = -1.0
+    rows.to_parquet(tmp_path / "dirty.parquet")
+    return tmp_path / "dirty.parquet"
+
+
+def test_bad_rows_and_objects_are_set_aside_counted_and_shown_with_their_values(
+    dirty, sample, tmp_path, capsys
+):
+    curves = Reading(dereddened=True).curves(dirty, None, tmp_path / "out.csv")
+    assert curves.object_id.tolist() == [sample.object_id[0], sample.object_id[2]]
+    assert curves.dereddened
+    n_bad = int(sample.n_obs[1])
+    rejects = [json.loads(line) for line in (tmp_path / "out.csv.rejects.jsonl").read_text().splitlines()]
+    assert len(rejects) == 1 + n_bad + 1
+    assert rejects[0]["value"] == "Q"
+    shown = " ".join(capsys.readouterr().err.split())
+    assert f"{n_bad + 2:,} row(s) or object(s) set aside" in shown
+    assert f"{n_bad:,} x the flux error is not a positive finite number" in shown
+    assert f"row 3, object '{sample.object_id[0]}', value 'Q'" in shown
+    assert "no detection flags: a detection is |flux| > 5 flux_err" in shown
+
+
+def test_an_object_that_was_set_aside_may_be_listed_and_an_unknown_one_may_not(dirty, sample, tmp_path):
+    (tmp_path / "all.txt").write_text("\n".join(sample.object_id[:3]))
+    assert len(Reading().curves(dirty, tmp_path / "all.txt", tmp_path / "x")) == 2
+    (tmp_path / "more.txt").write_text("nobody\n")
+    with pytest.raises(DataError, match=r"1 object.*not in the data; the first is 'nobody'"):
+        Reading().curves(dirty, tmp_path / "more.txt", tmp_path / "x")
+
+
+def test_a_file_of_which_nothing_is_left_is_an_error(dirty, tmp_path):
+    pd.read_parquet(dirty).assign(band="Q").to_parquet(dirty)
+    with pytest.raises(DataError, match=r"no object left; the reasons are in .*o\.rejects\.jsonl"):
+        Reading().curves(dirty, None, tmp_path / "o")
+
+
+def test_options_of_files_are_refused_with_the_downloaded_set(tmp_path):
+    with pytest.raises(SettingsError, match="leave out --zero-point and --dereddened"):
+        Reading(zero_point=27.5, dereddened=False).curves("plasticc", None, tmp_path / "o")
+
+
+def test_plot_draws_an_object_of_a_file_with_a_bad_row(firstlight, dirty, sample, tmp_path):
+    done = firstlight("plot", sample.object_id[0], "--data", dirty, "--out", tmp_path / "x.png")
+    assert "set aside" in done.stderr
+    assert (tmp_path / "x.png").exists()
+
+
+def test_train_and_classify_take_a_file_with_a_bad_row(firstlight, sample, sample_labels, tmp_path):
+    pytest.importorskip("torch")
+    from tests.cli.conftest import TINY
+
+    rows, objects = sample.take(np.arange(0, len(sample), 2)).to_pandas()
+    rows.loc[5, "flux"] = np.nan
+    rows.merge(objects).to_parquet(tmp_path / "x.parquet")
+    truth = pd.DataFrame({"object_id": sample.object_id, "label": sample_labels})
+    truth.to_csv(tmp_path / "truth.csv", index=False)
+    done = firstlight(
+        *("train", "--data", tmp_path / "x.parquet", "--truth", tmp_path / "truth.csv"),
+        *("--preset", TINY, "--out", tmp_path / "bundle", "--rejects", tmp_path / "r.jsonl"),
+    )
+    assert "1 row(s) or object(s) set aside" in done.stderr
+    assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 1
