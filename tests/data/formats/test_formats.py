@@ -6,6 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from astropy.table import Table
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tests.data.formats._samples import (
     IDS,
     SAMPLES,
@@ -23,7 +25,7 @@ from tests.data.formats._samples import (
 )
 
 from firstlight.data import RejectLog, read
-from firstlight.data.formats import FORMATS
+from firstlight.data.formats import FORMATS, ColumnNames
 from firstlight.errors import DataError, MissingColumnError, SettingsError, UnknownBandError
 
 
@@ -170,6 +172,56 @@ def test_irsa_light_curves_of_one_star_are_one_object_around_their_median(tmp_pa
     np.testing.assert_allclose(curves.mjd[0], 60000.0 + TAI_MINUS_UTC, rtol=0, atol=1e-9)
 
 
+def test_forced_sources_of_objects_are_read_by_their_difference_or_refused(tmp_path):
+    columns = {
+        "objectId": ["1", "1"],
+        "expMidptMJD": [60000.0, 60001.0],
+        "band": ["g", "r"],
+        "psfFlux": [5e4, 5e4],
+        "psfFluxErr": [90.0, 90.0],
+        "psfDiffFlux": [1e3, -1e3],
+        "psfDiffFluxErr": [100.0, 100.0],
+    }
+    assert read(write_csv(tmp_path / "x.csv", columns)).flux.tolist() == [1e3, -1e3]
+    total = {name: values for name, values in columns.items() if "Diff" not in name}
+    with pytest.raises(MissingColumnError, match="nothing like flux and flux_err"):
+        read(write_csv(tmp_path / "y.csv", total))
+
+
+def test_fink_s_prefixes_do_not_hide_the_names_of_rubin(tmp_path):
+    columns = {
+        "r:diaObjectId": [IDS[0]] * 2,
+        "r:diaSourceId": [5, 6],
+        "r:midpointMjdTai": [60000.0, 60001.0],
+        "r:band": ["g", "y"],
+        "r:psfFlux": [1e3, 2e3],
+        "r:psfFluxErr": [1e2, 1e2],
+    }
+    curves = read(write_csv(tmp_path / "fink.csv", columns))
+    assert curves.object_id.tolist() == [str(IDS[0])]
+    assert curves.detected.tolist() == [True, True]
+    assert curves.mjd.tolist() == [60000.0, 60001.0]
+
+
+@given(st.sampled_from(["own columns as CSV", "ALeRCE CSV", "Fink JSON"]), st.randoms(use_true_random=False))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=10)
+def test_the_order_of_rows_changes_nothing(tmp_path, name, random):
+    writer, curves = expected(name)
+    path = writer(curves, tmp_path)
+    found = read(path)
+    if path.suffix == ".json":
+        rows = json.loads(path.read_text())
+        random.shuffle(rows)
+        path.write_text(json.dumps(rows))
+    else:
+        head, *rows = path.read_text().splitlines()
+        random.shuffle(rows)
+        path.write_text("\n".join([head, *rows]) + "\n")
+    shuffled = read(path)
+    order = [shuffled.object_id.tolist().index(one) for one in found.object_id.tolist()]
+    assert shuffled.take(order).fingerprint == found.fingerprint
+
+
 # --- what objects are known by ----------------------------------------------------
 
 
@@ -310,8 +362,6 @@ def test_a_filter_that_nobody_knows_is_set_aside_with_the_rest_read(tmp_path):
 
 
 def test_own_names_are_taken_and_kept_in_toml(tmp_path):
-    from firstlight.data.formats import ColumnNames
-
     columns = {
         "star": ["a"] * 2,
         "epoch": [60000.0, 60001.0],
@@ -330,6 +380,28 @@ def test_own_names_are_taken_and_kept_in_toml(tmp_path):
     ColumnNames.parse(text).write(tmp_path / "names.toml")
     assert ColumnNames.parse(str(tmp_path / "names.toml")) == ColumnNames.parse(text)
     assert read(path, columns=str(tmp_path / "names.toml")).fingerprint == curves.fingerprint
+
+
+def test_a_filter_that_the_table_lacks_may_be_mapped(tmp_path):
+    columns = {
+        "id": ["a"] * 2,
+        "time": [60000.0, 60001.0],
+        "filter": ["CfA4_i'", "g"],
+        "flux": [1e3] * 2,
+        "flux_err": [90.0] * 2,
+    }
+    path = write_csv(tmp_path / "x.csv", columns)
+    names = tmp_path / "names.toml"
+    names.write_text('[filters]\n"CfA4_i\'" = "sdss_i"\n')
+    assert read(path, columns=str(names)).band.tolist() == [3, 1]
+    ColumnNames.parse(str(names)).write(tmp_path / "again.toml")
+    assert ColumnNames.parse(str(tmp_path / "again.toml")).filters == {"CfA4_i'": "sdss_i"}
+    names.write_text('[filters]\nx = "nosuch"\n')
+    with pytest.raises(UnknownBandError, match="unknown filter 'nosuch'"):
+        read(path, columns=str(names))
+    names.write_text('[colums]\nmjd = "x"\n')
+    with pytest.raises(SettingsError, match=r"the tables are \[columns\] and \[filters\], not colums"):
+        read(path, columns=str(names))
 
 
 @pytest.mark.parametrize(

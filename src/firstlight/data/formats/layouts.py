@@ -31,9 +31,9 @@ WORDS: Words = MappingProxyType(
         "filter": (
             "filter", "band", "passband", "bandpass", "flt", "filtername", "filtercode", "fid", "filterid",
         ),
-        "flux": ("flux", "psfflux", "psflux", "fluxcal", "ujy", "f"),
+        "flux": ("flux", "fluxcal", "ujy", "f"),
         "flux_err": (
-            "flux_err", "fluxerr", "flux_error", "fluxerror", "psffluxerr", "psfluxerr", "fluxcalerr", "dujy",
+            "flux_err", "fluxerr", "flux_error", "fluxerror", "fluxcalerr", "dujy",
             "flux_unc", "e_flux", "fe",
         ),
         "mag": ("mag", "magnitude", "magpsf", "psfmag", "psf_mag", "m"),
@@ -117,6 +117,13 @@ LAYOUTS: tuple[Layout, ...] = (
         "rubin-forced", "Rubin forced sources",
         _LSST_MARKS,
         _LSST_FLUX, survey="lsst", positions_scatter=True,
+    ),
+    Layout(
+        # psfFlux of these is all light of the object, psfDiffFlux what has changed
+        "rubin-object", "Rubin forced sources of objects",
+        (("objectid",), *_LSST_MARKS[1:2], ("psfdiffflux",), ("psfdifffluxerr",)),
+        dict(_LSST_FLUX) | {"flux": ("psfdiffflux",), "flux_err": ("psfdifffluxerr",)},
+        survey="lsst", positions_scatter=True,
     ),
     Layout(
         "ztf-forced", "ZTF forced photometry service",

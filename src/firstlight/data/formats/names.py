@@ -2,11 +2,11 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from firstlight.bands import SURVEYS, find_survey
+from firstlight.bands import SURVEYS, find_filter, find_survey
 from firstlight.data.formats.layouts import WORDS
 from firstlight.errors import SettingsError
 from firstlight.files import replacing
@@ -29,6 +29,7 @@ class ColumnNames:
 
     columns: Mapping[str, str] = field(default_factory=dict)  # word of `WORDS` to a column of the file
     fixed: Mapping[str, str] = field(default_factory=dict)  # survey, system, or @file as object_id
+    filters: Mapping[str, str] = field(default_factory=dict)  # filters of the file to those of the table
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -49,10 +50,15 @@ class ColumnNames:
             table = tomllib.loads(path.read_text("utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"cannot read the column names in {path}: {error}") from error
-        stated = table.get("columns", table)
-        if not all(isinstance(value, str) for value in stated.values()):
-            raise SettingsError(f'{path}: column names are texts, such as mjd = "obsmjd"')
-        return cls._of(stated)
+        unknown = sorted(set(table) - {"columns", "filters"})
+        parts = [table.get(name, {}) for name in ("columns", "filters")]
+        if unknown or not all(isinstance(part, dict) for part in parts):
+            raise SettingsError(f"{path}: the tables are [columns] and [filters], not {', '.join(unknown)}")
+        if not all(isinstance(value, str) for part in parts for value in part.values()):
+            raise SettingsError(f'{path}: column and filter names are texts, such as mjd = "obsmjd"')
+        for name in parts[1].values():
+            find_filter(name)  # raises for an unknown one
+        return replace(cls._of(parts[0]), filters=parts[1])
 
     @classmethod
     def _of(cls, stated: Mapping[str, str]) -> Self:
@@ -69,14 +75,21 @@ class ColumnNames:
             raise SettingsError(f"unknown survey {fixed['survey']!r}; known: {', '.join(SURVEYS)}")
         return cls({word: value for word, value in stated.items() if word not in fixed}, fixed)
 
+    def with_survey(self, survey: str) -> Self:
+        """The same names for filters of a survey, unless the user stated another."""
+        return replace(self, fixed={"survey": survey} | dict(self.fixed))
+
     def write(self, path: Path) -> None:
         """Write the names as TOML, which `parse` reads."""
         values = dict(self.columns) | {
             word: f"@{value.removeprefix('@')}" for word, value in self.fixed.items()
         }
+        lines = ["[columns]", *(f"{word} = {_quoted(value)}" for word, value in values.items())]
+        if self.filters:
+            lines += ["", "[filters]"]
+            lines += [f"{_quoted(name)} = {_quoted(value)}" for name, value in self.filters.items()]
         with replacing(path) as partial:
-            lines = [f"{word} = {_quoted(value)}\n" for word, value in values.items()]
-            partial.write_text("[columns]\n" + "".join(lines), encoding="utf-8")
+            partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _is_fixed(word: str, value: str) -> bool:

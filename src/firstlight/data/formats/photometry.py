@@ -21,6 +21,7 @@ from firstlight.bands import (
     magnitude_to_njy,
 )
 from firstlight.data.formats.layouts import Layout
+from firstlight.data.formats.names import ColumnNames
 from firstlight.errors import DataError, UnknownBandError
 from firstlight.lightcurves.values import as_arrow, numbers_of
 
@@ -68,9 +69,10 @@ class Photometry:
     left_out: list[tuple[str, BoolArray]] = field(default_factory=list)
 
 
-def photometry_of(words: Mapping[str, Any], layout: Layout, fixed: Mapping[str, str]) -> Photometry:
-    """Fluxes of the columns `words`; `fixed` holds the survey and system that the user stated."""
-    filters, chosen, problem = _filters(words, layout, fixed)
+def photometry_of(words: Mapping[str, Any], layout: Layout, names: ColumnNames) -> Photometry:
+    """Fluxes of the columns `words`; `names` has the survey, system and filters that the user stated."""
+    fixed = names.fixed
+    filters, chosen, problem = _filters(words, layout, names)
     uses_mag = "mag" in words and (layout.prefers == "mag" or "flux" not in words)
     if uses_mag:
         made = _of_magnitudes(words, layout, filters, chosen, fixed.get("system", ""))
@@ -109,10 +111,10 @@ def _doubt_of_unit(words: Mapping[str, Any]) -> str:
 
 
 def _filters(
-    words: Mapping[str, Any], layout: Layout, fixed: Mapping[str, str]
+    words: Mapping[str, Any], layout: Layout, names: ColumnNames
 ) -> tuple[StrArray, dict[str, Filter | None], str]:
     """Label of each row's filter, the filter of each label, and the first that is unknown."""
-    survey = fixed.get("survey") or layout.survey
+    survey = names.fixed.get("survey") or layout.survey
     distinct, code = coded(words["filter"])
     if not survey and "survey" in words:  # a filter may be of another survey in each row
         surveys, own = coded(words["survey"])
@@ -125,10 +127,11 @@ def _filters(
         name, _, stated = text.partition("\t")
         label, one = name, None
         try:
-            one = find_filter(name, survey or stated or None)
+            mapped = names.filters.get(name)
+            one = find_filter(name, survey or stated or None) if mapped is None else find_filter(mapped)
             label = one.label
         except UnknownBandError as error:
-            problem = problem or str(error)
+            problem = problem or f"{str(error).partition(' (surveys')[0]}, or map it (docs/files.md, Columns)"
         labels.append(label)
         found[label] = one
     if distinct.size and not any(found.values()):

@@ -134,7 +134,7 @@ def read_foreign(
         layout = layout_of(source.names)
     if described:
         own = {w: n for w, n in names.columns.items() if w not in OBJECT_WORDS or n in source.names}
-        names = ColumnNames(own, names.fixed)
+        names = replace(names, columns=own)
     return _foreign(source, layout, names)
 
 
@@ -272,7 +272,7 @@ def _foreign(source: Source, layout: Layout, names: ColumnNames) -> Foreign:
     if layout.name == "irsa":
         words["object_id"] = _same_stars(words)
     survey = find_survey(str(source.meta.get("survey", "")))
-    made = photometry_of(words, layout, ({"survey": survey} if survey else {}) | dict(names.fixed))
+    made = photometry_of(words, layout, names if survey is None else names.with_survey(survey))
     if layout.total_light:
         notes.append("the median flux of each object and filter is subtracted, as a reference image would be")
     if made.problem:
@@ -286,7 +286,7 @@ def _foreign(source: Source, layout: Layout, names: ColumnNames) -> Foreign:
         forced = texts(words["source"]) == ""
         repeated = repeated_visits(owner, numbers_of(words["mjd"]), made.filters, forced)
         made.left_out.append((REPEATED_VISIT, repeated))
-    reading = Reading(source.path, layout, source.container, ColumnNames(found, names.fixed), made, notes)
+    reading = Reading(source.path, layout, source.container, replace(names, columns=found), made, notes)
     columns: dict[str, Any] = {
         "object_id": words["object_id"],
         "mjd": words["mjd"],
