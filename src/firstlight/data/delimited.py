@@ -413,6 +413,15 @@ def unpacked_head(path: Path) -> bytes:
         return text.read(_HEAD)
 
 
+def unpacked(path: Path) -> bytes:
+    """The whole contents of a plain or compressed file; DataError if they are damaged or grow without end."""
+    with _Text(path) as text:
+        parts = list(iter(lambda: text.read(_BLOCK), b""))
+    if text.damage:
+        raise DataError(f"{path}: {text.damage}; fetch it again")
+    return b"".join(parts)
+
+
 def _open(path: Path) -> io.BufferedReader:
     try:
         return open(path, "rb")

@@ -1,6 +1,9 @@
 """The same light curves are read from the published format of each survey, broker and package."""
 
+import bz2
+import gzip
 import json
+import lzma
 
 import numpy as np
 import pyarrow as pa
@@ -310,6 +313,46 @@ def test_irsa_tables_are_read_from_each_of_its_containers(ending, format, tmp_pa
     assert curves.object_id.tolist() == ["686103400034440"]
     assert curves.band.tolist() == [2] * n
     assert np.sign(curves.flux).tolist() == [1, 1, 1, 0, -1, -1, -1]
+
+
+def test_magnitudes_without_errors_are_left_out_of_the_open_supernova_catalog(tmp_path):
+    point = {"time": "60000", "band": "V", "magnitude": "17.0", "telescope": "Swift"}
+    rows = [
+        point,
+        point | {"time": "60001", "e_magnitude": "0.1"},
+        point | {"time": "60002", "upperlimit": True},
+        point | {"time": ["60003", "60005"], "e_lower_magnitude": "0.1", "e_upper_magnitude": "0.3"},
+    ]
+    path = tmp_path / "sn.json"
+    path.write_text(json.dumps({"SN2020x": {"photometry": rows, "redshift": [{"value": "0.01"}]}}))
+    curves = read(path)
+    assert curves.mjd.tolist() == [60001.0, 60002.0, 60004.0]
+    size = 10 ** (0.4 * (31.4 - 17.0 + 0.01))
+    np.testing.assert_allclose(curves.flux, [size, 0.0, size], rtol=1e-6)
+    error = np.array([0.1 * np.log(10) / 2.5, 1 / 3, 0.2 * np.log(10) / 2.5]) * size
+    np.testing.assert_allclose(curves.flux_err, error, rtol=1e-6)
+    assert curves.detected.tolist() == [True, False, True]
+    assert curves.redshift_spec[0] == np.float32(0.01)
+    log = RejectLog()
+    read(path, rejects=log)
+    assert log.summary() == {"the magnitude has no error": 1}
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("name", ["ATLAS forced photometry", "Fink JSON", "SNANA text", "ALeRCE CSV"])
+def test_compression_is_recognised_by_content(name, pack, tmp_path):
+    writer, curves = expected(name)
+    path = writer(curves, tmp_path)
+    found = read(path)
+    for one in path.glob("*.DAT") if path.is_dir() else [path]:
+        one.write_bytes(pack(one.read_bytes()))
+    assert read(path).fingerprint == found.fingerprint
+
+
+def test_json_without_end_is_refused(tmp_path):
+    (tmp_path / "x.json").write_text("[" * 100_000)
+    with pytest.raises(DataError, match="not readable as JSON"):
+        read(tmp_path / "x.json")
 
 
 # --- filters ------------------------------------------------------------------------

@@ -23,7 +23,6 @@ from firstlight.data.formats.source import (
 )
 from firstlight.data.parquet import parquet_errors
 from firstlight.errors import DataError
-from firstlight.files import GZIP_MAGIC
 
 #: Keys under which brokers and archives put lists of measurements in JSON.
 _LISTS = (
@@ -34,19 +33,6 @@ _LISTS = (
 _IGNORED_LISTS = ("forced_photometry", "forcedphot")
 _HISTORIES = ("prvDiaSources", "prvDiaForcedSources", "prv_candidates", "fp_hists")  # of alert packets
 _OBJECT_KEYS = ("objectId", "oid", "object_id", "diaObjectId", "name")
-
-
-def unpacked(path: Path) -> bytes:
-    """The whole contents of a file, without gzip."""
-    try:
-        data = path.read_bytes()
-        if data.startswith(GZIP_MAGIC):
-            import gzip
-
-            data = gzip.decompress(data)
-    except (OSError, EOFError) as error:
-        raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
-    return data
 
 
 def stem(path: Path) -> str:
@@ -126,10 +112,10 @@ def parse_json(path: Path, data: bytes) -> Any:
     text = data.decode("utf-8-sig", errors="replace")
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         try:
             return [json.loads(line) for line in text.splitlines() if line.strip()]
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             raise DataError(f"{path}: not readable as JSON ({error})") from error
 
 

@@ -89,6 +89,7 @@ class Layout:
     positions_scatter: bool = False  # whether each row has the position of its own measurement
     total_light: bool = False  # whether magnitudes hold all light of the object, no reference subtracted
     prefers: Literal["flux", "mag"] = "flux"  # if a file has both
+    errors_lacking: bool = False  # whether measurements without an error are usual, and left out
     quality: str = ""  # a rule of `firstlight.data.formats.photometry.QUALITY`
     one_object: bool = False  # whether a file holds one object and does not name it
 
@@ -163,7 +164,7 @@ SNANA = Layout(
 )  # fmt: skip
 SUPERNOVA_CATALOG = Layout(
     "osc", "Open Supernova Catalog", words={"filter": ("band",)}, sigmas=3.0, prefers="mag", implied=False,
-    detections=True, total_light=False,
+    detections=True, errors_lacking=True,
 )  # fmt: skip
 
 

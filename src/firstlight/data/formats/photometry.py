@@ -48,6 +48,7 @@ QUALITY: Mapping[str, str] = MappingProxyType(
 )
 _SAME_VISIT_DAYS = 1e-5  # as `firstlight.online.visits`: the same visit in two tables
 REPEATED_VISIT = "a detection of the same visit is used instead of its forced photometry"
+_NO_ERROR = "the magnitude has no error"
 _NO_MEASUREMENT = "the row has neither a flux nor a magnitude nor a limit"
 SHARED_BAND = "a filter nearer to the band was used at the same time"
 
@@ -211,6 +212,8 @@ def _of_magnitudes(
         detected = ~is_limit
     made = Photometry(flux, flux_err, filters, detected, n_limits=int(is_limit.sum()), systems=systems)
     made.left_out.append((_NO_MEASUREMENT, np.isnan(mag) & ~is_limit))
+    if layout.errors_lacking:
+        made.left_out.append((_NO_ERROR, np.isfinite(mag) & ~is_limit & ~(mag_err > 0)))
     if layout.total_light:
         made.flux = made.flux - _medians(words["object_id"], filters, made.flux)
     return made

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
 from firstlight.bands import find_survey
-from firstlight.data.delimited import read_bytes
+from firstlight.data.delimited import read_bytes, unpacked, unpacked_head
 from firstlight.data.formats import catalog, containers, snana
 from firstlight.data.formats.angles import degrees
 from firstlight.data.formats.layouts import (
@@ -39,7 +39,6 @@ from firstlight.data.formats.photometry import (
 from firstlight.data.formats.source import Source
 from firstlight.data.parquet import PARQUET_MAGIC
 from firstlight.errors import DataError, MissingColumnError, SettingsError
-from firstlight.files import GZIP_MAGIC
 from firstlight.lightcurves import RawTable
 from firstlight.lightcurves.units import ANY_DEPTH
 from firstlight.lightcurves.values import as_arrow, numbers_of, untyped_ids
@@ -47,7 +46,6 @@ from firstlight.lightcurves.values import as_arrow, numbers_of, untyped_ids
 _AVRO_MAGIC = b"Obj\x01"
 _HDF_MAGIC = b"\x89HDF"
 _SAME_STAR_ARCSEC = 1.5  # IRSA gives a star one number per filter and field
-_BEGINNING = 16_384  # bytes that are looked at
 
 #: Names of formats, for --format.
 FORMATS = (*(layout.name for layout in LAYOUTS), SNANA.name, SUPERNOVA_CATALOG.name)
@@ -145,7 +143,7 @@ def open_source(path: Path, damage: list[Any] | None) -> tuple[Source, Layout | 
     """The columns of a file or folder, and its layout if the container defines it."""
     if path.is_dir():
         return _open_folder(path)
-    head = _inflated(path, read_bytes(path, _BEGINNING))
+    head = unpacked_head(path)
     if head.startswith(PARQUET_MAGIC):
         return containers.parquet_source(path), None
     if head.startswith(_HDF_MAGIC):
@@ -168,7 +166,7 @@ def _open_text(path: Path, head: bytes, damage: list[Any] | None) -> tuple[Sourc
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     first = text.splitlines()[0] if text.splitlines() else b""
     if text[:1] in (b"{", b"["):
-        data = containers.unpacked(path)
+        data = unpacked(path)
         value = containers.parse_json(path, data)
         if catalog.is_catalog(value):
             return catalog.catalog_source(path, value), SUPERNOVA_CATALOG
@@ -183,7 +181,7 @@ def _open_text(path: Path, head: bytes, damage: list[Any] | None) -> tuple[Sourc
         return snana.text_source([path]), SNANA
     body = next((line for line in text.splitlines() if line.strip() and not line.startswith(b"#")), b"")
     if first.startswith(b"#") and b"," not in body.replace(b", ", b""):
-        return containers.blank_source(path, containers.unpacked(path)), None
+        return containers.blank_source(path, unpacked(path)), None
     return containers.csv_source(path, damage), None
 
 
@@ -199,7 +197,7 @@ def _open_folder(path: Path) -> tuple[Source, Layout | None]:
     if parquet:
         return _open_parts(path, parquet), None
     dats = [one for one in files if one.name.lower().endswith((".dat", ".dat.gz", ".txt", ".txt.gz"))]
-    texts_ = [one for one in dats if snana.is_snana_text(_inflated(one, read_bytes(one, _BEGINNING)))]
+    texts_ = [one for one in dats if snana.is_snana_text(unpacked_head(one))]
     if texts_:
         return snana.text_source(texts_), SNANA
     raise DataError(
@@ -238,18 +236,6 @@ def _chunked(parts: list[Any]) -> Any:
     if any(pa.types.is_dictionary(chunk.type) for chunk in chunks):
         chunks = [c.cast(c.type.value_type) if pa.types.is_dictionary(c.type) else c for c in chunks]
     return pa.chunked_array(chunks).combine_chunks()
-
-
-def _inflated(path: Path, head: bytes) -> bytes:
-    """The beginning of a file, without gzip."""
-    if not head.startswith(GZIP_MAGIC):
-        return head
-    import zlib
-
-    try:
-        return zlib.decompressobj(31).decompress(head, _BEGINNING)
-    except zlib.error as error:
-        raise DataError(f"{path}: the gzip data are damaged ({error})") from error
 
 
 # --- meaning --------------------------------------------------------------------

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from firstlight._types import FloatArray, IntArray
-from firstlight.data.formats.containers import fits_columns, quiet, unpacked
+from firstlight.data.delimited import unpacked
+from firstlight.data.formats.containers import fits_columns, quiet
 from firstlight.data.formats.photometry import texts
 from firstlight.data.formats.source import Source, source_of_columns
 from firstlight.errors import DataError
