@@ -15,6 +15,7 @@
     ├── LeakageError              an object, or a truth column, on both sides
     ├── NotFittedError            a prediction by a model that is not fitted
     ├── StateError                the stream's state cannot be read or written
+    │   └── StateInUseError       another worker has it
     ├── BrokerError               a broker, source or sink of the stream that cannot go on
     │   └── UnavailableError      a broker that is away, refuses the login or lacks the topic
     ├── PartsFailedError          parts of a reproduction failed; the others are kept
@@ -42,6 +43,7 @@ __all__ = [
     "SchemaError",
     "SettingsError",
     "StateError",
+    "StateInUseError",
     "UnavailableError",
     "UnknownBandError",
     "UnknownClassError",
@@ -126,6 +128,10 @@ class NotFittedError(FirstlightError, RuntimeError):
 
 class StateError(FirstlightError, OSError):
     """The stream's state cannot be read or written: in use, no space, or lost; the message names the file."""
+
+
+class StateInUseError(StateError):
+    """The state belongs to another worker that runs."""
 
 
 class BrokerError(FirstlightError, OSError):

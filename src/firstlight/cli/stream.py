@@ -276,7 +276,7 @@ def _report(metrics: "Metrics", sink: str) -> None:
     counts = [f"{metrics.total('alerts'):,} alerts, {metrics.total('results'):,} answered"]
     counts += [
         f"{metrics.total(name):,} {name}"
-        for name in ("skipped", "rejected", "redelivered")
+        for name in ("skipped", "rejected", "redelivered", "lost", "recreated", "oversize")
         if metrics.total(name)
     ]
     console.print(f"{', '.join(counts)}: {sink}", highlight=False, soft_wrap=True)

@@ -139,7 +139,7 @@ def test_a_broker_that_lost_its_topics_is_used_again_and_repeated_alerts_change_
     with LocalBroker() as broker:  # a separate one: it will be stopped and loses its topics
         before = make_topic(1, broker)
         before.send(alert_stream[:200], lines[:200])
-        child = launch(place.argv(before.url, "--batch", "20", "--max-alerts", str(len(lines))))
+        child = launch(place.argv(before.url, "--batch", "20", "--max-alerts", str(200 + len(lines))))
         wait_for(lambda: place.out.exists() and len(place.records()) == 200)
         broker.stop()
         time.sleep(0.5)
@@ -149,6 +149,7 @@ def test_a_broker_that_lost_its_topics_is_used_again_and_repeated_alerts_change_
         after.send(alert_stream, lines)  # the same, from the beginning
         assert child.wait() == 0
         assert place.out.read_bytes() == easy_run.out.read_bytes()
+        assert "the topic was made again" in child.log()
 
 
 def wait_for(condition, seconds: float = 60.0) -> None:

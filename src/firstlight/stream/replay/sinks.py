@@ -12,7 +12,8 @@ from firstlight.files import replacing
 from firstlight.stream.alerts.json import JsonLinesCodec
 from firstlight.stream.alerts.write import LSST_SCHEMA, LSST_SCHEMA_ID
 from firstlight.stream.avro.container import write_container
-from firstlight.stream.io.kafka import KafkaSink, kafka_module
+from firstlight.stream.io.kafka import KafkaSink
+from firstlight.stream.io.kafka_client import kafka_module
 from firstlight.stream.io.kafka_config import KafkaAddress, KafkaConfig, read_kafka_config
 from firstlight.stream.replay.replay import Replay, ReplayPacket, night_of
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from firstlight.errors import StateError
+from firstlight.errors import StateError, StateInUseError
 from firstlight.stream.state.database import CorruptError, DamagedError
 from firstlight.stream.state.sqlite import SqliteStore
 
@@ -70,7 +70,7 @@ class SharedStore(SqliteStore):
         deadline = time.monotonic() + wait_s
         while not self._lock(_PARTITIONS + partition):
             if time.monotonic() >= deadline:
-                raise StateError(
+                raise StateInUseError(
                     f"{self.path}: partition {partition} is in use by another worker; stop that one, or give "
                     "this one another path for its state"
                 )

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from firstlight.errors import StateError
+from firstlight.errors import StateError, StateInUseError
 from firstlight.stream.state import seal
 from firstlight.stream.state.database import (
     DAMAGED,
@@ -309,7 +309,8 @@ class SqliteStore(OneOwner):
         barred = code == sqlite3.SQLITE_READONLY and os.access(self.path, os.W_OK)
         if code in DAMAGED or barred or str(error) == "unsupported file format":
             return DamagedError(str(error))
-        return StateError(self._reason(error))
+        kind = StateInUseError if code == sqlite3.SQLITE_BUSY else StateError
+        return kind(self._reason(error))
 
     def _connect(self) -> sqlite3.Connection:
         is_new = not self.path.exists()

@@ -22,6 +22,9 @@ COUNTERS: dict[str, tuple[str | None, str]] = {
     "rejected": ("reason", "Messages sent to the dead letters."),
     "redelivered": (None, "Alerts that were answered before."),
     "repeated": (None, "Results that the file held already when a lost state was built again."),
+    "lost": (None, "Messages that were removed from the topic before they were read."),
+    "recreated": (None, "Partitions of a topic made again, read from their beginning."),
+    "oversize": ("of", "Results and dead letters that were larger than the broker takes."),
     "late": (None, "Alerts with observations older than known ones."),
     "forgotten": (None, "Objects restarted after a long time without observations."),
     "evicted": (None, "Objects removed from the store after a long time without observations."),
@@ -42,6 +45,9 @@ GAUGES: dict[str, str] = {
 STAGES = ("decode", "read", "update", "encode", "publish", "commit", "batch")
 
 _HEALTHY = ("starting", "ok")
+_STARTING_S = 120.0  # longest time to the end of the first batch, for which code is compiled
+_LOSSES = ("lost", "recreated")
+_LOSS_SHOWN_S = 600.0  # for so long after a loss the worker does not count as healthy
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -53,7 +59,7 @@ class Metrics:
     """
 
     def __init__(
-        self, bundle: str = "", *, stuck_after: float = 60.0, clock: Callable[[], float] = time.monotonic
+        self, bundle: str = "", *, stuck_after: float = 25.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
         prometheus = _prometheus()
         self.bundle = bundle
@@ -79,10 +85,13 @@ class Metrics:
         info.info({"bundle": bundle, "version": __version__})
         self._started = self._last_beat = clock()
         self._last_batch: float | None = None
+        self._last_loss: float | None = None
         self._activity = "starting"
 
     def count(self, name: str, label: str = "", n: int = 1) -> None:
         """Add `n` to a counter of `COUNTERS`."""
+        if name in _LOSSES:
+            self._last_loss = self._clock()
         counter = self._counters[name]
         (counter.labels(label) if COUNTERS[name][0] else counter).inc(n)
 
@@ -96,15 +105,19 @@ class Metrics:
         """A counter's sum over its labels."""
         return sum(self.by_label(name).values())
 
-    def set(self, name: str, value: float) -> None:
-        """Set a gauge of `GAUGES`."""
+    def set(self, name: str, value: float | None) -> None:
+        """Set a gauge of `GAUGES`; None removes it."""
+        if value is None:
+            if (gone := self._gauges.pop(name, None)) is not None:
+                self._registry.unregister(gone)
+            return
         if name not in self._gauges:
             gauge = _prometheus().Gauge(f"firstlight_{name}", GAUGES[name], registry=self._registry)
             self._gauges[name] = gauge
         self._gauges[name].set(value)
 
     def gauge(self, name: str) -> float | None:
-        """Value of a gauge; None if it was never set."""
+        """Value of a gauge; None if it is not set."""
         return self._registry.get_sample_value(f"firstlight_{name}")
 
     @contextmanager
@@ -126,8 +139,9 @@ class Metrics:
         self._activity = activity
 
     def waiting(self, activity: str) -> None:
-        """Record what the worker waits for, without a heartbeat."""
+        """Record what the worker waits for, without a heartbeat; the lag is unknown then."""
         self._activity = activity
+        self.set("lag", None)
 
     def batch_done(self) -> None:
         """Count a committed micro-batch."""
@@ -137,16 +151,22 @@ class Metrics:
     def health(self) -> dict[str, Any]:
         """State of the worker, for ``/health``."""
         now = self._clock()
-        stuck = now - self._last_beat > self._stuck_after
+        limit = {"ok": self._stuck_after, "starting": _STARTING_S}.get(self._activity, float("inf"))
+        if now - self._last_beat > limit:
+            status = "stuck"
+        elif self._last_loss is not None and now - self._last_loss < _LOSS_SHOWN_S:
+            status = "messages lost"
+        else:
+            status = self._activity
         return {
-            "status": "stuck" if stuck else self._activity,
+            "status": status,
             "version": __version__,
             "bundle": self.bundle,
             "uptime_s": round(now - self._started, 3),
             "last_batch_age_s": None if self._last_batch is None else round(now - self._last_batch, 3),
             **{
                 name: self.total(name)
-                for name in ("alerts", "results", "skipped", "rejected", "redelivered", "late")
+                for name in ("alerts", "results", "skipped", "rejected", "redelivered", "late", *_LOSSES)
             },
             **{
                 name: None if (value := self.gauge(name)) is None else int(value)

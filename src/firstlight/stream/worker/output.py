@@ -1,9 +1,10 @@
 """The output of a worker: results and dead letters, cut back to what was committed."""
 
 import base64
+import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from firstlight.errors import DataError
 from firstlight.stream.alerts.alert import Alert, Skip
 from firstlight.stream.io.message import Message, Partition
-from firstlight.stream.io.sinks import FileSink, ResultSink
+from firstlight.stream.io.sinks import FileSink, OversizeError, ResultSink
 from firstlight.stream.results.read import iter_results
 from firstlight.stream.results.record import ResultFormat, result_key
 from firstlight.stream.state.batch import PartitionMemory
@@ -22,7 +23,11 @@ from firstlight.stream.worker.logging import log
 from firstlight.stream.worker.metrics import Metrics
 from firstlight.stream.worker.partitions import Stores
 
-_LONGEST_KEY = 256
+#: Largest message that a dead letter holds: alerts have up to 2 MB.
+MAX_VALUE_BYTES = 4 << 20
+MAX_KEY_BYTES = 256 << 10  # the schema of a record from an Avro container is its key
+_HEAD_BYTES = 1024
+_LONGEST_REASON, _LONGEST_NAME = 2000, 200
 
 Entry = tuple[bytes, bytes]
 
@@ -30,20 +35,48 @@ Entry = tuple[bytes, bytes]
 def dead_letter(message: Message, kind: str, reason: str, alert: Alert | Skip | None = None) -> bytes:
     """A message that could not be used, as JSON with its place, bytes (base64) and reason.
 
-    `kind` is ``decode``, ``pipeline`` or ``skip``; a long key (a schema) is left out.
+    `kind` is ``decode``, ``pipeline``, ``skip`` or ``result``. Size, digest and beginning take the place of
+    the bytes of a message that is larger than `MAX_VALUE_BYTES`.
     """
-    letter = {
+    letter: dict[str, Any] = {
         "kind": kind,
-        "reason": reason,
+        "reason": reason[:_LONGEST_REASON],
         "topic": message.topic,
         "partition": message.partition,
         "offset": message.offset,
         "timestamp_ms": message.timestamp_ms,
-        "object": alert.object_id if alert else None,
-        "alert": alert.alert_id if alert else None,
-        "key": None if not message.key or len(message.key) > _LONGEST_KEY else _base64(message.key),
-        "value": _base64(message.value),
+        "object": alert.object_id[:_LONGEST_NAME] if alert else None,
+        "alert": alert.alert_id[:_LONGEST_NAME] if alert else None,
+        "key": None,
+        "value": None,
     }
+    key, value = message.key or b"", message.value
+    if key and len(key) <= (MAX_KEY_BYTES if value else _HEAD_BYTES):
+        letter["key"] = _base64(key)
+    if len(value) <= MAX_VALUE_BYTES:
+        letter["value"] = _base64(value)
+    else:
+        letter["cut"] = _summary(value)
+    return _json(letter)
+
+
+def cut_letter(letter: bytes) -> bytes:
+    """A dead letter without the bytes of its message and without a long key."""
+    fields = json.loads(letter)
+    if fields["value"] is not None:
+        fields["cut"] = _summary(base64.b64decode(fields["value"]))
+    if fields["key"] and len(fields["key"]) > _HEAD_BYTES:
+        fields["key"] = None
+    return _json(fields | {"value": None})
+
+
+def _summary(value: bytes) -> dict[str, Any]:
+    """What is left of a message without its bytes."""
+    digest = hashlib.sha256(value).hexdigest()
+    return {"size": len(value), "sha256": digest, "head": _base64(value[:_HEAD_BYTES])}
+
+
+def _json(letter: dict[str, Any]) -> bytes:
     return json.dumps(letter, separators=(",", ":")).encode()
 
 
@@ -64,6 +97,7 @@ class Share:
     memory: PartitionMemory
     messages: list[Message] = field(default_factory=list)
     results: list[Entry] = field(default_factory=list)
+    answered: list[Message] = field(default_factory=list)  # the message of each result
     letters: list[Entry] = field(default_factory=list)
 
     @property
@@ -98,7 +132,7 @@ class Output:
         self._form = form
         self._metrics = metrics
         self._keep_skips = keep_skips
-        self._dirty = False  # whether a file may be longer than in `lengths`
+        self._dirty: set[str] = set()  # files that may be longer than in `lengths`
         self._written: NDArray[np.uint64] | None = None  # results that need not be written again, sorted
 
     def start(self, stores: Stores) -> None:
@@ -138,6 +172,7 @@ class Output:
             self._metrics.count("repeated")
             return
         share.results.append((result_key(record), self._form.encode(record, message.timestamp_ms)))
+        share.answered.append(message)
 
     def skip(self, share: Share, message: Message, skip: Skip) -> None:
         """Count an alert with nothing to classify; keep it if the settings say so."""
@@ -166,24 +201,65 @@ class Output:
         groups = [{partition: share} for partition, share in alone.items()]
         return [*groups, together] if together else groups
 
-    def write(self, shares: Iterable[Share]) -> dict[str, int]:
-        """Write one group and flush; the length of each sink. Cuts off what a failed attempt left."""
-        if self._dirty:
-            for sink in self._files():
-                sink.truncate(self.lengths[sink.name])
-        self._dirty = True
+    def delivery(self, shares: Iterable[Share]) -> Callable[[], dict[str, int]]:
+        """An attempt to write one group and flush: the length of each sink. Call it again if it fails.
+
+        A sink that delivered everything is left alone then; a file is first cut to its last length.
+        """
         shares = list(shares)
-        out = [(self._sink, [entry for share in shares for entry in share.results])]
-        if self._dead_letters is not None:
-            out.append((self._dead_letters, [entry for share in shares for entry in share.letters]))
-        lengths = {}
-        for sink, entries in out:
-            if entries:
-                sink.write(entries)
-            lengths[sink.name] = sink.flush()
-        self.lengths |= {sink.name: lengths[sink.name] for sink in self._files()}
-        self._dirty = False
-        return lengths
+        lengths: dict[str, int] = {}
+        results = [entry for share in shares for entry in share.results]
+        letters = [entry for share in shares for entry in share.letters]
+        late: list[Entry] = []  # dead letters of results
+
+        def attempt() -> dict[str, int]:
+            if self._sink.name not in lengths:
+                lengths[self._sink.name], refused = self._deliver(self._sink, results)
+                late.extend(self._letters_of(refused, shares))
+            if self._dead_letters is not None and self._dead_letters.name not in lengths:
+                length, refused = self._deliver(self._dead_letters, letters + late)
+                if refused:
+                    length, refused = self._deliver(
+                        self._dead_letters, [(key, cut_letter(value)) for key, value in refused]
+                    )
+                if refused:
+                    log(logging.ERROR, "dead letters are too large even without bytes", n=len(refused))
+                lengths[self._dead_letters.name] = length
+            self.lengths |= {sink.name: lengths[sink.name] for sink in self._files()}
+            self._dirty.clear()
+            return lengths
+
+        return attempt
+
+    def _deliver(self, sink: ResultSink, entries: list[Entry]) -> tuple[int, list[Entry]]:
+        """Write and flush; the sink's length, and the entries that are too large for it."""
+        if sink.truncates and sink.name in self._dirty:
+            sink.truncate(self.lengths[sink.name])
+        self._dirty.add(sink.name)
+        if entries:
+            sink.write(entries)
+        try:
+            return sink.flush(), []
+        except OversizeError as error:
+            refused = list(error.records)
+        what = "letter" if sink is self._dead_letters else "result"
+        self._metrics.count("oversize", what, len(refused))
+        log(logging.WARNING, "larger than the broker takes", sink=sink.name, of=what, n=len(refused))
+        return sink.flush(), refused
+
+    def _letters_of(self, refused: list[Entry], shares: Iterable[Share]) -> list[Entry]:
+        """Dead letters for the messages whose results are too large."""
+        if not refused:
+            return []
+        messages = {
+            entry: message
+            for share in shares
+            for entry, message in zip(share.results, share.answered, strict=True)
+        }
+        return [
+            (b"", dead_letter(messages[entry], "result", f"its result of {len(entry[1])} bytes is too large"))
+            for entry in refused
+        ]
 
     def _writes_to_file(self, share: Share) -> bool:
         letters = self._dead_letters

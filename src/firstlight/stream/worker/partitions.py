@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from firstlight.errors import StateError
+from firstlight.stream.io.kafka_client import is_other_topic
 from firstlight.stream.io.message import Message, Partition
-from firstlight.stream.io.sources import AlertSource, BookmarkedSource
+from firstlight.stream.io.sources import AlertSource, BookmarkedSource, GroupSource
 from firstlight.stream.state.store import Changes, StateStore
 from firstlight.stream.worker.clocks import CLOCK_ALERTS, Clock
 from firstlight.stream.worker.logging import log
 from firstlight.stream.worker.metrics import Metrics
 
+_TOPIC = "topic of partition {}"  # the bookmark that holds the identity of the topic
 #: Objects that an eviction looks at, so that it stays short.
 EVICT_OBJECTS = 500
 
@@ -59,6 +61,8 @@ class Partitions:
         self._clock_alerts = clock_alerts
         self._warned: set[Partition] = set()  # partitions with messages before the stored position
         source.on_assign, source.on_revoke = self.gain, self.lose
+        if isinstance(source, GroupSource):
+            source.on_gap = self.skip_gap
 
     def gain(self, partitions: Iterable[Partition]) -> None:
         """Open the stores of new partitions and continue at their positions."""
@@ -93,12 +97,64 @@ class Partitions:
             self._on_damage()
         if unknown := {n: at for n, at in self._lengths.items() if n not in store.sink_position}:
             store.commit(Changes(sink_position=unknown))
+        if isinstance(self._source, GroupSource):
+            name, known, identity = self._identities(self._source, partition, store)
+            if store.position and is_other_topic(known, identity):
+                self._begin_again(partition, store, 0)
+            elif identity and identity != known:
+                store.commit(Changes(bookmarks={name: identity}))
         position = store.position or 0
         log(logging.INFO, "partition gained", topic=topic, partition=number, position=position)
         # from the beginning without a position: the store counts, not the broker's committed offset
         self._seek(partition, store)
         self._metrics.set("partitions", len(self._open))
         return store
+
+    def _identities(
+        self, source: GroupSource, partition: Partition, store: StateStore
+    ) -> tuple[str, str, str]:
+        """Name of the bookmark with the identity of the topic, that identity, and the present one."""
+        name = _TOPIC.format(partition[1])
+        return name, store.bookmarks.get(name, ""), source.identity()
+
+    def _begin_again(self, partition: Partition, store: StateStore, offset: int) -> None:
+        """Begin a topic that was made again, or is of another cluster, at its beginning."""
+        self._metrics.count("recreated")
+        log(
+            logging.ERROR,
+            "the topic was made again or is of another cluster: reading it from its beginning",
+            topic=partition[0],
+            partition=partition[1],
+            position=store.position,
+        )
+        assert isinstance(self._source, GroupSource)
+        name, _, identity = self._identities(self._source, partition, store)
+        store.commit(Changes(position=offset, bookmarks={name: identity} if identity else {}))
+
+    def skip_gap(self, partition: Partition, wanted: int, found: int) -> None:
+        """Count messages that were removed before they were read; `found` follows instead of `wanted`."""
+        if found < wanted:
+            self._begin_again(partition, self._open[partition], found)
+            return
+        self._metrics.count("lost", n=found - wanted)
+        log(
+            logging.ERROR,
+            "messages were removed from the topic before they were read (see its retention)",
+            topic=partition[0],
+            partition=partition[1],
+            lost=found - wanted,
+            position=wanted,
+            found=found,
+        )
+
+    def is_open(self, partition: Partition) -> bool:
+        """Whether this worker has the partition."""
+        return partition in self._open
+
+    def rewind(self) -> None:
+        """Read all partitions again from their stored positions."""
+        for partition, store in self._open.items():
+            self._seek(partition, store)
 
     def reset_after_damage(self, error: StateError) -> bool:
         """Whether a damaged store was replaced by an empty one; then rewind all partitions."""
@@ -111,7 +167,7 @@ class Partitions:
             if partition in fresh:
                 self._recovered[partition] = store.recovered
                 store.commit(Changes(sink_position=dict(self._lengths)))
-            self._seek(partition, store)  # the whole batch is repeated
+        self.rewind()  # the whole batch is repeated
         return True
 
     def _seek(self, partition: Partition, store: StateStore) -> None:
@@ -166,6 +222,4 @@ class Partitions:
         times = [clock.median for clock in self._clocks.values() if clock.is_set]
         if times:
             self._metrics.set("stream_mjd", min(times))
-        lag = self._source.lag()
-        if lag is not None:
-            self._metrics.set("lag", lag)
+        self._metrics.set("lag", self._source.lag())

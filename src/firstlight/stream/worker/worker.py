@@ -7,17 +7,17 @@ is answered exactly once, counted as a set.
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from firstlight.errors import BrokerError, SchemaError, SettingsError, StateError
+from firstlight.errors import BrokerError, SchemaError, SettingsError, StateError, StateInUseError
 from firstlight.stream.alerts.alert import Alert, Skip
 from firstlight.stream.alerts.decoder import AlertDecoder
 from firstlight.stream.io.message import Message, Partition
 from firstlight.stream.io.sinks import ResultSink
-from firstlight.stream.io.sources import AlertSource
+from firstlight.stream.io.sources import AlertSource, GroupSource
 from firstlight.stream.results.record import JsonResults, ResultFormat
 from firstlight.stream.state.batch import PartitionMemory
 from firstlight.stream.worker.answer import LivePipeline, answer
@@ -28,7 +28,7 @@ from firstlight.stream.worker.metrics import Metrics
 from firstlight.stream.worker.output import Output, Share
 from firstlight.stream.worker.partitions import Partitions, Stores
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 15.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 2.0
 _LOG_AGAIN_S = 60.0  # between two logs of the same wait
 _HOUSEKEEPING_S = 1.0
 
@@ -198,14 +198,23 @@ class Worker:
         self._n_read += len(messages)
         return messages
 
-    def _retry(self, what: str, attempt: Callable[[], T], stopped: U) -> T | U:
-        """Repeat an attempt while something is unreachable; `stopped` (commit nothing then) after `stop`."""
+    def _retry(
+        self,
+        what: str,
+        attempt: Callable[[], T],
+        stopped: U,
+        go_on: Callable[[], bool] = lambda: True,
+    ) -> T | U:
+        """Repeat an attempt while something is unavailable and `go_on` is true.
+
+        Gives `stopped` otherwise or after `stop`; then nothing must be committed.
+        """
         pause, since = _FIRST_PAUSE_S, self._clock()
         logged, logged_at = "", since
         while True:
             try:
                 return attempt()
-            except (BrokerError, SchemaError) as error:
+            except (BrokerError, SchemaError, StateInUseError) as error:
                 now = self._clock()
                 left = self.config.patience_s - (now - since)
                 if left <= 0.0 or getattr(error, "is_final", False):
@@ -215,7 +224,7 @@ class Worker:
                 if str(error) != logged or now - logged_at >= _LOG_AGAIN_S:
                     logged, logged_at = str(error), now
                     log(logging.WARNING, f"waiting for the {what}", error=logged, give_up_s=round(left))
-            if self._stop.wait(min(pause, left)):
+            if self._stop.wait(min(pause, left)) or not go_on():
                 return stopped
             pause = min(2.0 * pause, _LONGEST_PAUSE_S)
 
@@ -225,12 +234,19 @@ class Worker:
         try:
             with self.metrics.timed("batch"):
                 shares = self._share(messages)
-                batch = self._answer(shares) if shares else None
+                if not shares:
+                    return
+                batch = self._answer(shares)
                 if batch is None or not self._publish(shares):
-                    return  # stopped while something was unreachable: nothing was committed
+                    # stopped, or lost a partition, while something was unavailable: nothing was committed
+                    if not self._stop.is_set():
+                        self._n_read -= len(messages)
+                        self._partitions.rewind()
+                    return
         except StateError as error:
             if not self._partitions.reset_after_damage(error):
                 raise
+            self._n_read -= len(messages)
             return
         try:
             self._source.commit({partition: share.position for partition, share in shares.items()})
@@ -268,7 +284,7 @@ class Worker:
         sent = [(share, message) for share in shares.values() for message in share.messages]
         with self.metrics.timed("decode"):
             attempt = self._decoding.batch([message for _, message in sent])
-            decoded = self._retry("schemas", attempt, None)
+            decoded = self._retry("schemas", attempt, None, partial(self._keep, shares))
             if decoded is None:
                 return None
         for (share, message), found in zip(sent, decoded, strict=True):
@@ -296,11 +312,21 @@ class Worker:
             self._partitions.clock(message.origin).add(alert.mjd)
         return Batch(sum(len(share.messages) for share in shares.values()), records, n_rejected, n_skipped)
 
+    def _keep(self, partitions: Iterable[Partition]) -> bool:
+        """Answer the group during a wait; whether this worker still has the partitions.
+
+        A worker whose session ended, as by a pause of its process, gives its partitions to the others here.
+        """
+        if isinstance(self._source, GroupSource):
+            self._source.serve()
+        return all(self._partitions.is_open(partition) for partition in partitions)
+
     def _publish(self, shares: Mapping[Partition, Share]) -> bool:
         """Write results, then commit states and positions; False if stopped meanwhile."""
         for group in self._output.groups(shares):
             with self.metrics.timed("publish"):
-                lengths = self._retry("sink", partial(self._output.write, group.values()), None)
+                attempt = self._output.delivery(group.values())
+                lengths = self._retry("sink", attempt, None, partial(self._keep, shares))
             if lengths is None:
                 return False
             with self.metrics.timed("commit"):

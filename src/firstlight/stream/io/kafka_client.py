@@ -1,0 +1,164 @@
+"""What source and sink of Kafka share: the client's library, and what it reports about its brokers."""
+
+import json
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from firstlight.errors import UnavailableError, missing_extra
+from firstlight.stream.io.kafka_config import KafkaConfig
+from firstlight.text import printable
+
+_log = logging.getLogger(__name__)
+
+STATISTICS_MS = 2000  # between two reports of the client
+SILENT_S = 10.0  # a broker that sends nothing for so long is away
+_LOG_AGAIN_S = 600.0  # between two logs of the same error
+
+#: Settings of consumers and producers.
+COMMON: dict[str, Any] = {
+    "message.max.bytes": 16 << 20,  # an alert with cutouts has about 100 kB
+    "socket.nagle.disable": True,
+    "socket.keepalive.enable": True,
+    "reconnect.backoff.ms": 100,
+    "reconnect.backoff.max.ms": 2000,
+    "log_level": 2,  # the client's own lines repeat, every second, what `Link` logs once
+    "statistics.interval.ms": STATISTICS_MS,
+}
+
+
+class Link:
+    """The state of the brokers behind an address, by the reports of the client."""
+
+    def __init__(self, address: object, config: KafkaConfig) -> None:
+        self._address = str(address)
+        self._config = config
+        self._kafka = kafka_module()
+        self._logged: dict[Any, float] = {}
+        self._refusal = self._error = ""  # the last ones since a broker responded
+        self._started = time.monotonic()
+        self._brokers: dict[int, tuple[bool, float]] = {}  # by id: whether it is up, its silence [s]
+        self._leaders: dict[tuple[str, int], int] = {}
+        self._reported = self._started  # time of the last report
+
+    def settings(self) -> dict[str, Any]:
+        """Settings of the client that make it report here."""
+        return {"error_cb": self.report_error, "stats_cb": self._report}
+
+    def report_error(self, error: Any) -> None:
+        """Take an error that the client handles itself; log its kind once."""
+        text = self.text(error)
+        if error.code() in self._refusals():
+            self._refusal = text
+        else:
+            self._error = text
+        now = time.monotonic()
+        if now - self._logged.get(error.code(), -_LOG_AGAIN_S) >= _LOG_AGAIN_S:
+            self._logged[error.code()] = now
+            _log.warning("%s: %s; waiting for it", self._address, text)
+
+    def report_commit(self, error: Any, partitions: list[Any]) -> None:
+        """Log a failed commit."""
+        if error is not None:
+            self.report_error(error)
+
+    def _report(self, text: str) -> None:
+        """Take the client's statistics."""
+        report = json.loads(text)
+        self._reported = time.monotonic()
+        self._brokers, self._leaders = {}, {}
+        for broker in report["brokers"].values():
+            is_up, silence = broker["state"] == "UP", broker["rxidle"] / 1e6
+            number = broker["nodeid"]
+            known = self._brokers.get(number, (False, float("inf")))
+            self._brokers[number] = max(known, (is_up, silence), key=lambda found: (found[0], -found[1]))
+        for name, topic in report["topics"].items():
+            for number, partition in topic["partitions"].items():
+                self._leaders[name, int(number)] = partition["leader"]
+        if any(is_up and 0 <= silence < SILENT_S for is_up, silence in self._brokers.values()):
+            self._refusal = self._error = ""
+            self._logged.clear()
+
+    def refusal(self) -> str:
+        """Why the brokers refuse the login or the access; "" if they do not."""
+        return self._refusal
+
+    def silence(self, partitions: Iterable[tuple[str, int]] = ()) -> str:
+        """Why nothing can be read from the leaders of partitions, or from any broker; "" if something can."""
+        leaders = {self._leaders.get(place, -1) for place in partitions}
+        states = [self._brokers[number] for number in leaders if number in self._brokers and number >= 0]
+        late = time.monotonic() - self._reported  # of the report itself
+        if states:
+            is_away = any(not up or silence + late > SILENT_S for up, silence in states)
+        else:
+            heard = any(up and silence + late <= SILENT_S for up, silence in self._brokers.values())
+            is_away = not heard and (bool(self._error) or time.monotonic() - self._started > SILENT_S)
+        if not is_away:
+            return ""
+        return self._error or f"no response for {SILENT_S:.0f} s"
+
+    def unavailable(self, what: str, error: Any = None, *, is_final: bool = False) -> UnavailableError:
+        """The error for a broker that cannot be used."""
+        reason = f": {self.text(error)}" if error is not None else ""
+        return UnavailableError(f"{self._address}: {what}{reason}", is_final=is_final)
+
+    def text(self, error: Any) -> str:
+        """The text of an error of the client, in one line without secrets."""
+        inner = error.args[0] if isinstance(error, Exception) and error.args else error
+        text = inner.str() if callable(getattr(inner, "str", None)) else str(inner)
+        return printable(self._config.hide(" ".join(text.split())))
+
+    def is_refusal(self, error: Any) -> bool:
+        """Whether an error means that waiting rarely helps: a wrong password, a missing right."""
+        return error.code() in self._refusals()
+
+    def _refusals(self) -> tuple[int, ...]:
+        codes = self._kafka.KafkaError
+        return (
+            codes._AUTHENTICATION,
+            codes.SASL_AUTHENTICATION_FAILED,
+            codes.TOPIC_AUTHORIZATION_FAILED,
+            codes.GROUP_AUTHORIZATION_FAILED,
+            codes.CLUSTER_AUTHORIZATION_FAILED,
+        )
+
+
+def kafka_module() -> Any:
+    """Import confluent-kafka; MissingExtraError if it is not installed."""
+    try:
+        import confluent_kafka
+    except ImportError as error:
+        raise missing_extra("Kafka", "confluent-kafka", "stream") from error
+    return confluent_kafka
+
+
+def topic_identity(settings: dict[str, Any], topic: str, timeout_s: float = 5.0) -> str:
+    """Ids of cluster and topic, ``CLUSTER/TOPIC``; empty parts are unknown.
+
+    A topic that is deleted and created again, and one of the same name elsewhere, have other ids.
+    """
+    kafka = kafka_module()
+    from confluent_kafka.admin import AdminClient
+
+    try:
+        admin = AdminClient(settings)
+        cluster = admin.list_topics(topic, timeout=timeout_s)
+        number = ""
+        if cluster.controller_id in cluster.brokers:  # else the description would wait for one
+            topics = kafka.TopicCollection([topic])
+            found = admin.describe_topics(topics, request_timeout=timeout_s)[topic].result(timeout_s)
+            number = str(found.topic_id or "").strip("A")  # zeros: the broker is too old to number topics
+    except (kafka.KafkaException, TimeoutError):
+        return ""
+    return f"{cluster.cluster_id or ''}/{number}"
+
+
+def is_other_topic(before: str, now: str) -> bool:
+    """Whether two values of `topic_identity` are known to differ.
+
+    >>> is_other_topic("c1/t1", "c1/t2"), is_other_topic("c1/t1", "c1/"), is_other_topic("", "c1/t1")
+    (True, False, False)
+    """
+    pairs = zip(before.split("/", 1), now.split("/", 1), strict=False)
+    return any(old and new and old != new for old, new in pairs)
