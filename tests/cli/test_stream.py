@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from firstlight.cli import app
 from firstlight.cli.app import run
-from firstlight.stream import ContainerCodec, JsonLinesCodec
+from firstlight.stream import ConfluentCodec, ContainerCodec, JsonLinesCodec
+from firstlight.stream.alerts.write import LSST_SCHEMA
 from firstlight.stream.results.read import read_results
 
 
@@ -115,6 +116,31 @@ def test_bad_lines_go_beside_the_results(lines, bundle, tmp_path, expected, caps
     assert letter["kind"] == "decode"
 
 
+def test_dead_letters_are_answered_once_their_cause_is_mended(alerts, bundle, tmp_path, capsys):
+    night, schemas, out = tmp_path / "night", tmp_path / "schemas", tmp_path / "o.jsonl"
+    night.mkdir()
+    schemas.mkdir()
+    for i, alert in enumerate(alerts[:4]):
+        codec = ConfluentCodec(schema_id=77) if i == 2 else ConfluentCodec()
+        (night / f"{i}.bin").write_bytes(codec.encode(alert))
+    about = ("--sink", out, "--bundle", bundle, "--state", tmp_path / "s")
+    assert "3 answered, 1 rejected" in stream("--source", night, *about, capsys=capsys)
+    letters = tmp_path / "o.jsonl.rejects.jsonl"
+    cut = json.loads(letters.read_text()) | {"value": None, "cut": {"size": 7, "sha256": "f"}}
+    with letters.open("a") as file:
+        file.write(json.dumps(cut) + "\n")
+    (schemas / "77.avsc").write_text(json.dumps(LSST_SCHEMA))
+    again = ("--redrive", letters, "--schemas", schemas)
+    assert "2 alerts, 1 answered, 1 rejected" in stream(*again, *about, capsys=capsys)
+    records = [json.loads(line) for line in out.read_text().splitlines()]
+    assert {r["alert"] for r in records} == {a.alert_id for a in alerts[:4]}
+    (left,) = [
+        json.loads(line) for line in (tmp_path / f"{letters.name}.left.jsonl").read_text().splitlines()
+    ]
+    assert "7 bytes" in left["reason"]
+    assert "0 alerts, 0 answered" in stream(*again, *about, capsys=capsys)
+
+
 def test_standard_output_carries_records_alone(expected, lines, bundle, tmp_path):
     done = CliRunner().invoke(
         app,
@@ -142,6 +168,12 @@ def test_the_live_table_shows_what_was_said_last(lines, bundle, tmp_path, capsys
     [
         (("--sink", "o.jsonl", "--state", "s"), 2, "--source"),
         (("--source", "nothing.avro", "--sink", "o.jsonl", "--state", "s"), 1, "nothing.avro"),
+        (("--source", "LINES", "--redrive", "LINES", "--sink", "o", "--state", "s"), 2, "--redrive"),
+        (
+            ("--redrive", "LINES", "--sink", "o", "--state", "s", "--dead-letters", "LINES"),
+            2,
+            "another place",
+        ),
         (("--source", "LINES", "--sink", "http://x/y", "--state", "s"), 2, "http"),
         (("--source", "LINES", "--sink", "o", "--state", "s", "--dead-letters", "o"), 2, "another place"),
         (("--source", "LINES", "--sink", "o", "--state", "s", "--schemas", "nowhere"), 2, "nowhere"),

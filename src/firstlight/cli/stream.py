@@ -34,6 +34,12 @@ _RETRY_S, _RETRY_UNTIL_END_S, _RETRY_FILES_S = 600.0, 60.0, 10.0
 Source = Annotated[
     str, typer.Option(help="Alerts: kafka://HOST:PORT/TOPIC, a file, a folder, or - for JSON lines on stdin.")
 ]
+Redrive = Annotated[
+    str,
+    typer.Option(
+        help="Dead letters to use as --source, once what they name is mended: a file or kafka://HOST:PORT/TOPIC."
+    ),
+]
 Sink = Annotated[str, typer.Option(help="Results: kafka://HOST:PORT/TOPIC, a file, or - for stdout.")]
 State = Annotated[Path, typer.Option(help="Folder for the state; the same folder continues a stopped run.")]
 Format = Annotated[
@@ -49,7 +55,8 @@ DeadLetters = Annotated[
     str | None,
     typer.Option(
         help="Where to write messages that cannot be used, as for --sink. Default: FILE.rejects.jsonl or "
-        "TOPIC.rejects beside the results; 'none' only counts them."
+        "TOPIC.rejects beside the results, with --redrive LETTERS.left.jsonl or TOPIC.left; 'none' only "
+        "counts them."
     ),
 ]
 Skipped = Annotated[bool, typer.Option("--skipped", help="Write alerts with nothing to classify there too.")]
@@ -84,9 +91,10 @@ Live = Annotated[bool, typer.Option("--live", help="Show a table of the latest r
 
 @app.command(epilog=_EPILOG)
 def stream(
-    source: Source,
     sink: Sink,
     state: State,
+    source: Source = "",
+    redrive: Redrive = "",
     bundle: Bundle = None,
     format: Format = "auto",
     schemas: Schemas = "",
@@ -113,6 +121,11 @@ def stream(
     Each result names its object, alert and bundle. Run the same command again to continue. Start
     it several times with the same --group to share a topic. SIGTERM stops it after the current batch.
     """
+    if bool(source) == bool(redrive):
+        raise typer.BadParameter("give one of --source and --redrive")
+    if redrive:
+        source, until_end = redrive, True
+        dead_letters = dead_letters or f"{redrive}.left{'' if redrive.startswith(_KAFKA) else '.jsonl'}"
     _one_math_thread()
     _need_stream_libraries(source, sink, output_format)
     from firstlight.stream.alerts.decoder import alert_decoder
@@ -135,9 +148,18 @@ def stream(
             source, group=group, kafka_config=kafka_config, follow=follow, until_end=until_end
         )
         alerts = stack.enter_context(closing(opened))
-        results, letters = _sinks(stack, sink, dead_letters, kafka_config, output_format, wait_for_state)
+        results, letters = _sinks(
+            stack, sink, dead_letters, redrive, kafka_config, output_format, wait_for_state
+        )
         setup = _Setup(
-            alerts, results, letters, decoder, config, output_format, in_file=not sink.startswith(_KAFKA)
+            alerts,
+            results,
+            letters,
+            decoder,
+            config,
+            output_format,
+            in_file=not sink.startswith(_KAFKA),
+            redrive=bool(redrive),
         )
         metrics = setup.run(bundle, state, metrics_port, metrics_host, live)
     _report(metrics, sink)
@@ -154,6 +176,7 @@ class _Setup:
     config: "WorkerConfig"
     output_format: Literal["json", "elasticc"]
     in_file: bool
+    redrive: bool
 
     def run(self, bundle: Path | None, state: Path, port: int | None, host: str, live: bool) -> "Metrics":
         """Load the bundle and process alerts until the end or a signal."""
@@ -162,6 +185,7 @@ class _Setup:
         from firstlight.pipeline import Pipeline
         from firstlight.stream.results.record import result_format
         from firstlight.stream.state.folder import StateFolder
+        from firstlight.stream.worker.letters import redriven
         from firstlight.stream.worker.metrics import Metrics, MetricsServer
         from firstlight.stream.worker.terminal import LiveTable
         from firstlight.stream.worker.worker import Worker
@@ -185,6 +209,7 @@ class _Setup:
                 form=result_format(self.output_format, in_file=self.in_file, preset=pipeline.config.name),
                 config=self.config,
                 metrics=metrics,
+                unwrap=redriven if self.redrive else None,
                 on_batch=stack.enter_context(table).show_batch,
             )
             stack.enter_context(_stopped_by_signals(worker))
@@ -234,6 +259,7 @@ def _sinks(
     stack: ExitStack,
     sink: str,
     dead_letters: str | None,
+    redrive: str,
     kafka_config: Path | None,
     output_format: str,
     wait_s: float,
@@ -245,8 +271,9 @@ def _sinks(
         dead_letters = (
             "none" if sink == "-" else f"{sink}.rejects{'' if sink.startswith(_KAFKA) else '.jsonl'}"
         )
-    if dead_letters == sink:
-        raise SettingsError(f"--dead-letters {sink} is the same as --sink; choose another place")
+    for name, other in (("--sink", sink), ("--redrive", redrive)):
+        if dead_letters == other:
+            raise SettingsError(f"--dead-letters {other} is the same as {name}; choose another place")
     opened = partial(open_sink, kafka_config=kafka_config, wait_s=wait_s)
     results = stack.enter_context(closing(opened(sink, newline=output_format == "json")))
     if dead_letters == "none":

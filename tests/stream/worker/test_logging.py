@@ -42,6 +42,25 @@ def test_secrets_never_show(form):
     assert "***" in out.getvalue()
 
 
+FORGED = "x\n2026-01-01 error forged\x1b[2J\u2028\u202e\r\x00\x9b"
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_foreign_text_neither_forges_a_line_nor_reaches_the_terminal(form):
+    out = io.StringIO()
+    configure_logs(form, stream=out)
+    log(logging.WARNING, f"rejected {FORGED}", object=FORGED)
+    assert out.getvalue().count("\n") == 1
+    assert out.getvalue()[:-1].isprintable()
+    try:
+        raise ValueError(FORGED)
+    except ValueError:
+        LOGGER.exception("failed")
+    lines = out.getvalue().split("\n")[1:-1]
+    assert all(line.isprintable() for line in lines)
+    assert [line for line in lines if not line.startswith(" ")] == lines[:1]
+
+
 def test_an_error_keeps_its_trace():
     for form in ("json", "text"):
         out = io.StringIO()

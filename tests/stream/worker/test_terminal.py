@@ -50,6 +50,18 @@ def test_on_a_terminal_the_newest_records_are_drawn_first():
     assert "SNIa 2 (67%)" in drawn
 
 
+def test_foreign_names_cannot_control_the_terminal():
+    forged = "x\x1b[2J\x9b\r\n\u202e[red]"
+    shown = console(True)
+    table = LiveTable(console=shown, truth={forged: forged})
+    table.add([record(forged, forged, band=forged), record("b", "", reason=forged)], 1.0, [None] * 2)
+    shown.print(table.draw())
+    drawn = text(shown)
+    assert "\x1b" not in drawn
+    assert all(line.isprintable() for line in drawn.split("\n"))
+    assert "x\\x1b[2J" in drawn
+
+
 def test_an_object_is_shown_once_with_its_latest_record():
     table = LiveTable(console=console(False))
     table.add([record("a"), record("a", "KN")], 1.0, [None, None])

@@ -31,6 +31,8 @@ class Message:
         The file it comes from, with ``!`` before the member of an archive; empty for other sources.
     record : int, optional
         Number of the record in its file, from 0.
+    first_place : tuple of (str, int, int), optional
+        Topic, partition and offset of the message that became a dead letter, if this one is from a letter.
     bookmarks : tuple of (str, str)
         Places in files of the input up to this message, for the state store; set on some messages only.
     """
@@ -44,6 +46,7 @@ class Message:
     error: str = ""
     file: str = ""
     record: int | None = None
+    first_place: tuple[str, int, int] | None = None
     bookmarks: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     @property

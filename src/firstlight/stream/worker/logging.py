@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import IO, Any, Literal
 
 from firstlight.errors import SettingsError
+from firstlight.text import printable
 
 LogFormat = Literal["json", "text"]
 
@@ -117,5 +118,6 @@ def _json_line(record: logging.LogRecord, fields: dict[str, Any], trace: str) ->
 
 def _text_line(record: logging.LogRecord, fields: dict[str, Any], trace: str) -> str:
     text = "".join(f"  {name}={value}" for name, value in fields.items())
-    line = f"{_time(record)} {record.levelname.lower():7} {record.getMessage()}{text}"
-    return f"{line}\n{trace}" if trace else line
+    line = f"{_time(record)} {record.levelname.lower():7} {printable(record.getMessage() + text)}"
+    # indented, so that foreign text in an error does not look like a line of its own
+    return "\n".join((line, *(f"    {printable(part)}" for part in trace.splitlines())))

@@ -1,8 +1,5 @@
 """The output of a worker: results and dead letters, cut back to what was committed."""
 
-import base64
-import hashlib
-import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,69 +16,12 @@ from firstlight.stream.io.sinks import FileSink, OversizeError, ResultSink
 from firstlight.stream.results.read import iter_results
 from firstlight.stream.results.record import ResultFormat, result_key
 from firstlight.stream.state.batch import PartitionMemory
+from firstlight.stream.worker.letters import cut_letter, dead_letter, original_place
 from firstlight.stream.worker.logging import log
 from firstlight.stream.worker.metrics import Metrics
 from firstlight.stream.worker.partitions import Stores
 
-#: Largest message that a dead letter holds: alerts have up to 2 MB.
-MAX_VALUE_BYTES = 4 << 20
-MAX_KEY_BYTES = 256 << 10  # the schema of a record from an Avro container is its key
-_HEAD_BYTES = 1024
-_LONGEST_REASON, _LONGEST_NAME = 2000, 200
-
 Entry = tuple[bytes, bytes]
-
-
-def dead_letter(message: Message, kind: str, reason: str, alert: Alert | Skip | None = None) -> bytes:
-    """A message that could not be used, as JSON with its place, bytes (base64) and reason.
-
-    `kind` is ``decode``, ``pipeline``, ``skip`` or ``result``. Size, digest and beginning take the place of
-    the bytes of a message that is larger than `MAX_VALUE_BYTES`.
-    """
-    letter: dict[str, Any] = {
-        "kind": kind,
-        "reason": reason[:_LONGEST_REASON],
-        "topic": message.topic,
-        "partition": message.partition,
-        "offset": message.offset,
-        "timestamp_ms": message.timestamp_ms,
-        "object": alert.object_id[:_LONGEST_NAME] if alert else None,
-        "alert": alert.alert_id[:_LONGEST_NAME] if alert else None,
-        "key": None,
-        "value": None,
-    }
-    key, value = message.key or b"", message.value
-    if key and len(key) <= (MAX_KEY_BYTES if value else _HEAD_BYTES):
-        letter["key"] = _base64(key)
-    if len(value) <= MAX_VALUE_BYTES:
-        letter["value"] = _base64(value)
-    else:
-        letter["cut"] = _summary(value)
-    return _json(letter)
-
-
-def cut_letter(letter: bytes) -> bytes:
-    """A dead letter without the bytes of its message and without a long key."""
-    fields = json.loads(letter)
-    if fields["value"] is not None:
-        fields["cut"] = _summary(base64.b64decode(fields["value"]))
-    if fields["key"] and len(fields["key"]) > _HEAD_BYTES:
-        fields["key"] = None
-    return _json(fields | {"value": None})
-
-
-def _summary(value: bytes) -> dict[str, Any]:
-    """What is left of a message without its bytes."""
-    digest = hashlib.sha256(value).hexdigest()
-    return {"size": len(value), "sha256": digest, "head": _base64(value[:_HEAD_BYTES])}
-
-
-def _json(letter: dict[str, Any]) -> bytes:
-    return json.dumps(letter, separators=(",", ":")).encode()
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
 
 
 def _digest(record: Mapping[str, Any]) -> int:
@@ -185,7 +125,10 @@ class Output:
     ) -> None:
         """Count and log a message that cannot be used; send it to the dead letters."""
         self._metrics.count("rejected", kind)
-        place = {"topic": message.topic, "partition": message.partition, "offset": message.offset}
+        topic, partition, offset = original_place(message)
+        place: dict[str, Any] = {"topic": topic, "partition": partition, "offset": offset}
+        if message.file:
+            place = {"file": message.file, "record": message.record}
         log(logging.WARNING, "message rejected", kind=kind, reason=reason, **place)
         if self._dead_letters is not None:
             share.letters.append((b"", dead_letter(message, kind, reason, alert)))

@@ -12,11 +12,13 @@ from rich.text import Text
 
 from firstlight.stream.worker.metrics import Metrics
 from firstlight.stream.worker.worker import Batch
+from firstlight.text import printable
 
 _RATE_WINDOW_S = 10.0
 _LINE_EVERY_S = 5.0
 _REFRESH_S = 0.25
 _LATENCIES = 2000
+_LONGEST_NAME = 40
 _COUNTED = ("alerts", "skipped", "rejected", "redelivered", "late")
 
 
@@ -174,13 +176,13 @@ class LiveTable:
         label, true = record["label"], self._truth.get(record["object"], "")
         style = "bold green" if label and label == true else "bold" if label else "dim"
         return [
-            Text(str(record["object"])),
+            Text(_name(record["object"])),
             _number(record["mjd"], ".3f"),
             _number(record["phase"], "+.1f"),
             str(record["n_obs"]),
-            f"{record['mag']:.2f} {record['band']}" if record["mag"] is not None else "",
-            Text(label or record["reason"], style=style),
-            *([Text(true, style="dim")] if self._truth else []),
+            Text(f"{record['mag']:.2f} {_name(record['band'])}" if record["mag"] is not None else ""),
+            Text(_name(label or record["reason"]), style=style),
+            *([Text(_name(true), style="dim")] if self._truth else []),
             _number(record["proba"].get(label), ".2f"),
             *(_number(record[name], ".2f") for name in ("change", "anomaly", "followup")),
         ]
@@ -189,8 +191,13 @@ class LiveTable:
         """Counts and shares of the latest labels."""
         counts = Counter(label or "not classified yet" for label in self._labels.values())
         total = len(self._labels) or 1
-        shares = [f"{name} {n:,} ({n / total:.0%})" for name, n in counts.most_common(8)]
+        shares = [f"{_name(name)} {n:,} ({n / total:.0%})" for name, n in counts.most_common(8)]
         return Text("   ".join(shares), style="dim")
+
+
+def _name(foreign: object) -> str:
+    """A name from outside, as a terminal shows it without obeying it."""
+    return printable(str(foreign), longest=_LONGEST_NAME)
 
 
 def _quantile(values: Sequence[float], q: float) -> float:

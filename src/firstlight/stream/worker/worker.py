@@ -111,6 +111,8 @@ class Worker:
         Encoding of records; JSON by default.
     config, metrics : WorkerConfig, Metrics, optional
         Settings; counts and times.
+    unwrap : callable, optional
+        Gives the message to use for each message of the source; for dead letters.
     on_batch : callable, optional
         Called with each `Batch` once it is committed.
     clock, clock_alerts : callable, int
@@ -129,6 +131,7 @@ class Worker:
         form: ResultFormat | None = None,
         config: WorkerConfig | None = None,
         metrics: Metrics | None = None,
+        unwrap: Callable[[Message], Message] | None = None,
         on_batch: Callable[[Batch], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         clock_alerts: int = CLOCK_ALERTS,
@@ -152,6 +155,7 @@ class Worker:
             clock_alerts=clock_alerts,
         )
         self._decoding = Decoding(decoder or AlertDecoder(), patience_s=self.config.patience_s, clock=clock)
+        self._unwrap = unwrap
         self._on_batch = on_batch
         self._clock = clock
         self._stop = threading.Event()
@@ -196,7 +200,7 @@ class Worker:
         poll = partial(self._source.poll, limit, self.config.linger_ms / 1000.0)
         messages = self._retry("source", poll, nothing)
         self._n_read += len(messages)
-        return messages
+        return messages if self._unwrap is None else [self._unwrap(message) for message in messages]
 
     def _retry(
         self,
