@@ -145,7 +145,12 @@ def stream(
     with ExitStack() as stack:
         stack.callback(_configure_logs(log_format, kafka_config, schemas))
         opened = open_source(
-            source, group=group, kafka_config=kafka_config, follow=follow, until_end=until_end
+            source,
+            group=group,
+            kafka_config=kafka_config,
+            follow=follow,
+            until_end=until_end,
+            ignored=[state, *_output_files(sink, dead_letters)],
         )
         alerts = stack.enter_context(closing(opened))
         results, letters = _sinks(
@@ -253,6 +258,12 @@ def _configure_logs(
         secrets += read_kafka_config(kafka_config).secrets
     configure_logs(form, secrets=secrets)
     return release_logs
+
+
+def _output_files(sink: str, dead_letters: str | None) -> list[Path]:
+    """Files that the worker writes, which a folder of alerts may hold."""
+    names = (sink, dead_letters or f"{sink}.rejects.jsonl")
+    return [Path(name).expanduser() for name in names if not name.startswith(_KAFKA)]
 
 
 def _sinks(

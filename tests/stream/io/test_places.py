@@ -138,6 +138,17 @@ def test_files_that_sort_between_old_ones_and_in_subfolders_are_read(tmp_path):
     assert state.run(tmp_path) == []
 
 
+def test_what_the_worker_writes_into_the_folder_is_not_read(tmp_path):
+    (tmp_path / "1.jsonl").write_bytes(lines(numbers(0, 2)))
+    (tmp_path / "state").mkdir()
+    for name in ("out.jsonl", "state/file-0.sqlite"):
+        (tmp_path / name).write_bytes(lines(["not an alert"]))
+    (tmp_path / "link.jsonl").symlink_to("out.jsonl")
+    outputs = [tmp_path / "state", tmp_path / "." / "link.jsonl"]
+    with closing(open_source(str(tmp_path), ignored=outputs)) as source:
+        assert [value_of(message.value) for message in source.poll(10, 0.0)] == numbers(0, 2)
+
+
 def test_copies_and_moved_files_are_passed_over_and_links_may_form_a_circle(tmp_path):
     state, folder = State(), tmp_path / "night"
     folder.mkdir()

@@ -6,7 +6,7 @@ import select
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -64,9 +64,19 @@ class FileSource:
     source waits for more at the end. DataError if there is no such file.
     """
 
-    def __init__(self, path: Path, *, follow: bool = False, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        follow: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
+        ignored: Iterable[Path] = (),
+    ) -> None:
         self.path = Path(path)
         self.follow = follow
+        # a folder may hold what the worker itself writes
+        top = os.path.realpath(self.path)
+        self._ignored = {name for name in map(os.path.realpath, ignored) if name.startswith(top)}
         self.limits = limits
         self.on_assign: PartitionCall | None = None
         self.on_revoke: PartitionCall | None = None
@@ -324,9 +334,9 @@ class FileSource:
 class DirectorySource(FileSource):
     """Alerts of all files in a folder and its subfolders, in the order of their names.
 
-    Hidden, ``.tmp`` and ``.part`` files are ignored. With `follow` the source waits for new files and for
-    old ones that grow; a JSON array or a single message is read once a later file exists. DataError if
-    there is no folder.
+    Hidden, ``.tmp`` and ``.part`` files are ignored, and so are the files and folders in `ignored`. With
+    `follow` the source waits for new files and for old ones that grow; a JSON array or a single message is
+    read once a later file exists. DataError if there is no folder.
     """
 
     def _order(self, path: Path) -> tuple[bool, tuple[str, ...]]:
@@ -342,9 +352,11 @@ class DirectorySource(FileSource):
             subfolders[:] = [
                 name
                 for name in subfolders
-                if not is_hidden(name) and os.path.realpath(Path(folder, name)) not in seen
+                if not is_hidden(name) and os.path.realpath(Path(folder, name)) not in seen | self._ignored
             ]
             found += [Path(folder, name) for name in names if not is_hidden(name)]
+        if self._ignored:
+            found = [path for path in found if os.path.realpath(path) not in self._ignored]
         return sorted((path for path in found if path.is_file()), key=self._order)
 
 

@@ -1,5 +1,6 @@
 """Sources and sinks from their addresses, as the command line names them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from firstlight.errors import SettingsError
@@ -18,6 +19,7 @@ def open_source(
     follow: bool = False,
     until_end: bool = False,
     limits: Limits = DEFAULT_LIMITS,
+    ignored: Iterable[Path] = (),
 ) -> AlertSource:
     """Open a source.
 
@@ -35,6 +37,8 @@ def open_source(
         Stop at the end of a topic instead of waiting for more.
     limits : Limits
         The largest messages, blocks and schemas that are read from files and standard input.
+    ignored : iterable of Path
+        Files and folders in a folder of alerts that are not read, such as the results.
 
     Raises
     ------
@@ -57,7 +61,7 @@ def open_source(
         )
     path = Path(url).expanduser()
     kind = DirectorySource if path.is_dir() else FileSource
-    return kind(path, follow=follow, limits=limits)
+    return kind(path, follow=follow, limits=limits, ignored=ignored)
 
 
 def open_sink(
