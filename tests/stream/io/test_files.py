@@ -494,6 +494,19 @@ def test_line_numbers_continue_from_the_stored_position(pipe):
     assert [message.offset for message in source.poll(5, 1.0)] == [43]
 
 
+def test_a_line_of_a_pipe_above_the_limit_is_one_bad_record(pipe):
+    source, end = pipe
+    source.limits = Limits(message_bytes=100)
+    end.write(b"1\n" + b"x" * 101 + b"\n2\n" + b"y" * 300)
+    values = [(m.value, m.error[:14]) for m in source.poll(9, 1.0)]
+    end.write(b"y" * 300 + b"\n3\n" + b"z" * 101)
+    end.close()
+    while not source.exhausted:
+        values += [(m.value, m.error[:14]) for m in source.poll(9, 1.0)]
+    bad = (b"", "standard input")
+    assert values == [(b"1", ""), bad, (b"2", ""), bad, (b"3", ""), bad]
+
+
 def test_a_closed_pipe_is_exhausted(pipe):
     source, end = pipe
     end.write(b"1\n")

@@ -97,6 +97,7 @@ class FileSource:
         self._next, self._skip_to = self._first, offset
         self._old_position = old_position
         self._ended = False
+        self._n_known = 0  # files that were read before, and are not logged yet
         self._signatures: dict[Path, _Signature] = {}  # of files that were read, as they were then
         self._next_scan = 0.0
         self._queue = deque(self._list())
@@ -217,6 +218,9 @@ class FileSource:
             if self._start(path, raw):
                 return True
             raw.close()
+        if self._n_known:
+            _log.info("%s: %d file(s) of it were read before", self.path, self._n_known)
+            self._n_known = 0
         return False
 
     def _start(self, path: Path, raw: IO[bytes]) -> bool:
@@ -224,7 +228,7 @@ class FileSource:
         status = os.fstat(raw.fileno())
         name, place = self._places.find(raw, path) if status.st_size else ("", Place())
         if place.done and place.read == status.st_size:
-            _log.info("%s: its %d records were read before", path, place.records)
+            self._n_known += 1
             self._signatures[path] = _signature(status)
             if not name:
                 self._loose.update([self._places.keep(raw, path, name, place)])
