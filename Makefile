@@ -25,6 +25,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 		--editable '.[train,nested,stream,dev]'
+	$(BIN)/python -c 'import firstlight; firstlight.Pipeline.load("default")'
 	touch $@
 
 run: setup ## Fetch PLAsTiCC, train the quick preset, score it on unseen objects, write the report

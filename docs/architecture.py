@@ -9,7 +9,7 @@ import grimp
 
 PAGE = Path(__file__).resolve().parent / "architecture.md"
 #: Imported nearly everywhere, so not drawn.
-GROUND = ("_types", "_version", "errors", "files", "parallel", "settings", "text")
+GROUND = ("_types", "_version", "errors", "files", "kernels", "parallel", "settings", "text")
 PACKAGES = {"rooms": "firstlight", "stream": "firstlight.stream"}
 
 Edges = set[tuple[str, str]]

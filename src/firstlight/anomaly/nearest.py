@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numba import njit
 
 from firstlight._types import AnyArray, Float32Array, FloatArray, IntArray
 from firstlight.errors import BundleError
+from firstlight.kernels import kernel, n_below
 from firstlight.storage import AGAIN, ArraySpec, check_arrays
 
 # Settings as measured for decision 0091.
@@ -156,7 +156,7 @@ def _class_scatter(place: FloatArray, code: IntArray) -> tuple[FloatArray, Float
     return means, np.array(whiten)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def normal_deviate(x: Any, q: Any, normal: Any) -> Any:
     """Map a value through quantiles ``q`` to a normal deviate; 0 if it is not finite or they are all equal.
 
@@ -172,7 +172,7 @@ def normal_deviate(x: Any, q: Any, normal: Any) -> Any:
         return normal[0] - np.log1p((q[0] - x) / spread)
     if x > q[n_knots - 1]:
         return normal[n_knots - 1] + np.log1p((x - q[n_knots - 1]) / spread)
-    low = np.searchsorted(q, x)
+    low = n_below(q, x)
     if q[low] == x:  # on a knot, or a pile of equal ones: the middle of the pile
         high = low
         while high + 1 < n_knots and q[high + 1] == x:
@@ -182,7 +182,7 @@ def normal_deviate(x: Any, q: Any, normal: Any) -> Any:
     return normal[low - 1] + part * (normal[low] - normal[low - 1])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def to_gaussian(X: Any, columns: Any, knots: Any, normal: Any, out: Any) -> None:
     """Map each feature through its own distribution to a normal deviate; missing becomes 0."""
     for row in range(X.shape[0]):
@@ -190,7 +190,7 @@ def to_gaussian(X: Any, columns: Any, knots: Any, normal: Any, out: Any) -> None
             out[row, j] = normal_deviate(np.float64(X[row, columns[j]]), knots[j], normal)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _nearest(
     X: Float32Array,
     columns: IntArray,

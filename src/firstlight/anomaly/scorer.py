@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
-from numba import njit
 
 from firstlight._types import AnyArray, Float32Array, FloatArray, IntArray, StrArray
 from firstlight.anomaly.isolation import ClassIsolation
@@ -21,6 +20,7 @@ from firstlight.anomaly.nearest import NearestClass, normal_deviate
 from firstlight.classify.protocol import not_fitted
 from firstlight.classify.rows import TrainingRows, check_rows, encode_labels
 from firstlight.errors import BundleError, DataError, SettingsError
+from firstlight.kernels import kernel, n_upto
 from firstlight.storage import (
     AGAIN,
     ArraySpec,
@@ -407,7 +407,7 @@ def _component_knots(groups: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
     return np.ascontiguousarray(knots), normal
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _weighted(
     components: FloatArray,
     scale: IntArray,
@@ -424,7 +424,7 @@ def _weighted(
         out[row] = total
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _false_alarms(
     values: FloatArray, scale: IntArray, reference: FloatArray, first: IntArray, out: FloatArray
 ) -> None:
@@ -444,6 +444,6 @@ def _false_alarms(
         elif x == own[n - 1]:
             out[row] = n / (n + 1)
         else:
-            low = np.searchsorted(own, x, side="right")  # own[low - 1] <= x < own[low]
+            low = n_upto(own, x)  # own[low - 1] <= x < own[low]
             part = (x - own[low - 1]) / (own[low] - own[low - 1])
             out[row] = (low + part) / (n + 1)

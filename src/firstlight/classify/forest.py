@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from firstlight.errors import BundleError, DataError
+from firstlight.kernels import kernel
 from firstlight.storage import AGAIN, ArraySpec, check_arrays
 
 #: Missing values at a node: read as 0, sent left, sent right.
@@ -266,7 +266,7 @@ def _ordered(values: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _breadth_first(root, n_nodes, column, bits, left, right, value):  # type: ignore[no-untyped-def]
     """Number each tree level by level, so that siblings are neighbours; pack the nodes."""
     nodes = np.zeros(len(left), np.int64)
@@ -296,7 +296,7 @@ def _breadth_first(root, n_nodes, column, bits, left, right, value):  # type: ig
     return nodes, values, depth
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fill_columns(bits, feature, missing, lane, n_lanes, columns):  # type: ignore[no-untyped-def]
     """Write one row, as ordered integers, into its lane of the columns."""
     for c in range(len(feature)):
@@ -315,7 +315,7 @@ def _fill_columns(bits, feature, missing, lane, n_lanes, columns):  # type: igno
         columns[c * n_lanes + lane] = ordered
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _walk_rows(  # type: ignore[no-untyped-def]
     X_bits, feature, missing, nodes, value, root, depth, output, total
 ):
@@ -340,7 +340,7 @@ def _walk_rows(  # type: ignore[no-untyped-def]
                 total[block + r, k] += value[first + at[r]]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _walk_trees(  # type: ignore[no-untyped-def]
     X_bits, feature, missing, nodes, value, root, depth, output, total
 ):
@@ -368,7 +368,7 @@ def _walk_trees(  # type: ignore[no-untyped-def]
                 total[row, output[t + q]] += value[first[q] + at[q]]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _softmax(raw, out):  # type: ignore[no-untyped-def]
     # Scalar on purpose: numpy's vectorised exp may differ in the last bit between a
     # row in the middle of a batch and the same row alone.

@@ -149,16 +149,21 @@ def progress() -> Iterator["Progress"]:
     from rich.progress import Progress as Bars
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Bars(*columns, console=console) as bars:
-        tasks: dict[str, TaskID] = {}
+    bars = Bars(*columns, console=console)
+    tasks: dict[str, TaskID] = {}
 
-        def report(stage: str, fraction: float) -> None:
-            name = stage.partition(" epoch ")[0]  # "encoder epoch 3, loss 0.2" belongs to "encoder"
-            if name not in tasks:
-                tasks[name] = bars.add_task(name, total=1.0)
-            bars.update(tasks[name], completed=fraction, description=stage)
+    def report(stage: str, fraction: float) -> None:
+        bars.start()  # with the first report, so that nothing is shown where nothing takes time
+        name = stage.partition(" epoch ")[0]  # "encoder epoch 3, loss 0.2" belongs to "encoder"
+        if name not in tasks:
+            tasks[name] = bars.add_task(name, total=1.0)
+        bars.update(tasks[name], completed=fraction, description=stage)
 
+    try:
         yield report
+    finally:
+        if tasks:
+            bars.stop()
 
 
 def run(arguments: list[str] | None = None) -> int:

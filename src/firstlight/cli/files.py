@@ -83,7 +83,8 @@ def classify(
     check_output(out)
     if upto_phase is not None and upto_phase != upto_phase:
         raise SettingsError("--upto-phase is a number of days since the first detection, not NaN")
-    pipeline = Pipeline.load(bundle)
+    with progress() as report:
+        pipeline = Pipeline.load(bundle, progress=report)
     curves = reading.curves(source, objects, out).with_redshift(redshift)
     if upto_phase is not None:
         curves = curves.upto_phase(upto_phase)

@@ -187,6 +187,7 @@ class _Setup:
         """Load the bundle and process alerts until the end or a signal."""
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+        from firstlight.kernels import compile_kernels
         from firstlight.pipeline import Pipeline
         from firstlight.stream.results.record import result_format
         from firstlight.stream.state.folder import StateFolder
@@ -196,6 +197,7 @@ class _Setup:
         from firstlight.stream.worker.worker import Worker
 
         pipeline = Pipeline.load(bundle)
+        compile_kernels("stream")
         version, size = pipeline.bundle_version, pipeline.states([]).data.dtype.itemsize
         metrics = Metrics(version)
         with ExitStack() as stack:

@@ -8,11 +8,11 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from firstlight._types import Float32Array
 from firstlight.bands import BANDS, N_BANDS
 from firstlight.encoder import running
+from firstlight.kernels import kernel
 
 _FIRST = running.SUMMARY_NAMES.index("trigger0_u")
 _N_WINDOWS = running.N_TRIGGER + running.N_PEAK
@@ -45,7 +45,7 @@ def contrasts(summary: Float32Array) -> Float32Array:
     return out
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fill(summary: Any, out: Any) -> None:
     n_known = _N_WINDOWS * N_BANDS
     flux, variance = np.empty(n_known), np.empty(n_known)
@@ -71,7 +71,7 @@ def _fill(summary: Any, out: Any) -> None:
                 at += 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _contrast(flux: Any, variance: Any, a: int, b: int) -> float:
     """Bounded difference of two window fluxes; NaN where one is."""
     error = np.sqrt(max(variance[a] + variance[b], 0.0))

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike
 
 from firstlight._types import AnyArray, Float32Array, FloatArray, IntArray
@@ -21,6 +20,7 @@ from firstlight.encoder.kernels import gru_step, read_latents, run_steps
 from firstlight.encoder.shape import N_SHAPE
 from firstlight.encoder.steps import N_CONTEXT, WINDOWS, WINDOWS_KNOWN, Steps, make_context, make_steps
 from firstlight.errors import DataError
+from firstlight.kernels import kernel
 from firstlight.lightcurves import LightCurves
 from firstlight.settings import to_table
 from firstlight.storage import ArraySpec, check_arrays, read_arrays, read_state, write_arrays, write_state
@@ -283,7 +283,7 @@ def gru_weights(weights: Mapping[str, Float32Array], layer: int) -> tuple[Float3
     return tuple(weights[name] for name in names)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _advance_rows(
     rows: FloatArray,
     hidden: Float32Array,
@@ -303,7 +303,7 @@ def _advance_rows(
                 gru_step(closed, hidden[i], layers, scratch)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _close_rows(
     rows: FloatArray, hidden: Float32Array, scale: float, layers: Any, summary: Float32Array
 ) -> None:

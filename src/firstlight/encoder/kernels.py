@@ -7,9 +7,9 @@ single observations give the same latents to the last bit, so that the trees tak
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from firstlight._types import Float32Array, IntArray
+from firstlight.kernels import kernel
 
 Layers = tuple[tuple[Float32Array, Float32Array, Float32Array, Float32Array], ...]
 
@@ -37,7 +37,7 @@ _HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
 
 
-@njit(cache=True, nogil=True, fastmath=_MATH, inline="always")
+@kernel(fastmath=_MATH, inline="always")
 def tanh(x: Any) -> Any:
     """Hyperbolic tangent of a float32, to 4e-7; a polynomial, so that loops of it use vectors."""
     y = min(max(x, -_REACH), _REACH)
@@ -47,7 +47,7 @@ def tanh(x: Any) -> Any:
     return y * p / q
 
 
-@njit(cache=True, nogil=True, fastmath=_MATH)
+@kernel(fastmath=_MATH)
 def dense(x: Float32Array, weight: Float32Array, bias: Float32Array, out: Float32Array) -> None:
     """One row through a linear layer: ``out = x @ weight + bias``, adding the inputs from first to last.
 
@@ -70,7 +70,7 @@ def dense(x: Float32Array, weight: Float32Array, bias: Float32Array, out: Float3
         k += 1
 
 
-@njit(cache=True, nogil=True, fastmath=_MATH)
+@kernel(fastmath=_MATH)
 def _cell(from_input: Float32Array, from_hidden: Float32Array, hidden: Float32Array) -> None:
     """Gates of one layer; `hidden` is advanced in place."""
     n = len(hidden)
@@ -81,7 +81,7 @@ def _cell(from_input: Float32Array, from_hidden: Float32Array, hidden: Float32Ar
         hidden[j] = (_ONE - update) * candidate + update * hidden[j]
 
 
-@njit(cache=True, nogil=True, fastmath=_MATH)
+@kernel(fastmath=_MATH)
 def gru_step(x: Float32Array, hidden: Float32Array, layers: Layers, scratch: Float32Array) -> None:
     """Advance `hidden`, shape (n_layers, n_hidden), by one input, in place, with torch's GRU equations.
 
@@ -95,7 +95,7 @@ def gru_step(x: Float32Array, hidden: Float32Array, layers: Layers, scratch: Flo
         _cell(scratch[0], scratch[1], hidden[layer])
 
 
-@njit(cache=True, nogil=True, fastmath=_MATH)
+@kernel(fastmath=_MATH)
 def run_steps(values: Float32Array, offsets: IntArray, layers: Layers, hidden: Float32Array) -> None:
     """Advance `hidden`, shape (n_objects, n_layers, n_hidden), by each object's steps, in place.
 
@@ -110,7 +110,7 @@ def run_steps(values: Float32Array, offsets: IntArray, layers: Layers, hidden: F
             gru_step(values[k], hidden[i], layers, scratch)
 
 
-@njit(cache=True, nogil=True, fastmath=_MATH)
+@kernel(fastmath=_MATH)
 def read_latents(
     last: Float32Array,
     context: Float32Array,
@@ -139,15 +139,20 @@ def read_latents(
             for j in range(n_context):
                 value = (context[start + i, j] - scale[0][j]) / scale[1][j]
                 scaled[i, j] = min(max(value, -limit), limit)
-            one[i, :n_hidden] = last[start + i]
-            one[i, n_hidden : n_hidden + n_context] = scaled[i]
-        _layer(one[:n], network[0], two[:n], True)
-        _layer(two[:n], network[1], one[:n], True)
-        _layer(one[:n], network[3], log_var[start : start + n], False)
-        _layer(one[:n], network[2], mean[start : start + n], False)
-        _layer(mean[start : start + n], network[4], one[:n], True)
-        _layer(one[:n], network[5], two[:n], True)
-        _layer(two[:n], network[6], one[:n], False)
+                one[i, n_hidden + j] = scaled[i, j]
+            for j in range(n_hidden):
+                one[i, j] = last[start + i, j]
+        _layer(one[:n], network[0], two[:n])
+        _rectify(two[:n])
+        _layer(two[:n], network[1], one[:n])
+        _rectify(one[:n])
+        _layer(one[:n], network[3], log_var[start : start + n])
+        _layer(one[:n], network[2], mean[start : start + n])
+        _layer(mean[start : start + n], network[4], one[:n])
+        _rectify(one[:n])
+        _layer(one[:n], network[5], two[:n])
+        _rectify(two[:n])
+        _layer(two[:n], network[6], one[:n])
         for i in range(n):
             for j in range(log_var.shape[1]):
                 value = log_var[start + i, j]
@@ -155,7 +160,7 @@ def read_latents(
             error[start + i] = _missed(one[i], scaled[i], context[start + i], windows)
 
 
-@njit(cache=True, nogil=True, fastmath=_MATH)
+@kernel(fastmath=_MATH)
 def _missed(
     drawn: Float32Array, scaled: Float32Array, context: Float32Array, windows: tuple[int, int, int]
 ) -> Any:
@@ -170,8 +175,8 @@ def _missed(
     return missed / total
 
 
-@njit(cache=True, nogil=True, fastmath=_MATH)
-def _layer(x: Float32Array, layer: tuple[Float32Array, Float32Array], out: Float32Array, relu: bool) -> None:
+@kernel(fastmath=_MATH)
+def _layer(x: Float32Array, layer: tuple[Float32Array, Float32Array], out: Float32Array) -> None:
     """A few rows through one layer, with the sums of `dense`; they share each weight in the first cache."""
     weight, bias = layer
     n_in, n_out = weight.shape
@@ -194,7 +199,10 @@ def _layer(x: Float32Array, layer: tuple[Float32Array, Float32Array], out: Float
             for j in range(n_out):
                 y[j] += a * w0[j]
         k += 1
-    if relu:
-        for i in range(len(x)):
-            for j in range(n_out):
-                out[i, j] = max(out[i, j], np.float32(0.0))
+
+
+@kernel
+def _rectify(out: Float32Array) -> None:
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = max(out[i, j], np.float32(0.0))

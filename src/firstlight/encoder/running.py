@@ -5,10 +5,10 @@ block per band, fluxes in windows after the trigger and after the running peak, 
 """
 
 import numpy as np
-from numba import njit
 
 from firstlight._types import AnyArray
 from firstlight.bands import BANDS, N_BANDS
+from firstlight.kernels import kernel, n_upto
 
 #: Window edges in days since the trigger; before the first edge counts as "before".
 TRIGGER_EDGES = np.array([0.0, 5.0, 12.0, 22.0, 35.0, 55.0, 90.0, 150.0])
@@ -150,7 +150,7 @@ _N_WINDOWS = N_TRIGGER + N_PEAK
 _WINDOW_OUT = _N_SCALAR_OUT + N_BANDS * N_BAND_SUMMARY
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def clear(state: AnyArray) -> None:
     """Reset one state row to that of an object without observations."""
     state[:] = 0.0
@@ -159,7 +159,7 @@ def clear(state: AnyArray) -> None:
     state[T_DIP] = np.nan
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def bin_width(days: float, triggered: bool, bins: AnyArray) -> float:
     """Width [day] of a bin opened `days` after the trigger; `bins` is as for `advance`."""
     if not triggered:
@@ -171,7 +171,7 @@ def bin_width(days: float, triggered: bool, bins: AnyArray) -> float:
     return width
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _count(state: AnyArray, mjd: float, detected: bool) -> bool:
     """Advance times, seasons and counts; return whether this observation is the trigger."""
     if state[N_OBS] == 0:
@@ -196,7 +196,7 @@ def _count(state: AnyArray, mjd: float, detected: bool) -> bool:
     return is_trigger
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _advance_band(
     state: AnyArray, mjd: float, band: int, flux: float, err: float, seen: bool, scale: float
 ) -> None:
@@ -243,7 +243,7 @@ def _advance_band(
     block[B_LAST_E] = err
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _new_peak(state: AnyArray, mjd: float, band: int) -> None:
     """Restart the windows after the peak, keeping the last fluxes of other bands at the same epoch."""
     state[T_PEAK] = mjd
@@ -257,14 +257,14 @@ def _new_peak(state: AnyArray, mjd: float, band: int) -> None:
             state[PEAK_BLOCK + other * 2 + 1] = weight * block[B_LAST_F]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _advance_windows(state: AnyArray, mjd: float, band: int, flux: float, err: float) -> None:
     """Advance the window fluxes after the trigger and after the running peak."""
     weight = 1.0 / (err * err)
     window = 0
     if not np.isnan(state[T_TRIGGER]):
         days = mjd - state[T_TRIGGER]
-        window = np.searchsorted(TRIGGER_EDGES, days, side="right")
+        window = n_upto(TRIGGER_EDGES, days)
     at = TRIGGER_BLOCK + (window * N_BANDS + band) * 2
     state[at] += weight
     state[at + 1] += weight * flux
@@ -276,13 +276,13 @@ def _advance_windows(state: AnyArray, mjd: float, band: int, flux: float, err: f
         state[DIP_LOW] = -flux - PEAK_MARGIN * err
         state[T_DIP] = mjd
     if state[PEAK] > 0.0:
-        window = np.searchsorted(PEAK_EDGES, mjd - state[T_PEAK], side="right") - 1
+        window = n_upto(PEAK_EDGES, mjd - state[T_PEAK]) - 1
         at = PEAK_BLOCK + (window * N_BANDS + band) * 2
         state[at] += weight
         state[at + 1] += weight * flux
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def advance(
     state: AnyArray,
     mjd: float,
@@ -331,7 +331,7 @@ def advance(
     return has_closed
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def bin_channels(state: AnyArray, scale: float, out: AnyArray) -> None:
     """Write the channels of the open bin, shape (N_CHANNELS,), float32.
 
@@ -342,7 +342,8 @@ def bin_channels(state: AnyArray, scale: float, out: AnyArray) -> None:
     out[:] = 0.0
     peak = max(state[PEAK], scale)
     for band in range(N_BANDS):
-        n, w, wf, wff = state[BIN_BLOCK + band * 4 : BIN_BLOCK + band * 4 + 4]
+        at = BIN_BLOCK + band * 4
+        n, w, wf, wff = state[at], state[at + 1], state[at + 2], state[at + 3]
         if n == 0.0:
             continue
         mean = wf / w
@@ -366,12 +367,12 @@ def bin_channels(state: AnyArray, scale: float, out: AnyArray) -> None:
     out[at + 5] = state[BIN_DET] / max(state[BIN_N], 1.0)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _signed_log(days: float) -> float:
     return np.sign(days) * np.log1p(abs(days))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _summarise_scalars(state: AnyArray, scale: float, out: AnyArray) -> None:
     """Counts, spans and the extremes over all bands."""
     last, triggered = state[T_LAST], not np.isnan(state[T_TRIGGER])
@@ -400,7 +401,7 @@ def _summarise_scalars(state: AnyArray, scale: float, out: AnyArray) -> None:
         out[14] = _signed_log(state[T_DIP] - start)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _summarise_band(state: AnyArray, block: AnyArray, scale: float, out: AnyArray) -> None:
     """Moments, extremes and changes of one band; zeros where it was never observed."""
     n = block[B_N]
@@ -440,7 +441,7 @@ def _summarise_band(state: AnyArray, block: AnyArray, scale: float, out: AnyArra
             out[16 + lag] = np.log1p(block[B_LAG + 2 * lag] / count)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def summarise(state: AnyArray, scale: float, out: AnyArray) -> None:
     """Write the running summary of one state, float32 (N_SUMMARY,), in the order of SUMMARY_NAMES.
 

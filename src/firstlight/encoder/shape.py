@@ -4,11 +4,11 @@ It is not causal (it uses the final peak), so it is never an input of a model; `
 """
 
 import numpy as np
-from numba import njit
 
 from firstlight._types import AnyArray, Float32Array
 from firstlight.bands import EFFECTIVE_WAVELENGTH
 from firstlight.encoder.running import PEAK_MARGIN
+from firstlight.kernels import kernel
 from firstlight.lightcurves import LightCurves
 
 #: Edges of the time windows, rest-frame days since the peak.
@@ -51,7 +51,7 @@ def rest_frame_shape(curves: LightCurves) -> tuple[Float32Array, Float32Array]:
     return shape, known
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _average(
     mjd: AnyArray,
     wavelength: AnyArray,

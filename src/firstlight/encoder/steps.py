@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike
 
 from firstlight._types import AnyArray, Float32Array, FloatArray, IntArray
@@ -16,6 +15,7 @@ from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, N_BANDS
 from firstlight.cosmology import distance_modulus
 from firstlight.encoder import running
 from firstlight.errors import SettingsError
+from firstlight.kernels import kernel
 from firstlight.lightcurves import LightCurves
 
 #: Entries of the context that depend on the host redshift; they follow the summary.
@@ -153,7 +153,7 @@ def make_steps(curves: LightCurves, config: StepsConfig) -> Steps:
     return Steps(values, offsets, summary, curves.redshift, curves.redshift_err, config.flux_scale)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _count_bins(mjd: AnyArray, detected: AnyArray, offsets: AnyArray, bins: AnyArray) -> IntArray:
     """Bins of each object, by the same rule as `running.advance`."""
     counts = np.zeros(len(offsets) - 1, dtype=np.int64)
@@ -172,7 +172,7 @@ def _count_bins(mjd: AnyArray, detected: AnyArray, offsets: AnyArray, bins: AnyA
     return counts
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fill(
     mjd: AnyArray,
     band: AnyArray,
@@ -194,7 +194,8 @@ def _fill(
         at = offsets[i]
         for j in range(rows[i], rows[i + 1]):
             if running.advance(state, mjd[j], band[j], flux[j], err[j], detected[j], scale, bins, closed):
-                values[at] = closed
+                for k in range(running.N_CHANNELS):
+                    values[at, k] = closed[k]
                 at += 1
         if rows[i + 1] > rows[i]:
             running.bin_channels(state, scale, values[at])
@@ -221,7 +222,7 @@ def make_context(
 
 # Compiled, not vectorised: numpy's logarithms may depend on an array's length, and an object's context must
 # not depend on the batch.
-@njit(cache=True, nogil=True)
+@kernel
 def _fill_redshift(
     context: AnyArray, z: AnyArray, z_err: AnyArray, modulus: AnyArray, flux_scale: float
 ) -> None:

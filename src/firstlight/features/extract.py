@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numba import njit
 
 from firstlight._types import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 from firstlight.bands import EFFECTIVE_WAVELENGTH
@@ -49,6 +48,7 @@ from firstlight.features.surface import (
     write_rest_frame,
 )
 from firstlight.features.templates import Templates
+from firstlight.kernels import highest, kernel, n_below
 from firstlight.lightcurves import LightCurves
 
 _LAGS = np.array(LAGS)
@@ -142,15 +142,15 @@ def extract(
     return FeatureTable(features(templates), np.hstack([values, templates.match(curves, config)]))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _span(grid: FloatArray, first: float, last: float) -> tuple[int, int]:
     """Grid points within the margin of the observations: the first and one past the last."""
-    low = int(np.searchsorted(grid, first - MARGIN))
-    high = int(np.searchsorted(grid, last + MARGIN))
+    low = n_below(grid, first - MARGIN)
+    high = n_below(grid, last + MARGIN)
     return min(low, len(grid) - 2), max(high, 2)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _combine(correlation: FloatArray, sums: FloatArray, out: FloatArray) -> None:
     for w in range(len(correlation)):
         out[w] = correlation[w, 0] * sums[0]
@@ -158,7 +158,7 @@ def _combine(correlation: FloatArray, sums: FloatArray, out: FloatArray) -> None
             out[w] += correlation[w, b] * sums[b]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _gaussian_object(
     points: FloatArray, n: int, scale: float, redshift: float, modulus: float, grid: FloatArray,
     band_kernel: FloatArray, time_scales: FloatArray, amplitudes: FloatArray, wavelength_scale: float,
@@ -172,12 +172,17 @@ def _gaussian_object(
     predict_grid(points, n, alpha, choice[0], choice[1] * choice[1], grid, sums)
     mean = np.empty((6, len(grid)))
     _combine(band_kernel, sums, mean)
-    light = mean[1] + mean[2] + mean[3] + mean[4]
+    light = np.empty(len(grid))
+    for m in range(len(grid)):
+        light[m] = mean[1, m] + mean[2, m] + mean[3, m] + mean[4, m]
     last = points[0, n - 1]
     span = _span(grid, points[0, 0], last)
-    peak = span[0] + int(np.argmax(light[span[0] : span[1]]))
+    peak = highest(light, span[0], span[1])
     within = (points[0, 0] - MARGIN, last + MARGIN)
-    times = np.concatenate((np.zeros(1), grid[peak] + _EPOCHS))
+    times = np.empty(1 + len(_EPOCHS))
+    times[0] = 0.0
+    for j in range(len(_EPOCHS)):
+        times[1 + j] = grid[peak] + _EPOCHS[j]
     at = np.empty((len(times), 6))
     sd = np.empty((len(times), 6))
     read_epochs(points, n, U, alpha, choice, times, band_kernel, within, work, at, sd)
@@ -191,10 +196,13 @@ def _gaussian_object(
         for b in range(6):
             correlation[w, b] = matern32(wavelength - _WAVELENGTHS[b], wavelength_scale)
         if wavelength < REST_RANGE[0] or wavelength > REST_RANGE[1]:
-            correlation[w] = np.nan
+            for b in range(6):
+                correlation[w, b] = np.nan
     rest = np.empty((4, len(grid)))
     _combine(correlation, sums, rest)
-    times = grid[peak] + (1.0 + redshift) * _REST_EPOCHS
+    times = np.empty(len(_REST_EPOCHS))
+    for j in range(len(_REST_EPOCHS)):
+        times[j] = grid[peak] + (1.0 + redshift) * _REST_EPOCHS[j]
     at = np.empty((len(times), 4))
     sd = np.empty((len(times), 4))
     read_epochs(points, n, U, alpha, choice, times, correlation, within, work, at, sd)
@@ -210,7 +218,7 @@ def _gaussian_object(
     return k + 2
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _extract_all(
     offsets: IntArray, mjd: FloatArray, band: AnyArray, flux: Float32Array,
     flux_err: Float32Array, detected: BoolArray, reference: FloatArray, redshift: FloatArray,
@@ -222,6 +230,8 @@ def _extract_all(
     longest = 1
     for i in range(len(offsets) - 1):
         longest = max(longest, offsets[i + 1] - offsets[i])
+    time, f, e = np.empty(longest), np.empty(longest), np.empty(longest)
+    bands = np.empty(longest, dtype=np.int64)
     points = np.empty((4, longest))
     U = np.empty((max_points, max_points))
     weights = np.empty((max_points, max_points))
@@ -232,12 +242,17 @@ def _extract_all(
         if high == low:
             values[i, start] = 0.0
             continue
-        time = mjd[low:high] - reference[i]
-        bands = band[low:high].astype(np.int64)
-        f = flux[low:high].astype(np.float64)
-        e = flux_err[low:high].astype(np.float64)
-        out[:] = np.nan
-        k = write_statistics(time, bands, f, e, detected[low:high], _LAGS, _WINDOWS, _PAIRS, out, start)
+        n = high - low
+        for j in range(n):
+            time[j] = mjd[low + j] - reference[i]
+            bands[j] = band[low + j]
+            f[j] = flux[low + j]
+            e[j] = flux_err[low + j]
+        for j in range(n_features):
+            out[j] = np.nan
+        k = write_statistics(
+            time[:n], bands[:n], f[:n], e[:n], detected[low:high], _LAGS, _WINDOWS, _PAIRS, out, start
+        )
         n = bin_object(
             low, high, mjd, band, flux, flux_err, reference[i], grid[0], grid[-1], bin_width, max_points,
             points,
@@ -248,4 +263,5 @@ def _extract_all(
                 points, n, scale, redshift[i], modulus[i], grid, band_kernel, time_scales, amplitudes,
                 wavelength_scale, U, work, weights, out, k, out[start + 4],
             )  # fmt: skip
-        values[i, start:] = out[start:]
+        for j in range(start, n_features):
+            values[i, j] = out[j]

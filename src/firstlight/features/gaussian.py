@@ -9,10 +9,10 @@ one per pair.
 import math
 
 import numpy as np
-from numba import njit
 
 from firstlight._types import AnyArray, Float32Array, FloatArray, IntArray
 from firstlight.bands import EFFECTIVE_WAVELENGTH
+from firstlight.kernels import kernel, n_below
 
 WINDOW = (-100.0, 200.0)  # first and last day since the trigger
 BIN_WIDTH = 0.45  # day; longest bin of the observations of one band
@@ -31,14 +31,14 @@ _x = SQRT3 * np.abs(EFFECTIVE_WAVELENGTH[:, None] - EFFECTIVE_WAVELENGTH[None, :
 BAND_KERNEL = (1.0 + _x) * np.exp(-_x)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def matern32(distance: float, length: float) -> float:
     """Matern-3/2 correlation at a distance."""
     x = SQRT3 * abs(distance) / length
     return (1.0 + x) * math.exp(-x)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def bin_nights(
     time: FloatArray,
     band: IntArray,
@@ -78,7 +78,7 @@ def bin_nights(
     return n
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def bin_object(
     start: int, stop: int, mjd: FloatArray, band: AnyArray, flux: Float32Array,
     flux_err: Float32Array, reference: float, low: float, high: float, width: float,
@@ -88,10 +88,14 @@ def bin_object(
 
     Phases count from `reference` [MJD]; while there are too many bins, `width` grows.
     """
-    time = mjd[start:stop] - reference
-    bands = band[start:stop].astype(np.int64)
-    f = flux[start:stop].astype(np.float64)
-    e = flux_err[start:stop].astype(np.float64)
+    n = stop - start
+    time, f, e = np.empty(n), np.empty(n), np.empty(n)
+    bands = np.empty(n, dtype=np.int64)
+    for i in range(n):
+        time[i] = mjd[start + i] - reference
+        bands[i] = band[start + i]
+        f[i] = flux[start + i]
+        e[i] = flux_err[start + i]
     n = bin_nights(time, bands, f, e, low, high, width, out)
     while n > max_points:
         width *= 1.5
@@ -99,7 +103,7 @@ def bin_object(
     return n
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def normalise(points: FloatArray, n: int) -> float:
     """Divide fluxes by the object's scale, add the error floors; return the scale.
 
@@ -122,7 +126,7 @@ def normalise(points: FloatArray, n: int) -> float:
     return scale
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel(fastmath=True)
 def _covariance(
     points: FloatArray, n: int, weights: FloatArray, rate: float, variance: float, U: FloatArray
 ) -> None:
@@ -141,7 +145,7 @@ def _covariance(
         U[i, i] += points[3, i]
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel(fastmath=True)
 def factorise(U: FloatArray, n: int) -> bool:
     """Replace the upper triangle of a positive definite matrix by its factor: A = U^T U.
 
@@ -168,7 +172,7 @@ def factorise(U: FloatArray, n: int) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel(fastmath=True)
 def _solve(U: FloatArray, n: int, flux: FloatArray, alpha: FloatArray) -> float:
     """Solve U^T U alpha = flux; return the log-likelihood of `flux`."""
     log_det = 0.0
@@ -190,7 +194,7 @@ def _solve(U: FloatArray, n: int, flux: FloatArray, alpha: FloatArray) -> float:
     return -0.5 * power - log_det - 0.5 * n * LOG_2PI
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def select(
     points: FloatArray,
     n: int,
@@ -234,7 +238,7 @@ def select(
     return time_scale, amplitude, best
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel(fastmath=True)
 def predict_grid(
     points: FloatArray,
     n: int,
@@ -261,7 +265,7 @@ def predict_grid(
         b = int(points[1, i])
         t = points[0, i]
         x = math.exp(rate * (t - grid[0]))
-        first_after = np.searchsorted(grid, t)
+        first_after = n_below(grid, t)
         before = variance * alpha[i] / x
         after = variance * alpha[i] * x
         for m in range(first_after):
@@ -270,7 +274,7 @@ def predict_grid(
             sums[b, m] += after * (1.0 + rate * (grid[m] - t)) * down[m]
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel(fastmath=True)
 def predict_points(
     points: FloatArray,
     n: int,

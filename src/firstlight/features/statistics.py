@@ -7,23 +7,23 @@ Each kernel writes its features of one object to ``out[k:]``, in the order of
 import math
 
 import numpy as np
-from numba import njit
 
 from firstlight._types import BoolArray, FloatArray, IntArray
+from firstlight.kernels import highest, kernel, lowest, ranked
 
 NIGHT_GAP = 0.45  # day; a longer gap between observations lies over a daytime
 SEASON_GAP = 60.0  # day; a longer gap lies over conjunction with the Sun
 BEFORE, AFTER = -40.0, 200.0  # day; outside, a transient of one outburst is quiet
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def bounded(a: float, b: float, noise: float) -> float:
     """Contrast (a - b) / (|a| + |b| + noise): a ratio that is defined for zero and negative fluxes."""
     total = abs(a) + abs(b) + noise
     return (a - b) / total if total > 0.0 else np.nan
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _detections(time: FloatArray, band: IntArray, detected: BoolArray, out: FloatArray, k: int) -> int:
     n = len(time)
     n_detected = n_since = nights = seasons = 0
@@ -63,10 +63,10 @@ def _detections(time: FloatArray, band: IntArray, detected: BoolArray, out: Floa
     return k + 12
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _extremes(time: FloatArray, snr: FloatArray, detected: BoolArray, out: FloatArray, k: int) -> int:
     n = len(time)
-    at = int(np.argmax(snr))
+    at = highest(snr, 0, n)
     second = -1
     for i in range(n):
         if abs(time[i] - time[at]) > NIGHT_GAP and (second < 0 or snr[i] > snr[second]):
@@ -90,7 +90,7 @@ def _extremes(time: FloatArray, snr: FloatArray, detected: BoolArray, out: Float
             around += abs(time[i] - time[at]) <= 150.0
     out[k] = snr[at]
     out[k + 1] = snr[second] if second >= 0 else np.nan
-    out[k + 2] = np.min(snr)
+    out[k + 2] = snr[lowest(snr, 0, n)]
     out[k + 3] = time[at]
     out[k + 4] = time[n - 1] - time[at]
     out[k + 5] = abs(time[second] - time[at]) if second >= 0 else np.nan
@@ -105,10 +105,12 @@ def _extremes(time: FloatArray, snr: FloatArray, detected: BoolArray, out: Float
     return k + 14
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _outside(time: FloatArray, flux: FloatArray, snr: FloatArray, out: FloatArray, k: int) -> int:
     """Flux before and after the outburst: none, for a supernova."""
-    highest = np.max(np.abs(flux))
+    brightest = 0.0
+    for i in range(len(flux)):
+        brightest = max(brightest, abs(flux[i]))
     for side in range(2):
         n = 0
         total = squares = power = 0.0
@@ -121,16 +123,20 @@ def _outside(time: FloatArray, flux: FloatArray, snr: FloatArray, out: FloatArra
         out[k] = n
         out[k + 1] = squares / n if n > 0 else np.nan
         out[k + 2] = total / n if n > 0 else np.nan
-        out[k + 3] = math.sqrt(power / n) / highest if n > 0 and highest > 0.0 else np.nan
+        out[k + 3] = math.sqrt(power / n) / brightest if n > 0 and brightest > 0.0 else np.nan
         k += 4
     return k
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _trend(time: FloatArray, snr: FloatArray, out: FloatArray, k: int) -> int:
     n = len(time)
-    mean_time = np.mean(time)
-    mean_snr = np.mean(snr)
+    mean_time = mean_snr = 0.0
+    for i in range(n):
+        mean_time += time[i]
+        mean_snr += snr[i]
+    mean_time /= n
+    mean_snr /= n
     covariance = variance = 0.0
     for i in range(n):
         covariance += (time[i] - mean_time) * (snr[i] - mean_snr)
@@ -141,7 +147,7 @@ def _trend(time: FloatArray, snr: FloatArray, out: FloatArray, k: int) -> int:
     return k + 2
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _seasons(
     time: FloatArray,
     band: IntArray,
@@ -170,7 +176,7 @@ def _seasons(
     return k + 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _structure(
     time: FloatArray,
     band: IntArray,
@@ -218,7 +224,7 @@ def _structure(
     return k + 2 * n_lags
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _band(
     flux: FloatArray, flux_err: FloatArray, n_detected: int, out: FloatArray, k: int
 ) -> tuple[float, float, float]:
@@ -248,27 +254,35 @@ def _band(
         if i > 0:
             steps += (flux[i] - flux[i - 1]) ** 2
     m2, m3, m4 = m2 / n, m3 / n, m4 / n
-    order = np.sort(flux)
-    median = order[n // 2]
+    work = np.empty(n)
+    low = high = flux[0]
+    for i in range(n):
+        work[i] = flux[i]
+        low, high = min(low, flux[i]), max(high, flux[i])
+    median = ranked(work, n, n // 2)
     sd = math.sqrt(m2)
     out[k] = n
     out[k + 1] = n_detected
-    out[k + 2], out[k + 3] = order[n - 1], order[0]
+    out[k + 2], out[k + 3] = high, low
     out[k + 4], out[k + 5] = snr_max, snr_min
     out[k + 6], out[k + 7] = weighted, weighted * math.sqrt(weight)
-    out[k + 9] = np.sort(flux_err)[n // 2]
+    for i in range(n):
+        work[i] = flux_err[i]
+    out[k + 9] = ranked(work, n, n // 2)
     out[k + 14] = chi2 / n
     out[k + 16] = negative / n
     if n > 1 and m2 > 0.0:
         out[k + 8] = sd
         out[k + 10], out[k + 11] = m3 / (m2 * sd), m4 / (m2 * m2) - 3.0
-        out[k + 12] = np.sort(np.abs(order - median))[n // 2] / sd
-        out[k + 13] = (order[n - 1] - median) / (order[n - 1] - order[0])
+        for i in range(n):
+            work[i] = abs(flux[i] - median)
+        out[k + 12] = ranked(work, n, n // 2) / sd
+        out[k + 13] = (high - median) / (high - low)
         out[k + 15] = steps / ((n - 1) * m2)
     return weighted, m2, max(m2 - noise / n, 0.0)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _observed_colours(
     time: FloatArray,
     band: IntArray,
@@ -296,7 +310,7 @@ def _observed_colours(
     return k
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def write_statistics(
     time: FloatArray,
     band: IntArray,
@@ -314,7 +328,10 @@ def write_statistics(
     Fluxes are in nJy; lags, windows and pairs are `LAGS`, `COLOUR_WINDOWS` and `COLOURS` of the registry.
     """
     start = k
-    snr = flux / flux_err
+    n = len(time)
+    snr, own_flux, own_err = np.empty(n), np.empty(n), np.empty(n)
+    for i in range(n):
+        snr[i] = flux[i] / flux_err[i]
     k = _detections(time, band, detected, out, k)
     k = _extremes(time, snr, detected, out, k)
     k = _outside(time, flux, snr, out, k)
@@ -322,18 +339,22 @@ def write_statistics(
     bands_at = k + 1 + 2 * len(lags)  # season_chi2 and the structure function need the bands' moments
     moments = np.full((6, 3), np.nan)
     for b in range(6):
-        here = band == b
         at = bands_at + 17 * b
-        if np.any(here):
-            n_detected = int(np.sum(detected[here]))
-            mean, variance, intrinsic = _band(flux[here], flux_err[here], n_detected, out, at)
+        n_own = n_detected = 0
+        for i in range(n):
+            if band[i] == b:
+                own_flux[n_own], own_err[n_own] = flux[i], flux_err[i]
+                n_own += 1
+                n_detected += detected[i]
+        if n_own > 0:
+            mean, variance, intrinsic = _band(own_flux[:n_own], own_err[:n_own], n_detected, out, at)
             moments[b, 0], moments[b, 1], moments[b, 2] = mean, variance, intrinsic
         else:
             out[at] = out[at + 1] = 0.0
     k = _seasons(time, band, flux, flux_err, moments[:, 0], out, k)
     k = _structure(time, band, flux, flux_err, moments[:, 1], lags, out, k)
     for p in range(len(pairs)):
-        a, b = pairs[p]
+        a, b = pairs[p, 0], pairs[p, 1]
         first, second = bands_at + 17 * a, bands_at + 17 * b
         if out[first] > 0.0 and out[second] > 0.0:
             position = bands_at + 17 * 6 + 2 * p

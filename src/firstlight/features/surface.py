@@ -8,17 +8,17 @@ its prior, and features are NaN.
 import math
 
 import numpy as np
-from numba import njit
 
 from firstlight._types import FloatArray, IntArray
 from firstlight.features.gaussian import predict_points
 from firstlight.features.statistics import bounded
+from firstlight.kernels import highest, kernel, lowest, n_below
 
 MARGIN = 10.0  # day; how far beyond the observations the process is used
 REST_RANGE = (3000.0, 11000.0)  # Angstrom; observed wavelengths at which it is used
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _crossing(
     curve: FloatArray, grid: FloatArray, peak: int, level: float, step: int, low: int, high: int
 ) -> float:
@@ -35,7 +35,7 @@ def _crossing(
     return np.nan
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _rise_fall(
     curve: FloatArray, grid: FloatArray, peak: int, low: int, high: int, scale: float, out: FloatArray, k: int
 ) -> int:
@@ -47,12 +47,7 @@ def _rise_fall(
     return k
 
 
-@njit(cache=True, nogil=True)
-def _peak(curve: FloatArray, low: int, high: int) -> int:
-    return low + int(np.argmax(curve[low:high]))
-
-
-@njit(cache=True, nogil=True)
+@kernel
 def write_fit(
     points: FloatArray,
     n: int,
@@ -81,7 +76,7 @@ def write_fit(
     return k + 8
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def write_observer_frame(
     grid: FloatArray,
     mean: FloatArray,
@@ -104,29 +99,29 @@ def write_observer_frame(
     are mean and error at the trigger and at `epochs` days from the peak, NaN outside the margin.
     """
     low, high = span
-    peak = _peak(light, low, high)
+    peak = highest(light, low, high)
     top = light[peak]
-    here = min(max(int(np.searchsorted(grid, last)), low + 1), high - 1)
-    trigger = min(max(int(np.searchsorted(grid, 0.0)), low + 1), high - 1)
+    here = min(max(n_below(grid, last), low + 1), high - 1)
+    trigger = min(max(n_below(grid, 0.0), low + 1), high - 1)
     size = abs(top) + 1e-9
     step = grid[1] - grid[0]
     out[k], out[k + 1], out[k + 2] = grid[peak], last - grid[peak], top * scale
-    out[k + 3] = np.min(light[low:high]) / size
+    out[k + 3] = light[lowest(light, low, high)] / size
     out[k + 4] = light[here] / size
     out[k + 5] = (light[here] - light[here - 1]) / step / size
     out[k + 6] = (light[trigger] - light[trigger - 1]) / step / size
     k = _rise_fall(light, grid, peak, low, high, 1.0, out, k + 7)
-    reference = 1 + int(np.searchsorted(epochs, 0.0))
+    reference = 1 + n_below(epochs, 0.0)
     for b in range(6):
-        own = _peak(mean[b], low, high)
+        own = highest(mean[b], low, high)
         out[k], out[k + 1] = mean[b, own] * scale, grid[own] - grid[peak]
         out[k + 2] = at_epoch[reference, b] / (sd_epoch[reference, b] + 1e-9)
         out[k + 3] = sd_epoch[reference, b]
-        out[k + 4] = np.min(mean[b, low:high])
+        out[k + 4] = mean[b, lowest(mean[b], low, high)]
         k = _rise_fall(mean[b], grid, own, low, high, 1.0, out, k + 5)
     for e in range(len(at_epoch)):
         for p in range(len(pairs)):
-            a, b = pairs[p]
+            a, b = pairs[p, 0], pairs[p, 1]
             out[k] = bounded(at_epoch[e, a], at_epoch[e, b], sd_epoch[e, a] + sd_epoch[e, b])
             k += 1
     for e in range(1, len(at_epoch)):
@@ -138,7 +133,7 @@ def write_observer_frame(
     return k
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def write_rest_frame(
     grid: FloatArray,
     rest: FloatArray,
@@ -162,10 +157,10 @@ def write_rest_frame(
     `band_peaks` the peak of each band [nJy]; `at_epoch` and `sd_epoch`, shape (n_epochs, 4), mean and
     error at rest-frame `epochs`. Absolute magnitudes are those of max(flux, its error).
     """
-    reference = int(np.searchsorted(epochs, 0.0))
+    reference = n_below(epochs, 0.0)
     for e in range(len(epochs)):
         for p in range(len(pairs)):
-            a, b = pairs[p]
+            a, b = pairs[p, 0], pairs[p, 1]
             out[k] = bounded(at_epoch[e, a], at_epoch[e, b], sd_epoch[e, a] + sd_epoch[e, b])
             k += 1
     for e in range(len(epochs)):
@@ -188,13 +183,13 @@ def write_rest_frame(
     k = _rise_fall(light, grid, peak, low, high, shrink, out, k)
     for w in range(1, 3):
         if np.isfinite(rest[w, low]):
-            own = _peak(rest[w], low, high)
+            own = highest(rest[w], low, high)
             _rise_fall(rest[w], grid, own, low, high, shrink, out, k)
         k += 4
     return k
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def read_epochs(
     points: FloatArray,
     n: int,
@@ -223,7 +218,8 @@ def read_epochs(
             mean[e, w] = sd[e, w] = np.nan
             if within[0] <= times[e] <= within[1] and np.isfinite(correlation[w, 0]):
                 at[n_at] = times[e]
-                rows[n_at] = correlation[w]
+                for b in range(6):
+                    rows[n_at, b] = correlation[w, b]
                 where[n_at] = e * n_wavelengths + w
                 n_at += 1
     flat_mean = np.empty(n_at)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from numba import njit
 
 from firstlight._types import AnyArray, Float32Array, FloatArray, IntArray, StrArray
 from firstlight.bands import EFFECTIVE_WAVELENGTH
@@ -35,6 +34,7 @@ from firstlight.features.gaussian import (
 )
 from firstlight.features.metadata import reference_mjd
 from firstlight.features.registry import template_features
+from firstlight.kernels import highest, kernel
 from firstlight.lightcurves import LightCurves
 from firstlight.storage import AGAIN, ArraySpec, read_arrays, read_state, write_arrays, write_state
 from firstlight.taxonomy import CLASSES
@@ -271,7 +271,7 @@ def _surfaces(curves: LightCurves, config: FeatureConfig) -> tuple[FloatArray, I
     return stack[order], order.astype(np.int64)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _surfaces_all(
     offsets: IntArray, mjd: FloatArray, band: AnyArray, flux: Float32Array,
     flux_err: Float32Array, reference: FloatArray, redshift: FloatArray, low: float, high: float,
@@ -329,7 +329,7 @@ def _surfaces_all(
                     stack[i, p, w] = value / light[peak]
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel(fastmath=True)
 def _scan(
     points: FloatArray,
     n: int,
@@ -378,7 +378,7 @@ def _scan(
             sums[4, m] += u * overlap[b, m]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fit_cell(
     points: FloatArray, n: int, weight: Float32Array, table: Float32Array, tilt: FloatArray, dilation: float,
     first_phase: float, step: float, sums: FloatArray, stretches: FloatArray,
@@ -416,7 +416,7 @@ def _fit_cell(
             best[4] = (_FIRST_PEAK + (top + shift) * step) * stretch
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _marginalise(
     cells: FloatArray, temper: float, absolute: FloatArray, prior: FloatArray, magnitude: FloatArray,
     magnitude_sd: FloatArray, best: IntArray, evidence: FloatArray,
@@ -431,15 +431,27 @@ def _marginalise(
                 scores[j] -= ((absolute[k, j] - magnitude[k]) / magnitude_sd[k]) ** 2
             else:
                 scores[j] -= _NOTHING_FOUND
-        best[k] = int(np.argmax(scores))
+        best[k] = highest(scores, 0, n_redshifts)
         top = scores[best[k]]
-        evidence[k] = 0.5 * top + math.log(np.sum(np.exp(0.5 * (scores - top))) / n_redshifts)
-    strongest = np.max(evidence)
+        total = 0.0
+        for j in range(n_redshifts):
+            total += math.exp(0.5 * (scores[j] - top))
+        evidence[k] = 0.5 * top + math.log(total / n_redshifts)
+    strongest = evidence[highest(evidence, 0, n_templates)]
     for k in range(n_templates):
         evidence[k] -= strongest
 
 
-@njit(cache=True, nogil=True)
+@kernel
+def _best_score(cells: FloatArray) -> float:
+    best = cells[0, 0, 0]
+    for k in range(cells.shape[0]):
+        for j in range(cells.shape[1]):
+            best = max(best, cells[k, j, 0])
+    return best
+
+
+@kernel
 def _write_matches(
     cells: FloatArray, n: int, chi2_zero: float, scale: float, redshift: float, redshift_err: float,
     grid: FloatArray, modulus: FloatArray, magnitude: FloatArray, magnitude_sd: FloatArray, out: Float32Array,
@@ -453,7 +465,7 @@ def _write_matches(
             if flux > 0.0:
                 absolute[k, j] = 31.4 - 2.5 * math.log10(flux / (1.0 + grid[j])) - modulus[j]
     # no template is exact: errors count as large as the best fit needs them to be
-    temper = max(1.0, (chi2_zero - np.max(cells[:, :, 0])) / n)
+    temper = max(1.0, (chi2_zero - _best_score(cells)) / n)
     prior = np.zeros(n_redshifts)
     evidence = np.empty(n_templates)
     best = np.empty(n_templates, dtype=np.int64)
@@ -482,7 +494,7 @@ def _write_matches(
         at += 8
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _match_all(
     offsets: IntArray, mjd: FloatArray, band: AnyArray, flux: Float32Array,
     flux_err: Float32Array, reference: FloatArray, redshift: FloatArray, redshift_err: FloatArray, low: float,
@@ -517,7 +529,7 @@ def _match_all(
         for part in range(2):
             # first unstretched; the stretches only where that is not hopeless
             stretches = _STRETCHES[:1] if part == 0 else _STRETCHES[1:]
-            gain = np.max(cells[:, :, 0])
+            gain = _best_score(cells)
             least = gain - _HOPELESS[0] - _HOPELESS[1] * gain
             for k in range(n_templates):
                 for j in range(n_redshifts):

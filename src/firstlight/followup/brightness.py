@@ -10,12 +10,12 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from firstlight._types import FloatArray, StrArray
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, N_BANDS
 from firstlight.constants import MAG_PER_E_FOLD
+from firstlight.kernels import kernel
 from firstlight.lightcurves import LightCurves
 
 MEMORY = 5.0  # days in which the weight of an observation falls by 1/e
@@ -122,7 +122,7 @@ def measure_brightness(curves: LightCurves) -> Brightness:
 # records must not.
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _measure(offsets, mjd, band, flux, err, out):  # type: ignore[no-untyped-def]
     """Fill rows of band, magnitude, error, time, slope, its error, peak magnitude, its time."""
     last = np.empty(N_BANDS, np.int64)
@@ -147,12 +147,12 @@ def _measure(offsets, mjd, band, flux, err, out):  # type: ignore[no-untyped-def
             out[6, i] = _magnitude(out[6, i])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _magnitude(flux: float) -> float:
     return AB_ZERO_POINT_NJY - MAG_PER_E_FOLD * math.log(flux)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _expect(mag, mag_err, mag_mjd, slope, slope_err, when, out):  # type: ignore[no-untyped-def]
     """Magnitude and error at a time, with a damped trend."""
     for i in range(len(mag)):
@@ -163,7 +163,7 @@ def _expect(mag, mag_err, mag_mjd, slope, slope_err, when, out):  # type: ignore
         out[1, i] = math.sqrt(mag_err[i] * mag_err[i] + trend * trend + DRIFT * DRIFT * days)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _last_of_each_band(mjd: Any, band: Any, first: int, end: int, last: Any) -> None:
     """Position of each band's last recent observation, or -1."""
     last[:] = -1
@@ -174,7 +174,7 @@ def _last_of_each_band(mjd: Any, band: Any, first: int, end: int, last: Any) -> 
             last[band[k]] = k
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _best_band(flux: Any, err: Any, last: Any) -> int:
     """Band with the most significant last flux, or -1."""
     best, highest = -1, SEEN_SNR
@@ -184,7 +184,7 @@ def _best_band(flux: Any, err: Any, last: Any) -> int:
     return best
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _slope(
     mjd: Any, band: Any, flux: Any, err: Any, first: int, end: int, sums: Any, soft: Any
 ) -> tuple[float, float]:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike
 
 from firstlight._types import BoolArray, FloatArray
 from firstlight.errors import SettingsError
 from firstlight.followup.brightness import Brightness
+from firstlight.kernels import kernel
 from firstlight.taxonomy import CLASSES, class_index
 
 #: Detected objects per class in the three simulated years of PLAsTiCC (its test set; Kessler et
@@ -228,13 +228,13 @@ def followup_score(
     return followup_utility(proba, anomaly, classified, brightness, next_mjd, config).total
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _normal(x: float) -> float:
     """Standard normal distribution function."""
     return 0.5 * math.erfc(-x / math.sqrt(2.0))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _rate(  # type: ignore[no-untyped-def]
     proba,
     anomaly,

@@ -5,15 +5,16 @@ The result does not depend on the order of the rows.
 
 from typing import Any
 
-import numba
 import numpy as np
+
+from firstlight.kernels import kernel
 
 #: Two rows of one band closer than this are one visit [day]. LSST's visits are 34 s apart
 #: and more; the same visit differs between tables by rounding alone (JD to MJD: 40 us).
 SAME_VISIT_DAYS = 1e-5
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _better(i: int, k: int, flux: Any, flux_err: Any, detected: Any, source: Any, order: Any) -> bool:
     """Whether row i measures a visit better than row k does."""
     if np.isnan(flux[i]) or np.isnan(flux[k]):
@@ -30,7 +31,7 @@ def _better(i: int, k: int, flux: Any, flux_err: Any, detected: Any, source: Any
     return flux[i] > flux[k]  # of equal rows always the same one
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _before(i: int, k: int, mjd: Any, band: Any, visit: Any, source: Any) -> bool:
     """Whether row i comes before row k: by time, then band, visit and source."""
     if mjd[i] != mjd[k]:
@@ -42,7 +43,7 @@ def _before(i: int, k: int, mjd: Any, band: Any, visit: Any, source: Any) -> boo
     return source[i] < source[k]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def merge(
     mjd: Any, band: Any, flux: Any, flux_err: Any, detected: Any, source: Any, visit: Any, order: Any
 ) -> tuple[Any, Any, Any, Any, Any, Any, Any, int]:

@@ -12,11 +12,11 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from firstlight._types import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 from firstlight.errors import DataError
+from firstlight.kernels import kernel
 from firstlight.online.states import META
 
 #: Entries after which a history is rewritten as one.
@@ -127,7 +127,7 @@ def read_histories(entries: Sequence[Sequence[bytes]]) -> Histories:
     return histories
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _count(words: IntArray, bounds: IntArray, counts: IntArray) -> int:
     """Count rows, alerts and entries of each history; return the first damaged one, or -1."""
     for i in range(len(counts)):
@@ -149,7 +149,7 @@ def _count(words: IntArray, bounds: IntArray, counts: IntArray) -> int:
     return -1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fill(
     words: IntArray,
     reals: FloatArray,
@@ -187,7 +187,7 @@ def _fill(
                 at += ROW
 
 
-@njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def newer(value: float, mjd: float, known: float, known_mjd: float) -> bool:
     """Whether a value replaces the known one: it is of a later alert, or larger and of the same time."""
     if np.isnan(value):
@@ -222,7 +222,7 @@ def write_entries(
     return [raw[a:b] for a, b in pairwise(edges)]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _write(
     words: IntArray,
     reals: FloatArray,

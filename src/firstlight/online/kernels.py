@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from firstlight._types import AnyArray, BoolArray, IntArray
+from firstlight.kernels import kernel
 from firstlight.lightcurves.visits import SAME_VISIT_DAYS, merge
 from firstlight.online.history import MAX_ENTRIES
 
@@ -18,7 +18,7 @@ _FLAGS = np.uint64(0x27D4EB2F165667C5)
 _SHIFT, _HALF = np.uint64(29), np.uint64(32)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _row(mjd: Any, band: Any, flux: Any, flux_err: Any, detected: Any) -> Any:
     """64-bit hash of one observation, given as bits."""
     row = np.uint64(mjd) + np.uint64(flux) * _FLUX + np.uint64(flux_err) * _ERROR
@@ -27,20 +27,20 @@ def _row(mjd: Any, band: Any, flux: Any, flux_err: Any, detected: Any) -> Any:
     return row ^ (row >> _HALF)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _mix(digest: Any, row: Any) -> Any:
     """Digest of a history with one more observation."""
     mixed = (digest ^ row) * _MULTIPLIER
     return mixed ^ (mixed >> _SHIFT)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _short(row: Any) -> Any:
     """The 32 bits of a hash that the ring of recent observations keeps."""
     return np.uint32(row >> _HALF)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def route(
     known: tuple[AnyArray, ...],
     arrived: tuple[AnyArray, ...],
@@ -94,7 +94,7 @@ def route(
             ring[(n_obs[i] + k - middle) % size] = _short(row)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def continued(
     offsets: AnyArray, columns: tuple[AnyArray, ...], n_known: AnyArray, digest: AnyArray
 ) -> IntArray:
@@ -114,7 +114,7 @@ def continued(
     return first
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def extend_digests(offsets: AnyArray, columns: tuple[AnyArray, ...], digest: AnyArray) -> None:
     """Add observations to each object's digest, in place; columns as for `continued`."""
     bits, band, flux, flux_err, detected = columns
@@ -123,7 +123,7 @@ def extend_digests(offsets: AnyArray, columns: tuple[AnyArray, ...], digest: Any
             digest[i] = _mix(digest[i], _row(bits[k], band[k], flux[k], flux_err[k], detected[k]))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def remember_recent(offsets: AnyArray, columns: tuple[AnyArray, ...], recent: AnyArray) -> None:
     """Rewrite the rings from whole histories; columns as for `continued`."""
     bits, band, flux, flux_err, detected = columns
@@ -134,7 +134,7 @@ def remember_recent(offsets: AnyArray, columns: tuple[AnyArray, ...], recent: An
             recent[i, (k - offsets[i]) % size] = _short(row)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def answered_before(alert_offsets: AnyArray, alerts: AnyArray, alert: AnyArray) -> BoolArray:
     """Whether each object's alert is among those in its history."""
     answered = np.zeros(len(alert), np.bool_)
@@ -144,7 +144,7 @@ def answered_before(alert_offsets: AnyArray, alerts: AnyArray, alert: AnyArray) 
     return answered
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def merge_histories(
     known_offsets: AnyArray,
     known: tuple[AnyArray, ...],

@@ -28,6 +28,7 @@ from firstlight.classify import (
 from firstlight.encoder import Encoder, Latents
 from firstlight.errors import BundleError, NotFittedError
 from firstlight.features import Templates
+from firstlight.kernels import compile_kernels
 from firstlight.lightcurves import LightCurves, RedshiftMode
 from firstlight.online import Arrivals, HistoryReader, ObjectStates, Parts, Update, update
 from firstlight.pipeline.bundle import find_bundle, open_bundle, write_bundle
@@ -407,14 +408,18 @@ class Pipeline:
                 part.save(folder / name)
 
     @classmethod
-    def load(cls, folder: str | Path | None = None) -> Self:
+    def load(cls, folder: str | Path | None = None, *, progress: Progress | None = None) -> Self:
         """Read a bundle; its checksums are verified first.
+
+        The first use of firstlight on a machine compiles what predictions need, which takes some seconds.
 
         Parameters
         ----------
         folder : path or str, optional
             A bundle folder, or the name of one that ships with firstlight (``default``,
             ``fast``); by default ``default``.
+        progress : callable, optional
+            Called with a stage's name and the fraction of it that is done.
 
         Raises
         ------
@@ -428,6 +433,8 @@ class Pipeline:
             raise BundleError(f"{path}: {', '.join(absent)} missing, of an unreleased layout; train it again")
         state = read_state(path / "pipeline.json", _Saved)
         pipeline = cls(state.config)
+        groups = ("base", "features") if "features" in pipeline.config.inputs else ("base",)
+        compile_kernels(*groups, progress=progress)
         encoder = Encoder.load(path / "encoder")
         templates = Templates.load(path / "templates") if (path / "templates").is_dir() else None
         pipeline._inputs = InputBuilder(pipeline.config, encoder, templates)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from firstlight._types import BoolArray
 from firstlight.bands import N_BANDS
 from firstlight.errors import SettingsError
+from firstlight.kernels import kernel, ranked
 from firstlight.lightcurves import LightCurves
 
 Floats = NDArray[np.floating[Any]]
@@ -201,7 +201,7 @@ def keep_physical(curves: LightCurves) -> BoolArray:
 # --- kernels: one pass over the objects, no allocation per observation ----------
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _clip_objects(
     flux: Floats,
     band: Ints,
@@ -237,7 +237,7 @@ def _clip_objects(
                 keep[rows[j]] = keep[rows[j]] and low <= flux[rows[j]] <= high
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _bounds(values: Floats, n: int, n_sigma: float, iterations: int) -> tuple[float, float]:
     """Bounds of a sigma clip about the mean; `values` is overwritten."""
     low, high = -np.inf, np.inf
@@ -262,7 +262,7 @@ def _bounds(values: Floats, n: int, n_sigma: float, iterations: int) -> tuple[fl
     return low, high
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _judge_objects(
     mjd: Floats,
     band: Ints,
@@ -306,7 +306,7 @@ def _judge_objects(
                 kept[k] = False
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _first(flags: BoolArray) -> int:
     for k in range(len(flags)):
         if flags[k]:
@@ -314,7 +314,7 @@ def _first(flags: BoolArray) -> int:
     return -1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _judge_errors(band: Ints, flux: Floats, flux_err: Floats, buffer: Floats, keep: BoolArray) -> None:
     """Reject impossible errors and uninformative ones."""
     for group in range(N_BANDS):
@@ -325,7 +325,7 @@ def _judge_errors(band: Ints, flux: Floats, flux_err: Floats, buffer: Floats, ke
                 n += 1
         if n == 0:
             continue
-        typical = _select(buffer, n, (n - 1) // 2)
+        typical = ranked(buffer, n, (n - 1) // 2)
         for k in range(len(band)):
             if band[k] == group:
                 snr = abs(flux[k]) / flux_err[k]
@@ -334,7 +334,7 @@ def _judge_errors(band: Ints, flux: Floats, flux_err: Floats, buffer: Floats, ke
                 keep[k] = not (silent or impossible)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _excesses(
     mjd: Floats,
     band: Ints,
@@ -374,7 +374,7 @@ def _excesses(
     return n_judged
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _upper_decile(excess: Floats, excess_err: Floats, n: int, buffer: Floats) -> float:
     """90th percentile of |excess| / error over the judged observations."""
     m = 0
@@ -382,35 +382,10 @@ def _upper_decile(excess: Floats, excess_err: Floats, n: int, buffer: Floats) ->
         if excess_err[k] < np.inf:
             buffer[m] = abs(excess[k]) / excess_err[k]
             m += 1
-    return _select(buffer, m, int(0.9 * (m - 1)))
+    return ranked(buffer, m, int(0.9 * (m - 1)))
 
 
-@njit(cache=True, nogil=True)
-def _select(values: Floats, n: int, rank: int) -> float:
-    """Value of a rank among the first n (Hoare's quickselect); `values` is reordered."""
-    low, high = 0, n - 1
-    while low < high:
-        pivot = values[(low + high) // 2]
-        i, j = low, high
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while values[j] > pivot:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if rank <= j:
-            high = j
-        elif rank >= i:
-            low = i
-        else:
-            break
-    return values[rank]
-
-
-@njit(cache=True, nogil=True)
+@kernel
 def _witnesses(k: int, mjd: Floats, band: Ints, excess: Floats, excess_err: Floats) -> tuple[bool, int]:
     """Whether another band saw the excess that night, and how many observations contradict it."""
     sign = 1.0 if excess[k] > 0.0 else -1.0

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-import numba
 import numpy as np
 
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, short_spellings
 from firstlight.constants import MAG_PER_E_FOLD
+from firstlight.kernels import kernel
 from firstlight.lightcurves.visits import merge
 
 #: Columns that a row may have.
@@ -47,7 +47,7 @@ _LARGEST, _SMALLEST = float(np.finfo(np.float32).max), float(np.finfo(np.float32
 _INT, _FLOAT, _TEXT, _SYMBOL = 3, 4, 5, 7  # kinds of cells, as in `avro.kernels`
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _number(kind: Any, integer: Any, number: Any, column: int, base: int) -> float:
     """A cell as a float; NaN if it holds no number."""
     at = np.uint64(column + base)  # unsigned: numba then adds no test for negative indices
@@ -58,7 +58,7 @@ def _number(kind: Any, integer: Any, number: Any, column: int, base: int) -> flo
     return float(integer[at]) if kind[at] == _INT else np.nan
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _band(kind: Any, integer: Any, number: Any, data: Any, symbol_bands: Any, column: int, base: int) -> int:
     """A cell as a band index; -1 if it names none of ugrizy."""
     at = column + base
@@ -80,7 +80,7 @@ def _band(kind: Any, integer: Any, number: Any, data: Any, symbol_bands: Any, co
     return -1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _sign(kind: Any, integer: Any, number: Any, data: Any, column: int, base: int) -> float:
     """-1 if a cell marks the difference flux as negative (False, 0, "f" or "0"), else 1."""
     at = column + base
@@ -92,7 +92,7 @@ def _sign(kind: Any, integer: Any, number: Any, data: Any, column: int, base: in
     return -1.0 if integer[at] == 0 and kind[at] != _FLOAT else 1.0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _status_ok(kind: Any, integer: Any, number: Any, data: Any, column: int, base: int) -> bool:
     """Whether ZTF's status is absent, "0" (fine) or "57" (no reference source nearby)."""
     at = column + base
@@ -106,7 +106,7 @@ def _status_ok(kind: Any, integer: Any, number: Any, data: Any, column: int, bas
     return size == 2 and data[place] == 53 and data[place + 1] == 55
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _flux(
     kind: Any, integer: Any, number: Any, data: Any, columns: Any, base: int, scale: float
 ) -> tuple[float, float]:
@@ -131,7 +131,7 @@ def _flux(
     return flux, flux_err
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def observe(
     kind: Any, integer: Any, number: Any, data: Any, symbol_bands: Any, starts: Any, rows: Any, widths: Any,
     columns: Any, detections: Any, clocks: Any, shifts: Any, scale: float,

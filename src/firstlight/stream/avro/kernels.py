@@ -6,12 +6,12 @@ outside the packet.
 
 from typing import Any
 
-import numba
 import numpy as np
 from numba import types
 from numba.core.cgutils import ir
 from numba.extending import intrinsic
 
+from firstlight.kernels import kernel
 from firstlight.stream.avro.schema import (
     CALL,
     CELL,
@@ -63,7 +63,7 @@ REASONS = {
 }
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _varint(data: Any, position: int, end: int) -> tuple[Any, Any]:
     """A zigzag integer and the offset after it; a negative offset is an error code."""
     bits, shift = np.uint64(0), np.uint64(0)
@@ -81,7 +81,7 @@ def _varint(data: Any, position: int, end: int) -> tuple[Any, Any]:
     return _TRUNCATED if end - position < 10 else _LONG_VARINT, 0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _skip_varint(data: Any, position: int, end: int) -> Any:
     """The offset after an integer, or an error code."""
     first = place = np.uint64(position)
@@ -94,7 +94,7 @@ def _skip_varint(data: Any, position: int, end: int) -> Any:
     return _TRUNCATED if end - position < 10 else _LONG_VARINT
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _length(data: Any, position: int, end: int) -> tuple[Any, Any]:
     """Offset after a length and the length, or an error code."""
     position, size = _varint(data, position, end)
@@ -107,7 +107,7 @@ def _length(data: Any, position: int, end: int) -> tuple[Any, Any]:
     return position, size
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _is_utf8(data: Any, position: int, stop: int) -> bool:
     """Whether bytes are UTF-8 (Unicode 15, table 3-7): no surrogates, no overlong forms."""
     while position < stop:
@@ -137,7 +137,7 @@ def _is_utf8(data: Any, position: int, stop: int) -> bool:
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _skip_counted(data: Any, position: int, end: int, text: bool) -> int:
     position, size = _length(data, position, end)
     if position < 0:
@@ -147,7 +147,7 @@ def _skip_counted(data: Any, position: int, end: int, text: bool) -> int:
     return position + size
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _skip_optionals(
     data: Any, position: int, end: int, entries: Any, first: int, count: int, most: int
 ) -> Any:
@@ -188,7 +188,7 @@ def _skip_optionals(
     return position
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _skip(instruction: int, argument: int, data: Any, position: int, end: int) -> int:
     """Skip one plain value."""
     if instruction == FIXED:
@@ -223,7 +223,7 @@ def _double(_context: Any, bits: Any) -> Any:
     return types.float64(types.uint64), generate
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _word(data: Any, place: Any) -> Any:
     """Four bytes, little-endian; the caller has checked that they exist."""
     return (
@@ -234,7 +234,7 @@ def _word(data: Any, place: Any) -> Any:
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _read(
     type_code: int,
     extra: int,
@@ -298,7 +298,7 @@ def _read(
     return position
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _branch(data: Any, position: int, end: int, n_branches: int) -> tuple[Any, Any]:
     """Offset after the branch of a union and the branch, or an error code."""
     if position < end and data[np.uint64(position)] < 0x80 and data[np.uint64(position)] & 1 == 0:
@@ -313,7 +313,7 @@ def _branch(data: Any, position: int, end: int, n_branches: int) -> tuple[Any, A
     return position, branch
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _open_block(data: Any, position: int, end: int, smallest: int, empty_left: int) -> tuple[int, int, int]:
     """Offset after the head of a block, its count and its stated end (-1 if not stated), or an error code."""
     position, count = _varint(data, position, end)
@@ -332,7 +332,7 @@ def _open_block(data: Any, position: int, end: int, smallest: int, empty_left: i
     return position, count, stated_end
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _next_item(data: Any, position: int, end: int, smallest: int, frames: Any, top: int) -> tuple[int, bool]:
     """Offset of the next item of a block, and whether there is one."""
     if frames[top, 0] > 1:
@@ -347,7 +347,7 @@ def _next_item(data: Any, position: int, end: int, smallest: int, frames: Any, t
     return position, count > 0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _interpret(
     code: Any, jumps: Any, optionals: Any, widths: Any, data: Any, position: int, end: int, used: int,
     kind: Any, integer: Any, number: Any, starts: Any, rows: Any, frames: Any,
@@ -412,7 +412,7 @@ def _interpret(
     return position, last, used
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def run_program(
     code: Any, jumps: Any, optionals: Any, widths: Any, n_scalars: int, data: Any, position: int,
     room: int, most: int,

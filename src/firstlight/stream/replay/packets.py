@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple, Self
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.bands import BANDS
+from firstlight.kernels import kernel
 from firstlight.lightcurves import LightCurves
 
 #: Greatest size of an observation, and of the rest of a packet without the cutout [byte].
@@ -101,7 +101,7 @@ def write_packets(
     return [out[start:stop].tobytes() for start, stop in pairwise([0, *ends.tolist()])]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def window_starts(mjd: Any, offsets: Any, days: float) -> Any:
     """Row of the first observation of its object at most `days` older, for every observation.
 
@@ -117,7 +117,7 @@ def window_starts(mjd: Any, offsets: Any, days: float) -> Any:
     return first
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _copy(out: Any, at: int, data: Any, count: int) -> int:
     """Copy bytes; returns the offset after them."""
     for i in range(count):
@@ -125,7 +125,7 @@ def _copy(out: Any, at: int, data: Any, count: int) -> int:
     return at + count
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _long(out: Any, at: int, value: int) -> int:
     """Write a non-negative number as a zigzag integer."""
     bits = np.uint64(value) << np.uint64(1)
@@ -137,26 +137,26 @@ def _long(out: Any, at: int, value: int) -> int:
     return at + 1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _byte(out: Any, at: int, value: int) -> int:
     out[at] = value
     return at + 1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _flux(out: Any, at: int, flux: Any, flux_err: Any) -> int:
     at = _copy(out, _byte(out, at, _VALUE), flux, 4)
     return _copy(out, _byte(out, at, _VALUE), flux_err, 4)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _band(out: Any, at: int, band: int) -> int:
     """Write a string of one letter."""
     at = _byte(out, _byte(out, at, _VALUE), 2)
     return _byte(out, at, _BAND_NAMES[band])
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _source(
     out: Any, at: int, row: int, number: int, source_id: Any, mjd: Any, flux: Any, flux_err: Any, band: Any,
     position: Any, measured: bool,
@@ -177,7 +177,7 @@ def _source(
     return _byte(out, _band(out, at, band[row]), _NULL)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _forced(
     out: Any, at: int, row: int, number: int, source_id: Any, mjd: Any, flux: Any, flux_err: Any, band: Any
 ) -> int:
@@ -188,7 +188,7 @@ def _forced(
     return _byte(out, _band(out, at, band[row]), _NULL)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _object(out: Any, at: int, number: int, position: Any, host: Any, unknown: Any) -> int:
     """Write a record diaObject; unknown values are null."""
     at = _long(out, at, number)
@@ -203,7 +203,7 @@ def _object(out: Any, at: int, number: int, position: Any, host: Any, unknown: A
     return at
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _cutout(out: Any, at: int, cutout: Any, room: int) -> int:
     """Write the three cutouts; only the science cutout has bytes, at most `room`."""
     at = _byte(out, at, _NULL)
@@ -214,7 +214,7 @@ def _cutout(out: Any, at: int, cutout: Any, room: int) -> int:
     return _byte(out, at + room, _NULL)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _write_all(
     out: Any, ends: Any, trigger: Any, first: Any, owner: Any, place: Any, mjd: Any, flux: Any, flux_err: Any,
     band: Any, detected: Any, source_id: Any, known_from: Any, numbers: Any, positions: Any, hosts: Any,
