@@ -243,6 +243,17 @@ def test_snana_pairs_bring_what_is_observed_of_objects_and_no_simulated_value(tm
         read(tmp_path / "X_HEAD.FITS.gz")
 
 
+@pytest.mark.parametrize("ending", ["fits", "ecsv"])
+def test_a_table_of_one_object_has_its_values_in_the_header_in_any_case(ending, tmp_path):
+    table = Table.read(sncosmo_ecsv(truth("ugriz", ids=IDS[:1]), tmp_path))
+    table.meta = {"SNID": "SN2011fe", "RA": "14:03:05.8", "DEC": 54.27, "Z": 0.0008, "MWEBV": 0.008}
+    table.write(tmp_path / f"x.{ending}", format="fits" if ending == "fits" else "ascii.ecsv")
+    curves = read(tmp_path / f"x.{ending}")
+    assert curves.object_id.tolist() == ["SN2011fe"]
+    np.testing.assert_allclose([curves.ra[0], curves.dec[0]], [210.774166, 54.27], rtol=1e-6)
+    np.testing.assert_allclose([curves.redshift[0], curves.ebv[0]], [0.0008, 0.008], rtol=1e-6)
+
+
 def test_a_cut_snana_text_is_refused(tmp_path):
     snana_text(truth("griz"), tmp_path)
     one = tmp_path / "DES_0.DAT"

@@ -20,6 +20,7 @@ from firstlight.data.formats.layouts import (
     SNANA,
     SUPERNOVA_CATALOG,
     TEXT_WORDS,
+    WORDS,
     Layout,
     find_words,
     fits_layout,
@@ -252,6 +253,7 @@ def _foreign(source: Source, layout: Layout, names: ColumnNames) -> Foreign:
     words |= {w: degrees(words[w], hours=w == "ra") for w in ("ra", "dec") if w in words}
     if "object_id" not in words:
         words["object_id"] = np.full(len(place), source.one_object)
+        words = _stated_once(source.meta, len(place)) | words
         notes.append(f"all rows are of one object, {source.one_object!r}")
     if "unit" not in words and (unit := source.meta.get("units", {}).get(found.get("flux", ""))):
         words["unit"] = np.full(len(place), unit)
@@ -298,6 +300,19 @@ def _foreign(source: Source, layout: Layout, names: ColumnNames) -> Foreign:
         depth=(-np.inf, np.inf) if made.converted or layout.implied else ANY_DEPTH,
     )
     return _without(raw, made.left_out, reading)
+
+
+def _stated_once(meta: Mapping[str, Any], length: int) -> dict[str, Any]:
+    """Values of the one object of a file that its header states, repeated in each row."""
+    stated: dict[str, Any] = {}
+    for word in OBJECT_WORDS:
+        value = next(
+            (meta[name] for name in WORDS[word] if isinstance(meta.get(name), str | int | float)), None
+        )
+        if value is not None:
+            one = degrees([value], hours=word == "ra") if word in ("ra", "dec") else numbers_of([value])
+            stated[word] = np.full(length, one[0])
+    return stated
 
 
 def _without(raw: RawTable, left_out: list[tuple[str, BoolArray]], reading: Reading) -> Foreign:
