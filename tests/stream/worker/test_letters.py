@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstlight.stream.io.message import Message
-from firstlight.stream.worker.letters import MAX_VALUE_BYTES, cut_letter, dead_letter, redriven
+from firstlight.stream.limits import DEFAULT_LIMITS
+from firstlight.stream.worker.letters import cut_letter, dead_letter, redriven
 
 
 @given(
@@ -37,7 +38,7 @@ def test_a_letter_names_the_file_and_the_record_of_its_message():
 
 @pytest.mark.parametrize("by", ["its own size", "the sink"])
 def test_a_letter_without_bytes_keeps_size_digest_and_beginning(by):
-    value = bytes(range(256)) * (MAX_VALUE_BYTES // 256 + 1 if by == "its own size" else 100)
+    value = bytes(range(256)) * (DEFAULT_LIMITS.letter_bytes // 256 + 1 if by == "its own size" else 100)
     letter = dead_letter(Message(value, b"k" * 5000, "alerts", 0, 1), "decode", "why")
     if by == "the sink":
         letter = cut_letter(letter)

@@ -8,19 +8,23 @@ from typing import Any
 
 from firstlight.stream.alerts.alert import Alert, Skip
 from firstlight.stream.io.message import Message
+from firstlight.stream.limits import DEFAULT_LIMITS, Limits
 
-#: Largest message that a dead letter holds: alerts have up to 2 MB.
-MAX_VALUE_BYTES = 4 << 20
 MAX_KEY_BYTES = 256 << 10  # the schema of a record from an Avro container is its key
-_HEAD_BYTES = 1024
 _LONGEST_REASON, _LONGEST_NAME = 2000, 200
 
 
-def dead_letter(message: Message, kind: str, reason: str, alert: Alert | Skip | None = None) -> bytes:
+def dead_letter(
+    message: Message,
+    kind: str,
+    reason: str,
+    alert: Alert | Skip | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> bytes:
     """A message that could not be used, as JSON with its place, bytes (base64) and reason.
 
     `kind` is ``decode``, ``pipeline``, ``skip`` or ``result``. Size, digest and beginning take the place of
-    the bytes of a message that is larger than `MAX_VALUE_BYTES`.
+    the bytes of a message that is larger than the limit `letter_bytes`.
     """
     letter: dict[str, Any] = {
         "kind": kind,
@@ -35,12 +39,12 @@ def dead_letter(message: Message, kind: str, reason: str, alert: Alert | Skip | 
     if message.file:
         letter |= {"file": message.file, "record": message.record}
     key, value = message.key or b"", message.value
-    if key and len(key) <= (MAX_KEY_BYTES if value else _HEAD_BYTES):
+    if key and len(key) <= (MAX_KEY_BYTES if value else limits.letter_start_bytes):
         letter["key"] = _base64(key)
-    if len(value) <= MAX_VALUE_BYTES:
+    if len(value) <= limits.letter_bytes:
         letter["value"] = _base64(value)
     else:
-        letter["cut"] = _summary(value)
+        letter["cut"] = _summary(value, limits)
     return _json(letter)
 
 
@@ -77,20 +81,20 @@ def redriven(message: Message) -> Message:
     return found
 
 
-def cut_letter(letter: bytes) -> bytes:
+def cut_letter(letter: bytes, limits: Limits = DEFAULT_LIMITS) -> bytes:
     """A dead letter without the bytes of its message and without a long key."""
     fields = json.loads(letter)
     if fields["value"] is not None:
-        fields["cut"] = _summary(base64.b64decode(fields["value"]))
-    if fields["key"] and len(fields["key"]) > _HEAD_BYTES:
+        fields["cut"] = _summary(base64.b64decode(fields["value"]), limits)
+    if fields["key"] and len(fields["key"]) > limits.letter_start_bytes:
         fields["key"] = None
     return _json(fields | {"value": None})
 
 
-def _summary(value: bytes) -> dict[str, Any]:
+def _summary(value: bytes, limits: Limits) -> dict[str, Any]:
     """What is left of a message without its bytes."""
     digest = hashlib.sha256(value).hexdigest()
-    return {"size": len(value), "sha256": digest, "head": _base64(value[:_HEAD_BYTES])}
+    return {"size": len(value), "sha256": digest, "head": _base64(value[: limits.letter_start_bytes])}
 
 
 def _json(letter: dict[str, Any]) -> bytes:

@@ -13,6 +13,7 @@ from firstlight.errors import DataError
 from firstlight.stream.alerts.alert import Alert, Skip
 from firstlight.stream.io.message import Message, Partition
 from firstlight.stream.io.sinks import FileSink, OversizeError, ResultSink
+from firstlight.stream.limits import DEFAULT_LIMITS, Limits
 from firstlight.stream.results.read import iter_results
 from firstlight.stream.results.record import ResultFormat, result_key
 from firstlight.stream.state.batch import PartitionMemory
@@ -65,6 +66,7 @@ class Output:
         metrics: Metrics,
         *,
         keep_skips: bool,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.lengths: dict[str, int] = {}
         self._sink = sink
@@ -72,6 +74,7 @@ class Output:
         self._form = form
         self._metrics = metrics
         self._keep_skips = keep_skips
+        self._limits = limits
         self._dirty: set[str] = set()  # files that may be longer than in `lengths`
         self._written: NDArray[np.uint64] | None = None  # results that need not be written again, sorted
 
@@ -118,7 +121,7 @@ class Output:
         """Count an alert with nothing to classify; keep it if the settings say so."""
         self._metrics.count("skipped", skip.reason.value)
         if self._keep_skips and self._dead_letters is not None:
-            share.letters.append((b"", dead_letter(message, "skip", skip.reason.value, skip)))
+            share.letters.append((b"", dead_letter(message, "skip", skip.reason.value, skip, self._limits)))
 
     def reject(
         self, share: Share, message: Message, kind: str, reason: str, alert: Alert | None = None
@@ -131,7 +134,7 @@ class Output:
             place = {"file": message.file, "record": message.record}
         log(logging.WARNING, "message rejected", kind=kind, reason=reason, **place)
         if self._dead_letters is not None:
-            share.letters.append((b"", dead_letter(message, kind, reason, alert)))
+            share.letters.append((b"", dead_letter(message, kind, reason, alert, self._limits)))
 
     def groups(self, shares: Mapping[Partition, Share]) -> list[dict[Partition, Share]]:
         """Shares that are written and committed together.
@@ -163,7 +166,7 @@ class Output:
                 length, refused = self._deliver(self._dead_letters, letters + late)
                 if refused:
                     length, refused = self._deliver(
-                        self._dead_letters, [(key, cut_letter(value)) for key, value in refused]
+                        self._dead_letters, [(key, cut_letter(value, self._limits)) for key, value in refused]
                     )
                 if refused:
                     log(logging.ERROR, "dead letters are too large even without bytes", n=len(refused))
@@ -199,8 +202,9 @@ class Output:
             for share in shares
             for entry, message in zip(share.results, share.answered, strict=True)
         }
+        reason = "its result of {} bytes is too large"
         return [
-            (b"", dead_letter(messages[entry], "result", f"its result of {len(entry[1])} bytes is too large"))
+            (b"", dead_letter(messages[entry], "result", reason.format(len(entry[1])), None, self._limits))
             for entry in refused
         ]
 

@@ -18,6 +18,7 @@ from firstlight.stream.alerts.decoder import AlertDecoder
 from firstlight.stream.io.message import Message, Partition
 from firstlight.stream.io.sinks import ResultSink
 from firstlight.stream.io.sources import AlertSource, GroupSource
+from firstlight.stream.limits import DEFAULT_LIMITS, Limits
 from firstlight.stream.results.record import JsonResults, ResultFormat
 from firstlight.stream.state.batch import PartitionMemory
 from firstlight.stream.worker.answer import LivePipeline, answer
@@ -113,6 +114,8 @@ class Worker:
         Settings; counts and times.
     unwrap : callable, optional
         Gives the message to use for each message of the source; for dead letters.
+    limits : Limits
+        How many bytes of a message a dead letter keeps.
     on_batch : callable, optional
         Called with each `Batch` once it is committed.
     clock, clock_alerts : callable, int
@@ -132,6 +135,7 @@ class Worker:
         config: WorkerConfig | None = None,
         metrics: Metrics | None = None,
         unwrap: Callable[[Message], Message] | None = None,
+        limits: Limits = DEFAULT_LIMITS,
         on_batch: Callable[[Batch], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         clock_alerts: int = CLOCK_ALERTS,
@@ -143,7 +147,12 @@ class Worker:
         self._source = source
         self._stores = stores
         self._output = Output(
-            sink, dead_letters, form or JsonResults(), self.metrics, keep_skips=self.config.keep_skips
+            sink,
+            dead_letters,
+            form or JsonResults(),
+            self.metrics,
+            keep_skips=self.config.keep_skips,
+            limits=limits,
         )
         self._partitions = Partitions(
             source,
