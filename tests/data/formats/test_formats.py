@@ -30,6 +30,7 @@ from tests.data.formats._samples import (
 from firstlight.data import RejectLog, read
 from firstlight.data.formats import FORMATS, ColumnNames
 from firstlight.errors import DataError, MissingColumnError, SettingsError, UnknownBandError
+from firstlight.lightcurves import LightCurves
 
 
 def expected(name):
@@ -69,6 +70,38 @@ def test_an_unknown_format_is_refused_with_the_known_ones(tmp_path):
     with pytest.raises(SettingsError, match="unknown format 'x'; known: rubin"):
         read(own_columns(truth(), tmp_path), format="x")
     assert {format for format, *_ in SAMPLES.values()} <= set(FORMATS)
+
+
+@pytest.mark.parametrize(
+    "name", ["ATLAS forced photometry", "ZTF forced photometry", "sncosmo ECSV", "Open Supernova Catalog"]
+)
+def test_a_folder_with_a_file_per_object_is_read_whole(name, tmp_path):
+    _, writer, bands, _, only_positive = SAMPLES[name]
+    both = truth(bands)
+    both = both.with_columns(flux=np.abs(both.flux)) if only_positive else both
+    for k in range(2):
+        (tmp_path / f"{k}").mkdir()
+        path = writer(both.take([k]), tmp_path / f"{k}")
+        if not path.stem.isdecimal():
+            path.rename(path.with_name(f"{both.object_id[k]}{path.suffix}"))
+    said = []
+    curves = read(tmp_path, report=said.append)
+    assert curves.object_id.tolist() == both.object_id.tolist()
+    np.testing.assert_allclose(curves.flux, both.flux, rtol=3e-6)
+    assert "2 " in said[0]
+    alone = [read(path) for path in sorted(tmp_path.glob("*/*"))]
+    assert LightCurves.concatenate(alone).fingerprint == curves.fingerprint
+
+
+def test_a_folder_of_several_formats_or_with_metadata_is_refused(tmp_path):
+    atlas_forced(truth("gr", ids=IDS[:1]), tmp_path)
+    own_columns(truth(), tmp_path)
+    with pytest.raises(DataError, match="files of different formats"):
+        read(tmp_path)
+    (tmp_path / f"{IDS[0]}.txt").unlink()
+    write_csv(tmp_path / "meta.csv", {"object_id": list(IDS), "ra": [1.0, 2.0]})
+    with pytest.raises(DataError, match=r"meta.csv: no time and filter per observation.* --metadata"):
+        read(tmp_path)
 
 
 # --- limits, signs and flags ------------------------------------------------------
@@ -498,8 +531,9 @@ def test_foreign_files_are_refused_with_the_way_out(tmp_path):
         (tmp_path / name).write_bytes(data)
         with pytest.raises(DataError, match=message):
             read(tmp_path / name)
+    (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match="no light curves in this folder"):
-        read(tmp_path)
+        read(tmp_path / "none")
 
 
 def test_a_damaged_line_is_set_aside_or_raised_with_its_number(tmp_path):

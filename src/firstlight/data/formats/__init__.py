@@ -7,6 +7,7 @@ rows to the package's rule for rows of any source.
 
 from firstlight.data.formats.layouts import LAYOUTS
 from firstlight.data.formats.names import ColumnNames
-from firstlight.data.formats.reader import FORMATS, Reading, is_alert_file, read_foreign
+from firstlight.data.formats.reader import FORMATS, Reading, read_foreign
+from firstlight.data.formats.recognise import is_alert_file
 
 __all__ = ["FORMATS", "LAYOUTS", "ColumnNames", "Reading", "is_alert_file", "read_foreign"]

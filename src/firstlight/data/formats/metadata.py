@@ -8,7 +8,7 @@ import numpy as np
 from firstlight.data.formats.angles import degrees
 from firstlight.data.formats.layouts import OBJECT_WORDS, WORDS
 from firstlight.data.formats.names import ColumnNames
-from firstlight.data.formats.reader import open_source
+from firstlight.data.formats.recognise import open_source
 from firstlight.errors import MissingColumnError
 from firstlight.lightcurves import Intake, MetadataTable, RejectLog
 from firstlight.lightcurves.intake import object_table

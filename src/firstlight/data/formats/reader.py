@@ -7,12 +7,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
 from firstlight.bands import find_survey
-from firstlight.data.delimited import read_bytes, unpacked, unpacked_head
-from firstlight.data.formats import catalog, containers, snana
 from firstlight.data.formats.angles import degrees
 from firstlight.data.formats.layouts import (
     LAYOUTS,
@@ -20,7 +17,6 @@ from firstlight.data.formats.layouts import (
     SNANA,
     SUPERNOVA_CATALOG,
     TEXT_WORDS,
-    WORDS,
     Layout,
     find_words,
     fits_layout,
@@ -37,9 +33,9 @@ from firstlight.data.formats.photometry import (
     shared_bands,
     texts,
 )
+from firstlight.data.formats.recognise import open_source, stated_once
 from firstlight.data.formats.source import Source
-from firstlight.data.parquet import PARQUET_MAGIC
-from firstlight.errors import DataError, MissingColumnError, SettingsError
+from firstlight.errors import MissingColumnError, SettingsError
 from firstlight.lightcurves import RawTable
 from firstlight.lightcurves.units import ANY_DEPTH
 from firstlight.lightcurves.values import as_arrow, numbers_of, untyped_ids
@@ -86,23 +82,6 @@ class Foreign:
     reading: Reading
 
 
-def is_alert_file(path: Path) -> bool:
-    """Whether a file holds alert packets: Avro, or Parquet with a triggering source per row."""
-    if path.is_dir():
-        return False
-    magic = read_bytes(path, 8)
-    if magic.startswith(_AVRO_MAGIC):
-        return True
-    if not magic.startswith(PARQUET_MAGIC):
-        return False
-    try:
-        schema = pq.read_schema(path)
-    except (pa.ArrowException, OSError):
-        return False
-    structs = {field.name for field in schema if pa.types.is_struct(field.type)}
-    return bool(structs & {"diaSource", "candidate"}) and not containers.nested_columns_with_times(schema)
-
-
 def read_foreign(
     path: Path,
     *,
@@ -137,108 +116,6 @@ def read_foreign(
     return _foreign(source, layout, names)
 
 
-# --- recognition ----------------------------------------------------------------
-
-
-def open_source(path: Path, damage: list[Any] | None) -> tuple[Source, Layout | None]:
-    """The columns of a file or folder, and its layout if the container defines it."""
-    if path.is_dir():
-        return _open_folder(path)
-    head = unpacked_head(path)
-    if head.startswith(PARQUET_MAGIC):
-        return containers.parquet_source(path), None
-    if head.startswith(_HDF_MAGIC):
-        raise DataError(
-            f"{path}: this is an HDF5 file, and firstlight does not depend on h5py; read it with lcdata or "
-            "pandas and give the tables to LightCurves.from_astropy or from_pandas"
-        )
-    if head.startswith(b"SIMPLE"):
-        if snana.is_head(path) or snana.is_phot(path):
-            return snana.pair_source([path]), SNANA
-        return containers.fits_source(path), None
-    if b"\0" in head:
-        raise DataError(
-            f"{path}: a binary file of unknown kind; docs/files.md lists the formats that are read"
-        )
-    return _open_text(path, head, damage)
-
-
-def _open_text(path: Path, head: bytes, damage: list[Any] | None) -> tuple[Source, Layout | None]:
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    first = text.splitlines()[0] if text.splitlines() else b""
-    if text[:1] in (b"{", b"["):
-        data = unpacked(path)
-        value = containers.parse_json(path, data)
-        if catalog.is_catalog(value):
-            return catalog.catalog_source(path, value), SUPERNOVA_CATALOG
-        return containers.source_of_json(path, value), None
-    if first.startswith(b"# %ECSV"):
-        return containers.astropy_source(path, "ascii.ecsv", "ECSV"), None
-    if first.startswith(b"<") and b"<VOTABLE" in head:
-        return containers.astropy_source(path, "votable", "VOTable"), None
-    if first.startswith((b"\\", b"|")):
-        return containers.astropy_source(path, "ascii.ipac", "IPAC table"), None
-    if snana.is_snana_text(text):
-        return snana.text_source([path]), SNANA
-    body = next((line for line in text.splitlines() if line.strip() and not line.startswith(b"#")), b"")
-    if first.startswith(b"#") and b"," not in body.replace(b", ", b""):
-        return containers.blank_source(path, unpacked(path)), None
-    return containers.csv_source(path, damage), None
-
-
-def _open_folder(path: Path) -> tuple[Source, Layout | None]:
-    """A folder of SNANA files, or of parts of a Parquet dataset such as HATS'."""
-    files = sorted(one for one in path.rglob("*") if one.is_file() and not one.name.startswith((".", "_")))
-    heads = [one for one in files if snana.is_head(one)]
-    if heads:
-        return snana.pair_source(heads), SNANA
-    parquet = [
-        one for one in files if one.suffix in (".parquet", ".pq") and "margin" not in str(one.parent).lower()
-    ]
-    if parquet:
-        return _open_parts(path, parquet), None
-    dats = [one for one in files if one.name.lower().endswith((".dat", ".dat.gz", ".txt", ".txt.gz"))]
-    texts_ = [one for one in dats if snana.is_snana_text(unpacked_head(one))]
-    if texts_:
-        return snana.text_source(texts_), SNANA
-    raise DataError(
-        f"{path}: no light curves in this folder; firstlight reads folders with curves.parquet, Parquet "
-        "parts (HATS) and SNANA files"
-    )
-
-
-def _open_parts(path: Path, parts: list[Path]) -> Source:
-    """Parquet files of one dataset as one source; index files without observations are passed over."""
-    sources = [containers.parquet_source(part) for part in parts]
-    sources = [one for one in sources if find_words(LAYOUTS[-1], one.folded).keys() >= {"filter", "mjd"}]
-    if not sources:
-        raise DataError(
-            f"{path}: none of its {len(parts)} Parquet files has a time and a filter per observation"
-        )
-    names = set(sources[0].names)
-    for one in sources[1:]:
-        if set(one.names) != names:
-            raise DataError(
-                f"{one.path}: its columns differ from those of {sources[0].path}; read the files alone"
-            )
-
-    def read(wanted: Mapping[str, Any]) -> tuple[dict[str, Any], IntArray]:
-        made = [one.read(wanted) for one in sources]
-        columns = {name: _chunked([values[name] for values, _ in made]) for name in wanted}
-        return columns, np.arange(sum(len(place) for _, place in made), dtype=np.int64)
-
-    return replace(sources[0], path=path, container=f"{len(sources)} Parquet file(s)", read=read)
-
-
-def _chunked(parts: list[Any]) -> Any:
-    chunks = [
-        chunk for part in parts for chunk in (part.chunks if isinstance(part, pa.ChunkedArray) else [part])
-    ]
-    if any(pa.types.is_dictionary(chunk.type) for chunk in chunks):
-        chunks = [c.cast(c.type.value_type) if pa.types.is_dictionary(c.type) else c for c in chunks]
-    return pa.chunked_array(chunks).combine_chunks()
-
-
 # --- meaning --------------------------------------------------------------------
 
 
@@ -253,7 +130,7 @@ def _foreign(source: Source, layout: Layout, names: ColumnNames) -> Foreign:
     words |= {w: degrees(words[w], hours=w == "ra") for w in ("ra", "dec") if w in words}
     if "object_id" not in words:
         words["object_id"] = np.full(len(place), source.one_object)
-        words = _stated_once(source.meta, len(place)) | words
+        words = {word: np.full(len(place), v) for word, v in stated_once(source.meta).items()} | words
         notes.append(f"all rows are of one object, {source.one_object!r}")
     if "unit" not in words and (unit := source.meta.get("units", {}).get(found.get("flux", ""))):
         words["unit"] = np.full(len(place), unit)
@@ -300,19 +177,6 @@ def _foreign(source: Source, layout: Layout, names: ColumnNames) -> Foreign:
         depth=(-np.inf, np.inf) if made.converted or layout.implied else ANY_DEPTH,
     )
     return _without(raw, made.left_out, reading)
-
-
-def _stated_once(meta: Mapping[str, Any], length: int) -> dict[str, Any]:
-    """Values of the one object of a file that its header states, repeated in each row."""
-    stated: dict[str, Any] = {}
-    for word in OBJECT_WORDS:
-        value = next(
-            (meta[name] for name in WORDS[word] if isinstance(meta.get(name), str | int | float)), None
-        )
-        if value is not None:
-            one = degrees([value], hours=word == "ra") if word in ("ra", "dec") else numbers_of([value])
-            stated[word] = np.full(length, one[0])
-    return stated
 
 
 def _without(raw: RawTable, left_out: list[tuple[str, BoolArray]], reading: Reading) -> Foreign:
