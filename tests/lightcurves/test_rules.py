@@ -3,7 +3,10 @@
 import bz2
 import gzip
 import lzma
+from contextlib import suppress
 from dataclasses import replace
+from datetime import time, timedelta
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -424,3 +427,44 @@ def test_whether_fluxes_are_dereddened_travels_with_every_export(sample, deredde
     assert [one.dereddened for one in made] == [dereddened] * len(made)
     with pytest.raises(DataError, match="leave it out"):
         LightCurves.from_pandas(rows, objects, dereddened=not dereddened)
+
+
+# --- what no rule can read ----------------------------------------------------------------
+
+STRANGE = {
+    "lists": [[1], [2], [3]],
+    "dicts": [{"a": 1}] * 3,
+    "nothing": [None] * 3,
+    "complex": [1j, 2j, 3j],
+    "decimals": [Decimal("1.5")] * 3,
+    "durations": [timedelta(1)] * 3,
+    "clock times": [time(1)] * 3,
+    "too large": [10**30] * 3,
+    "no UTF-8": [b"\xff\xfe", b"a", b"b"],
+    "half a character": pd.Series(["\ud800", "b", "c"], dtype=object),
+    "objects": [object()] * 3,
+    "mixed": [1.5, b"x", True],
+    "infinite": [np.inf, -np.inf, np.nan],
+    "unsigned": np.array([2**64 - 1, 2**63, 1], dtype=np.uint64),
+    "periods": pd.period_range("2026-01", "2026-03", freq="M"),
+    "arrays": [np.zeros((2, 2))] * 3,
+    "half floats": np.array([1, 2, 3], np.float16),
+    "long doubles": np.array([1, 2, 3], np.longdouble),
+}
+
+
+@pytest.mark.parametrize("column", [*NAMES, "redshift", "zp", "unit", "dereddened"])
+@pytest.mark.parametrize("values", STRANGE.values(), ids=STRANGE)
+def test_strange_values_are_read_or_refused_by_column_and_never_end_in_another_error(column, values):
+    table = long().assign(**{column: values})
+    for rejects in (None, RejectLog()):
+        with suppress(DataError):
+            LightCurves.from_pandas(table, rejects=rejects)
+
+
+@pytest.mark.parametrize("values", [None, {}, [1], 5, "x", pd.Series([1])])
+def test_what_is_no_table_is_refused_with_what_it_is(values):
+    readers = [LightCurves.from_pandas, LightCurves.from_arrow, LightCurves.from_nested]
+    for reader in readers:
+        with pytest.raises(DataError, match=type(values).__name__):
+            reader(values)

@@ -225,10 +225,6 @@ class Delimited:
                 bad.append((row.number, Damage(reason, place, row.text[:80])))
             else:
                 bad.append((row.number, Damage("", place)))
-            if len(self.damage) + len(bad) > _MOST_DAMAGE:
-                raise DataError(
-                    f"{self.path}: more than {_MOST_DAMAGE:,} lines have another number of fields"
-                )
             return "skip"
 
         try:
@@ -239,6 +235,8 @@ class Delimited:
             bad.clear()
             table = self._arrow(block, dialect, "text", set_aside)
         self.damage += [damage for _, damage in bad if damage.reason]
+        if len(self.damage) > _MOST_DAMAGE:
+            raise DataError(f"{self.path}: more than {_MOST_DAMAGE:,} lines have another number of fields")
         good = np.ones(len(lines), dtype=bool)
         good[[number - 1 for number, _ in bad]] = False
         return {name: self._values(table, name, seen, dialect) for name in self.columns}, lines[good]

@@ -159,6 +159,8 @@ def _light_curves(
 ) -> LightCurves:
     """Light curves of foreign rows by the rule for rows of any source."""
     raw = foreign.raw
+    if zero_point is not None and foreign.reading.photometry.converted:
+        raise DataError(f"{intake.file}: its fluxes come from magnitudes; leave the zero point out")
     if zero_point is not None and not foreign.reading.photometry.converted:
         raw = replace(raw, zero_point=zero_point, implied=False)
     if dereddened is not None:

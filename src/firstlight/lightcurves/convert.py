@@ -45,6 +45,8 @@ def from_arrow(
     rejects: RejectLog | None = None,
 ) -> LightCurves:
     """See `LightCurves.from_arrow`."""
+    if not isinstance(table, pa.Table):
+        raise DataError(f"{_TABLE} is a {type(table).__name__}; give a pyarrow.Table")
     stated = in_njy(zero_point) and dereddened in (None, _states(table))
     if stated and is_ours(table):
         try:
@@ -282,6 +284,8 @@ def from_nested(
     rejects: RejectLog | None = None,
 ) -> LightCurves:
     """See `LightCurves.from_nested`."""
+    if not hasattr(frame, "columns"):
+        raise DataError(f"the NestedFrame is a {type(frame).__name__}; give a nested_pandas.NestedFrame")
     if name not in frame.columns or not hasattr(getattr(frame[name], "array", None), "struct_array"):
         nested = getattr(frame, "nested_columns", [])
         raise MissingColumnError(f"no nested column {name!r}; the frame's nested columns are {list(nested)}")
@@ -309,10 +313,15 @@ def from_astropy(
     rejects: RejectLog | None = None,
 ) -> LightCurves:
     """See `LightCurves.from_astropy`."""
-    tables = [tables] if hasattr(tables, "colnames") else list(tables)
+    tables = [tables] if not isinstance(tables, Iterable) or hasattr(tables, "colnames") else list(tables)
+    foreign = next((type(table).__name__ for table in tables if not hasattr(table, "colnames")), None)
+    if foreign is not None:
+        raise DataError(f"one of the tables is a {foreign}; give astropy tables")
     if not tables:
         return LightCurves.empty()
     intake = Intake("the table" if len(tables) == 1 else "the tables", rejects)
+    for scale in _time_scales(tables):
+        intake.note(f"times are converted from {scale.upper()} to TAI")
     parts: list[dict[str, Any]] = []
     objects: dict[str, list[Any]] = {name: [] for name in ("object_id", *_PER_OBJECT)}
     for number, table in enumerate(tables):
@@ -365,6 +374,12 @@ def _photometry(table: Any, number: int, zero_point: float | None, intake: Intak
     return plain
 
 
+def _time_scales(tables: Sequence[Any]) -> list[str]:
+    """Scales of the astropy times in the tables, other than TAI."""
+    columns = (table[name] for table in tables for name in table.colnames)
+    return sorted({column.scale for column in columns if hasattr(column, "tai") and column.scale != "tai"})
+
+
 def _flux_unit(table: Any, found: Mapping[str, str]) -> str:
     """Unit of the flux column; empty where it has none."""
     if "flux" not in found:
@@ -375,8 +390,6 @@ def _flux_unit(table: Any, found: Mapping[str, str]) -> str:
 def _plain(column: Any, name: str, intake: Intake) -> Any:
     """A column of an astropy table as one that Arrow can read; times in MJD (TAI)."""
     if hasattr(column, "tai"):  # an astropy.time.Time
-        if column.scale != "tai":
-            intake.note(f"times are converted from {column.scale.upper()} to TAI")
         column = column.tai.mjd
     elif name == "mjd" and hasattr(column, "to_value") and column.unit is not None:
         try:

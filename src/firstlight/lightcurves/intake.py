@@ -6,8 +6,8 @@ raises. Outliers are the business of ``firstlight.preprocess``.
 """
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,10 @@ from firstlight.lightcurves.objects import known_values, one_value_each, unusual
 from firstlight.lightcurves.raw import RawTable
 from firstlight.lightcurves.reject import NO_ROW, RejectLog
 from firstlight.lightcurves.rows import OBJECT_COLUMNS, ObservationRows
-from firstlight.lightcurves.units import ANY_DEPTH, check_depth, flux_scale
+from firstlight.lightcurves.units import ANY_DEPTH, PLASTICC_DEPTH, check_depth, flux_scale
 from firstlight.lightcurves.values import (
     as_arrow,
+    as_column,
     bands_of,
     distinct_names,
     flags_of,
@@ -123,12 +124,34 @@ class Intake:
         MissingColumnError, UnknownBandError, DataError
             If the table as a whole cannot be read right; without a log, for the first bad row or object.
         """
+        raw = replace(
+            raw,
+            columns=self._columns(raw.columns, ""),
+            objects=None if raw.objects is None else self._columns(raw.objects, ", table of objects"),
+        )
+        if raw.depth == PLASTICC_DEPTH and self.rejects is not None:
+            self.note(
+                "columns have PLAsTiCC's names: zero point 27.5 by default, corrected for Milky Way dust"
+            )
         rows = self.rows(raw)
         own = self.own_values(raw, rows.names)
         order = None if raw.objects is None else own.listed
         return self.light_curves(
             rows, metadata, own, dereddened=self.dereddened(raw), order=order, keep_empty=keep_empty
         )
+
+    def _columns(self, columns: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """The columns as Arrow arrays of the same length; an error names the file and the column."""
+        made = {}
+        for name, column in columns.items():
+            try:
+                made[name] = as_column(column)
+            except DataError as error:
+                raise DataError(f"{self.file}{where}, column {name!r}: {error}") from error
+        lengths = {name: len(column) for name, column in made.items()}
+        if len(set(lengths.values())) > 1:
+            raise DataError(f"{self.file}{where}: the columns differ in length ({lengths})")
+        return made
 
     def rows(self, raw: RawTable) -> ObservationRows:
         """The usable observations of a table in nJy and MJD (TAI), with all names that own one in it.
@@ -137,7 +160,10 @@ class Intake:
         """
         names, owner = self._within("object_id", distinct_names, raw)
         times = self._within("mjd", lambda values: times_of(values, raw.time_scale), raw)
-        scale = flux_scale(raw.columns, raw.zero_point, implied=raw.implied)
+        try:
+            scale = flux_scale(raw.columns, raw.zero_point, implied=raw.implied)
+        except DataError as error:
+            raise type(error)(f"{self.file}: {error}") from error
         flux = self._within("flux", numbers_of, raw) * scale.factor
         flux_err = self._within("flux_err", numbers_of, raw) * scale.factor
         if not scale.stated or raw.depth != ANY_DEPTH:

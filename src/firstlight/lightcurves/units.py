@@ -125,6 +125,8 @@ def _refuse_contradiction(one: FloatArray, other: FloatArray, what: str) -> None
 
 def _used(scale: FloatArray, column: str) -> str:
     known = np.unique(scale[np.isfinite(scale)])
+    if len(known) == 1 and known[0] == 1.0:
+        return ""
     if len(known) == 1:
         return f"fluxes are converted by the table's {column}: 1 is {known[0]:.6g} nJy"
     return f"fluxes are converted by each row's {column}"

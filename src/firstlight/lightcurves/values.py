@@ -7,6 +7,7 @@ arrays. Missing is missing however it is written: null, NaN, masked, an empty te
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal
 
 import numpy as np
@@ -42,7 +43,25 @@ _FLAGS = {
 }  # fmt: skip
 _WHOLE_FLOAT = re.compile(r"^[+-]?\d+\.0*$")
 _FLOAT = re.compile(r"^[+-]?\d+(\.\d*)?([eE][+-]?\d+)?$")
+_KINDS = (
+    pa.types.is_null, pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal,
+    pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_timestamp,
+    pa.types.is_date,
+)  # fmt: skip
 _NOTHING = ("", "nan", "none", "null", "<na>", "n/a")
+
+
+def as_column(values: Any) -> Any:
+    """A column as `as_arrow` gives it; DataError if its values are no numbers, texts, times or flags."""
+    try:
+        array = as_arrow(values)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"its values cannot be read ({detail})") from error
+    kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+    if not any(known(kind) for known in _KINDS) and not is_text(kind):
+        raise DataError(f"its values are of type {kind}; a column has numbers, texts, times or flags")
+    return array
 
 
 def as_arrow(values: Any) -> Any:
@@ -64,7 +83,7 @@ def as_arrow(values: Any) -> Any:
             values = values.astype(values.dtype.newbyteorder("="))
     try:
         array = pa.array(values, mask=mask, from_pandas=True)
-    except (pa.ArrowException, TypeError, ValueError):
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
         array = pa.array(_as_texts(values, mask), pa.string())
     if isinstance(array, pa.ChunkedArray):
         return as_arrow(array)
@@ -78,11 +97,15 @@ def _as_texts(values: Any, mask: BoolArray | None) -> list[str | None]:
 
 
 def _as_text(value: Any) -> str | None:
-    if value is None or value != value or value is np.ma.masked:
+    if value is None or value is np.ma.masked:
         return None
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="backslashreplace")
-    return str(value)
+    if isinstance(value, (str, int)):  # bool is one, too
+        return str(value).encode("utf-8", errors="backslashreplace").decode()
+    if not isinstance(value, (float, Decimal, np.generic)):
+        raise TypeError(f"values of type {type(value).__name__}")
+    return None if value != value else str(value)
 
 
 def decoded(values: Any) -> Any:
