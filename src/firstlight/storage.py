@@ -62,20 +62,30 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; BundleError if the file is missing, too large or malformed, or holds a NaN."""
+    return parse_json(read_bytes(path), path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a small file; BundleError if it is missing or larger than `LARGEST_STATE`."""
     try:
         with open(path, "rb") as file:
-            text = file.read(LARGEST_STATE + 1)
+            content = file.read(LARGEST_STATE + 1)
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror or error}); {AGAIN}") from error
-    if len(text) > LARGEST_STATE:
+    if len(content) > LARGEST_STATE:
         raise BundleError(f"{path}: larger than {LARGEST_STATE >> 20} MiB; {AGAIN}")
+    return content
+
+
+def parse_json(content: bytes, path: object) -> dict[str, Any]:
+    """The JSON object in the bytes of a file; BundleError as `read_json` raises it."""
     try:
-        content = json.loads(text, parse_constant=_refuse_constant)
+        table = json.loads(content, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{path}: not readable as JSON ({error}); {AGAIN}") from error
-    if not isinstance(content, dict):
+    if not isinstance(table, dict):
         raise BundleError(f"{path}: not a JSON object; {AGAIN}")
-    return content
+    return table
 
 
 def read_state(path: Path, kind: type[T], *, newest_format: int = 1) -> T:

@@ -21,6 +21,8 @@ def test_commands_keep_their_options(golden):
     found = {"": _parameters(group)}
     for name, command in sorted(group.commands.items()):
         found[name] = _parameters(command)
+        for part, subcommand in sorted(getattr(command, "commands", {}).items()):
+            found[f"{name} {part}"] = _parameters(subcommand)
     golden.check("options.json", found)
 
 

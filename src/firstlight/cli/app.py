@@ -50,6 +50,13 @@ Columns = Annotated[
         "object_id, survey=ztf, system=vega), or a TOML file of them. Default: guessed, and shown."
     ),
 ]
+VerifyWith = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="FIRSTLIGHT_VERIFY_WITH",
+        help="Public key (Ed25519, PEM); a bundle that is not signed with its private key is refused.",
+    ),
+]
 Data = Annotated[
     str, typer.Option(help="Light curves: a file, or 'plasticc' for the downloaded PLAsTiCC training set.")
 ]

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from firstlight.cli.app import (
     PLASTICC,
@@ -15,6 +16,7 @@ from firstlight.cli.app import (
     Redshift,
     Seed,
     TruthFile,
+    VerifyWith,
     app,
     check_picture,
     console,
@@ -23,6 +25,7 @@ from firstlight.cli.app import (
 )
 from firstlight.cli.reading import Reading, reads_curves
 from firstlight.errors import SettingsError
+from firstlight.text import printable
 
 
 @app.command(epilog="Example: firstlight fetch plasticc")
@@ -66,6 +69,7 @@ def classify(
     ],
     out: Annotated[Path, typer.Option(help="Predictions to write: .csv, .parquet or .jsonl.")],
     bundle: Bundle = None,
+    verify_with: VerifyWith = None,
     objects: Objects = None,
     redshift: Redshift = "photo",
     upto_phase: Annotated[
@@ -84,7 +88,7 @@ def classify(
     if upto_phase is not None and upto_phase != upto_phase:
         raise SettingsError("--upto-phase is a number of days since the first detection, not NaN")
     with progress() as report:
-        pipeline = Pipeline.load(bundle, progress=report)
+        pipeline = Pipeline.load(bundle, public_key=verify_with, progress=report)
     curves = reading.curves(source, objects, out).with_redshift(redshift)
     if upto_phase is not None:
         curves = curves.upto_phase(upto_phase)
@@ -157,23 +161,31 @@ def info(
     from rich.table import Table
 
     from firstlight.pipeline.bundle import find_bundle, open_bundle
+    from firstlight.pipeline.signature import signed_with
     from firstlight.taxonomy import CLASSES
 
     folder = find_bundle(bundle)
     manifest = open_bundle(folder)
     table = Table(show_header=False, box=None)
-    table.add_row("bundle", f"{folder} ({manifest.kind}, checksums verified)")
-    table.add_row("version", manifest.fingerprint)
-    table.add_row("made by", f"firstlight {manifest.firstlight_version}, {manifest.created}")
+    signer = signed_with(folder)
+    rows = {
+        "bundle": f"{folder} ({manifest.kind}, checksums verified)",
+        "version": manifest.fingerprint,
+        "signature": "none" if signer is None else f"names key {signer}; see `firstlight bundle verify`",
+        "made by": f"firstlight {manifest.firstlight_version}, {manifest.created}",
+        "size": f"{sum(record.size for record in manifest.files.values()):,} bytes",
+    }
     for name, value in manifest.info.items():
         shown = ", ".join(f"{k} {v}" for k, v in value.items()) if hasattr(value, "items") else str(value)
-        table.add_row(name.replace("_", " "), shown or "none")
+        rows[name.replace("_", " ")] = shown or "none"
+    for name, text in rows.items():
+        table.add_row(escape(printable(name)), escape(printable(text)))  # a stranger may have written them
     trained = manifest.info.get("objects_per_class")
     if isinstance(trained, dict):
         unknown = ", ".join(name for name in CLASSES if name not in trained)
         table.add_row("classes without training objects", f"{unknown} (probability 0)" if unknown else "none")
     for name, record in manifest.files.items():
-        table.add_row(name, f"{record.size:,} bytes, sha256 {record.sha256[:16]}")
+        table.add_row(escape(name), f"{record.size:,} bytes, sha256 {record.sha256[:16]}")
     Console().print(table)
 
 

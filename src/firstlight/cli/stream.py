@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from firstlight.cli.app import Bundle, KafkaConfig, app, console, need_libraries
+from firstlight.cli.app import Bundle, KafkaConfig, VerifyWith, app, console, need_libraries
 from firstlight.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def stream(
     source: Source = "",
     redrive: Redrive = "",
     bundle: Bundle = None,
+    verify_with: VerifyWith = None,
     format: Format = "auto",
     schemas: Schemas = "",
     output_format: OutputFormat = "json",
@@ -166,7 +167,7 @@ def stream(
             in_file=not sink.startswith(_KAFKA),
             redrive=bool(redrive),
         )
-        metrics = setup.run(bundle, state, metrics_port, metrics_host, live)
+        metrics = setup.run(bundle, verify_with, state, metrics_port, metrics_host, live)
     _report(metrics, sink)
 
 
@@ -183,7 +184,15 @@ class _Setup:
     in_file: bool
     redrive: bool
 
-    def run(self, bundle: Path | None, state: Path, port: int | None, host: str, live: bool) -> "Metrics":
+    def run(
+        self,
+        bundle: Path | None,
+        verify_with: Path | None,
+        state: Path,
+        port: int | None,
+        host: str,
+        live: bool,
+    ) -> "Metrics":
         """Load the bundle and process alerts until the end or a signal."""
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -196,7 +205,7 @@ class _Setup:
         from firstlight.stream.worker.terminal import LiveTable
         from firstlight.stream.worker.worker import Worker
 
-        pipeline = Pipeline.load(bundle)
+        pipeline = Pipeline.load(bundle, public_key=verify_with)
         compile_kernels("stream")
         version, size = pipeline.bundle_version, pipeline.states([]).data.dtype.itemsize
         metrics = Metrics(version)

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from firstlight.errors import BundleError, BundleVersionError
-from firstlight.storage import AGAIN, read_json
+from firstlight.pipeline.signature import SIGNATURE_NAME, check_signature, write_signature
+from firstlight.storage import AGAIN, parse_json, read_bytes
 
 FORMAT_VERSION = 1  # raise it when an older firstlight could misread a newer bundle
 MANIFEST_NAME = "manifest.json"
@@ -27,6 +28,7 @@ _MARK = "firstlight_bundle"  # key of the manifest that identifies a bundle
 _FINGERPRINT_DIGITS = 12  # 48 bits: no collision among thousands of bundles
 _MOST_FILES = 1000
 _LARGEST = 4 << 30  # bytes of all files; ours have 6 MB
+_RESERVED = frozenset({MANIFEST_NAME, SIGNATURE_NAME})
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -94,17 +96,23 @@ def write_bundle(
     return manifest
 
 
-def open_bundle(folder: str | Path, *, kind: str | None = None) -> Manifest:
+def open_bundle(
+    folder: str | Path, *, kind: str | None = None, public_key: str | Path | None = None
+) -> Manifest:
     """Manifest of a bundle of the given kind, every file of which was verified.
 
-    Raises BundleVersionError for the format of a newer firstlight, and BundleError for
-    another kind and for a file that is missing, changed or not in the manifest.
+    With a public key (a PEM file) the manifest must be signed with its private key. Raises
+    BundleVersionError for the format of a newer firstlight, and BundleError for another kind, a
+    missing or wrong signature, and a file that is missing, changed or not in the manifest.
     """
     root = Path(folder)
-    manifest = read_manifest(root)
+    content = _manifest_bytes(root)
+    if public_key is not None:
+        check_signature(root, content, Path(public_key))
+    manifest = _parse(root, content)
     if kind is not None and manifest.kind != kind:
         raise BundleError(f"{root}: a bundle of kind {manifest.kind!r}, but {kind!r} is needed here")
-    present = {name for name, _ in _files(root, root)} - {MANIFEST_NAME}
+    present = {name for name, _ in _files(root, root)} - {MANIFEST_NAME, SIGNATURE_NAME}
     added = sorted(present - set(manifest.files))
     if added:
         raise BundleError(
@@ -118,6 +126,20 @@ def open_bundle(folder: str | Path, *, kind: str | None = None) -> Manifest:
     return manifest
 
 
+def sign_bundle(folder: str | Path, private_key: str | Path) -> str:
+    """Sign a bundle, every file of which is verified before; the name of the key.
+
+    An older signature is replaced. Raises BundleError if the bundle is damaged or ships with firstlight,
+    and SettingsError for a file without an Ed25519 private key.
+    """
+    root = Path(folder)
+    if root.resolve() in {path.resolve() for path in shipped_bundles().values()}:
+        raise BundleError(f"{root}: this bundle ships with firstlight; copy its folder and sign the copy")
+    content = _manifest_bytes(root)
+    open_bundle(root)
+    return write_signature(root, content, Path(private_key))
+
+
 def read_manifest(folder: str | Path) -> Manifest:
     """Manifest of a bundle, without verifying the files; its names are safe to join to `folder`.
 
@@ -125,19 +147,7 @@ def read_manifest(folder: str | Path) -> Manifest:
     its manifest is damaged.
     """
     root = Path(folder)
-    table = _load_json(root)
-    found = table.get(_MARK)
-    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
-        raise BundleError(f"{root}: {MANIFEST_NAME} is not of a firstlight bundle")
-    if found > FORMAT_VERSION:
-        raise BundleVersionError(
-            f"{root}: bundle format {found}, this firstlight reads up to {FORMAT_VERSION}; "
-            "upgrade with `pip install -U firstlight`"
-        )
-    try:
-        return _to_manifest(table, found)
-    except (KeyError, ValueError) as error:
-        raise BundleError(f"{root}: {MANIFEST_NAME} is damaged ({error}); {AGAIN}") from error
+    return _parse(root, _manifest_bytes(root))
 
 
 def shipped_bundles() -> dict[str, Path]:
@@ -169,7 +179,7 @@ def find_bundle(source: str | Path | None = None) -> Path:
 def is_bundle(folder: str | Path) -> bool:
     """Whether a folder has the manifest of a bundle, of any format; its files are not verified."""
     try:
-        return _MARK in _load_json(Path(folder))
+        return _MARK in parse_json(_manifest_bytes(Path(folder)), folder)
     except BundleError:
         return False
 
@@ -219,8 +229,8 @@ def _move_into_place(partial: Path, target: Path) -> None:
 
 def _describe(partial: Path, target: Path) -> Mapping[str, FileRecord]:
     files = {name: _record(path) for name, path in sorted(_files(partial, target))}
-    if MANIFEST_NAME in files:
-        raise BundleError(f"{target}: {MANIFEST_NAME} is reserved; give that file another name")
+    for name in _RESERVED & set(files):
+        raise BundleError(f"{target}: {name} is reserved; give that file another name")
     if not files:
         raise BundleError(f"{target}: no file was written")
     for name in files:
@@ -273,11 +283,27 @@ def _flush_folder(folder: Path) -> None:
 # --- reading ------------------------------------------------------------------
 
 
-def _load_json(root: Path) -> dict[str, Any]:
+def _manifest_bytes(root: Path) -> bytes:
     path = root / MANIFEST_NAME
     if path.is_symlink() or not path.is_file():
         raise BundleError(f"{root}: not a bundle (no {MANIFEST_NAME}){_left_over(root)}")
-    return read_json(path)
+    return read_bytes(path)
+
+
+def _parse(root: Path, content: bytes) -> Manifest:
+    table = parse_json(content, root / MANIFEST_NAME)
+    found = table.get(_MARK)
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise BundleError(f"{root}: {MANIFEST_NAME} is not of a firstlight bundle")
+    if found > FORMAT_VERSION:
+        raise BundleVersionError(
+            f"{root}: bundle format {found}, this firstlight reads up to {FORMAT_VERSION}; "
+            "upgrade with `pip install -U firstlight`"
+        )
+    try:
+        return _to_manifest(table, found)
+    except (KeyError, ValueError) as error:
+        raise BundleError(f"{root}: {MANIFEST_NAME} is damaged ({error}); {AGAIN}") from error
 
 
 def _to_manifest(table: dict[str, Any], format_version: int) -> Manifest:
@@ -331,7 +357,7 @@ def _files(root: Path, shown: Path) -> Iterator[tuple[str, Path]]:
 def _safe_name(name: str) -> str:
     """The name itself, unless it could lead out of the folder on some system."""
     inside = not any(part in ("", ".", "..") for part in name.split("/"))
-    if not inside or name == MANIFEST_NAME or not name.isprintable() or any(c in name for c in "\\:"):
+    if not inside or name in _RESERVED or not name.isprintable() or any(c in name for c in "\\:"):
         raise ValueError(f"file name {name!r} is not allowed in a bundle")
     return name
 

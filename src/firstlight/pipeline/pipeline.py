@@ -408,8 +408,16 @@ class Pipeline:
                 part.save(folder / name)
 
     @classmethod
-    def load(cls, folder: str | Path | None = None, *, progress: Progress | None = None) -> Self:
-        """Read a bundle; its checksums are verified first.
+    def load(
+        cls,
+        folder: str | Path | None = None,
+        *,
+        public_key: str | Path | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Read a bundle; its checksums are verified first, and with a key its signature.
+
+        Nothing in a bundle is trusted: each file is checked before compiled code uses it.
 
         The first use of firstlight on a machine compiles what predictions need, which takes some seconds.
 
@@ -418,16 +426,22 @@ class Pipeline:
         folder : path or str, optional
             A bundle folder, or the name of one that ships with firstlight (``default``,
             ``fast``); by default ``default``.
+        public_key : path, optional
+            PEM file of an Ed25519 public key; the bundle must be signed with its private key.
         progress : callable, optional
             Called with a stage's name and the fraction of it that is done.
 
         Raises
         ------
         BundleError
-            If the folder is not a bundle of ours, or damaged.
+            If the folder is not a bundle of ours, damaged, impossible, or not signed with the key.
+        SettingsError
+            If the key cannot be read.
+        MissingExtraError
+            If there is a key, but not the extra ``sign``.
         """
         path = find_bundle(folder)
-        manifest = open_bundle(path, kind=BUNDLE_KIND)
+        manifest = open_bundle(path, kind=BUNDLE_KIND, public_key=public_key)
         absent = [name for name in ("pipeline.json", SEEN_FILE) if name not in manifest.files]
         if absent:
             raise BundleError(f"{path}: {', '.join(absent)} missing, of an unreleased layout; train it again")
