@@ -5,13 +5,15 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 OUT    ?= runs/quick
+BUDGET ?= 60
+SEED   ?= 0
 # One math thread per process: two pools on two cores are many times slower than one.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check speed bench bench-stream bench-peers crossval-seed crossval-default crossval-fast reproduce bundle figures stream-demo clean
+.PHONY: help setup run test check fuzz speed bench bench-stream bench-peers crossval-seed crossval-default crossval-fast reproduce bundle figures stream-demo clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -48,6 +50,9 @@ check: setup
 
 bench: setup ## Speed of each stage and of its peers -> benchmarks/results/*.json
 	for script in preprocessing features encoder classifiers classify; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+fuzz: setup ## Mutated alerts, bundles, containers, light curves, schemas and states, for BUDGET seconds
+	$(BIN)/python -m tests.fuzz --seconds $(BUDGET) --seed $(SEED)
 
 speed: setup ## Speed of decoding, updating and classifying against references, in 20 seconds
 	$(BIN)/python benchmarks/speed_set.py

@@ -1,10 +1,11 @@
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from firstlight.errors import DataError, MissingColumnError, UnknownClassError
@@ -84,6 +85,32 @@ def test_what_was_written_is_read_back(predictions: Predictions, tmp_path: Path,
     write_predictions(predictions, path)
     assert_equal(read_predictions(path), predictions, rtol=0 if suffix == ".parquet" else 1e-5)
     assert [item.name for item in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@settings(max_examples=50)
+@given(
+    names=st.lists(
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+        min_size=1,
+        max_size=5,
+        unique=True,
+    )
+)
+@example(names=["a\rb", "=1+1", "-5", "\r", "\n", "\t@", '"', "'=1+1", "NA", " a"])
+def test_ids_come_back_as_they_were(suffix: str, names: list[str]) -> None:
+    n = len(names)
+    made = Predictions.of(
+        Scores(np.full((n, len(CLASSES)), 1.0 / len(CLASSES)), np.zeros(n)),
+        *(np.full(n, "classified"), np.full(n, ""), np.full(len(CLASSES), 1.0 / len(CLASSES))),
+        object_id=np.array(names),
+        n_obs=np.ones(n, np.int64),
+        phase=np.zeros(n),
+    )
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"out{suffix}"
+        write_predictions(made, path)
+        assert read_predictions(path).object_id.tolist() == made.object_id.tolist()
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

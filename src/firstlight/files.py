@@ -1,5 +1,6 @@
 """Files that are whole or absent, results kept with the identity that made them, and source digests."""
 
+import csv
 import hashlib
 import json
 import os
@@ -8,9 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from firstlight.errors import DataError, FirstlightError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 GZIP_MAGIC = b"\x1f\x8b"  # first bytes of a gzip file (RFC 1952)
 
@@ -52,6 +56,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # usually it has become the file
             partial.unlink()
+
+
+def write_csv(table: "pd.DataFrame", path: Path, float_format: str) -> None:
+    """Write a table as CSV, lines ending in a newline, so that each text is read back as it was.
+
+    A text with a carriage return would end its line for some readers: then all texts are quoted.
+    """
+    texts = (table[name] for name in table.columns if table[name].dtype.kind not in "biuf")
+    odd = any(isinstance(value, str) and "\r" in value for column in texts for value in column)
+    quoting = csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL
+    table.to_csv(path, index=False, float_format=float_format, lineterminator="\n", quoting=quoting)
 
 
 def kept(path: str | Path, identity: str) -> Mapping[str, Any] | None:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from firstlight._types import AnyArray, FloatArray, StrArray
 from firstlight.errors import DataError, MissingColumnError, UnknownClassError
-from firstlight.files import replacing
+from firstlight.files import replacing, write_csv
 from firstlight.taxonomy import CLASSES
 
 CLASSIFIED = "classified"
@@ -307,7 +307,7 @@ def _read_jsonl(path: Path) -> pd.DataFrame:
 
 
 _WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
-    ".csv": lambda table, path: table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n"),
+    ".csv": lambda table, path: write_csv(table, path, "%.6g"),
     ".parquet": lambda table, path: table.to_parquet(path, index=False, compression="zstd"),
     ".jsonl": _write_jsonl,
 }

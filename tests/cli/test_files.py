@@ -158,3 +158,19 @@ def test_convert_writes_another_format_and_the_column_names_in_use(firstlight, s
         *("convert", tmp_path / "x.ecsv", tmp_path / "y.parquet", "--columns", names, "--to", "nested"),
     )
     assert done.stdout.strip() == str(tmp_path / "y.parquet")
+
+
+def test_ids_that_a_spreadsheet_runs_stay_as_they_are_and_are_announced(
+    firstlight, sample_paths, bundle, tmp_path
+):
+    rows = pd.read_csv(sample_paths.light_curves).astype({"object_id": str})
+    objects = pd.read_csv(sample_paths.metadata).astype({"object_id": str})
+    first = objects["object_id"][0]
+    for table, name in ((rows, "curves.csv"), (objects, "metadata.csv")):
+        table = table[table["object_id"] == first].assign(object_id="=1+1")
+        table.to_csv(tmp_path / name, index=False)
+    words = ("classify", tmp_path / "curves.csv", "--metadata", tmp_path / "metadata.csv", "--bundle", bundle)
+    done = firstlight(*words, "--out", tmp_path / "out.csv")
+    assert "1 object id(s) begin like a formula of a spreadsheet, the first =1+1" in done.stderr
+    assert pd.read_csv(tmp_path / "out.csv")["object_id"].tolist() == ["=1+1"]
+    assert "formula" not in firstlight(*words, "--out", tmp_path / "out.jsonl").stderr

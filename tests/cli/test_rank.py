@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from firstlight.cli import app
 from firstlight.cli.app import run
 from firstlight.taxonomy import CLASSES
+from firstlight.text import is_formula
 
 START = 61371.04  # MJD of the end of twilight at Rubin on 2026-11-26
 
@@ -90,6 +91,53 @@ def test_targets_are_printed_written_and_drawn(results, tmp_path):
     assert "Rubin, Cerro Pach" in shown
     assert chosen["object"].iloc[0] in shown
     assert picture.read_bytes()[:4] == b"\x89PNG"
+
+
+FORMULA, FORGED = "=cmd|' /C calc'!A0", "\x1b[2J\rerror: forged $\\frac$"
+
+
+def test_foreign_ids_run_no_formula_and_reach_no_terminal(results, tmp_path):
+    text = (
+        results.read_text()
+        .replace('"object-1"', json.dumps(FORMULA))
+        .replace('"object-2"', json.dumps(FORGED))
+    )
+    (tmp_path / "odd.jsonl").write_text(text)
+    words = (tmp_path / "odd.jsonl", "--night", "2026-11-26", "--show", 40)
+    code, _, shown = rank(*words, "--out", tmp_path / "a.csv", "--plot", tmp_path / "a.png")
+    assert code == 0, shown
+    assert "\x1b" not in shown
+    assert "\r" not in shown
+    assert r"\x1b[2J\rerror: forged" in shown
+    table = pd.read_csv(tmp_path / "a.csv")
+    assert len(table) == 40
+    assert {f"'{FORMULA}", FORGED} <= set(table["object"])
+    cells = table.to_numpy(object).ravel()
+    assert not any(is_formula(cell) for cell in cells if isinstance(cell, str))
+    assert rank(*words, "--out", tmp_path / "a.json")[0] == 0
+    assert {FORMULA, FORGED} <= {row["object"] for row in json.loads((tmp_path / "a.json").read_text())}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"object": "x" * 100_000},
+        {"object": 5},
+        {"label": "Nova"},
+        {"band": "=1"},
+        {"mjd": "60000"},
+        {"mag": 1e300},
+        {"proba": [1.0]},
+        {"proba": {"KN": "1"}},
+        {"n_obs": 10**400},
+    ],
+)
+def test_a_line_that_is_no_record_is_named(results, tmp_path, change):
+    first, *rest = results.read_text().splitlines(keepends=True)
+    (tmp_path / "odd.jsonl").write_text(first + json.dumps(json.loads(first) | change) + "\n" + "".join(rest))
+    code, _, shown = rank(tmp_path / "odd.jsonl", "--night", "2026-11-26")
+    assert code == 1
+    assert "odd.jsonl, line 2" in shown
 
 
 def test_json_and_another_site_by_numbers(results, tmp_path):

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import zlib
 from typing import Any
 
 import numpy as np
@@ -178,3 +179,10 @@ def _odd_element(rng: np.random.Generator, array: np.ndarray) -> Any:
     info = np.iinfo(array.dtype) if array.dtype.kind in "iu" else np.iinfo(np.uint8)
     chosen = [*values, *wide][rng.integers(len(values) + 1)]
     return min(max(int(chosen), int(info.min)), int(info.max))
+
+
+def packed_zeros(megabytes: int, *, start: bytes = b"", gzip: bool = True) -> bytes:
+    """A small file that inflates to `start` and many zeros, as gzip or raw deflate; made in little memory."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31 if gzip else -15)
+    pieces = [packer.compress(start), *(packer.compress(b"\0" * (1 << 20)) for _ in range(megabytes))]
+    return b"".join(pieces) + packer.flush()

@@ -17,6 +17,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -86,11 +87,11 @@ def serve(name: str, folder: Path, seed: int) -> None:
 
 def judge(target: Target, seed: int, number: int) -> str:
     """``ok``, or why the case failed, on one line."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    cpu, before = int(used.ru_utime + used.ru_stime), used.ru_maxrss
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu + 1 + target.case_s, resource.RLIM_INFINITY))  # then SIGXCPU
     rng = np.random.default_rng([seed, max(number, 0)])
     run = target.past()[-1 - number] if number < 0 else target.case(rng)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    cpu, before = int(used.ru_utime + used.ru_stime), _start_of_peak()
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu + 1 + target.case_s, resource.RLIM_INFINITY))  # then SIGXCPU
     try:
         run()
     except target.documented:
@@ -98,8 +99,24 @@ def judge(target: Target, seed: int, number: int) -> str:
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__}: {str(error)[:200]!a} at {Path(place.filename).name}:{place.lineno}"
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10
+    grown = _memory("VmHWM") - before
     return "ok" if grown <= target.case_bytes else f"memory grew by {grown >> 20} MiB"
+
+
+def _start_of_peak() -> int:
+    """Memory [byte] in use now, from which the peak is counted from here on (Linux; elsewhere 0, always)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    return _memory("VmRSS")
+
+
+def _memory(name: str) -> int:
+    """A size [byte] of this process; that of getrusage would begin with the parent's."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) << 10
+    return 0
 
 
 # --- the parent -----------------------------------------------------------------
@@ -120,7 +137,8 @@ class Child:
             stderr=self._log,
         )
         self._lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         found = self._answer(START_S)
         if not found.startswith("ready "):
             self.close()
@@ -141,7 +159,11 @@ class Child:
     def close(self) -> None:
         self._process.kill()
         self._process.wait()
-        self._log.close()
+        self._reader.join()
+        for pipe in (self._process.stdin, self._process.stdout, self._log):
+            if pipe is not None:
+                with suppress(BrokenPipeError):  # unread input of a process that is gone
+                    pipe.close()
 
     def _read(self) -> None:
         assert self._process.stdout is not None

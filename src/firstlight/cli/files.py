@@ -1,7 +1,7 @@
 """Commands on files: fetch, classify, plot, info, simulate."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -25,7 +25,10 @@ from firstlight.cli.app import (
 )
 from firstlight.cli.reading import Reading, reads_curves
 from firstlight.errors import SettingsError
-from firstlight.text import printable
+from firstlight.text import is_formula, printable
+
+if TYPE_CHECKING:
+    from firstlight._types import StrArray
 
 
 @app.command(epilog="Example: firstlight fetch plasticc")
@@ -95,8 +98,20 @@ def classify(
     with progress() as report:
         predictions = pipeline.predict(curves, jobs=jobs, progress=report)
     write_predictions(predictions, out)
+    _warn_of_formulas(predictions.object_id, out)
     n_classified = int((predictions.status == "classified").sum())
     console.print(f"{n_classified:,} of {len(curves):,} objects classified: {out}")
+
+
+def _warn_of_formulas(names: "StrArray", out: Path) -> None:
+    """Say that a CSV holds ids that a spreadsheet runs; they stay as they are: programs join by them."""
+    odd = [name for name in names.tolist() if is_formula(name)] if out.suffix.lower() == ".csv" else []
+    if odd:
+        console.print(
+            f"[yellow]{len(odd):,} object id(s) begin like a formula of a spreadsheet, the first "
+            f"{escape(printable(odd[0], 60))}; do not open {out} in one[/yellow]",
+            highlight=False,
+        )
 
 
 @app.command(epilog="Example: firstlight plot 615 --data plasticc --out 615.png")

@@ -8,10 +8,13 @@ from rich.markup import escape
 
 from firstlight.cli.app import app, check_picture, console
 from firstlight.errors import SettingsError
+from firstlight.text import printable
 
 if TYPE_CHECKING:
     from firstlight.followup.utility import FollowupConfig
     from firstlight.stream.results.rank import Ranking
+
+_LONGEST = 60  # characters of an object's id in the terminal and the figure
 
 
 @app.command(
@@ -48,7 +51,10 @@ def rank(
     max_age: Annotated[float, typer.Option(help="Maximum age of an object's last record (days).")] = 15.0,
     out: Annotated[
         Path | None,
-        typer.Option(help="File for the table of all targets: .csv or .json."),
+        typer.Option(
+            help="File for the table of all targets: .csv (an apostrophe before ids that a spreadsheet would "
+            "run as a formula) or .json (all ids as they are)."
+        ),
     ] = None,
     plot: Annotated[
         Path | None,
@@ -129,11 +135,11 @@ def _print(ranking: "Ranking", n_left_out: int) -> None:
         is_chosen = row["fate"] == "chosen"
         table.add_row(
             str(row["rank"]),
-            escape(str(row["object"])),
+            escape(printable(row["object"], _LONGEST)),
             f"{row['worth']:.3f}",
             row["start"][11:] if is_chosen else "-",
             f"{60.0 * row['hours']:.0f}" if row["hours"] == row["hours"] else "-",
-            escape(row["reasons"]),
+            escape(printable(row["reasons"])),
             style="" if is_chosen else "dim",
             end_section=row["rank"] == len(chosen),
         )
@@ -150,8 +156,8 @@ def _draw(ranking: "Ranking", path: Path) -> None:
     rows = ranking.table.to_dict("records")
     targets = [
         ShownTarget(
-            name=str(row["object"]),
-            kind=str(row["reasons"]).partition(";")[0].partition(",")[0],
+            name=printable(row["object"], _LONGEST),
+            kind=printable(row["reasons"].partition(";")[0].partition(",")[0], _LONGEST),
             worth=float(row["worth"]),
             airmass=ranking.airmass[k],
             start=float(start[k]),

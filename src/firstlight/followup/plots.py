@@ -94,15 +94,14 @@ def _draw_tracks(
 def _draw_worth(axes: Axes, shown: list[ShownTarget], colour: dict[int, str]) -> None:
     place = np.arange(len(shown))
     axes.barh(place, [target.worth for target in shown], 0.62, color=[colour[id(t)] for t in shown])
-    axes.set_yticks(
-        place, [f"{t.name}  {k}" if t.is_chosen else t.name for k, t in enumerate(shown, start=1)]
-    )
+    names = [f"{t.name}  {k}" if t.is_chosen else t.name for k, t in enumerate(shown, start=1)]
+    axes.set_yticks(place, names, parse_math=False)
     axes.invert_yaxis()
     largest = max([target.worth for target in shown], default=0.0)
     for k, target in enumerate(shown):
         axes.annotate(
             *(target.kind, (target.worth, k), (3, 0)),
-            textcoords="offset points", va="center", fontsize=7.0, color=INK,
+            textcoords="offset points", va="center", fontsize=7.0, color=INK, parse_math=False,
         )  # fmt: skip
     axes.set(xlabel="worth tonight", xlim=(0.0, 1.45 * largest if largest > 0.0 else 1.0))
     axes.tick_params(axis="y", length=0, labelsize=7.5)

@@ -12,7 +12,7 @@ from firstlight._types import Float32Array
 from firstlight.encoder import Encoder, Latents
 from firstlight.encoder.contrast import CONTRAST_NAMES, contrasts
 from firstlight.encoder.steps import CONTEXT_NAMES, make_steps
-from firstlight.features import Templates, extract
+from firstlight.features import Templates, extract, features
 from firstlight.lightcurves import LightCurves
 from firstlight.pipeline.config import PipelineConfig
 
@@ -80,7 +80,7 @@ def input_names(config: PipelineConfig, templates: Templates | None) -> tuple[st
     if "summary" in config.inputs:
         names += CONTEXT_NAMES + CONTRAST_NAMES
     if "features" in config.inputs:
-        names += extract(LightCurves.empty(), config.features, templates).names
+        names += [feature.name for feature in features(templates)]
     return tuple(names)
 
 

@@ -18,6 +18,7 @@ from firstlight.errors import DataError
 from firstlight.lightcurves import LightCurve
 from firstlight.preprocess import asinh_magnitude
 from firstlight.report.style import FAINT, INK, MAIN, new_figure, styled
+from firstlight.text import printable
 
 TimeAxis = Literal["phase", "mjd"]
 FluxAxis = Literal["flux", "magnitude", "absolute"]
@@ -31,6 +32,7 @@ BAND_MARKER: Mapping[str, str] = MappingProxyType(
     dict(zip(BANDS, ("o", "^", "s", "D", "v", "P"), strict=True))
 )
 
+_LONGEST_ID = 60  # characters of an object's id in a title
 _N_BARS = 6  # class probabilities drawn
 
 
@@ -115,7 +117,7 @@ def plot_light_curve(
     handles = draw_light_curve(panel, curve, x=x, y=y, models=models, redshift=redshift)
     if window is not None:
         panel.set_xlim(window)
-    panel.set_title(_title(curve, label) if title is None else title, loc="left")
+    panel.set_title(_title(curve, label) if title is None else title, loc="left", parse_math=False)
     if not curve.detected.all():
         handles.append(_marker("o", "#777777", "no detection", filled=False))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handletextpad=0.1)
@@ -283,7 +285,7 @@ def _draw_probabilities(panel: Axes, probabilities: Mapping[str, float]) -> None
 
 
 def _title(curve: LightCurve, label: str | None) -> str:
-    parts = [f"object {curve.object_id}"]
+    parts = [f"object {printable(curve.object_id, _LONGEST_ID)}"]
     if label:
         parts.append(label)
     if curve.redshift > 0:

@@ -225,3 +225,10 @@ def test_a_wanted_table_of_no_records_is_unsupported() -> None:
 def test_logical_types_are_taken_off_everywhere() -> None:
     schema = record(a=["null", {"type": "long", "logicalType": "timestamp-micros"}])
     assert without_logical_types(schema) == record(a=["null", {"type": "long"}])
+
+
+@pytest.mark.parametrize("union", [[], [["null", "long"], "double"], ["null", {"type": ["null", "long"]}]])
+@pytest.mark.parametrize("selection", [Selection(), Selection(scalars=("x",))])
+def test_a_union_without_branches_or_inside_a_union_is_no_schema(union, selection):
+    with pytest.raises(DataError, match="union"):
+        compile_schema(record(x=union), selection)

@@ -152,7 +152,10 @@ class FastavroDecoder:
         self._read = fastavro.schemaless_reader
         try:
             self._schema = fastavro.parse_schema(plain)
-        except (fastavro.schema.SchemaParseException, fastavro.schema.UnknownType) as error:
+        except (
+            *(fastavro.schema.SchemaParseException, fastavro.schema.UnknownType),
+            *(TypeError, ValueError, KeyError, AttributeError),  # values of wrong types in the schema
+        ) as error:
             raise DataError(f"not an Avro schema: {error}") from error
         self._selection = selection
 

@@ -351,6 +351,8 @@ class _Compiler:
             self.emit(_field_type(entry), wanted.children.get(entry["name"]), inner)
 
     def emit_union(self, branches: list[Any], wanted: _Wanted | None, namespace: str) -> None:
+        if not branches or any(self.resolve(branch, namespace)[1] == "union" for branch in branches):
+            raise DataError("not an Avro schema: a union without branches, or directly inside a union")
         if self.emit_optional(branches, wanted, namespace):
             return
         first = len(self.jumps)

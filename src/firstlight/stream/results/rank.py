@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from firstlight._types import FloatArray
 from firstlight.bands import band_index
 from firstlight.errors import DataError, SettingsError
-from firstlight.files import replacing
+from firstlight.files import replacing, write_csv
 from firstlight.followup.brightness import Brightness
 from firstlight.followup.night import (
     TWILIGHT,
@@ -30,11 +30,13 @@ from firstlight.predictions import CLASSIFIED
 from firstlight.stream.results.read import Results
 from firstlight.stream.results.record import BRIGHTNESS_DIGITS
 from firstlight.taxonomy import CLASSES
+from firstlight.text import spreadsheet_cell
 
 STEADY = 0.02  # mag/day; a slower change counts as no trend
 OLD = 1.5  # days; the age of an older magnitude is shown
 LEAST_SHOWN = 0.05  # probability; a less probable wanted class is not shown
 _MJD_0 = date(1858, 11, 17)
+_TEXTS = ("object", "fate", "start", "class", "band", "reasons")  # columns of text
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,7 +153,9 @@ def check_ranking_output(path: Path) -> None:
 def write_ranking(ranking: Ranking, path: Path) -> None:
     """Write the table as ``.csv`` or ``.json``, as a whole or not at all.
 
-    Raises SettingsError for another suffix, DataError if the file cannot be written.
+    In CSV, which people open in spreadsheets, an apostrophe comes before text that a spreadsheet would run
+    as a formula. JSON has every text as it is. Raises SettingsError for another suffix, DataError if the
+    file cannot be written.
     """
     check_ranking_output(path)
     with replacing(path) as partial:
@@ -162,7 +166,8 @@ def write_ranking(ranking: Ranking, path: Path) -> None:
 
 
 def _write_csv(table: pd.DataFrame, path: Path) -> None:
-    table.to_csv(path, index=False, float_format="%.10g", lineterminator="\n")
+    texts = {name: table[name].map(spreadsheet_cell) for name in _TEXTS}
+    write_csv(table.assign(**texts), path, "%.10g")
 
 
 def _write_json(table: pd.DataFrame, path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from firstlight.bands import BANDS
 from firstlight.errors import DataError
 from firstlight.predictions import CLASSIFIED, NOT_CLASSIFIED
 from firstlight.stream.avro.container import MAGIC
@@ -16,6 +17,8 @@ from firstlight.stream.avro.decode import fastavro_module
 from firstlight.stream.results.record import BRIGHTNESS_DIGITS, COARSE_GROUPS
 from firstlight.taxonomy import CLASSES, COARSE, ELASTICC
 
+_LONGEST_TEXT = 1024  # characters of a name in a record; the stream takes no longer ones
+_LARGEST = 1e30  # of a number
 _CLASS_OF = {number: name for name, number in ELASTICC.items()}
 #: Numbers of a record, each a column; null reads as NaN.
 _NUMBERS = ("mjd", "ra", "dec", "anomaly", "change", "followup", "phase", *BRIGHTNESS_DIGITS)
@@ -138,14 +141,35 @@ def iter_results(path: str | Path) -> Iterator[dict[str, Any]]:
 def _parsed(line: bytes, where: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not JSON: {error}") from error
     absent = [] if isinstance(record, dict) else ["everything"]
     absent = absent or [key for key in (*_TEXTS.values(), *_NUMBERS, "proba") if key not in record]
     if absent:
         raise DataError(f"{where}: not a result of firstlight stream: {', '.join(absent[:5])} missing")
     found: dict[str, Any] = record
+    _check_values(found, where)
     return found
+
+
+def _check_values(record: Mapping[str, Any], where: str) -> None:
+    """Raise DataError for a value that no record has; all texts of a file take the space of the longest."""
+    for key in _TEXTS.values():
+        text = record.get(key)
+        if not (text is None or isinstance(text, str)) or len(text or "") > _LONGEST_TEXT:
+            raise DataError(f"{where}: {key} is not a text of at most {_LONGEST_TEXT} characters")
+    numbers = {key: record.get(key) for key in (*_NUMBERS, "n_obs")} | dict(_as_table(record["proba"], where))
+    for key, number in numbers.items():
+        if not (number is None or isinstance(number, int | float)) or abs(number or 0) > _LARGEST:
+            raise DataError(f"{where}: {key} is not a number that a record can have")
+    if record.get("label") not in ("", None, *CLASSES) or record.get("band") not in ("", None, *BANDS):
+        raise DataError(f"{where}: a class or a band that firstlight does not know")
+
+
+def _as_table(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise DataError(f"{where}: proba is not a table of classes")
+    return value
 
 
 def _avro_records(file: Any, path: str | Path) -> Iterator[dict[str, Any]]:
@@ -153,7 +177,9 @@ def _avro_records(file: Any, path: str | Path) -> Iterator[dict[str, Any]]:
     fastavro = fastavro_module()
     try:
         for message in fastavro.reader(file):
-            yield _from_elasticc(message)
+            record = _from_elasticc(message)
+            _check_values(record, str(path))
+            yield record
     except (ValueError, EOFError, KeyError, TypeError) as error:
         raise DataError(f"{path}: damaged, or not in ELAsTiCC's form: {error!r}") from error
 
