@@ -185,3 +185,17 @@ def test_a_header_with_a_name_twice_is_refused(tmp_path):
     path.write_text("object_id,flux,flux\n1,2,3\n")
     with pytest.raises(DataError, match="flux occur more than once"):
         read_header(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'name,x\na,1\n"b\nb",2\nc,3\n',  # a quoted line break
+        'name,x\na,1\n"b,2\nc,3\nd,4\n',  # a quotation mark that is not closed
+        "name,x\na,1\nb\r,2\nc,3\n",  # a lone carriage return
+        'name,x\na,1\nb,2,3\n"c\nc",4\n',  # beside a line of too many fields
+    ],
+)
+def test_rows_that_are_not_lines_are_refused(write, text):
+    with pytest.raises(DataError, match="write each row on one line"):
+        read(write(text))

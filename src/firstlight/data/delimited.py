@@ -219,7 +219,7 @@ class Delimited:
         bad: list[tuple[int, Damage]] = []
 
         def set_aside(row: Any) -> str:
-            place = int(lines[row.number - 1]) if row.number else None
+            place = int(lines[row.number - 1]) if row.number and row.number <= len(lines) else None
             if not row.text.startswith("#"):
                 reason = f"the line has {row.actual_columns} fields, not {row.expected_columns}"
                 bad.append((row.number, Damage(reason, place, row.text[:80])))
@@ -234,6 +234,13 @@ class Delimited:
                 raise
             bad.clear()
             table = self._arrow(block, dialect, "text", set_aside)
+        n_rows = len(table) + len(bad)
+        if n_rows != len(lines):  # then nobody knows which line a row is from
+            raise DataError(
+                f"{self.path}: from line {line} on, {len(lines)} lines hold {n_rows} rows; a quoted cell has "
+                "a line break, a quotation mark is not closed, or a line has a lone carriage return: write "
+                "each row on one line"
+            )
         self.damage += [damage for _, damage in bad if damage.reason]
         if len(self.damage) > _MOST_DAMAGE:
             raise DataError(f"{self.path}: more than {_MOST_DAMAGE:,} lines have another number of fields")
