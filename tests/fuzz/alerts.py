@@ -36,7 +36,6 @@ class Alerts:
             {"source_id": 10**30},
             {"source_id": -(10**4000)},
             {"object_id": "9" * 5000},
-            {"object_id": "x" * (1 << 20)},
             {"object_id": "\ud800"},
             {"mjd": 1e999},
             {"junk": "x" * (13 << 20)},
