@@ -87,16 +87,6 @@ def test_no_two_jobs_compile_one_kernel_for_different_types():
     assert [name for name, kinds in table.items() if len(kinds) > 1 and name not in jobs] == []
 
 
-def test_relaxed_arithmetic_is_compiled_together_with_its_callers():
-    table = ahead._signatures(GROUPS)
-    kernels = {name: ahead._find(name) for name in table}
-    called = {other for kernel in kernels.values() for other in ahead.callees(kernel)}
-    jobs = ahead._jobs(kernels, table)
-    relaxed = [name for name, kernel in kernels.items() if kernel.targetoptions.get("fastmath")]
-    assert "firstlight.features.templates:_scan" in relaxed
-    assert [name for name in relaxed if name in jobs and kernels[name] in called] == []
-
-
 def test_kernels_are_compiled_ahead_once_and_found_in_the_cache(tmp_path):
     first, *rest, counts = lines(start(tmp_path))
     assert first.startswith("compiling kernels for the first use")

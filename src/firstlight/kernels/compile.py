@@ -130,8 +130,6 @@ def _jobs(kernels: Mapping[str, Any], table: Mapping[str, list[str]]) -> dict[st
     """Kernels worth a job of their own.
 
     One with several signatures always is, since two processes must not write one function's index at once.
-    One with relaxed arithmetic in it never is, unless nothing calls it: code that LLVM reads back from the
-    cache it may reorder otherwise, and the last bit of the answer would depend on who compiled it.
     """
     names = {kernel: name for name, kernel in kernels.items()}
     called = {other for kernel in kernels.values() for other in callees(kernel)}
@@ -139,16 +137,10 @@ def _jobs(kernels: Mapping[str, Any], table: Mapping[str, list[str]]) -> dict[st
     def size(kernel: Any) -> int:
         return len(kernel.py_func.__code__.co_code)
 
-    def relaxed(kernel: Any) -> bool:
-        return bool(kernel.targetoptions.get("fastmath")) or any(
-            relaxed(other) for other in callees(kernel) if other is not kernel
-        )
-
     chosen = {
         name: _Job(name, table[name], size(kernel))
         for name, kernel in kernels.items()
-        if (kernel not in called or not relaxed(kernel))
-        and (kernel not in called or size(kernel) > _SMALL or len(table[name]) > 1)
+        if kernel not in called or size(kernel) > _SMALL or len(table[name]) > 1
     }
     for name, job in chosen.items():
         open_ends, seen = [kernels[name]], set()
