@@ -153,9 +153,11 @@ def _span(grid: FloatArray, first: float, last: float) -> tuple[int, int]:
 @kernel
 def _combine(correlation: FloatArray, sums: FloatArray, out: FloatArray) -> None:
     for w in range(len(correlation)):
-        out[w] = correlation[w, 0] * sums[0]
+        for m in range(sums.shape[1]):
+            out[w, m] = correlation[w, 0] * sums[0, m]
         for b in range(1, 6):
-            out[w] += correlation[w, b] * sums[b]
+            for m in range(sums.shape[1]):
+                out[w, m] += correlation[w, b] * sums[b, m]
 
 
 @kernel

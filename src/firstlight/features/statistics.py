@@ -225,10 +225,8 @@ def _structure(
 
 
 @kernel
-def _band(
-    flux: FloatArray, flux_err: FloatArray, n_detected: int, out: FloatArray, k: int
-) -> tuple[float, float, float]:
-    """Write one band's statistics; return weighted mean, variance and intrinsic variance."""
+def _band(flux: FloatArray, flux_err: FloatArray, out: FloatArray, k: int) -> tuple[float, float, float]:
+    """Write one band's statistics but its detections; return weighted mean and both variances."""
     n = len(flux)
     weight = weighted = mean = noise = 0.0
     snr_max, snr_min = -np.inf, np.inf
@@ -262,7 +260,6 @@ def _band(
     median = ranked(work, n, n // 2)
     sd = math.sqrt(m2)
     out[k] = n
-    out[k + 1] = n_detected
     out[k + 2], out[k + 3] = high, low
     out[k + 4], out[k + 5] = snr_max, snr_min
     out[k + 6], out[k + 7] = weighted, weighted * math.sqrt(weight)
@@ -347,7 +344,8 @@ def write_statistics(
                 n_own += 1
                 n_detected += detected[i]
         if n_own > 0:
-            mean, variance, intrinsic = _band(own_flux[:n_own], own_err[:n_own], n_detected, out, at)
+            mean, variance, intrinsic = _band(own_flux[:n_own], own_err[:n_own], out, at)
+            out[at + 1] = n_detected
             moments[b, 0], moments[b, 1], moments[b, 2] = mean, variance, intrinsic
         else:
             out[at] = out[at + 1] = 0.0
