@@ -44,6 +44,20 @@ def test_half_a_line_at_the_end_of_a_file_of_another_run_spoils_nothing(launch, 
     assert stopped.records() == [*before, *easy_run.records()]
 
 
+def test_a_file_a_night_with_one_state_gives_the_results_of_one_file(
+    launch, place, hard_lines, hard_run, contents
+):
+    step = len(hard_lines) // 3 + 1
+    for i, first in enumerate(range(0, len(hard_lines), step)):
+        path = place.folder / "tonight.jsonl" if i else place.folder / "first.jsonl"
+        path.write_bytes(b"".join(hard_lines[first : first + step]))
+        for _ in range(2):  # the second run finds nothing new
+            child = launch(place.argv(path))
+            assert child.wait() == 0, child.log()
+    assert place.out.read_bytes() == hard_run.out.read_bytes()
+    assert contents(place.store).objects() == contents(hard_run.store).objects()
+
+
 def test_kills_while_a_folder_of_nights_is_read_change_nothing(
     launch, place, hard_lines, hard_run, contents, rng
 ):
