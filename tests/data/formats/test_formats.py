@@ -445,6 +445,15 @@ def test_a_filter_that_nobody_knows_is_set_aside_with_the_rest_read(tmp_path):
     assert "unknown filter 'F625W'" in said[0]
 
 
+def test_a_column_that_numbers_the_rows_does_not_name_objects(tmp_path):
+    columns = {"id": [1, 2], "mjd": [60000.0, 60001.0], "filter": ["g", "r"], "flux": [1e3] * 2}
+    path = write_csv(tmp_path / "x.csv", columns | {"flux_err": [90.0] * 2})
+    with pytest.raises(DataError, match="column 'id' differs in every row"):
+        read(path)
+    assert len(read(path, columns="object_id=id")) == 2
+    assert len(read(path, columns="object_id=@file")) == 1
+
+
 # --- the user's own names -------------------------------------------------------------
 
 

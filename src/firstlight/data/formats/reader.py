@@ -34,14 +34,15 @@ from firstlight.data.formats.photometry import (
     texts,
 )
 from firstlight.data.formats.recognise import open_source, stated_once
-from firstlight.data.formats.source import Source
-from firstlight.errors import MissingColumnError, SettingsError
+from firstlight.data.formats.source import Source, plain_name
+from firstlight.errors import DataError, MissingColumnError, SettingsError
 from firstlight.lightcurves import RawTable
 from firstlight.lightcurves.units import ANY_DEPTH
 from firstlight.lightcurves.values import as_arrow, numbers_of, untyped_ids
 
 _AVRO_MAGIC = b"Obj\x01"
 _HDF_MAGIC = b"\x89HDF"
+_VAGUE_NAMES = ("id", "name", "object")  # columns that name objects, or rows, or something else
 _SAME_STAR_ARCSEC = 1.5  # IRSA gives a star one number per filter and field
 
 #: Names of formats, for --format.
@@ -132,6 +133,8 @@ def _foreign(source: Source, layout: Layout, names: ColumnNames) -> Foreign:
         words["object_id"] = np.full(len(place), source.one_object)
         words = {word: np.full(len(place), v) for word, v in stated_once(source.meta).items()} | words
         notes.append(f"all rows are of one object, {source.one_object!r}")
+    if "object_id" not in names.columns and plain_name(found.get("object_id", "")) in _VAGUE_NAMES:
+        _refuse_names_of_rows(source, found["object_id"], words["object_id"])
     if "unit" not in words and (unit := source.meta.get("units", {}).get(found.get("flux", ""))):
         words["unit"] = np.full(len(place), unit)
     if layout.name == "irsa":
@@ -177,6 +180,15 @@ def _foreign(source: Source, layout: Layout, names: ColumnNames) -> Foreign:
         depth=(-np.inf, np.inf) if made.converted or layout.implied else ANY_DEPTH,
     )
     return _without(raw, made.left_out, reading)
+
+
+def _refuse_names_of_rows(source: Source, column: str, values: Any) -> None:
+    """Raise DataError if a column such as ``id`` names every row, so that it cannot name objects."""
+    if len(values) > 1 and len(coded(values)[0]) == len(values):
+        raise DataError(
+            f"{source.path}: column {column!r} differs in every row, so it does not name objects; state "
+            "the column that does (--columns object_id=NAME, or object_id=@file if the file holds one object)"
+        )
 
 
 def _without(raw: RawTable, left_out: list[tuple[str, BoolArray]], reading: Reading) -> Foreign:
