@@ -57,6 +57,16 @@ def test_a_format_is_recognised_and_gives_the_same_light_curves(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", SAMPLES)
+def test_the_report_names_the_columns_in_use_and_no_others(name, tmp_path):
+    writer, curves = expected(name)
+    said = []
+    read(writer(curves, tmp_path), report=said.append)
+    assert ("flux = " in said[0]) + ("mag = " in said[0]) == (name != "own columns as CSV")
+    assert ("flux_err = " in said[0]) == ("flux = " in said[0])
+    assert ("mag_err = " in said[0]) == ("mag = " in said[0])
+
+
+@pytest.mark.parametrize("name", SAMPLES)
 def test_the_name_of_a_format_forces_it_and_another_one_is_refused(name, tmp_path):
     writer, curves = expected(name)
     path = writer(curves, tmp_path)

@@ -218,6 +218,7 @@ def _found(source: Source, layout: Layout, names: ColumnNames) -> dict[str, str]
     found = {word: name for word, name in found.items() if name not in taken} | dict(names.columns)
     for word in names.fixed:
         found.pop(word, None)
+    found = _without_unused(found, layout)
     missing = [word for word in ("mjd", "filter") if word not in found]
     if not {"flux", "flux_err"} <= set(found) and not {"mag", "mag_err"} <= set(found):
         missing.append("flux and flux_err, or mag and mag_err")
@@ -231,6 +232,17 @@ def _found(source: Source, layout: Layout, names: ColumnNames) -> dict[str, str]
             "--columns mjd=NAME,filter=NAME,flux=NAME,flux_err=NAME"
         )
     return found
+
+
+def _without_unused(found: dict[str, str], layout: Layout) -> dict[str, str]:
+    """The columns without those of magnitudes where fluxes are read, and the reverse."""
+    fluxes, magnitudes = {"flux", "flux_err"} <= set(found), {"mag", "mag_err"} <= set(found)
+    unused: tuple[str, ...] = ()
+    if fluxes and not (magnitudes and layout.prefers == "mag"):
+        unused = ("mag_err", "limit", "upper", "sigmas", "positive")
+    elif magnitudes:
+        unused = ("flux", "flux_err", "zero_point", "unit")
+    return {word: name for word, name in found.items() if word not in unused}
 
 
 def _mean_positions(words: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
