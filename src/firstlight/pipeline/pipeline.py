@@ -447,7 +447,6 @@ class Pipeline:
             raise BundleError(f"{path}: {', '.join(absent)} missing, of an unreleased layout; train it again")
         state = read_state(path / "pipeline.json", _Saved)
         pipeline = cls(state.config)
-        compile_kernels("base", progress=progress)
         encoder = Encoder.load(path / "encoder")
         templates = Templates.load(path / "templates") if (path / "templates").is_dir() else None
         pipeline._inputs = InputBuilder(pipeline.config, encoder, templates)
@@ -460,8 +459,8 @@ class Pipeline:
         pipeline.info = dict(manifest.info)
         pipeline.bundle_version = manifest.fingerprint
         pipeline._check_parts(path)
-        if "features" in pipeline.config.inputs:  # compiled for bundles that need them, not for damaged ones
-            compile_kernels("features", progress=progress)
+        groups = ("base", "features") if "features" in pipeline.config.inputs else ("base",)
+        compile_kernels(*groups, progress=progress)  # last, so that a damaged bundle costs no time
         return pipeline
 
     def _check_parts(self, path: Path) -> None:
