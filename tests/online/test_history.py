@@ -13,7 +13,9 @@ from firstlight.online.states import META
 N_META = len(META)
 
 
-def entry(mjd, *, alert=1, alert_mjd=None, repeat=0, seed=0, meta=None, dereddened=False) -> bytes:
+def entry(
+    mjd, *, alert=1, alert_mjd=None, repeat=0, seed=0, meta=None, listed=None, dereddened=False
+) -> bytes:
     """An entry of one alert with observations at the given times."""
     rng = np.random.default_rng(seed)
     mjd = np.asarray(mjd, np.float64)
@@ -36,6 +38,7 @@ def entry(mjd, *, alert=1, alert_mjd=None, repeat=0, seed=0, meta=None, deredden
         (np.array([alert], np.uint64), np.array([0, 1])),
         np.array([time]),
         (values, np.full((1, N_META), time)),
+        (np.array([-np.inf if listed is None else time]), np.array([listed or (np.inf, np.inf)])),
         np.array([dereddened]),
     )[0]
 
@@ -50,6 +53,7 @@ def rewritten(history: list[bytes]) -> bytes:
         (h.alerts, h.alert_offsets),
         h.alert_mjd,
         (h.meta, h.meta_mjd),
+        (h.listed_mjd, h.listed_from),
         h.dereddened,
     )[0]
 
@@ -70,7 +74,10 @@ def test_a_history_rewritten_as_one_entry_reads_the_same(times, seed):
     for k, part in enumerate(times):
         mjd = [next(flat) for _ in part]
         repeat = int(np.random.default_rng(seed + k).integers(0, n + 1))
-        history.append(entry(mjd, alert=k + 2**63, alert_mjd=60_000.0 + k, repeat=repeat, seed=seed + k))
+        listed = (59_000.0 + k, np.inf) if (seed + k) % 3 else None
+        history.append(
+            entry(mjd, alert=k + 2**63, alert_mjd=60_000.0 + k, repeat=repeat, seed=seed + k, listed=listed)
+        )
         n += len(mjd)
     whole = rewritten(history)
     assert_same(read_histories([history]), read_histories([[whole]]))
@@ -125,6 +132,26 @@ def test_of_two_values_of_one_time_the_larger_counts():
     a = entry([1.0], alert_mjd=1.0, meta=[10.0, nan, nan, nan, nan, nan])
     b = entry([2.0], alert=2, alert_mjd=1.0, meta=[11.0, nan, nan, nan, nan, nan])
     assert read_histories([[a, b]]).meta[0, 0] == read_histories([[b, a]]).meta[0, 0] == 11.0
+
+
+def test_the_newest_statement_on_the_listed_past_counts_in_any_order():
+    early = entry([1.0], alert_mjd=1.0, listed=(0.5, np.inf))
+    late = entry([2.0], alert=2, alert_mjd=2.0, listed=(0.7, 0.1))
+    silent = entry([3.0], alert=3, alert_mjd=3.0)
+    for history in ([early, late, silent], [silent, late, early]):
+        read = read_histories([history])
+        assert read.listed_mjd.tolist() == [2.0]
+        assert read.listed_from.tolist() == [[0.7, 0.1]]
+
+
+def test_an_entry_of_the_first_format_lists_no_past():
+    words = np.frombuffer(entry([1.0, 2.0], seed=5, listed=(0.5, 0.5)), np.int64)
+    old = np.concatenate([[1], words[1 : HEAD - 3], words[HEAD:]]).tobytes()
+    read, now = read_histories([[old, entry([3.0], alert=2)]]), read_histories([[entry([1.0, 2.0], seed=5)]])
+    np.testing.assert_array_equal(read.flux[:2], now.flux)
+    assert read.alerts.tolist() == [1, 2]
+    assert np.isneginf(read.listed_mjd).all()
+    assert np.isinf(read.listed_from).all()
 
 
 def test_the_history_knows_whether_fluxes_are_dereddened():

@@ -60,6 +60,10 @@ DeadLetters = Annotated[
     ),
 ]
 Skipped = Annotated[bool, typer.Option("--skipped", help="Write alerts with nothing to classify there too.")]
+Config = Annotated[
+    Path | None,
+    typer.Option(help="TOML file with settings: table [quality], the measurements to set aside."),
+]
 Group = Annotated[str, typer.Option(help="Consumer group; workers of one group share the topic.")]
 Batch = Annotated[int, typer.Option(min=1, help="Maximum number of alerts per batch.")]
 Linger = Annotated[float, typer.Option(min=0.0, help="Maximum time to wait for a batch to fill (ms).")]
@@ -102,6 +106,7 @@ def stream(
     output_format: OutputFormat = "json",
     dead_letters: DeadLetters = None,
     skipped: Skipped = False,
+    config: Config = None,
     group: Group = "firstlight",
     kafka_config: KafkaConfig = None,
     batch: Batch = 512,
@@ -130,10 +135,12 @@ def stream(
     _one_math_thread()
     _need_stream_libraries(source, sink, output_format)
     from firstlight.stream.alerts.decoder import alert_decoder
+    from firstlight.stream.config import read_config
     from firstlight.stream.io.open import open_source
     from firstlight.stream.worker.worker import WorkerConfig
 
-    config = WorkerConfig(
+    settings = read_config(config)
+    worker_config = WorkerConfig(
         batch=batch,
         linger_ms=linger_ms,
         forget_days=forget_days,
@@ -142,7 +149,7 @@ def stream(
         max_alerts=max_alerts,
         patience_s=_patience(source, sink, until_end) if retry is None else retry,
     )
-    decoder = alert_decoder(format, schemas)
+    decoder = alert_decoder(format, schemas, settings.quality)
     with ExitStack() as stack:
         stack.callback(_configure_logs(log_format, kafka_config, schemas))
         opened = open_source(
@@ -162,7 +169,7 @@ def stream(
             results,
             letters,
             decoder,
-            config,
+            worker_config,
             output_format,
             in_file=not sink.startswith(_KAFKA),
             redrive=bool(redrive),

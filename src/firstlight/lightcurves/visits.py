@@ -1,6 +1,6 @@
 """Merge rows about the same visit and band into one, within a packet and between packets.
 
-The result does not depend on the order of the rows.
+The result of `merge` does not depend on the order of the rows.
 """
 
 from typing import Any
@@ -103,3 +103,62 @@ def merge(
     kept = kept[:whole]
     small, small_err = flux[kept].astype(np.float32), flux_err[kept].astype(np.float32)
     return mjd[kept], band[kept], small, small_err, flagged[kept], source[kept], order[kept], dropped
+
+
+@kernel
+def combine(
+    known: tuple[Any, ...],
+    arrived: tuple[Any, ...],
+    alert_mjd: float,
+    listed: Any,
+    known_listed_mjd: float,
+    known_listed: Any,
+) -> tuple[Any, Any, Any, Any, Any, Any, Any, int]:
+    """The known rows of one object with those of an alert, as `merge` returns them.
+
+    `known` are mjd, band, flux, flux_err, detected, source and the times of the alerts that stated them;
+    `arrived` the same without the last, which is the alert's time `alert_mjd`. `listed`, shape (2,), is the
+    time from which the alert lists all detections, and all forced photometry (`Arrivals.listed_from`);
+    `known_listed` that of the newest earlier statement, which an alert at `known_listed_mjd` made. Rows
+    that the later statement leaves out are left out.
+    """
+    n, n_known, n_arrived = 0, len(known[0]), len(arrived[0])
+    most = n_known + n_arrived
+    mjd, flux, flux_err, order = np.empty(most), np.empty(most), np.empty(most), np.empty(most)
+    band, detected, source = np.empty(most, np.int8), np.empty(most, np.bool_), np.empty(most, np.int64)
+    for k in range(n_known):  # a row that is listed again comes with the arrived ones
+        older = known[6][k] < alert_mjd and known[5][k] != 0
+        if older and _covered(known[0][k], known[4][k], listed, alert_mjd):
+            continue
+        mjd[n], band[n], flux[n], flux_err[n] = known[0][k], known[1][k], known[2][k], known[3][k]
+        detected[n], source[n], order[n] = known[4][k], known[5][k], known[6][k]
+        n += 1
+    for k in range(n_arrived):  # what a later alert no longer lists does not come back
+        older = alert_mjd < known_listed_mjd and arrived[5][k] != 0
+        older = older and abs(arrived[0][k] - alert_mjd) > SAME_VISIT_DAYS  # the alert's source is news
+        older = older and _covered(arrived[0][k], arrived[4][k], known_listed, known_listed_mjd)
+        if older and not _is_known(arrived[0][k], arrived[1][k], arrived[4][k], known):
+            continue
+        mjd[n], band[n], flux[n], flux_err[n] = arrived[0][k], arrived[1][k], arrived[2][k], arrived[3][k]
+        detected[n], source[n], order[n] = arrived[4][k], arrived[5][k], alert_mjd
+        n += 1
+    visit = np.zeros(n, np.int64)
+    return merge(mjd[:n], band[:n], flux[:n], flux_err[:n], detected[:n], source[:n], visit, order[:n])
+
+
+@kernel
+def _covered(mjd: float, detected: bool, since: Any, until: float) -> bool:
+    """Whether an alert's packet lists all measurements of a kind at a time."""
+    start = since[0] if detected else since[1]
+    return start - SAME_VISIT_DAYS <= mjd <= until + SAME_VISIT_DAYS
+
+
+@kernel
+def _is_known(mjd: float, band: int, detected: bool, known: tuple[Any, ...]) -> bool:
+    """Whether the known rows, sorted by time, have a measurement of a time, band and kind."""
+    k = np.searchsorted(known[0], mjd - SAME_VISIT_DAYS)
+    while k < len(known[0]) and known[0][k] <= mjd + SAME_VISIT_DAYS:
+        if known[1][k] == band and known[4][k] == detected:
+            return True
+        k += 1
+    return False

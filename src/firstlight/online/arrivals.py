@@ -1,6 +1,6 @@
 """`Arrivals`: the content of a batch of alerts, one per object."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -27,6 +27,10 @@ class Arrivals:
     alert : uint64 array, shape (n_objects,)
         Digest of each alert's name; an alert whose digest the object already has is a repeated
         alert and changes nothing.
+    listed_from : float64 array, shape (n_objects, 2), optional
+        Times from which each packet lists all detections, and all forced photometry, of its object
+        [MJD TAI day]; infinite if it lists none, as by default. A known measurement in that time which an
+        older alert stated, and this packet does not, is removed.
 
     Raises
     ------
@@ -38,9 +42,12 @@ class Arrivals:
     source_id: IntArray
     alert_mjd: FloatArray
     alert: NDArray[np.uint64]
+    listed_from: FloatArray = field(default_factory=lambda: np.empty((0, 2)))
 
     def __post_init__(self) -> None:
         n, n_total = len(self.curves), len(self.curves.mjd)
+        if not len(self.listed_from):
+            object.__setattr__(self, "listed_from", np.full((n, 2), np.inf))
         shapes: dict[str, tuple[Any, int]] = {
             "source_id": (np.int64, n_total),
             "alert_mjd": (np.float64, n),
@@ -51,6 +58,8 @@ class Arrivals:
             if value.shape != (length,):
                 raise DataError(f"arrivals: {name} has shape {value.shape}, expected ({length},)")
             object.__setattr__(self, name, value)
+        if self.listed_from.shape != (n, 2):
+            raise DataError(f"arrivals: listed_from has shape {self.listed_from.shape}, expected ({n}, 2)")
         wrong = np.flatnonzero(~np.isfinite(self.alert_mjd))
         if len(wrong):
             raise DataError(f"object {str(self.curves.object_id[wrong[0]])!r}: its alert has no time")

@@ -3,7 +3,8 @@
 An alert in order appends one entry and reads nothing. A late or contradicting alert reads the history and
 replaces it by a single entry. An entry consists of 8-byte words: format, number of alerts, number of rows,
 first earlier row that the alert repeats, time of the newest alert, the values of `META` and their times,
-digests of the alerts, then five words per observation.
+time of the newest alert that lists the past and the times from which it does, digests of the alerts, then
+five words per observation. Entries of format 1 lack the three words on the listed past.
 """
 
 from collections.abc import Sequence
@@ -22,12 +23,13 @@ from firstlight.online.states import META
 #: Entries after which a history is rewritten as one.
 MAX_ENTRIES = 64
 
-_FORMAT = 1
+_OLD_FORMAT, _FORMAT = 1, 2
 _DEREDDENED = 256  # added to the format where fluxes are corrected for dust
 _N_META = len(META)
 _FORMAT_AT, _ALERTS_AT, _ROWS_AT, _REPEAT_AT, _MJD_AT, _META_AT = range(6)
 _META_MJD_AT = _META_AT + _N_META
-HEAD = _META_MJD_AT + _N_META  #: words before the digests
+_LISTED_AT = _OLD_HEAD = _META_MJD_AT + _N_META
+HEAD = _OLD_HEAD + 3  #: words before the digests
 ROW = 5  #: words per observation: time, source, fluxes, flags, time of the alert that last stated it
 
 
@@ -49,6 +51,10 @@ class Histories:
         Time of the newest alert; -inf without any.
     meta, meta_mjd : float64 arrays, shape (n_objects, 6)
         Values of `META`, and the times of the alerts that state them.
+    listed_mjd : float64 array, shape (n_objects,)
+        Time of the newest alert that lists past measurements; -inf without any.
+    listed_from : float64 array, shape (n_objects, 2)
+        Times from which that alert lists all detections, and all forced photometry; inf if it lists none.
     dereddened : bool array, shape (n_objects,)
         Whether fluxes are corrected for dust.
     n_entries : int64 array, shape (n_objects,)
@@ -68,6 +74,8 @@ class Histories:
     alert_mjd: FloatArray
     meta: FloatArray
     meta_mjd: FloatArray
+    listed_mjd: FloatArray
+    listed_from: FloatArray
     dereddened: BoolArray
     n_entries: IntArray
 
@@ -115,16 +123,25 @@ def read_histories(entries: Sequence[Sequence[bytes]]) -> Histories:
         alert_mjd=np.full(n, -np.inf),
         meta=np.full((n, _N_META), np.nan),
         meta_mjd=np.full((n, _N_META), -np.inf),
+        listed_mjd=np.full(n, -np.inf),
+        listed_from=np.full((n, 2), np.inf),
         dereddened=np.zeros(n, np.bool_),
         n_entries=counts[:, 2].copy(),
     )
     h = histories
     columns = (h.mjd, h.band, h.flux, h.flux_err, h.detected, h.source_id, h.stated)
-    heads = (h.alerts, h.alert_mjd, h.meta, h.meta_mjd, h.dereddened)
+    heads = (h.alerts, h.alert_mjd, h.meta, h.meta_mjd, h.listed_mjd, h.listed_from, h.dereddened)
     _fill(
         words, words.view(np.float64), words.view(np.float32), bounds, offsets, alert_offsets, columns, heads
     )
     return histories
+
+
+@kernel(inline="always")
+def _head(words: IntArray, at: int) -> int:
+    """Words before the digests of the entry that begins at a word; 0 if its format is unknown."""
+    form = words[at + _FORMAT_AT] % _DEREDDENED
+    return HEAD if form == _FORMAT else _OLD_HEAD if form == _OLD_FORMAT else 0
 
 
 @kernel
@@ -133,10 +150,11 @@ def _count(words: IntArray, bounds: IntArray, counts: IntArray) -> int:
     for i in range(len(counts)):
         at, stop = bounds[i], bounds[i + 1]
         while at < stop:
-            if stop - at < HEAD or words[at + _FORMAT_AT] % _DEREDDENED != _FORMAT:
+            head = _head(words, at)
+            if head == 0 or stop - at < head:
                 return i
             n_alerts, n_rows, repeat = words[at + _ALERTS_AT], words[at + _ROWS_AT], words[at + _REPEAT_AT]
-            room = stop - at - HEAD
+            room = stop - at - head
             # `repeat` lies beyond the rows so far if an earlier entry was lost: it then renews none
             if not (0 <= n_alerts <= room and 0 <= n_rows <= room and repeat >= 0):
                 return i
@@ -145,7 +163,7 @@ def _count(words: IntArray, bounds: IntArray, counts: IntArray) -> int:
             counts[i, 0] += n_rows
             counts[i, 1] += n_alerts
             counts[i, 2] += 1
-            at += HEAD + n_alerts + ROW * n_rows
+            at += head + n_alerts + ROW * n_rows
     return -1
 
 
@@ -161,7 +179,7 @@ def _fill(
     heads: tuple[Any, ...],
 ) -> None:
     mjd, band, flux, flux_err, detected, source, stated = columns
-    alerts, alert_mjd, meta, meta_mjd, dereddened = heads
+    alerts, alert_mjd, meta, meta_mjd, listed_mjd, listed_from, dereddened = heads
     for i in range(len(bounds) - 1):
         at, row, alert = bounds[i], offsets[i], alert_offsets[i]
         while at < bounds[i + 1]:
@@ -175,10 +193,14 @@ def _fill(
                 value, since = reals[at + _META_AT + m], reals[at + _META_MJD_AT + m]
                 if newer(value, since, meta[i, m], meta_mjd[i, m]):
                     meta[i, m], meta_mjd[i, m] = value, since
+            head = _head(words, at)
+            if head == HEAD and reals[at + _LISTED_AT] >= listed_mjd[i]:
+                listed_mjd[i] = reals[at + _LISTED_AT]
+                listed_from[i, 0], listed_from[i, 1] = reals[at + _LISTED_AT + 1], reals[at + _LISTED_AT + 2]
             for k in range(n_alerts):
-                alerts[alert + k] = np.uint64(words[at + HEAD + k])
+                alerts[alert + k] = np.uint64(words[at + head + k])
             alert += n_alerts
-            at += HEAD + n_alerts
+            at += head + n_alerts
             for _ in range(n_rows):
                 mjd[row], source[row], stated[row] = reals[at], words[at + 1], reals[at + 4]
                 flux[row], flux_err[row] = singles[2 * at + 4], singles[2 * at + 5]
@@ -202,6 +224,7 @@ def write_entries(
     alerts: tuple[NDArray[np.uint64], IntArray],
     alert_mjd: FloatArray,
     meta: tuple[FloatArray, FloatArray],
+    listed: tuple[FloatArray, FloatArray],
     dereddened: BoolArray,
 ) -> list[bytes]:
     """Encode one entry per object.
@@ -209,14 +232,17 @@ def write_entries(
     `columns` are mjd, band, flux, flux_err, detected, source_id and stated, as in `Histories`; `bounds`,
     shape (n_objects, 2), is the first and one past the last row of each entry. `repeat` is the index of the
     first earlier observation that the alert repeats (it repeats all later ones too), or their number if it
-    repeats none. `alerts` are digests and their offsets, `meta` the values of `META` and their times.
+    repeats none. `alerts` are digests and their offsets, `meta` the values of `META` and their times, and
+    `listed` is `listed_mjd` and `listed_from` as in `Histories`.
     """
     digests, alert_offsets = alerts
     sizes = HEAD + np.diff(alert_offsets) + ROW * (bounds[:, 1] - bounds[:, 0])
     starts = np.concatenate([[0], np.cumsum(sizes)])
     words = np.zeros(int(starts[-1]), np.int64)
     views = (words, words.view(np.float64), words.view(np.float32))
-    _write(*views, starts, columns, bounds, repeat, digests, alert_offsets, alert_mjd, *meta, dereddened)
+    _write(
+        *views, starts, columns, bounds, repeat, digests, alert_offsets, alert_mjd, *meta, *listed, dereddened
+    )
     raw = words.tobytes()
     edges = (8 * starts).tolist()
     return [raw[a:b] for a, b in pairwise(edges)]
@@ -236,6 +262,8 @@ def _write(
     alert_mjd: FloatArray,
     meta: FloatArray,
     meta_mjd: FloatArray,
+    listed_mjd: FloatArray,
+    listed_from: FloatArray,
     dereddened: BoolArray,
 ) -> None:
     mjd, band, flux, flux_err, detected, source, stated = columns
@@ -250,6 +278,8 @@ def _write(
         for m in range(_N_META):
             reals[at + _META_AT + m] = meta[i, m]
             reals[at + _META_MJD_AT + m] = meta_mjd[i, m]
+        reals[at + _LISTED_AT] = listed_mjd[i]
+        reals[at + _LISTED_AT + 1], reals[at + _LISTED_AT + 2] = listed_from[i, 0], listed_from[i, 1]
         for k in range(n_alerts):
             words[at + HEAD + k] = np.int64(digests[alert_offsets[i] + k])
         at += HEAD + n_alerts

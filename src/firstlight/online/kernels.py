@@ -6,11 +6,13 @@ import numpy as np
 
 from firstlight._types import AnyArray, BoolArray, IntArray
 from firstlight.kernels import kernel
-from firstlight.lightcurves.visits import SAME_VISIT_DAYS, merge
+from firstlight.lightcurves.visits import SAME_VISIT_DAYS, combine
 from firstlight.online.history import MAX_ENTRIES
 
 #: Route of an alert: nothing to do (a repeated alert), append to the state, or read the history.
 NOTHING, APPEND, READ = 0, 1, 2
+#: How an alert changed earlier observations: not, by earlier ones, by other values, or by their removal.
+KEPT, ADDED, CHANGED, REMOVED = 0, 1, 2, 3
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio, odd
 _FLUX, _ERROR = np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9)
@@ -51,15 +53,16 @@ def route(
 
     It is APPEND if the alert is the newest and the packet's past observations are none, all known ones
     (equal digests of equally many), or the last known ones: a packet holds twelve months, and the ring of
-    recent observations as many. Objects in `must_read` need their history in any case.
+    recent observations as many. In the last two cases the packet must not list a past that reaches further
+    back, for then a known observation is gone. Objects in `must_read` need their history in any case.
 
     `known` are n_obs, last_mjd, digest, alert_mjd, alert and n_entries of the states; `arrived` are offsets,
-    mjd, the columns of `continued`, and times and digests of the alerts. `result` is written: route, first
-    new row, first earlier row that the alert repeats, digest after the new rows, and in place the rings,
-    shape (n_objects, RECENT).
+    mjd, the columns of `continued`, times and digests of the alerts, and the first time that they list.
+    `result` is written: route, first new row, first earlier row that the alert repeats, digest after the new
+    rows, and in place the rings, shape (n_objects, RECENT).
     """
     n_obs, last_mjd, digest, alert_mjd, alert, n_entries = known
-    offsets, mjd, bits, band, flux, flux_err, detected, new_mjd, new_alert = arrived
+    offsets, mjd, bits, band, flux, flux_err, detected, new_mjd, new_alert, listed = arrived
     routes, first, repeat, digests, recent = result
     for i in range(len(n_obs)):
         routes[i] = READ
@@ -75,6 +78,9 @@ def route(
             middle += 1
         n_past = middle - start
         if n_past > n_obs[i] or (size < n_past < n_obs[i]):
+            continue
+        first_past = mjd[start] if n_past > 0 else last_mjd[i] + 2 * SAME_VISIT_DAYS
+        if n_past < n_obs[i] and listed[i] < first_past - SAME_VISIT_DAYS:
             continue
         past, same = np.uint64(0), True
         for k in range(start, middle):
@@ -151,35 +157,51 @@ def merge_histories(
     offsets: AnyArray,
     arrived: tuple[AnyArray, ...],
     new_mjd: AnyArray,
+    listed: tuple[AnyArray, ...],
     out: tuple[AnyArray, ...],
     out_offsets: AnyArray,
-    unchanged: BoolArray,
+    change: AnyArray,
     repeat: AnyArray,
     follows: BoolArray,
 ) -> None:
     """Merge arrived with known observations, per object, each visit once.
 
     `known` are mjd, band, flux, flux_err, detected, source_id and stated; `arrived` the same without the
-    last, which is the alert's time `new_mjd`. Written: `out` like `known`, with `out_offsets`; `unchanged`,
-    whether the known rows are still the first ones; `repeat`, the first known row that the alert repeats;
-    and `follows`, whether one more entry can hold the alert: no known row has changed, and the alert repeats
-    all of them from `repeat` on.
+    last, which is the alert's time `new_mjd`. `listed` are `listed_mjd` and `listed_from` of the histories
+    and `listed_from` of the alerts: the later statement on which measurements there are counts. Written:
+    `out` like `known`, with `out_offsets`; `change`, one of `KEPT`, `ADDED`, `CHANGED` and `REMOVED`;
+    `repeat`, the first known row that the alert repeats; and `follows`, whether one more entry can hold the
+    alert: no known row has changed, and the alert repeats all of them from `repeat` on.
     """
     mjd, band, flux, flux_err, detected, source, stated = known
+    known_listed_mjd, known_listed, new_listed = listed
     for i in range(len(new_mjd)):
         low, high = known_offsets[i], known_offsets[i + 1]
         first, stop = offsets[i], offsets[i + 1]
-        n_old, n = high - low, high - low + stop - first
-        t, f, e, order = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
-        b, d, s = np.empty(n, np.int8), np.empty(n, np.bool_), np.empty(n, np.int64)
-        t[:n_old], b[:n_old], f[:n_old] = mjd[low:high], band[low:high], flux[low:high]
-        e[:n_old], d[:n_old], s[:n_old] = flux_err[low:high], detected[low:high], source[low:high]
-        t[n_old:], b[n_old:] = arrived[0][first:stop], arrived[1][first:stop]
-        f[n_old:], e[n_old:] = arrived[2][first:stop], arrived[3][first:stop]
-        d[n_old:], s[n_old:] = arrived[4][first:stop], arrived[5][first:stop]
-        order[:n_old] = stated[low:high]
-        order[n_old:] = new_mjd[i]
-        merged = merge(t, b, f, e, d, s, np.zeros(n, np.int64), order)
+        n_old = high - low
+        merged = combine(
+            (
+                mjd[low:high],
+                band[low:high],
+                flux[low:high],
+                flux_err[low:high],
+                detected[low:high],
+                source[low:high],
+                stated[low:high],
+            ),
+            (
+                arrived[0][first:stop],
+                arrived[1][first:stop],
+                arrived[2][first:stop],
+                arrived[3][first:stop],
+                arrived[4][first:stop],
+                arrived[5][first:stop],
+            ),
+            new_mjd[i],
+            new_listed[i],
+            known_listed_mjd[i],
+            known_listed[i],
+        )
         at, size = out_offsets[i], len(merged[0])
         out_offsets[i + 1] = at + size
         for c in range(size):
@@ -204,4 +226,29 @@ def merge_histories(
             if merged[6][k] != stated[low + k] and repeat[i] == n_old:
                 repeat[i] = k
             suffix = suffix and (repeat[i] == n_old or merged[6][k] == new_mjd[i])
-        unchanged[i], follows[i] = same, same and suffix
+        follows[i] = same and suffix
+        change[i] = KEPT if same else _change(mjd, band, flux, flux_err, detected, low, high, merged)
+
+
+@kernel
+def _change(
+    mjd: Any, band: Any, flux: Any, flux_err: Any, detected: Any, low: int, high: int, merged: tuple[Any, ...]
+) -> int:
+    """How the known rows from `low` to `high` were changed by a merge."""
+    change, first = ADDED, 0
+    for k in range(low, high):
+        while first < len(merged[0]) and merged[0][first] < mjd[k] - SAME_VISIT_DAYS:
+            first += 1
+        found, same, c = False, False, first
+        while c < len(merged[0]) and merged[0][c] <= mjd[k] + SAME_VISIT_DAYS:
+            if merged[1][c] == band[k]:
+                found = True
+                same = same or (
+                    merged[2][c] == flux[k] and merged[3][c] == flux_err[k] and merged[4][c] == detected[k]
+                )
+            c += 1
+        if not found:
+            return REMOVED
+        if not same:
+            change = CHANGED
+    return change

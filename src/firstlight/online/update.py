@@ -23,6 +23,7 @@ from firstlight.online.arrivals import Arrivals
 from firstlight.online.history import MAX_ENTRIES, Histories, read_histories, write_entries
 from firstlight.online.kernels import (
     APPEND,
+    KEPT,
     NOTHING,
     READ,
     answered_before,
@@ -39,6 +40,9 @@ from firstlight.taxonomy import CLASSES
 
 #: Returns the history entries of the objects at the given positions, oldest first.
 HistoryReader = Callable[[IntArray], list[list[bytes]]]
+
+#: How an alert changed earlier observations, by the codes of `online.kernels`.
+LATE_REASONS = ("", "added", "changed", "removed")
 
 _EBV = META.index("ebv")
 _SNR = running.BAND_BLOCK + running.BAND_SIZE * np.arange(N_BANDS)
@@ -87,6 +91,9 @@ class Update:
         Whether the entry replaces the whole history instead of following it.
     late : bool array, shape (n_objects,)
         Whether the alert changed earlier observations.
+    late_reason : list of str
+        How: ``added`` earlier ones, ``changed`` a known one, or ``removed`` one that the survey withdrew,
+        gave to another object or judged as bad; empty if not late.
     previous : float64 array, shape (n_objects, n_classes)
         Probabilities of the previous prediction; NaN for the first.
     """
@@ -97,6 +104,7 @@ class Update:
     entries: list[bytes]
     rewritten: BoolArray
     late: BoolArray
+    late_reason: list[str]
     previous: FloatArray
 
 
@@ -115,7 +123,7 @@ class _Batch:
         self.recent = np.ascontiguousarray(self.data["recent"])
         self.entries = [b""] * n
         self.rewritten = np.zeros(n, np.bool_)
-        self.late = np.zeros(n, np.bool_)
+        self.change = np.zeros(n, np.int64)
         self.meta = np.column_stack([getattr(arrivals.curves, name) for name in META]).astype(np.float64)
         self.ready: LightCurves | None = None
 
@@ -128,7 +136,7 @@ class _Batch:
         fields = ("n_obs", "last_mjd", "digest", "alert_mjd", "alert", "n_entries")
         route(
             tuple(np.ascontiguousarray(d[name]) for name in fields),
-            (curves.offsets, curves.mjd, *_bits(curves), a.alert_mjd, a.alert),
+            (curves.offsets, curves.mjd, *_bits(curves), a.alert_mjd, a.alert, a.listed_from.min(axis=1)),
             dust | self.parts.needs_history,
             (self.routes, self.first, self.repeat, self.digests, self.recent),
         )
@@ -174,7 +182,7 @@ class _Batch:
         if not len(rows):
             return
         d = self.data
-        whole, (stated, source_id, unchanged, repeat, follows) = self._merged(rows, histories)
+        whole, (stated, source_id, change, repeat, follows) = self._merged(rows, histories)
         d["meta"][rows], d["meta_mjd"][rows] = histories.meta, histories.meta_mjd
         d["alert_mjd"][rows] = histories.alert_mjd
         self.merge_meta(rows)
@@ -192,7 +200,7 @@ class _Batch:
         start = np.where(first < 0, ready.offsets[:-1], first)
         is_new = np.arange(len(ready.mjd)) >= np.repeat(start, ready.n_obs)
         self._advance(rows, ready.keep(is_new), first < 0)
-        self.late[rows] = ~unchanged
+        self.change[rows] = change
         follows &= histories.n_entries < MAX_ENTRIES
         d["n_entries"][rows] = np.where(follows, histories.n_entries + 1, 1)
         self.rewritten[rows] = ~follows
@@ -224,7 +232,7 @@ class _Batch:
             )
 
     def _merged(self, rows: IntArray, h: Histories) -> tuple[LightCurves, tuple[AnyArray, ...]]:
-        """Merged light curves; and stated, source_id, unchanged, repeat, follows of `merge_histories`."""
+        """Merged light curves; and stated, source_id, change, repeat, follows of `merge_histories`."""
         arrived = self.arrivals.curves.take(rows)
         source = self.arrivals.source_id[self.arrivals.curves.rows_of(rows)]
         n, most = len(rows), len(h.mjd) + len(arrived.mjd)
@@ -238,16 +246,17 @@ class _Batch:
             np.empty(most),
         )
         offsets, repeat = np.zeros(n + 1, np.int64), np.empty(n, np.int64)
-        unchanged, follows = np.empty(n, np.bool_), np.empty(n, np.bool_)
+        change, follows = np.empty(n, np.int64), np.empty(n, np.bool_)
         merge_histories(
             h.offsets,
             (h.mjd, h.band, h.flux, h.flux_err, h.detected, h.source_id, h.stated),
             arrived.offsets,
             (arrived.mjd, arrived.band, arrived.flux, arrived.flux_err, arrived.detected, source),
             self.arrivals.alert_mjd[rows],
+            (h.listed_mjd, h.listed_from, self.arrivals.listed_from[rows]),
             out,
             offsets,
-            unchanged,
+            change,
             repeat,
             follows,
         )
@@ -256,7 +265,7 @@ class _Batch:
         whole = LightCurves(
             arrived.object_id, offsets, mjd, band, flux, flux_err, detected, dereddened=arrived.dereddened
         )
-        return whole, (stated, source_id, unchanged, repeat, follows)
+        return whole, (stated, source_id, change, repeat, follows)
 
     def _with_meta(self, curves: LightCurves, rows: IntArray) -> LightCurves:
         """Light curves with the known values of `META`, which were checked on arrival."""
@@ -306,10 +315,16 @@ class _Batch:
             (a.alert[rows], np.arange(n + 1)),
             a.alert_mjd[rows],
             (self.meta[rows], meta_mjd),
+            (self._listed_mjd(rows), a.listed_from[rows]),
             np.full(n, a.curves.dereddened),
         )
         for i, entry in zip(rows.tolist(), entries, strict=True):
             self.entries[i] = entry
+
+    def _listed_mjd(self, rows: IntArray) -> FloatArray:
+        """Time of each alert if it lists the past, else -inf."""
+        lists = np.isfinite(self.arrivals.listed_from[rows]).any(axis=1)
+        return np.where(lists, self.arrivals.alert_mjd[rows], -np.inf)
 
     def _write_whole(
         self,
@@ -326,6 +341,11 @@ class _Batch:
             np.append(before, alert) for before, alert in zip(known, self.arrivals.alert[row], strict=True)
         ]
         digests = np.concatenate([np.empty(0, np.uint64), *alerts])
+        listed_mjd, known_mjd = self._listed_mjd(row), histories.listed_mjd[chosen]
+        is_newer = listed_mjd >= known_mjd
+        listed_from = np.where(
+            is_newer[:, None], self.arrivals.listed_from[row], histories.listed_from[chosen]
+        )
         entries = write_entries(
             columns,
             np.column_stack([offsets[chosen], offsets[chosen + 1]]),
@@ -333,6 +353,7 @@ class _Batch:
             (digests, np.cumsum([0, *map(len, alerts)])),
             np.ascontiguousarray(self.data["alert_mjd"][row]),
             (self.data["meta"][row], self.data["meta_mjd"][row]),
+            (np.where(is_newer, listed_mjd, known_mjd), listed_from),
             np.full(n, self.arrivals.curves.dereddened),
         )
         for i, entry in zip(row.tolist(), entries, strict=True):
@@ -429,7 +450,8 @@ def update(
         answered=batch.routes != NOTHING,
         entries=batch.entries,
         rewritten=batch.rewritten,
-        late=batch.late,
+        late=batch.change != KEPT,
+        late_reason=[LATE_REASONS[code] for code in batch.change.tolist()],
         previous=np.ascontiguousarray(states.data["proba"]),
     )
 

@@ -325,7 +325,8 @@ def test_a_container_goes_on_after_a_block_without_its_marker(make_alert: Any) -
 
 def test_skips_come_out_of_containers_too(lsst_latest: Any, make_alert: Any, packet: Any) -> None:
     record = lsst_latest.record(make_alert(3))
-    record["diaSource"]["ssObjectId"] = 5
+    record["diaSource"] |= {"ssObjectId": 5, "diaObjectId": 0}
+    record["diaObject"] = None
     data = write_container(lsst_latest.schema, [packet(lsst_latest.schema, record)])
     assert ContainerCodec().decode(data).reason is SkipReason.SOLAR_SYSTEM
 

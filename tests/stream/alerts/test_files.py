@@ -71,7 +71,8 @@ def test_a_file_without_a_usable_alert_is_refused(tmp_path):
     path = tmp_path / "alerts.parquet"
     made = rows(int)
     for row in made:
-        row["diaSource"]["ssObjectId"] = 7
+        row["diaSource"] |= {"ssObjectId": 7, "diaObjectId": 0}
+        row["diaObject"] = {"diaObjectId": 0}
     pq.write_table(pa.Table.from_pylist(made), path)
     with pytest.raises(DataError, match=r"no alert that can be classified \(solar-system 2\)"):
         read_alerts(path, RejectLog())

@@ -15,23 +15,28 @@ from firstlight.stream.alerts.alert import COLUMN_TYPES
 
 
 def test_a_line_holds_the_alert_to_the_last_bit(make_alert: Any, same_alert: Any) -> None:
-    alert = make_alert(200, object_id="SN 2011fe/µ", alert_id="x:1", n_rejected=3)
+    alert = make_alert(200, object_id="SN 2011fe/µ", alert_id="x:1", n_dropped={"flag": 2, "time": 1})
     line = JsonLinesCodec().encode(alert)
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
     same_alert(JsonLinesCodec().decode(line), alert)
-    assert JsonLinesCodec().decode(line.rstrip()).n_rejected == 3
+    assert JsonLinesCodec().decode(line.rstrip()).n_dropped == {"flag": 2, "time": 1}
 
 
 def line(**changes: Any) -> bytes:
     columns = {
-        "mjd": [1.0, 2.0],
+        "mjd": [60001.0, 60002.0],
         "band": "gr",
         "flux": [5, 6.5],
         "flux_err": [1, 1],
         "detected": [False, True],
     }
-    record = {"alert_id": "1", "object_id": "a", "mjd": 2.0, "observations": columns | {"source_id": [0, 9]}}
+    record = {
+        "alert_id": "1",
+        "object_id": "a",
+        "mjd": 60002.0,
+        "observations": columns | {"source_id": [0, 9]},
+    }
     for name, value in changes.items():
         target = record["observations"] if name in columns or name == "source_id" else record
         if value is None:
@@ -55,15 +60,11 @@ def test_missing_values_are_unknown() -> None:
         ({"observations": None}, "'observations' is missing"),
         ({"observations": []}, "."),
         ({"flux": None}, "'flux' is missing"),
-        ({"mjd": [2.0, 1.0]}, "ascending"),
+        ({"mjd": [60002.0, 60001.0]}, "ascending"),
         ({"flux": [1.0]}, "differ in length"),
         ({"flux": ["a", "b"]}, "could not convert"),
-        ({"flux": [None, 1.0]}, "flux is not finite"),
-        ({"flux_err": [0, 1]}, "error not positive"),
         ({"flux": [[1.0], [2.0]]}, "differ in length"),
         ({"flux": [[1.0], 2.0]}, "."),
-        ({"band": "gx"}, "unknown band"),
-        ({"band": ["g", 7]}, "unknown band"),
         ({"band": 5}, "."),
         ({"source_id": [0, 1 << 70]}, "."),
         ({"redshift": "high"}, "'high' is not a number"),
@@ -85,15 +86,17 @@ def test_anything_but_a_json_object_is_a_data_error(data: bytes) -> None:
 
 
 def test_times_of_alerts_must_be_finite() -> None:
-    text = line().replace(b'"mjd": 2.0', b'"mjd": 1e999')
-    with pytest.raises(DataError, match="not finite"):
+    text = line().replace(b'"mjd": 60002.0', b'"mjd": 1e999')
+    with pytest.raises(DataError, match="has no time"):
         JsonLinesCodec().decode(text)
 
 
 def test_lines_without_object_or_observations_are_skipped() -> None:
-    assert JsonLinesCodec().decode(line(object_id=None)) == Skip(SkipReason.NO_OBJECT, "1", "", 2.0)
+    assert JsonLinesCodec().decode(line(object_id=None)) == Skip(SkipReason.NO_OBJECT, "1", "", 60002.0)
     empty = {name: "" if name == "band" else [] for name in COLUMN_TYPES}
-    skip = JsonLinesCodec().decode(json.dumps({"object_id": "a", "mjd": 2.0, "observations": empty}).encode())
+    skip = JsonLinesCodec().decode(
+        json.dumps({"object_id": "a", "mjd": 60002.0, "observations": empty}).encode()
+    )
     assert isinstance(skip, Skip)
     assert skip.reason is SkipReason.NO_MEASUREMENT
 
@@ -171,6 +174,8 @@ def test_sherlocks_redshift_counts_only_where_it_sees_a_galaxy(kind: str, expect
 def test_solar_system_sources_of_lasair_are_skipped() -> None:
     record = lasair_lsst()
     record["diaSourcesList"][0]["ssObjectId"] = 42
+    assert isinstance(LasairCodec().decode(json.dumps(record).encode()), Alert)  # it has an object too
+    del record["diaObjectId"]
     skip = LasairCodec().decode(json.dumps(record).encode())
     assert isinstance(skip, Skip)
     assert skip.reason is SkipReason.SOLAR_SYSTEM

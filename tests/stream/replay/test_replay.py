@@ -175,30 +175,32 @@ def test_only_detections_send_alerts_if_so_wanted(sample: LightCurves) -> None:
 
 
 def test_forced_photometry_before_the_first_detection_arrives_with_it() -> None:
-    curves = one_object([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [False, False, True, False, True, False])
+    curves = one_object(
+        [60001.0, 60002.0, 60003.0, 60004.0, 60005.0, 60006.0], [False, False, True, False, True, False]
+    )
     first, second = decoded(Replay(curves, ReplayConfig(detections_only=True)))
-    assert first.observations.mjd.tolist() == [1.0, 2.0, 3.0]
+    assert first.observations.mjd.tolist() == [60001.0, 60002.0, 60003.0]
     assert first.observations.detected.tolist() == [False, False, True]
     # a non-detection arrives with the next detection; one after the last never does
-    assert second.observations.mjd.tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert second.observations.mjd.tolist() == [60001.0, 60002.0, 60003.0, 60004.0, 60005.0]
 
 
 def test_a_packet_s_history_ends_at_the_window() -> None:
-    curves = one_object([0.0, 300.0, 365.0, 366.0], [True] * 4)
+    curves = one_object([60000.0, 60300.0, 60365.0, 60366.0], [True] * 4)
     alerts = decoded(Replay(curves))
     assert [alert.observations.mjd.tolist() for alert in alerts[2:]] == [
-        [0.0, 300.0, 365.0],
-        [300.0, 365.0, 366.0],
+        [60000.0, 60300.0, 60365.0],
+        [60300.0, 60365.0, 60366.0],
     ]
     assert [len(a.observations) for a in decoded(Replay(curves, replace(EVER)))] == [1, 2, 3, 4]
     assert [len(a.observations) for a in decoded(Replay(curves, ReplayConfig(history_days=0.0)))] == [1] * 4
 
 
 def test_a_replay_of_some_nights_keeps_the_history_before_them() -> None:
-    curves = one_object([1.0, 2.0, 3.0, 4.0], [True] * 4)
-    alerts = decoded(Replay(curves, ReplayConfig(from_mjd=2.0, to_mjd=3.0)))
-    assert [alert.mjd for alert in alerts] == [2.0, 3.0]
-    assert alerts[0].observations.mjd.tolist() == [1.0, 2.0]
+    curves = one_object([60001.0, 60002.0, 60003.0, 60004.0], [True] * 4)
+    alerts = decoded(Replay(curves, ReplayConfig(from_mjd=60002.0, to_mjd=60003.0)))
+    assert [alert.mjd for alert in alerts] == [60002.0, 60003.0]
+    assert alerts[0].observations.mjd.tolist() == [60001.0, 60002.0]
 
 
 def test_no_alert_to_send_is_an_error_with_the_reason() -> None:
@@ -227,7 +229,7 @@ def test_alerts_have_names_of_their_own_that_depend_on_object_and_place_alone(sa
     assert len(set(names)) == len(names)
     few = Replay(sample.take(np.arange(40, 50)), ReplayConfig(from_mjd=59700.0, shuffle_night=True, seed=5))
     assert {alert.alert_id for alert in few.alerts()} < set(names)
-    assert Replay(one_object([1.0, 2.0], [True, True], "615")).alert(1).alert_id == "615000002"
+    assert Replay(one_object([60001.0, 60002.0], [True, True], "615")).alert(1).alert_id == "615000002"
 
 
 def test_large_objects_get_hashed_names_for_their_alerts() -> None:
@@ -251,7 +253,7 @@ def test_names_that_are_no_integers_are_refused_or_numbered_by_the_name_alone() 
 
 
 def test_packets_refuse_a_name_that_alerts_can_carry() -> None:
-    curves = one_object([1.0], [True], "SN 1987A")
+    curves = one_object([60001.0], [True], "SN 1987A")
     with pytest.raises(DataError, match="positive integers"):
         Replay(curves).packets()
     assert next(Replay(curves).alerts()).object_id == "SN 1987A"

@@ -27,7 +27,7 @@ from firstlight.taxonomy import CLASSES, COARSE, ELASTICC
 
 KEYS = (
     "object alert mjd ra dec bundle status reason label proba coarse anomaly change followup n_obs phase "
-    "mag mag_err band mag_mjd slope slope_err peak_mag peak_mjd source late"
+    "mag mag_err band mag_mjd slope slope_err peak_mag peak_mjd source late late_reason n_dropped"
 )
 
 
@@ -60,7 +60,7 @@ def records(alerts, seed=0, previous=None):
         light_curves(alerts),
         predicted(alerts, seed),
         before,
-        np.arange(len(alerts)) % 2 == 0,
+        ["added" if i % 2 == 0 else "" for i in range(len(alerts))],
         "abc123",
     )
 
@@ -84,7 +84,8 @@ def test_probabilities_are_rounded_and_still_sum_to_one(alerts):
 
 def test_bytes_do_not_depend_on_the_alerts_worked_on_together(alerts):
     whole, said = records(alerts, previous=predicted(alerts, 7).proba), predicted(alerts)
-    before, late = predicted(alerts, 7).proba, np.arange(len(alerts)) % 2 == 0
+    before = predicted(alerts, 7).proba
+    late = ["added" if i % 2 == 0 else "" for i in range(len(alerts))]
     for i, record in enumerate(whole):
         (alone,) = build_records(
             alerts[i : i + 1],

@@ -4,8 +4,8 @@ Times are MJD TAI, fluxes AB nJy; a packet with nothing to classify becomes a `S
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from firstlight.bands import N_BANDS
 from firstlight.errors import DataError
 from firstlight.lightcurves import OBJECT_COLUMNS, LightCurves
-from firstlight.lightcurves.visits import merge
+from firstlight.lightcurves.visits import combine, merge
 from firstlight.online import Arrivals
 
-_NAN = float("nan")
+_NAN, _INF = float("nan"), float("inf")
 
 #: Columns of `Observations` and their storage types.
 COLUMN_TYPES: dict[str, Any] = {
@@ -120,12 +120,30 @@ class Observations:
         return self
 
     @classmethod
-    def joined(cls, parts: Sequence[Self], times: Sequence[float]) -> Self:
+    def joined(
+        cls, parts: Sequence[Self], times: Sequence[float], listed_from: Sequence[tuple[float, float]] = ()
+    ) -> Self:
         """Observations of several alerts of one object, one row per visit and band.
 
         Of two measurements of one visit, that of the later alert counts (by `times` [MJD]), but a
-        detection always before forced photometry.
+        detection always before forced photometry. A measurement that a later alert no longer lists
+        (`listed_from`, as in `Alert`) is left out; where that occurs, alerts come in their order of arrival.
         """
+        if all(since == (_INF, _INF) for since in listed_from):
+            return cls._merged(parts, times)
+        known: tuple[Any, ...] = (*(np.empty(0, kind) for kind in COLUMN_TYPES.values()), np.empty(0))
+        newest, newest_listed = -_INF, np.array([_INF, _INF])
+        for part, time, since in zip(parts, times, listed_from, strict=True):
+            arrived, listed = tuple(getattr(part, name) for name in COLUMN_TYPES), np.array(since)
+            *known_rows, _ = combine(known, arrived, time, listed, newest, newest_listed)
+            known = tuple(known_rows)
+            if min(since) < _INF and time >= newest:
+                newest, newest_listed = time, listed
+        return cls.wrap(known[:-1])
+
+    @classmethod
+    def _merged(cls, parts: Sequence[Self], times: Sequence[float]) -> Self:
+        """Observations of several alerts that list no past; see `joined`."""
         columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMN_TYPES}
         order = np.repeat(np.array(times, dtype=np.float64), [len(part) for part in parts])
         *merged, _, _ = merge(
@@ -165,8 +183,11 @@ class Alert:
         Spectroscopic host redshift; NaN if unknown.
     dereddened : bool
         Whether the fluxes are corrected for Milky Way dust.
-    n_rejected : int
-        Rows of the packet without a usable time, band or flux.
+    n_dropped : mapping of str to int
+        Rows of the packet that were set aside, by reason (`observe.REASONS`).
+    listed_from : tuple of two floats
+        Times from which the packet lists all detections, and all forced photometry, of the object
+        [MJD TAI day]; infinite if it lists none.
     """
 
     alert_id: str
@@ -181,7 +202,13 @@ class Alert:
     redshift_err: float = _NAN
     redshift_spec: float = _NAN
     dereddened: bool = False
-    n_rejected: int = 0
+    n_dropped: Mapping[str, int] = field(default_factory=dict)
+    listed_from: tuple[float, float] = (_INF, _INF)
+
+    @property
+    def n_rejected(self) -> int:
+        """Number of rows of the packet that were set aside."""
+        return sum(self.n_dropped.values())
 
     def light_curves(self) -> LightCurves:
         """The alert's observations as the light curve of one object."""
@@ -214,8 +241,10 @@ def light_curves(alerts: Iterable[Alert]) -> LightCurves:
         If there is no alert, or dereddened fluxes are mixed with raw ones.
     """
     by_object: dict[str, list[Alert]] = {}
-    for alert in alerts:
-        by_object.setdefault(alert.object_id, []).append(alert)
+    once: dict[tuple[str, str], Alert] = {}
+    for alert in alerts:  # a repeated alert changes nothing
+        if alert is once.setdefault((alert.object_id, alert.alert_id), alert):
+            by_object.setdefault(alert.object_id, []).append(alert)
     if not by_object:
         raise DataError("no alerts: light curves need at least one")
     if len({alert.dereddened for group in by_object.values() for alert in group}) > 1:
@@ -223,7 +252,8 @@ def light_curves(alerts: Iterable[Alert]) -> LightCurves:
     histories, values = [], []
     for group in by_object.values():
         parts, times = [alert.observations for alert in group], [alert.mjd for alert in group]
-        histories.append(parts[0] if len(parts) == 1 else Observations.joined(parts, times))
+        listed = [alert.listed_from for alert in group]
+        histories.append(parts[0] if len(parts) == 1 else Observations.joined(parts, times, listed))
         values.append([_newest(group, name) for name in OBJECT_VALUES])
     return _curves(list(by_object), histories, values, group[0].dereddened)[0]
 
@@ -268,12 +298,8 @@ def arrivals(alerts: Sequence[Alert]) -> Arrivals:
         source_id,
         np.array([alert.mjd for alert in alerts], dtype=np.float64),
         np.array([alert_digest(alert.alert_id) for alert in alerts], dtype=np.uint64),
+        np.array([alert.listed_from for alert in alerts], dtype=np.float64).reshape(-1, 2),
     )
-
-
-def integer_name(name: str) -> int | None:
-    """The value of a name that is a non-negative integer below 2^63; None for any other name."""
-    return int(name) if name.isascii() and name.isdigit() and int(name) < 1 << 63 else None
 
 
 def alert_digest(alert_id: str) -> int:

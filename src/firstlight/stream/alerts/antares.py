@@ -8,6 +8,7 @@ import csv
 import io
 import math
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -18,14 +19,26 @@ from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
 from firstlight.constants import MAG_PER_E_FOLD
 from firstlight.errors import DataError, missing_extra
 from firstlight.lightcurves.visits import merge
-from firstlight.stream.alerts.alert import Alert, Observations, Skip, SkipReason, integer_name
+from firstlight.stream.alerts.alert import Alert, Observations, Skip, SkipReason
 from firstlight.stream.alerts.avro import value_of
 from firstlight.stream.alerts.json import dict_or_empty
 from firstlight.stream.alerts.layouts import SOLAR_SYSTEM_ARCSEC, UTC_TO_TAI_DAYS
 from firstlight.stream.alerts.observe import BAND_SPELLINGS
+from firstlight.stream.alerts.values import (
+    EARLIEST_MJD,
+    LATEST_MJD,
+    checked_time,
+    integer_name,
+    is_missing,
+    is_true,
+    name_of,
+    object_values,
+)
 from firstlight.stream.io.message import Message
+from firstlight.stream.quality import QualityConfig
 
-MAX_BYTES = 64 << 20  # of an inflated message; a locus has some 100 kB
+MAX_BYTES = 16 << 20  # of an inflated message; a locus has some 100 kB
+MAX_ROWS = 50_000  # of a light curve
 ZTF_SURVEY, LIMIT_SURVEY, LSST_SURVEY = "1", "2", "4"
 _COLUMNS = ("time", "alert_id", "ant_mjd", "ant_survey", "ant_ra", "ant_dec", "ant_passband", "ant_mag",
             "ant_magerr", "ant_maglim")  # fmt: skip
@@ -34,40 +47,50 @@ _COLUMNS = ("time", "alert_id", "ant_mjd", "ant_survey", "ant_ra", "ant_dec", "a
 class AntaresCodec:
     """ANTARES' loci, in magnitudes; needs the extra ``antares``.
 
-    Upper limits are not read; `encode` writes non-detections as upper limits.
+    Upper limits are not read; `encode` writes non-detections as upper limits; `quality` sets measurements
+    aside.
     """
+
+    def __init__(self, quality: QualityConfig | None = None) -> None:
+        self._quality = quality or QualityConfig()
 
     def decode(self, message: bytes | Message) -> Alert | Skip:
         """See `AlertCodec.decode`."""
         document = _load(_inflate(value_of(message)))
         locus = dict_or_empty(document.get("data")) or document
         attributes = dict_or_empty(locus.get("attributes")) or locus
-        object_id = str(locus.get("id") or attributes.get("locus_id") or "")
+        object_id = name_of(locus.get("id"), "locus id") or name_of(attributes.get("locus_id"), "locus id")
         table = attributes.get("lightcurve")
         if not isinstance(table, str):
             raise DataError(f"locus {object_id or '?'} of ANTARES: it has no light curve")
         alerts = _properties(document.get("included"))
         rows = _read_rows(table, object_id)
-        detections = [row for row in rows if row["ant_survey"] in (ZTF_SURVEY, LSST_SURVEY)]
+        listed = [row for row in rows if row["ant_survey"] in (ZTF_SURVEY, LSST_SURVEY)]
+        detections = [row for row in listed if EARLIEST_MJD < row["mjd"] < LATEST_MJD]
         if not detections:
             return Skip(SkipReason.NO_MEASUREMENT, "", object_id)
         newest = max(detections, key=lambda row: (row["mjd"], row["alert_id"]))
-        about = alerts.get(newest["alert_id"], {})
-        reason = _skip_reason(about, object_id)
-        observations, rejected = _observe(detections, alerts)
+        alert_id = name_of(newest["alert_id"], "alert id")
+        mjd = checked_time(newest["mjd"], alert_id, object_id)
+        reason = _skip_reason(alerts.get(alert_id, {}), object_id)
+        observations, dropped = _observe(detections, alerts, self._quality)
         if reason is None and not len(observations):
             reason = SkipReason.NO_MEASUREMENT
         if reason is not None:
-            return Skip(reason, newest["alert_id"], object_id, newest["mjd"])
+            return Skip(reason, alert_id, object_id, mjd)
         return Alert(
-            newest["alert_id"],
+            alert_id,
             object_id,
-            newest["mjd"],
+            mjd,
             observations,
-            source_id=_number_of(newest["alert_id"]),
-            ra=_float(attributes.get("ra")),
-            dec=_float(attributes.get("dec")),
-            n_rejected=rejected,
+            source_id=_number_of(alert_id),
+            dereddened=False,
+            n_dropped=dropped | ({"time": untimed} if (untimed := len(listed) - len(detections)) else {}),
+            listed_from=(min(row["mjd"] for row in detections), math.inf),
+            **object_values(
+                ra=_float(attributes.get("ra")),
+                dec=_float(attributes.get("dec")),
+            ),
         )
 
     def encode(self, alert: Alert) -> bytes:
@@ -130,6 +153,8 @@ def _load(data: bytes) -> dict[str, Any]:
         document = bson.decode(data, bson.codec_options.CodecOptions(datetime_conversion=milliseconds))
     except bson.errors.BSONError as error:
         raise DataError(f"damaged BSON in a message of ANTARES: {error}") from error
+    except RecursionError as error:
+        raise DataError("damaged BSON in a message of ANTARES: nested too deep") from error
     return dict(document)
 
 
@@ -141,13 +166,14 @@ def _inflate(data: bytes) -> bytes:
         raise DataError(f"damaged message of ANTARES: {error}") from error
     if not engine.eof or engine.unused_data:
         raise DataError(
-            "damaged message of ANTARES: it is cut short, larger than 64 MiB, or longer than its content"
+            f"damaged message of ANTARES: it is cut short, larger than {MAX_BYTES >> 20} MiB, or longer than "
+            "its content"
         )
     return out
 
 
 def _read_rows(table: str, object_id: str) -> list[dict[str, Any]]:
-    """Rows of the light curve with their time in MJD TAI, without the rows that have none."""
+    """Rows of the light curve with their time in MJD TAI, NaN for none."""
     reader = csv.DictReader(io.StringIO(table))
     missing = {"alert_id", "ant_mjd", "ant_survey", "ant_passband", "ant_mag", "ant_magerr"} - set(
         reader.fieldnames or ()
@@ -156,16 +182,15 @@ def _read_rows(table: str, object_id: str) -> list[dict[str, Any]]:
         raise DataError(
             f"locus {object_id or '?'} of ANTARES: its light curve lacks the columns {sorted(missing)}"
         )
-    rows = []
+    rows: list[dict[str, Any]] = []
     try:
         for row in reader:
             mjd = _float(row["ant_mjd"])
             survey = (row["ant_survey"] or "").removesuffix(".0")
             shift = UTC_TO_TAI_DAYS if survey == ZTF_SURVEY else 0.0
-            if math.isfinite(mjd):
-                rows.append(
-                    {**row, "alert_id": row["alert_id"] or "", "ant_survey": survey, "mjd": mjd + shift}
-                )
+            if len(rows) >= MAX_ROWS:
+                raise DataError(f"locus {object_id or '?'} of ANTARES: more than {MAX_ROWS:,} rows")
+            rows.append({**row, "alert_id": row["alert_id"] or "", "ant_survey": survey, "mjd": mjd + shift})
     except csv.Error as error:
         raise DataError(
             f"locus {object_id or '?'} of ANTARES: its light curve is not CSV: {error}"
@@ -182,13 +207,17 @@ def _properties(included: Any) -> dict[str, Mapping[str, Any]]:
     return found
 
 
-def _observe(rows: list[dict[str, Any]], alerts: Mapping[str, Mapping[str, Any]]) -> tuple[Observations, int]:
-    """Observations of the detections, and the number of rows that were not usable."""
+def _observe(
+    rows: list[dict[str, Any]], alerts: Mapping[str, Mapping[str, Any]], quality: QualityConfig
+) -> tuple[Observations, dict[str, int]]:
+    """Observations of the detections, and the number of rows set aside by reason."""
     columns: list[tuple[float, int, float, float, int]] = []
+    dropped: Counter[str] = Counter()
     for row in rows:
-        band = BAND_SPELLINGS.get(row["ant_passband"] or "", -1)
+        band = BAND_SPELLINGS.get((row["ant_passband"] or "").strip(), -1)
         about = alerts.get(row["alert_id"], {})
-        flux = 10.0 ** (0.4 * (AB_ZERO_POINT_NJY - _float(row["ant_mag"])))
+        magnitude = _float(row["ant_mag"])
+        flux = 10.0 ** (0.4 * (AB_ZERO_POINT_NJY - magnitude)) if 0.0 < magnitude < 99.0 else math.nan
         flux_err = flux * _float(row["ant_magerr"]) / MAG_PER_E_FOLD
         if _is_negative(about):
             flux = -flux
@@ -197,12 +226,17 @@ def _observe(rows: list[dict[str, Any]], alerts: Mapping[str, Mapping[str, Any]]
             flux, flux_err = exact
         with np.errstate(over="ignore", under="ignore"):
             small = np.float32(flux), np.float32(flux_err)
-        if band >= 0 and np.isfinite(small).all() and small[1] > 0:
+        reason = "band" if band < 0 else _bad_quality(about, quality)
+        if not reason and not (np.isfinite(small).all() and small[1] > 0):
+            reason = "flux"
+        if reason:
+            dropped[reason] += 1
+        else:
             columns.append((row["mjd"], band, flux, flux_err, _number_of(row["alert_id"])))
     table = np.array(columns, np.float64).reshape(-1, 5)
     numbers = np.array([entry[4] for entry in columns], np.int64)
     nothing = np.zeros(len(columns), np.int64)
-    *merged, _, dropped = merge(
+    *merged, _, no_flux = merge(
         table[:, 0].copy(),
         table[:, 1].astype(np.int8),
         table[:, 2].copy(),
@@ -212,7 +246,23 @@ def _observe(rows: list[dict[str, Any]], alerts: Mapping[str, Mapping[str, Any]]
         nothing,
         np.zeros(len(columns)),
     )
-    return Observations.wrap(merged), len(rows) - len(columns) + int(dropped)
+    dropped["flux"] += int(no_flux)
+    return Observations.wrap(merged), dict(+dropped)
+
+
+def _bad_quality(about: Mapping[str, Any], quality: QualityConfig) -> str:
+    """Why the survey's own quality sets a row aside; empty if it does not."""
+    if 0.0 < _float(about.get("lsst_diaSource_timeWithdrawnMjdTai")) < math.inf:
+        return "withdrawn"
+    if any(is_true(about.get(f"lsst_diaSource_{flag}")) for flag in quality.flags):
+        return "flag"
+    names = ("lsst_diaSource_reliability", "ztf_rb", "ztf_drb")
+    for name, least in zip(names, quality.cuts[:3].tolist(), strict=True):
+        if 0.0 <= _float(about.get(name)) < least:
+            return name.rpartition("_")[2]
+    if _float(about.get("ztf_nbad")) > quality.cuts[3]:
+        return "nbad"
+    return "negative" if not quality.negative and is_true(about.get("lsst_diaSource_isNegative")) else ""
 
 
 def _is_negative(about: Mapping[str, Any]) -> bool:
@@ -226,16 +276,13 @@ def _is_negative(about: Mapping[str, Any]) -> bool:
 
 
 def _skip_reason(about: Mapping[str, Any], object_id: str) -> SkipReason | None:
-    name = about.get("ztf_ssnamenr")
     near = 0.0 <= _float(about.get("ztf_ssdistnr")) <= SOLAR_SYSTEM_ARCSEC
-    if (name not in (None, "", "null") and near) or about.get("lsst_diaSource_ssObjectId") not in (
-        None,
-        0,
-        "",
-        "0",
-    ):
+    if not is_missing(about.get("ztf_ssnamenr")) and near:
         return SkipReason.SOLAR_SYSTEM
-    return None if object_id else SkipReason.NO_OBJECT
+    if not object_id:
+        solar_system = not is_missing(about.get("lsst_diaSource_ssObjectId"))
+        return SkipReason.SOLAR_SYSTEM if solar_system else SkipReason.NO_OBJECT
+    return None
 
 
 def _float(value: Any) -> float:

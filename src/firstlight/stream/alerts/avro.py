@@ -19,6 +19,7 @@ from firstlight.stream.alerts.write import LSST_SCHEMA, LSST_SCHEMA_ID, ZTF_SCHE
 from firstlight.stream.avro.container import ContainerReader, write_container
 from firstlight.stream.avro.decode import fastavro_module
 from firstlight.stream.io.message import Message
+from firstlight.stream.quality import QualityConfig
 
 Survey = Literal["lsst", "ztf"]
 
@@ -60,14 +61,15 @@ def value_of(message: bytes | Message) -> bytes:
 class _Readers:
     """Compiled readers per schema, at most `MAX_SCHEMAS`; the oldest is dropped first."""
 
-    def __init__(self, zero_point: float) -> None:
+    def __init__(self, zero_point: float, quality: QualityConfig | None) -> None:
         self._zero_point = zero_point
+        self._quality = quality
         self._known: dict[bytes | int, PacketReader] = {}
 
     def get(self, key: bytes | int, schema: Callable[[], Any]) -> PacketReader:
         reader = self._known.get(key)
         if reader is None:
-            reader = PacketReader(schema(), self._zero_point)
+            reader = PacketReader(schema(), self._zero_point, self._quality)
             while len(self._known) >= MAX_SCHEMAS:
                 self._known.pop(next(iter(self._known)))
             self._known[key] = reader
@@ -110,6 +112,8 @@ class ConfluentCodec:
         Size of the cutout that `encode` adds, for packets of a realistic size.
     zero_point : float
         AB magnitude of a flux of 1 in the packets [mag]; 31.4 for nJy.
+    quality : QualityConfig, optional
+        Which measurements are set aside.
 
     Examples
     --------
@@ -126,10 +130,11 @@ class ConfluentCodec:
         schema_id: int = LSST_SCHEMA_ID,
         cutout_bytes: int = 0,
         zero_point: float = AB_ZERO_POINT_NJY,
+        quality: QualityConfig | None = None,
     ) -> None:
         self._schemas = schemas or MemorySchemas({schema_id: LSST_SCHEMA})
         self._frame = b"\0" + schema_id.to_bytes(4, "big")
-        self._readers = _Readers(zero_point)
+        self._readers = _Readers(zero_point, quality)
         self._writer = _Writer("lsst", cutout_bytes)
 
     def decode(self, message: bytes | Message) -> Alert | Skip:
@@ -162,7 +167,7 @@ class FinkCodec:
         Parsed JSON of the schema of messages whose key holds none.
     survey : {"lsst", "ztf"}
         Which of our schemas `encode` writes.
-    cutout_bytes, zero_point
+    cutout_bytes, zero_point, quality
         As of `ConfluentCodec`; cutouts are for LSST only.
     """
 
@@ -173,9 +178,10 @@ class FinkCodec:
         survey: Survey = "lsst",
         cutout_bytes: int = 0,
         zero_point: float = AB_ZERO_POINT_NJY,
+        quality: QualityConfig | None = None,
     ) -> None:
         self._schema = schema
-        self._readers = _Readers(zero_point)
+        self._readers = _Readers(zero_point, quality)
         self._writer = _Writer(survey, cutout_bytes)
 
     @property
@@ -205,13 +211,18 @@ class FinkCodec:
 class ContainerCodec:
     """Alerts in Avro containers: Babamul's messages, files of ZTF, ELAsTiCC and Fink.
 
-    `survey`, `cutout_bytes` and `zero_point` are those of `FinkCodec`.
+    `survey`, `cutout_bytes`, `zero_point` and `quality` are those of `FinkCodec`.
     """
 
     def __init__(
-        self, *, survey: Survey = "lsst", cutout_bytes: int = 0, zero_point: float = AB_ZERO_POINT_NJY
+        self,
+        *,
+        survey: Survey = "lsst",
+        cutout_bytes: int = 0,
+        zero_point: float = AB_ZERO_POINT_NJY,
+        quality: QualityConfig | None = None,
     ) -> None:
-        self._readers = _Readers(zero_point)
+        self._readers = _Readers(zero_point, quality)
         self._writer = _Writer(survey, cutout_bytes)
 
     def decode(self, message: bytes | Message) -> Alert | Skip:

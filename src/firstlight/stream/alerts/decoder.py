@@ -17,13 +17,14 @@ from firstlight.stream.alerts.schemas import (
     parse_schema_json,
     without_login,
 )
+from firstlight.stream.alerts.values import LONGEST_NAME, checked_name
 from firstlight.stream.avro.container import MAGIC
 from firstlight.stream.io.message import Message
+from firstlight.stream.quality import QualityConfig
 
 AlertFormat = Literal["auto", "confluent", "container", "fink", "plain", "json", "lasair", "antares"]
 FORMATS: tuple[str, ...] = get_args(AlertFormat)
 
-_LARGEST_MJD = 1e6  # the year 4596; a Julian date is beyond it
 _BLANK = b" \t\r\n"
 _ZLIB_DEFLATE = 0x78  # CMF byte of zlib with the usual window; CMF and FLG together divide by 31
 
@@ -68,6 +69,8 @@ class AlertDecoder:
         Parsed JSON of the schema of messages that carry none (``plain``, or Fink without its key).
     zero_point : float
         AB magnitude of a flux of 1 in LSST-like packets [mag].
+    quality : QualityConfig, optional
+        Which measurements are set aside.
 
     Raises
     ------
@@ -87,20 +90,21 @@ class AlertDecoder:
         *,
         schema: Any = None,
         zero_point: float = AB_ZERO_POINT_NJY,
+        quality: QualityConfig | None = None,
     ) -> None:
         if format not in FORMATS:
             raise SettingsError(f"alert format {format!r}: choose one of {', '.join(FORMATS)}")
         if format == "plain" and schema is None:
             raise SettingsError("alert format 'plain' needs a file with its Avro schema")
         self.format: AlertFormat = format
-        self._container = ContainerCodec(zero_point=zero_point)
+        self._container = ContainerCodec(zero_point=zero_point, quality=quality)
         self._codecs: dict[str, AlertCodec] = {
-            "confluent": ConfluentCodec(schemas, zero_point=zero_point),
-            "fink": FinkCodec(schema, zero_point=zero_point),
-            "plain": FinkCodec(schema, zero_point=zero_point),
+            "confluent": ConfluentCodec(schemas, zero_point=zero_point, quality=quality),
+            "fink": FinkCodec(schema, zero_point=zero_point, quality=quality),
+            "plain": FinkCodec(schema, zero_point=zero_point, quality=quality),
             "json": JsonLinesCodec(),
-            "lasair": LasairCodec(),
-            "antares": AntaresCodec(),
+            "lasair": LasairCodec(quality),
+            "antares": AntaresCodec(quality),
         }
 
     def decode_all(self, value: bytes, key: bytes | None = None) -> list[Alert | Skip | DataError]:
@@ -115,33 +119,30 @@ class AlertDecoder:
                 kind = "fink"  # a record that its source took from a container, with the schema as its key
             if kind == "container":
                 found = list(self._container.decode_all(value))
-                return [_storable(item) for item in found] or [DataError("the Avro container holds no alert")]
+                return [_checked(item) for item in found] or [DataError("the Avro container holds no alert")]
             if kind == "plain":
                 key = None  # the schema is given
-            return [_storable(self._codecs[kind].decode(Message(value, key)))]
+            return [_checked(self._codecs[kind].decode(Message(value, key)))]
         except DataError as error:
-            return [error]
+            return [_checked(error)]
 
 
-def _storable(item: Alert | Skip | DataError) -> Alert | Skip | DataError:
-    """The item, or an error if its names are not valid Unicode or its times not MJD."""
-    if isinstance(item, Alert):
-        times = item.observations.mjd  # ascending
-        if not -_LARGEST_MJD < min(item.mjd, times[0]) <= max(item.mjd, times[-1]) < _LARGEST_MJD:
-            return DataError(
-                f"alert {item.alert_id!a} of object {item.object_id!a}: times from {times[0]:.9g} to "
-                f"{times[-1]:.9g}, of the alert {item.mjd:.9g}, are not MJD"
-            )
-    if isinstance(item, DataError) or (item.object_id.isascii() and item.alert_id.isascii()):
-        return item
+def _checked(item: Alert | Skip | DataError) -> Alert | Skip | DataError:
+    """The item, or an error if a name cannot be stored; a long message, which quotes the alert, is cut."""
+    if isinstance(item, DataError):
+        text = str(item)
+        return item if len(text) <= LONGEST_NAME else DataError(f"{text[:LONGEST_NAME]}...")
     try:
-        (item.object_id + item.alert_id).encode()
-    except UnicodeEncodeError:
-        return DataError(f"alert {item.alert_id!a} of object {item.object_id!a}: a name is not valid Unicode")
+        checked_name(item.object_id, "object id")
+        checked_name(item.alert_id, "alert id")
+    except DataError as error:
+        return error
     return item
 
 
-def alert_decoder(format: AlertFormat = "auto", schemas: str = "") -> AlertDecoder:
+def alert_decoder(
+    format: AlertFormat = "auto", schemas: str = "", quality: QualityConfig | None = None
+) -> AlertDecoder:
     """The decoder that the options of the command line name.
 
     Parameters
@@ -150,6 +151,8 @@ def alert_decoder(format: AlertFormat = "auto", schemas: str = "") -> AlertDecod
         One of `FORMATS`.
     schemas : str
         Address of a registry, a folder of schemas, the file of one schema, or empty.
+    quality : QualityConfig, optional
+        Which measurements are set aside.
 
     Raises
     ------
@@ -159,14 +162,15 @@ def alert_decoder(format: AlertFormat = "auto", schemas: str = "") -> AlertDecod
         If the file is not a schema.
     """
     if not schemas:
-        return AlertDecoder(format)
+        return AlertDecoder(format, quality=quality)
     if is_registry(schemas):
-        return AlertDecoder(format, RegistrySchemas(schemas))
+        return AlertDecoder(format, RegistrySchemas(schemas), quality=quality)
     path = Path(schemas)
     if path.is_dir():
-        return AlertDecoder(format, FolderSchemas(path))
+        return AlertDecoder(format, FolderSchemas(path), quality=quality)
     if path.is_file():
-        return AlertDecoder(format, schema=parse_schema_json(path.read_bytes(), schemas))
+        schema = parse_schema_json(path.read_bytes(), schemas)
+        return AlertDecoder(format, schema=schema, quality=quality)
     raise SettingsError(
         f"schemas {without_login(schemas)}: not a folder, a file, or an address of a schema registry"
     )

@@ -2,19 +2,37 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from firstlight.bands import BANDS, band_index
+from firstlight.bands import BANDS
+from firstlight.constants import JD_MINUS_MJD
 from firstlight.errors import DataError
-from firstlight.stream.alerts.alert import OBJECT_VALUES, Alert, Observations, Skip, SkipReason
+from firstlight.stream.alerts.alert import COLUMN_TYPES, OBJECT_VALUES, Alert, Observations, Skip, SkipReason
 from firstlight.stream.alerts.avro import value_of
 from firstlight.stream.alerts.layouts import read_record
+from firstlight.stream.alerts.observe import BAND_SPELLINGS
+from firstlight.stream.alerts.values import (
+    AFTER_ALERT_DAYS,
+    EARLIEST_MJD,
+    LATEST_MJD,
+    checked_name,
+    checked_time,
+    is_missing,
+    is_true,
+    name_of,
+    number_of,
+    object_values,
+)
 from firstlight.stream.alerts.write import lsst_object, lsst_sources
 from firstlight.stream.io.message import Message
+from firstlight.stream.quality import QualityConfig
+
+MAX_BYTES = 16 << 20  # of a message; an alert with a long history has some 100 kB
 
 _KEYS = {
     "alert_id",
@@ -23,7 +41,9 @@ _KEYS = {
     "source_id",
     "observations",
     "dereddened",
-    "n_rejected",
+    "n_rejected",  # the sum of `n_dropped`
+    "n_dropped",
+    "listed_from",
     *OBJECT_VALUES,
 }
 
@@ -44,31 +64,25 @@ class JsonLinesCodec:
     def decode(self, message: bytes | Message) -> Alert | Skip:
         """See `AlertCodec.decode`."""
         record = _parse(value_of(message))
-        alert_id, object_id = str(record.get("alert_id") or ""), str(record.get("object_id") or "")
+        alert_id, object_id = (
+            _own_name(record.get(f"{what}_id"), f"{what} id") for what in ("alert", "object")
+        )
         where = f"alert {alert_id or '?'} of object {object_id or '?'}"
         if unknown := sorted(record.keys() - _KEYS):
             # a misspelt key would otherwise pass as a missing value
             raise DataError(f"{where}: unknown key(s) {unknown}")
+        mjd = checked_time(_number(record.get("mjd")), alert_id, object_id)
         try:
-            columns = record["observations"]
-            with np.errstate(over="ignore"):  # a flux beyond float32 becomes infinite, and is refused below
-                observations = Observations(
-                    mjd=np.array(columns["mjd"], np.float64),
-                    band=band_index(columns["band"]),
-                    flux=np.array(columns["flux"], np.float32),
-                    flux_err=np.array(columns["flux_err"], np.float32),
-                    detected=np.array(columns["detected"], np.bool_),
-                    source_id=np.array(columns["source_id"], np.int64),
-                ).checked()
-            mjd = float(record["mjd"])
-            values = {name: _number(record.get(name)) for name in OBJECT_VALUES}
-            source_id, n_rejected = int(record.get("source_id") or 0), int(record.get("n_rejected") or 0)
+            observations, dropped = _observations(record["observations"], mjd)
+            values = object_values(**{name: _number(record.get(name)) for name in OBJECT_VALUES})
+            source_id = number_of(record.get("source_id"), "source id")
+            n_dropped = _counts(record, dropped)
+            listed = record.get("listed_from") or (None, None)
+            detections, forced = (math.inf if since is None else float(since) for since in listed)
         except KeyError as error:
             raise DataError(f"{where}: {error} is missing") from error
         except (DataError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"{where}: {error}") from error
-        if not math.isfinite(mjd):
-            raise DataError(f"{where}: its time is not finite")
         if not object_id:
             return Skip(SkipReason.NO_OBJECT, alert_id, "", mjd)
         if not len(observations):
@@ -79,8 +93,9 @@ class JsonLinesCodec:
             mjd,
             observations,
             source_id=source_id,
-            dereddened=record.get("dereddened") is True,
-            n_rejected=n_rejected,
+            dereddened=is_true(record.get("dereddened")),
+            n_dropped=n_dropped,
+            listed_from=(detections, forced),
             **values,
         )
 
@@ -104,14 +119,22 @@ class JsonLinesCodec:
                 "source_id": observations.source_id.tolist(),
             },
         }
+        if alert.n_dropped:
+            record["n_dropped"] = dict(alert.n_dropped)
+        if min(alert.listed_from) < math.inf:
+            record["listed_from"] = [None if since == math.inf else since for since in alert.listed_from]
         return json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
 
 
 class LasairCodec:
     """Lasair's messages, of LSST (sources and forced sources) and of ZTF (candidates).
 
-    Topics without light curves give a `Skip` (no-measurement). `encode` writes the LSST form.
+    Topics without light curves give a `Skip` (no-measurement). `encode` writes the LSST form; `quality`
+    sets measurements aside.
     """
+
+    def __init__(self, quality: QualityConfig | None = None) -> None:
+        self._quality = quality
 
     def decode(self, message: bytes | Message) -> Alert | Skip:
         """See `AlertCodec.decode`."""
@@ -119,9 +142,9 @@ class LasairCodec:
         inner = record.get("alert")
         inner = {**record, **inner} if isinstance(inner, dict) else record
         if "candidates" in inner or "objectId" in inner:
-            return _ztf_alert(inner)
+            return _ztf_alert(inner, self._quality)
         if "diaSourcesList" in inner or "diaObjectId" in inner or "diaObject" in inner:
-            return _lsst_alert(inner)
+            return _lsst_alert(inner, self._quality)
         raise DataError(
             f"not a message of Lasair: its fields are {sorted(record)[:12]}, none of diaObjectId and objectId"
         )
@@ -142,13 +165,13 @@ class LasairCodec:
         return json.dumps(record, allow_nan=False, separators=(",", ":")).encode()
 
 
-def _lsst_alert(record: dict[str, Any]) -> Alert | Skip:
+def _lsst_alert(record: dict[str, Any], quality: QualityConfig | None) -> Alert | Skip:
     sources = _dicts(record.get("diaSourcesList"))
     about = dict_or_empty(record.get("diaObject"))
-    object_id = str(record.get("diaObjectId") or about.get("diaObjectId") or "")
-    newest = _newest(sources, ("midpointMjdTai", "midPointTai"))
+    object_id = _first_name((record.get("diaObjectId"), about.get("diaObjectId")), "object id")
+    newest = _newest(sources, {"midpointMjdTai": 0.0, "midPointTai": 0.0})
     if newest is None:
-        return Skip(SkipReason.NO_MEASUREMENT, str(record.get("alertId") or ""), object_id)
+        return Skip(SkipReason.NO_MEASUREMENT, _first_name((record.get("alertId"),), "alert id"), object_id)
     packet = {
         "alertId": record.get("alertId"),
         "diaSource": {"ssObjectId": None, **newest},
@@ -157,13 +180,14 @@ def _lsst_alert(record: dict[str, Any]) -> Alert | Skip:
         "diaObject": {**_host(record), **about, "diaObjectId": object_id},
         "fluxIsDereddened": record.get("fluxIsDereddened"),
     }
-    return _named(read_record(packet))
+    return _named(read_record(packet, quality=quality))
 
 
-def _ztf_alert(record: dict[str, Any]) -> Alert | Skip:
+def _ztf_alert(record: dict[str, Any], quality: QualityConfig | None) -> Alert | Skip:
     candidates = _dicts(record.get("candidates"))
-    object_id = str(record.get("objectId") or "")
-    newest = _newest([entry for entry in candidates if entry.get("magpsf") is not None], ("jd", "mjd"))
+    object_id = _first_name((record.get("objectId"),), "object id")
+    detections = [entry for entry in candidates if not is_missing(entry.get("magpsf"))]
+    newest = _newest(detections, {"jd": JD_MINUS_MJD, "mjd": 0.0})
     if newest is None:
         return Skip(SkipReason.NO_MEASUREMENT, "", object_id)
     packet = {
@@ -172,7 +196,12 @@ def _ztf_alert(record: dict[str, Any]) -> Alert | Skip:
         "prv_candidates": [entry for entry in candidates if entry is not newest],
         "fp_hists": _dicts(record.get("forcedphot")),
     }
-    return _named(read_record(packet))
+    return _named(read_record(packet, quality=quality))
+
+
+def _first_name(values: Iterable[Any], what: str) -> str:
+    """The first of some foreign names that is there; empty if none is."""
+    return next((name for value in values if (name := name_of(value, what))), "")
 
 
 def _named(alert: Alert | Skip) -> Alert | Skip:
@@ -196,14 +225,22 @@ def _host(record: Mapping[str, Any]) -> dict[str, Any]:
     return host
 
 
-def _newest(entries: list[dict[str, Any]], names: tuple[str, ...]) -> dict[str, Any] | None:
-    """The entry with the latest time; the last of several."""
-    best, latest = None, -math.inf
+def _newest(entries: list[dict[str, Any]], clocks: Mapping[str, float]) -> dict[str, Any] | None:
+    """The entry with the latest time, the last of several; of its fields of time, the first that has one.
+
+    `clocks` are the days by which each field exceeds MJD.
+    """
+    best, latest = None, EARLIEST_MJD
     for entry in entries:
-        time = next((entry[name] for name in names if entry.get(name) is not None), None)
-        if isinstance(time, int | float) and time >= latest:
+        times = (_float(entry.get(name)) - behind for name, behind in clocks.items())
+        time = next((mjd for mjd in times if EARLIEST_MJD < mjd < LATEST_MJD), math.nan)
+        if time >= latest:
             best, latest = entry, time
     return best
+
+
+def _float(value: Any) -> float:
+    return float(value) if type(value) in (int, float) and abs(value) < 1e300 else math.nan
 
 
 def dict_or_empty(value: Any) -> dict[str, Any]:
@@ -217,6 +254,8 @@ def _dicts(value: Any) -> list[dict[str, Any]]:
 
 def _parse(data: bytes) -> dict[str, Any]:
     """A JSON object; NaN and infinities, which Lasair writes bare, read as null."""
+    if len(data) > MAX_BYTES:
+        raise DataError(f"a JSON message of {len(data):,} bytes, more than {MAX_BYTES:,}")
     try:
         record = json.loads(data, parse_constant=lambda _: None)
     except (ValueError, RecursionError) as error:
@@ -226,11 +265,62 @@ def _parse(data: bytes) -> dict[str, Any]:
     return record
 
 
+def _own_name(value: Any, what: str) -> str:
+    """A name of our own format, where any text is one."""
+    return checked_name(value, what) if isinstance(value, str) else name_of(value, what)
+
+
+def _observations(columns: Mapping[str, Any], alert_mjd: float) -> tuple[Observations, dict[str, int]]:
+    """The usable rows of our own columns, and the others by reason."""
+    bands = np.array([_band(name) for name in columns["band"]], np.int8)
+    with np.errstate(over="ignore"):  # a flux beyond float32 becomes infinite, and its row is set aside
+        observations = Observations(
+            mjd=np.array(columns["mjd"], np.float64),
+            band=bands,
+            flux=np.array(columns["flux"], np.float32),
+            flux_err=np.array(columns["flux_err"], np.float32),
+            detected=np.array([is_true(value) for value in columns["detected"]], np.bool_),
+            source_id=np.array([number_of(value, "source id") for value in columns["source_id"]], np.int64),
+        )
+    lengths = {name: getattr(observations, name).shape for name in COLUMN_TYPES}
+    if len(set(lengths.values())) > 1:
+        raise DataError(f"columns of observations differ in length: {lengths}")
+    mjd, flux, flux_err = observations.mjd, observations.flux, observations.flux_err
+    bad = {
+        "time": ~((mjd > EARLIEST_MJD) & (mjd < LATEST_MJD)),
+        "future": mjd > alert_mjd + AFTER_ALERT_DAYS,
+        "band": bands < 0,
+        "flux": ~(np.isfinite(flux) & np.isfinite(flux_err) & (flux_err > 0)),
+    }
+    keep, dropped = np.ones(len(mjd), np.bool_), {}
+    for reason, is_bad in bad.items():
+        if n := int(np.count_nonzero(keep & is_bad)):
+            dropped[reason] = n
+        keep &= ~is_bad
+    kept = (getattr(observations, name)[keep] for name in COLUMN_TYPES)
+    return Observations(*kept).checked(), dropped
+
+
+def _band(name: Any) -> int:
+    return BAND_SPELLINGS.get(name.strip(), -1) if isinstance(name, str) else -1
+
+
+def _counts(record: Mapping[str, Any], dropped: Mapping[str, int]) -> dict[str, int]:
+    """Rows set aside before the alert was written, and now."""
+    stated = record.get("n_dropped")
+    if stated is None:
+        stated = {"unknown": record.get("n_rejected")}
+    counts = Counter({str(reason): int(n or 0) for reason, n in stated.items()})
+    return dict(+(counts + Counter(dropped)))
+
+
 def _number(value: Any) -> float:
     if value is None:
         return math.nan
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise DataError(f"{value!r} is not a number")
+        raise DataError(f"{str(value)[:40]!r} is not a number")
+    if isinstance(value, int) and value.bit_length() > 64:
+        raise DataError(f"an integer of {value.bit_length():,} bits, more than 64")
     return float(value)
 
 

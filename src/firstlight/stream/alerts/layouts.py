@@ -17,9 +17,18 @@ from firstlight.bands import AB_ZERO_POINT_NJY
 from firstlight.constants import JD_MINUS_MJD
 from firstlight.errors import DataError
 from firstlight.stream.alerts.alert import Alert, Observations, Skip, SkipReason
-from firstlight.stream.alerts.observe import BAND_SPELLINGS, COLUMNS, observe
+from firstlight.stream.alerts.observe import BAND_SPELLINGS, COLUMNS, REASONS, RELIABILITY, observe
+from firstlight.stream.alerts.values import (
+    LARGEST,
+    checked_time,
+    is_missing,
+    is_true,
+    name_of,
+    number_of,
+)
 from firstlight.stream.avro.decode import Cells, cells_of, decoder_for
 from firstlight.stream.avro.schema import Selection, field_paths
+from firstlight.stream.quality import QualityConfig
 
 UTC_TO_TAI_DAYS = 37.0 / 86_400.0  # 37 leap seconds since 2017; ZTF began in 2018
 SOLAR_SYSTEM_ARCSEC = 5.0  # a ZTF candidate this near to a known asteroid is that asteroid
@@ -35,6 +44,8 @@ _LSST_ROW: Names = {
     "flux": ("psfFlux", "psFlux"),
     "flux_err": ("psfFluxErr", "psFluxErr"),
     "withdrawn": ("timeWithdrawnMjdTai",),
+    "reliability": ("reliability",),
+    "negative": ("isNegative",),
 }
 #: Fields of ZTF's and Babamul's candidates.
 _CANDIDATE_ROW: Names = {
@@ -49,6 +60,11 @@ _CANDIDATE_ROW: Names = {
     "positive": ("isdiffpos",),
     "zero_point": ("magzpsci",),
     "status": ("procstatus",),
+    "reliability": ("reliability",),
+    "rb": ("rb",),
+    "drb": ("drb",),
+    "nbad": ("nbad",),
+    "negative": ("isNegative",),
 }
 _LSST_VALUES: Names = {
     "alert_id": ("alertId", "diaSourceId", "diaSource.diaSourceId"),
@@ -96,19 +112,26 @@ class Layout:
     family: str
     selection: Selection  # fields to decode
     places: Mapping[str, tuple[int, ...]]  # cells per field, in order of preference; -1 for none
-    columns: NDArray[np.int64]  # (n_tables, 12), offset in a row of each of `COLUMNS`; -1 if absent
+    columns: NDArray[np.int64]  # (n_tables, 17), offset in a row of each of `COLUMNS`; -1 if absent
+    flags: NDArray[np.int64]  # (n_tables, n), offset in a row of each flag of quality; -1 if absent
     detections: NDArray[np.bool_]  # (n_tables,), whether its rows are detections
     clocks: NDArray[np.int64]  # (n_tables,), time system: TAI, JULIAN_UTC or MJD_UTC
     own_clock: int  # time system of the triggering source
+    cuts: NDArray[np.float64]  # (4,), limits of the columns of quality
 
 
-def resolve_layout(paths: Iterable[str]) -> Layout:
-    """The layout of a packet with these dotted paths (see `field_paths`); DataError if unknown."""
-    paths = frozenset(paths)
+def resolve_layout(paths: Iterable[str], quality: QualityConfig | None = None) -> Layout:
+    """The layout of a packet with these dotted paths (see `field_paths`); DataError if unknown.
+
+    It reads the fields that `quality` needs, by default those of its defaults.
+    """
+    paths, quality = frozenset(paths), quality or QualityConfig()
     if "diaSource" in paths:
-        return _build_layout("lsst", "diaSource", _LSST_TABLES, _LSST_ROW, _LSST_VALUES, paths)
+        parts = _LSST_TABLES, _with_quality(_LSST_ROW, quality), _LSST_VALUES
+        return _build_layout("lsst", "diaSource", *parts, paths, quality)
     if "candidate" in paths:
-        return _build_layout("candidate", "candidate", _ZTF_TABLES, _CANDIDATE_ROW, _CANDIDATE_VALUES, paths)
+        parts = _ZTF_TABLES, _with_quality(_CANDIDATE_ROW, quality), _CANDIDATE_VALUES
+        return _build_layout("candidate", "candidate", *parts, paths, quality)
     top = sorted(path for path in paths if "." not in path)
     raise DataError(
         "the packet is neither LSST's (diaSource) nor ZTF's (candidate); its fields are "
@@ -116,8 +139,21 @@ def resolve_layout(paths: Iterable[str]) -> Layout:
     )
 
 
+def _with_quality(row: Names, quality: QualityConfig) -> Names:
+    """The fields of a row without cuts that are not active, and with the flags of quality."""
+    unused = frozenset(COLUMNS[RELIABILITY:]).difference(quality.columns)
+    fields = {name: options for name, options in row.items() if name not in unused}
+    return fields | {f"flag {name}": (name,) for name in quality.flags}
+
+
 def _build_layout(
-    family: str, main: str, tables: Mapping[str, bool], row: Names, values: Names, paths: frozenset[str]
+    family: str,
+    main: str,
+    tables: Mapping[str, bool],
+    row: Names,
+    values: Names,
+    paths: frozenset[str],
+    quality: QualityConfig,
 ) -> Layout:
     scalars: list[str] = []
     places: dict[str, tuple[int, ...]] = {}
@@ -128,26 +164,36 @@ def _build_layout(
     own = _row_fields(row, main, paths)
     for name, field in own.items():
         places[f"own_{name}"] = (_place(scalars, f"{main}.{field}"),)
-    columns = [[places[f"own_{name}"][0] if name in own else -1 for name in COLUMNS]]
+    wanted = (*COLUMNS, *(f"flag {name}" for name in quality.flags))
+    columns = [[places[f"own_{name}"][0] if name in own else -1 for name in wanted]]
     fields, selected = [own], []
     for table in tables:
         found = _row_fields(row, table, paths)
         order = list(found)
-        columns.append([order.index(name) if name in order else -1 for name in COLUMNS])
+        columns.append([order.index(name) if name in order else -1 for name in wanted])
         selected.append((table, tuple(found.values())))
         fields.append(found)
     if "time" not in own:
         raise DataError(f"the packet's {main} has no time ({' or '.join(row['time'])})")
     clocks = [_CLOCKS.get(found.get("time", ""), TAI) for found in fields]
+    places_of = np.array(columns, np.int64)
     return Layout(
         family=family,
         selection=Selection(tuple(scalars), tuple(selected)),
         places=places,
-        columns=np.array(columns, np.int64),
+        columns=np.ascontiguousarray(places_of[:, : len(COLUMNS)]),
+        flags=_present(places_of[:, len(COLUMNS) :]),
         detections=np.array([True, *tables.values()]),
         clocks=np.array(clocks, np.int64),
         own_clock=clocks[0],
+        cuts=quality.cuts,
     )
+
+
+def _present(flags: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The flags that any table has, at least one column."""
+    found = flags[:, (flags >= 0).any(axis=0)]
+    return found if found.shape[1] else np.full((len(flags), 1), -1, np.int64)
 
 
 def _place(scalars: list[str], path: str) -> int:
@@ -175,11 +221,14 @@ def _row_fields(row: Names, record: str, paths: frozenset[str]) -> dict[str, str
 class PacketReader:
     """Reads alerts of one Avro schema; DataError if it is not that of a known alert.
 
-    `zero_point` is the AB magnitude of a flux of 1 in the packet [mag], 31.4 for nJy.
+    `zero_point` is the AB magnitude of a flux of 1 in the packet [mag], 31.4 for nJy; `quality` sets
+    measurements aside.
     """
 
-    def __init__(self, schema: Any, zero_point: float = AB_ZERO_POINT_NJY) -> None:
-        self.layout = resolve_layout(field_paths(schema))
+    def __init__(
+        self, schema: Any, zero_point: float = AB_ZERO_POINT_NJY, quality: QualityConfig | None = None
+    ) -> None:
+        self.layout = resolve_layout(field_paths(schema), quality)
         self._decoder = decoder_for(schema, self.layout.selection)
         self._zero_point = zero_point
 
@@ -192,12 +241,18 @@ class PacketReader:
         return alert_of(cells, self.layout, self._zero_point), cells.end
 
 
-def read_record(record: Mapping[str, Any], zero_point: float = AB_ZERO_POINT_NJY) -> Alert | Skip:
+def read_record(
+    record: Mapping[str, Any],
+    zero_point: float = AB_ZERO_POINT_NJY,
+    quality: QualityConfig | None = None,
+) -> Alert | Skip:
     """An alert from dicts and lists with the names of LSST or ZTF; DataError if they are not known.
 
-    `zero_point` is the AB magnitude of a flux of 1 in the record [mag].
+    `zero_point` is the AB magnitude of a flux of 1 in the record [mag]; `quality` sets measurements aside.
     """
-    layout = resolve_layout(path for path in KNOWN_PATHS if _has(record, path.split(".")))
+    quality = quality or QualityConfig()
+    known = (*KNOWN_PATHS, *_flag_paths(quality.flags))
+    layout = resolve_layout((path for path in known if _has(record, path.split("."))), quality)
     return alert_of(cells_of(record, layout.selection), layout, zero_point)
 
 
@@ -222,6 +277,13 @@ def _known_paths() -> tuple[str, ...]:
 KNOWN_PATHS = _known_paths()
 
 
+@lru_cache(maxsize=8)
+def _flag_paths(flags: tuple[str, ...]) -> tuple[str, ...]:
+    """Every path at which a layout may look for a flag of quality."""
+    records = ("diaSource", *_LSST_TABLES, "candidate", *_ZTF_TABLES)
+    return tuple(f"{record}.{name}" for record in records for name in flags)
+
+
 def _has(value: Any, path: list[str]) -> bool:
     """Whether a record has a path, through dicts and any item of a list."""
     for depth, name in enumerate(path):
@@ -237,18 +299,16 @@ def alert_of(cells: Cells, layout: Layout, zero_point: float = AB_ZERO_POINT_NJY
     """The alert of decoded cells in internal units.
 
     `zero_point` is the AB magnitude of a flux of 1 [mag]. DataError if the triggering source has
-    no time, or the zero point of a broker's fluxes is unclear.
+    no time, an id cannot be read exactly, or the zero point of a broker's fluxes is unclear.
     """
     values = _Values(cells, layout)
     alert_id, object_id = values.name("alert_id"), values.name("object_id")
     shifts, scale = _units(values, layout, zero_point)
-    mjd = values.number("own_time") + shifts[layout.own_clock]
-    if not math.isfinite(mjd):
-        raise DataError(f"alert {alert_id or '?'} of object {object_id or '?'}: the source has no time")
-    reason = _skip_reason(values, object_id)
+    mjd = checked_time(values.number("own_time") + shifts[layout.own_clock], alert_id, object_id)
+    reason = _skip_reason(values, layout.family, object_id)
     if reason is not None:
         return Skip(reason, alert_id, object_id, mjd)
-    *columns, rejected = observe(
+    *columns, dropped, listed, inexact = observe(
         cells.kind,
         cells.integer,
         cells.number,
@@ -258,11 +318,19 @@ def alert_of(cells: Cells, layout: Layout, zero_point: float = AB_ZERO_POINT_NJY
         cells.rows,
         cells.widths,
         layout.columns,
+        layout.flags,
         layout.detections,
         layout.clocks,
         shifts,
+        layout.cuts,
         scale,
+        mjd,
     )
+    if inexact:
+        raise DataError(
+            f"alert {alert_id or '?'} of object {object_id or '?'}: {inexact} id(s) of its sources or visits "
+            "are floats that hold no exact integer; write them as integers or as text"
+        )
     if not len(columns[0]):
         return Skip(SkipReason.NO_MEASUREMENT, alert_id, object_id, mjd)
     redshift, redshift_err = values.redshift()
@@ -271,15 +339,16 @@ def alert_of(cells: Cells, layout: Layout, zero_point: float = AB_ZERO_POINT_NJY
         object_id=object_id,
         mjd=mjd,
         observations=Observations.wrap(columns),
-        source_id=values.integer("own_source"),
-        ra=values.number("ra"),
-        dec=values.number("dec"),
-        ebv=values.positive("ebv"),
+        source_id=number_of(values.first("own_source"), "source id"),
+        dereddened=is_true(values.first("dereddened")),
+        ra=values.within("ra", 0.0, 360.0),
+        dec=values.within("dec", -90.0, 90.0),
+        ebv=values.within("ebv", 0.0, LARGEST),
         redshift=redshift,
         redshift_err=redshift_err,
-        redshift_spec=values.positive("redshift_spec"),
-        dereddened=values.first("dereddened") is True,
-        n_rejected=int(rejected),
+        redshift_spec=values.within("redshift_spec", 0.0, LARGEST),
+        n_dropped={REASONS[k]: int(dropped[k]) for k in np.flatnonzero(dropped)} if dropped.any() else {},
+        listed_from=(float(listed[0]), float(listed[1])),
     )
 
 
@@ -297,35 +366,46 @@ class _Values:
         return None
 
     def name(self, name: str) -> str:
-        """An identifier; empty if the survey wrote 0 or nothing."""
+        """An identifier; empty if the survey wrote none. DataError if no place has it exactly."""
+        refused: DataError | None = None
         for place in self._places.get(name, ()):
-            if place >= 0 and self._values[place] not in (None, 0, "0", ""):
-                return str(self._values[place])
+            value = self._values[place] if place >= 0 else None
+            if type(value) is int and value > 0:
+                return str(value)
+            try:
+                if found := name_of(value, name.replace("_", " ")):
+                    return found
+            except DataError as error:
+                refused = refused or error
+        if refused is not None:
+            raise refused
         return ""
 
+    def has(self, name: str) -> bool:
+        """Whether any place has an identifier or text."""
+        return any(place >= 0 and not is_missing(self._values[place]) for place in self._places.get(name, ()))
+
     def number(self, name: str) -> float:
+        """The first finite number; NaN if there is none."""
         for place in self._places.get(name, ()):
-            value = self._number(place)
-            if value == value:
+            if math.isfinite(value := self._number(place)):
                 return value
         return math.nan
 
-    def integer(self, name: str) -> int:
-        value = self.first(name)
-        return value if isinstance(value, int) and not isinstance(value, bool) else 0
-
-    def positive(self, name: str) -> float:
-        """A value that is never negative; NaN if negative (the surveys write -9 or -999 for unknown)."""
-        value = self.number(name)
-        return value if value >= 0.0 else math.nan
+    def within(self, name: str, least: float, most: float) -> float:
+        """The first number in a range, else NaN: the surveys write -9 or -999 for unknown."""
+        for place in self._places.get(name, ()):
+            if least <= (value := self._number(place)) <= most:
+                return value
+        return math.nan
 
     def redshift(self) -> tuple[float, float]:
         """Photometric redshift and error of the best host; a star beside the source is no host."""
         lines = [self._places.get(name, ()) for name in ("redshift", "redshift_err", "star")]
         for places in zip(*lines, strict=True):
             value, error, star = (self._number(place) for place in places)
-            if value >= 0.0 and not star >= 0.5:
-                return value, error if error >= 0.0 else math.nan
+            if 0.0 <= value < math.inf and not star >= 0.5:
+                return value, error if 0.0 <= error < math.inf else math.nan
         return math.nan, math.nan
 
     def _number(self, place: int) -> float:
@@ -335,10 +415,12 @@ class _Values:
         return float(value) if type(value) is int else math.nan
 
 
-def _skip_reason(values: _Values, object_id: str) -> SkipReason | None:
-    asteroid = values.first("asteroid_name") not in (None, "", "null")
+def _skip_reason(values: _Values, family: str, object_id: str) -> SkipReason | None:
     near = 0.0 <= values.number("asteroid_arcsec") <= SOLAR_SYSTEM_ARCSEC
-    if values.name("solar_system") or (asteroid and near) or values.first("rock") is True:
+    if (values.has("asteroid_name") and near) or is_true(values.first("rock")):
+        return SkipReason.SOLAR_SYSTEM
+    # a source of LSST may belong to an object and to an asteroid; every one of ZTF has an object
+    if values.has("solar_system") and not (family == "lsst" and object_id):
         return SkipReason.SOLAR_SYSTEM
     if not object_id:
         return SkipReason.NO_OBJECT
@@ -354,7 +436,7 @@ def _units(values: _Values, layout: Layout, zero_point: float) -> tuple[tuple[fl
         if layout.own_clock == TAI:
             # a source in TAI with a history in Julian dates: its own two times give the difference
             offset = values.number("own_time") - values.number("jd")
-            julian = offset if math.isfinite(offset) else -JD_MINUS_MJD
+            julian = offset if abs(offset + JD_MINUS_MJD) < 1.0 else -JD_MINUS_MJD
         elif math.isfinite(values.number("flux")):
             zero_point = _own_zero_point(values, zero_point)
     scale = 10.0 ** (0.4 * (AB_ZERO_POINT_NJY - zero_point))
@@ -370,7 +452,7 @@ def _symbol_bands(symbols: tuple[str, ...]) -> NDArray[np.int8]:
 def _own_zero_point(values: _Values, zero_point: float) -> float:
     """Zero point of a broker's fluxes, from a source with both a flux and a magnitude [mag]."""
     flux, magnitude = values.number("flux"), values.number("mag")
-    if flux == 0.0 or not math.isfinite(magnitude):
+    if flux == 0.0 or not magnitude > 0.0:
         return zero_point
     measured = magnitude + 2.5 * math.log10(abs(flux))
     if abs(measured - round(measured, 1)) > 0.02:

@@ -220,7 +220,9 @@ def _cell(value: Any, data: bytearray) -> tuple[int, int, float]:
         return BOOL, int(value), 0.0
     if isinstance(value, float):
         return FLOAT, 0, value
-    if isinstance(value, int) and -(1 << 63) <= value < 1 << 63:
+    if isinstance(value, int):
+        if not -(1 << 63) <= value < 1 << 63:
+            raise DataError(f"an integer of {value.bit_length():,} bits, more than 64")
         return INT, value, 0.0
     if isinstance(value, str | bytes):
         # JSON may hold lone surrogates, which UTF-8 lacks

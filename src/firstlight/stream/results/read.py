@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.dtypes import StringDType
 from numpy.typing import NDArray
 
 from firstlight.bands import BANDS
 from firstlight.errors import DataError
 from firstlight.predictions import CLASSIFIED, NOT_CLASSIFIED
+from firstlight.stream.alerts.values import LONGEST_NAME
 from firstlight.stream.avro.container import MAGIC
 from firstlight.stream.avro.decode import fastavro_module
 from firstlight.stream.results.record import BRIGHTNESS_DIGITS, COARSE_GROUPS
@@ -40,9 +42,9 @@ class Results:
 
     Attributes
     ----------
-    object_id, alert_id, bundle, status, reason, label, band : str arrays, shape (n_records,)
-        Names, ``classified`` or ``not_classified`` and the reason, the most probable class, and
-        the band of `mag`; empty if there is none.
+    object_id, alert_id, bundle, status, reason, label, band : StringDType arrays, shape (n_records,)
+        Names, ``classified`` or ``not_classified`` and the reason, the most probable class, and the band of
+        `mag`; empty if there is none. One long name does not make the others longer.
     mjd, ra, dec : float64 arrays, shape (n_records,)
         Time of the alert [MJD TAI day] and position [degree]; NaN if unknown.
     anomaly, change, followup : float64 arrays, shape (n_records,)
@@ -96,7 +98,7 @@ class Results:
             once.setdefault((record["object"], record["alert"], record["bundle"]), record)
         rows = list(once.values())
         values: dict[str, Any] = {
-            name: np.array([row[key] or "" for row in rows], np.str_) for name, key in _TEXTS.items()
+            name: np.array([row[key] or "" for row in rows], StringDType()) for name, key in _TEXTS.items()
         }
         for name in _NUMBERS:
             values[name] = np.array([np.nan if row[name] is None else row[name] for row in rows], np.float64)
@@ -149,6 +151,11 @@ def _parsed(line: bytes, where: str) -> dict[str, Any]:
         raise DataError(f"{where}: not a result of firstlight stream: {', '.join(absent[:5])} missing")
     found: dict[str, Any] = record
     _check_values(found, where)
+    for key in ("object", "alert"):
+        if not isinstance(found[key], str) or len(found[key]) > LONGEST_NAME:
+            raise DataError(f"{where}: {key} is not a name of at most {LONGEST_NAME} characters")
+    if isinstance(source := found.get("source"), int):  # as it was written before ids were text
+        found["source"] = str(source) if source else None
     return found
 
 
@@ -190,11 +197,11 @@ def _from_elasticc(message: Mapping[str, Any]) -> dict[str, Any]:
     proba = {_CLASS_OF[number]: p for number, p in found.items() if number in _CLASS_OF}
     coarse = {group: sum(p for name, p in proba.items() if COARSE[name] == group) for group in COARSE_GROUPS}
     return {
-        **{key: about[key] for key in (*_TEXTS.values(), *_NUMBERS, "n_obs", "late") if key in about},
+        **{key: value for key, value in about.items() if key not in ("status", "label", "proba", "coarse")},
         "status": CLASSIFIED if proba else NOT_CLASSIFIED,
         "label": max(proba, key=proba.__getitem__) if proba else "",
         "proba": proba,
         "coarse": coarse,
-        "source": message["diaSourceId"],
+        "source": str(message["diaSourceId"]),
         "published": message["elasticcPublishTimestamp"],
     }

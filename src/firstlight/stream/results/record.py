@@ -20,7 +20,8 @@ from firstlight.followup.brightness import measure_brightness
 from firstlight.followup.utility import followup_score
 from firstlight.lightcurves import LightCurves
 from firstlight.predictions import CLASSIFIED, Predictions
-from firstlight.stream.alerts.alert import Alert, integer_name
+from firstlight.stream.alerts.alert import Alert
+from firstlight.stream.alerts.values import integer_name
 from firstlight.stream.avro.container import write_container
 from firstlight.stream.avro.decode import fastavro_module
 from firstlight.taxonomy import CLASSES, COARSE, ELASTICC, ELASTICC_NOT_CLASSIFIED
@@ -84,14 +85,14 @@ def build_records(
     curves: LightCurves,
     predictions: Predictions,
     previous: NDArray[np.float64],
-    late: NDArray[np.bool_],
+    late_reason: Sequence[str],
     bundle: str,
 ) -> list[dict[str, Any]]:
     """Records of alerts of different objects, keys in a fixed order, for `ResultFormat.encode`.
 
     All have one row per alert: `curves` the observations in the packets, `predictions` those after each
-    alert, `previous` the probabilities in each object's last record (NaN for a first one), `late`
-    whether an alert has observations older than known ones. Probabilities are whole millionths.
+    alert, `previous` the probabilities in each object's last record (NaN for a first one), `late_reason`
+    how an alert changed earlier observations (`Update.late_reason`). Probabilities are whole millionths.
     """
     brightness = measure_brightness(curves)  # of this packet, not corrected for dust
     followup = followup_score(
@@ -118,8 +119,10 @@ def build_records(
         "mag_err": measured.pop("mag_err"),
         "band": [name or None for name in brightness.band_name.tolist()],
         **measured,
-        "source": [alert.source_id for alert in alerts],
-        "late": late.tolist(),
+        "source": [str(alert.source_id) if alert.source_id else None for alert in alerts],
+        "late": [bool(reason) for reason in late_reason],
+        "late_reason": [reason or None for reason in late_reason],
+        "n_dropped": [dict(alert.n_dropped) for alert in alerts],
     }
     names = tuple(columns)
     return [
@@ -226,7 +229,7 @@ class ElasticcResults:
         number = _number(record["alert"])
         message = {
             "alertId": number,
-            "diaSourceId": record["source"] or number,
+            "diaSourceId": int(record["source"] or number),
             "elasticcPublishTimestamp": _unix_ms(record["mjd"]) if timestamp_ms is None else timestamp_ms,
             "brokerIngestTimestamp": None,  # the wall clock would make a replay's bytes differ
             "brokerName": "firstlight",

@@ -107,10 +107,16 @@ def _update(pipeline: LivePipeline, items: Sequence[Item], metrics: Metrics) -> 
         states = update.states.to_bytes()
     with metrics.timed("encode"):
         records = build_records(
-            alerts, arrival.curves, update.predictions, update.previous, update.late, pipeline.bundle_version
+            alerts,
+            arrival.curves,
+            update.predictions,
+            update.previous,
+            update.late_reason,
+            pipeline.bundle_version,
         )
     answers: list[Record | None] = []
     labels: Counter[str] = Counter()
+    dropped: Counter[str] = Counter()
     late = 0
     for i, ((memory, alert), is_new) in enumerate(zip(items, update.answered.tolist(), strict=True)):
         if is_new:
@@ -118,9 +124,12 @@ def _update(pipeline: LivePipeline, items: Sequence[Item], metrics: Metrics) -> 
             memory.learn(alert.object_id, alert.mjd, states[i], update.entries[i], rewritten)
             labels[records[i]["label"]] += 1
             late += bool(update.late[i])
+            dropped.update(alert.n_dropped)
         answers.append(records[i] if is_new else None)
     for label, n in labels.items():
         metrics.count("results", label, n)
+    for reason, n in dropped.items():
+        metrics.count("dropped", reason, n)
     metrics.count("late", n=late)
     metrics.count("redelivered", n=len(items) - labels.total())
     return answers

@@ -26,6 +26,7 @@ COUNTERS: dict[str, tuple[str | None, str]] = {
     "recreated": (None, "Partitions of a topic made again, read from their beginning."),
     "oversize": ("of", "Results and dead letters that were larger than the broker takes."),
     "late": (None, "Alerts with observations older than known ones."),
+    "dropped": ("reason", "Measurements of answered alerts that were set aside."),
     "forgotten": (None, "Objects restarted after a long time without observations."),
     "evicted": (None, "Objects removed from the store after a long time without observations."),
     "damaged": (None, "Histories that are unreadable or lack entries."),

@@ -17,6 +17,7 @@ from firstlight.stream.limits import DEFAULT_LIMITS, Limits
 from firstlight.stream.results.read import iter_results
 from firstlight.stream.results.record import ResultFormat, result_key
 from firstlight.stream.state.batch import PartitionMemory
+from firstlight.stream.worker.answer import ALERT_ERRORS
 from firstlight.stream.worker.letters import cut_letter, dead_letter, original_place
 from firstlight.stream.worker.logging import log
 from firstlight.stream.worker.metrics import Metrics
@@ -109,13 +110,19 @@ class Output:
         at = np.searchsorted(self._written, digest := np.uint64(_digest(record)))
         return bool(at < len(self._written) and self._written[at] == digest)
 
-    def add(self, share: Share, message: Message, record: dict[str, Any]) -> None:
-        """Take a record for the next write."""
+    def add(self, share: Share, message: Message, record: dict[str, Any], alert: Alert) -> bool:
+        """Take a record for the next write; False, and a dead letter, if the output's form cannot hold it."""
         if self._is_written(record):
             self._metrics.count("repeated")
-            return
-        share.results.append((result_key(record), self._form.encode(record, message.timestamp_ms)))
+            return True
+        try:
+            entry = (result_key(record), self._form.encode(record, message.timestamp_ms))
+        except (*ALERT_ERRORS, TypeError) as error:
+            self.reject(share, message, "encode", repr(error), alert)
+            return False
+        share.results.append(entry)
         share.answered.append(message)
+        return True
 
     def skip(self, share: Share, message: Message, skip: Skip) -> None:
         """Count an alert with nothing to classify; keep it if the settings say so."""

@@ -319,8 +319,10 @@ class Worker:
                     n_rejected += 1
                     self._output.reject(share, message, "pipeline", repr(record), alert)
                 elif record is not None:
-                    self._output.add(share, message, record)
-                    records.append(record)
+                    if self._output.add(share, message, record, alert):
+                        records.append(record)
+                    else:
+                        n_rejected += 1
         for _, message, alert in origins:
             self._partitions.clock(message.origin).add(alert.mjd)
         return Batch(sum(len(share.messages) for share in shares.values()), records, n_rejected, n_skipped)
