@@ -79,3 +79,27 @@ def test_train_and_classify_take_a_file_with_a_bad_row(firstlight, sample, sampl
     )
     assert "1 row(s) or object(s) set aside" in done.stderr
     assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("bundle", ["default", "fast"])
+def test_shuffled_rows_with_several_bands_at_one_time_give_the_same_answers(
+    firstlight, sample, bundle, tmp_path
+):
+    rows, objects = sample.take(np.arange(0, len(sample), 40)).to_pandas()
+    rows["mjd"] = np.floor(rows["mjd"])
+    answers = []
+    for k in range(2):
+        rows.sample(frac=1.0, random_state=k).merge(objects).to_csv(tmp_path / "x.csv", index=False)
+        options = ("--bundle", bundle, "--upto-phase", 20, "--zero-point", 31.4)
+        firstlight("classify", tmp_path / "x.csv", *options, "--out", tmp_path / "o.csv")
+        answers.append(sorted((tmp_path / "o.csv").read_text().splitlines()))
+    assert answers[0] == answers[1]
+
+
+def test_evaluate_takes_no_option_of_light_curves_without_light_curves(firstlight, tmp_path):
+    done = firstlight(
+        *("evaluate", tmp_path / "p.csv", "--truth", tmp_path / "t.csv", "--out", tmp_path / "r"),
+        *("--zero-point", 27.5),
+        ok=False,
+    )
+    assert "leave out --zero-point: no light curves are read without --data" in " ".join(done.stderr.split())

@@ -84,7 +84,7 @@ class Reading:
         from firstlight.data.formats import is_alert_file
 
         if str(source) == PLASTICC:
-            self._refuse_options(
+            self.refuse_options(
                 "the downloaded set needs no such option", "zero_point", "dereddened", "format", "columns"
             )
             return load_plasticc()[0]
@@ -92,7 +92,7 @@ class Reading:
             from firstlight.stream.alerts.files import read_alerts
 
             reason = "packets of alerts state them"
-            self._refuse_options(reason, "metadata", "zero_point", "dereddened", "format", "columns")
+            self.refuse_options(reason, "metadata", "zero_point", "dereddened", "format", "columns")
             return read_alerts(source, log, report=_report)
         return read(
             Path(source),
@@ -118,8 +118,10 @@ class Reading:
         curves = self.curves(data, objects, out)
         return curves, table.labels_of(curves.object_id)
 
-    def _refuse_options(self, reason: str, *names: str) -> None:
-        given = [f"--{name.replace('_', '-')}" for name in names if getattr(self, name) is not None]
+    def refuse_options(self, reason: str, *names: str) -> None:
+        """Raise SettingsError if one of the named options, by default any, is given."""
+        among = names or tuple(one.name for one in fields(self))
+        given = [f"--{name.replace('_', '-')}" for name in among if getattr(self, name) is not None]
         if given:
             raise SettingsError(f"leave out {' and '.join(given)}: {reason}")
 

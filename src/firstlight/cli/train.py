@@ -96,6 +96,8 @@ def evaluate(
     from firstlight.experiments.crossval import evaluate_predictions
     from firstlight.predictions import read_predictions
 
+    if data is None:
+        reading.refuse_options("no light curves are read without --data")
     make_folder(out)
     table = read_predictions(predictions)
     curves = None if data is None else reading.curves(data, None, out)
