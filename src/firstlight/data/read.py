@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from firstlight.bands import SNANA_ZERO_POINT
-from firstlight.data.delimited import COMPRESSED, UTF_16, read_bytes, read_header
+from firstlight.data.delimited import COMPRESSED, UTF_16, read_bytes, read_header, unpacked_head
 from firstlight.data.formats import ColumnNames, is_alert_file, read_foreign
 from firstlight.data.formats.metadata import read_metadata
 from firstlight.data.formats.reader import Foreign
@@ -30,7 +30,15 @@ _OWN_FORMATS = {
     "text": "light curves with the column names of firstlight or PLAsTiCC (CSV)",
     "firstlight": "light curves with the column names of firstlight or PLAsTiCC (Parquet)",
 }
-_NOT_DELIMITED = (b"{", b"[", b"<", b"SIMPLE", b"\x89HDF", b"Obj\x01")  # JSON, XML, FITS, HDF5, Avro
+_NOT_DELIMITED = (
+    b"# %ECSV",
+    b"{",
+    b"[",
+    b"<",
+    b"SIMPLE",
+    b"\x89HDF",
+    b"Obj\x01",
+)  # ECSV, JSON, XML, FITS, ...
 
 
 def read(
@@ -119,7 +127,8 @@ def _own_format(path: Path) -> str:
         raise DataError(f"{path}: this is a zip archive; unpack it first")
     if magic.startswith(UTF_16):
         raise DataError(f"{path}: this is UTF-16 text; save it as UTF-8")
-    if not magic.startswith(COMPRESSED) and (b"\0" in magic or magic.lstrip().startswith(_NOT_DELIMITED)):
+    head = unpacked_head(path) if magic.startswith(COMPRESSED) else magic
+    if b"\0" in head or head.lstrip().startswith(_NOT_DELIMITED):
         return ""
     try:
         header = read_header(path)

@@ -8,7 +8,7 @@ import lzma
 import numpy as np
 import pyarrow as pa
 import pytest
-from astropy.table import Table
+from astropy.table import MaskedColumn, Table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.data.formats._samples import (
@@ -587,3 +587,24 @@ def test_ids_keep_every_digit_from_every_container(tmp_path):
     assert read(write_parquet(tmp_path / "x.parquet", columns)).object_id.tolist() == [
         str(one) for one in IDS
     ]
+
+
+@pytest.mark.parametrize("container", ["ascii.ecsv", "fits", "votable"])
+def test_units_of_columns_are_used_and_masked_integers_are_missing(tmp_path, container):
+    table = Table(
+        {
+            "object_id": [7, 5, 7],
+            "mjd": [60002.0, 60001.0, 60001.0],
+            "band": ["g", "r", "u"],
+            "flux": [0.1, 0.2, 0.3],
+            "flux_err": [20e-6, 40e-6, 60e-6],
+            "detected": MaskedColumn([1, 0, 1], mask=[False, False, True]),
+        },
+        units={"flux": "uJy", "flux_err": "mJy"},
+    )
+    table.write(tmp_path / "x", format=container)
+    log = RejectLog()
+    curves = read(tmp_path / "x", rejects=log)
+    np.testing.assert_allclose(curves.flux, [100.0, 200.0], rtol=1e-6)
+    np.testing.assert_allclose(curves.flux_err, [20.0, 40.0], rtol=1e-6)
+    assert log.summary() == {"the detection flag is neither true nor false": 1}

@@ -296,15 +296,17 @@ def fits_source(path: Path) -> Source:
             if not tables:
                 raise DataError(f"{path}: this FITS file holds no table")
             columns = fits_columns(tables[0])
+            units = {one.name: one.unit for one in tables[0].columns if one.unit}
             meta = {str(key).lower(): value for key, value in tables[0].header.items()}
             meta = {str(key).lower(): value for key, value in hdus[0].header.items()} | meta
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{path}: cannot be read as FITS ({str(error).splitlines()[0]})") from error
+    meta |= {"units": units}
     return source_of_columns(path, "FITS", columns, meta=meta, one_object=_stated_name(path, meta))
 
 
 def fits_columns(hdu: Any, names: "list[str] | None" = None) -> dict[str, Any]:
-    """Columns of a FITS table with one value per row, native and with decoded texts."""
+    """Columns of a FITS table with one value per row: native, texts decoded, TNULL masked."""
     columns = {}
     for name in names or hdu.columns.names:
         values = np.asarray(hdu.data[name])
@@ -314,6 +316,9 @@ def fits_columns(hdu: Any, names: "list[str] | None" = None) -> dict[str, Any]:
             columns[name] = np.char.strip(values.astype(np.str_))
         else:
             columns[name] = values.astype(values.dtype.newbyteorder("="))
+            null = hdu.columns[name].null
+            if values.dtype.kind in "iu" and isinstance(null, int):
+                columns[name] = np.ma.masked_equal(columns[name], null)
     return columns
 
 

@@ -37,7 +37,7 @@ from firstlight.data.formats.recognise import open_source, stated_once
 from firstlight.data.formats.source import Source, plain_name
 from firstlight.errors import DataError, MissingColumnError, SettingsError
 from firstlight.lightcurves import RawTable
-from firstlight.lightcurves.units import ANY_DEPTH
+from firstlight.lightcurves.units import ANY_DEPTH, unit_scale
 from firstlight.lightcurves.values import as_arrow, numbers_of, untyped_ids
 
 _AVRO_MAGIC = b"Obj\x01"
@@ -135,8 +135,7 @@ def _foreign(source: Source, layout: Layout, names: ColumnNames) -> Foreign:
         notes.append(f"all rows are of one object, {source.one_object!r}")
     if "object_id" not in names.columns and plain_name(found.get("object_id", "")) in _VAGUE_NAMES:
         _refuse_names_of_rows(source, found["object_id"], words["object_id"])
-    if "unit" not in words and (unit := source.meta.get("units", {}).get(found.get("flux", ""))):
-        words["unit"] = np.full(len(place), unit)
+    _use_units(words, found, source)
     if layout.name == "irsa":
         words["object_id"] = _same_stars(words)
     survey = find_survey(str(source.meta.get("survey", "")))
@@ -243,6 +242,17 @@ def _without_unused(found: dict[str, str], layout: Layout) -> dict[str, str]:
     elif magnitudes:
         unused = ("flux", "flux_err", "zero_point", "unit")
     return {word: name for word, name in found.items() if word not in unused}
+
+
+def _use_units(words: dict[str, Any], found: Mapping[str, str], source: Source) -> None:
+    """Add the unit of the flux column, if the container states one, and convert the errors to it."""
+    units = source.meta.get("units", {})
+    unit, error_unit = (units.get(found.get(word, "")) for word in ("flux", "flux_err"))
+    if not unit or "unit" in words:
+        return
+    words["unit"] = np.full(len(words["flux"]), unit)
+    if error_unit and error_unit != unit:
+        words["flux_err"] = numbers_of(words["flux_err"]) * (unit_scale(error_unit) / unit_scale(unit))
 
 
 def _mean_positions(words: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
