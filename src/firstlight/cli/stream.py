@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from firstlight.stream.alerts.decoder import AlertDecoder
     from firstlight.stream.io.sinks import ResultSink
     from firstlight.stream.io.sources import AlertSource
+    from firstlight.stream.state.folder import Keyed
     from firstlight.stream.worker.metrics import Metrics
     from firstlight.stream.worker.worker import Worker, WorkerConfig
 
@@ -68,6 +69,14 @@ Group = Annotated[str, typer.Option(help="Consumer group; workers of one group s
 Batch = Annotated[int, typer.Option(min=1, help="Maximum number of alerts per batch.")]
 Linger = Annotated[float, typer.Option(min=0.0, help="Maximum time to wait for a batch to fill (ms).")]
 Forget = Annotated[float, typer.Option(help="Forget an object after this many days without observations.")]
+KeyedOption = Annotated[
+    Literal["auto", "yes", "no"],
+    typer.Option(
+        "--keyed",
+        help="Whether the topic is keyed by object. If not, all partitions share one state on this machine; "
+        "auto looks at the first messages.",
+    ),
+]
 Wait = Annotated[
     float,
     typer.Option(min=0.0, help="Maximum time to wait for another worker to release a partition or file (s)."),
@@ -112,6 +121,7 @@ def stream(
     batch: Batch = 512,
     linger_ms: Linger = 50.0,
     forget_days: Forget = 400.0,
+    keyed: KeyedOption = "auto",
     wait_for_state: Wait = 30.0,
     retry: Retry = None,
     until_end: UntilEnd = False,
@@ -173,6 +183,7 @@ def stream(
             output_format,
             in_file=not sink.startswith(_KAFKA),
             redrive=bool(redrive),
+            keyed=keyed,
         )
         metrics = setup.run(bundle, verify_with, state, metrics_port, metrics_host, live)
     _report(metrics, sink)
@@ -190,6 +201,7 @@ class _Setup:
     output_format: Literal["json", "elasticc"]
     in_file: bool
     redrive: bool
+    keyed: "Keyed"
 
     def run(
         self,
@@ -226,7 +238,7 @@ class _Setup:
                 pipeline,
                 self.source,
                 self.sink,
-                StateFolder(state, bundle=version, state_size=size),
+                StateFolder(state, bundle=version, state_size=size, keyed=self.keyed),
                 dead_letters=self.dead_letters,
                 decoder=self.decoder,
                 form=result_format(self.output_format, in_file=self.in_file, preset=pipeline.config.name),

@@ -302,6 +302,12 @@ class OneStore:
     def sink_position(self, name: str) -> int | None:
         return self.store.sink_position.get(name)
 
+    def is_shared(self, topic: str) -> bool:
+        return False
+
+    def choose(self, topic: str, *, shared: bool) -> bool:
+        return False
+
 
 @dataclass
 class Done:

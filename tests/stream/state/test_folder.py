@@ -105,7 +105,7 @@ def test_the_permissions_of_an_existing_folder_stay(tmp_path, caplog, wide, is_w
 
 
 def test_the_kind_of_stores_is_chosen_once(folder, tmp_path):
-    assert folder.is_shared("file") is False
+    assert [folder.is_shared(topic) for topic in ("file", "pipe")] == [False, False]
     assert folder.is_shared("alerts") is None
     assert folder.choose("alerts", shared=True)
     assert folder.choose("alerts", shared=False)  # another worker was first

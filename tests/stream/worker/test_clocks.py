@@ -41,6 +41,12 @@ class Stores:
     def sink_position(self, name):
         return None
 
+    def is_shared(self, topic):
+        return False
+
+    def choose(self, topic, *, shared):
+        return False
+
 
 class FirstAhead(MemorySource):
     """The first partition is read to its end before the others, whose objects rest meanwhile."""

@@ -103,6 +103,12 @@ class Stores:
         found = [store.sink_position.get(name) for store in self.all.values()]
         return max((n for n in found if n is not None), default=None)
 
+    def is_shared(self, topic):
+        return False
+
+    def choose(self, topic, *, shared):
+        return False
+
     def contents(self):
         return {key: (store.rows, store.entries, store.position) for key, store in self.all.items()}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from firstlight.errors import BrokerError, DataError
-from firstlight.stream.io.message import FILE_TOPIC, Message, Partition
+from firstlight.stream.io.message import FILE_TOPIC, PIPE_TOPIC, Message, Partition
 from firstlight.stream.io.places import Place, Places
 from firstlight.stream.io.records import ChangedError, Tail, is_hidden, read_records
 from firstlight.stream.io.sources import POLL_PAUSE_S, PartitionCall
@@ -20,7 +20,6 @@ from firstlight.stream.limits import DEFAULT_LIMITS, Limits, size_text
 
 _log = logging.getLogger(__name__)
 
-PIPE_TOPIC = "pipe"
 _PIPE_READ_BYTES = 1 << 20
 _SCAN_SHARE = 0.1  # of the time, at most, in which a followed folder is searched for new files
 

@@ -4,6 +4,10 @@ from dataclasses import dataclass, field
 
 #: Topic of messages that come from files and folders.
 FILE_TOPIC = "file"
+#: Topic of messages that come through a pipe.
+PIPE_TOPIC = "pipe"
+#: Topics of one partition, whose messages come in one order.
+LOCAL_TOPICS = (FILE_TOPIC, PIPE_TOPIC)
 
 #: Topic and number of a partition.
 Partition = tuple[str, int]

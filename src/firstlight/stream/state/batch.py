@@ -129,8 +129,9 @@ class PartitionMemory:
         position: int | None,
         sink_position: dict[str, int],
         bookmarks: dict[str, str] | None = None,
+        offsets: dict[int, int] | None = None,
     ) -> Changes:
-        """All changes of the batch, with the next offset, the length of each sink and places in files."""
+        """All changes of the batch, with next offsets, the length of each sink and places in files."""
         changed = {name: known for name, known in self._known.items() if known.changed}
         return Changes(
             states={name: (known.row or b"", known.last_mjd) for name, known in changed.items()},
@@ -143,4 +144,5 @@ class PartitionMemory:
             position=position,
             sink_position=sink_position,
             bookmarks=bookmarks or {},
+            offsets=offsets or {},
         )

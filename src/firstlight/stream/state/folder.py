@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from firstlight.errors import SettingsError, StateError
-from firstlight.stream.io.message import FILE_TOPIC
+from firstlight.stream.io.message import LOCAL_TOPICS
 from firstlight.stream.state.shared import SharedStore
 from firstlight.stream.state.sqlite import SqliteStore
 
@@ -58,7 +58,7 @@ class StateFolder:
 
         SettingsError if the folder holds the other kind than the `keyed` setting.
         """
-        if topic == FILE_TOPIC:
+        if topic in LOCAL_TOPICS:
             return False
         found = self._found(topic)
         if self._keyed == "auto":

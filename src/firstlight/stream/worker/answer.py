@@ -3,6 +3,7 @@
 Several alerts of one object go one after another, in rounds; a record does not depend on its batch.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from firstlight.errors import DataError, FirstlightError
 from firstlight.online import Arrivals, ObjectStates, Update
 from firstlight.stream.alerts.alert import Alert, arrivals
+from firstlight.stream.io.message import Partition
 from firstlight.stream.results.record import build_records
 from firstlight.stream.state.batch import PartitionMemory
 from firstlight.stream.worker.metrics import Metrics
@@ -71,6 +73,20 @@ def answer(
             "the alerts cannot be the cause: check the bundle"
         ) from failed[0]
     return answers
+
+
+def in_order(alerts: Sequence[tuple[Partition, float]]) -> list[int]:
+    """Places of the alerts of several partitions in order of time, without a change within a partition.
+
+    Each alert has its partition and time [MJD]; those of a partition are in order of arrival. The order does
+    not depend on how the partitions follow each other.
+    """
+    reached: dict[Partition, float] = {}
+    keys = []
+    for place, (partition, mjd) in enumerate(alerts):
+        reached[partition] = max(mjd, reached.get(partition, -math.inf))
+        keys.append((reached[partition], partition, place))
+    return [place for _, _, place in sorted(keys)]
 
 
 def _rounds(items: Sequence[Item]) -> list[list[int]]:

@@ -39,6 +39,7 @@ GAUGES: dict[str, str] = {
     "objects": "Objects in the store.",
     "state_bytes": "Size of the store.",
     "damaged_rows": "Rows with a wrong checksum since their partition was gained.",
+    "split_objects": "1 if alerts of one object come in partitions that do not share a state.",
     "lag": "Messages not yet read, if the source knows.",
     "stream_mjd": "Median time of recent alerts of the partition that lags most (MJD TAI).",
 }
@@ -171,7 +172,7 @@ class Metrics:
             },
             **{
                 name: None if (value := self.gauge(name)) is None else int(value)
-                for name in ("partitions", "lag", "objects", "state_bytes")
+                for name in ("partitions", "lag", "objects", "state_bytes", "split_objects")
             },
         }
 

@@ -17,6 +17,7 @@ from firstlight.stream.limits import DEFAULT_LIMITS, Limits
 from firstlight.stream.results.read import iter_results
 from firstlight.stream.results.record import ResultFormat, result_key
 from firstlight.stream.state.batch import PartitionMemory
+from firstlight.stream.state.store import Changes, StateStore
 from firstlight.stream.worker.answer import ALERT_ERRORS
 from firstlight.stream.worker.letters import cut_letter, dead_letter, original_place
 from firstlight.stream.worker.logging import log
@@ -34,8 +35,9 @@ def _digest(record: Mapping[str, Any]) -> int:
 
 @dataclass(slots=True)
 class Share:
-    """One partition's share of a micro-batch: its messages and what is written for them."""
+    """One store's share of a micro-batch: its messages and what is written for them."""
 
+    store: StateStore
     memory: PartitionMemory
     messages: list[Message] = field(default_factory=list)
     results: list[Entry] = field(default_factory=list)
@@ -43,9 +45,23 @@ class Share:
     letters: list[Entry] = field(default_factory=list)
 
     @property
-    def position(self) -> int:
-        """Offset after the last message."""
-        return self.messages[-1].offset + 1
+    def positions(self) -> dict[Partition, int]:
+        """Offset after the last message of each partition."""
+        return {message.origin: message.offset + 1 for message in self.messages}
+
+    def changes(self, lengths: dict[str, int]) -> Changes:
+        """All changes of the batch, with the lengths of the sinks."""
+        ends = {number: offset for (_, number), offset in self.positions.items()}
+        if self.store.is_shared:
+            return self.memory.changes(None, lengths, offsets=ends)
+        (position,) = ends.values()
+        return self.memory.changes(position, lengths, self.bookmarks)
+
+    def plan(self) -> Changes | None:
+        """What to commit before the share is published; None if its order cannot differ in a repetition."""
+        if not self.store.is_shared:
+            return None
+        return Changes(planned={number: offset for (_, number), offset in self.positions.items()})
 
     @property
     def bookmarks(self) -> dict[str, str]:
@@ -214,6 +230,11 @@ class Output:
             (b"", dead_letter(messages[entry], "result", reason.format(len(entry[1])), None, self._limits))
             for entry in refused
         ]
+
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether all that a crash left uncommitted can be cut off."""
+        return all(sink is None or sink.truncates for sink in (self._sink, self._dead_letters))
 
     def _writes_to_file(self, share: Share) -> bool:
         letters = self._dead_letters

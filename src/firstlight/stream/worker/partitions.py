@@ -11,8 +11,10 @@ from firstlight.stream.io.message import Message, Partition
 from firstlight.stream.io.sources import AlertSource, BookmarkedSource, GroupSource
 from firstlight.stream.state.store import Changes, StateStore
 from firstlight.stream.worker.clocks import CLOCK_ALERTS, Clock
+from firstlight.stream.worker.keys import KeyWatch
 from firstlight.stream.worker.logging import log
 from firstlight.stream.worker.metrics import Metrics
+from firstlight.stream.worker.unfinished import Unfinished
 
 _TOPIC = "topic of partition {}"  # the bookmark that holds the identity of the topic
 #: Objects that an eviction looks at, so that it stays short.
@@ -24,6 +26,14 @@ class Stores(Protocol):
 
     def open(self, topic: str, partition: int, wait_s: float) -> StateStore:
         """Open the store of a partition, waiting up to `wait_s` [s] for its owner to release it."""
+        ...
+
+    def is_shared(self, topic: str) -> bool | None:
+        """Whether all partitions of a topic share a store; None before `choose`."""
+        ...
+
+    def choose(self, topic: str, *, shared: bool) -> bool:
+        """Choose whether all partitions share a store; an earlier choice counts and is returned."""
         ...
 
     def sink_position(self, name: str) -> int | None:
@@ -59,6 +69,9 @@ class Partitions:
         self._recovered: dict[Partition, str] = {}
         self._clocks: dict[Partition, Clock] = {}
         self._clock_alerts = clock_alerts
+        self.unfinished = Unfinished()
+        self.undecided: set[Partition] = set()  # gained before it is known whether their topic is keyed
+        self._watch = KeyWatch(metrics)
         self._warned: set[Partition] = set()  # partitions with messages before the stored position
         source.on_assign, source.on_revoke = self.gain, self.lose
         if isinstance(source, GroupSource):
@@ -67,17 +80,34 @@ class Partitions:
     def gain(self, partitions: Iterable[Partition]) -> None:
         """Open the stores of new partitions and continue at their positions."""
         for partition in partitions:
-            self.store(partition)
+            if self._stores.is_shared(partition[0]) is None:
+                self.undecided.add(partition)
+                self._source.seek(*partition, 0)
+            else:
+                self.store(partition)
+
+    def choose(self, topic: str, *, shared: bool) -> None:
+        """Choose whether the partitions of a topic share a state, then open it."""
+        shared = self._stores.choose(topic, shared=shared)
+        if shared:
+            log(logging.INFO, "the keys are not the objects: all partitions share one state", topic=topic)
+        chosen = {partition for partition in self.undecided if partition[0] == topic}
+        self.undecided -= chosen
+        self.gain(sorted(chosen))
 
     def lose(self, partitions: Iterable[Partition]) -> None:
         """Close the stores of partitions that another worker takes over; everything is committed."""
         for partition in partitions:
+            self.undecided.discard(partition)
+            self.unfinished.forget(partition)
             store = self._open.pop(partition, None)
             if store is not None:
-                store.close()
+                store.disown(partition[1])
+                if store not in self._open.values():
+                    store.close()
                 self._clocks.pop(partition, None)
                 log(logging.INFO, "partition lost", topic=partition[0], partition=partition[1])
-        self._metrics.set("partitions", len(self._open))
+        self._metrics.set("partitions", len(self._open) + len(self.undecided))
 
     def close(self) -> None:
         """Close all stores."""
@@ -99,15 +129,19 @@ class Partitions:
             store.commit(Changes(sink_position=unknown))
         if isinstance(self._source, GroupSource):
             name, known, identity = self._identities(self._source, partition, store)
-            if store.position and is_other_topic(known, identity):
+            if _position(store, partition) and is_other_topic(known, identity):
                 self._begin_again(partition, store, 0)
             elif identity and identity != known:
                 store.commit(Changes(bookmarks={name: identity}))
-        position = store.position or 0
+        position = _position(store, partition)
+        if store.is_shared:
+            if number not in store.offsets:  # so that its clock is waited for
+                store.commit(Changes(offsets={number: position}))
+            self.unfinished.expect(partition, position, store.planned.get(number, 0))
         log(logging.INFO, "partition gained", topic=topic, partition=number, position=position)
         # from the beginning without a position: the store counts, not the broker's committed offset
         self._seek(partition, store)
-        self._metrics.set("partitions", len(self._open))
+        self._metrics.set("partitions", len(self._open) + len(self.undecided))
         return store
 
     def _identities(
@@ -125,11 +159,17 @@ class Partitions:
             "the topic was made again or is of another cluster: reading it from its beginning",
             topic=partition[0],
             partition=partition[1],
-            position=store.position,
+            position=_position(store, partition),
         )
         assert isinstance(self._source, GroupSource)
         name, _, identity = self._identities(self._source, partition, store)
-        store.commit(Changes(position=offset, bookmarks={name: identity} if identity else {}))
+        bookmarks = {name: identity} if identity else {}
+        if store.is_shared:
+            ends = {partition[1]: offset}
+            self.unfinished.forget(partition)
+            store.commit(Changes(offsets=ends, planned=ends, bookmarks=bookmarks))
+        else:
+            store.commit(Changes(position=offset, bookmarks=bookmarks))
 
     def skip_gap(self, partition: Partition, wanted: int, found: int) -> None:
         """Count messages that were removed before they were read; `found` follows instead of `wanted`."""
@@ -151,11 +191,6 @@ class Partitions:
         """Whether this worker has the partition."""
         return partition in self._open
 
-    def rewind(self) -> None:
-        """Read all partitions again from their stored positions."""
-        for partition, store in self._open.items():
-            self._seek(partition, store)
-
     def reset_after_damage(self, error: StateError) -> bool:
         """Whether a damaged store was replaced by an empty one; then rewind all partitions."""
         fresh = [p for p, store in self._open.items() if store.recovered != self._recovered[p]]
@@ -170,10 +205,29 @@ class Partitions:
         self.rewind()  # the whole batch is repeated
         return True
 
+    def position(self, partition: Partition) -> int:
+        """Stored next offset of a partition."""
+        return _position(self.store(partition), partition)
+
+    def rewind(self) -> None:
+        """Read all partitions again from their stored positions."""
+        for partition, store in self._open.items():
+            self._seek(partition, store)
+
+    def release(self) -> None:
+        """Give the objects of the micro-batch back to other workers."""
+        for store in set(self._open.values()):
+            store.release()
+
+    def watch(self, message: Message, object_id: str) -> None:
+        """Take note of an alert whose partition does not share its state."""
+        if len(self._open) > 1 or message.partition:
+            self._watch.see(message, object_id)
+
     def _seek(self, partition: Partition, store: StateStore) -> None:
         if isinstance(self._source, BookmarkedSource):
             self._source.use_bookmarks(store.bookmarks)
-        self._source.seek(*partition, store.position or 0)
+        self._source.seek(*partition, _position(store, partition))
 
     def keep_bookmarks(self) -> None:
         """Commit places in files that came with no message, such as the end of the last file."""
@@ -208,14 +262,26 @@ class Partitions:
         An alert finds its object if that had an observation within `forget_days` before it, and may itself
         be as much older than the partition's clock.
         """
-        for partition, store in self._open.items():
-            before = self.clock(partition).oldest - 2.0 * forget_days
-            if before > -math.inf:
-                self._metrics.count("evicted", n=store.evict(before, EVICT_OBJECTS))
+        for store in set(self._open.values()):
+            oldest = self._oldest(store)
+            if oldest > -math.inf:
+                self._metrics.count("evicted", n=store.evict(oldest - 2.0 * forget_days, EVICT_OBJECTS))
+
+    def _oldest(self, store: StateStore) -> float:
+        """Time of the oldest recent alert of all partitions of a store, also of other workers' ones."""
+        own = {p[1]: self.clock(p).oldest for p, other in self._open.items() if other is store}
+        if not store.is_shared:
+            return min(own.values())
+        known = store.clocks
+        changed = {n: mjd for n, mjd in own.items() if mjd > -math.inf and mjd != known.get(n)}
+        if changed:
+            store.commit(Changes(clocks=changed))
+            known = store.clocks
+        return min((known.get(number, -math.inf) for number in store.offsets), default=-math.inf)
 
     def measure(self) -> None:
         """Update the gauges of the stores and of the source's lag."""
-        stores = self._open.values()
+        stores = set(self._open.values())
         self._metrics.set("objects", sum(store.n_objects for store in stores))
         self._metrics.set("state_bytes", sum(store.size_bytes for store in stores))
         self._metrics.set("damaged_rows", sum(store.damaged for store in stores))
@@ -223,3 +289,8 @@ class Partitions:
         if times:
             self._metrics.set("stream_mjd", min(times))
         self._metrics.set("lag", self._source.lag())
+
+
+def _position(store: StateStore, partition: Partition) -> int:
+    """Stored next offset of a partition; 0 if there is none."""
+    return (store.offsets.get(partition[1]) if store.is_shared else store.position) or 0

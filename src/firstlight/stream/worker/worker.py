@@ -7,7 +7,7 @@ is answered exactly once, counted as a set.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -21,13 +21,22 @@ from firstlight.stream.io.sources import AlertSource, GroupSource
 from firstlight.stream.limits import DEFAULT_LIMITS, Limits
 from firstlight.stream.results.record import JsonResults, ResultFormat
 from firstlight.stream.state.batch import PartitionMemory
-from firstlight.stream.worker.answer import LivePipeline, answer
+from firstlight.stream.state.store import StateStore
+from firstlight.stream.worker.answer import LivePipeline, answer, in_order
 from firstlight.stream.worker.clocks import CLOCK_ALERTS
 from firstlight.stream.worker.decoding import Decoding
+from firstlight.stream.worker.keys import is_key_of, may_be_keyed
 from firstlight.stream.worker.logging import log
 from firstlight.stream.worker.metrics import Metrics
 from firstlight.stream.worker.output import Output, Share
 from firstlight.stream.worker.partitions import Partitions, Stores
+
+#: Messages by whose keys the kind of state is chosen.
+FIRST_MESSAGES = 32
+#: How long to wait for the messages of a micro-batch that a crash interrupted [s].
+RESUME_S = 30.0
+#: In place of the number of a partition: the share of all partitions that have one store.
+ALL_PARTITIONS = -1
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 2.0
 _LOG_AGAIN_S = 60.0  # between two logs of the same wait
@@ -168,6 +177,7 @@ class Worker:
         self._on_batch = on_batch
         self._clock = clock
         self._stop = threading.Event()
+        self._resuming_since: float | None = None
         self._last_housekeeping = -float("inf")
         self._n_read = 0
 
@@ -185,7 +195,11 @@ class Worker:
         try:
             while not self._stop.is_set():
                 messages = self._poll()
-                if messages:
+                if self._partitions.unfinished.is_waiting:
+                    self._resume(messages)
+                elif messages and self._partitions.undecided:
+                    self._choose(messages)
+                elif messages:
                     self._process(messages)
                 else:
                     self._partitions.keep_bookmarks()
@@ -241,6 +255,40 @@ class Worker:
                 return stopped
             pause = min(2.0 * pause, _LONGEST_PAUSE_S)
 
+    def _choose(self, messages: Sequence[Message]) -> None:
+        """Choose by the first messages whether partitions share a state; then they are read again."""
+        self._n_read -= len(messages)
+        for topic in {topic for topic, _ in self._partitions.undecided}:
+            first = [message for message in messages if message.topic == topic][:FIRST_MESSAGES]
+            shared = not may_be_keyed(first)
+            if not shared:
+                decoded = self._retry("schemas", self._decoding.batch(first), None)
+                if decoded is None:
+                    return
+                pairs = [
+                    (message.key, item.object_id)
+                    for message, found in zip(first, decoded, strict=True)
+                    for item in found
+                    if isinstance(item, Alert)
+                ]
+                shared = not pairs or not all(is_key_of(*pair) for pair in pairs)
+            if first:
+                self._partitions.choose(topic, shared=shared)
+
+    def _resume(self, messages: Sequence[Message]) -> None:
+        """Put the micro-batch before a crash together again, and repeat it when it is complete."""
+        unfinished = self._partitions.unfinished
+        self._n_read -= unfinished.add(messages)
+        self._resuming_since = self._resuming_since or self._clock()
+        is_over = not messages and (
+            self._source.exhausted or self._n_left() <= 0 or self._clock() - self._resuming_since > RESUME_S
+        )
+        if unfinished.is_complete or is_over:
+            self._resuming_since = None
+            if again := unfinished.take():
+                self._process(again)
+            self._partitions.rewind()
+
     # --- a micro-batch -----------------------------------------------------------
 
     def _process(self, messages: Sequence[Message]) -> None:
@@ -261,8 +309,10 @@ class Worker:
                 raise
             self._n_read -= len(messages)
             return
+        finally:
+            self._partitions.release()
         try:
-            self._source.commit({partition: share.position for partition, share in shares.items()})
+            self._source.commit({p: at for share in shares.values() for p, at in share.positions.items()})
         except BrokerError as error:  # only monitoring needs it
             log(logging.WARNING, "cannot report the position to the source", error=str(error))
         self.metrics.count("alerts", n=batch.n_alerts)
@@ -271,14 +321,19 @@ class Worker:
             self._on_batch(batch)
 
     def _share(self, messages: Sequence[Message]) -> dict[Partition, Share]:
-        """Group messages by partition; drop those before the stored position."""
+        """Group messages by the store of their partition; drop those before the stored position."""
         shares: dict[Partition, Share] = {}
+        positions: dict[Partition, int] = {}
         for message in messages:
             partition = message.origin
             store = self._partitions.store(partition)
-            if message.offset < (store.position or 0):
-                self._partitions.skip_duplicate(message, store.position or 0)
+            if partition not in positions:
+                positions[partition] = self._partitions.position(partition)
+            if message.offset < positions[partition]:
+                self._partitions.skip_duplicate(message, positions[partition])
                 continue
+            if store.is_shared:
+                partition = (message.topic, ALL_PARTITIONS)
             if partition not in shares:
                 memory = PartitionMemory(
                     store,
@@ -286,7 +341,7 @@ class Worker:
                     forget_days=self.config.forget_days,
                     count=self.metrics.count,
                 )
-                shares[partition] = Share(memory)
+                shares[partition] = Share(store, memory)
             shares[partition].messages.append(message)
         return shares
 
@@ -310,6 +365,11 @@ class Worker:
                 else:
                     n_rejected += 1
                     self._output.reject(share, message, "decode", str(item))
+        if any(share.store.is_shared for share in shares.values()):
+            places = in_order([(message.origin, alert.mjd) for _, message, alert in origins])
+            origins = [origins[place] for place in places]
+            if not self._claim(origins):
+                return None
         items = [(share.memory, alert) for share, _, alert in origins]
         answers = answer(self._pipeline, items, self.metrics)
         records = []
@@ -323,31 +383,45 @@ class Worker:
                         records.append(record)
                     else:
                         n_rejected += 1
-        for _, message, alert in origins:
+        for share, message, alert in origins:
             self._partitions.clock(message.origin).add(alert.mjd)
+            if not share.store.is_shared:
+                self._partitions.watch(message, alert.object_id)
         return Batch(sum(len(share.messages) for share in shares.values()), records, n_rejected, n_skipped)
 
-    def _keep(self, partitions: Iterable[Partition]) -> bool:
+    def _keep(self, shares: Mapping[Partition, Share]) -> bool:
         """Answer the group during a wait; whether this worker still has the partitions.
 
         A worker whose session ended, as by a pause of its process, gives its partitions to the others here.
         """
         if isinstance(self._source, GroupSource):
             self._source.serve()
-        return all(self._partitions.is_open(partition) for partition in partitions)
+        mine = self._partitions.is_open
+        return all(mine(partition) for share in shares.values() for partition in share.positions)
+
+    def _claim(self, origins: Sequence[tuple[Share, Message, Alert]]) -> bool:
+        """Keep other workers from the objects of the batch until it is committed; False if stopped."""
+        objects: dict[StateStore, list[str]] = {}
+        for share, _, alert in origins:
+            objects.setdefault(share.store, []).append(alert.object_id)
+        with self.metrics.timed("read"):
+            return all(store.claim(names, self._stop.is_set) for store, names in objects.items())
 
     def _publish(self, shares: Mapping[Partition, Share]) -> bool:
         """Write results, then commit states and positions; False if stopped meanwhile."""
         for group in self._output.groups(shares):
+            if not self._output.can_be_cut:
+                for share in group.values():
+                    if (plan := share.plan()) is not None:
+                        share.store.commit(plan)
             with self.metrics.timed("publish"):
                 attempt = self._output.delivery(group.values())
                 lengths = self._retry("sink", attempt, None, partial(self._keep, shares))
             if lengths is None:
                 return False
             with self.metrics.timed("commit"):
-                for partition, share in group.items():
-                    changes = share.memory.changes(share.position, lengths, share.bookmarks)
-                    self._partitions.store(partition).commit(changes)
+                for share in group.values():
+                    share.store.commit(share.changes(lengths))
         return True
 
     # --- housekeeping -----------------------------------------------------------
