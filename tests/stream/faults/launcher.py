@@ -24,7 +24,7 @@ def main() -> None:
 
     assert firstlight.cli
     pipeline = Pipeline.load(bundle)
-    Pipeline.load = classmethod(lambda cls, path=None: pipeline)  # type: ignore[method-assign,assignment]
+    Pipeline.load = classmethod(lambda cls, path=None, **_: pipeline)  # type: ignore[method-assign,assignment]
     out = f"{folder}/warm"
     code = run(["stream", "--source", alerts, "--sink", f"{out}.jsonl", "--state", out, "--batch", "40"])
     assert code == 0
