@@ -13,7 +13,7 @@ from firstlight.errors import BrokerError, DataError, FirstlightError, SchemaErr
 from firstlight.stream import JsonLinesCodec
 from firstlight.stream.alerts.decoder import AlertDecoder
 from firstlight.stream.io.message import Message
-from firstlight.stream.results.record import ElasticcResults
+from firstlight.stream.results.record import ElasticcResults, JsonResults
 from firstlight.stream.state.store import MemoryStore
 from firstlight.stream.worker.metrics import Metrics
 from firstlight.stream.worker.worker import Worker, WorkerConfig
@@ -732,3 +732,17 @@ def test_the_metrics_count_a_run(run, alert_stream):
 def test_settings_out_of_range_are_refused(name, value):
     with pytest.raises(SettingsError, match=name):
         WorkerConfig(**{name: value})
+
+
+def test_a_record_that_the_output_cannot_hold_is_one_dead_letter(run, alert_stream):
+    class Narrow(JsonResults):
+        def encode(self, record, timestamp_ms):
+            if record["alert"] == alert_stream[3].alert_id:
+                raise OverflowError("int too large")
+            return super().encode(record, timestamp_ms)
+
+    sink, letters = Sink(), Sink()
+    worker = run(messages(alert_stream[:8]), sink=sink, letters=letters, form=Narrow())
+    assert len(sink.values) == 7
+    assert worker.metrics.by_label("rejected") == {"encode": 1}
+    assert b"int too large" in letters.values[0]

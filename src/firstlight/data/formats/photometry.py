@@ -46,7 +46,7 @@ QUALITY: Mapping[str, str] = MappingProxyType(
         "err": "ATLAS marks the measurement as wrong",
     }
 )
-_SAME_VISIT_DAYS = 1e-5  # as `firstlight.online.visits`: the same visit in two tables
+_SAME_VISIT_DAYS = 1e-5  # as `firstlight.lightcurves.visits`: the same visit in two tables
 REPEATED_VISIT = "a detection of the same visit is used instead of its forced photometry"
 _NO_ERROR = "the magnitude has no error"
 _NO_MEASUREMENT = "the row has neither a flux nor a magnitude nor a limit"
