@@ -741,7 +741,7 @@ def test_a_record_that_the_output_cannot_hold_is_one_dead_letter(run, alert_stre
                 raise OverflowError("int too large")
             return super().encode(record, timestamp_ms)
 
-    sink, letters = Sink(), Sink()
+    sink, letters = Sink(), Sink("letters")
     worker = run(messages(alert_stream[:8]), sink=sink, letters=letters, form=Narrow())
     assert len(sink.values) == 7
     assert worker.metrics.by_label("rejected") == {"encode": 1}
