@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -74,6 +75,35 @@ def test_what_cannot_be_predictions_is_refused(
     names = ("object_id", "status", "reason", "label", "proba", "anomaly", "n_obs", "phase")
     with pytest.raises(DataError, match=words):
         Predictions(**({name: getattr(predictions, name) for name in names} | change))
+
+
+# --- repr -----------------------------------------------------------------------------
+
+
+def test_predictions_show_their_first_rows(predictions: Predictions) -> None:
+    lines = repr(predictions).splitlines()
+    assert lines[:2] == [
+        "Predictions: 4 objects, 3 classified, 1 not classified",
+        "  classes: KN 1, SNIa 1, TDE 1",
+    ]
+    assert [line.split() for line in lines[2:]] == [
+        ["object_id", "class", "probability", "status", "phase"],
+        ["615", "SNIa", "0.875", "classified", "848.2"],
+        ["007", "KN", "1.000", "classified", "0.0"],
+        ["NA", "-", "-", "not_classified", "-"],
+        ["a,b", "TDE", "0.667", "classified", "-1.5"],
+    ]
+
+
+def test_predictions_show_bars_in_a_notebook(predictions: Predictions) -> None:
+    page = ElementTree.fromstring(predictions._repr_html_())
+    assert len(page.findall(".//tbody/tr")) == 4
+    assert "SNIa0.88SNII0.12" in "".join(page.itertext())
+
+
+def test_no_predictions_have_a_repr(predictions: Predictions) -> None:
+    assert repr(predictions.take([])).startswith("Predictions: 0 objects, 0 classified")
+    ElementTree.fromstring(predictions.take([])._repr_html_())
 
 
 # --- files ----------------------------------------------------------------------------

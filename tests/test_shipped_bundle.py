@@ -43,6 +43,18 @@ def test_it_knows_the_fourteen_classes_of_the_training_set(shipped):
     assert shipped.info["n_objects"] == 7848
 
 
+def test_its_repr_names_bundle_preset_classes_and_training_set(shipped):
+    name = shipped.config.name
+    lines = repr(shipped).splitlines()
+    assert lines[1:4] == [
+        f"  bundle: {name}, version {shipped.bundle_version}",
+        f"  preset: {name}",
+        f"  classes: 14: {', '.join(shipped.classes)}",
+    ]
+    assert lines[-1] == "  trained on: 7,848 objects, 1,421,705 observations, redshift photo"
+    assert f"{name}, version {shipped.bundle_version}" in shipped._repr_html_()
+
+
 def test_it_remembers_that_the_sample_was_trained_on(shipped, sample):
     assert shipped.trained_on(sample.object_id).all()
 

@@ -18,7 +18,19 @@ from numpy.typing import ArrayLike, NDArray
 from firstlight._types import AnyArray, FloatArray, StrArray
 from firstlight.errors import DataError, MissingColumnError, UnknownClassError
 from firstlight.files import replacing, write_csv
+from firstlight.notebook import (
+    LONGEST,
+    N_ROWS,
+    Html,
+    html_bar,
+    html_line,
+    html_panel,
+    html_table,
+    number,
+    text_table,
+)
 from firstlight.taxonomy import CLASSES
+from firstlight.text import printable
 
 CLASSIFIED = "classified"
 NOT_CLASSIFIED = "not_classified"
@@ -154,6 +166,19 @@ class Predictions:
         """Number of objects."""
         return len(self.object_id)
 
+    def __repr__(self) -> str:
+        """Numbers of objects per status and class, and the first rows."""
+        title, counts = _title(self)
+        return "\n".join([title, f"  {counts}", text_table(_SHOWN, _first_rows(self), len(self) - N_ROWS)])
+
+    def _repr_html_(self) -> str:
+        """`repr` for notebooks, with bars of the largest probabilities."""
+        title, counts = _title(self)
+        bars = [Html("".join(_bars(self, i))) for i in range(min(N_ROWS, len(self)))]
+        rows = [[*row, bar] for row, bar in zip(_first_rows(self), bars, strict=True)]
+        table = html_table((*_SHOWN, "probabilities"), rows, len(self) - N_ROWS)
+        return html_panel(title, html_line(counts), table)
+
     @property
     def is_classified(self) -> NDArray[np.bool_]:
         """Whether each object was classified, shape (n_objects,)."""
@@ -190,6 +215,48 @@ class Predictions:
         }
         columns |= {f"{_PROBA}{name}": self.proba[:, k] for k, name in enumerate(self.classes)}
         return pd.DataFrame(columns | {"anomaly": self.anomaly, "n_obs": self.n_obs, "phase": self.phase})
+
+
+# --- repr -----------------------------------------------------------------------
+
+_SHOWN = ("object_id", "class", "probability", "status", "phase")
+_N_BARS = 3  # of an object
+
+
+def _title(table: Predictions) -> tuple[str, str]:
+    """Numbers of objects per status, and per class."""
+    n_classified = int(table.is_classified.sum())
+    title = f"Predictions: {len(table):,} object{'' if len(table) == 1 else 's'}"
+    title += f", {n_classified:,} classified, {len(table) - n_classified:,} not classified"
+    names, counts = np.unique(table.label[table.label != ""], return_counts=True)
+    shown = [f"{names[k]} {counts[k]:,}" for k in np.argsort(-counts, kind="stable")]
+    return title, f"classes: {', '.join(shown) or 'none'}"
+
+
+def _first_rows(table: Predictions) -> list[list[str]]:
+    """Cells of the first objects; the probability is that of the class."""
+    rows = []
+    for i in range(min(N_ROWS, len(table))):
+        label = str(table.label[i])
+        proba = table.proba[i, table.classes.index(label)] if label else np.nan
+        cells = [
+            printable(str(table.object_id[i]), LONGEST),
+            label or "-",
+            number(proba, ".3f"),
+            str(table.status[i]),
+        ]
+        rows.append([*cells, number(table.phase[i], ".1f")])
+    return rows
+
+
+def _bars(table: Predictions, index: int) -> list[Html]:
+    """Bars of the largest probabilities of one object."""
+    proba = table.proba[index]
+    largest = np.argsort(-proba, kind="stable")[:_N_BARS]
+    return [html_bar(table.classes[k], float(proba[k])) for k in largest if proba[k] > 0]
+
+
+# --- files ----------------------------------------------------------------------
 
 
 def check_output(path: str | Path) -> None:

@@ -177,6 +177,14 @@ def test_a_pipeline_without_training_is_an_error_that_names_fit(sample):
         Pipeline(load_preset(TINY)).save(Path("nowhere"))
 
 
+def test_a_pipeline_without_training_has_a_repr():
+    assert repr(Pipeline(load_preset("seed"))).splitlines()[1:] == [
+        "  bundle: not saved",
+        "  preset: seed",
+        "  trained on: nothing yet",
+    ]
+
+
 def test_a_pipeline_trained_blind_stays_blind(sample, sample_labels):
     pytest.importorskip("torch")
     blind = Pipeline(load_preset(TINY)).fit(sample, sample_labels, redshift="none", seed=0, jobs=1)

@@ -1,6 +1,7 @@
 """Light curves of many objects, and of one; foreign tables to them and back."""
 
-from firstlight.lightcurves.curves import DETECTION_SNR, LightCurve, LightCurves, RedshiftMode
+from firstlight.lightcurves.curve import LightCurve
+from firstlight.lightcurves.curves import DETECTION_SNR, LightCurves, RedshiftMode
 from firstlight.lightcurves.intake import Intake, MetadataTable
 from firstlight.lightcurves.raw import RawTable
 from firstlight.lightcurves.reject import Reject, RejectLog

@@ -1,4 +1,4 @@
-"""`LightCurves`: many light curves as flat columns plus offsets; `LightCurve`: a view of one.
+"""`LightCurves`: many light curves as flat columns plus offsets.
 
 This type crosses every boundary of the package. It has no column for a label or a truth, which
 live in tables of their own. Internal units: MJD (TAI) days, AB nJy, degrees.
@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from firstlight._types import AnyArray, BoolArray, Float32Array, FloatArray, IntArray, StrArray
 from firstlight.bands import BANDS, N_BANDS
 from firstlight.errors import DataError
+from firstlight.lightcurves.curve import LightCurve
+from firstlight.lightcurves.describe import curves_html, curves_text
 from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
 
 if TYPE_CHECKING:
@@ -25,36 +27,6 @@ RedshiftMode = Literal["photo", "spec", "none"]
 _ABSENT: Any = None  # stands for "not given" until __post_init__ fills the column
 DETECTION_SNR = 5.0  # the difference-imaging threshold of LSST and PLAsTiCC
 SPEC_REDSHIFT_ERR = 1e-3  # a spectroscopic host redshift, peculiar velocity included
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LightCurve:
-    """One object: read-only views into the columns of a `LightCurves`, which describes them.
-
-    Observation columns are arrays of shape (n_obs,); the others are numbers, NaN where unknown.
-    """
-
-    object_id: str
-    mjd: FloatArray
-    band: NDArray[np.int8]
-    flux: Float32Array
-    flux_err: Float32Array
-    detected: BoolArray
-    ra: float
-    dec: float
-    ebv: float
-    redshift: float
-    redshift_err: float
-    redshift_spec: float
-
-    def __len__(self) -> int:
-        """Number of observations."""
-        return len(self.mjd)
-
-    @property
-    def trigger_mjd(self) -> float:
-        """Time of the first detection [MJD]; NaN where there is none."""
-        return float(self.mjd[self.detected][0]) if self.detected.any() else float("nan")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,6 +119,14 @@ class LightCurves:
     def __len__(self) -> int:
         """Number of objects."""
         return len(self.object_id)
+
+    def __repr__(self) -> str:
+        """Numbers, bands, time span, and the first objects."""
+        return curves_text(self)
+
+    def _repr_html_(self) -> str:
+        """`repr` for notebooks."""
+        return curves_html(self)
 
     @property
     def n_obs(self) -> IntArray:

@@ -30,6 +30,7 @@ from firstlight.errors import BundleError, NotFittedError
 from firstlight.features import Templates
 from firstlight.kernels import compile_kernels
 from firstlight.lightcurves import LightCurves, RedshiftMode
+from firstlight.notebook import LONGEST, html_panel, html_table
 from firstlight.online import Arrivals, HistoryReader, ObjectStates, Parts, Update, update
 from firstlight.pipeline.bundle import find_bundle, open_bundle, write_bundle
 from firstlight.pipeline.config import PipelineConfig, load_preset
@@ -41,6 +42,7 @@ from firstlight.settings import to_table
 from firstlight.splits import check_columns, hash_fraction
 from firstlight.storage import AGAIN, ArraySpec, read_arrays, read_state, write_arrays, write_state
 from firstlight.taxonomy import CLASSES
+from firstlight.text import printable
 
 BUNDLE_KIND = "firstlight-pipeline"
 SEEN_FILE = "training_objects.safetensors"
@@ -76,6 +78,27 @@ class Pipeline:
         self._anomaly: AnomalyScorer | None = None
         self._prior = np.zeros(len(CLASSES))
         self._seen = np.empty(0)
+        self._bundle = "not saved"
+
+    def __repr__(self) -> str:
+        """Bundle, preset, classes and training set."""
+        return "\n".join(["Pipeline", *(f"  {name}: {text}" for name, text in self._described().items())])
+
+    def _repr_html_(self) -> str:
+        """`repr` for notebooks."""
+        return html_panel("Pipeline", html_table(("", ""), list(self._described().items())))
+
+    def _described(self) -> dict[str, str]:
+        """What `repr` shows, on one line each."""
+        rows = {"bundle": self._bundle, "preset": self.config.name}
+        if self._classifier is None:
+            return rows | {"trained on": "nothing yet"}
+        rows["classes"] = f"{len(self.classes)}: {', '.join(self.classes)}"
+        rows["inputs"] = f"{', '.join(self.config.inputs)} ({len(self.input_names)} columns)"
+        counts = {name: self.info.get(f"n_{name}") for name in ("objects", "observations")}
+        trained = [f"{count:,} {name}" for name, count in counts.items() if isinstance(count, int)]
+        rows["trained on"] = ", ".join([*trained, f"redshift {self.info.get('redshift', 'unknown')}"])
+        return {name: printable(text, 10 * LONGEST) for name, text in rows.items()}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -458,6 +481,7 @@ class Pipeline:
         pipeline._seen = read_arrays(path / SEEN_FILE, _SEEN_SPECS)["hash"]
         pipeline.info = dict(manifest.info)
         pipeline.bundle_version = manifest.fingerprint
+        pipeline._bundle = f"{path.resolve().name}, version {manifest.fingerprint}"
         pipeline._check_parts(path)
         groups = ("base", "features") if "features" in pipeline.config.inputs else ("base",)
         compile_kernels(*groups, progress=progress)  # last, so that a damaged bundle costs no time

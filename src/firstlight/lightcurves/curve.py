@@ -1,0 +1,47 @@
+"""`LightCurve`: a view of one object of a `LightCurves`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstlight._types import BoolArray, Float32Array, FloatArray
+from firstlight.lightcurves.describe import curve_html, curve_text
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LightCurve:
+    """One object: read-only views into the columns of a `LightCurves`, which describes them.
+
+    Observation columns are arrays of shape (n_obs,); the others are numbers, NaN where unknown.
+    """
+
+    object_id: str
+    mjd: FloatArray
+    band: NDArray[np.int8]
+    flux: Float32Array
+    flux_err: Float32Array
+    detected: BoolArray
+    ra: float
+    dec: float
+    ebv: float
+    redshift: float
+    redshift_err: float
+    redshift_spec: float
+
+    def __len__(self) -> int:
+        """Number of observations."""
+        return len(self.mjd)
+
+    def __repr__(self) -> str:
+        """Known values, a sparkline per band, and the first observations."""
+        return curve_text(self)
+
+    def _repr_html_(self) -> str:
+        """`repr` for notebooks."""
+        return curve_html(self)
+
+    @property
+    def trigger_mjd(self) -> float:
+        """Time of the first detection [MJD]; NaN where there is none."""
+        return float(self.mjd[self.detected][0]) if self.detected.any() else float("nan")
