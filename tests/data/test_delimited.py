@@ -74,6 +74,15 @@ def test_lines_with_too_few_or_many_fields_are_damage(write):
     assert damage[0].reason == "the line has 1 fields, not 2"
 
 
+def test_a_bad_line_that_is_not_utf_8_is_damage_like_any_other(tmp_path):
+    path = tmp_path / "x.csv"
+    n = 20_000  # lines before them: more than the head in which the file is recognised
+    path.write_bytes(b"name,x\n" + b"a,1.0\n" * n + b"b\xf7\nc,3\nd,4,\x80\n")
+    names, numbers, lines, damage = read(path)
+    assert (names[-2:], numbers[-2:], lines[-2:]) == (["a", "c"], [1.0, 3.0], [n + 1, n + 3])
+    assert [item.line for item in damage] == [n + 2, n + 4]
+
+
 def test_what_is_no_number_is_nan_and_its_neighbours_are_read(write):
     names, numbers, lines, _ = read(write("name,x\na,1\nb,oops\nc,\nd,nan\ne,0x10\nf,+7.5\n"))
     assert names == list("abcdef")

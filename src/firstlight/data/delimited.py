@@ -213,6 +213,8 @@ class Delimited:
 
     def _parse(self, block: bytes, line: int, seen: int, dialect: Dialect) -> tuple[dict[str, Any], IntArray]:
         """Columns of some whole lines, the first of which is `line`, and the line of each row."""
+        if not block.isascii():  # Arrow cannot pass a row that is not UTF-8 to `set_aside`
+            block = block.decode(errors="replace").encode()
         lines = _lines(block, line)
         if dialect.delimiter == _BLANKS:
             block = b"\n".join(b" ".join(row.split()) for row in block.split(b"\n"))
