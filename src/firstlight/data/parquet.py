@@ -9,6 +9,8 @@ import pyarrow as pa
 from firstlight.errors import DataError
 
 PARQUET_MAGIC = b"PAR1"
+#: Errors of a file that is damaged or cannot be opened; names of columns are decoded in Python.
+PARQUET_FAULTS = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
 @contextmanager
@@ -16,6 +18,6 @@ def parquet_errors(path: Path, hint: str = "fetch or write it again") -> Iterato
     """Turn errors of Arrow and of the file system into DataError with the file and a hint."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except PARQUET_FAULTS as error:
         detail = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise DataError(f"{path}: cannot be read as Parquet ({detail}); {hint}") from error

@@ -15,7 +15,7 @@ from firstlight.data.delimited import COMPRESSED, UTF_16, read_bytes, read_heade
 from firstlight.data.formats import ColumnNames, is_alert_file, read_foreign
 from firstlight.data.formats.metadata import read_metadata
 from firstlight.data.formats.reader import Foreign
-from firstlight.data.parquet import PARQUET_MAGIC
+from firstlight.data.parquet import PARQUET_FAULTS, PARQUET_MAGIC
 from firstlight.data.snpcc import is_snpcc, read_snpcc_curves
 from firstlight.data.store import has_our_columns, read_curves
 from firstlight.data.text import is_light_curves, read_text
@@ -207,5 +207,5 @@ def _schema(path: Path) -> Any:
     """Schema of a Parquet file; an empty one where it is damaged, for which its reader raises."""
     try:
         return pq.read_schema(path)
-    except (pa.ArrowException, OSError):
+    except PARQUET_FAULTS:
         return pa.schema([])

@@ -24,7 +24,7 @@ from firstlight.data.formats.layouts import (
     layout_of,
 )
 from firstlight.data.formats.source import Source
-from firstlight.data.parquet import PARQUET_MAGIC
+from firstlight.data.parquet import PARQUET_FAULTS, PARQUET_MAGIC
 from firstlight.errors import DataError
 from firstlight.lightcurves.values import as_arrow, is_text, numbers_of
 
@@ -46,7 +46,7 @@ def is_alert_file(path: Path) -> bool:
         return False
     try:
         schema = pq.read_schema(path)
-    except (pa.ArrowException, OSError):
+    except PARQUET_FAULTS:
         return False
     structs = {field.name for field in schema if pa.types.is_struct(field.type)}
     return bool(structs & {"diaSource", "candidate"}) and not containers.nested_columns_with_times(schema)
