@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from firstlight.stream.alerts.decoder import AlertDecoder
     from firstlight.stream.io.sinks import ResultSink
     from firstlight.stream.io.sources import AlertSource
+    from firstlight.stream.limits import Limits
     from firstlight.stream.state.folder import Keyed
     from firstlight.stream.worker.metrics import Metrics
     from firstlight.stream.worker.worker import Worker, WorkerConfig
@@ -159,7 +160,7 @@ def stream(
         max_alerts=max_alerts,
         patience_s=_patience(source, sink, until_end) if retry is None else retry,
     )
-    decoder = alert_decoder(format, schemas, settings.quality)
+    decoder = alert_decoder(format, schemas, settings.quality, settings.limits)
     with ExitStack() as stack:
         stack.callback(_configure_logs(log_format, kafka_config, schemas))
         opened = open_source(
@@ -168,6 +169,7 @@ def stream(
             kafka_config=kafka_config,
             follow=follow,
             until_end=until_end,
+            limits=settings.limits,
             ignored=[state, *_output_files(sink, dead_letters)],
         )
         alerts = stack.enter_context(closing(opened))
@@ -184,6 +186,7 @@ def stream(
             in_file=not sink.startswith(_KAFKA),
             redrive=bool(redrive),
             keyed=keyed,
+            limits=settings.limits,
         )
         metrics = setup.run(bundle, verify_with, state, metrics_port, metrics_host, live)
     _report(metrics, sink)
@@ -202,6 +205,7 @@ class _Setup:
     in_file: bool
     redrive: bool
     keyed: "Keyed"
+    limits: "Limits"
 
     def run(
         self,
@@ -244,6 +248,7 @@ class _Setup:
                 form=result_format(self.output_format, in_file=self.in_file, preset=pipeline.config.name),
                 config=self.config,
                 metrics=metrics,
+                limits=self.limits,
                 unwrap=redriven if self.redrive else None,
                 on_batch=stack.enter_context(table).show_batch,
             )

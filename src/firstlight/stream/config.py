@@ -6,6 +6,7 @@ from pathlib import Path
 
 from firstlight.errors import SettingsError
 from firstlight.settings import from_table
+from firstlight.stream.limits import Limits
 from firstlight.stream.quality import QualityConfig
 
 
@@ -17,9 +18,12 @@ class StreamConfig:
     ----------
     quality : QualityConfig
         Table ``[quality]``: which measurements are set aside.
+    limits : Limits
+        Table ``[limits]``: the largest names, messages, blocks and schemas that are read.
     """
 
     quality: QualityConfig = field(default_factory=QualityConfig)
+    limits: Limits = field(default_factory=Limits)
 
 
 def read_config(path: Path | None) -> StreamConfig:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from firstlight.errors import DataError, MissingExtraError
 from firstlight.stream import Alert, AntaresCodec, Skip, SkipReason
-from firstlight.stream.alerts import antares
+from firstlight.stream.limits import Limits
 
 bson = pytest.importorskip("bson")
 
@@ -124,7 +124,7 @@ def test_a_locus_without_position_or_name_is_read() -> None:
     assert AntaresCodec().decode(zlib.compress(bson.encode(flat))).reason is SkipReason.NO_OBJECT
 
 
-def test_each_damage_has_its_message(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_damage_has_its_message() -> None:
     codec, good = AntaresCodec(), message([row("lsst:1", 60001.0, 4, "r", 20.0)])
     with pytest.raises(DataError, match="has no light curve"):
         decode([], lightcurve=None)
@@ -138,9 +138,8 @@ def test_each_damage_has_its_message(monkeypatch: pytest.MonkeyPatch) -> None:
         codec.decode(good + b"x")
     with pytest.raises(DataError, match="damaged BSON"):
         codec.decode(zlib.compress(b"no bson"))
-    monkeypatch.setattr(antares, "MAX_BYTES", 100)
-    with pytest.raises(DataError, match="larger than"):
-        codec.decode(good)
+    with pytest.raises(DataError, match="larger than 100 bytes"):
+        AntaresCodec(limits=Limits(message_bytes=100)).decode(good)
 
 
 @given(st.data())

@@ -35,10 +35,9 @@ from firstlight.stream.alerts.values import (
     object_values,
 )
 from firstlight.stream.io.message import Message
+from firstlight.stream.limits import DEFAULT_LIMITS, Limits, size_text
 from firstlight.stream.quality import QualityConfig
 
-MAX_BYTES = 16 << 20  # of an inflated message; a locus has some 100 kB
-MAX_ROWS = 50_000  # of a light curve
 ZTF_SURVEY, LIMIT_SURVEY, LSST_SURVEY = "1", "2", "4"
 _COLUMNS = ("time", "alert_id", "ant_mjd", "ant_survey", "ant_ra", "ant_dec", "ant_passband", "ant_mag",
             "ant_magerr", "ant_maglim")  # fmt: skip
@@ -51,12 +50,13 @@ class AntaresCodec:
     aside.
     """
 
-    def __init__(self, quality: QualityConfig | None = None) -> None:
+    def __init__(self, quality: QualityConfig | None = None, limits: Limits = DEFAULT_LIMITS) -> None:
         self._quality = quality or QualityConfig()
+        self._limits = limits
 
     def decode(self, message: bytes | Message) -> Alert | Skip:
         """See `AlertCodec.decode`."""
-        document = _load(_inflate(value_of(message)))
+        document = _load(_inflate(value_of(message), self._limits.message_bytes))
         locus = dict_or_empty(document.get("data")) or document
         attributes = dict_or_empty(locus.get("attributes")) or locus
         object_id = name_of(locus.get("id"), "locus id") or name_of(attributes.get("locus_id"), "locus id")
@@ -64,7 +64,7 @@ class AntaresCodec:
         if not isinstance(table, str):
             raise DataError(f"locus {object_id or '?'} of ANTARES: it has no light curve")
         alerts = _properties(document.get("included"))
-        rows = _read_rows(table, object_id)
+        rows = _read_rows(table, object_id, self._limits.table_rows)
         listed = [row for row in rows if row["ant_survey"] in (ZTF_SURVEY, LSST_SURVEY)]
         detections = [row for row in listed if EARLIEST_MJD < row["mjd"] < LATEST_MJD]
         if not detections:
@@ -158,21 +158,21 @@ def _load(data: bytes) -> dict[str, Any]:
     return dict(document)
 
 
-def _inflate(data: bytes) -> bytes:
+def _inflate(data: bytes, limit: int) -> bytes:
     engine = zlib.decompressobj()
     try:
-        out = engine.decompress(data, MAX_BYTES)
+        out = engine.decompress(data, limit)
     except zlib.error as error:
         raise DataError(f"damaged message of ANTARES: {error}") from error
     if not engine.eof or engine.unused_data:
         raise DataError(
-            f"damaged message of ANTARES: it is cut short, larger than {MAX_BYTES >> 20} MiB, or longer than "
+            f"damaged message of ANTARES: it is cut short, larger than {size_text(limit)}, or longer than "
             "its content"
         )
     return out
 
 
-def _read_rows(table: str, object_id: str) -> list[dict[str, Any]]:
+def _read_rows(table: str, object_id: str, limit: int) -> list[dict[str, Any]]:
     """Rows of the light curve with their time in MJD TAI, NaN for none."""
     reader = csv.DictReader(io.StringIO(table))
     missing = {"alert_id", "ant_mjd", "ant_survey", "ant_passband", "ant_mag", "ant_magerr"} - set(
@@ -188,8 +188,8 @@ def _read_rows(table: str, object_id: str) -> list[dict[str, Any]]:
             mjd = _float(row["ant_mjd"])
             survey = (row["ant_survey"] or "").removesuffix(".0")
             shift = UTC_TO_TAI_DAYS if survey == ZTF_SURVEY else 0.0
-            if len(rows) >= MAX_ROWS:
-                raise DataError(f"locus {object_id or '?'} of ANTARES: more than {MAX_ROWS:,} rows")
+            if len(rows) >= limit:
+                raise DataError(f"locus {object_id or '?'} of ANTARES: more than {limit:,} rows")
             rows.append({**row, "alert_id": row["alert_id"] or "", "ant_survey": survey, "mjd": mjd + shift})
     except csv.Error as error:
         raise DataError(

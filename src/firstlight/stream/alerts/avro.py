@@ -19,6 +19,7 @@ from firstlight.stream.alerts.write import LSST_SCHEMA, LSST_SCHEMA_ID, ZTF_SCHE
 from firstlight.stream.avro.container import ContainerReader, write_container
 from firstlight.stream.avro.decode import fastavro_module
 from firstlight.stream.io.message import Message
+from firstlight.stream.limits import DEFAULT_LIMITS, Limits
 from firstlight.stream.quality import QualityConfig
 
 Survey = Literal["lsst", "ztf"]
@@ -61,15 +62,14 @@ def value_of(message: bytes | Message) -> bytes:
 class _Readers:
     """Compiled readers per schema, at most `MAX_SCHEMAS`; the oldest is dropped first."""
 
-    def __init__(self, zero_point: float, quality: QualityConfig | None) -> None:
-        self._zero_point = zero_point
-        self._quality = quality
+    def __init__(self, zero_point: float, quality: QualityConfig | None, limits: Limits) -> None:
+        self._settings = (zero_point, quality, limits)
         self._known: dict[bytes | int, PacketReader] = {}
 
     def get(self, key: bytes | int, schema: Callable[[], Any]) -> PacketReader:
         reader = self._known.get(key)
         if reader is None:
-            reader = PacketReader(schema(), self._zero_point, self._quality)
+            reader = PacketReader(schema(), *self._settings)
             while len(self._known) >= MAX_SCHEMAS:
                 self._known.pop(next(iter(self._known)))
             self._known[key] = reader
@@ -114,6 +114,8 @@ class ConfluentCodec:
         AB magnitude of a flux of 1 in the packets [mag]; 31.4 for nJy.
     quality : QualityConfig, optional
         Which measurements are set aside.
+    limits : Limits
+        Bounds of schemas and packets.
 
     Examples
     --------
@@ -131,10 +133,11 @@ class ConfluentCodec:
         cutout_bytes: int = 0,
         zero_point: float = AB_ZERO_POINT_NJY,
         quality: QualityConfig | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._schemas = schemas or MemorySchemas({schema_id: LSST_SCHEMA})
         self._frame = b"\0" + schema_id.to_bytes(4, "big")
-        self._readers = _Readers(zero_point, quality)
+        self._readers = _Readers(zero_point, quality, limits)
         self._writer = _Writer("lsst", cutout_bytes)
 
     def decode(self, message: bytes | Message) -> Alert | Skip:
@@ -167,7 +170,7 @@ class FinkCodec:
         Parsed JSON of the schema of messages whose key holds none.
     survey : {"lsst", "ztf"}
         Which of our schemas `encode` writes.
-    cutout_bytes, zero_point, quality
+    cutout_bytes, zero_point, quality, limits
         As of `ConfluentCodec`; cutouts are for LSST only.
     """
 
@@ -179,9 +182,10 @@ class FinkCodec:
         cutout_bytes: int = 0,
         zero_point: float = AB_ZERO_POINT_NJY,
         quality: QualityConfig | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._schema = schema
-        self._readers = _Readers(zero_point, quality)
+        self._readers = _Readers(zero_point, quality, limits)
         self._writer = _Writer(survey, cutout_bytes)
 
     @property
@@ -211,7 +215,7 @@ class FinkCodec:
 class ContainerCodec:
     """Alerts in Avro containers: Babamul's messages, files of ZTF, ELAsTiCC and Fink.
 
-    `survey`, `cutout_bytes`, `zero_point` and `quality` are those of `FinkCodec`.
+    `survey`, `cutout_bytes`, `zero_point`, `quality` and `limits` are those of `FinkCodec`.
     """
 
     def __init__(
@@ -221,8 +225,10 @@ class ContainerCodec:
         cutout_bytes: int = 0,
         zero_point: float = AB_ZERO_POINT_NJY,
         quality: QualityConfig | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        self._readers = _Readers(zero_point, quality)
+        self._limits = limits
+        self._readers = _Readers(zero_point, quality, limits)
         self._writer = _Writer(survey, cutout_bytes)
 
     def decode(self, message: bytes | Message) -> Alert | Skip:
@@ -243,7 +249,7 @@ class ContainerCodec:
         A damaged record takes the rest of its block with it, since nothing else shows where the next one
         begins. DataError if the head is damaged, or its schema is not that of an alert.
         """
-        container = ContainerReader(BytesIO(data))
+        container = ContainerReader(BytesIO(data), self._limits)
         header, number = container.header, 0
         reader = self._readers.get(header.schema_text, lambda: header.schema)
         while (block := container.read_block()) is not None:

@@ -20,6 +20,7 @@ from firstlight.stream.alerts.schemas import (
 from firstlight.stream.alerts.values import LONGEST_NAME, checked_name
 from firstlight.stream.avro.container import MAGIC
 from firstlight.stream.io.message import Message
+from firstlight.stream.limits import DEFAULT_LIMITS, Limits
 from firstlight.stream.quality import QualityConfig
 
 AlertFormat = Literal["auto", "confluent", "container", "fink", "plain", "json", "lasair", "antares"]
@@ -71,6 +72,8 @@ class AlertDecoder:
         AB magnitude of a flux of 1 in LSST-like packets [mag].
     quality : QualityConfig, optional
         Which measurements are set aside.
+    limits : Limits
+        Bounds of names, schemas, packets and containers.
 
     Raises
     ------
@@ -91,20 +94,23 @@ class AlertDecoder:
         schema: Any = None,
         zero_point: float = AB_ZERO_POINT_NJY,
         quality: QualityConfig | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         if format not in FORMATS:
             raise SettingsError(f"alert format {format!r}: choose one of {', '.join(FORMATS)}")
         if format == "plain" and schema is None:
             raise SettingsError("alert format 'plain' needs a file with its Avro schema")
         self.format: AlertFormat = format
-        self._container = ContainerCodec(zero_point=zero_point, quality=quality)
+        self._longest_name = limits.name_bytes
+        self._container = ContainerCodec(zero_point=zero_point, quality=quality, limits=limits)
+        fink = FinkCodec(schema, zero_point=zero_point, quality=quality, limits=limits)
         self._codecs: dict[str, AlertCodec] = {
-            "confluent": ConfluentCodec(schemas, zero_point=zero_point, quality=quality),
-            "fink": FinkCodec(schema, zero_point=zero_point, quality=quality),
-            "plain": FinkCodec(schema, zero_point=zero_point, quality=quality),
-            "json": JsonLinesCodec(),
-            "lasair": LasairCodec(quality),
-            "antares": AntaresCodec(quality),
+            "confluent": ConfluentCodec(schemas, zero_point=zero_point, quality=quality, limits=limits),
+            "fink": fink,
+            "plain": fink,
+            "json": JsonLinesCodec(limits),
+            "lasair": LasairCodec(quality, limits),
+            "antares": AntaresCodec(quality, limits),
         }
 
     def decode_all(self, value: bytes, key: bytes | None = None) -> list[Alert | Skip | DataError]:
@@ -119,29 +125,33 @@ class AlertDecoder:
                 kind = "fink"  # a record that its source took from a container, with the schema as its key
             if kind == "container":
                 found = list(self._container.decode_all(value))
-                return [_checked(item) for item in found] or [DataError("the Avro container holds no alert")]
+                return [self._checked(item) for item in found] or [
+                    DataError("the Avro container holds no alert")
+                ]
             if kind == "plain":
                 key = None  # the schema is given
-            return [_checked(self._codecs[kind].decode(Message(value, key)))]
+            return [self._checked(self._codecs[kind].decode(Message(value, key)))]
         except DataError as error:
-            return [_checked(error)]
+            return [self._checked(error)]
 
-
-def _checked(item: Alert | Skip | DataError) -> Alert | Skip | DataError:
-    """The item, or an error if a name cannot be stored; a long message, which quotes the alert, is cut."""
-    if isinstance(item, DataError):
-        text = str(item)
-        return item if len(text) <= LONGEST_NAME else DataError(f"{text[:LONGEST_NAME]}...")
-    try:
-        checked_name(item.object_id, "object id")
-        checked_name(item.alert_id, "alert id")
-    except DataError as error:
-        return error
-    return item
+    def _checked(self, item: Alert | Skip | DataError) -> Alert | Skip | DataError:
+        """The item, or an error if a name cannot be stored; a long error, which quotes the alert, is cut."""
+        if isinstance(item, DataError):
+            text = str(item)
+            return item if len(text) <= LONGEST_NAME else DataError(f"{text[:LONGEST_NAME]}...")
+        try:
+            checked_name(item.object_id, "object id", self._longest_name)
+            checked_name(item.alert_id, "alert id", self._longest_name)
+        except DataError as error:
+            return error
+        return item
 
 
 def alert_decoder(
-    format: AlertFormat = "auto", schemas: str = "", quality: QualityConfig | None = None
+    format: AlertFormat = "auto",
+    schemas: str = "",
+    quality: QualityConfig | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> AlertDecoder:
     """The decoder that the options of the command line name.
 
@@ -153,6 +163,8 @@ def alert_decoder(
         Address of a registry, a folder of schemas, the file of one schema, or empty.
     quality : QualityConfig, optional
         Which measurements are set aside.
+    limits : Limits
+        Bounds of names, schemas, packets and containers.
 
     Raises
     ------
@@ -162,15 +174,15 @@ def alert_decoder(
         If the file is not a schema.
     """
     if not schemas:
-        return AlertDecoder(format, quality=quality)
+        return AlertDecoder(format, quality=quality, limits=limits)
     if is_registry(schemas):
-        return AlertDecoder(format, RegistrySchemas(schemas), quality=quality)
+        return AlertDecoder(format, RegistrySchemas(schemas), quality=quality, limits=limits)
     path = Path(schemas)
     if path.is_dir():
-        return AlertDecoder(format, FolderSchemas(path), quality=quality)
+        return AlertDecoder(format, FolderSchemas(path), quality=quality, limits=limits)
     if path.is_file():
         schema = parse_schema_json(path.read_bytes(), schemas)
-        return AlertDecoder(format, schema=schema, quality=quality)
+        return AlertDecoder(format, schema=schema, quality=quality, limits=limits)
     raise SettingsError(
         f"schemas {without_login(schemas)}: not a folder, a file, or an address of a schema registry"
     )

@@ -30,9 +30,8 @@ from firstlight.stream.alerts.values import (
 )
 from firstlight.stream.alerts.write import lsst_object, lsst_sources
 from firstlight.stream.io.message import Message
+from firstlight.stream.limits import DEFAULT_LIMITS, Limits, size_text
 from firstlight.stream.quality import QualityConfig
-
-MAX_BYTES = 16 << 20  # of a message; an alert with a long history has some 100 kB
 
 _KEYS = {
     "alert_id",
@@ -61,9 +60,12 @@ class JsonLinesCodec:
     [100.0]
     """
 
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
+
     def decode(self, message: bytes | Message) -> Alert | Skip:
         """See `AlertCodec.decode`."""
-        record = _parse(value_of(message))
+        record = _parse(value_of(message), self._limits)
         alert_id, object_id = (
             _own_name(record.get(f"{what}_id"), f"{what} id") for what in ("alert", "object")
         )
@@ -133,12 +135,13 @@ class LasairCodec:
     sets measurements aside.
     """
 
-    def __init__(self, quality: QualityConfig | None = None) -> None:
+    def __init__(self, quality: QualityConfig | None = None, limits: Limits = DEFAULT_LIMITS) -> None:
         self._quality = quality
+        self._limits = limits
 
     def decode(self, message: bytes | Message) -> Alert | Skip:
         """See `AlertCodec.decode`."""
-        record = _parse(value_of(message))
+        record = _parse(value_of(message), self._limits)
         inner = record.get("alert")
         inner = {**record, **inner} if isinstance(inner, dict) else record
         if "candidates" in inner or "objectId" in inner:
@@ -252,10 +255,10 @@ def _dicts(value: Any) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _parse(data: bytes) -> dict[str, Any]:
+def _parse(data: bytes, limits: Limits) -> dict[str, Any]:
     """A JSON object; NaN and infinities, which Lasair writes bare, read as null."""
-    if len(data) > MAX_BYTES:
-        raise DataError(f"a JSON message of {len(data):,} bytes, more than {MAX_BYTES:,}")
+    if len(data) > limits.message_bytes:
+        raise DataError(f"a JSON message of {len(data):,} bytes, more than {size_text(limits.message_bytes)}")
     try:
         record = json.loads(data, parse_constant=lambda _: None)
     except (ValueError, RecursionError) as error:

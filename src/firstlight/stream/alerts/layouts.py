@@ -28,6 +28,7 @@ from firstlight.stream.alerts.values import (
 )
 from firstlight.stream.avro.decode import Cells, cells_of, decoder_for
 from firstlight.stream.avro.schema import Selection, field_paths
+from firstlight.stream.limits import DEFAULT_LIMITS, Limits
 from firstlight.stream.quality import QualityConfig
 
 UTC_TO_TAI_DAYS = 37.0 / 86_400.0  # 37 leap seconds since 2017; ZTF began in 2018
@@ -222,14 +223,18 @@ class PacketReader:
     """Reads alerts of one Avro schema; DataError if it is not that of a known alert.
 
     `zero_point` is the AB magnitude of a flux of 1 in the packet [mag], 31.4 for nJy; `quality` sets
-    measurements aside.
+    measurements aside; `limits` bound the schema and the packet.
     """
 
     def __init__(
-        self, schema: Any, zero_point: float = AB_ZERO_POINT_NJY, quality: QualityConfig | None = None
+        self,
+        schema: Any,
+        zero_point: float = AB_ZERO_POINT_NJY,
+        quality: QualityConfig | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        self.layout = resolve_layout(field_paths(schema), quality)
-        self._decoder = decoder_for(schema, self.layout.selection)
+        self.layout = resolve_layout(field_paths(schema, limits), quality)
+        self._decoder = decoder_for(schema, self.layout.selection, limits)
         self._zero_point = zero_point
 
     def read(self, data: bytes, start: int = 0, *, whole: bool = True) -> tuple[Alert | Skip, int]:

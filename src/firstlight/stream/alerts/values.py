@@ -8,9 +8,10 @@ import re
 from typing import Any
 
 from firstlight.errors import DataError
+from firstlight.stream.limits import DEFAULT_LIMITS
 
 #: Bytes that the name of an object, alert or source may have.
-LONGEST_NAME = 1024
+LONGEST_NAME = DEFAULT_LIMITS.name_bytes
 #: Times outside of this range are not MJD: from 1886 to 2132.
 EARLIEST_MJD, LATEST_MJD = 10_000.0, 100_000.0
 #: An observation may be so much later than its alert [day]: more than TAI differs from UTC.
@@ -84,11 +85,11 @@ def _exact(value: int | float, what: str) -> int:
     return int(value)
 
 
-def checked_name(name: str, what: str) -> str:
-    """The name; DataError if it has more than `LONGEST_NAME` bytes or is not valid Unicode."""
-    if len(name) > LONGEST_NAME or (not name.isascii() and len(_encoded(name, what)) > LONGEST_NAME):
+def checked_name(name: str, what: str, longest: int = LONGEST_NAME) -> str:
+    """The name; DataError if it has more than `longest` bytes or is not valid Unicode."""
+    if len(name) > longest or (not name.isascii() and len(_encoded(name, what)) > longest):
         raise DataError(
-            f"the {what} {name[:40]!a}... has {len(name):,} characters, more than {LONGEST_NAME} bytes"
+            f"the {what} {name[:40]!a}... has {len(name):,} characters, more than {longest} bytes"
         )
     return name
 

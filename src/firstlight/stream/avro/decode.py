@@ -145,10 +145,10 @@ class FastavroDecoder:
     The compiled decoder first checks the packet, so that fastavro sees only sound bytes.
     """
 
-    def __init__(self, schema: Any, selection: Selection) -> None:
+    def __init__(self, schema: Any, selection: Selection, limits: Limits = DEFAULT_LIMITS) -> None:
         fastavro = fastavro_module()
-        plain = without_logical_types(schema)
-        self._check = SelectiveDecoder(plain, Selection())
+        plain = without_logical_types(schema, limits)
+        self._check = SelectiveDecoder(plain, Selection(), limits)
         self._read = fastavro.schemaless_reader
         try:
             self._schema = fastavro.parse_schema(plain)
@@ -233,15 +233,15 @@ def _cell(value: Any, data: bytearray) -> tuple[int, int, float]:
     return ABSENT, 0, 0.0
 
 
-def decoder_for(schema: Any, selection: Selection) -> PacketDecoder:
+def decoder_for(schema: Any, selection: Selection, limits: Limits = DEFAULT_LIMITS) -> PacketDecoder:
     """The compiled decoder of a schema, or fastavro's for fields inside a map.
 
     MissingExtraError if fastavro is needed and not installed, DataError if the JSON is not an Avro schema.
     """
     try:
-        return SelectiveDecoder(schema, selection)
+        return SelectiveDecoder(schema, selection, limits)
     except UnsupportedSchemaError:
-        return FastavroDecoder(schema, selection)
+        return FastavroDecoder(schema, selection, limits)
 
 
 def fastavro_module() -> ModuleType:
