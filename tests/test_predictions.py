@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from firstlight.errors import DataError, MissingColumnError, UnknownClassError
 from firstlight.predictions import Predictions, Scores, check_output, read_predictions, write_predictions
-from firstlight.taxonomy import CLASSES
+from firstlight.taxonomy import CLASSES, COARSE_GROUPS
 
 COLUMNS = ["object_id", "status", "reason", "class", *(f"proba_{name}" for name in CLASSES)]
 COLUMNS += ["anomaly", "n_obs", "phase"]
@@ -75,6 +75,41 @@ def test_what_cannot_be_predictions_is_refused(
     names = ("object_id", "status", "reason", "label", "proba", "anomaly", "n_obs", "phase")
     with pytest.raises(DataError, match=words):
         Predictions(**({name: getattr(predictions, name) for name in names} | change))
+
+
+# --- lookup, groups and other tables ----------------------------------------------------
+
+
+def test_an_object_is_looked_up_by_name_or_position(predictions: Predictions) -> None:
+    assert predictions["007"].label.tolist() == ["KN"]
+    assert_equal(predictions["007"], predictions[1], rtol=0)
+    assert predictions[-1].object_id.tolist() == ["a,b"]
+    assert predictions[1:3].object_id.tolist() == ["007", "NA"]
+    assert [part.object_id[0] for part in predictions] == predictions.object_id.tolist()
+    assert "007" in predictions
+    assert "7" not in predictions
+    assert predictions._ipython_key_completions_() == predictions.object_id.tolist()
+
+
+def test_an_unknown_name_is_refused_with_some_that_there_are(predictions: Predictions) -> None:
+    with pytest.raises(DataError, match="no object '616' among 4 predictions: '615', '007', 'NA' and 1 more"):
+        predictions["616"]
+    with pytest.raises(IndexError):
+        predictions[4]
+
+
+def test_a_group_has_the_probability_of_its_classes(predictions: Predictions) -> None:
+    np.testing.assert_allclose(predictions.coarse.sum(axis=1), 1.0)
+    assert dict(zip(COARSE_GROUPS, predictions.coarse[0].tolist(), strict=True))["SN-like"] == 1.0
+    assert predictions.coarse_label.tolist() == ["SN-like", "Fast", "", "Long"]
+    assert predictions.take([]).coarse.shape == (0, len(COARSE_GROUPS))
+
+
+def test_the_table_of_astropy_is_that_of_pandas(predictions: Predictions) -> None:
+    table = predictions.to_astropy()
+    assert table.colnames == COLUMNS
+    assert str(table["phase"].unit) == "d"
+    pd.testing.assert_frame_equal(table.to_pandas(), predictions.to_pandas(), check_dtype=False)
 
 
 # --- repr -----------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from firstlight._types import FloatArray
 from firstlight.text import printable
 
 N_ROWS = 5  # rows of a table that are shown
+MOST_COMPLETIONS = 1000  # ids that the Tab key offers
 LONGEST = 40  # characters of an id that are shown
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _COLUMNS = 40  # time bins of a sparkline

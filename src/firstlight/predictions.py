@@ -20,6 +20,7 @@ from firstlight.errors import DataError, MissingColumnError, UnknownClassError
 from firstlight.files import replacing, write_csv
 from firstlight.notebook import (
     LONGEST,
+    MOST_COMPLETIONS,
     N_ROWS,
     Html,
     html_bar,
@@ -29,8 +30,8 @@ from firstlight.notebook import (
     number,
     text_table,
 )
-from firstlight.taxonomy import CLASSES
-from firstlight.text import printable
+from firstlight.taxonomy import CLASSES, COARSE, COARSE_GROUPS
+from firstlight.text import printable, some_of
 
 CLASSIFIED = "classified"
 NOT_CLASSIFIED = "not_classified"
@@ -179,10 +180,48 @@ class Predictions:
         table = html_table((*_SHOWN, "probabilities"), rows, len(self) - N_ROWS)
         return html_panel(title, html_line(counts), table)
 
+    def __getitem__(self, index: int | str | slice) -> Self:
+        """Predictions of one object by name or position, or of several by a slice of positions.
+
+        Raises DataError if no object has the name.
+        """
+        if isinstance(index, slice):
+            return self.take(np.arange(len(self))[index])
+        if not isinstance(index, str):
+            return self.take([range(len(self))[index]])
+        where = np.flatnonzero(self.object_id == index)
+        if not len(where):
+            raise DataError(
+                f"no object {index!r} among {len(self)} predictions: {some_of(self.object_id.tolist())}"
+            )
+        return self.take(where)
+
+    def __contains__(self, object_id: object) -> bool:
+        """Whether there is an object of that name."""
+        return isinstance(object_id, str) and bool((self.object_id == object_id).any())
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return self.object_id[:MOST_COMPLETIONS].tolist()
+
     @property
     def is_classified(self) -> NDArray[np.bool_]:
         """Whether each object was classified, shape (n_objects,)."""
         return np.asarray(self.status == CLASSIFIED)
+
+    @property
+    def coarse(self) -> FloatArray:
+        """Probabilities of the groups `taxonomy.COARSE_GROUPS`, shape (n_objects, n_groups).
+
+        That of a group is the sum over its classes.
+        """
+        group_of = np.array([COARSE[name] for name in self.classes])
+        return np.stack([self.proba[:, group_of == group].sum(axis=1) for group in COARSE_GROUPS], axis=1)
+
+    @property
+    def coarse_label(self) -> StrArray:
+        """The most probable group of each object; empty where not classified, shape (n_objects,)."""
+        best = np.array(COARSE_GROUPS)[self.coarse.argmax(axis=1)]
+        return np.where(self.is_classified, best, "")
 
     def take(self, index: ArrayLike) -> Self:
         """Objects at the given positions, in that order, or those where a mask is true."""
@@ -207,14 +246,26 @@ class Predictions:
 
     def to_pandas(self) -> pd.DataFrame:
         """The table as it is on disk, at full precision."""
-        columns: dict[str, Any] = {
-            "object_id": self.object_id.astype(object),
-            "status": self.status.astype(object),
-            "reason": self.reason.astype(object),
-            "class": self.label.astype(object),
+        columns = self._columns()
+        texts = {name: values.astype(object) for name, values in columns.items() if values.dtype.kind == "U"}
+        return pd.DataFrame(columns | texts)
+
+    def to_astropy(self) -> Any:
+        """The table of `to_pandas` as an astropy ``Table``, with phases in days."""
+        from astropy.table import Table
+
+        return Table(self._columns(), units={"phase": "d"})
+
+    def _columns(self) -> dict[str, AnyArray]:
+        """Columns of the table as it is on disk."""
+        columns: dict[str, AnyArray] = {
+            "object_id": self.object_id,
+            "status": self.status,
+            "reason": self.reason,
+            "class": self.label,
         }
         columns |= {f"{_PROBA}{name}": self.proba[:, k] for k, name in enumerate(self.classes)}
-        return pd.DataFrame(columns | {"anomaly": self.anomaly, "n_obs": self.n_obs, "phase": self.phase})
+        return columns | {"anomaly": self.anomaly, "n_obs": self.n_obs, "phase": self.phase}
 
 
 # --- repr -----------------------------------------------------------------------

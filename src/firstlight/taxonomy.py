@@ -59,6 +59,9 @@ COARSE: Mapping[str, str] = MappingProxyType(
     }
 )
 
+#: Coarse groups in the order of their first class.
+COARSE_GROUPS: tuple[str, ...] = tuple(dict.fromkeys(COARSE[name] for name in CLASSES))
+
 #: ELAsTiCC's class numbers (LSSTDESC/elasticc, taxonomy of ELAsTiCC2, four digits).
 ELASTICC: Mapping[str, int] = MappingProxyType(
     {

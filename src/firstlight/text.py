@@ -1,7 +1,10 @@
 """Foreign text, such as ids, in terminals, logs and spreadsheets."""
 
 import re
+from collections.abc import Sequence
 
+_SOME = 3  # names of many that are shown
+_LONGEST_NAME = 40  # characters of each
 _FORMULA = re.compile(r"[=+\-@\t\r]")  # first characters of a cell that a spreadsheet runs (OWASP)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
@@ -30,6 +33,18 @@ def printable(text: str, longest: int | None = None) -> str:
     if shown.isprintable():
         return shown
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first names of many, quoted, and the number of the others.
+
+    Examples
+    --------
+    >>> some_of(["615", "713", "730", "745"])
+    "'615', '713', '730' and 1 more"
+    """
+    shown = ", ".join(f"'{printable(str(name), _LONGEST_NAME)}'" for name in names[:_SOME])
+    return f"{shown} and {len(names) - _SOME:,} more" if len(names) > _SOME else shown or "none"
 
 
 def is_formula(text: str) -> bool:

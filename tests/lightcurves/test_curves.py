@@ -198,6 +198,20 @@ def test_objects_are_found_by_name():
         make().find("z")
 
 
+def test_an_object_is_looked_up_by_name_too():
+    curves = make()
+    assert curves["c"].object_id == curves[2].object_id == "c"
+    assert ("c" in curves, "z" in curves) == (True, False)
+    with pytest.raises(DataError, match="no object 'z' among 3 light curves: 'a', 'b', 'c'"):
+        curves["z"]
+    assert curves._ipython_key_completions_() == ["a", "b", "c"]
+
+
+def test_a_slice_takes_objects_by_position():
+    assert_same_curves(make()[1:], make().take([1, 2]))
+    assert make()[::-1].object_id.tolist() == ["c", "b", "a"]
+
+
 def test_iteration_gives_every_object_in_order():
     assert [curve.object_id for curve in make()] == ["a", "b", "c"]
 

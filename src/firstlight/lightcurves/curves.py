@@ -7,7 +7,7 @@ live in tables of their own. Internal units: MJD (TAI) days, AB nJy, degrees.
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,8 @@ from firstlight.errors import DataError
 from firstlight.lightcurves.curve import LightCurve
 from firstlight.lightcurves.describe import curves_html, curves_text
 from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
+from firstlight.notebook import MOST_COMPLETIONS
+from firstlight.text import some_of
 
 if TYPE_CHECKING:
     from firstlight.lightcurves.reject import RejectLog
@@ -176,19 +178,36 @@ class LightCurves:
         """Iterate over single objects."""
         return (self[i] for i in range(len(self)))
 
-    def __getitem__(self, index: int) -> LightCurve:
-        """One object by position."""
+    @overload
+    def __getitem__(self, index: int | str) -> LightCurve: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | str | slice) -> "LightCurve | LightCurves":
+        """One object by position or, as `find` does, by name; several by a slice of positions."""
+        if isinstance(index, str):
+            return self.find(index)
+        if isinstance(index, slice):
+            return self.take(np.arange(len(self))[index])
         index = range(len(self))[index]
         window = slice(self.offsets[index], self.offsets[index + 1])
         values = {name: getattr(self, name)[window] for name in OBSERVATION_COLUMNS}
         values |= {name: float(getattr(self, name)[index]) for name in OBJECT_COLUMNS}
         return LightCurve(object_id=str(self.object_id[index]), **values)
 
+    def __contains__(self, object_id: object) -> bool:
+        """Whether there is an object of that name."""
+        return isinstance(object_id, str) and bool((self.object_id == object_id).any())
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return self.object_id[:MOST_COMPLETIONS].tolist()
+
     def find(self, object_id: str) -> LightCurve:
         """One object by name; raises DataError if there is none."""
         where = np.flatnonzero(self.object_id == str(object_id))
         if not len(where):
-            raise DataError(f"no object {object_id!r} among {len(self)} light curves")
+            raise DataError(
+                f"no object {object_id!r} among {len(self)} light curves: {some_of(self.object_id.tolist())}"
+            )
         return self[int(where[0])]
 
     def take(self, index: ArrayLike) -> Self:

@@ -16,14 +16,13 @@ from firstlight.stream import light_curves
 from firstlight.stream.results.read import iter_results, read_results
 from firstlight.stream.results.record import (
     BROKER_CLASSIFICATION,
-    COARSE_GROUPS,
     ElasticcResults,
     JsonResults,
     build_records,
     result_format,
     result_key,
 )
-from firstlight.taxonomy import CLASSES, COARSE, ELASTICC
+from firstlight.taxonomy import CLASSES, COARSE, COARSE_GROUPS, ELASTICC
 
 KEYS = (
     "object alert mjd ra dec bundle status reason label proba coarse anomaly change followup n_obs phase "

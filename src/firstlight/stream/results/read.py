@@ -16,8 +16,8 @@ from firstlight.predictions import CLASSIFIED, NOT_CLASSIFIED
 from firstlight.stream.alerts.values import LONGEST_NAME
 from firstlight.stream.avro.container import MAGIC
 from firstlight.stream.avro.decode import fastavro_module
-from firstlight.stream.results.record import BRIGHTNESS_DIGITS, COARSE_GROUPS
-from firstlight.taxonomy import CLASSES, COARSE, ELASTICC
+from firstlight.stream.results.record import BRIGHTNESS_DIGITS
+from firstlight.taxonomy import CLASSES, COARSE, COARSE_GROUPS, ELASTICC
 
 _LONGEST_TEXT = 1024  # characters of a name in a record; the stream takes no longer ones
 _LARGEST = 1e30  # of a number

@@ -24,12 +24,9 @@ from firstlight.stream.alerts.alert import Alert
 from firstlight.stream.alerts.values import integer_name
 from firstlight.stream.avro.container import write_container
 from firstlight.stream.avro.decode import fastavro_module
-from firstlight.taxonomy import CLASSES, COARSE, ELASTICC, ELASTICC_NOT_CLASSIFIED
+from firstlight.taxonomy import CLASSES, COARSE, COARSE_GROUPS, ELASTICC, ELASTICC_NOT_CLASSIFIED
 
 OutputFormat = Literal["json", "elasticc"]
-
-#: Coarse groups in the order of their first class.
-COARSE_GROUPS: tuple[str, ...] = tuple(dict.fromkeys(COARSE[name] for name in CLASSES))
 
 #: Columns of the brightness in a record, and their decimals.
 BRIGHTNESS_DIGITS = {
