@@ -54,7 +54,7 @@ def test_foreign_ids_neither_run_nor_forge_lines(nasty):
 
 def test_nothing_to_show_is_shown_as_nothing(nasty):
     assert repr(nasty[1]).splitlines() == [
-        "LightCurve 'empty': 0 observations, 0 detections, fluxes in nJy",
+        "LightCurve 'empty': 0 observations, 0 detections, not dereddened, fluxes in nJy",
         "  known values: none",
     ]
     assert repr(LightCurves.empty()).startswith("LightCurves: 0 objects, 0 observations, ")

@@ -73,6 +73,14 @@ def test_an_object_alone_gets_the_answer_it_gets_in_a_batch(trained, predictions
         np.testing.assert_allclose(alone.proba[0], predictions.proba[i], atol=1e-6)
 
 
+def test_one_light_curve_many_and_tables_get_the_answer_of_light_curves(trained, predictions, sample):
+    one = sample.object_id[5]
+    np.testing.assert_array_equal(trained.predict(sample[one], jobs=1).proba, predictions[one].proba)
+    some = sample.take([3, 1])
+    for given in (list(some), some.to_pandas(), some.to_astropy(), some.to_arrow()):
+        np.testing.assert_array_equal(trained.predict(given, jobs=1).proba, predictions.take([3, 1]).proba)
+
+
 def test_threads_do_not_change_the_answer(trained, predictions, sample, monkeypatch):
     monkeypatch.setattr("firstlight.pipeline.inputs.CHUNK", 32)
     np.testing.assert_allclose(trained.predict(sample, jobs=2).proba, predictions.proba, atol=1e-6)

@@ -135,8 +135,6 @@ def plot(
     reading: Reading,
 ) -> None:
     """Draw the light curve of one object with its class probabilities."""
-    import numpy as np
-
     from firstlight.files import replacing
     from firstlight.pipeline import Pipeline
     from firstlight.preprocess import PreprocessConfig, preprocess
@@ -154,7 +152,7 @@ def plot(
     else:
         curves = reading.curves(data, None, path)
         curve = curves.find(object_id)
-        one = Pipeline.load(bundle).predict(curves.take(np.flatnonzero(curves.object_id == object_id)))
+        one = Pipeline.load(bundle).predict(curve)
         shown = {label: float(p) for label, p in zip(one.classes, one.proba[0], strict=True)}
         title = None if one.is_classified[0] else f"not classified: {one.reason[0]}; the prior is shown"
         figure = plot_light_curve(curve, probabilities=shown, title=title)

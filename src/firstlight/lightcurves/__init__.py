@@ -2,6 +2,7 @@
 
 from firstlight.lightcurves.curve import LightCurve
 from firstlight.lightcurves.curves import DETECTION_SNR, LightCurves, RedshiftMode
+from firstlight.lightcurves.given import as_light_curves
 from firstlight.lightcurves.intake import Intake, MetadataTable
 from firstlight.lightcurves.raw import RawTable
 from firstlight.lightcurves.reject import Reject, RejectLog
@@ -19,4 +20,5 @@ __all__ = [
     "RedshiftMode",
     "Reject",
     "RejectLog",
+    "as_light_curves",
 ]

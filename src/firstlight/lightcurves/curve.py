@@ -28,6 +28,7 @@ class LightCurve:
     redshift: float
     redshift_err: float
     redshift_spec: float
+    dereddened: bool = False
 
     def __len__(self) -> int:
         """Number of observations."""

@@ -192,7 +192,7 @@ class LightCurves:
         window = slice(self.offsets[index], self.offsets[index + 1])
         values = {name: getattr(self, name)[window] for name in OBSERVATION_COLUMNS}
         values |= {name: float(getattr(self, name)[index]) for name in OBJECT_COLUMNS}
-        return LightCurve(object_id=str(self.object_id[index]), **values)
+        return LightCurve(object_id=str(self.object_id[index]), dereddened=self.dereddened, **values)
 
     def __contains__(self, object_id: object) -> bool:
         """Whether there is an object of that name."""

@@ -75,7 +75,7 @@ def _of_curves(curves: "LightCurves") -> tuple[str, str]:
     if len(curves.mjd):
         present = "".join(name for k, name in enumerate(BANDS) if (curves.band == k).any())
         title += f", bands {present}, MJD {curves.mjd.min():.2f} to {curves.mjd.max():.2f}"
-    title += f", {'dereddened' if curves.dereddened else 'not dereddened'}, fluxes in nJy"
+    title += f", {_fluxes(curves)}"
     counts = {name: int(np.isfinite(getattr(curves, name)).sum()) for name in OBJECT_COLUMNS}
     known = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
     return title, f"objects with known values: {known or 'none'}"
@@ -102,7 +102,7 @@ def _of_curve(curve: "LightCurve") -> str:
     title += f", {_count(int(curve.detected.sum()), 'detection')}"
     if len(curve):
         title += f", MJD {curve.mjd[0]:.2f} to {curve.mjd[-1]:.2f}"
-    return f"{title}, fluxes in nJy"
+    return f"{title}, {_fluxes(curve)}"
 
 
 def _known_of(curve: "LightCurve") -> str:
@@ -137,6 +137,10 @@ def _observations(curve: "LightCurve") -> list[list[str]]:
         ]
         for i in range(min(N_ROWS, len(curve)))
     ]
+
+
+def _fluxes(shown: "LightCurve | LightCurves") -> str:
+    return f"{'dereddened' if shown.dereddened else 'not dereddened'}, fluxes in nJy"
 
 
 def _count(n: int, noun: str) -> str:

@@ -29,7 +29,7 @@ from firstlight.encoder import Encoder, Latents
 from firstlight.errors import BundleError, NotFittedError
 from firstlight.features import Templates
 from firstlight.kernels import compile_kernels
-from firstlight.lightcurves import LightCurves, RedshiftMode
+from firstlight.lightcurves import LightCurves, RedshiftMode, as_light_curves
 from firstlight.notebook import LONGEST, html_panel, html_table
 from firstlight.online import Arrivals, HistoryReader, ObjectStates, Parts, Update, update
 from firstlight.pipeline.bundle import find_bundle, open_bundle, write_bundle
@@ -210,15 +210,15 @@ class Pipeline:
     # --- predict ----------------------------------------------------------------
 
     def predict(
-        self, curves: LightCurves, *, jobs: int | None = None, progress: Progress | None = None
+        self, curves: Any, *, jobs: int | None = None, progress: Progress | None = None
     ) -> Predictions:
         """Classify every object from the observations given.
 
         Parameters
         ----------
-        curves : LightCurves
-            Objects, raw or dereddened. Their ``redshift`` is used where it is known, unless
-            the pipeline was trained without redshifts.
+        curves : LightCurves, or whatever `firstlight.lightcurves.as_light_curves` takes
+            Objects, raw or dereddened: also one `LightCurve`, a DataFrame, an astropy table, or several.
+            Their ``redshift`` is used where it is known, unless the pipeline was trained without redshifts.
         jobs : int, optional
             Threads; by default one per core.
         progress : callable, optional
@@ -234,8 +234,11 @@ class Pipeline:
         ------
         NotFittedError
             If the pipeline was neither fitted nor loaded.
+        DataError
+            If the light curves cannot be read.
         """
         self._fitted()
+        curves = as_light_curves(curves)
         progress = progress or no_progress
         ready = self._ready(curves)
         status, reason = status_of(ready, self.config.verdict)
@@ -349,7 +352,7 @@ class Pipeline:
             raise _not_trained()
         return self._inputs
 
-    def predict_proba(self, curves: LightCurves, *, jobs: int | None = None) -> FloatArray:
+    def predict_proba(self, curves: Any, *, jobs: int | None = None) -> FloatArray:
         """Calibrated probabilities alone, shape (n_objects, 17), columns `firstlight.taxonomy.CLASSES`.
 
         Objects with too little data have the prior; see the status in `predict`.
