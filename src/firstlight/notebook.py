@@ -4,8 +4,10 @@ Text is escaped, for ids are foreign. The HTML loads nothing and takes its colou
 reads on light and on dark.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,15 @@ class Html(str):
     """Text that is HTML already; any other is escaped."""
 
     __slots__ = ()
+
+
+def drawing(module: str, name: str) -> Callable[..., Any]:
+    """A function of `firstlight.report` that draws.
+
+    It is loaded when a person draws, by name, so that the rooms below `report` do not depend on it.
+    """
+    found: Callable[..., Any] = getattr(import_module(f"firstlight.report.{module}"), name)
+    return found
 
 
 def number(value: float, form: str = ".4g") -> str:

@@ -23,6 +23,7 @@ from firstlight.notebook import (
     MOST_COMPLETIONS,
     N_ROWS,
     Html,
+    drawing,
     html_bar,
     html_line,
     html_panel,
@@ -255,6 +256,16 @@ class Predictions:
         from astropy.table import Table
 
         return Table(self._columns(), units={"phase": "d"})
+
+    def plot(self) -> Any:
+        """Draw the probabilities of one object, or the number of objects per class of several.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            It has ``savefig``; a notebook shows it.
+        """
+        return drawing("predictions", "plot_predictions")(self)
 
     def _columns(self) -> dict[str, AnyArray]:
         """Columns of the table as it is on disk."""

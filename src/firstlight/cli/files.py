@@ -152,10 +152,7 @@ def plot(
     else:
         curves = reading.curves(data, None, path)
         curve = curves.find(object_id)
-        one = Pipeline.load(bundle).predict(curve)
-        shown = {label: float(p) for label, p in zip(one.classes, one.proba[0], strict=True)}
-        title = None if one.is_classified[0] else f"not classified: {one.reason[0]}; the prior is shown"
-        figure = plot_light_curve(curve, probabilities=shown, title=title)
+        figure = plot_light_curve(curve, probabilities=Pipeline.load(bundle).predict(curve))
     with replacing(path) as partial:
         figure.savefig(partial, format=path.suffix.lower().removeprefix("."))
     typer.echo(path)

@@ -1,12 +1,14 @@
 """`LightCurve`: a view of one object of a `LightCurves`."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firstlight._types import BoolArray, Float32Array, FloatArray
 from firstlight.lightcurves.describe import curve_html, curve_text
+from firstlight.notebook import drawing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +43,22 @@ class LightCurve:
     def _repr_html_(self) -> str:
         """`repr` for notebooks."""
         return curve_html(self)
+
+    def plot(self, **options: Any) -> Any:
+        """Draw the observations.
+
+        Parameters
+        ----------
+        **options
+            Those of `firstlight.report.lightcurves.plot_light_curve`, such as ``y="magnitude"``,
+            ``x="mjd"`` or ``probabilities=predictions``.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            It has ``savefig``; a notebook shows it.
+        """
+        return drawing("lightcurves", "plot_light_curve")(self, **options)
 
     @property
     def trigger_mjd(self) -> float:

@@ -16,6 +16,7 @@ from firstlight.bands import BANDS, N_BANDS
 from firstlight.cosmology import distance_modulus
 from firstlight.errors import DataError
 from firstlight.lightcurves import LightCurve
+from firstlight.predictions import Predictions
 from firstlight.preprocess import asinh_magnitude
 from firstlight.report.style import FAINT, INK, MAIN, new_figure, styled
 from firstlight.text import printable
@@ -62,7 +63,7 @@ def plot_light_curve(
     x: TimeAxis = "phase",
     y: FluxAxis = "flux",
     models: Mapping[int, Curve] | None = None,
-    probabilities: Mapping[str, float] | None = None,
+    probabilities: Mapping[str, float] | Predictions | None = None,
     label: str | None = None,
     title: str | None = None,
     redshift: float | None = None,
@@ -80,12 +81,13 @@ def plot_light_curve(
         Flux [uJy], asinh magnitude, or absolute asinh magnitude; magnitudes rise downwards.
     models : mapping of int to Curve, optional
         Smooth curves by band index, such as a Gaussian process or a reconstruction.
-    probabilities : mapping of str to float, optional
-        Class probabilities; the six largest are drawn as bars beside the light curve.
+    probabilities : mapping of str to float, or Predictions, optional
+        Class probabilities, or predictions of objects that include this one; the six largest are drawn
+        as bars beside the light curve.
     label : str, optional
         True class, where it is known.
     title : str, optional
-        Title; by default the object's name, `label` and redshift.
+        Title; by default the object's name, `label` and redshift, or why predictions do not classify it.
     redshift : float, optional
         For absolute magnitudes; by default the curve's own.
     window : (float, float), optional
@@ -101,8 +103,13 @@ def plot_light_curve(
     ------
     DataError
         If there is no observation (in the window), `x` or `y` is unknown, or `y` is
-        ``absolute`` and there is no redshift.
+        ``absolute`` and there is no redshift; or if the predictions lack the object.
     """
+    if isinstance(probabilities, Predictions):
+        one = probabilities[curve.object_id]
+        if title is None and not one.is_classified[0]:
+            title = f"not classified: {one.reason[0]}; the prior is shown"
+        probabilities = probabilities_of(one)
     if window is not None:
         time = _Scale.of(curve, x, y, redshift).time(curve.mjd)
         curve = select_observations(curve, (time >= window[0]) & (time <= window[1]))
@@ -111,7 +118,7 @@ def plot_light_curve(
     figure = new_figure(3.4)
     if probabilities:
         panel, bars = figure.subplots(1, 2, width_ratios=(3.6, 1.0))
-        _draw_probabilities(bars, probabilities)
+        draw_probabilities(bars, probabilities)
     else:
         panel = figure.subplots()
     handles = draw_light_curve(panel, curve, x=x, y=y, models=models, redshift=redshift)
@@ -142,6 +149,11 @@ def draw_light_curve(
     _draw_models(panel, models or {}, scale)
     _finish(panel, scale)
     return handles
+
+
+def probabilities_of(one: Predictions) -> dict[str, float]:
+    """Class probabilities of predictions of one object."""
+    return {name: float(value) for name, value in zip(one.classes, one.proba[0], strict=True)}
 
 
 def select_observations(curve: LightCurve, keep: BoolArray) -> LightCurve:
@@ -268,7 +280,7 @@ def _draw_models(panel: Axes, models: Mapping[int, Curve], scale: _Scale) -> Non
             panel.fill_between(time, below, above, color=colour, alpha=0.15, linewidth=0.0, zorder=0)
 
 
-def _draw_probabilities(panel: Axes, probabilities: Mapping[str, float]) -> None:
+def draw_probabilities(panel: Axes, probabilities: Mapping[str, float]) -> None:
     """Bars of the most probable classes, each below its name; the first is highlighted."""
     top = sorted(probabilities.items(), key=lambda item: -item[1])[:_N_BARS]
     colours = [MAIN] + [FAINT] * (len(top) - 1)

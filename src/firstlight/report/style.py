@@ -7,6 +7,7 @@ markers, labels or separate panels distinguish classes too, never colour alone.
 
 from collections.abc import Callable, Mapping
 from functools import wraps
+from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, ParamSpec
@@ -102,9 +103,18 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return with_style
 
 
+class Picture(Figure):
+    """A figure that a notebook shows without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        file = BytesIO()
+        save_figure(self, file, "png")
+        return file.getvalue()
+
+
 def new_figure(height: float, width: float = PAGE_WIDTH) -> Figure:
     """A figure of this size [inch] with constrained layout, without a display."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Picture(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
