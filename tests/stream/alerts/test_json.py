@@ -63,6 +63,8 @@ def test_missing_values_are_unknown() -> None:
         ({"mjd": [60002.0, 60001.0]}, "ascending"),
         ({"flux": [1.0]}, "differ in length"),
         ({"flux": ["a", "b"]}, "could not convert"),
+        ({"flux": [None, None]}, "none of its observations is usable, for want of flux"),
+        ({"band": "xx"}, "none of its observations is usable, for want of band"),
         ({"flux": [[1.0], [2.0]]}, "differ in length"),
         ({"flux": [[1.0], 2.0]}, "."),
         ({"band": 5}, "."),

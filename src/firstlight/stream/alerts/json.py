@@ -87,6 +87,8 @@ class JsonLinesCodec:
             raise DataError(f"{where}: {error}") from error
         if not object_id:
             return Skip(SkipReason.NO_OBJECT, alert_id, "", mjd)
+        if not len(observations) and dropped:
+            raise DataError(f"{where}: none of its observations is usable, for want of {', '.join(dropped)}")
         if not len(observations):
             return Skip(SkipReason.NO_MEASUREMENT, alert_id, object_id, mjd)
         return Alert(
