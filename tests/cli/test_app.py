@@ -1,5 +1,6 @@
 """The application itself: help, version, errors and exit codes."""
 
+import os
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from firstlight import __version__
+from firstlight import __version__, errors
 from firstlight.cli import app
 from firstlight.pipeline.bundle import shipped_bundles
 from firstlight.pipeline.config import preset_names
@@ -48,6 +49,28 @@ def test_help_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_help_explains_every_exit_code():
+    result = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+    text = " ".join(result.output.split()).partition("Exit codes: ")[2]
+    explained = {int(part.split()[0]) for part in text.rstrip(".").split(";")}
+    errors_ = [getattr(errors, name) for name in errors.__all__]
+    assert explained == {0, errors.INTERRUPTED, *(error.exit_code for error in errors_)}
+
+
+def test_tab_completes_the_commands():
+    code = "import sys; from firstlight.cli.app import main; sys.argv = ['firstlight']; main()"
+    asked = {"_FIRSTLIGHT_COMPLETE": "complete_bash", "COMP_WORDS": "firstlight cl", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=os.environ | asked
+    )
+    assert done.stdout.split() == ["classify"]
+
+
+def test_output_that_is_no_terminal_has_no_escapes(firstlight):
+    done = firstlight("info", "fast")
+    assert "\x1b" not in done.stdout + done.stderr
 
 
 def test_version_is_shown(firstlight):

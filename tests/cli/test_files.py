@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from firstlight.data import write_curves
+from firstlight.pipeline.bundle import find_bundle
 from firstlight.predictions import read_predictions
 from firstlight.taxonomy import CLASSES
 
@@ -19,6 +20,15 @@ def test_info_describes_a_bundle(firstlight, bundle):
     unknown = next(line for line in text.splitlines() if "without training objects" in line)
     assert "CaRT, ILOT, PISN" in unknown
     assert "M-dwarf" not in unknown
+
+
+def test_info_as_json_is_the_manifest(firstlight):
+    shown = json.loads(firstlight("info", "fast", "--json").stdout)
+    manifest = json.loads((find_bundle("fast") / "manifest.json").read_text())
+    assert shown["info"] == manifest["info"]
+    assert shown["info"]["preset"] == "fast"
+    assert shown["files"].keys() == manifest["files"].keys()
+    assert shown["signature"] is None
 
 
 def test_classify_writes_one_row_per_object_with_every_class(predictions, sample):

@@ -144,7 +144,11 @@ def test_json_and_another_site_by_numbers(results, tmp_path):
     out = tmp_path / "targets.json"
     code, _, shown = rank(results, "--site", "149.06,-31.27,1149", "--night", "2026-11-26", "--out", out)
     assert code == 0, shown
-    assert len(json.loads(out.read_text())) == 40
+    targets = json.loads(out.read_text())
+    assert len(targets) == 40
+    code, printed, _ = rank(results, "--site", "149.06,-31.27,1149", "--night", "2026-11-26", "--json")
+    assert code == 0
+    assert json.loads(printed) == targets
 
 
 def test_night_is_by_default_the_first_after_the_last_record(results):

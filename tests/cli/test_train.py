@@ -15,7 +15,10 @@ def test_training_leaves_a_bundle_and_no_checkpoints(bundle):
 
 
 def test_evaluate_writes_metrics_and_one_self_contained_page(firstlight, predictions, sample_paths, tmp_path):
-    firstlight("evaluate", predictions, "--truth", sample_paths.metadata, "--out", tmp_path / "report")
+    done = firstlight(
+        *("evaluate", predictions, "--truth", sample_paths.metadata, "--out", tmp_path / "report", "--json")
+    )
+    assert json.loads(done.stdout) == json.loads((tmp_path / "report" / "metrics.json").read_text())
     metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())
     assert metrics["n_objects"] == 202
     assert 0.0 < metrics["accuracy"]["mean"] <= 1.0

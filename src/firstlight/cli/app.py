@@ -3,6 +3,7 @@
 Results go to files, messages to stderr. The exit codes are those of `firstlight.errors`.
 """
 
+import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ console = Console(stderr=True)
 app = typer.Typer(
     name="firstlight",
     help="Classify astronomical transients from their light curves, in real time.",
+    epilog="Exit codes: 0 success; 1 an error in data, bundle or state; 2 wrong usage, or a setting or "
+    "schema that is missing; 3 a broker that is away, refuses the login or lacks the topic; 130 interrupted.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -36,6 +39,9 @@ PICTURES = (".png", ".svg", ".pdf")
 
 # --- options that several commands share --------------------------------------
 
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON on stdout, instead of a table.")
+]
 Bundle = Annotated[
     Path | None,
     typer.Option(
@@ -149,13 +155,19 @@ def check_picture(path: Path) -> None:
         raise SettingsError(f"{path}: unknown picture format; use {', '.join(PICTURES)}")
 
 
+def print_json(result: object) -> None:
+    """Print a result as one JSON document on stdout, in ASCII: foreign text cannot act on a terminal."""
+    typer.echo(json.dumps(result, indent=1))
+
+
 @contextmanager
 def progress() -> Iterator["Progress"]:
-    """Show one progress bar per stage; a stage appears with its first report."""
-    from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+    """Show one bar per stage, from its first report on, with the time left and in the end the time taken."""
+    from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    left = TimeRemainingColumn(elapsed_when_finished=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), left)
     bars = Bars(*columns, console=console)
     tasks: dict[str, TaskID] = {}
 

@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from firstlight.cli.app import (
     PLASTICC,
+    AsJson,
     Bundle,
     Data,
     Jobs,
@@ -21,6 +22,7 @@ from firstlight.cli.app import (
     check_picture,
     console,
     make_folder,
+    print_json,
     progress,
 )
 from firstlight.cli.reading import Reading, reads_curves
@@ -29,6 +31,7 @@ from firstlight.text import is_formula, printable
 
 if TYPE_CHECKING:
     from firstlight._types import StrArray
+    from firstlight.pipeline.bundle import Manifest
 
 
 @app.command(epilog="Example: firstlight fetch plasticc")
@@ -166,18 +169,39 @@ def info(
             help="Bundle folder, or one that ships with firstlight: default or fast. Default: default."
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Describe a bundle: preset, classes, training set, files and their checksums."""
-    from rich.table import Table
-
     from firstlight.pipeline.bundle import find_bundle, open_bundle
     from firstlight.pipeline.signature import signed_with
-    from firstlight.taxonomy import CLASSES
 
     folder = find_bundle(bundle)
     manifest = open_bundle(folder)
-    table = Table(show_header=False, box=None)
     signer = signed_with(folder)
+    if not as_json:
+        _print_bundle(folder, manifest, signer)
+        return
+    print_json(
+        {
+            "bundle": str(folder),
+            "kind": manifest.kind,
+            "version": manifest.fingerprint,
+            "signature": signer,
+            "firstlight": manifest.firstlight_version,
+            "created": manifest.created,
+            "info": manifest.info,
+            "files": {n: {"size": file.size, "sha256": file.sha256} for n, file in manifest.files.items()},
+        }
+    )
+
+
+def _print_bundle(folder: Path, manifest: "Manifest", signer: str | None) -> None:
+    """Print what a bundle's manifest states, as a table."""
+    from rich.table import Table
+
+    from firstlight.taxonomy import CLASSES
+
+    table = Table(show_header=False, box=None)
     rows = {
         "bundle": f"{folder} ({manifest.kind}, checksums verified)",
         "version": manifest.fingerprint,

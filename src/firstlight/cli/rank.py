@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from firstlight.cli.app import app, check_picture, console
+from firstlight.cli.app import AsJson, app, check_picture, console
 from firstlight.errors import SettingsError
 from firstlight.text import printable
 
@@ -61,11 +61,18 @@ def rank(
         typer.Option(help="File for a plot of the night: .png, .svg or .pdf."),
     ] = None,
     show: Annotated[int, typer.Option(min=0, help="Number of targets not chosen to print.")] = 5,
+    as_json: AsJson = False,
 ) -> None:
     """Rank tonight's targets by the value of a spectrum, and choose those that fit into the hours."""
     from firstlight.followup.night import ObservingConfig, find_site
     from firstlight.followup.schedule import ScheduleConfig
-    from firstlight.stream.results.rank import check_ranking_output, next_evening, rank_targets, write_ranking
+    from firstlight.stream.results.rank import (
+        check_ranking_output,
+        next_evening,
+        rank_targets,
+        ranking_json,
+        write_ranking,
+    )
     from firstlight.stream.results.read import read_results
 
     if out is not None:
@@ -93,6 +100,9 @@ def rank(
         _draw(ranking, plot)
     if out is not None:
         write_ranking(ranking, out)
+    if as_json:
+        typer.echo(ranking_json(ranking.table))
+        return
     _print(ranking, show)  # last, as a pipe may close after a few lines
     for path in (plot, out):
         if path is not None:

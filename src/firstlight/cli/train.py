@@ -8,6 +8,7 @@ import typer
 
 from firstlight.cli.app import (
     PLASTICC,
+    AsJson,
     Data,
     Frequencies,
     Jobs,
@@ -20,6 +21,7 @@ from firstlight.cli.app import (
     console,
     make_folder,
     need_training_libraries,
+    print_json,
     progress,
 )
 from firstlight.cli.reading import Reading, reads_curves
@@ -88,6 +90,7 @@ def evaluate(
     ] = None,
     redshift: Redshift = "photo",
     jobs: Jobs = None,
+    as_json: AsJson = False,
     *,
     reading: Reading,
 ) -> None:
@@ -112,7 +115,7 @@ def evaluate(
             jobs=jobs,
             progress=report,
         )
-    _print_scores(scores, out)
+    _print_scores(scores, out, as_json)
 
 
 @app.command(epilog="Example: firstlight holdout --preset quick --out runs/quick")
@@ -126,6 +129,7 @@ def holdout(
     seed: Seed = 0,
     jobs: Jobs = None,
     frequencies: Frequencies = None,
+    as_json: AsJson = False,
     *,
     reading: Reading,
 ) -> None:
@@ -140,7 +144,7 @@ def holdout(
         scores = run_holdout(
             curves, labels, load_preset(preset), out, redshift=redshift, seed=seed, jobs=jobs, progress=report
         )
-    _print_scores(scores, out)
+    _print_scores(scores, out, as_json)
 
 
 @app.command(epilog="Example: firstlight crossval --preset seed --folds 5 --jobs 2 --out runs/seed")
@@ -155,6 +159,7 @@ def crossval(
     seed: Seed = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Folds at the same time, one process per fold.")] = 1,
     frequencies: Frequencies = None,
+    as_json: AsJson = False,
     *,
     reading: Reading,
 ) -> None:
@@ -177,7 +182,7 @@ def crossval(
             jobs=jobs,
             progress=report,
         )
-    _print_scores(scores, out)
+    _print_scores(scores, out, as_json)
 
 
 # --- shared by the commands ---------------------------------------------------
@@ -202,7 +207,10 @@ def _sampled(
     return curves.take(drawn.position), labels[drawn.position]
 
 
-def _print_scores(scores: dict[str, object], out: Path) -> None:
+def _print_scores(scores: dict[str, object], out: Path, as_json: bool) -> None:
+    if as_json:
+        print_json(scores)
+        return
     from rich.table import Table
 
     table = Table(title=str(scores.get("protocol", "")), title_justify="left")

@@ -7,6 +7,7 @@ import typer
 
 from firstlight.cli.app import (
     PLASTICC,
+    AsJson,
     Data,
     Redshift,
     Seed,
@@ -14,6 +15,7 @@ from firstlight.cli.app import (
     app,
     console,
     make_folder,
+    print_json,
     progress,
 )
 from firstlight.cli.reading import Reading, reads_curves
@@ -46,6 +48,7 @@ def tune(
     redshift: Redshift = "photo",
     seed: Seed = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Parallel trials, one process each.")] = 1,
+    as_json: AsJson = False,
     *,
     reading: Reading,
 ) -> None:
@@ -77,7 +80,10 @@ def tune(
             jobs=jobs,
             progress=bars,
         )
-    _print(result, out)
+    if as_json:
+        print_json(result)
+    else:
+        _print(result, out)
 
 
 def _print(result: dict[str, Any], out: Path) -> None:

@@ -162,6 +162,11 @@ def write_ranking(ranking: Ranking, path: Path) -> None:
         _WRITERS[path.suffix.lower()](ranking.table, partial)
 
 
+def ranking_json(table: pd.DataFrame) -> str:
+    """The table as JSON: one object per target, null where unknown, in ASCII."""
+    return str(table.to_json(orient="records", indent=1, double_precision=6))
+
+
 # --- private --------------------------------------------------------------------
 
 
@@ -171,8 +176,7 @@ def _write_csv(table: pd.DataFrame, path: Path) -> None:
 
 
 def _write_json(table: pd.DataFrame, path: Path) -> None:
-    text = table.to_json(orient="records", indent=1, double_precision=6)
-    path.write_text(text + "\n", encoding="utf-8")
+    path.write_text(ranking_json(table) + "\n", encoding="utf-8")
 
 
 _WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {".csv": _write_csv, ".json": _write_json}
