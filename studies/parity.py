@@ -1,4 +1,4 @@
-"""Stream against batch (law 1) on the whole PLAsTiCC training set, observation by observation.
+"""Stream against batch (parity) on the whole PLAsTiCC training set, observation by observation.
 
 Run ``python studies/parity.py --preset fast [--bundle FOLDER]``; it writes
 ``studies/results/parity.json``, one entry per preset. All objects advance together: the

@@ -1,4 +1,4 @@
-"""Law 7: no code from data. The linter refuses what unpickles or evaluates."""
+"""No code from data. The linter refuses what unpickles or evaluates."""
 
 import shutil
 import subprocess

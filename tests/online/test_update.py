@@ -1,4 +1,4 @@
-"""Law 1: for alerts in any order, the stream gives the same answer as batch on the same data."""
+"""Parity: for alerts in any order, the stream gives the same answer as batch on the same data."""
 
 import numpy as np
 import pytest

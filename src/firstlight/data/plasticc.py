@@ -2,7 +2,7 @@
 
 The fluxes have zero point 27.5 and are already corrected for Milky Way dust (the PLAsTiCC
 team 2018, arXiv:1810.00001). Of the metadata only position, E(B-V) and host redshifts are
-parsed: labels and ``true_*`` columns never leave the file (law 2).
+parsed: labels and ``true_*`` columns never leave the file.
 """
 
 from collections.abc import Iterator

@@ -368,7 +368,7 @@ class LightCurves:
         objects : pandas.DataFrame, optional
             One row per object: ``object_id`` and any of ``ra``, ``dec``, ``ebv``,
             ``redshift``, ``redshift_err``, ``redshift_spec``. It sets the order of the
-            objects; its other columns are not read (law 2).
+            objects; its other columns are not read.
         zero_point : float, optional
             AB zero point of the fluxes [mag]; by default as a column states, else nJy (31.4).
         dereddened : bool, optional

@@ -371,7 +371,7 @@ class MetadataTable:
     """A survey's metadata by object: the allowed columns, and which objects were met so far."""
 
     names: StrArray  # (n,); names, unique, ascending
-    # (n,); columns of `firstlight.lightcurves.OBJECT_COLUMNS`; nothing else (law 2)
+    # (n,); columns of `firstlight.lightcurves.OBJECT_COLUMNS`; nothing else (no leak)
     columns: dict[str, FloatArray]
     lines: IntArray  # (n,); line of each in its file
     intake: Intake  # the file, and where bad objects go

@@ -1,4 +1,4 @@
-"""Bad rows and objects with their reasons: nothing is lost silently (law 4).
+"""Bad rows and objects with their reasons: nothing is lost silently.
 
 A reader with a `RejectLog` logs every bad row and object and reads on; without one, it raises
 for the first.

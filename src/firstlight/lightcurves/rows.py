@@ -16,7 +16,7 @@ OBSERVATION_COLUMNS: dict[str, Any] = {
     "flux_err": np.float32,
     "detected": np.bool_,
 }
-#: Columns with one value per object. This is the allow-list of law 2: nothing else of a
+#: Columns with one value per object. This is the allow-list against leaks: nothing else of a
 #: survey's metadata gets in.
 OBJECT_COLUMNS: dict[str, Any] = {
     "ra": np.float64,

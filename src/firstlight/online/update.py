@@ -2,7 +2,7 @@
 
 An alert in order advances the state, at a cost that does not depend on the past. A late or contradicting
 alert reads the object's history and merges; so do presets whose features or cleaning look back. In any case
-the predictions equal those of `Pipeline.predict` on all observations so far (law 1).
+the predictions equal those of `Pipeline.predict` on all observations so far (parity).
 """
 
 from collections.abc import Callable

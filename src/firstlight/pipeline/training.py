@@ -1,7 +1,7 @@
 """What a pipeline is trained on: the split of its objects, its inputs, and copies of every object.
 
 Copies are truncated, thinned or shown without redshift, as a stream may see the object.
-All copies of an object stay on its side of every split and share its weight (law 2).
+All copies of an object stay on its side of every split and share its weight.
 """
 
 from dataclasses import dataclass
@@ -135,7 +135,7 @@ def training_rows(
 def training_copies(
     curves: LightCurves, labels: StrArray, config: PipelineConfig, rng: np.random.Generator
 ) -> TrainingCopies:
-    """Copies of every raw object as the classifier sees them: cut first, then preprocessed (law 1)."""
+    """Copies of every raw object as the classifier sees them: cut first, then preprocessed (parity)."""
     copies = config.copies
     parts = [curves]
     parts += [truncate(curves, rng) for _ in range(copies.truncations)]

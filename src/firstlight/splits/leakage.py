@@ -1,4 +1,4 @@
-"""Guards of law 2: no column of the truth and no copy of a test object where models learn."""
+"""Guards against leaks: no column of the truth and no copy of a test object where models learn."""
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase

@@ -1,4 +1,4 @@
-"""Splits by object, made before anything else (law 2).
+"""Splits by object, made before anything else (no leak).
 
 All copies of an object fall on one side. The split by a hash of the name does not change
 when objects are added; cross-validation spreads the objects of each class over the folds.

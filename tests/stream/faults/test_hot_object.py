@@ -83,7 +83,7 @@ def test_ten_thousand_observations_of_one_object(run, fast_pipeline, make_alert,
             **meta,
         )
         batch = fast_pipeline.predict(curve, jobs=1)
-        np.testing.assert_allclose(list(records[i]["proba"].values()), batch.proba[0], atol=1e-6)  # law 1
+        np.testing.assert_allclose(list(records[i]["proba"].values()), batch.proba[0], atol=1e-6)  # parity
     (log,) = done.store.histories(["hot"])
     assert len(log) <= 65  # written as one again and again
     assert sum(map(len, log)) < 60 * N

@@ -213,7 +213,7 @@ def test_the_last_records_equal_the_batch_predictions(undisturbed, fast_pipeline
     batch = fast_pipeline.predict(light_curves(alert_stream), jobs=1)
     last = {r["object"]: r for r in map(json.loads, undisturbed[0])}
     for name, proba in zip(batch.object_id.tolist(), batch.proba, strict=True):
-        np.testing.assert_allclose(list(last[name]["proba"].values()), proba, atol=1e-6)  # law 1
+        np.testing.assert_allclose(list(last[name]["proba"].values()), proba, atol=1e-6)  # parity
 
 
 # --- redelivery, order, time ---------------------------------------------------------
