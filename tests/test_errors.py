@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import firstlight
 from firstlight import errors
 from firstlight.errors import DataError, FirstlightError, missing_extra
 
@@ -70,3 +71,16 @@ def test_every_install_hint_of_an_extra_is_made_in_one_place():
     paths = [*(SOURCES / "firstlight").rglob("*.py"), *(SOURCES / "firstlight_paper").rglob("*.py")]
     found = {path.name for path in paths if hints.search(path.read_text(encoding="utf-8"))}
     assert found == {"errors.py"}
+
+
+def test_a_notebook_shows_the_line_of_the_caller_and_the_message():
+    with pytest.raises(DataError) as caught:
+        firstlight.LightCurves.empty()["\x1b[2J615"]
+    shown = caught.value._render_traceback_()
+    assert shown[0].startswith(f"{__file__}, line ")
+    assert shown[1].strip() == 'firstlight.LightCurves.empty()["\\x1b[2J615"]'
+    assert shown[-1] == "DataError: no object '\\x1b[2J615' among 0 light curves: none"
+
+
+def test_the_message_of_an_error_acts_on_no_terminal_in_a_notebook():
+    assert DataError("a\x1b[2J\nb")._render_traceback_() == ["DataError: a\\x1b[2J\\nb"]

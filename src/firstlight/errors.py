@@ -27,6 +27,8 @@ without (as wrong usage); 3 a broker that is unavailable. 0 is success and `INTE
 """
 
 from collections.abc import Iterable
+from pathlib import Path
+from traceback import extract_tb
 
 __all__ = [
     "BrokerError",
@@ -52,12 +54,28 @@ __all__ = [
 
 #: Exit code after Ctrl-C.
 INTERRUPTED = 130
+_PACKAGE = Path(__file__).parent
 
 
 class FirstlightError(Exception):
     """Root of all errors raised on purpose by firstlight."""
 
     exit_code = 1
+
+    def _render_traceback_(self) -> list[str]:
+        """Lines that IPython and notebooks show: the caller's line and the message, on one line each."""
+        lines = []
+        frames = extract_tb(self.__traceback__)
+        inside = [k for k, frame in enumerate(frames) if Path(frame.filename).is_relative_to(_PACKAGE)]
+        if inside and inside[0] > 0:
+            caller = frames[inside[0] - 1]
+            lines += [f"{caller.filename}, line {caller.lineno}:", f"    {caller.line}", ""]
+        return [*lines, f"{type(self).__name__}: {_on_one_line(str(self))}"]
+
+
+def _on_one_line(text: str) -> str:
+    """The text without characters that act on a terminal; `firstlight.text` is no room below this one."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 class DataError(FirstlightError, ValueError):
