@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from firstlight.errors import DataError, MissingColumnError, UnknownClassError
+from firstlight.errors import DataError, MissingColumnError, SettingsError, UnknownClassError
 from firstlight.predictions import Predictions, Scores, check_output, read_predictions, write_predictions
 from firstlight.taxonomy import CLASSES, COARSE_GROUPS
 
@@ -259,7 +259,9 @@ def test_an_older_file_survives_a_failed_write(predictions: Predictions, tmp_pat
 
 @pytest.mark.parametrize("name", ["out.txt", "out", "out.csv.gz"])
 def test_an_unknown_suffix_is_refused_early(predictions: Predictions, tmp_path: Path, name: str) -> None:
-    for act in (lambda p: check_output(p), lambda p: write_predictions(predictions, p), read_predictions):
+    with pytest.raises(SettingsError, match=r"\.csv, \.parquet, \.jsonl"):
+        check_output(tmp_path / name)
+    for act in (lambda p: write_predictions(predictions, p), read_predictions):
         with pytest.raises(DataError, match=r"\.csv, \.parquet, \.jsonl"):
             act(tmp_path / name)
 

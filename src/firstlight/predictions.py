@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from firstlight._types import AnyArray, FloatArray, StrArray
-from firstlight.errors import DataError, MissingColumnError, UnknownClassError
+from firstlight.errors import DataError, MissingColumnError, SettingsError, UnknownClassError
 from firstlight.files import replacing, write_csv
 from firstlight.notebook import (
     LONGEST,
@@ -326,11 +326,14 @@ def check_output(path: str | Path) -> None:
 
     Raises
     ------
+    SettingsError
+        If the suffix is not ``.csv``, ``.parquet`` or ``.jsonl``.
     DataError
-        If the suffix is not ``.csv``, ``.parquet`` or ``.jsonl``, or the folder is a file.
+        If a folder or a file is in the way.
     """
     path = Path(path)
-    _choose(path, _WRITERS)
+    if path.suffix.lower() not in _WRITERS:
+        raise SettingsError(f"{path}: predictions are {', '.join(_WRITERS)}; choose one of these suffixes")
     if path.is_dir() or (path.parent.exists() and not path.parent.is_dir()):
         raise DataError(f"cannot write {path}: a folder or a file is in the way; choose another name")
 

@@ -12,7 +12,7 @@ import typer
 from firstlight.cli.app import PLASTICC, Data, KafkaConfig, Objects, Seed, app, console
 from firstlight.cli.reading import Reading, reads_curves
 from firstlight.constants import MJD_OF_1970
-from firstlight.errors import SettingsError
+from firstlight.errors import INTERRUPTED, SettingsError
 
 if TYPE_CHECKING:
     from firstlight.stream.replay.replay import Replay, ReplayPacket
@@ -148,7 +148,7 @@ def _send(target: "PacketSink", packets: "Iterator[ReplayPacket]", stream: "Repl
                 n_sent, n_bytes = n_sent + 1, n_bytes + len(packet.value)
     except KeyboardInterrupt:
         console.print(f"interrupted after {n_sent:,} alerts; incomplete files are not kept")
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
     took = max(time.monotonic() - begun, 1e-9)
     console.print(
         f"{n_sent:,} alerts of {len(set(stream.object_index.tolist())):,} objects, {n_bytes / 1e6:,.1f} MB, "
