@@ -89,7 +89,7 @@ def test_bad_rows_go_to_a_reject_file_and_the_rest_goes_through(firstlight, bund
     assert len(read_predictions(out)) == 202
 
 
-def test_errors_are_one_message_and_exit_code_1(firstlight, bundle, sample_paths, tmp_path):
+def test_errors_are_one_message_and_exit_code_1(firstlight, bundle, tmp_path):
     done = firstlight(
         "classify", tmp_path / "absent.csv", "--bundle", bundle, "--out", tmp_path / "x.csv", ok=False
     )
@@ -97,8 +97,11 @@ def test_errors_are_one_message_and_exit_code_1(firstlight, bundle, sample_paths
     assert "error:" in done.stderr
     assert "absent.csv" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_suffix_of_the_output_is_wrong_usage(firstlight, sample_paths, tmp_path):
     done = firstlight("classify", sample_paths.light_curves, "--out", tmp_path / "x.doc", ok=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert ".csv" in done.stderr
 
 
