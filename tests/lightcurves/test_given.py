@@ -45,11 +45,11 @@ def test_nothing_is_no_light_curves():
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("curves.csv", "a str holds no light curves.*read a file with firstlight.read"),
-        (np.zeros(3), "a ndarray holds no light curves: give LightCurves, LightCurve or several"),
-        ({"flux": [1.0]}, "a dict holds no light curves"),
-        (3, "a int holds no light curves"),
-        ([1.0, "a"], "a sequence of float, str holds no light curves"),
+        ("curves.csv", "no light curves in str.*read a file with firstlight.read"),
+        (np.zeros(3), "no light curves in ndarray: give LightCurves, LightCurve or several"),
+        ({"flux": [1.0]}, "no light curves in dict"),
+        (3, "no light curves in int"),
+        ([1.0, "a"], "no light curves in a sequence of float, str"),
     ],
 )
 def test_anything_else_is_refused_with_what_to_give(given, words):

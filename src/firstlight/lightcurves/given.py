@@ -49,7 +49,7 @@ def as_light_curves(given: Any) -> LightCurves:
         hint = (
             "; read a file with firstlight.read" if isinstance(given, str) or hasattr(given, "suffix") else ""
         )
-        raise DataError(f"a {type(given).__name__} holds no light curves: give {_CHOICES}{hint}")
+        raise DataError(f"no light curves in {type(given).__name__}: give {_CHOICES}{hint}")
     return _of_several(list(given))
 
 
@@ -62,7 +62,7 @@ def _of_several(parts: list[Any]) -> LightCurves:
     if all(hasattr(part, "colnames") for part in parts):
         return LightCurves.from_astropy(parts)
     kinds = ", ".join(sorted({type(part).__name__ for part in parts}))
-    raise DataError(f"a sequence of {kinds} holds no light curves: give {_CHOICES}")
+    raise DataError(f"no light curves in a sequence of {kinds}: give {_CHOICES}")
 
 
 def _joined(parts: Sequence[LightCurve]) -> LightCurves:
