@@ -191,3 +191,12 @@ def test_counts_of_other_workers_are_seen(store, path):
         assert store.states(["a"]) == [None]
         other.commit(Changes(states={"a": (bytes([1] * SIZE), 1.0)}))
         assert store.states(["a"]) == [bytes([1] * SIZE)]
+
+
+def test_a_partition_goes_on_where_its_last_owner_stopped(store, path):
+    with closing(SharedStore(path, bundle="b", state_size=SIZE)) as other:
+        other.own(0, 0.0)
+        other.commit(Changes(offsets={0: 10}, planned={0: 12}, bookmarks={"topic": "c/1"}))
+        other.disown(0)
+        store.own(0, 0.0)
+        assert (store.offsets, store.planned, store.bookmarks) == ({0: 10}, {0: 12}, {"topic": "c/1"})

@@ -226,6 +226,95 @@ def test_alerts_of_several_partitions_follow_in_time_and_those_of_one_as_they_ca
     assert [swapped[i] for i in in_order(swapped)] == [alerts[i] for i in in_order(alerts)]
 
 
+# --- topics that lose messages, or are made again ---------------------------------------------
+
+
+class Topic(MemorySource):
+    """As a topic of Kafka: with an identity, and without the messages before some offsets."""
+
+    def __init__(self, messages, name="cluster/1", low=(0,) * N_PARTITIONS) -> None:
+        super().__init__(message for message in messages if message.offset >= low[message.partition])
+        self.name, self.low, self.wanted = name, low, {}
+        self.high = [0] * N_PARTITIONS
+        for message in messages:
+            self.high[message.partition] = message.offset + 1
+            self._messages.setdefault(message.origin, [])
+            self._next.setdefault(message.origin, 0)
+        self.on_gap = None
+
+    @property
+    def exhausted(self):
+        return not self.wanted and super().exhausted
+
+    def identity(self):
+        return self.name
+
+    def serve(self):
+        pass
+
+    def seek(self, topic, partition, offset):
+        super().seek(topic, partition, offset)
+        self.wanted[topic, partition] = offset
+
+    def poll(self, max_records, timeout_s):
+        if not self._assigned:
+            return super().poll(0, timeout_s)
+        for place, wanted in sorted(self.wanted.items()):
+            low = self.low[place[1]]
+            if wanted and not low <= wanted <= self.high[place[1]]:
+                self._next[place] = 0
+                self.on_gap(place, wanted, low)
+        self.wanted.clear()
+        return super().poll(max_records, timeout_s)
+
+
+def counts(worker) -> tuple[int, ...]:
+    names = ("alerts", "results", "redelivered", "lost", "recreated")
+    return tuple(int(worker.metrics.total(name)) for name in names)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_removed_messages_are_counted_once_and_a_topic_made_again_is_read(
+    fast_pipeline, alert_stream, shared
+):
+    """Each run is followed by one that finds nothing new, as after a restart."""
+    stores, sink, messages = Stores(shared), MemorySink(), spread(alert_stream)
+    ends = [sum(m.partition == k for m in messages) for k in range(N_PARTITIONS)]
+    parts = [[m for m in messages if m.offset < ends[m.partition] // 3], messages]
+    low = (ends[0] // 3 + 2, ends[1], 0)  # a gap, all removed, nothing removed
+    lost = 2 + ends[1] - ends[1] // 3
+    n_first, n = len(parts[0]), len(messages)
+
+    def run(*source):
+        return counts(read(fast_pipeline, Topic(*source), stores, sink, batch=20, forget_days=1e5)[0])
+
+    assert run(parts[0]) == (n_first, n_first, 0, 0, 0)
+    assert run(messages, "cluster/1", low) == (n - n_first - lost, n - n_first - lost, 0, lost, 0)
+    assert run(messages, "cluster/1", low) == (0, 0, 0, 0, 0)
+    again = run(messages, "cluster/2")
+    assert again == (n, lost, n - lost, 0, N_PARTITIONS)
+    assert run(messages, "cluster/2") == (0, 0, 0, 0, 0)
+    shorter = run(parts[0], "/")  # a broker without identities: the range of offsets shows it
+    assert shorter == (n_first, 0, n_first, 0, N_PARTITIONS)
+    assert len({json.loads(value)["alert"] for _, value in sink.records}) == len(sink.records) == n
+
+
+def test_a_gap_in_an_unfinished_micro_batch_is_counted_once(fast_pipeline, alert_stream):
+    stores, messages = Stores(True), spread(alert_stream)
+    stores.shared.commit(Changes(offsets={0: 2, 1: 0, 2: 0}, planned={0: 10, 1: 3}))
+    worker, records = read(fast_pipeline, Topic(messages, low=(5, 0, 0)), stores)
+    assert counts(worker) == (len(messages) - 5, len(messages) - 5, 0, 3, 0)
+    assert len(records) == len(messages) - 5
+
+
+def test_a_topic_made_again_has_no_clock_yet(fast_pipeline, alert_stream):
+    stores, messages = Stores(True), spread(alert_stream)
+    stores.shared.commit(Changes(clocks={k: 99999.0 for k in range(N_PARTITIONS)}))
+    read(fast_pipeline, Topic(messages), stores)
+    read(fast_pipeline, Topic(messages, "cluster/2"), stores)
+    assert set(stores.shared.clocks.values()) == {-np.inf}
+
+
 # --- which kind of topic it is ------------------------------------------------------------------
 
 

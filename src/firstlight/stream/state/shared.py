@@ -75,6 +75,11 @@ class SharedStore(SqliteStore):
                     "this one another path for its state"
                 )
             time.sleep(_OPEN_PAUSE_S)
+        try:
+            self._refresh()
+        except StateError:
+            self.disown(partition)
+            raise
         self._owned.add(partition)
 
     def disown(self, partition: int) -> None:
@@ -156,6 +161,14 @@ class SharedStore(SqliteStore):
         if evicted != self._n_evicted:  # by another worker: row numbers may have gone
             self._numbers.clear()
             self._n_evicted = evicted
+
+    def _refresh(self) -> None:
+        """Read the positions and counts that other workers left, such as the last owner of a partition."""
+        try:
+            self._begin(self._connection)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._failed("cannot read positions", error) from error
 
     def _begin_reading(self) -> None:
         self._connection.execute("BEGIN")

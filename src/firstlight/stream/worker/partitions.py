@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from firstlight.errors import StateError
@@ -163,19 +164,23 @@ class Partitions:
         )
         assert isinstance(self._source, GroupSource)
         name, _, identity = self._identities(self._source, partition, store)
-        bookmarks = {name: identity} if identity else {}
+        self.unfinished.forget(partition)
+        self._clocks.pop(partition, None)  # its alerts may be older than those before
+        changes = replace(_next(partition, store, offset), bookmarks={name: identity} if identity else {})
         if store.is_shared:
-            ends = {partition[1]: offset}
-            self.unfinished.forget(partition)
-            store.commit(Changes(offsets=ends, planned=ends, bookmarks=bookmarks))
-        else:
-            store.commit(Changes(position=offset, bookmarks=bookmarks))
+            number = partition[1]
+            changes = replace(changes, planned={number: offset}, clocks={number: -math.inf})
+        store.commit(changes)
 
     def skip_gap(self, partition: Partition, wanted: int, found: int) -> None:
         """Count messages that were removed before they were read; `found` follows instead of `wanted`."""
+        store = self._open[partition]
         if found < wanted:
-            self._begin_again(partition, self._open[partition], found)
+            self._begin_again(partition, store, found)
             return
+        if self.unfinished.is_waiting and wanted != _position(store, partition):
+            return  # messages before the gap are not committed yet: then they are read again up to it
+        store.commit(_next(partition, store, found))  # so that it is counted once
         self._metrics.count("lost", n=found - wanted)
         log(
             logging.ERROR,
@@ -294,3 +299,8 @@ class Partitions:
 def _position(store: StateStore, partition: Partition) -> int:
     """Stored next offset of a partition; 0 if there is none."""
     return (store.offsets.get(partition[1]) if store.is_shared else store.position) or 0
+
+
+def _next(partition: Partition, store: StateStore, offset: int) -> Changes:
+    """Another next offset of a partition."""
+    return Changes(offsets={partition[1]: offset}) if store.is_shared else Changes(position=offset)
