@@ -130,6 +130,11 @@ def test_a_number_type_that_numpy_lacks_is_a_bundle_error(folder):
         read_arrays(folder / "a.safetensors")
 
 
+def test_a_number_type_of_another_library_is_a_bundle_error_too(folder):
+    pytest.importorskip("ml_dtypes")
+    test_a_number_type_that_numpy_lacks_is_a_bundle_error(folder)
+
+
 def test_bad_arrays_are_a_bundle_error(folder):
     (folder / "a.safetensors").write_bytes(b"\x00" * 4)
     with pytest.raises(BundleError, match="safetensors"):

@@ -170,9 +170,11 @@ def read_arrays(
     try:
         if path.stat().st_size > LARGEST_ARRAYS:
             raise BundleError(f"{path}: larger than {LARGEST_ARRAYS >> 20} MiB; {AGAIN}")
-        arrays: dict[str, AnyArray] = load_file(
-            path
-        )  # its arrays are writable; compiled code needs that type
+        # its arrays are writable; compiled code needs that type
+        arrays: dict[str, AnyArray] = load_file(path)
+        for name, array in arrays.items():
+            if array.dtype.isbuiltin != 1:  # other libraries may register more types in numpy
+                raise TypeError(f"array {name} has the type {array.dtype}")
     except BundleError:
         raise
     except (

@@ -36,6 +36,7 @@ ROOMS = (
     "data",
     "encoder",
     "features",
+    "kernels",
     "lightcurves",
     "metrics",
     "online",
@@ -45,6 +46,7 @@ ROOMS = (
     "settings",
     "simulate",
     "splits",
+    "storage",
     "taxonomy",
 )
 

@@ -83,7 +83,7 @@ class AlertDecoder:
     Examples
     --------
     >>> print(AlertDecoder("json").decode_all(b"{}")[0])
-    alert ? of object ?: 'observations' is missing
+    alert ? of object ?: the source has no time
     """
 
     def __init__(
