@@ -87,13 +87,14 @@ def test_a_late_night_is_refused_and_encoding_all_of_it_gives_the_same(plain, sa
     assert_close(again, plain.encode(part.keep(keep)))
 
 
-def test_a_repeated_observation_counts_alike_in_stream_and_batch(plain, sample):
+def test_a_value_measured_again_moments_later_counts_alike_in_stream_and_batch(plain, sample):
     part = sample.take([10])
     twice = np.sort(np.concatenate([np.arange(len(part.mjd)), [4, 4, 9]]))
+    again = np.arange(len(twice)) - np.searchsorted(twice, twice)  # 0 for the first of a value
     repeated = LightCurves(
         part.object_id,
         np.array([0, len(twice)]),
-        part.mjd[twice],
+        part.mjd[twice] + 1e-4 * again,
         part.band[twice],
         part.flux[twice],
         part.flux_err[twice],
@@ -183,7 +184,8 @@ def test_the_size_of_a_state_does_not_grow(plain, sample):
         {"flux": -1e8, "flux_err": 1.0, "n": 5},
         {"flux": 1e10, "flux_err": 1e-3, "n": 5},
         {"flux": 0.0, "flux_err": 1e9, "n": 3},
-        {"n": 30, "gap": 0.0},
+        {"n": 30, "gap": 1e-4},
+        {"n": 6, "gap": 0.0, "band": np.arange(6)},
         {"n": 40, "gap": 90.0},
         {"redshift": 0.0},
         {"redshift": 5.0, "flux": 1e6},

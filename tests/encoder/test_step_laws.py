@@ -234,6 +234,7 @@ def test_bins_flatten_in_the_order_of_the_settings():
         ({"phases": (1.0, 2.0)}, "2 phases but 3 widths"),
         ({"widths": (7.0, 15.0, 0.0)}, "positive"),
         ({"width_before": -1.0}, "positive"),
+        ({"width_after": np.nan}, "positive"),
         ({"phases": (100.0, 30.0, 200.0)}, "ascending"),
     ],
 )

@@ -1,5 +1,3 @@
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -48,13 +46,12 @@ def light_curves(draw):
     n = sum(counts)
     flux = draw(st.lists(st.floats(-1e8, 1e8, width=32), min_size=n, max_size=n))
     err = draw(st.lists(st.floats(1.0, 1e8, width=32), min_size=n, max_size=n))
-    times = draw(st.lists(st.floats(59000, 60500), min_size=n, max_size=n))
-    band = draw(st.lists(st.integers(0, 5), min_size=n, max_size=n))
+    epoch = st.tuples(st.floats(59000, 60500), st.integers(0, 5))  # a band has one row per time
+    epochs = []
+    for count in counts:
+        epochs += sorted(draw(st.lists(epoch, min_size=count, max_size=count, unique=True)))
     detected = draw(st.lists(st.booleans(), min_size=n, max_size=n))
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    mjd = np.array(times, dtype=np.float64)
-    for a, b in pairwise(offsets):
-        mjd[a:b] = np.sort(mjd[a:b])
     redshift = draw(
         st.lists(
             st.one_of(st.just(np.nan), st.floats(0, 3, width=32)), min_size=len(counts), max_size=len(counts)
@@ -63,8 +60,8 @@ def light_curves(draw):
     return LightCurves(
         object_id=np.array([f"o{i}" for i in range(len(counts))]),
         offsets=offsets,
-        mjd=mjd,
-        band=np.array(band, dtype=np.int8),
+        mjd=np.array([mjd for mjd, _ in epochs], dtype=np.float64),
+        band=np.array([band for _, band in epochs], dtype=np.int8),
         flux=np.array(flux),
         flux_err=np.array(err),
         detected=np.array(detected, dtype=bool),

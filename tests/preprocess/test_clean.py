@@ -306,7 +306,7 @@ def test_nothing_to_clean_is_no_error():
 
 
 def test_observations_at_one_instant_can_be_judged():
-    mjd, band, flux = quiet(np.random.default_rng(17), nights=60, bands=(2, 2), night=3.0)
+    mjd, band, flux = quiet(np.random.default_rng(17), nights=60, bands=(2, 3), night=3.0)
     curves = one(np.floor(mjd), band, flux)
     assert keep_mask(curves, PHYSICAL).all()
 

@@ -40,7 +40,7 @@ _HIGH_COLUMNS = np.array([running.SUMMARY_NAMES.index(f"high_{band}") for band i
 _LEAST_REDSHIFT = 0.002  # a photometric one may scatter below, even below 0
 _LOG_002, _LOG_001 = float(np.log(0.02)), float(np.log(0.01))
 _MOST_PHASES = 100
-_LEAST_WIDTH, _LARGEST_WIDTH = 1e-3, 1e5  # day; of a bin
+_LEAST_WIDTH, _LARGEST_WIDTH = 1e-6, 1e9  # day; one visit per bin, and all visits in one
 _LEAST_SCALE, _LARGEST_SCALE = 1e-3, 1e12  # nJy; beyond, float32 channels of real fluxes are not finite
 _FAINT_FLUX = 0.1  # in units of the flux scale; a band that never rose counts as this bright
 
@@ -64,11 +64,12 @@ class StepsConfig:
         if len(self.phases) > _MOST_PHASES:
             raise SettingsError(f"steps: {len(self.phases)} phases; at most {_MOST_PHASES}")
         widths = (self.width_before, self.width_after, *self.widths)
-        inside = all(_LEAST_WIDTH <= width <= _LARGEST_WIDTH for width in widths)
-        if not inside or list(self.phases) != sorted(self.phases):
+        if not all(_LEAST_WIDTH <= width <= _LARGEST_WIDTH for width in widths):
             raise SettingsError(
-                f"steps: widths must lie in {_LEAST_WIDTH:g} to {_LARGEST_WIDTH:g} days, and phases ascend"
+                f"steps: widths must be positive, from {_LEAST_WIDTH:g} to {_LARGEST_WIDTH:g} days"
             )
+        if list(self.phases) != sorted(self.phases):
+            raise SettingsError("steps: phases must be ascending")
         if not _LEAST_SCALE <= self.flux_scale <= _LARGEST_SCALE:
             raise SettingsError(
                 f"steps: flux_scale must lie between {_LEAST_SCALE:g} and {_LARGEST_SCALE:g} nJy"
