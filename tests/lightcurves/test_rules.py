@@ -168,6 +168,7 @@ def test_float_ids_are_exact_below_2_53_and_refused_above(tmp_path):
         [1.0, 0.0, 1.0],
         ["True", "false", "1"],
         ["t", "F", "T"],
+        ["yes", "No", "y"],
         pd.array([True, False, True], "boolean"),
     ],
 )

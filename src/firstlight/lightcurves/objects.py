@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
 from firstlight.lightcurves.rows import OBJECT_COLUMNS
-from firstlight.lightcurves.values import numbers_of
+from firstlight.lightcurves.values import NO_VALUE, as_arrow, decoded, is_text, numbers_of
 
 _SENTINELS = (-9.0, -99.0, -999.0, -9999.0)  # what surveys write for "unknown"
+_UNKNOWN = ("na", "-", "--", "unknown", "inf", "-inf")  # as texts
 _LIMITS = {"ra": (-180.0, 360.0), "dec": (-90.0, 90.0)}  # degree
 
 
@@ -78,7 +80,19 @@ def unusual(columns: Mapping[str, Any], names: Mapping[str, FloatArray]) -> list
         if name in ("redshift", "redshift_spec", "ebv", *_LIMITS) and odd.any():
             example = stated[np.flatnonzero(odd)[0]]
             notes.append(f"{name} {example:g} is taken for unknown ({int(odd.sum())} such value(s))")
+        for text, number in _texts_without_number(columns[name], np.isnan(stated) & np.isnan(value)):
+            notes.append(f"{name} {text!r} is no number and taken for unknown ({number} such text(s))")
     return notes
+
+
+def _texts_without_number(column: Any, unknown: BoolArray) -> list[tuple[str, int]]:
+    """The first text of a column that is neither a number nor a word for unknown, and how many there are."""
+    array = decoded(as_arrow(column))
+    if not is_text(array.type):
+        return []
+    texts = array.filter(pa.array(unknown)).drop_null().to_pylist()
+    odd = [text for text in texts if text.strip().lower() not in (*NO_VALUE, *_UNKNOWN)]
+    return [(odd[0][:40], len(odd))] if odd else []
 
 
 def sorted_by_name(

@@ -99,6 +99,8 @@ def unit_scale(unit: str) -> float:
     >>> unit_scale("uJy"), unit_scale("mag")
     (1000.0, nan)
     """
+    import warnings
+
     from astropy import units as u
 
     text = _MICRO.sub("u", unit.strip())
@@ -107,7 +109,9 @@ def unit_scale(unit: str) -> float:
     if text.lower() in ("njy", "ujy"):
         text = text[0].lower() + "Jy"
     try:
-        return float(f"{u.Unit(text).to(u.nJy):.12g}") if text else float("nan")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", u.UnitsWarning)  # of style, such as two slashes
+            return float(f"{u.Unit(text).to(u.nJy):.12g}") if text else float("nan")
     except (u.UnitsError, ValueError, TypeError):
         return float("nan")
 

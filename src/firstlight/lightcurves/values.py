@@ -40,6 +40,7 @@ _SPANS = (
 _YEARS = (1900.0, 2100.0)  # a table with nothing outside of this span has decimal years
 _FLAGS = {
     "0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True, "f": False, "t": True,
+    "no": False, "yes": True, "n": False, "y": True,
 }  # fmt: skip
 _WHOLE_FLOAT = re.compile(r"^[+-]?\d+\.0*$")
 _FLOAT = re.compile(r"^[+-]?\d+(\.\d*)?([eE][+-]?\d+)?$")
@@ -48,7 +49,8 @@ _KINDS = (
     pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_timestamp,
     pa.types.is_date,
 )  # fmt: skip
-_NOTHING = ("", "nan", "none", "null", "<na>", "n/a")
+#: Texts that stand for a missing value.
+NO_VALUE = ("", "nan", "none", "null", "<na>", "n/a")
 
 
 def as_column(values: Any) -> Any:
@@ -247,7 +249,7 @@ def untyped_ids(values: Any) -> Any:
 
 def _whole_numbers(texts: StrArray) -> StrArray:
     """The texts; without the decimal point where all of them are whole floats."""
-    named = [text for text in texts.tolist() if text.lower() not in _NOTHING]
+    named = [text for text in texts.tolist() if text.lower() not in NO_VALUE]
     floats = [text for text in named if _FLOAT.match(text)]
     if not named or len(floats) < len(named) or all(text.lstrip("+-").isdecimal() for text in named):
         return texts

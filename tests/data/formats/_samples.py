@@ -343,6 +343,21 @@ def sncosmo_ecsv(curves: LightCurves, folder: Path) -> Path:
     return folder / "sn.ecsv"
 
 
+def sncosmo_text(curves: LightCurves, folder: Path) -> Path:
+    """What sncosmo's `write_lc` writes by default."""
+    c = long_columns(curves)
+    scale = 10 ** (0.4 * (25.0 - 31.4))
+    head = f"@name {curves.object_id[0]}\n@z 0.5\n#time band flux fluxerr zp zpsys\n"
+    lines = [
+        f"{c['mjd'][i]:.8f} sdss{c['band'][i]} {c['flux'][i] * scale:.9e} "
+        f"{c['flux_err'][i] * scale:.9e} 25.0 ab"
+        for i in range(len(c["mjd"]))
+    ]
+    path = folder / "sn.txt"
+    path.write_text(head + "\n".join(lines) + "\n")
+    return path
+
+
 def fits_table(curves: LightCurves, folder: Path) -> Path:
     c = long_columns(curves)
     table = Table(
@@ -420,6 +435,7 @@ SAMPLES: dict[str, tuple[str, Callable[[LightCurves, Path], Path], str, int, boo
     "SNANA FITS": ("snana", snana_fits, "ugrizy", 2, False),
     "SNANA text": ("snana", snana_text, "griz", 2, False),
     "sncosmo ECSV": ("sncosmo", sncosmo_ecsv, "ugriz", 1, False),
+    "sncosmo text": ("sncosmo", sncosmo_text, "ugriz", 1, False),
     "FITS table": ("sncosmo", fits_table, "ugrizy", 2, False),
     "Open Supernova Catalog": ("osc", catalog_json, "gri", 1, True),
     "folder of Parquet parts": ("table", folder_of_parts, "ugrizy", 2, False),

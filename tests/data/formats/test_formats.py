@@ -393,7 +393,7 @@ def test_magnitudes_without_errors_are_left_out_of_the_open_supernova_catalog(tm
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
-@pytest.mark.parametrize("name", ["ATLAS forced photometry", "Fink JSON", "SNANA text", "ALeRCE CSV"])
+@pytest.mark.parametrize("name", ["ATLAS forced photometry", "Fink JSON", "SNANA text", "FITS table"])
 def test_compression_is_recognised_by_content(name, pack, tmp_path):
     writer, curves = expected(name)
     path = writer(curves, tmp_path)
@@ -401,6 +401,48 @@ def test_compression_is_recognised_by_content(name, pack, tmp_path):
     for one in path.glob("*.DAT") if path.is_dir() else [path]:
         one.write_bytes(pack(one.read_bytes()))
     assert read(path).fingerprint == found.fingerprint
+
+
+def test_a_damaged_compressed_fits_file_is_refused(tmp_path):
+    path = SAMPLES["SNANA FITS"][1](truth(), tmp_path)
+    for one in (path, path.with_name("X_PHOT.FITS.gz")):
+        whole = one.read_bytes()
+        for damaged in (
+            whole[:60] + b"\xff" * 60 + whole[120:],
+            gzip.compress(gzip.decompress(whole)[:3000]),
+        ):
+            one.write_bytes(damaged)
+            with pytest.raises(DataError, match=one.name):
+                read(path)
+        one.write_bytes(whole)
+
+
+@pytest.mark.parametrize("orient", ["columns", "records", "list"])
+def test_json_of_pandas_is_read_in_each_of_its_forms(orient, tmp_path):
+    curves = truth()
+    table, _ = curves.to_pandas()
+    path = tmp_path / "curves.json"
+    if orient == "list":
+        path.write_text(json.dumps(table.to_dict("list")))
+    else:
+        table.to_json(path, orient=orient, double_precision=15)
+    found = read(path)
+    assert found.object_id.tolist() == curves.object_id.tolist()
+    np.testing.assert_allclose(found.flux, curves.flux, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["Fink JSON", "Open Supernova Catalog"])
+def test_an_odd_value_in_json_costs_no_more_than_its_row(name, tmp_path):
+    writer, curves = expected(name)
+    path = writer(curves, tmp_path)
+    text = path.read_text()
+    for odd in ('"\\ud800"', "true", "[]", "{}", "1e400", "null"):
+        for key in ("i:fid", "i:magpsf") if name == "Fink JSON" else ("band", "time", "e_magnitude"):
+            start = text.index(f'"{key}": ') + len(key) + 4
+            end = min(text.index(stop, start) for stop in (",", "}") if stop in text[start:])
+            path.write_text(text[:start] + odd + text[end:])
+            found = read(path, rejects=RejectLog())
+            assert len(found.mjd) >= len(curves.mjd) - 1
 
 
 def test_json_without_end_is_refused(tmp_path):
@@ -544,6 +586,7 @@ def test_foreign_files_are_refused_with_the_way_out(tmp_path):
         "x.json": (b'{"a": 1}', "not a light-curve file"),
         "y.json": (b'{"a": ', "not readable as JSON"),
         "z.json": (b"[]", "holds no list of measurements"),
+        "e.json": (b"{}", "holds no list of measurements"),
         "x.fits": (b"SIMPLE  =                    T" + b" " * 600, "cannot be read as FITS"),
     }
     for name, (data, message) in cases.items():

@@ -32,6 +32,18 @@ def test_metadata_are_read_from_each_container(container, tmp_path):
     assert np.isnan(curves.redshift).all()
 
 
+@pytest.mark.parametrize("container", ["csv", "parquet"])
+def test_a_value_that_is_no_number_is_unknown_and_reported(container, tmp_path):
+    columns = {"object_id": list(IDS), "redshift": ["0.1 +- 0.02", "0.3"], "ebv": ["n/a", "0.02"]}
+    write = write_csv if container == "csv" else write_parquet
+    log = RejectLog()
+    curves = read(own_columns(truth(), tmp_path), write(tmp_path / f"meta.{container}", columns), log)
+    np.testing.assert_allclose(curves.redshift, [np.nan, 0.3], rtol=1e-6)
+    np.testing.assert_allclose(curves.ebv, [np.nan, 0.02], rtol=1e-6)
+    assert "redshift '0.1 +- 0.02' is no number and taken for unknown (1 such text(s))" in log.notes
+    assert not any("ebv" in note for note in log.notes)
+
+
 def test_any_subset_under_the_user_s_own_names_will_do(tmp_path):
     meta = write_csv(tmp_path / "meta.csv", {"star": list(IDS), "photoz": [0.3, 0.4]})
     light = own_columns(truth(), tmp_path)
@@ -47,13 +59,14 @@ def test_positions_may_be_sexagesimal(tmp_path):
     np.testing.assert_allclose(curves.dec, [-0.5, 90 - 1 / 3600])
 
 
-@given(st.floats(0, 359.9), st.floats(-89.9, 89.9))
-def test_sexagesimal_angles_are_those_of_astropy(ra, dec):
+@pytest.mark.parametrize("separator", [":", " ", "fromunit"])
+@given(ra=st.floats(0, 359.9), dec=st.floats(-89.9, 89.9))
+def test_sexagesimal_angles_are_those_of_astropy(separator, ra, dec):
     from astropy import units as u
     from astropy.coordinates import Angle
 
-    hours = Angle(ra, u.deg).to_string(unit=u.hourangle, sep=":", precision=6)
-    degree = Angle(dec, u.deg).to_string(unit=u.deg, sep=":", precision=5)
+    hours = Angle(ra, u.deg).to_string(unit=u.hourangle, sep=separator, precision=6)
+    degree = Angle(dec, u.deg).to_string(unit=u.deg, sep=separator, precision=5)
     np.testing.assert_allclose(degrees([hours], hours=True), ra, atol=1e-7)
     np.testing.assert_allclose(degrees([degree], hours=False), dec, atol=1e-7)
 

@@ -1,24 +1,26 @@
 """Positions as surveys write them: degrees, or sexagesimal texts."""
 
+import re
 from typing import Any
 
 import numpy as np
 
 from firstlight._types import FloatArray
-from firstlight.data.formats.photometry import texts
+from firstlight.data.formats.photometry import coded
 from firstlight.lightcurves.values import numbers_of
+
+_SEPARATORS = re.compile(r"(?<=\d)\s*[hdms\u00b0'\u2032\"\u2033:]+\s*|(?<=\d)\s+(?=\d)")
 
 
 def degrees(values: Any, *, hours: bool) -> FloatArray:
-    """Angles in degrees; sexagesimal texts such as 10:12:30.5 are hours or degrees. NaN where none."""
-    given = texts(values)
-    sexagesimal = np.char.find(given, ":") > 0
-    angles = np.full(len(given), np.nan)
-    plain = np.flatnonzero(~sexagesimal)
-    angles[plain] = numbers_of(given[plain])
-    for i in np.flatnonzero(sexagesimal).tolist():
-        angles[i] = _sexagesimal(str(given[i])) * (15.0 if hours else 1.0)
-    return angles
+    """Angles in degrees; sexagesimal texts, such as 10:12:30.5, are hours or degrees. NaN where none."""
+    distinct, code = coded(values)
+    angles = numbers_of(distinct)
+    for i in np.flatnonzero(np.isnan(angles)).tolist():
+        text = _SEPARATORS.sub(":", str(distinct[i])).rstrip(":")
+        if ":" in text:
+            angles[i] = _sexagesimal(text) * (15.0 if hours else 1.0)
+    return angles[code]
 
 
 def _sexagesimal(text: str) -> float:

@@ -1,6 +1,6 @@
 """The Open Supernova Catalog's JSON: one event per file, with photometry from many telescopes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,8 @@ def catalog_source(path: Path, value: Mapping[str, Any]) -> Source:
     records: list[dict[str, Any]] = []
     objects: dict[str, list[Any]] = {"object_id": [], "redshift_spec": [], "ra": [], "dec": []}
     for name, event in value.items():
-        rows = [row for row in event.get("photometry", []) if "magnitude" in row and "band" in row]
+        listed = event.get("photometry")
+        rows = [row for row in listed if _is_optical(row)] if isinstance(listed, list) else []
         records += [_record(name, row) for row in rows]
         objects["object_id"].append(name)
         objects["redshift_spec"].append(_first(event, "redshift"))
@@ -41,9 +42,9 @@ def catalog_source(path: Path, value: Mapping[str, Any]) -> Source:
     if not records:
         raise DataError(f"{path}: its events have no optical photometry (magnitude and band)")
     columns = columns_of_records(records)
-    dates = {row.get("u_time", "MJD") for row in records}
-    if dates - {"MJD", None}:
-        raise DataError(f"{path}: times in {sorted(map(str, dates - {'MJD'}))}; firstlight reads MJD")
+    dates = {str(row.get("u_time") or "MJD") for row in records} - {"MJD"}
+    if dates:
+        raise DataError(f"{path}: times in {', '.join(sorted(dates))}; firstlight reads MJD")
     made = {
         key: np.array(values) if key == "object_id" else np.array(values, float)
         for key, values in objects.items()
@@ -51,14 +52,24 @@ def catalog_source(path: Path, value: Mapping[str, Any]) -> Source:
     return source_of_columns(path, "JSON", columns, objects=made)
 
 
+def _is_optical(row: Any) -> bool:
+    return isinstance(row, dict) and "magnitude" in row and "band" in row
+
+
+def _mean(values: Sequence[Any]) -> float:
+    """The mean of texts of numbers; NaN if one is none."""
+    try:
+        return sum(float(value) for value in values) / len(values)
+    except (TypeError, ValueError, ArithmeticError):
+        return float("nan")
+
+
 def _record(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
     record = {"name": name} | {key: row[key] for key in _KEYS if key in row}
     if isinstance(record.get("time"), list):  # an interval: its middle
-        record["time"] = float(np.mean([float(value) for value in record["time"]]))
+        record["time"] = _mean(record["time"])
     if "e_magnitude" not in record and {"e_lower_magnitude", "e_upper_magnitude"} <= set(record):
-        record["e_magnitude"] = str(
-            (float(record["e_lower_magnitude"]) + float(record["e_upper_magnitude"])) / 2.0
-        )
+        record["e_magnitude"] = str(_mean([record["e_lower_magnitude"], record["e_upper_magnitude"]]))
     record["upperlimit"] = "1" if row.get("upperlimit") else "0"
     known = [str(row[key]) for key in ("survey", "instrument", "telescope") if row.get(key)]
     record["survey"] = _survey(known)

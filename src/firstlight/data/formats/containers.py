@@ -1,10 +1,12 @@
 """Containers of tables to `Source`: text with delimiters or blanks, JSON, Parquet, FITS, ECSV, VOTable."""
 
+import io
 import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from firstlight._types import IntArray
-from firstlight.data.delimited import Delimited, read_dialect
+from firstlight.data.delimited import Delimited, read_dialect, unpacked
 from firstlight.data.formats.source import (
     Kind,
     Source,
@@ -99,6 +101,15 @@ def blank_source(path: Path, data: bytes) -> Source:
     return source_of_columns(path, "text", columns, place, one_object=stem(path))
 
 
+def sncosmo_source(path: Path, data: bytes) -> Source:
+    """The text that sncosmo's `write_lc` writes: lines ``@key value`` of the object, then a table."""
+    lines = data.splitlines()
+    stated = [line.decode("utf-8", errors="replace")[1:].split(None, 1) for line in lines if line[:1] == b"@"]
+    meta = {pair[0].lower(): pair[1].strip() for pair in stated if len(pair) == 2}
+    rest = b"\n".join(b"" if line[:1] == b"@" else line for line in lines)  # rows keep their numbers
+    return replace(blank_source(path, rest), meta=meta, one_object=_stated_name(path, meta))
+
+
 # --- JSON -----------------------------------------------------------------------
 
 
@@ -111,16 +122,33 @@ def parse_json(path: Path, data: bytes) -> Any:
     """The value of a JSON file, or the list of values of JSON lines."""
     text = data.decode("utf-8-sig", errors="replace")
     try:
-        return json.loads(text)
+        return _well_formed(json.loads(text), text)
     except (json.JSONDecodeError, RecursionError) as error:
         try:
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
+            return _well_formed([json.loads(line) for line in text.splitlines() if line.strip()], text)
         except (json.JSONDecodeError, RecursionError):
             raise DataError(f"{path}: not readable as JSON ({error})") from error
 
 
+def _well_formed(value: Any, text: str) -> Any:
+    """The value of a JSON text with halves of surrogate pairs, which no encoding has, replaced."""
+    if "\\ud" not in text and "\\uD" not in text:
+        return value
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_well_formed(one, text) for one in value]
+    if isinstance(value, dict):
+        return {_well_formed(key, text): _well_formed(one, text) for key, one in value.items()}
+    return value
+
+
 def source_of_json(path: Path, value: Any) -> Source:
     """See `json_source`."""
+    if isinstance(value, dict) and len(value) > 1 and all(isinstance(v, dict) and v for v in value.values()):
+        labels = next(iter(value.values())).keys()  # pandas' to_json: columns of values by row label
+        if all(v.keys() == labels for v in value.values()):
+            value = {name: list(column.values()) for name, column in value.items()}
     if isinstance(value, list):
         records = [record for item in value for record in _records(item)]
     elif isinstance(value, dict) and value and all(isinstance(v, list) for v in value.values()):
@@ -133,7 +161,7 @@ def source_of_json(path: Path, value: Any) -> Source:
             names = list(value)
             records = [dict(zip(names, row, strict=True)) for row in zip(*value.values(), strict=True)]
     elif isinstance(value, dict):
-        records = _records(value)
+        records = _records(value) if value else []
     else:
         records = []
     if not records:
@@ -286,21 +314,38 @@ def _counts(lists: Any, n: int) -> IntArray:
 # --- astropy --------------------------------------------------------------------
 
 
+@contextmanager
+def open_fits(path: Path) -> Iterator[Any]:
+    """The parts of a FITS file, plain or compressed; DataError if they cannot be used."""
+    from astropy.io import fits
+
+    data = unpacked(path)
+    try:
+        with quiet(), fits.open(io.BytesIO(data)) as hdus:
+            yield hdus
+    except DataError:
+        raise
+    except Exception as error:  # astropy raises whatever its parsers do
+        raise DataError(f"{path}: cannot be read as FITS ({first_line(error)})") from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its type."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def fits_source(path: Path) -> Source:
     """The first table of a FITS file."""
     from astropy.io import fits
 
-    try:
-        with quiet(), fits.open(path, memmap=False) as hdus:
-            tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
-            if not tables:
-                raise DataError(f"{path}: this FITS file holds no table")
-            columns = fits_columns(tables[0])
-            units = {one.name: one.unit for one in tables[0].columns if one.unit}
-            meta = {str(key).lower(): value for key, value in tables[0].header.items()}
-            meta = {str(key).lower(): value for key, value in hdus[0].header.items()} | meta
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read as FITS ({str(error).splitlines()[0]})") from error
+    with open_fits(path) as hdus:
+        tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
+        if not tables:
+            raise DataError(f"{path}: this FITS file holds no table")
+        columns = fits_columns(tables[0])
+        units = {one.name: one.unit for one in tables[0].columns if one.unit}
+        meta = {str(key).lower(): value for key, value in tables[0].header.items()}
+        meta = {str(key).lower(): value for key, value in hdus[0].header.items()} | meta
     meta |= {"units": units}
     return source_of_columns(path, "FITS", columns, meta=meta, one_object=_stated_name(path, meta))
 
@@ -326,11 +371,12 @@ def astropy_source(path: Path, format: str, container: str) -> Source:
     """A table that astropy reads: ECSV, VOTable, IPAC."""
     from astropy.table import Table
 
+    data = unpacked(path)
     try:
         with quiet():
-            table = Table.read(path, format=format)
+            table = Table.read(io.BytesIO(data), format=format)
     except Exception as error:  # astropy raises whatever its parsers do
-        raise DataError(f"{path}: cannot be read as {container} ({str(error).splitlines()[0]})") from error
+        raise DataError(f"{path}: cannot be read as {container} ({first_line(error)})") from error
     columns = {}
     for name in table.colnames:
         column = table[name]

@@ -43,7 +43,7 @@ def read_metadata(
             f"{', '.join(source.names)}"
         )
     columns, place = source.read(
-        {name: "text" if _is_text(word) else "number" for word, name in found.items()}
+        dict.fromkeys(found.values(), "text")  # so that a text that is no number can be shown
     )
     for one in damage:
         line = np.array([-1 if one.line is None else one.line])
@@ -53,12 +53,8 @@ def read_metadata(
     nameless = np.flatnonzero(owner < 0)
     intake.refuse("the row names no object", np.full(len(nameless), ""), place[nameless])
     stated: dict[str, Any] = {word: columns[name] for word, name in found.items() if word != "object_id"}
-    stated |= {word: degrees(stated[word], hours=word == "ra") for word in ("ra", "dec") if word in stated}
-    values = known_values(stated)
+    angles = {word: degrees(stated[word], hours=word == "ra") for word in ("ra", "dec") if word in stated}
+    values = known_values(stated | angles)
     for note in unusual(stated, values):
         intake.note(note)
     return object_table(object_ids, [(owner, values)], intake, place)
-
-
-def _is_text(word: str) -> bool:
-    return word in ("object_id", "ra", "dec")

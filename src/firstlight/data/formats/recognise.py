@@ -103,6 +103,8 @@ def _open_text(path: Path, head: bytes, damage: list[Any] | None) -> tuple[Sourc
         return containers.astropy_source(path, "votable", "VOTable"), None
     if first.startswith((b"\\", b"|")):
         return containers.astropy_source(path, "ascii.ipac", "IPAC table"), None
+    if first.startswith(b"@"):
+        return containers.sncosmo_source(path, unpacked(path)), None
     if snana.is_snana_text(text):
         return snana.text_source([path]), SNANA
     body = next((line for line in text.splitlines() if line.strip() and not line.startswith(b"#")), b"")

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from firstlight._types import FloatArray, IntArray
 from firstlight.data.delimited import unpacked
-from firstlight.data.formats.containers import fits_columns, quiet
+from firstlight.data.formats.containers import fits_columns, open_fits
 from firstlight.data.formats.photometry import texts
 from firstlight.data.formats.source import Source, source_of_columns
 from firstlight.errors import DataError
@@ -81,26 +81,21 @@ def _other(path: Path, kind: str) -> Path:
 
 
 def _pair(head: Path, phot: Path) -> tuple[dict[str, Any], dict[str, Any], bool, str]:
-    from astropy.io import fits
-
-    try:
-        with quiet(), fits.open(head, memmap=False) as hdus:
-            table, first = hdus[1], hdus[0].header
-            present = {name.upper(): name for name in table.columns.names}
-            missing = [name for name in ("SNID", "PTROBS_MIN", "PTROBS_MAX") if name not in present]
-            if missing:
-                raise DataError(f"{head}: no SNANA header: column(s) {', '.join(missing)} missing")
-            wanted = ["SNID", "PTROBS_MIN", "PTROBS_MAX", *(n for names in _HEAD.values() for n in names)]
-            values = fits_columns(table, [present[name] for name in wanted if name in present])
-            values = {name.upper(): value for name, value in values.items()}
-            corrected = int(first.get("MWEBV_APPLYFLAG", 0) or 0) == 1
-            survey = str(first.get("SURVEY", ""))
-        with quiet(), fits.open(phot, memmap=False) as hdus:
-            present = {name.upper(): name for name in hdus[1].columns.names}
-            columns = fits_columns(hdus[1], [present[name] for name in _PHOT if name in present])
-            columns = {name.upper(): value for name, value in columns.items()}
-    except (OSError, ValueError, TypeError, IndexError, KeyError) as error:
-        raise DataError(f"{head}: cannot be read as SNANA FITS ({str(error).splitlines()[0]})") from error
+    with open_fits(head) as hdus:
+        table, first = hdus[1], hdus[0].header
+        present = {name.upper(): name for name in table.columns.names}
+        missing = [name for name in ("SNID", "PTROBS_MIN", "PTROBS_MAX") if name not in present]
+        if missing:
+            raise DataError(f"{head}: no SNANA header: column(s) {', '.join(missing)} missing")
+        wanted = ["SNID", "PTROBS_MIN", "PTROBS_MAX", *(n for names in _HEAD.values() for n in names)]
+        values = fits_columns(table, [present[name] for name in wanted if name in present])
+        values = {name.upper(): value for name, value in values.items()}
+        corrected = int(first.get("MWEBV_APPLYFLAG", 0) or 0) == 1
+        survey = str(first.get("SURVEY", ""))
+    with open_fits(phot) as hdus:
+        present = {name.upper(): name for name in hdus[1].columns.names}
+        columns = fits_columns(hdus[1], [present[name] for name in _PHOT if name in present])
+        columns = {name.upper(): value for name, value in columns.items()}
     length = len(next(iter(columns.values())))
     owner = _owners(head, values["PTROBS_MIN"], values["PTROBS_MAX"], length)
     names = texts(values["SNID"])
