@@ -37,6 +37,7 @@ class Alerts:
             {"source_id": -(10**4000)},
             {"object_id": "9" * 5000},
             {"object_id": "\ud800"},
+            {"object_id": "x" * (1 << 20)},
             {"mjd": 1e999},
             {"junk": "x" * (13 << 20)},
         ]
