@@ -40,7 +40,8 @@ def test_a_light_curve_under_two_names_on_both_sides_is_refused(sample, sample_l
 
 def test_a_result_depends_on_every_module_that_a_pipeline_imports():
     done = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True)
-    harmless = {"_version", "errors", "files", "notebook", "parallel", "text"}  # the version is in the identity itself
+    # the version is in the identity itself
+    harmless = {"_version", "errors", "files", "notebook", "parallel", "text"}
     assert set(done.stdout.split()) <= set(ROOMS) | harmless
 
 

@@ -81,7 +81,9 @@ KafkaConfig = Annotated[
 ]
 Metadata = Annotated[
     Path | None,
-    typer.Option(help="Metadata CSV that belongs to PLAsTiCC light curves (positions, redshifts)."),
+    typer.Option(
+        help="Position, E(B-V) and redshifts by object: a table in any known format (docs/files.md)."
+    ),
 ]
 Objects = Annotated[
     Path | None,

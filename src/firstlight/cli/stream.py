@@ -64,7 +64,7 @@ DeadLetters = Annotated[
 Skipped = Annotated[bool, typer.Option("--skipped", help="Write alerts with nothing to classify there too.")]
 Config = Annotated[
     Path | None,
-    typer.Option(help="TOML file with settings: table [quality], the measurements to set aside."),
+    typer.Option(help="TOML file: tables \\[quality], the measurements to set aside, and \\[limits]."),
 ]
 Group = Annotated[str, typer.Option(help="Consumer group; workers of one group share the topic.")]
 Batch = Annotated[int, typer.Option(min=1, help="Maximum number of alerts per batch.")]
