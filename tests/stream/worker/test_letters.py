@@ -36,6 +36,13 @@ def test_a_letter_names_the_file_and_the_record_of_its_message():
     assert (redriven(Message(letter)).file, redriven(Message(letter)).record) == ("night.avro", 12)
 
 
+def test_a_letter_of_a_message_that_could_not_be_read_does_not_hold_an_empty_one():
+    """As of a line above the limit: its file has to be read again."""
+    letter = dead_letter(Message(b"", None, "file", 0, 2, error="too long"), "decode", "too long")
+    assert json.loads(letter)["value"] is None
+    assert "does not hold the bytes of its message" in redriven(Message(letter)).error
+
+
 @pytest.mark.parametrize("by", ["its own size", "the sink"])
 def test_a_letter_without_bytes_keeps_size_digest_and_beginning(by):
     value = bytes(range(256)) * (DEFAULT_LIMITS.letter_bytes // 256 + 1 if by == "its own size" else 100)

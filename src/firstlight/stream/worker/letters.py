@@ -41,7 +41,9 @@ def dead_letter(
     key, value = message.key or b"", message.value
     if key and len(key) <= (MAX_KEY_BYTES if value else limits.letter_start_bytes):
         letter["key"] = _base64(key)
-    if len(value) <= limits.letter_bytes:
+    if message.error and not value:
+        pass  # its bytes were never read
+    elif len(value) <= limits.letter_bytes:
         letter["value"] = _base64(value)
     else:
         letter["cut"] = _summary(value, limits)
