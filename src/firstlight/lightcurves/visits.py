@@ -49,8 +49,8 @@ def merge(
 ) -> tuple[Any, Any, Any, Any, Any, Any, Any, int]:
     """One row of each visit and band, sorted by time.
 
-    Rows are of one visit if their band is the same, their times agree to
-    `SAME_VISIT_DAYS`, and their visit numbers, where both are known, are equal. The
+    Rows are of one visit if their band is the same and their times agree to
+    `SAME_VISIT_DAYS`; a survey cannot take two in that time, whatever their numbers. The
     visit is detected if any of its rows is. Its measurement is the detection's, else
     forced photometry's; of several of one kind, that of the highest `order`, then
     signal-to-noise, then the lowest identifier, then the highest flux.
@@ -77,8 +77,7 @@ def merge(
     for i in by_time:
         k = n - 1
         while k >= 0 and mjd[i] - mjd[kept[k]] <= SAME_VISIT_DAYS:
-            other = kept[k]
-            if band[i] == band[other] and (visit[i] == visit[other] or visit[i] == 0 or visit[other] == 0):
+            if band[i] == band[kept[k]]:
                 break
             k -= 1
         if k < 0 or mjd[i] - mjd[kept[k]] > SAME_VISIT_DAYS:

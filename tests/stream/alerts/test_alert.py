@@ -85,11 +85,10 @@ def test_the_other_band_of_the_same_time_is_another_observation() -> None:
     assert [row[1] for row in kept] == [1, 2]
 
 
-def test_visit_numbers_separate_visits_of_one_time() -> None:
-    twice = [(5.0, 1, 10.0, 1.0, True, 7, 100, 0), (5.0, 1, 9.0, 1.0, True, 8, 101, 0)]
-    assert len(merged(twice)[0]) == 2
-    unnumbered = [(5.0, 1, 10.0, 1.0, True, 7, 100, 0), (5.0, 1, 9.0, 1.0, True, 8, 0, 0)]
-    assert len(merged(unnumbered)[0]) == 1
+@pytest.mark.parametrize("number", [100, 101, 0])
+def test_a_band_has_one_observation_per_time_whatever_the_visit_numbers(number: int) -> None:
+    twice = [(5.0, 1, 10.0, 1.0, True, 7, 100, 0), (5.0, 1, 9.0, 1.0, True, 8, number, 0)]
+    assert [row[5] for row in merged(twice)[0]] == [7]
 
 
 def test_times_agree_up_to_rounding_but_not_up_to_the_next_visit() -> None:

@@ -10,6 +10,7 @@ import pytest
 from firstlight.constants import JD_MINUS_MJD
 from firstlight.errors import DataError
 from firstlight.stream import Alert, Skip, SkipReason
+from firstlight.stream.alerts.alert import arrivals
 from firstlight.stream.alerts.layouts import (
     UTC_TO_TAI_DAYS,
     PacketReader,
@@ -69,6 +70,18 @@ def test_detections_and_forced_photometry_of_one_visit_count_once(lsst_latest: A
     assert isinstance(actual, Alert)
     np.testing.assert_array_equal(actual.observations.flux, alert.observations.flux)
     np.testing.assert_array_equal(actual.observations.detected, alert.observations.detected)
+
+
+def test_a_source_listed_under_another_visit_of_its_time_counts_once(
+    lsst_latest: Any, make_alert: Any
+) -> None:
+    alert = make_alert(6)
+    record = lsst_latest.record(alert)
+    source = record["diaSource"]
+    record["prvDiaSources"].append({**source, "visit": source["visit"] + 1, "psfFlux": 1.0})
+    actual = read_record(record)
+    assert isinstance(actual, Alert)
+    assert len(arrivals([actual]).curves.mjd) == len(alert.observations)
 
 
 def test_a_detection_without_flux_takes_the_forced_one_and_keeps_its_flag(

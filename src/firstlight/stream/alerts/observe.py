@@ -304,7 +304,7 @@ def observe(
             if source[n] < 0 or visit[n] < 0:
                 inexact += 1
             n += 1
-    order = np.zeros(n)
+    order = np.zeros(n)  # one alert states all of its rows at one time
     merged = merge(mjd[:n], band[:n], flux[:n], flux_err[:n], detected[:n], source[:n], visit[:n], order)
     dropped[_R_FLUX] += merged[7]
     return merged[0], merged[1], merged[2], merged[3], merged[4], merged[5], dropped, listed, inexact
