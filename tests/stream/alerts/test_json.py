@@ -9,7 +9,7 @@ import pytest
 
 from firstlight.errors import DataError
 from firstlight.stream import Alert, JsonLinesCodec, LasairCodec, Skip, SkipReason
-from firstlight.stream.alerts.alert import COLUMN_TYPES
+from firstlight.stream.alerts.alert import COLUMN_TYPES, arrivals
 
 # --- JSON lines -----------------------------------------------------------------------
 
@@ -44,6 +44,12 @@ def line(**changes: Any) -> bytes:
         else:
             target[name] = value  # type: ignore[index]
     return json.dumps(record).encode()
+
+
+def test_a_row_that_is_listed_twice_counts_once() -> None:
+    alert = JsonLinesCodec().decode(line(mjd=[60001.0, 60001.0], band="rr"))
+    assert isinstance(alert, Alert)
+    assert arrivals([alert]).curves.flux.tolist() == [6.5]
 
 
 def test_missing_values_are_unknown() -> None:

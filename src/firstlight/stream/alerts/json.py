@@ -12,6 +12,7 @@ import numpy as np
 from firstlight.bands import BANDS
 from firstlight.constants import JD_MINUS_MJD
 from firstlight.errors import DataError
+from firstlight.lightcurves.visits import SAME_VISIT_DAYS
 from firstlight.stream.alerts.alert import COLUMN_TYPES, OBJECT_VALUES, Alert, Observations, Skip, SkipReason
 from firstlight.stream.alerts.avro import value_of
 from firstlight.stream.alerts.layouts import read_record
@@ -303,7 +304,10 @@ def _observations(columns: Mapping[str, Any], alert_mjd: float) -> tuple[Observa
             dropped[reason] = n
         keep &= ~is_bad
     kept = (getattr(observations, name)[keep] for name in COLUMN_TYPES)
-    return Observations(*kept).checked(), dropped
+    usable = Observations(*kept).checked()
+    if (np.diff(usable.mjd) <= SAME_VISIT_DAYS).any():  # other writers may list a visit twice
+        usable = Observations.joined([usable], [alert_mjd])
+    return usable, dropped
 
 
 def _band(name: Any) -> int:
