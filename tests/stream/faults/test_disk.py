@@ -10,7 +10,8 @@ def test_no_room_for_results_ends_the_worker_and_room_lets_it_go_on(
 ):
     argv = place.argv(easy_file, "--batch", "10")
     with place.out.open("wb") as file:  # so much was there that the state, in files of its own, has room
-        file.truncate(OLDER)
+        file.seek(OLDER - 1)
+        file.write(b"\n")
     room = OLDER + len(easy_run.out.read_bytes()) // 3
     child = launch([*argv, "--retry", "0.3"], room=room)
     assert child.wait() == 1

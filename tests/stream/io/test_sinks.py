@@ -1,5 +1,6 @@
 """Sinks: what was flushed is there, what was cut is gone, and a full disk says so."""
 
+import errno
 import io
 import os
 import subprocess
@@ -174,6 +175,25 @@ def test_a_write_that_failed_halfway_leaves_nothing(path):
     assert done.returncode == 0, done.stderr
     assert "File too large; free some space" in done.stdout
     assert path.read_bytes() == b"x" * 999 + b"\n" + b"z" * 999 + b"\n"
+
+
+def test_a_line_that_could_not_be_ended_is_ended_by_the_next_flush(path, monkeypatch):
+    path.parent.mkdir()
+    path.write_bytes(b"notes of mine")
+    sink = FileSink(path)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "pwrite", full)
+        sink.write(FIRST)
+        with pytest.raises(BrokerError, match="No space left"):
+            sink.flush()
+    sink.truncate(len(b"notes of mine"))
+    sink.write(FIRST)
+    sink.close()
+    assert path.read_bytes() == b"notes of mine\none\ntwo\n"
 
 
 def test_a_path_that_cannot_be_is_refused(tmp_path):

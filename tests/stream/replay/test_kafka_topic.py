@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from firstlight.errors import BrokerError, SettingsError
+from firstlight.errors import BrokerError, DataError, SettingsError
 from firstlight.lightcurves import LightCurves
 from firstlight.stream.replay.replay import Replay, ReplayConfig, ReplayPacket
 
@@ -85,7 +85,7 @@ def test_a_broker_that_is_away_is_a_message_without_secrets(monkeypatch: pytest.
 
 def test_a_packet_that_is_too_large_is_an_error(broker: Any) -> None:
     topic = KafkaTopic(broker.url("alerts"), KafkaConfig({"message.max.bytes": 2000}))
-    with pytest.raises(BrokerError, match="3000 bytes"):
+    with pytest.raises(DataError, match=r"3000 bytes is larger than the broker takes; make packets smaller"):
         write(topic, ReplayPacket(b"1", b"x" * 3000, 1.0))
 
 

@@ -20,6 +20,9 @@ def curves_of(seed: int, n_objects: int, n_obs: int, *, unknown: float = 0.3) ->
     """Random light curves with gaps in what is known, times that coincide, and large numbers."""
     rng = np.random.default_rng(seed)
     total = n_objects * n_obs
+    # up to six observations at one time, in different bands
+    times = np.repeat(np.linspace(59000.0, 59900.0, 2 * n_obs), rng.integers(1, 7, 2 * n_obs))
+    places = [np.sort(rng.choice(len(times), n_obs, replace=False)) for _ in range(n_objects)]
     flux = rng.normal(0.0, 1e3, total).astype(np.float32)
     values = {
         name: np.where(rng.random(n_objects) < unknown, np.nan, rng.uniform(0, 3, n_objects))
@@ -28,8 +31,8 @@ def curves_of(seed: int, n_objects: int, n_obs: int, *, unknown: float = 0.3) ->
     return LightCurves(
         object_id=[str(int(n)) for n in rng.choice(1 << 60, n_objects, replace=False) + 1],
         offsets=np.arange(n_objects + 1) * n_obs,
-        mjd=np.sort(rng.choice(np.linspace(59000.0, 59900.0, 2 * n_obs), (n_objects, n_obs)), axis=1).ravel(),
-        band=rng.integers(0, 6, total),
+        mjd=np.concatenate([times[place] for place in places]),
+        band=np.concatenate([(place + rng.integers(6)) % 6 for place in places]),
         flux=flux,
         flux_err=rng.uniform(1.0, 9.0, total),
         detected=rng.random(total) < 0.4,

@@ -236,7 +236,7 @@ def test_a_second_process_is_refused(path):
     other = subprocess.run(
         [sys.executable, "-c", OPENER, str(path)], capture_output=True, text=True, check=False
     )
-    assert "StateError" in other.stderr
+    assert "StateInUseError" in other.stderr
     assert "in use by another worker" in other.stderr
     store.close()
 

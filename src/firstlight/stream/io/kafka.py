@@ -423,6 +423,11 @@ class KafkaSink:
             raise OversizeError(self.name, oversize)
         return self._delivered
 
+    @property
+    def n_suspects(self) -> int:
+        """Records refused for their size, alone or with others of their batch, until `flush` sends them."""
+        return len(self._too_large)
+
     def truncate(self, position: int) -> None:
         """A topic cannot be cut."""
 

@@ -162,7 +162,6 @@ class FileSink:
 
     def _end_last_line(self) -> None:
         """Cut half a JSON object off the end of the file, or end a last line that is something else."""
-        self._is_mended = True
         tail, most = b"", min(self._length, _TAIL_BYTES)
         try:
             while b"\n" not in tail and len(tail) < most:
@@ -178,9 +177,10 @@ class FileSink:
                     len(line),
                 )
             elif line:
-                self._pending.insert(0, b"\n")
+                self._length += os.pwrite(self._file, b"\n", self._length)
         except OSError as error:
             raise self._failed("cannot be mended", error) from error
+        self._is_mended = True
 
     def close(self) -> None:
         """See `ResultSink`."""

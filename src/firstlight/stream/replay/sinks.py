@@ -1,7 +1,7 @@
 """Sinks of a replay: a Kafka topic, an Avro container, JSON lines, a folder with a container per night."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ from firstlight.stream.avro.container import write_container
 from firstlight.stream.io.kafka import KafkaSink
 from firstlight.stream.io.kafka_client import kafka_module
 from firstlight.stream.io.kafka_config import KafkaAddress, KafkaConfig, read_kafka_config
+from firstlight.stream.io.sinks import OversizeError
 from firstlight.stream.replay.replay import Replay, ReplayPacket, night_of
 
 BLOCK_BYTES = 1 << 20  # of a container, which a reader inflates or skips as a whole
@@ -196,14 +197,31 @@ class KafkaTopic:
         return self
 
     def write(self, packet: ReplayPacket) -> None:
-        """Take one packet; waits while the queue is full. BrokerError if the broker refuses it."""
+        """Take one packet; waits while the queue is full.
+
+        DataError if the broker refuses a packet for its size, UnavailableError if it takes none.
+        """
         self._sink.write([(packet.key, packet.value)])
+        if self._sink.n_suspects:
+            self._send_all(self._sink.flush)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None or isinstance(error, KeyboardInterrupt):  # packets in the queue are sent
-            self._sink.close()
+            self._send_all(self._sink.close)
+
+    def _send_all(self, send: Callable[[], object]) -> None:
+        """Flush or close the sink; DataError if packets are too large for the topic."""
+        try:
+            send()
+        except OversizeError as error:
+            largest = max(len(value) for _, value in error.records)
+            raise DataError(
+                f"{self.address}: a packet of {largest} bytes is larger than the broker takes; make packets "
+                "smaller (--packet-kb, --history-days), or raise message.max.bytes in the file of "
+                "--kafka-config and max.message.bytes of the topic"
+            ) from None
 
 
 def open_packet_sink(target: str | Path, kafka_config: Path | None = None) -> PacketSink:
