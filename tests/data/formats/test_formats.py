@@ -586,6 +586,7 @@ def test_foreign_files_are_refused_with_the_way_out(tmp_path):
         "x.json": (b'{"a": 1}', "not a light-curve file"),
         "y.json": (b'{"a": ', "not readable as JSON"),
         "z.json": (b"[]", "holds no list of measurements"),
+        "a.json": (b'{"alert_id": "1", "observations": {"mjd": [1.0]}}\n' * 2, "firstlight stream --source"),
         "e.json": (b"{}", "holds no list of measurements"),
         "x.fits": (b"SIMPLE  =                    T" + b" " * 600, "cannot be read as FITS"),
     }

@@ -166,6 +166,10 @@ def source_of_json(path: Path, value: Any) -> Source:
         records = []
     if not records:
         raise DataError(f"{path}: this JSON file holds no list of measurements")
+    if {"alert_id", "observations"} <= records[0].keys():
+        raise DataError(
+            f"{path}: these are alerts as JSON lines; firstlight stream --source {path.name} reads them"
+        )
     items = value if isinstance(value, list) else [value]
     ignored = sorted(
         {key for item in items if isinstance(item, dict) for key in _IGNORED_LISTS if item.get(key)}
