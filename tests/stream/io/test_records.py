@@ -82,6 +82,12 @@ def test_an_archive_inside_an_archive_is_one_bad_record(write):
     assert "an archive inside an archive" in bad.error
 
 
+def test_files_of_an_archived_folder_are_read_and_hidden_ones_are_not(write):
+    names = ("./1.jsonl", "./sub/2.jsonl", "../3.jsonl", "./.x/4.jsonl", "./5.jsonl.part")
+    archive = tar({name: lines([f"r{number}"]) for number, name in enumerate(names)})
+    assert values(read(write(archive))) == ["r0", "r1", "r2"]
+
+
 def test_attributes_of_an_archive_are_bounded_and_holes_are_not_read(write, tmp_path):
     header = tarfile.TarInfo("pax")
     header.type, header.size = tarfile.XHDTYPE, 1 << 20

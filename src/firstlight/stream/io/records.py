@@ -399,7 +399,8 @@ def is_hidden(name: str) -> bool:
 
 
 def _is_wanted(member: tarfile.TarInfo) -> bool:
-    return member.isreg() and not member.issparse() and not any(map(is_hidden, member.name.split("/")))
+    parts = [part for part in member.name.split("/") if part not in (".", "..")]  # `tar cf X .` writes ./NAME
+    return member.isreg() and not member.issparse() and not any(map(is_hidden, parts))
 
 
 def _check_end(file: IO[bytes], at: int) -> None:
