@@ -172,7 +172,9 @@ def test_when_one_worker_of_two_dies_the_other_takes_its_partition_with_its_stat
     stream, make_topic, alert_stream, lines, easy_run, place
 ):
     alerts, results = make_topic(2), make_topic(2)
-    workers = [stream(alerts, results, "--group", "pair", "--wait-for-state", "20") for _ in range(2)]
+    # of an empty topic nobody knows whether it is keyed by object, so no state would be opened yet
+    options = ["--group", "pair", "--wait-for-state", "20", "--keyed", "yes"]
+    workers = [stream(alerts, results, *options) for _ in range(2)]
     wait_for(lambda: [holds(worker) for worker in workers] == [1, 1])
     half = len(lines) // 2
     alerts.send(alert_stream[:half], lines[:half])
