@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from firstlight.cli.app import Bundle, KafkaConfig, VerifyWith, app, console, need_libraries
-from firstlight.errors import SettingsError
+from firstlight.errors import INTERRUPTED, SettingsError
 
 if TYPE_CHECKING:
     from firstlight.stream.alerts.decoder import AlertDecoder
@@ -188,8 +188,10 @@ def stream(
             keyed=keyed,
             limits=settings.limits,
         )
-        metrics = setup.run(bundle, verify_with, state, metrics_port, metrics_host, live)
+        metrics, stopped = setup.run(bundle, verify_with, state, metrics_port, metrics_host, live)
     _report(metrics, sink)
+    if stopped and until_end:
+        raise typer.Exit(INTERRUPTED)
 
 
 @dataclass(frozen=True)
@@ -215,8 +217,8 @@ class _Setup:
         port: int | None,
         host: str,
         live: bool,
-    ) -> "Metrics":
-        """Load the bundle and process alerts until the end or a signal."""
+    ) -> "tuple[Metrics, bool]":
+        """Load the bundle and process alerts until the end or a signal; the counts, and whether stopped."""
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         from firstlight.kernels import compile_kernels
@@ -254,7 +256,7 @@ class _Setup:
             )
             stack.enter_context(_stopped_by_signals(worker))
             worker.run()
-        return metrics
+        return metrics, worker.stopped
 
 
 def _one_math_thread() -> None:

@@ -185,6 +185,11 @@ class Worker:
         """Finish and commit the current micro-batch, then return from `run`."""
         self._stop.set()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` ended the work before the source was exhausted."""
+        return self._stop.is_set() and not self._source.exhausted
+
     def run(self) -> None:
         """Work until the source is exhausted, `max_alerts` were read, or `stop` is called.
 
