@@ -567,6 +567,7 @@ def test_stopped_after_any_batch_it_continues_there(fast_pipeline, undisturbed, 
         workers[-1].run()
         rounds += 1
     assert rounds > 3
+    assert all(worker.stopped for worker in workers[:-1])
     assert sink.values == undisturbed[0]
     assert stores.contents() == undisturbed[1]
 
