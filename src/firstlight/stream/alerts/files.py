@@ -13,7 +13,6 @@ from firstlight.lightcurves import LightCurves
 from firstlight.stream.alerts.alert import Alert, Skip, light_curves
 
 _BATCH_ROWS = 256
-LARGEST_EXACT_FLOAT = 2.0**53  # from here on a float has lost the last digits of an identifier
 
 
 def read_alerts(
@@ -89,20 +88,9 @@ def _of_parquet(path: Path) -> Iterator[Alert | Skip | DataError]:
         for batch in file.iter_batches(_BATCH_ROWS, columns=_needed(file.schema_arrow)):
             for record in batch.to_pylist():
                 try:
-                    yield read_record(_exact(record))
+                    yield read_record(record)
                 except DataError as error:
                     yield error
-
-
-def _exact(record: dict[str, Any]) -> dict[str, Any]:
-    """The record with its object's number as an integer: pandas turns a column with gaps into floats."""
-    for part in ("diaObject", "diaSource"):
-        fields = record.get(part) or {}
-        number = fields.get("diaObjectId")
-        if isinstance(number, float):
-            inexact = not abs(number) < LARGEST_EXACT_FLOAT
-            fields["diaObjectId"] = None if inexact else int(number)
-    return record
 
 
 def _needed(schema: Any) -> list[str]:
