@@ -309,7 +309,7 @@ def _attend(board: _Board) -> None:
 
 
 def serve() -> None:
-    """Compile what stdin names, one kernel a line, until it ends; the work of each process."""
+    """Compile what stdin names, one kernel per line, until it ends; the work of each process."""
     import gc
 
     answers = sys.stdout

@@ -1,7 +1,7 @@
 """Light curves in the formats of surveys, brokers, archives and other packages.
 
-A file becomes a `Source` of named columns (`containers`, `snana`, `catalog`); a layout says what the columns
-mean (`layouts`); `photometry` turns magnitudes, limits and filters into fluxes; `read_foreign` hands the
+A file becomes a `Source` of named columns (`containers`, `snana`, `catalog`); a layout gives each column its
+meaning (`layouts`); `photometry` turns magnitudes, limits and filters into fluxes; `read_foreign` hands the
 rows to the package's rule for rows of any source.
 """
 
