@@ -13,7 +13,7 @@ export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fuzz speed bench bench-stream bench-peers crossval-seed crossval-default crossval-fast reproduce bundle figures stream-demo clean
+.PHONY: help setup run test check docs fuzz speed bench bench-stream bench-peers crossval-seed crossval-default crossval-fast reproduce bundle figures stream-demo clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -39,7 +39,7 @@ stream-demo: setup ## A real broker, a replay, a worker: answers live in the ter
 	$(BIN)/firstlight fetch plasticc
 	$(BIN)/firstlight demo --seconds 60 --rate 100 --packet-kb 30 $(if $(wildcard $(OUT)/bundle),--bundle $(OUT)/bundle)
 
-test: check ## Lint, types, import contracts and all tests
+test: check docs ## Lint, types, import contracts, the documentation and all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup
@@ -47,6 +47,9 @@ check: setup
 	$(BIN)/ruff check src tests benchmarks studies docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: setup ## Build the documentation into site/, strictly; it opens from the folder
+	$(BIN)/python docs/build.py
 
 bench: setup ## Speed of each stage and of its peers -> benchmarks/results/*.json
 	for script in preprocessing features encoder classifiers classify; do $(BIN)/python benchmarks/$$script.py || exit 1; done
@@ -95,4 +98,4 @@ figures: setup ## Write the numbers and pictures of README and docs from results
 	$(BIN)/python docs/write_features.py
 
 clean: ## Remove what was built here (not the data cache)
-	rm -rf $(VENV) runs build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) runs build dist site .cache .pytest_cache .mypy_cache .ruff_cache

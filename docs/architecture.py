@@ -1,4 +1,4 @@
-"""Draw the rooms of the package and their imports into docs/architecture.md.
+"""Draw the rooms of the package and their imports into docs/contributing/architecture.md.
 
 `make figures` runs it; a test checks that the page holds what it draws.
 """
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import grimp
 
-PAGE = Path(__file__).resolve().parent / "architecture.md"
+PAGE = Path(__file__).resolve().parent / "contributing" / "architecture.md"
 #: Imported nearly everywhere, so not drawn.
 GROUND = ("_types", "_version", "errors", "files", "kernels", "parallel", "settings", "text")
 PACKAGES = {"rooms": "firstlight", "stream": "firstlight.stream"}

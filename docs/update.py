@@ -1,4 +1,4 @@
-"""Write the numbers and pictures of README.md and docs/stream.md from the committed result files.
+"""Write the numbers and pictures of README.md and docs/how-to/stream.md from the committed result files.
 
 Run `make figures` after a new cross-validation or benchmark. A test checks that the pages hold
 the text of `fill`, so that no number is typed by hand.
@@ -203,7 +203,7 @@ BLOCKS = {
     "anomaly": anomaly_table,
     "metrics": metrics_table,
 }
-PAGES = ("README.md", "docs/stream.md")
+PAGES = ("README.md", "docs/how-to/stream.md")
 
 
 def fill(text: str) -> str:

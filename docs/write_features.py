@@ -1,4 +1,4 @@
-"""Write ``docs/features.md`` from the code: ``python docs/write_features.py``."""
+"""Write ``docs/reference/features.md`` from the code: ``python docs/write_features.py``."""
 
 from pathlib import Path
 
@@ -19,9 +19,9 @@ exist where `Templates` are given, one set per template.
 
 
 def text() -> str:
-    """All of ``docs/features.md``."""
+    """All of ``docs/reference/features.md``."""
     return HEAD + document(features() + template_features(TemplateConfig().classes))
 
 
 if __name__ == "__main__":
-    Path(__file__).with_name("features.md").write_text(text())
+    Path(__file__).with_name("reference").joinpath("features.md").write_text(text(), encoding="utf-8")

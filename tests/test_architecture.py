@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "contributing" / "architecture.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 grimp = pytest.importorskip("grimp")
 
@@ -69,7 +69,7 @@ def test_contributing_lists_the_layers_of_the_contract():
 
 
 def test_each_law_names_tests_that_exist():
-    text = (ROOT / "docs" / "laws.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "contributing" / "laws.md").read_text(encoding="utf-8")
     laws = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("| ")][1:]
     assert len(laws) >= 12
     for law, _, tests in laws:

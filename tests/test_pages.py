@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/stream.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/stream.md"])
 def test_the_numbers_of_a_page_are_those_of_the_result_files(page):
     spec = importlib.util.spec_from_file_location("update", ROOT / "docs" / "update.py")
     assert spec is not None

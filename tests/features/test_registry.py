@@ -41,4 +41,4 @@ def test_documentation_is_up_to_date() -> None:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert (DOCS / "features.md").read_text() == module.text()
+    assert (DOCS / "reference" / "features.md").read_text() == module.text()

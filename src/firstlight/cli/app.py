@@ -68,7 +68,9 @@ Data = Annotated[
 ]
 Format = Annotated[
     str | None,
-    typer.Option("--format", help="Format of the light curves (docs/files.md). Default: from the content."),
+    typer.Option(
+        "--format", help="Format of the light curves (docs/reference/files.md). Default: from the content."
+    ),
 ]
 Frequencies = Annotated[
     Literal["paper"] | None,
@@ -82,7 +84,7 @@ KafkaConfig = Annotated[
 Metadata = Annotated[
     Path | None,
     typer.Option(
-        help="Position, E(B-V) and redshifts by object: a table in any known format (docs/files.md)."
+        help="Position, E(B-V) and redshifts by object: a table in any format (docs/reference/files.md)."
     ),
 ]
 Objects = Annotated[

@@ -69,7 +69,7 @@ def classify(
         Path,
         typer.Argument(
             metavar="INPUT",
-            help="Light curves: a file or folder of any known format (docs/files.md), such as "
+            help="Light curves: a file or folder of any known format (docs/reference/files.md), such as "
             "Parquet, CSV, FITS, ECSV, JSON or Avro.",
         ),
     ],

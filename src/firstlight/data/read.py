@@ -57,7 +57,7 @@ def read(
     Parameters
     ----------
     path : path
-        A file or folder; ``docs/files.md`` lists the formats. Its content decides, not its name.
+        A file or folder; ``docs/reference/files.md`` lists the formats. Its content decides, not its name.
     metadata : path, optional
         Position, E(B-V) and host redshifts by object, any of them, in any container and with usual
         column names; positions also sexagesimal. For SNPCC's Parquet, its own (see `firstlight.data.snpcc`).
@@ -70,7 +70,7 @@ def read(
         Whether the fluxes of a foreign file are corrected for Milky Way dust. PLAsTiCC's
         are; firstlight's own Parquet records it.
     format : str, optional
-        Name of a format of ``docs/files.md`` instead of the recognised one.
+        Name of a format of ``docs/reference/files.md`` instead of the recognised one.
     columns : str or ColumnNames, optional
         Column names of the file, such as ``mjd=obsmjd,flux=f``, or a TOML file that holds them.
     report : callable, optional

@@ -132,7 +132,8 @@ def _filters(
             one = find_filter(name, survey or stated or None) if mapped is None else find_filter(mapped)
             label = one.label
         except UnknownBandError as error:
-            problem = problem or f"{str(error).partition(' (surveys')[0]}, or map it (docs/files.md, Columns)"
+            remedy = "map it (docs/reference/files.md, Columns)"
+            problem = problem or f"{str(error).partition(' (surveys')[0]}, or {remedy}"
         labels.append(label)
         found[label] = one
     if distinct.size and not any(found.values()):

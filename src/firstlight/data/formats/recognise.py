@@ -83,7 +83,7 @@ def open_source(path: Path, damage: list[Any] | None) -> tuple[Source, Layout | 
         return containers.fits_source(path), None
     if b"\0" in head:
         raise DataError(
-            f"{path}: a binary file of unknown kind; docs/files.md lists the formats that are read"
+            f"{path}: a binary file of unknown kind; docs/reference/files.md lists the formats that are read"
         )
     return _open_text(path, head, damage)
 
