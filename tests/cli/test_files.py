@@ -105,41 +105,9 @@ def test_an_unknown_suffix_of_the_output_is_wrong_usage(firstlight, sample_paths
     assert ".csv" in done.stderr
 
 
-def test_plot_draws_an_object_with_its_probabilities(firstlight, bundle, sample, sample_paths, tmp_path):
-    out = tmp_path / "object.png"
-    firstlight(
-        *(
-            "plot",
-            sample.object_id[0],
-            "--data",
-            sample_paths.light_curves,
-            "--metadata",
-            sample_paths.metadata,
-        ),
-        *("--bundle", bundle, "--out", out),
-    )
-    assert out.read_bytes().startswith(b"\x89PNG")
-
-
-def test_plot_draws_figure_1(firstlight, sample_paths, tmp_path):
-    out = tmp_path / "figure-1.svg"
-    firstlight(
-        *("plot", "--figure-1", "--data", sample_paths.light_curves, "--metadata", sample_paths.metadata),
-        *("--out", out),
-    )
-    assert "<svg" in out.read_text()
-
-
 def test_a_phase_that_is_no_number_is_refused(firstlight, sample_paths, tmp_path):
     words = ("classify", sample_paths.light_curves, "--upto-phase", "nan", "--out", tmp_path / "a.csv")
     assert "not NaN" in firstlight(*words, ok=False).stderr
-
-
-def test_a_picture_of_unknown_kind_is_refused_and_folders_are_made(firstlight, sample_paths, tmp_path):
-    words = ("plot", "--figure-1", "--data", sample_paths.light_curves, "--metadata", sample_paths.metadata)
-    assert "unknown picture format" in firstlight(*words, "--out", tmp_path / "a.xyz", ok=False).stderr
-    firstlight(*words, "--out", tmp_path / "new" / "a.svg")
-    assert (tmp_path / "new" / "a.svg").read_text().startswith("<?xml")
 
 
 def test_classify_takes_a_foreign_format_and_says_how_it_read_it(firstlight, bundle, sample, tmp_path):

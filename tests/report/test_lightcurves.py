@@ -18,6 +18,7 @@ from firstlight.report.lightcurves import (
     Curve,
     plot_light_curve,
 )
+from firstlight.report.style import CLASS_COLOUR
 
 
 @pytest.fixture
@@ -163,3 +164,89 @@ def test_any_real_object_can_be_drawn(sample):
     for curve in list(sample)[::67]:
         for y in ("flux", "magnitude"):
             assert png(plot_light_curve(curve, y=y)).startswith(b"\x89PNG")
+
+
+# --- windows, folds and timelines ---------------------------------------------------
+
+
+def test_phases_count_from_the_trigger_also_when_the_window_begins_later(curves):
+    whole, part = (points(plot_light_curve(curves[0], window=w)) for w in (None, (20.0, 90.0)))
+    inside = whole[(whole[:, 0] >= 20.0) & (whole[:, 0] <= 90.0)]
+    np.testing.assert_allclose(sorted_rows(*part.T), sorted_rows(*inside.T))
+
+
+def test_the_window_of_the_detections_shows_each_of_them_and_counts_the_rest(sample):
+    for curve in list(sample)[::40]:
+        figure = plot_light_curve(curve, window="detected")
+        time = points(figure)[:, 0]
+        detected = curve.mjd[curve.detected] - curve.trigger_mjd
+        assert np.isin(detected, time).all()
+        outside = figure.axes[0].get_title(loc="right")
+        assert outside == (
+            "" if len(time) == len(curve) else f"{len(curve) - len(time)} observations outside"
+        )
+
+
+def test_a_folded_curve_shows_every_observation_in_two_cycles(curves):
+    curve = curves[0]
+    time, height = points(plot_light_curve(curve, period=0.37)).T
+    cycle = (curve.mjd - curve.trigger_mjd) / 0.37 % 1.0
+    expected = sorted_rows(np.concatenate([cycle, cycle + 1.0]), np.tile(curve.flux / 1000.0, 2))
+    np.testing.assert_allclose(sorted_rows(time, height), expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("period", [0.0, -1.0, np.nan, np.inf])
+def test_a_period_is_a_positive_number(curves, period):
+    with pytest.raises(DataError, match="positive period"):
+        plot_light_curve(curves[0], period=period)
+
+
+@pytest.mark.parametrize("window", [(3.0, 3.0), (np.nan, 4.0), "detections"])
+def test_an_impossible_window_is_refused(curves, window):
+    with pytest.raises(DataError, match="window"):
+        plot_light_curve(curves[0], window=window)
+
+
+@pytest.fixture(scope="module")
+def timeline(sample, tiny_default):
+    return tiny_default.timeline(sample[3], jobs=1)
+
+
+def test_probabilities_are_drawn_below_the_light_curve_on_the_same_axis(timeline):
+    figure = timeline.plot()
+    above, below = figure.axes
+    assert above.get_xlim() == below.get_xlim()
+    assert below.get_xlabel() == "days since first detection"
+    named = [text.get_text().split() for text in below.get_legend().get_texts()]
+    lines = {line.get_color(): line for line in below.lines if len(line.get_xdata()) == len(timeline)}
+    predictions = timeline.predictions
+    shown = [name for name, *_ in named if name in CLASS_COLOUR]
+    assert shown
+    for name, value in (pair for pair in named if pair[0] in CLASS_COLOUR):
+        proba = predictions.proba[:, predictions.classes.index(name)]
+        line = lines[CLASS_COLOUR[name]]
+        np.testing.assert_allclose(
+            line.get_ydata()[predictions.is_classified], proba[predictions.is_classified]
+        )
+        np.testing.assert_allclose(line.get_xdata(), timeline.mjd - timeline.curve.trigger_mjd)
+        assert value == f"{proba[-1]:.2f}"
+    hidden = [name for name in predictions.classes if name not in shown]
+    columns = [predictions.classes.index(name) for name in hidden]
+    assert len(shown) == 6 or predictions.proba[:, columns].max() < 0.05
+
+
+def test_the_legend_gives_the_last_answer_inside_the_window(timeline):
+    days = timeline.mjd - timeline.curve.trigger_mjd
+    figure = timeline.plot(window=(-5.0, float(days[2])))
+    legend = figure.axes[1].get_legend()
+    assert legend.get_title().get_text() == f"after {timeline.predictions.n_obs[2]} observations"
+
+
+def test_a_timeline_without_a_classification_can_be_drawn(tiny_default, curves):
+    figure = curves[3].plot(tiny_default)
+    assert [text.get_text() for text in figure.axes[1].get_legend().get_texts()] == ["not classified"]
+
+
+def test_a_folded_curve_has_no_timeline(timeline):
+    with pytest.raises(DataError, match="no timeline"):
+        timeline.plot(period=0.5)

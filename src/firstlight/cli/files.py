@@ -1,4 +1,4 @@
-"""Commands on files: fetch, classify, plot, info, simulate."""
+"""Commands on files: fetch, classify, info, simulate."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,15 +11,12 @@ from firstlight.cli.app import (
     PLASTICC,
     AsJson,
     Bundle,
-    Data,
     Jobs,
     Objects,
     Redshift,
     Seed,
-    TruthFile,
     VerifyWith,
     app,
-    check_picture,
     console,
     make_folder,
     print_json,
@@ -115,50 +112,6 @@ def _warn_of_formulas(names: "StrArray", out: Path) -> None:
             f"{escape(printable(odd[0], 60))}; do not open {out} in one[/yellow]",
             highlight=False,
         )
-
-
-@app.command(epilog="Example: firstlight plot 615 --data plasticc --out 615.png")
-@reads_curves
-def plot(
-    object_id: Annotated[
-        str | None,
-        typer.Argument(metavar="OBJECT", help="Id of the object to draw; not needed with --figure-1."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Picture to write (.png, .svg, .pdf). Default: OBJECT.png.")
-    ] = None,
-    data: Data = PLASTICC,
-    truth: TruthFile = None,
-    bundle: Bundle = None,
-    figure_1: Annotated[
-        bool,
-        typer.Option("--figure-1", help="Draw Figure 1 of the reproduced paper: SN Ia, AGN and SLSN-I."),
-    ] = False,
-    *,
-    reading: Reading,
-) -> None:
-    """Draw the light curve of one object with its class probabilities."""
-    from firstlight.files import replacing
-    from firstlight.pipeline import Pipeline
-    from firstlight.preprocess import PreprocessConfig, preprocess
-    from firstlight.report.lightcurves import plot_light_curve
-
-    path = out or Path("figure-1.png" if figure_1 else f"{object_id}.png".replace("/", "_"))
-    check_picture(path)
-    if figure_1:
-        from firstlight_paper.figure_1 import plot_figure_1
-
-        curves, labels = reading.labelled(data, truth, None, path)
-        figure = plot_figure_1(preprocess(curves, PreprocessConfig()), labels)
-    elif object_id is None:
-        raise SettingsError("name an OBJECT to draw, or give --figure-1")
-    else:
-        curves = reading.curves(data, None, path)
-        curve = curves.find(object_id)
-        figure = plot_light_curve(curve, probabilities=Pipeline.load(bundle).predict(curve))
-    with replacing(path) as partial:
-        figure.savefig(partial, format=path.suffix.lower().removeprefix("."))
-    typer.echo(path)
 
 
 @app.command(epilog="Example: firstlight info fast")

@@ -44,11 +44,13 @@ class LightCurve:
         """`repr` for notebooks."""
         return curve_html(self)
 
-    def plot(self, **options: Any) -> Any:
+    def plot(self, pipeline: Any = None, **options: Any) -> Any:
         """Draw the observations.
 
         Parameters
         ----------
+        pipeline : Pipeline, optional
+            Draw its class probabilities against time below the light curve.
         **options
             Those of `firstlight.report.lightcurves.plot_light_curve`, such as ``y="magnitude"``,
             ``x="mjd"`` or ``probabilities=predictions``.
@@ -58,6 +60,8 @@ class LightCurve:
         matplotlib.figure.Figure
             It has ``savefig``; a notebook shows it.
         """
+        if pipeline is not None:
+            options["probabilities"] = pipeline.timeline(self)
         return drawing("lightcurves", "plot_light_curve")(self, **options)
 
     @property

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from firstlight._types import Float32Array, FloatArray, Progress, no_progress
 from firstlight.anomaly import AnomalyInputs, AnomalyScorer
@@ -26,7 +26,7 @@ from firstlight.classify import (
     to_all_classes,
 )
 from firstlight.encoder import Encoder, Latents
-from firstlight.errors import BundleError, NotFittedError
+from firstlight.errors import BundleError, DataError, NotFittedError
 from firstlight.features import Templates
 from firstlight.kernels import compile_kernels
 from firstlight.lightcurves import LightCurves, RedshiftMode, as_light_curves
@@ -43,6 +43,7 @@ from firstlight.splits import check_columns, hash_fraction
 from firstlight.storage import AGAIN, ArraySpec, read_arrays, read_state, write_arrays, write_state
 from firstlight.taxonomy import CLASSES
 from firstlight.text import printable
+from firstlight.timeline import Timeline, night_ends, prefixes
 
 BUNDLE_KIND = "firstlight-pipeline"
 SEEN_FILE = "training_objects.safetensors"
@@ -257,6 +258,37 @@ class Pipeline:
             n_obs=curves.n_obs,
             phase=ready.last_phase,
         )
+
+    def timeline(self, curve: Any, mjd: ArrayLike | None = None, *, jobs: int | None = None) -> Timeline:
+        """Classify one object as it was known after each night.
+
+        Parameters
+        ----------
+        curve : LightCurve, or whatever `predict` takes
+            One object.
+        mjd : float array, shape (n_answers,), optional
+            Times, ascending [MJD]; by default the end of each night from the trigger's on.
+        jobs : int, optional
+            Threads; by default one per core.
+
+        Returns
+        -------
+        Timeline
+            Each answer equals that of `predict` for the observations up to its time.
+
+        Raises
+        ------
+        NotFittedError
+            If the pipeline was neither fitted nor loaded.
+        DataError
+            If there is not exactly one object with observations, or the times do not ascend.
+        """
+        self._fitted()
+        curves = as_light_curves(curve)
+        if len(curves) != 1:
+            raise DataError(f"a timeline is that of one object; {len(curves)} given")
+        times = night_ends(curves[0]) if mjd is None else np.asarray(mjd, dtype=np.float64)
+        return Timeline(curves[0], times, self.predict(prefixes(curves, times), jobs=jobs))
 
     def _score(self, X: Float32Array, latents: Latents, redshift: Float32Array, phase: FloatArray) -> Scores:
         """Calibrated probabilities of all classes and anomaly scores."""

@@ -19,10 +19,13 @@ from firstlight.lightcurves import LightCurve
 from firstlight.predictions import Predictions
 from firstlight.preprocess import asinh_magnitude
 from firstlight.report.style import FAINT, INK, MAIN, new_figure, styled
+from firstlight.report.timeline import draw_timeline
 from firstlight.text import printable
+from firstlight.timeline import Timeline
 
 TimeAxis = Literal["phase", "mjd"]
 FluxAxis = Literal["flux", "magnitude", "absolute"]
+Window = tuple[float, float] | Literal["detected"]
 
 #: Colour per band, from blue to red: Okabe and Ito's set with a violet and a black, which differ
 #: for any colour vision. Markers distinguish the bands in print.
@@ -35,6 +38,10 @@ BAND_MARKER: Mapping[str, str] = MappingProxyType(
 
 _LONGEST_ID = 60  # characters of an object's id in a title
 _N_BARS = 6  # class probabilities drawn
+_LEAST_MARGIN = 15.0  # days before the first and after the last detection
+_Y_LABEL: Mapping[FluxAxis, str] = MappingProxyType(
+    {"flux": "flux [µJy]", "magnitude": "AB magnitude (asinh)", "absolute": "absolute AB magnitude"}
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,11 +70,12 @@ def plot_light_curve(
     x: TimeAxis = "phase",
     y: FluxAxis = "flux",
     models: Mapping[int, Curve] | None = None,
-    probabilities: Mapping[str, float] | Predictions | None = None,
+    probabilities: Mapping[str, float] | Predictions | Timeline | None = None,
     label: str | None = None,
     title: str | None = None,
     redshift: float | None = None,
-    window: tuple[float, float] | None = None,
+    window: Window | None = None,
+    period: float | None = None,
 ) -> Figure:
     """Draw the observations of one object.
 
@@ -81,17 +89,20 @@ def plot_light_curve(
         Flux [uJy], asinh magnitude, or absolute asinh magnitude; magnitudes rise downwards.
     models : mapping of int to Curve, optional
         Smooth curves by band index, such as a Gaussian process or a reconstruction.
-    probabilities : mapping of str to float, or Predictions, optional
-        Class probabilities, or predictions of objects that include this one; the six largest are drawn
-        as bars beside the light curve.
+    probabilities : mapping of str to float, Predictions, or Timeline, optional
+        Class probabilities, or predictions of objects that include this one: the six largest are drawn
+        as bars beside the light curve. A timeline is drawn below the light curve, on the same time axis.
     label : str, optional
         True class, where it is known.
     title : str, optional
         Title; by default the object's name, `label` and redshift, or why predictions do not classify it.
     redshift : float, optional
         For absolute magnitudes; by default the curve's own.
-    window : (float, float), optional
-        First and last time to draw, in units of `x` [day]; by default all.
+    window : (float, float) or "detected", optional
+        First and last time to draw, in units of `x` [day], or the detections with a margin; by default all.
+        The number of observations outside is written above the panel.
+    period : float, optional
+        Fold the light curve with this period [day]; two cycles are drawn, from the trigger on.
 
     Returns
     -------
@@ -102,32 +113,46 @@ def plot_light_curve(
     Raises
     ------
     DataError
-        If there is no observation (in the window), `x` or `y` is unknown, or `y` is
-        ``absolute`` and there is no redshift; or if the predictions lack the object.
+        If there is no observation (in the window), an axis, the window or the period is impossible, `y` is
+        ``absolute`` and there is no redshift, or a folded light curve has a timeline or models;
+        or if the predictions lack the object.
     """
     if isinstance(probabilities, Predictions):
         one = probabilities[curve.object_id]
         if title is None and not one.is_classified[0]:
             title = f"not classified: {one.reason[0]}; the prior is shown"
         probabilities = probabilities_of(one)
-    if window is not None:
-        time = _Scale.of(curve, x, y, redshift).time(curve.mjd)
-        curve = select_observations(curve, (time >= window[0]) & (time <= window[1]))
-    if not len(curve):
-        raise DataError(f"object {curve.object_id!r} has no observation to draw")
-    figure = new_figure(3.4)
-    if probabilities:
+    scale = _Scale.of(curve, x, y, redshift, period)
+    if period is not None and (models or isinstance(probabilities, Timeline)):
+        raise DataError("a folded light curve has no models and no timeline: leave out `period`")
+    shown, span = _in_window(curve, scale, window)
+    if isinstance(probabilities, Timeline):
+        figure = new_figure(4.9)
+        panel, below = figure.subplots(2, 1, sharex=True, height_ratios=(1.45, 1.0))
+        draw_timeline(below, probabilities, scale.time(probabilities.mjd), span)
+    elif probabilities:
+        figure = new_figure(3.4)
         panel, bars = figure.subplots(1, 2, width_ratios=(3.6, 1.0))
         draw_probabilities(bars, probabilities)
     else:
+        figure = new_figure(3.4)
         panel = figure.subplots()
-    handles = draw_light_curve(panel, curve, x=x, y=y, models=models, redshift=redshift)
-    if window is not None:
-        panel.set_xlim(window)
+    handles = _draw(panel, shown, scale, models or {})
     panel.set_title(_title(curve, label) if title is None else title, loc="left", parse_math=False)
-    if not curve.detected.all():
+    if len(shown) < len(curve):
+        outside = f"{len(curve) - len(shown):,} observations outside"
+        panel.set_title(outside, loc="right", fontsize=7.5, color="#777777")
+    if not shown.detected.all():
         handles.append(_marker("o", "#777777", "no detection", filled=False))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handletextpad=0.1)
+    if isinstance(probabilities, Timeline):
+        figure.align_ylabels([panel, below])
+        panel.set_xlabel("")
+        below.set_xlabel(scale.x_label)
+        panel.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), handletextpad=0.1)
+    else:
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handletextpad=0.1)
+    if span is not None:
+        panel.set_xlim(span)
     return figure
 
 
@@ -144,11 +169,7 @@ def draw_light_curve(
 
     Parameters are those of `plot_light_curve`.
     """
-    scale = _Scale.of(curve, x, y, redshift)
-    handles = _draw_bands(panel, curve, scale)
-    _draw_models(panel, models or {}, scale)
-    _finish(panel, scale)
-    return handles
+    return _draw(panel, curve, _Scale.of(curve, x, y, redshift), models or {})
 
 
 def probabilities_of(one: Predictions) -> dict[str, float]:
@@ -170,16 +191,18 @@ class _Scale:
     """Conversion of times and fluxes to coordinates of the panel."""
 
     zero_mjd: float
-    since_trigger: bool
+    x_label: str
     y: FluxAxis
     shift: float  # mag; the distance modulus for absolute magnitudes
+    since_trigger: bool = False
+    period: float | None = None
 
     @classmethod
-    def of(cls, curve: LightCurve, x: TimeAxis, y: FluxAxis, redshift: float | None) -> "_Scale":
+    def of(
+        cls, curve: LightCurve, x: TimeAxis, y: FluxAxis, redshift: float | None, period: float | None = None
+    ) -> "_Scale":
         if x not in ("phase", "mjd") or y not in ("flux", "magnitude", "absolute"):
             raise DataError(f"x={x!r}, y={y!r}: choose phase or mjd, and flux, magnitude or absolute")
-        trigger = curve.trigger_mjd
-        since_trigger = x == "phase" and bool(np.isfinite(trigger))
         shift = 0.0
         if y == "absolute":
             shift = float(distance_modulus(curve.redshift if redshift is None else redshift))
@@ -188,27 +211,55 @@ class _Scale:
                     f"object {curve.object_id!r} has no redshift, hence no absolute magnitude; "
                     "pass redshift=, or draw y='magnitude'"
                 )
-        return cls(trigger if since_trigger else 0.0, since_trigger, y, shift)
+        trigger = curve.trigger_mjd
+        triggered = bool(np.isfinite(trigger))
+        if period is not None:
+            if not (np.isfinite(period) and period > 0.0):
+                raise DataError(f"period {period:g} d: a light curve is folded with a positive period [day]")
+            zero = trigger if triggered else float(curve.mjd[:1].sum())
+            return cls(zero, f"cycle of {period:.6g} d", y, shift, period=period)
+        if x == "phase" and triggered:
+            return cls(trigger, "days since first detection", y, shift, since_trigger=True)
+        return cls(0.0, "MJD [day]", y, shift)
 
     def time(self, mjd: FloatArray) -> FloatArray:
-        return mjd - self.zero_mjd
+        days = mjd - self.zero_mjd
+        return days if self.period is None else days / self.period % 1.0
 
     def height(self, flux: NDArray[np.floating], band: int) -> FloatArray:
         if self.y == "flux":
             return np.asarray(flux, dtype=np.float64) / 1000.0
         return asinh_magnitude(flux, np.full(np.shape(flux), band)) - self.shift
 
-    @property
-    def labels(self) -> tuple[str, str]:
-        x = "days since first detection" if self.since_trigger else "MJD [day]"
-        y = {"flux": "flux [µJy]", "magnitude": "AB magnitude (asinh)", "absolute": "absolute AB magnitude"}
-        return x, y[self.y]
+
+def _in_window(
+    curve: LightCurve, scale: _Scale, window: Window | None
+) -> tuple[LightCurve, tuple[float, float] | None]:
+    """The observations to draw, and the limits of the axis where there is a window."""
+    time = scale.time(curve.mjd)
+    if window == "detected":
+        window = None if scale.period is not None else _around(time[curve.detected])
+    if window is not None:
+        if isinstance(window, str) or not window[0] < window[1]:
+            raise DataError(f"window {window}: give the first and the last time, or 'detected'")
+        curve = select_observations(curve, (time >= window[0]) & (time <= window[1]))
+    if not len(curve):
+        raise DataError(f"object {curve.object_id!r} has no observation to draw")
+    return curve, (0.0, 2.0) if scale.period is not None else window
+
+
+def _around(detected: FloatArray) -> tuple[float, float] | None:
+    """Times of the detections with a margin, which shows that nothing was there before and after."""
+    if not len(detected):
+        return None
+    first, last = float(detected.min()), float(detected.max())
+    margin = max(_LEAST_MARGIN, 0.2 * (last - first))
+    return first - margin, last + margin
 
 
 def _finish(panel: Axes, scale: _Scale) -> None:
-    x_label, y_label = scale.labels
-    panel.set_xlabel(x_label)
-    panel.set_ylabel(y_label)
+    panel.set_xlabel(scale.x_label)
+    panel.set_ylabel(_Y_LABEL[scale.y])
     panel.grid(visible=True, axis="y")
     if scale.y == "flux":
         panel.axhline(0.0, color=FAINT, linewidth=0.8, zorder=0)
@@ -219,6 +270,14 @@ def _finish(panel: Axes, scale: _Scale) -> None:
 
 
 # --- marks ------------------------------------------------------------------------
+
+
+def _draw(panel: Axes, curve: LightCurve, scale: _Scale, models: Mapping[int, Curve]) -> list[Line2D]:
+    """Draw observations and models; one legend handle per band."""
+    handles = _draw_bands(panel, curve, scale)
+    _draw_models(panel, models, scale)
+    _finish(panel, scale)
+    return handles
 
 
 def _draw_bands(panel: Axes, curve: LightCurve, scale: _Scale) -> list[Line2D]:
@@ -243,11 +302,15 @@ def _draw_points(
     colour, marker = BAND_COLOUR[BANDS[band]], BAND_MARKER[BANDS[band]]
     flux = curve.flux[chosen].astype(np.float64)
     flux_err = curve.flux_err[chosen].astype(np.float64)
+    time = scale.time(curve.mjd[chosen])
+    if scale.period is not None:  # a second cycle
+        time = np.concatenate([time, time + 1.0])
+        flux, flux_err = np.tile(flux, 2), np.tile(flux_err, 2)
     height = scale.height(flux, band)
     fainter = np.abs(scale.height(flux - flux_err, band) - height)
     brighter = np.abs(scale.height(flux + flux_err, band) - height)
     panel.errorbar(
-        scale.time(curve.mjd[chosen]),
+        time,
         height,
         yerr=(fainter, brighter) if scale.y == "flux" else (brighter, fainter),  # below, above
         fmt=marker,
