@@ -14,21 +14,25 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 MODULES = {"scikit-learn": "sklearn"}
-TRAINING = ("torch", "lightgbm", "optuna", "onnx", "onnxruntime")
+TRAINING = ("torch", "lightgbm", "optuna", "onnx", "onnxruntime", "scikit-learn", "scipy")
 
 RUN = """
 import json, sys
+for name in {absent}:
+    sys.modules[name] = None  # as if it were not installed
 from firstlight.cli.app import run
 import firstlight.cli
 code = run(sys.argv[1:])
 files = [str(getattr(m, "__file__", "")) for name, m in sys.modules.items() if name.startswith("firstlight")]
-print(json.dumps({"code": code, "modules": sorted(sys.modules), "files": files}))
+modules = sorted(name for name, module in sys.modules.items() if module)
+print(json.dumps({"code": code, "modules": modules, "files": files}))
 """
 
 
 def run(*words: object) -> dict[str, list[str]]:
-    """Modules that a command of the command line imported."""
-    command = [sys.executable, "-c", RUN, *map(str, words)]
+    """Modules that a command of the command line imported, without the training libraries."""
+    absent = [MODULES.get(name, name) for name in TRAINING]
+    command = [sys.executable, "-c", RUN.replace("{absent}", repr(absent)), *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["code"] == 0, done.stderr
@@ -59,13 +63,9 @@ def commands(sample_paths, tmp_path_factory) -> dict[str, dict[str, list[str]]]:
     }
 
 
-def test_users_commands_import_no_training_library(commands):
-    found = {name: [m for m in TRAINING if m in done["modules"]] for name, done in commands.items()}
-    assert found == {"classify": [], "evaluate": [], "plot": [], "rank": []}
-
-
-def test_classify_imports_no_scikit_learn(commands):
-    assert "sklearn" not in commands["classify"]["modules"]
+def test_users_commands_work_without_the_training_libraries(commands):
+    for done in commands.values():  # each ended with exit code 0
+        assert {MODULES.get(name, name) for name in TRAINING}.isdisjoint(done["modules"])
 
 
 def test_every_required_dependency_is_imported_by_a_users_command(commands):

@@ -137,6 +137,9 @@ def make_folder(out: Path) -> None:
         raise DataError(f"cannot make the folder {out}: {error.strerror}") from error
 
 
+_PACKAGES = {"sklearn": "scikit-learn"}  # modules whose package has another name
+
+
 def need_libraries(purpose: str, extra: str, needed: Iterable[str], useful: Iterable[str] = ()) -> None:
     """Raise MissingExtraError before any work if a `needed` module is missing.
 
@@ -145,12 +148,13 @@ def need_libraries(purpose: str, extra: str, needed: Iterable[str], useful: Iter
     missing = [name for name in needed if find_spec(name) is None]
     if missing:
         missing += [name for name in useful if find_spec(name) is None]
-        raise missing_extra(purpose, (name.replace("_", "-") for name in missing), extra)
+        names = (_PACKAGES.get(name, name.replace("_", "-")) for name in missing)
+        raise missing_extra(purpose, names, extra)
 
 
 def need_training_libraries() -> None:
     """Raise MissingExtraError before any work if a library that training imports is missing."""
-    need_libraries("training", "train", ("torch", "lightgbm"))
+    need_libraries("training", "train", ("torch", "lightgbm", "sklearn"))
 
 
 def check_picture(path: Path) -> None:

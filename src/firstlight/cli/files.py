@@ -19,6 +19,7 @@ from firstlight.cli.app import (
     app,
     console,
     make_folder,
+    need_libraries,
     print_json,
     progress,
 )
@@ -208,6 +209,7 @@ def simulate(
     reading: Reading,
 ) -> None:
     """Simulate transients from published physics, with the cadence and noise of real light curves."""
+    need_libraries("simulating transients", "train", ("scipy",))
     from firstlight.simulate import SimulateConfig, simulate_classes
 
     make_folder(out)

@@ -1,10 +1,8 @@
 """ROC, precision-recall and reliability of a score for one class against the rest.
 
-Functions take one boolean and one score per object; tied scores are one threshold. scikit-learn
-is imported when a curve is drawn, because `import firstlight` must stay light.
+Functions take one boolean and one score per object; tied scores are one threshold.
 """
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -75,11 +73,10 @@ def roc_curve(is_member: BoolArray, member_score: FloatArray) -> OperatingCurve:
 
     Parameters are those of `roc_auc`; without a member or a non-member, that rate is NaN.
     """
-    from sklearn import exceptions, metrics
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", exceptions.UndefinedMetricWarning)
-        return OperatingCurve(*metrics.roc_curve(is_member, member_score, drop_intermediate=False))
+    threshold, members, others = _counts_above(is_member, member_score)
+    others, members = np.append(0.0, others), np.append(0.0, members)
+    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: the rate of nothing is unknown
+        return OperatingCurve(others / others[-1], members / members[-1], np.append(np.inf, threshold))
 
 
 def precision_recall_curve(is_member: BoolArray, member_score: FloatArray) -> OperatingCurve:
@@ -88,10 +85,23 @@ def precision_recall_curve(is_member: BoolArray, member_score: FloatArray) -> Op
     Parameters are those of `roc_auc`; there must be a member. The first point is recall 0,
     precision 1.
     """
-    from sklearn import metrics
+    threshold, members, others = _counts_above(is_member, member_score)
+    return OperatingCurve(
+        np.append(0.0, members / members[-1]),
+        np.append(1.0, members / (members + others)),
+        np.append(np.inf, threshold),
+    )
 
-    precision, recall, threshold = metrics.precision_recall_curve(is_member, member_score)
-    return OperatingCurve(recall[::-1], precision[::-1], np.append(threshold, np.inf)[::-1])
+
+def _counts_above(
+    is_member: BoolArray, member_score: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Each threshold, falling, and the numbers of members and of others with this score or a higher one."""
+    order = np.argsort(member_score, kind="stable")[::-1]
+    score = np.asarray(member_score)[order]
+    last = np.flatnonzero(np.append(np.diff(score) != 0.0, True))
+    members = np.cumsum(np.asarray(is_member)[order], dtype=np.float64)[last]
+    return score[last], members, last + 1.0 - members
 
 
 def average_precision(curve: OperatingCurve) -> float:

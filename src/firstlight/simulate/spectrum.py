@@ -10,6 +10,7 @@ is left out: it enters the u band only beyond redshift 2.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from firstlight._types import FloatArray
 from firstlight.bands import AB_ZERO_POINT_NJY, N_BANDS
 from firstlight.constants import PARSEC_CM, SPEED_OF_LIGHT
+from firstlight.errors import missing_extra
 from firstlight.simulate.throughput import lsst_throughputs
 
 PLANCK = 6.62607015e-27  # erg s
@@ -92,11 +94,18 @@ def _kept_share(temperature: FloatArray, cutoff: float) -> FloatArray:
     return np.interp(np.log(HC_OVER_K / (cutoff * temperature)), log_x, share)
 
 
+def scipy_part(name: str) -> Any:
+    """A sub-package of scipy, which nothing but simulating and training needs; else MissingExtraError."""
+    try:
+        return import_module(f"scipy.{name}")
+    except ImportError as error:
+        raise missing_extra("simulating transients", "scipy", "train") from error
+
+
 @lru_cache(maxsize=1)
 def _dust_spline() -> Any:
     """Spline of Fitzpatrick (1999) for R_V = 3.1 from the infrared to 2700 Angstrom, A / E(B-V)."""
-    from scipy.interpolate import CubicSpline  # here: classifying needs none of it
-
+    spline = scipy_part("interpolate").CubicSpline
     r_v = 3.1
     x = 1e4 / np.array([26_500.0, 12_200.0, 6_000.0, 5_470.0, 4_670.0, 4_110.0, 2_700.0, 2_600.0])
     optical = [
@@ -107,7 +116,7 @@ def _dust_spline() -> Any:
     ]
     infrared = [0.265 * r_v / 3.1, 0.829 * r_v / 3.1]
     ends = _ultraviolet(x[-2:]) + r_v
-    return CubicSpline(np.concatenate([[0.0], x]), np.concatenate([[0.0], infrared, optical, ends]))
+    return spline(np.concatenate([[0.0], x]), np.concatenate([[0.0], infrared, optical, ends]))
 
 
 def _ultraviolet(x: FloatArray) -> FloatArray:

@@ -13,6 +13,7 @@ from firstlight._types import BoolArray, FloatArray, IntArray
 from firstlight.bands import EXTINCTION_PER_EBV, N_BANDS
 from firstlight.errors import DataError
 from firstlight.lightcurves import LightCurves
+from firstlight.simulate.spectrum import scipy_part
 
 MIN_REDSHIFT = 0.005  # the smallest photo-z of PLAsTiCC's hosts is 0.006
 _BRIGHT = 20.0  # S/N above which photon noise shows beside the sky's
@@ -112,8 +113,7 @@ def _photon_noise(curves: LightCurves) -> tuple[FloatArray, FloatArray]:
     Variance per flux is measured in units of the sky's, since both fall alike when
     exposures are added up: one number then serves single visits and deep stacks.
     """
-    from scipy.optimize import nnls  # here: classifying needs none of it
-
+    nnls = scipy_part("optimize").nnls
     flux, err = curves.flux.astype(np.float64), curves.flux_err.astype(np.float64)
     group = curves.object_index * N_BANDS + curves.band
     sky = _group_median(err, group, np.abs(flux) < 3.0 * err)

@@ -274,17 +274,29 @@ def _same_stars(words: Mapping[str, Any]) -> Any:
     names, code = coded(words["object_id"])
     if "ra" not in words or "dec" not in words:
         return names[code]
-    from scipy.cluster.hierarchy import DisjointSet
-    from scipy.spatial import cKDTree
-
     ra, dec = _mean_positions(words)
     _, first = np.unique(code, return_index=True)
     placed = np.flatnonzero(np.isfinite(ra[first]) & np.isfinite(dec[first]))
     ra, dec = np.radians(ra[first][placed]), np.radians(dec[first][placed])
-    points = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
-    pairs = cKDTree(points).query_pairs(np.radians(_SAME_STAR_ARCSEC / 3600.0)) if len(points) else ()
-    groups = DisjointSet(names.tolist())
-    for i, k in pairs:
-        groups.merge(str(names[placed[i]]), str(names[placed[k]]))
-    least = {name: min(group) for group in groups.subsets() for name in group}
-    return np.array([least[name] for name in names.tolist()], dtype=np.str_)[code]
+    one, other = (placed[rows] for rows in _neighbours(ra, dec, np.radians(_SAME_STAR_ARCSEC / 3600.0)))
+    rank = np.argsort(np.argsort(names, kind="stable"), kind="stable")
+    least = rank.copy()
+    while (least[one] != least[other]).any():  # each star takes the first name that a chain of pairs leads to
+        np.minimum.at(least, one, least[other])
+        np.minimum.at(least, other, least[one])
+    return names[np.argsort(rank)[least]][code]
+
+
+def _neighbours(ra: FloatArray, dec: FloatArray, radius: float) -> tuple[IntArray, IntArray]:
+    """Pairs of positions [radian] at most `radius` apart."""
+    order = np.argsort(dec, kind="stable")
+    points = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)[order]
+    pairs = [np.empty((2, 0), dtype=np.int64)]
+    for step in range(1, len(order)):
+        first = np.flatnonzero(dec[order[step:]] - dec[order[:-step]] <= radius)
+        if not len(first):  # nor are positions further along in declination
+            break
+        apart = np.linalg.norm(points[first + step] - points[first], axis=1)
+        pairs.append(np.stack([first, first + step])[:, apart <= radius])
+    one, other = np.concatenate(pairs, axis=1)
+    return order[one], order[other]
