@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstlight.data import delimited
-from firstlight.data.delimited import Damage, Delimited, choose, read_header, require
+from firstlight.data.delimited import Damage, Delimited, choose, read_dialect, read_header, require
 from firstlight.errors import DataError, MissingColumnError
 from firstlight.lightcurves.values import names_of
 
@@ -208,3 +208,13 @@ def test_a_header_with_a_name_twice_is_refused(tmp_path):
 def test_rows_that_are_not_lines_are_refused(write, text):
     with pytest.raises(DataError, match="write each row on one line"):
         read(write(text))
+
+
+def test_the_last_comment_above_the_data_is_the_header_if_it_has_their_fields(tmp_path):
+    path = tmp_path / "gaia.csv"
+    path.write_text("Gaia21abc\n#Date,JD(TCB),mag\n2021-01-01 03:04:05,2459215.6,17.5\n")
+    dialect = read_dialect(path)
+    assert dialect.header == ("Date", "JD(TCB)", "mag")
+    assert dialect.line == 2
+    path.write_text("object_id,mjd,flux\n# a note, with a comma\n1,60000.5,3.0\n")
+    assert read_dialect(path).header == ("object_id", "mjd", "flux")

@@ -64,7 +64,7 @@ def test_a_file_is_zstd_with_row_groups_and_carries_its_schema_version(sample, p
 
 def test_a_file_holds_no_label(sample, path):
     write_curves(sample, path)
-    assert set(pq.read_schema(path).names) == {"object_id", *OBSERVATION_COLUMNS, *OBJECT_COLUMNS}
+    assert set(pq.read_schema(path).names) == {"object_id", "survey", *OBSERVATION_COLUMNS, *OBJECT_COLUMNS}
 
 
 def test_one_row_group_is_not_copied(sample, path, monkeypatch):

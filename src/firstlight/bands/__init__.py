@@ -8,11 +8,13 @@ from firstlight.bands.filters import (
     SURVEYS,
     UNKNOWN,
     Filter,
+    case_note,
     find_filter,
     find_survey,
     match_bands,
     read_filters,
     short_spellings,
+    stated_survey,
 )
 from firstlight.bands.ugrizy import (
     BANDS,
@@ -41,6 +43,7 @@ __all__ = [
     "UNKNOWN",
     "Filter",
     "band_index",
+    "case_note",
     "find_filter",
     "find_survey",
     "flux_to_njy",
@@ -49,4 +52,5 @@ __all__ = [
     "match_bands",
     "read_filters",
     "short_spellings",
+    "stated_survey",
 ]

@@ -72,6 +72,7 @@ _BARE: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "roman": ("F062", "F087", "F106", "F129", "F146", "F158", "F184", "F213"),
     }
 )
+_CASE_DECIDES = ("U", "R", "I")  # u r i are LSST's
 #: Names without a survey that have several meanings, and spellings that have one.
 _AMBIGUOUS: Mapping[str, str] = MappingProxyType(
     {
@@ -175,6 +176,22 @@ def find_filter(name: str, survey: str | None = None) -> Filter:
     )
 
 
+def stated_survey(name: str) -> str:
+    """The survey that the name of a filter states; empty for bare u g r i z y, numbers and unknown names.
+
+    Examples
+    --------
+    >>> stated_survey("ztfg"), stated_survey("g"), stated_survey("cyan")
+    ('ztf', '', 'atlas')
+    """
+    if name in _BARE["lsst"]:
+        return ""
+    try:
+        return find_filter(name).survey
+    except UnknownBandError:
+        return ""
+
+
 def match_bands(names: Iterable[str]) -> NDArray[np.int8]:
     """Band indices of filter names, or of PLAsTiCC's numbers ``0`` to ``5``.
 
@@ -187,6 +204,25 @@ def match_bands(names: Iterable[str]) -> NDArray[np.int8]:
     [1, 5, 2, 3, -2, -1]
     """
     return np.array([_band(str(name).strip()) for name in names], dtype=np.int8)
+
+
+def case_note(names: Iterable[str]) -> str:
+    """A sentence on names without a survey that their case alone gives to Johnson; empty without any.
+
+    Examples
+    --------
+    >>> case_note(["g", "R"])
+    'filter R is read as johnson_R; a lower-case r is LSST's'
+    """
+    found = sorted({name for name in names if name in _CASE_DECIDES})
+    if not found:
+        return ""
+    theirs, ours = (" and ".join(words) for words in ([f"johnson_{n}" for n in found], map(str.lower, found)))
+    one = len(found) == 1
+    return (
+        f"filter{'' if one else 's'} {' and '.join(found)} {'is' if one else 'are'} read as {theirs}; "
+        f"{'a ' if one else ''}lower-case {ours} {'is' if one else 'are'} LSST's"
+    )
 
 
 def short_spellings(surveys: Iterable[str], longest: int = 8) -> dict[str, int]:

@@ -40,6 +40,7 @@ _XZ_MEMORY = 1 << 28
 # Tables shrink 3 to 30 times. What grows more than this, and beyond this size, was made to fill memory.
 _MOST_GROWTH, _GROWTH_FROM = 100, 1 << 28
 
+_NUMBER_OR_DATE = re.compile(r"[+-]?[\d.,]+([eE][+-]?\d+)?|\d{4}-\d\d-\d\d([T ][\d:.]+)?")
 _BLANKS = " "  # stands for any number of blanks between fields
 _UNREADABLE = {
     **dict.fromkeys(UTF_16, "UTF-16 text; save it as UTF-8"),
@@ -48,7 +49,8 @@ _UNREADABLE = {
     b"<": "XML or HTML",
 }
 
-Kind = Literal["number", "text"]
+#: "limited" is a column of texts in which numbers have decimal points, whatever the dialect.
+Kind = Literal["number", "text", "limited"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,8 +281,14 @@ class Delimited:
     def _values(self, table: pa.Table, name: str, seen: int, dialect: Dialect) -> Any:
         column = table.column(name).combine_chunks()
         column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
-        if self.columns[name] == "text" or not pa.types.is_dictionary(column.type):
+        kind = self.columns[name]
+        if kind == "text" or not pa.types.is_dictionary(column.type):
             return column
+        if kind == "limited":
+            if not dialect.decimal_comma:
+                return column
+            words = pc.replace_substring(column.dictionary, pattern=",", replacement=".")
+            return pa.DictionaryArray.from_arrays(column.indices, words)
         texts = column.dictionary_decode()
         numbers = numbers_of(
             pc.replace_substring(texts, pattern=",", replacement=".") if dialect.decimal_comma else texts
@@ -299,7 +307,8 @@ def read_header(path: Path) -> list[str]:
 def read_dialect(path: Path) -> Dialect:
     """How a plain or compressed CSV file is written, from its first lines.
 
-    Comment lines begin with ``#``; the last of them is the header if what follows begins with numbers.
+    Comment lines begin with ``#``. The one right above the first line of numbers is the header if it has as
+    many fields, or if nothing else can be: titles above it are passed over.
     Raises DataError if the file cannot be read, is empty, is not text or names a column twice.
     """
     with _Text(path) as text:
@@ -323,9 +332,11 @@ def read_dialect(path: Path) -> Dialect:
         raise DataError(f"{path}: no header in its first {_HEAD >> 10} kB, comments alone")
     header = lines[number]
     below = lines[number + 1 : number + 21]
-    comment = next((line for line in reversed(lines[:number]) if line.startswith("#")), "").lstrip("# ")
-    if comment and _is_numeric(header) and not _is_numeric(comment):
-        header, below, number = comment, lines[number : number + 20], number - 1
+    data = next((k for k, line in enumerate(lines) if _n_numbers(line) and not line.startswith("#")), 0)
+    comment = next((line for line in reversed(lines[:data]) if line.startswith("#")), "").lstrip("# ")
+    above = lines[data - 1].startswith("#") and _n_fields(comment) == _n_fields(lines[data])
+    if comment and not _n_numbers(comment) and (above or (data == number and _n_numbers(header) >= 3)):
+        header, below, number = comment, lines[data : data + 20], data - 1
     delimiter = _delimiter(header)
     names = [name.strip().strip('"').strip() for name in _split(header, delimiter)]
     twice = sorted({name for name in names if name and names.count(name) > 1})
@@ -365,10 +376,13 @@ def _split(line: str, delimiter: str) -> list[str]:
     return line.split() if delimiter == _BLANKS else line.split(delimiter)
 
 
-def _is_numeric(line: str) -> bool:
-    """Whether a line has numbers and no name of a column."""
-    cells = _split(line, _delimiter(line))
-    return sum(bool(re.fullmatch(r"\s*[+-]?[\d.,]+([eE][+-]?\d+)?\s*", cell)) for cell in cells) >= 3
+def _n_fields(line: str) -> int:
+    return len(_split(line, _delimiter(line)))
+
+
+def _n_numbers(line: str) -> int:
+    """How many numbers or dates a line has; one with names of columns has none."""
+    return sum(bool(_NUMBER_OR_DATE.fullmatch(cell.strip())) for cell in _split(line, _delimiter(line)))
 
 
 def _lines(block: bytes, first: int) -> IntArray:

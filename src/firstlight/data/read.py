@@ -174,6 +174,7 @@ def _light_curves(
         raw = replace(raw, zero_point=zero_point, implied=False)
     if dereddened is not None:
         raw = replace(raw, dereddened=dereddened)
+    intake.refuse_nothing(len(raw) + len(foreign.left_out) + foreign.reading.photometry.n_limits)
     for reason, ids, places in foreign.left_out:
         intake.leave_out(reason, ids, places, np.full(len(ids), ""))
     return intake.read(raw)

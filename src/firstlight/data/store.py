@@ -19,7 +19,7 @@ from firstlight.errors import DataError
 from firstlight.files import replacing
 from firstlight.lightcurves import Intake, LightCurves, RejectLog
 from firstlight.lightcurves.convert import is_ours, raw_from_arrow, wrap_arrow
-from firstlight.lightcurves.names import OBSERVATION_SPELLINGS, find_columns
+from firstlight.lightcurves.names import OBSERVATION_SPELLINGS, SURVEY, find_columns
 from firstlight.lightcurves.raw import NEEDED
 from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
 
@@ -83,11 +83,11 @@ def read_curves(
 ) -> LightCurves:
     """Read a Parquet file of light curves whole; see `firstlight.data.read`.
 
-    Foreign files have ``object_id``, ``mjd``, ``band`` (names or 0 to 5), ``flux`` and ``flux_err`` as
-    lists (one row per object), inside one nested column, or flat (one row per observation). Of the other
-    columns only those of `firstlight.lightcurves.OBJECT_COLUMNS` and ``detected`` are read. A file of ours
-    with one row group becomes arrays without copying what Arrow decoded. Raises DataError also for
-    a file that is newer than this firstlight, or contradicts `zero_point` or `dereddened`.
+    Foreign files have ``object_id``, ``mjd``, ``band`` (names or 0 to 5), ``flux`` and ``flux_err``
+    as lists (one row per object), inside one nested column, or flat (one row per observation). Of the other
+    columns only those of `firstlight.lightcurves.OBJECT_COLUMNS`, ``survey`` and ``detected`` are read. A
+    file of ours with one row group becomes arrays without copying what Arrow decoded. Raises DataError also
+    for a file that is newer than this firstlight, or contradicts `zero_point` or `dereddened`.
     """
     path = Path(path)
     with _opened(path) as file:
@@ -150,7 +150,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _columns_of(file: Any) -> list[str]:
-    known = {"object_id", *OBSERVATION_COLUMNS, *OBJECT_COLUMNS}
+    known = {"object_id", *OBSERVATION_COLUMNS, *OBJECT_COLUMNS, SURVEY}
     return [name for name in file.schema_arrow.names if name in known]
 
 
@@ -195,6 +195,8 @@ def _to_curves(
     intake = Intake(str(path), rejects)
     try:
         raw = raw_from_arrow(table, intake, zero_point=zero_point, dereddened=dereddened)
+        if not ours:
+            intake.refuse_nothing(len(raw))
         return intake.read(raw, keep_empty=ours)
     except pa.ArrowException as error:
         raise DataError(f"{path}: a column has the wrong type ({str(error).splitlines()[0]})") from error

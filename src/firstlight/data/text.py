@@ -17,7 +17,14 @@ from firstlight.data.delimited import Delimited, read_dialect, read_header
 from firstlight.errors import DataError, MissingColumnError
 from firstlight.lightcurves import Intake, LightCurves, MetadataTable, RawTable
 from firstlight.lightcurves.intake import join_rows, object_table
-from firstlight.lightcurves.names import DEREDDENED, OBJECT_SPELLINGS, OBSERVATION_SPELLINGS, find_columns
+from firstlight.lightcurves.names import (
+    DEREDDENED,
+    OBJECT_SPELLINGS,
+    OBSERVATION_SPELLINGS,
+    PER_OBJECT,
+    SURVEY,
+    find_columns,
+)
 from firstlight.lightcurves.objects import known_values, unusual
 from firstlight.lightcurves.raw import NEEDED, plasticc_defaults, require
 from firstlight.lightcurves.reject import NO_ROW, RejectLog
@@ -25,8 +32,7 @@ from firstlight.lightcurves.rows import ObservationRows
 from firstlight.lightcurves.values import distinct_names, names_of, untyped_ids
 
 #: Columns that are read as texts; the others are numbers.
-_TEXTS = ("object_id", "band", "detected", "unit", "system", DEREDDENED)
-_PER_OBJECT = dict(OBJECT_SPELLINGS) | {DEREDDENED: (DEREDDENED,)}
+_TEXTS = ("object_id", "band", "detected", "unit", "system", DEREDDENED, SURVEY)
 
 
 def is_light_curves(header: Iterable[str]) -> bool:
@@ -134,7 +140,7 @@ class _Source:
         path = Path(intake.file)
         dialect = read_dialect(path)
         header = dialect.header
-        self.found = find_columns(header, dict(OBSERVATION_SPELLINGS) | _PER_OBJECT)
+        self.found = find_columns(header, dict(OBSERVATION_SPELLINGS) | dict(PER_OBJECT))
         require(self.found, header, OBSERVATION_SPELLINGS, str(path))
         self.implied = plasticc_defaults(header, zero_point, dereddened, str(path))
         self.intake = intake
@@ -148,7 +154,7 @@ class _Source:
         columns, lines = _joined(self.source, self.found)
         last = str(names_of(columns["object_id"].slice(len(lines) - 1))[0]) if len(lines) else ""
         _refuse_damage(self.source, self.intake, last)
-        self._refuse_empty(len(lines))
+        self.intake.refuse_nothing(len(lines))
         words = {our: self.source.words.get(theirs, {}) for our, theirs in self.found.items()}
         return RawTable(columns, place=lines, words=words, **self.implied)
 
@@ -163,11 +169,7 @@ class _Source:
             yield rows
             checks = self.implied | {"depth": (-np.inf, np.inf)}
         _refuse_damage(self.source, self.intake, last)
-        self._refuse_empty(n_rows)
-
-    def _refuse_empty(self, n_rows: int) -> None:
-        if not n_rows:
-            self.intake.refuse("the file has no observations", np.array([""]), np.array([NO_ROW]))
+        self.intake.refuse_nothing(n_rows)
 
 
 def _joined(source: Delimited, found: Mapping[str, str]) -> tuple[dict[str, Any], IntArray]:

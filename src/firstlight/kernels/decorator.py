@@ -45,7 +45,7 @@ def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
 @cache
 def _warn_of_no_cache() -> None:
     LOGGER.warning(
-        "compiled code cannot be kept, so every start compiles again (up to a minute): neither the "
+        "compiled code cannot be kept, so every start compiles again (half a minute): neither the "
         "package's folder nor the user's cache can be written; set NUMBA_CACHE_DIR to a folder that can"
     )
 
@@ -64,7 +64,7 @@ class _Announcer(event.Listener):
             self.started = perf_counter()
         elif not self.silent and self.spent + perf_counter() - self.started > _SILENT_S:
             self.silent = True
-            LOGGER.warning("compiling kernels for their first use; this can take up to a minute")
+            LOGGER.warning("compiling kernels for their first use; this can take half a minute")
         self.depth += 1
 
     def on_end(self, event: Any) -> None:

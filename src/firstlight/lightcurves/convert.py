@@ -19,9 +19,10 @@ from firstlight.lightcurves.export import FLUX_UNIT
 from firstlight.lightcurves.intake import Intake
 from firstlight.lightcurves.names import (
     DEREDDENED,
-    OBJECT_SPELLINGS,
     OBSERVATION_SPELLINGS,
+    PER_OBJECT,
     SNCOSMO_SPELLINGS,
+    SURVEY,
     find_columns,
 )
 from firstlight.lightcurves.raw import NEEDED, RawTable, our_columns, plasticc_defaults, require
@@ -31,8 +32,7 @@ from firstlight.lightcurves.units import unit_scale
 from firstlight.lightcurves.values import as_arrow, decoded, is_text, numbers_of
 
 _TABLE = "the table"
-_PER_OBJECT: Mapping[str, tuple[str, ...]] = dict(OBJECT_SPELLINGS) | {DEREDDENED: (DEREDDENED,)}
-_WITH_ID: Mapping[str, tuple[str, ...]] = {"object_id": ("object_id",)} | dict(_PER_OBJECT)
+_WITH_ID: Mapping[str, tuple[str, ...]] = {"object_id": ("object_id",)} | dict(PER_OBJECT)
 
 
 # --- Arrow ----------------------------------------------------------------------
@@ -93,6 +93,8 @@ def wrap_arrow(table: pa.Table) -> LightCurves:
     for name in OBJECT_COLUMNS:
         if name in table.column_names:
             values[name] = table.column(name).to_numpy()
+    if SURVEY in table.column_names and is_text(table.schema.field(SURVEY).type):
+        values[SURVEY] = np.array(table.column(SURVEY).fill_null("").to_pylist(), dtype=np.str_)
     names: Any = table.column("object_id").to_numpy().astype(np.str_)
     return LightCurves(object_id=names, offsets=offsets, dereddened=_states(table) is True, **values)  # type: ignore[arg-type]
 
@@ -128,7 +130,7 @@ def raw_from_arrow(
         zero_point = AB_ZERO_POINT_NJY  # a table of ours, perhaps changed: it is in nJy
     table = _unnest(table)
     _refuse_twice(table.column_names, intake.file)
-    found = find_columns(table.column_names, dict(OBSERVATION_SPELLINGS) | dict(_PER_OBJECT))
+    found = find_columns(table.column_names, dict(OBSERVATION_SPELLINGS) | dict(PER_OBJECT))
     require(found, table.column_names, OBSERVATION_SPELLINGS, intake.file)
     implied = plasticc_defaults(table.column_names, zero_point, dereddened, intake.file)
     columns = {name: as_arrow(table.column(theirs)) for name, theirs in found.items()}
@@ -146,7 +148,7 @@ def raw_from_arrow(
     rows = {name: columns[name].flatten() for name in listed}
     for name in columns.keys() & {"object_id", "zero_point", "unit", "system"} - set(listed):
         rows[name] = columns[name].take(pa.array(owner))
-    objects = {name: columns[name] for name in columns.keys() & ({"object_id"} | _PER_OBJECT.keys())}
+    objects = {name: columns[name] for name in columns.keys() & ({"object_id"} | PER_OBJECT.keys())}
     return RawTable(rows, objects, place=owner, object_place=np.arange(len(columns["object_id"])), **implied)
 
 
@@ -323,7 +325,7 @@ def from_astropy(
     for scale in _time_scales(tables):
         intake.note(f"times are converted from {scale.upper()} to TAI")
     parts: list[dict[str, Any]] = []
-    objects: dict[str, list[Any]] = {name: [] for name in ("object_id", *_PER_OBJECT)}
+    objects: dict[str, list[Any]] = {name: [] for name in ("object_id", *PER_OBJECT)}
     for number, table in enumerate(tables):
         part = _photometry(table, number, zero_point, intake)
         parts.append(part)
@@ -334,7 +336,7 @@ def from_astropy(
         name = _scalar(meta[found["object_id"]]) if "object_id" in found else str(number)
         part["object_id"] = pa.array([str(name)] * len(table), pa.string())
         objects["object_id"].append(str(name))
-        for our in _PER_OBJECT:
+        for our in PER_OBJECT:
             objects[our].append(_scalar(meta[found[our]]) if our in found else None)
     _complete_flags(parts)
     lengths = [len(table) for table in tables]
@@ -351,7 +353,7 @@ def from_astropy(
 
 def _photometry(table: Any, number: int, zero_point: float | None, intake: Intake) -> dict[str, Any]:
     """The columns of one sncosmo-style table that firstlight knows, under our names."""
-    found = find_columns(table.colnames, dict(SNCOSMO_SPELLINGS) | dict(_PER_OBJECT))
+    found = find_columns(table.colnames, dict(SNCOSMO_SPELLINGS) | dict(PER_OBJECT))
     meta = {str(key).lower(): value for key, value in table.meta.items()}
     name = str(_scalar(meta.get("object_id", number)))
     plain = {our: _plain(table[theirs], our, intake) for our, theirs in found.items()}

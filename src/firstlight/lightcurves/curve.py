@@ -15,7 +15,7 @@ from firstlight.notebook import drawing
 class LightCurve:
     """One object: read-only views into the columns of a `LightCurves`, which describes them.
 
-    Observation columns are arrays of shape (n_obs,); the others are numbers, NaN where unknown.
+    Observation columns are arrays of shape (n_obs,); the others are numbers, NaN where unknown, or texts.
     """
 
     object_id: str
@@ -31,6 +31,7 @@ class LightCurve:
     redshift_err: float
     redshift_spec: float
     dereddened: bool = False
+    survey: str = ""
 
     def __len__(self) -> int:
         """Number of observations."""

@@ -18,6 +18,7 @@ from firstlight.bands import BANDS, N_BANDS
 from firstlight.errors import DataError
 from firstlight.lightcurves.curve import LightCurve
 from firstlight.lightcurves.describe import curves_html, curves_text
+from firstlight.lightcurves.names import SURVEY
 from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
 from firstlight.notebook import MOST_COMPLETIONS
 from firstlight.text import some_of
@@ -65,6 +66,9 @@ class LightCurves:
         `with_redshift` puts it in use.
     dereddened : bool
         Whether the source already corrected the fluxes for Milky Way dust.
+    survey : str array, shape (n_objects,), optional
+        Survey of the observations, such as ``ztf``, several as ``ps1+ztf``; empty where unknown. No
+        model reads it.
 
     Raises
     ------
@@ -89,6 +93,7 @@ class LightCurves:
     redshift_err: Float32Array = _ABSENT
     redshift_spec: Float32Array = _ABSENT
     dereddened: bool = False
+    survey: StrArray = _ABSENT
     _checked: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -106,6 +111,9 @@ class LightCurves:
             if value is _ABSENT:
                 value = np.full(len(self.object_id), np.nan, dtype=dtype)
             _store(self, name, np.asarray(value, dtype=dtype))
+        if self.survey is _ABSENT:
+            _store(self, SURVEY, np.full(len(self.object_id), "", dtype="U1"))
+        _store(self, SURVEY, np.asarray(self.survey, dtype=np.str_))
         _check(self)
         _order_ties(self)
         object.__setattr__(self, "_checked", True)
@@ -165,7 +173,7 @@ class LightCurves:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of everything held, names and all: equal where light curves are equal."""
+        """sha256 of all but `survey`, names included: equal where light curves are equal."""
         digest = hashlib.sha256(str(self.dereddened).encode())
         for name in ("offsets", *OBSERVATION_COLUMNS, *OBJECT_COLUMNS):
             digest.update(np.ascontiguousarray(getattr(self, name)).data)
@@ -192,7 +200,8 @@ class LightCurves:
         window = slice(self.offsets[index], self.offsets[index + 1])
         values = {name: getattr(self, name)[window] for name in OBSERVATION_COLUMNS}
         values |= {name: float(getattr(self, name)[index]) for name in OBJECT_COLUMNS}
-        return LightCurve(object_id=str(self.object_id[index]), dereddened=self.dereddened, **values)
+        texts = {name: str(getattr(self, name)[index]) for name in ("object_id", SURVEY)}
+        return LightCurve(dereddened=self.dereddened, **texts, **values)
 
     def __contains__(self, object_id: object) -> bool:
         """Whether there is an object of that name."""
@@ -222,8 +231,8 @@ class LightCurves:
         rows = self.rows_of(index)
         offsets = np.concatenate([[0], np.cumsum(self.n_obs[index])])
         values = {name: getattr(self, name)[rows] for name in OBSERVATION_COLUMNS}
-        values |= {name: getattr(self, name)[index] for name in OBJECT_COLUMNS}
-        return self._derive(object_id=self.object_id[index], offsets=offsets, **values)
+        values |= {name: getattr(self, name)[index] for name in ("object_id", *OBJECT_COLUMNS, SURVEY)}
+        return self._derive(offsets=offsets, **values)
 
     def rows_of(self, index: IntArray) -> IntArray:
         """Positions of all observations of the objects at the given positions, in that order."""
@@ -305,7 +314,7 @@ class LightCurves:
         shift = np.cumsum([0, *(part.offsets[-1] for part in parts[:-1])])
         offsets = [part.offsets[:-1] + s for part, s in zip(parts, shift, strict=True)]
         offsets.append(np.array([shift[-1] + parts[-1].offsets[-1]]))
-        names = ["object_id", *OBSERVATION_COLUMNS, *OBJECT_COLUMNS]
+        names = ["object_id", *OBSERVATION_COLUMNS, *OBJECT_COLUMNS, SURVEY]
         values = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
         return cls(
             offsets=np.concatenate(offsets),
@@ -367,7 +376,7 @@ class LightCurves:
             and the columns of `objects`; in any order of rows. PLAsTiCC's own names are known, too.
         objects : pandas.DataFrame, optional
             One row per object: ``object_id`` and any of ``ra``, ``dec``, ``ebv``,
-            ``redshift``, ``redshift_err``, ``redshift_spec``. It sets the order of the
+            ``redshift``, ``redshift_err``, ``redshift_spec``, ``survey``. It sets the order of the
             objects; its other columns are not read.
         zero_point : float, optional
             AB zero point of the fluxes [mag]; by default as a column states, else nJy (31.4).
@@ -485,7 +494,7 @@ class LightCurves:
 
     def _columns(self) -> dict[str, Any]:
         """All columns by name."""
-        names = ("object_id", "offsets", *OBSERVATION_COLUMNS, *OBJECT_COLUMNS)
+        names = ("object_id", "offsets", *OBSERVATION_COLUMNS, *OBJECT_COLUMNS, SURVEY)
         return {name: getattr(self, name) for name in names}
 
     def _derive(self, **columns: Any) -> Self:
@@ -526,6 +535,8 @@ def _check(curves: LightCurves) -> None:
         for name in names:
             if getattr(curves, name).shape != (length,):
                 raise DataError(f"column {name!r}: {getattr(curves, name).shape}, expected ({length},)")
+    if curves.survey.shape != (n_objects,):
+        raise DataError(f"column {SURVEY!r}: {curves.survey.shape}, expected ({n_objects},)")
     unique, counts = np.unique(curves.object_id, return_counts=True)
     if len(unique) != n_objects:
         name, times = str(unique[counts > 1][0]), int(counts[counts > 1][0])

@@ -77,7 +77,10 @@ def _of_curves(curves: "LightCurves") -> tuple[str, str]:
         title += f", bands {present}, MJD {curves.mjd.min():.2f} to {curves.mjd.max():.2f}"
     title += f", {_fluxes(curves)}"
     counts = {name: int(np.isfinite(getattr(curves, name)).sum()) for name in OBJECT_COLUMNS}
+    counts["survey"] = int((curves.survey != "").sum())
     known = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+    surveys = sorted(set(curves.survey.tolist()) - {""})
+    title += f", {'survey' if len(surveys) == 1 else 'surveys'} {', '.join(surveys)}" if surveys else ""
     return title, f"objects with known values: {known or 'none'}"
 
 
@@ -108,6 +111,7 @@ def _of_curve(curve: "LightCurve") -> str:
 def _known_of(curve: "LightCurve") -> str:
     values = {name: getattr(curve, name) for name in OBJECT_COLUMNS}
     known = ", ".join(f"{name} {value:.6g}" for name, value in values.items() if np.isfinite(value))
+    known += f"{', ' if known else ''}survey {curve.survey}" if curve.survey else ""
     return f"known values: {known or 'none'}"
 
 

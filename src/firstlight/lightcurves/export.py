@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
 from firstlight.errors import missing_extra
-from firstlight.lightcurves.names import DEREDDENED
+from firstlight.lightcurves.names import DEREDDENED, SURVEY
 from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
 
 FLUX_UNIT = "flux_unit"  # attribute of the DataFrames: the unit of their fluxes
@@ -22,6 +22,7 @@ def to_arrow(columns: Mapping[str, Any], dereddened: bool) -> pa.Table:
     table: dict[str, Any] = {"object_id": pa.array(columns["object_id"].tolist(), pa.string())}
     for name in OBJECT_COLUMNS:
         table[name] = pa.array(columns[name])
+    table[SURVEY] = pa.array(columns[SURVEY].tolist(), pa.string())
     large = columns["offsets"][-1] > np.iinfo(np.int32).max
     for name in OBSERVATION_COLUMNS:
         flat = columns[name]
@@ -38,7 +39,8 @@ def to_pandas(columns: Mapping[str, Any], dereddened: bool) -> tuple[Any, Any]:
     import pandas as pd
 
     names = columns["object_id"]
-    objects = pd.DataFrame({"object_id": names} | {name: columns[name] for name in OBJECT_COLUMNS})
+    described = (*OBJECT_COLUMNS, SURVEY)
+    objects = pd.DataFrame({"object_id": names} | {name: columns[name] for name in described})
     objects[DEREDDENED] = dereddened
     owner = np.repeat(np.arange(len(names)), np.diff(columns["offsets"]))
     rows = pd.DataFrame({"object_id": objects["object_id"].to_numpy()[owner]})
@@ -69,7 +71,7 @@ def to_nested(table: pa.Table, name: str) -> Any:
     for column, values in readable.items():
         fields[column] = type(fields[column]).from_arrays(fields[column].offsets, values)
     struct = pa.StructArray.from_arrays(list(fields.values()), names=list(fields))
-    frame = NestedFrame(table.select(["object_id", *OBJECT_COLUMNS]).to_pandas())
+    frame = NestedFrame(table.select(["object_id", *OBJECT_COLUMNS, SURVEY]).to_pandas())
     frame[DEREDDENED] = dereddened
     dtype = NestedDtype.from_pandas_arrow_dtype(pd.ArrowDtype(struct.type))
     frame[name] = pd.Series(struct, dtype=dtype)
@@ -88,7 +90,7 @@ def to_astropy(columns: Mapping[str, Any], dereddened: bool) -> list[Any]:
         meta: dict[str, Any] = {"object_id": str(columns["object_id"][i])}
         meta |= {name: float(columns[name][i]) for name in OBJECT_COLUMNS}
         meta["mwebv"] = meta.pop("ebv")
-        meta[DEREDDENED] = dereddened
+        meta |= {DEREDDENED: dereddened, SURVEY: str(columns[SURVEY][i])}
         table = Table(
             {
                 "time": columns["mjd"][one],

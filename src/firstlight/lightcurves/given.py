@@ -9,6 +9,7 @@ import pyarrow as pa
 from firstlight.errors import DataError
 from firstlight.lightcurves.curve import LightCurve
 from firstlight.lightcurves.curves import LightCurves
+from firstlight.lightcurves.names import SURVEY
 from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
 
 _CHOICES = (
@@ -72,9 +73,11 @@ def _joined(parts: Sequence[LightCurve]) -> LightCurves:
     columns: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts]) for name in OBSERVATION_COLUMNS
     }
-    columns |= {name: np.array([getattr(part, name) for part in parts]) for name in OBJECT_COLUMNS}
+    columns |= {
+        name: np.array([getattr(part, name) for part in parts])
+        for name in ("object_id", *OBJECT_COLUMNS, SURVEY)
+    }
     return LightCurves(
-        object_id=np.array([part.object_id for part in parts]),
         offsets=np.cumsum([0, *map(len, parts)]),
         dereddened=parts[0].dereddened,
         **columns,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from firstlight._types import AnyArray, BoolArray, FloatArray, IntArray, StrArray
-from firstlight.bands import BANDS, OUTSIDE, UNKNOWN
+from firstlight.bands import BANDS, OUTSIDE, UNKNOWN, case_note
 from firstlight.errors import DataError, UnknownBandError
 from firstlight.lightcurves.curves import DETECTION_SNR, LightCurves
 from firstlight.lightcurves.names import DEREDDENED
@@ -21,12 +21,14 @@ from firstlight.lightcurves.objects import known_values, one_value_each, unusual
 from firstlight.lightcurves.raw import RawTable
 from firstlight.lightcurves.reject import NO_ROW, RejectLog
 from firstlight.lightcurves.rows import OBJECT_COLUMNS, ObservationRows
+from firstlight.lightcurves.surveys import with_surveys
 from firstlight.lightcurves.units import ANY_DEPTH, PLASTICC_DEPTH, check_depth, flux_scale
 from firstlight.lightcurves.values import (
     as_arrow,
     as_column,
     bands_of,
     distinct_names,
+    filter_names,
     flags_of,
     numbers_of,
     shown,
@@ -85,6 +87,12 @@ class Intake:
         count = f" ({len(object_ids)} such in all)" if len(object_ids) > 1 else ""
         raise kind(f"{place}: {reason}{value}{count}; {hint}, or set it aside with a RejectLog (rejects=)")
 
+    def refuse_nothing(self, n_rows: int) -> None:
+        """Refuse a file without any row."""
+        if not n_rows:
+            hint = "check that it was written whole"
+            self.refuse("the file has no observations", np.array([""]), np.array([NO_ROW]), hint=hint)
+
     def refuse_objects(self, reason: str, names: StrArray, *, hint: str = "correct the file") -> None:
         """Refuse whole objects; nameless ones are refused row by row instead."""
         names = names[names != ""]
@@ -136,9 +144,10 @@ class Intake:
         rows = self.rows(raw)
         own = self.own_values(raw, rows.names)
         order = None if raw.objects is None else own.listed
-        return self.light_curves(
+        curves = self.light_curves(
             rows, metadata, own, dereddened=self.dereddened(raw), order=order, keep_empty=keep_empty
         )
+        return with_surveys(curves, raw)
 
     def _columns(self, columns: Mapping[str, Any], where: str) -> dict[str, Any]:
         """The columns as Arrow arrays of the same length; an error names the file and the column."""
@@ -170,7 +179,7 @@ class Intake:
             check_depth(flux_err, len(names), self.file, raw.depth, raw.zero_point)
         band = self._within("band", bands_of, raw)
         detected, unflagged = self._flags(raw)
-        for note in (times.note, scale.note):
+        for note in (times.note, scale.note, case_note(filter_names(raw.columns["band"])[0])):
             self.note(note)
         with np.errstate(over="ignore"):  # what overflows float32 is as good as infinite
             small, small_err = flux.astype(np.float32), flux_err.astype(np.float32)

@@ -35,6 +35,12 @@ OBJECT_SPELLINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "redshift_spec": ("redshift_spec", "hostgal_specz"),
     }
 )
+SURVEY = "survey"  # column with one text per object: whose observations these are
+DEREDDENED = "dereddened"  # column or attribute: whether the fluxes are corrected for Milky Way dust
+#: All that a table may state once per object.
+PER_OBJECT: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    dict(OBJECT_SPELLINGS) | {DEREDDENED: (DEREDDENED,), SURVEY: (SURVEY,)}
+)
 #: The names of sncosmo's tables, which lack ours.
 SNCOSMO_SPELLINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     dict(OBSERVATION_SPELLINGS)
@@ -47,7 +53,6 @@ SNCOSMO_SPELLINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 #: Column names that only PLAsTiCC uses: its fluxes have zero point 27.5 and are corrected for dust.
 PLASTICC_MARKS = ("passband", "detected_bool")
-DEREDDENED = "dereddened"  # column or attribute: whether the fluxes are corrected for Milky Way dust
 
 
 def find_columns(header: Iterable[object], spellings: Mapping[str, Sequence[str]]) -> dict[str, str]:

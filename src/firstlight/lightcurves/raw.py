@@ -14,9 +14,8 @@ from firstlight._types import IntArray
 from firstlight.bands import SNANA_ZERO_POINT
 from firstlight.errors import DataError, MissingColumnError
 from firstlight.lightcurves.names import (
-    DEREDDENED,
-    OBJECT_SPELLINGS,
     OBSERVATION_SPELLINGS,
+    PER_OBJECT,
     PLASTICC_MARKS,
     find_columns,
 )
@@ -35,10 +34,11 @@ class RawTable:
     columns : mapping of str to array_like, each of shape (n_rows,)
         ``object_id``, ``mjd``, ``band``, ``flux`` and ``flux_err``; where the source has them
         ``detected``, ``zero_point`` [mag], ``unit`` (text), ``system`` (text), the columns of
-        `firstlight.lightcurves.OBJECT_COLUMNS` (one value per object, repeated in its rows) and
-        ``dereddened``. NumPy, masked, pandas or Arrow columns, or lists, of any type.
+        `firstlight.lightcurves.OBJECT_COLUMNS` (one value per object, repeated in its rows), ``survey``
+        and ``dereddened``. NumPy, masked, pandas or Arrow columns, or lists, of any type.
     objects : mapping of str to array_like, each of shape (n_objects,), optional
-        ``object_id`` and any of `OBJECT_COLUMNS` and ``dereddened``: values stated once per object.
+        ``object_id`` and any of `OBJECT_COLUMNS`, ``survey`` and ``dereddened``: values stated once per
+        object.
     place : int64 array, shape (n_rows,), optional
         Line or row of each observation in its source; by default its position.
     object_place : int64 array, shape (n_objects,), optional
@@ -85,7 +85,7 @@ def our_columns(
     where: str = "the table",
 ) -> dict[str, Any]:
     """The columns that firstlight knows, under our names; MissingColumnError if a needed one is absent."""
-    found = find_columns(columns, dict(spellings) | dict(OBJECT_SPELLINGS) | {DEREDDENED: (DEREDDENED,)})
+    found = find_columns(columns, dict(spellings) | dict(PER_OBJECT))
     require(found, columns, spellings, where)
     return {name: columns[theirs] for name, theirs in found.items()}
 

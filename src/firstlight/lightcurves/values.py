@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
 from firstlight.bands import match_bands
-from firstlight.constants import JD_MINUS_MJD, MJD_OF_1970
+from firstlight.constants import JD_MINUS_MJD, LAST_LEAP_SECOND_MJD, MJD_OF_1970, UTC_TO_TAI_DAYS
 from firstlight.errors import DataError
 
 TimeScale = Literal["tai", "utc"]
@@ -186,8 +186,9 @@ def distinct_names(values: Any) -> tuple[StrArray, IntArray]:
     texts = _id_texts(decoded(code.dictionary))
     index = np.asarray(code.indices.fill_null(len(texts))).astype(np.int64)
     missing = np.append(texts == "", True)
-    # categories have an order of their own, and two of them may be one id in two spellings
-    if missing[:-1].any() or not _is_first_come(index) or len(set(texts.tolist())) < len(texts):
+    # categories have an order of their own, some have no row, and two may be one id in two spellings
+    unused = not np.bincount(index, minlength=len(texts))[: len(texts)].all()
+    if missing[:-1].any() or unused or not _is_first_come(index) or len(set(texts.tolist())) < len(texts):
         texts = np.append(texts, "")
         owner, distinct = pd.factorize(texts[index])
         empty = np.flatnonzero(distinct == "")
@@ -338,7 +339,7 @@ def times_of(values: Any, scale: TimeScale = "tai") -> Times:
     if main == 0:
         mjd, moved = _to_tai(good, scale)
     elif name == "JD":
-        mjd, moved = _to_tai(good - JD_MINUS_MJD, scale)
+        mjd, moved = _to_tai(good, scale, JD_MINUS_MJD)
         moved = f"times are converted from JD to MJD{', UTC to TAI' if moved else ''}"
     else:
         mjd, _ = _to_tai(MJD_OF_1970 + good / per_day, "utc")
@@ -371,16 +372,18 @@ def _dates_of_texts(texts: Any) -> Any:
     return as_arrow(dates if zoned else dates.dt.tz_localize(None))
 
 
-def _to_tai(mjd: FloatArray, scale: TimeScale) -> tuple[FloatArray, str]:
-    """The times in TAI, and the conversion in words."""
+def _to_tai(days: FloatArray, scale: TimeScale, ahead: float = 0.0) -> tuple[FloatArray, str]:
+    """Times that are `ahead` days larger than MJD as MJD (TAI), and the conversion in words."""
+    mjd = days - ahead
     if scale == "tai":
         return mjd, ""
-    from astropy.time import Time
+    late = mjd >= LAST_LEAP_SECOND_MJD
+    mjd[late] = days[late] + (UTC_TO_TAI_DAYS - ahead)  # one sum, as in the stream: equal to the last bit
+    early = np.flatnonzero(np.isfinite(mjd) & ~late)
+    if len(early):
+        from astropy.time import Time
 
-    known = np.flatnonzero(np.isfinite(mjd))
-    if len(known):
-        mjd = mjd.copy()
-        mjd[known] = Time(mjd[known], format="mjd", scale="utc").tai.mjd
+        mjd[early] = Time(mjd[early], format="mjd", scale="utc").tai.mjd
     return mjd, "times are converted from UTC to TAI"
 
 
@@ -396,12 +399,17 @@ def _refuse_years(mjd: FloatArray) -> None:
 
 def bands_of(values: Any) -> NDArray[np.int8]:
     """Band indices of names, or of the numbers 0 to 5 as integers, floats or texts; -1 where unknown."""
+    names, code = filter_names(values)
+    index: NDArray[np.int8] = match_bands(names)[code]
+    return index
+
+
+def filter_names(values: Any) -> tuple[list[str], IntArray]:
+    """Names of filters without repetition, the last empty, and the position of each value among them."""
     array = as_arrow(values)
     code = array if pa.types.is_dictionary(array.type) else decoded(array).dictionary_encode()
     names = [_band_name(value) for value in decoded(code.dictionary).to_pylist()]
-    known = np.append(match_bands(names), np.int8(-1))
-    index: NDArray[np.int8] = known[np.asarray(code.indices.fill_null(len(names)))]
-    return index
+    return [*names, ""], np.asarray(code.indices.fill_null(len(names))).astype(np.int64)
 
 
 def _band_name(value: Any) -> str:

@@ -6,6 +6,7 @@ import json
 import lzma
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from astropy.table import MaskedColumn, Table
@@ -117,25 +118,135 @@ def test_a_folder_of_several_formats_or_with_metadata_is_refused(tmp_path):
 # --- limits, signs and flags ------------------------------------------------------
 
 
-def test_an_upper_limit_is_flux_zero_with_its_one_sigma_error_and_no_detection(tmp_path):
+def test_an_upper_limit_is_no_measurement_and_is_counted(tmp_path):
     path = write_csv(
         tmp_path / "x.csv",
         {
-            "oid": ["a", "a", "a"],
-            "mjd": [60000.0, 60001.0, 60002.0],
-            "fid": [1, 2, 1],
-            "isdiffpos": ["", 1, -1],
-            "magpsf": ["", 18.9, 18.9],
-            "sigmapsf": ["", 0.1, 0.1],
-            "diffmaglim": [21.4, 21.4, 21.4],
+            "oid": ["a", "a", "a", "b"],
+            "mjd": [60000.0, 60001.0, 60002.0, 60003.0],
+            "fid": [1, 2, 1, 1],
+            "isdiffpos": ["", 1, -1, ""],
+            "magpsf": ["", 18.9, 18.9, ""],
+            "sigmapsf": ["", 0.1, 0.1, ""],
+            "diffmaglim": [21.4, 21.4, 21.4, 21.4],
         },
     )
+    said, log = [], RejectLog()
+    curves = read(path, report=said.append, rejects=log)
+    np.testing.assert_allclose(curves.flux, [1e5, -1e5], rtol=1e-6)
+    assert curves.detected.tolist() == [True, True]
+    assert "2 upper limit(s) left out" in said[0]
+    assert [(one.object_id, one.reason) for one in log] == [("b", "the object has upper limits only")]
+
+
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_a_magnitude_with_a_less_or_greater_sign_is_a_limit(decimal, tmp_path):
+    lines = [
+        "name;mjd;filter;mag;mag_err",
+        "a;60000.5;g;<18.2;",
+        "a;60001.5;g;> 19.0;0.1",
+        "a;60002.5;g;18.9;0.1",
+    ]
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join(lines).replace(".", decimal) + "\n")
     said = []
-    curves = read(path, report=said.append)
-    np.testing.assert_allclose(curves.flux, [0.0, 1e5, -1e5], rtol=1e-6)
-    np.testing.assert_allclose(curves.flux_err[0], 10 ** (0.4 * (31.4 - 21.4)) / 5, rtol=1e-6)
-    assert curves.detected.tolist() == [False, True, True]
-    assert "1 upper limit(s) read as flux 0" in said[0]
+    np.testing.assert_allclose(read(path, report=said.append).flux, [1e5], rtol=1e-6)
+    assert "2 upper limit(s) left out" in said[0]
+
+
+AAVSO_DOWNLOAD = """JD,Magnitude,Uncertainty,Band,Observer Code,Star Name
+2459000.5,<14.2,,V,XYZ,SN 2020a
+2459001.5,13.1,0.02,V,XYZ,SN 2020a
+2459002.5,13.2,,R,XYZ,SN 2020a
+2459003.5,13.3,0.03,R,XYZ,SN 2020a
+"""
+AAVSO_EXTENDED = """#TYPE=EXTENDED
+#OBSCODE=XYZ
+#DELIM=,
+#NAME,DATE,MAG,MERR,FILT,TRANS,MTYPE,CNAME
+SN 2020a,2459000.5,<14.2,na,V,NO,STD,1
+SN 2020a,2459001.5,13.1,0.02,V,NO,STD,1
+SN 2020a,2459003.5,13.3,0.03,R,NO,STD,1
+"""
+
+
+@pytest.mark.parametrize("text", [AAVSO_DOWNLOAD, AAVSO_EXTENDED])
+def test_aavso_files_are_read_without_limits_and_without_what_has_no_error(text, tmp_path):
+    path = tmp_path / "aavso.csv"
+    path.write_text(text)
+    said, log = [], RejectLog()
+    curves = read(path, report=said.append, rejects=log)
+    assert curves.object_id.tolist() == ["SN 2020a"]
+    np.testing.assert_allclose(curves.mjd, np.array([59001.0, 59003.0]) + TAI_MINUS_UTC)
+    assert curves.survey.tolist() == ["johnson"]
+    assert "AAVSO photometry" in said[0]
+    assert "1 upper limit(s) left out" in said[0]
+    assert set(log.summary()) <= {"the magnitude has no error"}
+
+
+def test_upper_case_filters_that_are_johnson_s_by_their_case_are_named(tmp_path):
+    columns = {
+        "name": ["a"] * 2,
+        "mjd": [1.0, 2.0],
+        "filter": ["R", "i"],
+        "mag": [20.0] * 2,
+        "mag_err": [0.1] * 2,
+    }
+    said = []
+    read(write_csv(tmp_path / "x.csv", columns), report=said.append)
+    assert "filter R is read as johnson_R; a lower-case r is LSST's" in said[0]
+    read(write_csv(tmp_path / "x.csv", columns), columns="survey=lsst", report=said.append)
+    assert "johnson" not in said[1]
+    log = RejectLog()
+    LightCurves.from_pandas(
+        pd.DataFrame({"object_id": "a", "mjd": [1.0], "band": ["I"], "flux": [900.0], "flux_err": [50.0]}),
+        rejects=log,
+    )
+    assert "filter I is read as johnson_I; a lower-case i is LSST's" in log.notes
+
+
+def test_the_survey_that_a_file_states_is_kept_and_exported(tmp_path):
+    columns = {
+        "name": ["a", "b", "b", "c"],
+        "mjd": [1.0, 2.0, 3.0, 4.0],
+        "filter": ["ztfg", "ps1__r", "zg", "r"],
+        "mag": [20.0] * 4,
+        "mag_err": [0.1] * 4,
+    }
+    curves = read(write_csv(tmp_path / "x.csv", columns))
+    assert curves.survey.tolist() == ["ztf", "ps1+ztf", ""]
+    assert curves["b"].survey == "ps1+ztf"
+    assert "surveys ps1+ztf, ztf" in repr(curves)
+    assert "survey ps1+ztf" in repr(curves["b"])
+    bare = columns | {"filter": ["g", "r", "i", "r"]}
+    assert read(write_csv(tmp_path / "y.csv", bare), columns="survey=des").survey.tolist() == ["des"] * 3
+    stated = columns | {"survey": ["ztf", "Pan-STARRS1", "ztf", "LSST"], "filter": ["g", "r", "r", "r"]}
+    assert read(write_csv(tmp_path / "z.csv", stated)).survey.tolist() == ["ztf", "ps1+ztf", "lsst"]
+    from firstlight.data import write_curves
+
+    write_curves(curves, tmp_path / "ours.parquet")
+    again = [
+        read(tmp_path / "ours.parquet"),
+        curves.take([0, 1, 2]),
+        LightCurves.concatenate([curves.take([0]), curves.take([1, 2])]),
+        LightCurves.from_arrow(curves.to_arrow()),
+        LightCurves.from_pandas(*curves.to_pandas()),
+        LightCurves.from_nested(curves.to_nested()),
+    ]
+    assert [one.survey.tolist() for one in again] == [curves.survey.tolist()] * len(again)
+    assert LightCurves.from_astropy(curves.to_astropy()).survey.tolist()[:2] == ["ztf", "ps1+ztf"]
+
+
+def test_a_file_without_any_row_is_refused_with_that_reason(tmp_path):
+    empty = {"object_id": pa.array([], pa.string())} | {
+        name: pa.array([], pa.float64()) for name in ("mjd", "band", "flux", "flux_err")
+    }
+    nested = {name: column.cast(pa.string()) if name == "object_id" else pa.array([], pa.list_(pa.float64()))
+              for name, column in empty.items()}  # fmt: skip
+    foreign = {"obsmjd" if name == "mjd" else name: column for name, column in empty.items()}
+    for columns in (empty, nested, foreign):
+        with pytest.raises(DataError, match=r"x.parquet: the file has no observations; check that it was"):
+            read(write_parquet(tmp_path / "x.parquet", columns))
 
 
 def test_a_sign_that_is_neither_is_refused_with_its_row(tmp_path):
@@ -306,9 +417,12 @@ def test_a_cut_snana_text_is_refused(tmp_path):
         read(one)
 
 
-def test_positions_that_scatter_by_measurement_are_their_median(tmp_path):
-    curves = read(alerce_csv(truth(), tmp_path))
-    assert np.all(np.abs(curves.ra - 150.0) < 1e-4)
+def test_of_positions_that_scatter_by_measurement_the_newest_counts_as_in_the_stream(tmp_path):
+    path = alerce_csv(truth(), tmp_path)
+    rows = pd.read_csv(path, dtype={"oid": str})
+    newest = rows.sort_values("mjd").groupby("oid", sort=False)["meanra" if "meanra" in rows else "ra"].last()
+    curves = read(path)
+    np.testing.assert_array_equal(curves.ra, newest[curves.object_id.tolist()])
     np.testing.assert_array_equal(curves.dec, 2.0)
 
 
@@ -380,12 +494,13 @@ def test_magnitudes_without_errors_are_left_out_of_the_open_supernova_catalog(tm
     path = tmp_path / "sn.json"
     path.write_text(json.dumps({"SN2020x": {"photometry": rows, "redshift": [{"value": "0.01"}]}}))
     curves = read(path)
-    assert curves.mjd.tolist() == [60001.0, 60002.0, 60004.0]
+    assert curves.mjd.tolist() == [60001.0, 60004.0]
     size = 10 ** (0.4 * (31.4 - 17.0 + 0.01))
-    np.testing.assert_allclose(curves.flux, [size, 0.0, size], rtol=1e-6)
-    error = np.array([0.1 * np.log(10) / 2.5, 1 / 3, 0.2 * np.log(10) / 2.5]) * size
+    np.testing.assert_allclose(curves.flux, size, rtol=1e-6)
+    error = np.array([0.1 * np.log(10) / 2.5, 0.2 * np.log(10) / 2.5]) * size
     np.testing.assert_allclose(curves.flux_err, error, rtol=1e-6)
-    assert curves.detected.tolist() == [True, False, True]
+    assert curves.detected.all()
+    assert curves.survey.tolist() == ["uvot"]
     assert curves.redshift_spec[0] == np.float32(0.01)
     log = RejectLog()
     read(path, rejects=log)

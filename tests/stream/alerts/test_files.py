@@ -1,5 +1,10 @@
 """Files of alerts are read as light curves, joined as the stream joins them."""
 
+import io
+import json
+from pathlib import Path
+
+import fastavro
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -65,6 +70,21 @@ def test_a_packet_that_cannot_be_read_is_set_aside_and_the_rest_is_read(tmp_path
     log = RejectLog()
     assert len(read_alerts(path, log)) == 1
     assert log.summary() == {"the packet cannot be read": 1}
+    assert "no time" in log.first()["the packet cannot be read"].value
+
+
+def test_a_ztf_object_is_the_same_as_a_packet_and_as_a_broker_s_file(tmp_path):
+    packet = Path(__file__).parent / "packets" / "ZTF19acihgng.avro"
+    record = next(fastavro.reader(io.BytesIO(packet.read_bytes())))
+    rows = [record["candidate"], *record["prv_candidates"]]
+    assert any(row["magpsf"] is None for row in rows)  # limits
+    names = ("jd", "fid", "isdiffpos", "magpsf", "sigmapsf", "diffmaglim", "ra", "dec")
+    candidates = [{name: row[name] for name in names} for row in reversed(rows)]
+    broker = tmp_path / "broker.json"
+    broker.write_text(json.dumps({"objectId": record["objectId"], "candidates": candidates}))
+    one, other = read_alerts(packet), read(broker)
+    assert one.fingerprint == other.fingerprint
+    assert one.survey.tolist() == other.survey.tolist() == ["ztf"]
 
 
 def test_a_file_without_a_usable_alert_is_refused(tmp_path):

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from firstlight.constants import JD_MINUS_MJD
+from firstlight.constants import JD_MINUS_MJD, UTC_TO_TAI_DAYS
 from firstlight.errors import DataError
 from firstlight.stream import Alert, Skip, SkipReason
 from firstlight.stream.alerts.alert import arrivals
 from firstlight.stream.alerts.layouts import (
-    UTC_TO_TAI_DAYS,
     PacketReader,
     read_record,
     resolve_layout,

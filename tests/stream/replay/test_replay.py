@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from firstlight.errors import DataError, SettingsError
 from firstlight.lightcurves import LightCurves
 from firstlight.lightcurves.rows import OBSERVATION_COLUMNS
-from firstlight.stream import Alert, ConfluentCodec, light_curves
+from firstlight.stream import Alert, ConfluentCodec, JsonLinesCodec, light_curves
 from firstlight.stream.alerts.alert import OBJECT_VALUES
 from firstlight.stream.replay.replay import (
     LATE_DAYS,
@@ -114,6 +114,10 @@ def test_packets_read_back_as_the_alerts_of_the_replay(curves: LightCurves, late
     packets = list(replay.packets())
     assert [packet.value for packet in packets] == [codec.encode(alert) for alert in replay.alerts()]
     assert [packet.key.decode() for packet in packets] == [alert.object_id for alert in replay.alerts()]
+    listed = [alert.listed_from for alert in replay.alerts()]
+    assert [codec.decode(packet.value).listed_from for packet in packets] == listed
+    lines = [JsonLinesCodec().decode(JsonLinesCodec().encode(alert)) for alert in replay.alerts()]
+    assert [alert.listed_from for alert in lines] == listed
 
 
 def test_every_observation_sends_one_alert_in_order_of_time(sample: LightCurves) -> None:

@@ -12,7 +12,7 @@ from firstlight.errors import DataError
 
 _KEYS = (
     "time", "u_time", "magnitude", "e_magnitude", "e_lower_magnitude", "e_upper_magnitude", "band", "system",
-    "upperlimit", "upperlimitsigma", "instrument", "telescope", "survey",
+    "upperlimit", "instrument", "telescope", "survey",
 )  # fmt: skip
 
 

@@ -68,7 +68,7 @@ def csv_source(path: Path, damage: "list[Any] | None" = None) -> Source:
 
 
 def _joined(parts: list[Any], kind: Kind) -> Any:
-    kind_of = pa.string() if kind == "text" else pa.float64()
+    kind_of = pa.float64() if kind == "number" else pa.string()
     chunks = [part.cast(kind_of) if pa.types.is_dictionary(part.type) else part for part in parts]
     return pa.chunked_array(chunks, kind_of).combine_chunks()
 

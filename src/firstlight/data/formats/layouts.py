@@ -22,14 +22,15 @@ WORDS: Words = MappingProxyType(
     {
         "object_id": (
             "object_id", "objectid", "diaobjectid", "objid", "obj_id", "oid", "snid", "object", "name",
-            "id",
+            "star name", "id",
         ),
         "mjd": (
             "mjd", "midpointmjdtai", "midpointtai", "expmidptmjd", "mjdobs", "mjd_obs", "mjd-obs",
             "obsmjd", "hmjd", "time", "jd", "hjd", "bjd", "date",
         ),
         "filter": (
-            "filter", "band", "passband", "bandpass", "flt", "filtername", "filtercode", "fid", "filterid",
+            "filter", "band", "passband", "bandpass", "flt", "filt", "filtername", "filtercode", "fid",
+            "filterid",
         ),
         "flux": ("flux", "fluxcal", "ujy", "f"),
         "flux_err": (
@@ -39,11 +40,10 @@ WORDS: Words = MappingProxyType(
         "mag": ("mag", "magnitude", "magpsf", "psfmag", "psf_mag", "m"),
         "mag_err": (
             "mag_err", "magerr", "magnitude_error", "e_magnitude", "emag", "e_mag", "mag_error", "sigmapsf",
-            "dm", "magnitude_err", "psfmagerr",
+            "dm", "magnitude_err", "psfmagerr", "merr", "uncertainty",
         ),
         "limit": ("limit", "limmag", "limiting_mag", "maglim", "diffmaglim", "upperlimit_mag"),
         "upper": ("upperlimit", "upper_limit", "islimit", "is_limit"),
-        "sigmas": ("upperlimitsigma", "nsigma"),
         "positive": ("isdiffpos",),
         "zero_point": ("zero_point", "zeropoint", "zp", "zpt", "zpdiff"),
         "system": ("zpsys", "zpmagsys", "magsys", "mag_system", "system"),
@@ -57,6 +57,7 @@ WORDS: Words = MappingProxyType(
         "source": ("diasourceid",),
     }
 )  # fmt: skip
+LIMITED_WORDS = ("mag",)  # texts such as <14.2 are limits
 TEXT_WORDS = (
     "object_id",
     "filter",
@@ -85,7 +86,6 @@ class Layout:
     implied: bool = True  # whether the format defines that zero point
     utc: bool = False  # whether its times are UTC instead of TAI
     detections: bool = False  # whether every row with a measurement is a detection of the survey
-    sigmas: float = 5.0  # significance of its limits
     positions_scatter: bool = False  # whether each row has the position of its own measurement
     total_light: bool = False  # whether magnitudes hold all light of the object, no reference subtracted
     prefers: Literal["flux", "mag"] = "flux"  # if a file has both
@@ -153,6 +153,12 @@ LAYOUTS: tuple[Layout, ...] = (
         dict(_ZTF_MAG) | {"limit": (), "quality": ("catflags",), "mjd": ("mjd", "hmjd", "hjd")},
         survey="ztf", utc=True, total_light=True, quality="catflags", positions_scatter=True,
     ),
+    Layout(
+        "aavso", "AAVSO photometry",
+        (("jd", "date"), ("magnitude", "mag"), ("uncertainty", "merr"), ("band", "filt"),
+         ("star name", "name"), ("observer code", "mtype")),
+        utc=True, errors_lacking=True,
+    ),
     Layout("sncosmo", "sncosmo table", (("time", "date", "mjd", "jd", "mjdobs"), ("zp", "zpt", "zeropoint"),
                                         ("zpsys", "zpmagsys", "magsys")), {"mag": (), "limit": ()}),
     Layout("table", "table", implied=False),
@@ -163,7 +169,7 @@ SNANA = Layout(
     zero_point=SNANA_ZERO_POINT, quality="photflag",
 )  # fmt: skip
 SUPERNOVA_CATALOG = Layout(
-    "osc", "Open Supernova Catalog", words={"filter": ("band",)}, sigmas=3.0, prefers="mag", implied=False,
+    "osc", "Open Supernova Catalog", words={"filter": ("band",)}, prefers="mag", implied=False,
     detections=True, errors_lacking=True,
 )  # fmt: skip
 

@@ -17,13 +17,16 @@ from firstlight.bands import (
     BANDS,
     EFFECTIVE_WAVELENGTH,
     Filter,
+    case_note,
     find_filter,
+    find_survey,
     magnitude_to_njy,
+    stated_survey,
 )
 from firstlight.data.formats.layouts import Layout
 from firstlight.data.formats.names import ColumnNames
 from firstlight.errors import DataError, UnknownBandError
-from firstlight.lightcurves.values import as_arrow, numbers_of
+from firstlight.lightcurves.values import as_arrow, is_text, numbers_of
 
 #: Magnitudes beyond these stand for "none": surveys write 99, 999, -99 or -999.
 _BRIGHTEST, _FAINTEST = -30.0, 50.0
@@ -50,6 +53,7 @@ _SAME_VISIT_DAYS = 1e-5  # as `firstlight.lightcurves.visits`: the same visit in
 REPEATED_VISIT = "a detection of the same visit is used instead of its forced photometry"
 _NO_ERROR = "the magnitude has no error"
 _NO_MEASUREMENT = "the row has neither a flux nor a magnitude nor a limit"
+ONLY_LIMITS = "the object has upper limits only"
 SHARED_BAND = "a filter nearer to the band was used at the same time"
 
 
@@ -59,33 +63,42 @@ class Photometry:
 
     flux: FloatArray
     flux_err: FloatArray
+    limits: BoolArray  # rows that state a limit, which is no measurement
     filters: StrArray  # survey_name, or the file's own text where the filter is unknown
     detected: Any = None  # flags in any form, None where |flux| > 5 flux_err decides
     converted: bool = True  # whether the fluxes are in nJy; else in the unit that the source states
-    n_limits: int = 0
     systems: tuple[str, ...] = ()  # of the magnitudes that were converted
     surveys: tuple[str, ...] = ()
     doubt: str = ""  # why the unit of the fluxes cannot be nJy, unless the user states it
+    survey: Any = None  # of each row, an Arrow array
     problem: str = ""  # the first filter that could not be read, and what to do
+    by_case: str = ""  # which filters are Johnson's by their case alone
     left_out: list[tuple[str, BoolArray]] = field(default_factory=list)
+
+    @property
+    def n_limits(self) -> int:
+        """Number of rows that state a limit."""
+        return int(self.limits.sum())
 
 
 def photometry_of(words: Mapping[str, Any], layout: Layout, names: ColumnNames) -> Photometry:
     """Fluxes of the columns `words`; `names` has the survey, system and filters that the user stated."""
     fixed = names.fixed
-    filters, chosen, problem = _filters(words, layout, names)
+    read = _filters(words, layout, names)
+    filters = read.labels
     uses_mag = "mag" in words and (layout.prefers == "mag" or "flux" not in words)
     if uses_mag:
-        made = _of_magnitudes(words, layout, filters, chosen, fixed.get("system", ""))
+        made = _of_magnitudes(words, layout, filters, read.found, fixed.get("system", ""))
     else:
         flux, flux_err = numbers_of(words["flux"]), numbers_of(words["flux_err"])
-        made = Photometry(flux, flux_err, filters, words.get("detected"), converted=False)
+        no_limits = np.zeros(len(flux), dtype=bool)
+        made = Photometry(flux, flux_err, no_limits, filters, words.get("detected"), converted=False)
         if layout.detections and made.detected is None:
             made.detected = texts(words["source"]) != "" if "source" in words else np.ones(len(flux), bool)
-    made.problem = problem
+    made.survey, made.problem, made.by_case = read.surveys, read.problem, read.by_case
     if not uses_mag and not layout.implied:
         made.doubt = _doubt_of_unit(words)
-    made.surveys = tuple(sorted({one.survey for one in chosen.values() if one is not None}))
+    made.surveys = tuple(sorted({one.survey for one in read.found.values() if one is not None}))
     _apply_quality(made, words, layout)
     return made
 
@@ -111,10 +124,19 @@ def _doubt_of_unit(words: Mapping[str, Any]) -> str:
 # --- filters --------------------------------------------------------------------
 
 
-def _filters(
-    words: Mapping[str, Any], layout: Layout, names: ColumnNames
-) -> tuple[StrArray, dict[str, Filter | None], str]:
-    """Label of each row's filter, the filter of each label, and the first that is unknown."""
+@dataclass(frozen=True, slots=True)
+class _Filters:
+    """The filters of a source."""
+
+    labels: StrArray  # of each row
+    found: Mapping[str, Filter | None]  # by label
+    surveys: Any  # Arrow array; the survey that each row or its filter states
+    problem: str  # the first that is unknown, and what to do
+    by_case: str  # which are Johnson's by their case alone
+
+
+def _filters(words: Mapping[str, Any], layout: Layout, names: ColumnNames) -> _Filters:
+    """The filters of a source; UnknownBandError if none is known."""
     survey = names.fixed.get("survey") or layout.survey
     distinct, code = coded(words["filter"])
     if not survey and "survey" in words:  # a filter may be of another survey in each row
@@ -123,22 +145,26 @@ def _filters(
         distinct = np.char.add(
             np.char.add(distinct[pairs // len(surveys)], "\t"), surveys[pairs % len(surveys)]
         )
-    labels, found, problem = [], {}, ""
+    labels, surveys_of, found, problem, upper = [], [], {}, "", []
     for text in distinct.tolist():
         name, _, stated = text.partition("\t")
-        label, one = name, None
+        label, one, of = name, None, survey or find_survey(stated) or ""
         try:
             mapped = names.filters.get(name)
             one = find_filter(name, survey or stated or None) if mapped is None else find_filter(mapped)
-            label = one.label
+            label, of = one.label, of or stated_survey(mapped or name)
+            upper += [name] if label == f"johnson_{name}" and not (mapped or survey or stated) else []
         except UnknownBandError as error:
             remedy = "map it (docs/reference/files.md, Columns)"
             problem = problem or f"{str(error).partition(' (surveys')[0]}, or {remedy}"
         labels.append(label)
+        surveys_of.append(of)
         found[label] = one
     if distinct.size and not any(found.values()):
         raise UnknownBandError(problem)
-    return np.array(labels, dtype=np.str_)[code.ravel()], found, problem
+    code = code.ravel()
+    of_rows = pa.DictionaryArray.from_arrays(pa.array(code), pa.array(surveys_of, pa.string()))
+    return _Filters(np.array(labels, dtype=np.str_)[code], found, of_rows, problem, case_note(upper))
 
 
 def shared_bands(owner: IntArray, time: FloatArray, filters: StrArray) -> BoolArray:
@@ -198,20 +224,14 @@ def _of_magnitudes(
     sign = _signs(words["positive"], np.isfinite(mag)) if "positive" in words else 1.0
     flux, flux_err = magnitude_to_njy(mag, mag_err, offset)
     flux = flux * sign
-    sigmas = np.full(len(mag), layout.sigmas)
-    if "sigmas" in words:
-        stated = numbers_of(words["sigmas"])
-        sigmas = np.where(stated > 0, stated, sigmas)
-    limit = _magnitudes(words["limit"]) if "limit" in words else np.full(len(mag), np.nan)
-    limit = np.where(upper & np.isfinite(mag), mag, limit)
-    is_limit = upper | (np.isnan(mag) & np.isfinite(limit))
-    size = magnitude_to_njy(limit, 0.0, offset)[0]
-    flux = np.where(is_limit, 0.0, flux)
-    flux_err = np.where(is_limit, size / sigmas, flux_err)
+    is_limit = upper | _limit_texts(words["mag"])
+    if "limit" in words:
+        is_limit |= np.isnan(mag) & np.isfinite(_magnitudes(words["limit"]))
+    flux = np.where(is_limit, np.nan, flux)
     detected = words.get("detected")
     if detected is None and layout.detections:
         detected = ~is_limit
-    made = Photometry(flux, flux_err, filters, detected, n_limits=int(is_limit.sum()), systems=systems)
+    made = Photometry(flux, flux_err, is_limit, filters, detected, systems=systems)
     made.left_out.append((_NO_MEASUREMENT, np.isnan(mag) & ~is_limit))
     if layout.errors_lacking:
         made.left_out.append((_NO_ERROR, np.isfinite(mag) & ~is_limit & ~(mag_err > 0)))
@@ -223,6 +243,15 @@ def _of_magnitudes(
 def _magnitudes(values: Any) -> FloatArray:
     mag = numbers_of(values)
     return np.where((mag > _BRIGHTEST) & (mag < _FAINTEST), mag, np.nan)
+
+
+def _limit_texts(values: Any) -> BoolArray:
+    """Where a column has texts such as ``<14.2`` or ``>20.5``, as AAVSO writes limits."""
+    array = as_arrow(values)
+    if not is_text(array.type):
+        return np.zeros(len(array), dtype=bool)
+    found = pc.match_substring_regex(array, r"^\s*[<>]\s*[+-]?\d")
+    return np.asarray(found.fill_null(False).to_numpy(zero_copy_only=False), dtype=bool)
 
 
 def _offsets(

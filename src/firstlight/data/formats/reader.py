@@ -13,6 +13,7 @@ from firstlight.bands import find_survey
 from firstlight.data.formats.angles import degrees
 from firstlight.data.formats.layouts import (
     LAYOUTS,
+    LIMITED_WORDS,
     OBJECT_WORDS,
     SNANA,
     SUPERNOVA_CATALOG,
@@ -24,6 +25,7 @@ from firstlight.data.formats.layouts import (
 )
 from firstlight.data.formats.names import ColumnNames
 from firstlight.data.formats.photometry import (
+    ONLY_LIMITS,
     REPEATED_VISIT,
     SHARED_BAND,
     Photometry,
@@ -34,9 +36,10 @@ from firstlight.data.formats.photometry import (
     texts,
 )
 from firstlight.data.formats.recognise import open_source, stated_once
-from firstlight.data.formats.source import Source, plain_name
+from firstlight.data.formats.source import Kind, Source, plain_name
 from firstlight.errors import DataError, MissingColumnError, SettingsError
 from firstlight.lightcurves import RawTable
+from firstlight.lightcurves.reject import NO_ROW
 from firstlight.lightcurves.units import ANY_DEPTH, unit_scale
 from firstlight.lightcurves.values import as_arrow, numbers_of, untyped_ids
 
@@ -68,7 +71,7 @@ class Reading:
         if made.systems:
             parts.append("magnitudes: " + ", ".join(made.systems))
         if made.n_limits:
-            parts.append(f"{made.n_limits:,} upper limit(s) read as flux 0 with their 1-sigma error")
+            parts.append(f"{made.n_limits:,} upper limit(s) left out, as a limit is no measurement")
         if made.surveys:
             parts.append("filters of " + ", ".join(made.surveys))
         return "; ".join([*parts, *self.notes])
@@ -122,7 +125,7 @@ def read_foreign(
 
 def _foreign(source: Source, layout: Layout, names: ColumnNames) -> Foreign:
     found = _found(source, layout, names)
-    kinds: dict[str, Any] = {name: "text" if word in TEXT_WORDS else "number" for word, name in found.items()}
+    kinds = {name: _kind(word) for word, name in found.items()}
     values, place = source.read(kinds)
     words = {word: values[name] for word, name in found.items()}
     notes: list[str] = []
@@ -142,16 +145,17 @@ def _foreign(source: Source, layout: Layout, names: ColumnNames) -> Foreign:
     made = photometry_of(words, layout, names if survey is None else names.with_survey(survey))
     if layout.total_light:
         notes.append("the median flux of each object and filter is subtracted, as a reference image would be")
-    if made.problem:
-        notes.append(made.problem)
+    notes += [note for note in (made.problem, made.by_case) if note]
     if ignored := source.meta.get("ignored"):
         notes.append(f"not read: {ignored}")
     _, owner = coded(words["object_id"])
-    shared = shared_bands(owner, numbers_of(words["mjd"]), made.filters)
+    time, measured = numbers_of(words["mjd"]), np.flatnonzero(~made.limits)
+    shared, repeated = np.zeros((2, len(place)), dtype=bool)
+    shared[measured] = shared_bands(owner[measured], time[measured], made.filters[measured])
     made.left_out.append((SHARED_BAND, shared))
     if "source" in words and layout.detections:
-        forced = texts(words["source"]) == ""
-        repeated = repeated_visits(owner, numbers_of(words["mjd"]), made.filters, forced)
+        forced = texts(words["source"])[measured] == ""
+        repeated[measured] = repeated_visits(owner[measured], time[measured], made.filters[measured], forced)
         made.left_out.append((REPEATED_VISIT, repeated))
     reading = Reading(source.path, layout, source.container, replace(names, columns=found), made, notes)
     columns: dict[str, Any] = {
@@ -160,13 +164,14 @@ def _foreign(source: Source, layout: Layout, names: ColumnNames) -> Foreign:
         "band": made.filters,
         "flux": made.flux,
         "flux_err": made.flux_err,
+        "survey": made.survey,
     }
     if made.detected is not None:
         columns["detected"] = made.detected
     columns |= {} if made.converted else {w: words[w] for w in ("zero_point", "unit", "system") if w in words}
     columns |= {word: words[word] for word in OBJECT_WORDS if word in words}
     if layout.positions_scatter and "ra" in words and "dec" in words:
-        columns["ra"], columns["dec"] = _mean_positions(words)
+        columns["ra"], columns["dec"] = _newest_positions(words)
     stated = source.meta.get("dereddened")
     raw = RawTable(
         columns={name: as_arrow(column) for name, column in columns.items()},
@@ -181,6 +186,12 @@ def _foreign(source: Source, layout: Layout, names: ColumnNames) -> Foreign:
     return _without(raw, made.left_out, reading)
 
 
+def _kind(word: str) -> Kind:
+    if word in LIMITED_WORDS:
+        return "limited"
+    return "text" if word in TEXT_WORDS else "number"
+
+
 def _refuse_names_of_rows(source: Source, column: str, values: Any) -> None:
     """Raise DataError if a column such as ``id`` names every row, so that it cannot name objects."""
     if len(values) > 1 and len(coded(values)[0]) == len(values):
@@ -191,9 +202,19 @@ def _refuse_names_of_rows(source: Source, column: str, values: Any) -> None:
 
 
 def _without(raw: RawTable, left_out: list[tuple[str, BoolArray]], reading: Reading) -> Foreign:
-    """The rows that are of use, and those that are not with the first reason of each."""
-    keep = np.ones(len(raw), dtype=bool)
+    """The rows that are of use, and those that are not with the first reason of each.
+
+    Limits are only counted, but an object that has nothing else is listed.
+    """
+    limits = reading.photometry.limits
+    keep = ~limits
     listed = []
+    if not keep.all():
+        names, owner = coded(raw.columns["object_id"])
+        nothing = np.ones(len(names), dtype=bool)
+        nothing[owner[keep]] = False
+        if nothing.any():
+            listed.append((ONLY_LIMITS, names[nothing], np.full(int(nothing.sum()), NO_ROW)))
     for reason, mask in left_out:
         now = np.flatnonzero(mask & keep)
         if len(now):
@@ -238,7 +259,7 @@ def _without_unused(found: dict[str, str], layout: Layout) -> dict[str, str]:
     fluxes, magnitudes = {"flux", "flux_err"} <= set(found), {"mag", "mag_err"} <= set(found)
     unused: tuple[str, ...] = ()
     if fluxes and not (magnitudes and layout.prefers == "mag"):
-        unused = ("mag_err", "limit", "upper", "sigmas", "positive")
+        unused = ("mag_err", "limit", "upper", "positive")
     elif magnitudes:
         unused = ("flux", "flux_err", "zero_point", "unit")
     return {word: name for word, name in found.items() if word not in unused}
@@ -255,18 +276,16 @@ def _use_units(words: dict[str, Any], found: Mapping[str, str], source: Source) 
         words["flux_err"] = numbers_of(words["flux_err"]) * (unit_scale(error_unit) / unit_scale(unit))
 
 
-def _mean_positions(words: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
-    """Median position of each row's object [degree], NaN where it has none."""
+def _newest_positions(words: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
+    """Newest known position of each row's object [degree], as in the stream; NaN where it has none."""
     names, code = coded(words["object_id"])
-    ra, dec = numbers_of(words["ra"]), numbers_of(words["dec"])
-    middle = np.full((2, len(names)), np.nan)
-    order = np.argsort(code, kind="stable")
-    for i, rows in enumerate(np.split(order, np.cumsum(np.bincount(code, minlength=len(names)))[:-1])):
-        known = rows[np.isfinite(ra[rows]) & np.isfinite(dec[rows])]
-        if len(known):
-            around = (ra[known] - ra[known[0]] + 180.0) % 360.0 - 180.0
-            middle[:, i] = (ra[known[0]] + np.median(around)) % 360.0, np.median(dec[known])
-    return middle[0, code], middle[1, code]
+    ra, dec, time = (numbers_of(words[name]) for name in ("ra", "dec", "mjd"))
+    known = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
+    known = known[np.argsort(np.nan_to_num(time[known], nan=-np.inf), kind="stable")]
+    newest = np.full(len(names), -1)
+    newest[code[known]] = known  # of equal indices the last assignment stays
+    place = newest[code]
+    return np.where(place >= 0, ra[place], np.nan), np.where(place >= 0, dec[place], np.nan)
 
 
 def _same_stars(words: Mapping[str, Any]) -> Any:
@@ -274,7 +293,7 @@ def _same_stars(words: Mapping[str, Any]) -> Any:
     names, code = coded(words["object_id"])
     if "ra" not in words or "dec" not in words:
         return names[code]
-    ra, dec = _mean_positions(words)
+    ra, dec = _newest_positions(words)
     _, first = np.unique(code, return_index=True)
     placed = np.flatnonzero(np.isfinite(ra[first]) & np.isfinite(dec[first]))
     ra, dec = np.radians(ra[first][placed]), np.radians(dec[first][placed])

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from firstlight._types import IntArray
 
-Kind = Literal["number", "text"]
+#: "limited" is a number, or a text such as <14.2 for a limit.
+Kind = Literal["number", "text", "limited"]
 #: Values of the named columns, and the line or row of each.
 Read = Callable[[Mapping[str, Kind]], tuple[dict[str, Any], IntArray]]
 

@@ -12,6 +12,7 @@ from firstlight.data.store import write_curves
 from firstlight.errors import DataError, SettingsError
 from firstlight.files import replacing
 from firstlight.lightcurves import OBJECT_COLUMNS, LightCurves
+from firstlight.lightcurves.names import SURVEY
 
 _ENDINGS = {".parquet": "firstlight", ".ecsv": "sncosmo", ".csv": "plasticc", ".csv.gz": "plasticc"}
 #: Columns of PLAsTiCC's metadata, and ours.
@@ -91,7 +92,7 @@ def _sncosmo(curves: LightCurves, path: Path) -> list[Path]:
             "zp": np.full(len(owner), AB_ZERO_POINT_NJY),
             "zpsys": np.full(len(owner), "ab"),
             "detected": curves.detected,
-            **{name: getattr(curves, name)[owner] for name in OBJECT_COLUMNS},
+            **{name: getattr(curves, name)[owner] for name in (*OBJECT_COLUMNS, SURVEY)},
         },
         meta={"dereddened": curves.dereddened},
     )

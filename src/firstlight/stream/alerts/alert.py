@@ -188,6 +188,8 @@ class Alert:
     listed_from : tuple of two floats
         Times from which the packet lists all detections, and all forced photometry, of the object
         [MJD TAI day]; infinite if it lists none.
+    survey : str
+        ``lsst`` or ``ztf``; empty if the format does not decide it.
     """
 
     alert_id: str
@@ -204,6 +206,7 @@ class Alert:
     dereddened: bool = False
     n_dropped: Mapping[str, int] = field(default_factory=dict)
     listed_from: tuple[float, float] = (_INF, _INF)
+    survey: str = ""
 
     @property
     def n_rejected(self) -> int:
@@ -255,7 +258,9 @@ def light_curves(alerts: Iterable[Alert]) -> LightCurves:
         listed = [alert.listed_from for alert in group]
         histories.append(parts[0] if len(parts) == 1 else Observations.joined(parts, times, listed))
         values.append([_newest(group, name) for name in OBJECT_VALUES])
-    return _curves(list(by_object), histories, values, group[0].dereddened)[0]
+    curves, _ = _curves(list(by_object), histories, values, group[0].dereddened)
+    surveys = [group[0].survey for group in by_object.values()]
+    return curves.with_columns(survey=np.array(surveys, dtype=np.str_)) if any(surveys) else curves
 
 
 def _curves(

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
-from firstlight.constants import MAG_PER_E_FOLD
+from firstlight.constants import MAG_PER_E_FOLD, UTC_TO_TAI_DAYS
 from firstlight.errors import DataError, missing_extra
 from firstlight.lightcurves.visits import merge
 from firstlight.stream.alerts.alert import Alert, Observations, Skip, SkipReason
 from firstlight.stream.alerts.avro import value_of
 from firstlight.stream.alerts.json import dict_or_empty
-from firstlight.stream.alerts.layouts import SOLAR_SYSTEM_ARCSEC, UTC_TO_TAI_DAYS
+from firstlight.stream.alerts.layouts import SOLAR_SYSTEM_ARCSEC
 from firstlight.stream.alerts.observe import BAND_SPELLINGS
 from firstlight.stream.alerts.values import (
     EARLIEST_MJD,

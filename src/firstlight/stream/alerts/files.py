@@ -13,6 +13,7 @@ from firstlight.lightcurves import LightCurves
 from firstlight.stream.alerts.alert import Alert, Skip, light_curves
 
 _BATCH_ROWS = 256
+_LONGEST_CAUSE = 160  # characters
 
 
 def read_alerts(
@@ -58,7 +59,7 @@ def read_alerts(
         elif rejects is None:
             raise DataError(f"{path}, packet {number}: {item}; or set it aside with a RejectLog (rejects=)")
         else:
-            rejects.add("", "the packet cannot be read", str(path), number)
+            rejects.add("", "the packet cannot be read", str(path), number, _cause(item))
     if not good:
         reasons = ", ".join(f"{name} {n}" for name, n in skipped.items()) or "none could be read"
         raise DataError(f"{path}: no alert that can be classified ({reasons})")
@@ -68,6 +69,12 @@ def read_alerts(
         joined = f"{len(good):,} alerts of {len(curves):,} objects, joined as the stream joins them"
         report(f"{path}: {joined}{left}")
     return curves
+
+
+def _cause(error: DataError) -> str:
+    """The text of an error, short enough for a table of reasons."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= _LONGEST_CAUSE else f"{text[: _LONGEST_CAUSE - 3]}..."
 
 
 def _items(path: Path) -> Iterator[Alert | Skip | DataError]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.bands import AB_ZERO_POINT_NJY
-from firstlight.constants import JD_MINUS_MJD
+from firstlight.constants import JD_MINUS_MJD, UTC_TO_TAI_DAYS
 from firstlight.errors import DataError
 from firstlight.stream.alerts.alert import Alert, Observations, Skip, SkipReason
 from firstlight.stream.alerts.observe import BAND_SPELLINGS, COLUMNS, REASONS, RELIABILITY, observe
@@ -31,7 +31,6 @@ from firstlight.stream.avro.schema import Selection, field_paths
 from firstlight.stream.limits import DEFAULT_LIMITS, Limits
 from firstlight.stream.quality import QualityConfig
 
-UTC_TO_TAI_DAYS = 37.0 / 86_400.0  # 37 leap seconds since 2017; ZTF began in 2018
 SOLAR_SYSTEM_ARCSEC = 5.0  # a ZTF candidate this near to a known asteroid is that asteroid
 
 Names = Mapping[str, tuple[str, ...]]
@@ -354,6 +353,7 @@ def alert_of(cells: Cells, layout: Layout, zero_point: float = AB_ZERO_POINT_NJY
         redshift_spec=values.within("redshift_spec", 0.0, LARGEST),
         n_dropped={REASONS[k]: int(dropped[k]) for k in np.flatnonzero(dropped)} if dropped.any() else {},
         listed_from=(float(listed[0]), float(listed[1])),
+        survey="lsst" if layout.family == "lsst" or layout.own_clock == TAI else "ztf",
     )
 
 

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
-from firstlight.constants import JD_MINUS_MJD, MAG_PER_E_FOLD
+from firstlight.constants import JD_MINUS_MJD, MAG_PER_E_FOLD, UTC_TO_TAI_DAYS
 from firstlight.errors import DataError
 from firstlight.stream.alerts.alert import Alert, Observations
-from firstlight.stream.alerts.layouts import UTC_TO_TAI_DAYS
 from firstlight.stream.alerts.values import integer_name
 
 #: Number under which our LSST-like schema travels in Confluent framing.

@@ -198,8 +198,16 @@ class Replay:
             observations=Observations.wrap([column[history] for column in columns]),
             source_id=number,
             dereddened=curves.dereddened,
+            listed_from=self._listed_from(history, row),
             **about,
         )
+
+    def _listed_from(self, history: NDArray[np.int64], row: int) -> tuple[float, float]:
+        """Times of the first listed earlier detection and of the first listed forced photometry."""
+        detected = self.curves.detected[history]
+        listed = (history[detected & (history != row)], history[~detected])
+        detections, forced = (float(self.curves.mjd[rows].min(initial=np.inf)) for rows in listed)
+        return detections, forced
 
 
 def night_of(mjd: ArrayLike) -> NDArray[np.int64]:
