@@ -200,8 +200,8 @@ class LightCurves:
         window = slice(self.offsets[index], self.offsets[index + 1])
         values = {name: getattr(self, name)[window] for name in OBSERVATION_COLUMNS}
         values |= {name: float(getattr(self, name)[index]) for name in OBJECT_COLUMNS}
-        texts = {name: str(getattr(self, name)[index]) for name in ("object_id", SURVEY)}
-        return LightCurve(dereddened=self.dereddened, **texts, **values)
+        values |= {name: str(getattr(self, name)[index]) for name in ("object_id", SURVEY)}
+        return LightCurve(dereddened=self.dereddened, **values)
 
     def __contains__(self, object_id: object) -> bool:
         """Whether there is an object of that name."""

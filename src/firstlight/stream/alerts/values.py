@@ -109,7 +109,7 @@ def checked_time(mjd: float, alert_id: str, object_id: str) -> float:
     raise DataError(f"alert {alert_id or '?'} of object {object_id or '?'}: {problem}")
 
 
-def object_values(**values: float) -> dict[str, float]:
+def object_values(**values: float) -> dict[str, Any]:
     """Position, dust and redshift of an object, NaN for each that is missing in any spelling.
 
     The surveys write null, NaN, -9 or -999 for unknown; 0 is a redshift.
