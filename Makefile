@@ -13,7 +13,7 @@ export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check docs fuzz speed bench bench-stream bench-peers crossval-seed crossval-default crossval-fast reproduce bundle figures stream-demo clean
+.PHONY: help setup run test check docs dist fuzz speed bench bench-stream bench-peers crossval-seed crossval-default crossval-fast reproduce bundle figures stream-demo clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -43,13 +43,17 @@ test: check docs ## Lint, types, import contracts, the documentation and all tes
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup
-	$(BIN)/ruff format --check src tests benchmarks studies docs
-	$(BIN)/ruff check src tests benchmarks studies docs
+	$(BIN)/ruff format --check src tests benchmarks studies docs release
+	$(BIN)/ruff check src tests benchmarks studies docs release
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 docs: setup ## Build the documentation into site/, strictly; it opens from the folder
 	$(BIN)/python docs/build.py
+
+dist: setup ## Build wheel and sdist, install each in a new environment and classify with it; recipe for conda-forge
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build==1.6.1 twine==7.0.0
+	$(BIN)/python release/dist.py
 
 bench: setup ## Speed of each stage and of its peers -> benchmarks/results/*.json
 	for script in preprocessing features encoder classifiers classify; do $(BIN)/python benchmarks/$$script.py || exit 1; done
