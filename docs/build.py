@@ -49,6 +49,7 @@ def loads_from_elsewhere(site: Path) -> list[str]:
 
 def main() -> None:
     """Build the site and check it."""
+    subprocess.run([sys.executable, ROOT / "docs" / "write_tutorials.py"], cwd=ROOT, check=True)
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
     if subprocess.run(command, cwd=ROOT, check=False).returncode:
         sys.exit("the documentation has errors")
