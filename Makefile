@@ -101,6 +101,7 @@ figures: setup ## Write the numbers and pictures of README and docs from results
 	$(BIN)/python docs/architecture.py
 	$(BIN)/python docs/write_features.py
 	$(BIN)/python docs/write_pictures.py
+	$(BIN)/python docs/write_reference.py
 
 clean: ## Remove what was built here (not the data cache)
 	rm -rf $(VENV) runs build dist site .cache .pytest_cache .mypy_cache .ruff_cache

@@ -12,6 +12,9 @@ from firstlight._types import AnyArray, BoolArray, StrArray
 from firstlight.lightcurves import LightCurves
 from firstlight.predictions import CLASSIFIED, NOT_CLASSIFIED
 
+#: Why an object is not classified, in the order in which it is checked.
+REASONS = ("no_observations", "no_detection", "too_few_detections", "too_few_observations", "no_signal")
+
 
 @dataclass(frozen=True, kw_only=True)
 class StatusConfig:
@@ -62,7 +65,7 @@ def status_from_counts(
             n_obs < config.min_obs,
             ~has_signal & (config.min_snr > 0.0),
         ],
-        ["no_observations", "no_detection", "too_few_detections", "too_few_observations", "no_signal"],
+        list(REASONS),
         default="",
     )
     return np.where(reason == "", CLASSIFIED, NOT_CLASSIFIED), reason

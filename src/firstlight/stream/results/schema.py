@@ -1,0 +1,145 @@
+"""JSON Schema of the stream's records, for those who read them with other programs."""
+
+from typing import Any
+
+from firstlight.bands import BANDS
+from firstlight.classify.status import REASONS
+from firstlight.online.update import LATE_REASONS
+from firstlight.predictions import CLASSIFIED, NOT_CLASSIFIED
+from firstlight.stream.alerts.observe import REASONS as DROP_REASONS
+from firstlight.taxonomy import CLASSES, COARSE_GROUPS
+
+_SHARE = {"type": "number", "minimum": 0.0, "maximum": 1.0}
+
+
+def record_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of one record of ``firstlight stream``, as JSON.
+
+    Every field is always present, in this order. Later versions may add fields at the end, so the schema
+    allows others.
+
+    Examples
+    --------
+    >>> list(record_schema()["properties"])[:3]
+    ['object', 'alert', 'mjd']
+    """
+    properties = _key() | _answer() | _brightness() | _history()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "firstlight result",
+        "description": "The classification of one object after one alert.",
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+    }
+
+
+def _key() -> dict[str, Any]:
+    return {
+        "object": _text("Name of the object."),
+        "alert": _text("Name of the alert."),
+        "mjd": _number("Time of the alert [MJD TAI day]."),
+        "ra": _number("Right ascension, ICRS [degree]; null if unknown.", or_null=True),
+        "dec": _number("Declination, ICRS [degree]; null if unknown.", or_null=True),
+        "bundle": _text(
+            "Identity of the bundle. Equal object, alert and bundle mean equal bytes, so consumers count by "
+            "these three."
+        ),
+    }
+
+
+def _answer() -> dict[str, Any]:
+    return {
+        "status": _one_of(
+            (CLASSIFIED, NOT_CLASSIFIED), "Whether there are enough data for a classification."
+        ),
+        "reason": _one_of(("", *REASONS), "Why the object is not classified; empty if it is."),
+        "label": _one_of(("", *CLASSES), "Most probable class; empty if not classified."),
+        "proba": _shares(
+            CLASSES,
+            "Calibrated probability of each class, in whole millionths; the frequencies of the training set "
+            "if not classified.",
+        ),
+        "coarse": _shares(COARSE_GROUPS, "Sum of the probabilities of each group of classes."),
+        "anomaly": _share(
+            "Anomaly score: a fraction 1 - anomaly of known objects at this phase is more anomalous; null if "
+            "not classified."
+        ),
+        "change": _share(
+            "Total variation distance from the probabilities in the object's previous record; null in the "
+            "first."
+        ),
+        "followup": _share("Value of a spectrum on the next night; null if not classified."),
+        "n_obs": _count("Number of known observations."),
+        "phase": _number("Days since the trigger; null before the first detection.", or_null=True),
+    }
+
+
+def _brightness() -> dict[str, Any]:
+    measured = {
+        "mag": _number("Latest magnitude in that band, of the fluxes in the packet [AB mag].", or_null=True),
+        "mag_err": _number("Error of mag [mag].", or_null=True),
+        "band": _one_of((*BANDS, None), "Band with the most significant recent flux."),
+        "mag_mjd": _number("Time of mag [MJD TAI day].", or_null=True),
+        "slope": _number(
+            "Change of magnitude, common to all bands [mag per day]; negative when brightening.", or_null=True
+        ),
+        "slope_err": _number("Error of slope [mag per day].", or_null=True),
+        "peak_mag": _number("Brightest magnitude so far, in any band [AB mag].", or_null=True),
+        "peak_mjd": _number("Time of peak_mag [MJD TAI day].", or_null=True),
+    }
+    for field in measured.values():
+        field["description"] += " Null without a significant flux."
+    return measured
+
+
+def _history() -> dict[str, Any]:
+    return {
+        "source": _text("Number of the source that triggered the alert; null if unknown.", or_null=True),
+        "late": {
+            "type": "boolean",
+            "description": "Whether the alert changed observations before the object's latest one.",
+        },
+        "late_reason": _one_of(
+            (*filter(None, LATE_REASONS), None), "How it changed them; null if it did not."
+        ),
+        "n_dropped": {
+            "type": "object",
+            "properties": {name: {"type": "integer", "minimum": 1} for name in DROP_REASONS},
+            "description": "Rows of the packet that were set aside, by reason.",
+        },
+    }
+
+
+def _type(name: str, or_null: bool) -> str | list[str]:
+    return [name, "null"] if or_null else name
+
+
+def _text(description: str, *, or_null: bool = False) -> dict[str, Any]:
+    return {"type": _type("string", or_null), "description": description}
+
+
+def _number(description: str, *, or_null: bool = False) -> dict[str, Any]:
+    return {"type": _type("number", or_null), "description": description}
+
+
+def _count(description: str) -> dict[str, Any]:
+    return {"type": "integer", "minimum": 0, "description": description}
+
+
+def _share(description: str) -> dict[str, Any]:
+    return _SHARE | {"type": ["number", "null"], "description": description}
+
+
+def _one_of(values: tuple[str | None, ...], description: str) -> dict[str, Any]:
+    return {"enum": list(values), "description": description}
+
+
+def _shares(names: tuple[str, ...], description: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": dict.fromkeys(names, _SHARE),
+        "required": list(names),
+        "additionalProperties": False,
+        "description": description,
+    }
