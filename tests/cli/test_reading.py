@@ -1,10 +1,14 @@
 """What every command that reads light curves does with a file that is not all right."""
 
+import io
 import json
+import time
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from firstlight.cli.reading import Reading
 from firstlight.errors import DataError, SettingsError
@@ -51,6 +55,34 @@ def test_a_file_of_which_nothing_is_left_is_an_error(dirty, tmp_path):
     pd.read_parquet(dirty).assign(band="Q").to_parquet(dirty)
     with pytest.raises(DataError, match=r"no object left; the reasons are in .*o\.rejects\.jsonl"):
         Reading().curves(dirty, None, tmp_path / "o")
+
+
+def test_strict_reading_refuses_what_cannot_be_used_whole(dirty, sample, tmp_path):
+    with pytest.raises(
+        DataError, match=r"cannot be used, and --strict accepts none; the reasons are in .*o\.rejects"
+    ):
+        Reading(strict=True).curves(dirty, None, tmp_path / "o")
+    assert (tmp_path / "o.rejects.jsonl").exists()
+    sample.take([0]).to_pandas()[0].to_parquet(tmp_path / "clean.parquet")
+    assert len(Reading(strict=True).curves(tmp_path / "clean.parquet", None, tmp_path / "o")) == 1
+
+
+def test_a_bar_shows_on_a_terminal_once_reading_takes_long_and_nowhere_else(monkeypatch):
+    app = import_module("firstlight.cli.app")  # the package's `app` is the application in it
+    for terminal, shows in ((True, True), (False, False)):
+        shown = Console(file=io.StringIO(), force_terminal=terminal)
+        monkeypatch.setattr(app, "console", shown)
+        monkeypatch.setattr(app, "_QUIET_S", 0.0)
+        with app.reading_progress("reading x.csv") as report:
+            report("reading", 0.5)
+            time.sleep(0.2)
+        assert ("reading x.csv" in shown.file.getvalue()) == shows
+    monkeypatch.setattr(app, "_QUIET_S", 60.0)
+    shown = Console(file=io.StringIO(), force_terminal=True)
+    monkeypatch.setattr(app, "console", shown)
+    with app.reading_progress("reading x.csv"):
+        pass
+    assert "reading" not in shown.file.getvalue()
 
 
 def test_options_of_files_are_refused_with_the_downloaded_set(tmp_path):

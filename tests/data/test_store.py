@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests._make import assert_same_curves
 
-from firstlight.data import RejectLog, iter_curves, read_curves, store, write_curves
+from firstlight.data import RejectLog, iter_curves, parquet, read_curves, store, write_curves
+from firstlight.data.parquet import read_parquet
 from firstlight.errors import DataError, MissingColumnError, UnknownBandError
 from firstlight.lightcurves import LightCurves
 from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
@@ -271,3 +272,16 @@ def test_an_unmarked_file_says_whether_it_is_dereddened(sample, path):
     table = pa.Table.from_pandas(frame())
     pq.write_table(table, path)
     assert read_curves(path, dereddened=True).dereddened
+
+
+def test_columns_that_grow_without_end_are_refused_before_they_are_read(sample, path, monkeypatch):
+    monkeypatch.setattr(parquet, "GROWTH_FROM", 1 << 16)
+    n = 300_000
+    table = {"object_id": ["a"] * n, "mjd": [60000.0] * n, "band": ["g"] * n, "flux": [1.0] * n}
+    pq.write_table(pa.table(table | {"flux_err": [1.0] * n}), path)
+    with pytest.raises(DataError, match=r"grow more than 100-fold, to 0\.0 GB, as no table does"):
+        read_curves(path)
+    with pytest.raises(DataError, match="grow more than 100-fold"):
+        read_parquet(path, ["mjd"])
+    write_curves(sample, path)
+    assert len(read_curves(path)) == len(sample)

@@ -400,7 +400,7 @@ def test_what_cannot_be_read_as_csv_is_refused_with_its_cause(text, cause, tmp_p
 def test_a_file_that_grows_without_end_is_refused(tmp_path, monkeypatch):
     from firstlight.data import delimited
 
-    monkeypatch.setattr(delimited, "_GROWTH_FROM", 1 << 20)
+    monkeypatch.setattr(delimited, "GROWTH_FROM", 1 << 20)
     text = long().to_csv(index=False) + "1,60001,g,1,20,1\n" * 300_000
     (tmp_path / "bomb.csv").write_bytes(gzip.compress(text.encode()))
     with pytest.raises(DataError, match="grow more than 100-fold"):

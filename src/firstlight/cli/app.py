@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Timer
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 
 PLASTICC = "plasticc"
+_QUIET_S = 2.0  # who waits no longer than this needs no bar
 PICTURES = (".png", ".svg", ".pdf")
 
 # --- options that several commands share --------------------------------------
@@ -191,6 +193,35 @@ def progress() -> Iterator["Progress"]:
     finally:
         if tasks:
             bars.stop()
+
+
+@contextmanager
+def reading_progress(title: str) -> Iterator["Progress"]:
+    """Show a bar on the terminal once reading takes longer than `_QUIET_S`.
+
+    It moves to and fro until the first report of a fraction. Without a terminal nothing is shown.
+    """
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    bars = Bars(*columns, console=console, transient=True)
+    task = bars.add_task(escape(printable(title, 60)), total=None)
+
+    def report(stage: str, fraction: float) -> None:
+        bars.update(task, total=1.0, completed=fraction)
+
+    timer = Timer(_QUIET_S, bars.start)
+    timer.daemon = True
+    if console.is_terminal:
+        timer.start()
+    try:
+        yield report
+    finally:
+        timer.cancel()
+        if timer.is_alive():
+            timer.join()
+        bars.stop()
 
 
 def run(arguments: list[str] | None = None) -> int:

@@ -1,12 +1,12 @@
 """The command ``rank``: tonight's targets from the results of ``stream``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from firstlight.cli.app import AsJson, app, check_picture, console
+from firstlight.cli.app import AsJson, app, check_picture, console, reading_progress
 from firstlight.errors import SettingsError
 from firstlight.text import printable
 
@@ -64,36 +64,23 @@ def rank(
     as_json: AsJson = False,
 ) -> None:
     """Rank tonight's targets by the value of a spectrum, and choose those that fit into the hours."""
-    from firstlight.followup.night import ObservingConfig, find_site
+    from firstlight.followup.night import ObservingConfig
     from firstlight.followup.schedule import ScheduleConfig
-    from firstlight.stream.results.rank import (
-        check_ranking_output,
-        next_evening,
-        rank_targets,
-        ranking_json,
-        write_ranking,
-    )
-    from firstlight.stream.results.read import read_results
+    from firstlight.stream.results.rank import check_ranking_output, ranking_json, write_ranking
 
     if out is not None:
         check_ranking_output(out)
     if plot is not None:
         check_picture(plot)
-    place = find_site(site)
-    followup = _followup(want, novelty, limit_mag)
-    telescope = ScheduleConfig(
-        hours=hours, limit_mag=limit_mag, hours_at_limit=hours_at_limit, overhead=overhead / 60.0
-    )
-    observing = ObservingConfig(airmass_limit=airmass, moon_limit=moon)
-    table = read_results(results)
-    evening = next_evening(table, place) if night is None else night
-    ranking = rank_targets(
-        table,
-        place,
-        evening,
-        followup=followup,
-        observing=observing,
-        telescope=telescope,
+    ranking = _ranking(
+        results,
+        site,
+        night,
+        followup=_followup(want, novelty, limit_mag),
+        observing=ObservingConfig(airmass_limit=airmass, moon_limit=moon),
+        telescope=ScheduleConfig(
+            hours=hours, limit_mag=limit_mag, hours_at_limit=hours_at_limit, overhead=overhead / 60.0
+        ),
         max_age=max_age,
     )
     if plot is not None:
@@ -107,6 +94,18 @@ def rank(
     for path in (plot, out):
         if path is not None:
             typer.echo(path)
+
+
+def _ranking(results: Path, site: str, night: str | None, **settings: Any) -> "Ranking":
+    """The targets of a night, by default the first after the last record."""
+    from firstlight.followup.night import find_site
+    from firstlight.stream.results.rank import next_evening, rank_targets
+    from firstlight.stream.results.read import read_results
+
+    place = find_site(site)
+    with reading_progress(f"reading {results}") as bar:
+        table = read_results(results, bar)
+    return rank_targets(table, place, next_evening(table, place) if night is None else night, **settings)
 
 
 def _followup(want: list[str] | None, novelty: float, limit_mag: float) -> "FollowupConfig":

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from firstlight.cli.app import PLASTICC, Columns, Format, Metadata, console
+from firstlight.cli.app import PLASTICC, Columns, Format, Metadata, console, reading_progress
 from firstlight.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
-    from firstlight._types import StrArray
+    from firstlight._types import Progress, StrArray
     from firstlight.data import RejectLog, Truth
     from firstlight.lightcurves import LightCurves
 
@@ -47,6 +47,15 @@ Dereddened = Annotated[
     ),
 ]
 
+Strict = Annotated[
+    bool | None,
+    typer.Option(
+        "--strict",
+        help="Stop with exit code 1 if a row or object cannot be used. Default: it is set aside and counted, "
+        "and the exit code is 0.",
+    ),
+]
+
 
 @dataclass(slots=True)
 class Reading:
@@ -58,19 +67,26 @@ class Reading:
     dereddened: Dereddened = None
     format: Format = None
     columns: Columns = None
+    strict: Strict = None
 
     def curves(self, source: str | Path, objects: Path | None, out: Path | None) -> "LightCurves":
         """Light curves of a file or of the downloaded set: all objects, or those that a file lists.
 
         What cannot be used is written to the file of rejects beside `out` and shown. DataError if nothing
-        is left.
+        is left, or with `strict` if anything is set aside.
         """
         from firstlight.data import RejectLog
 
         log = RejectLog()
-        curves = self._read(source, log)
+        with reading_progress(f"reading {source}") as bar:
+            curves = self._read(source, log, bar)
         place = self.rejects or _beside(out)
         show(log, place)
+        if self.strict and len(log):
+            raise DataError(
+                f"{source}: {len(log):,} row(s) or object(s) cannot be used, and --strict accepts none; the "
+                f"reasons are in {place}"
+            )
         if objects is not None:
             curves = only_listed(curves, objects, {reject.object_id for reject in log})
         if not len(curves):
@@ -79,7 +95,7 @@ class Reading:
             )
         return curves
 
-    def _read(self, source: str | Path, log: "RejectLog") -> "LightCurves":
+    def _read(self, source: str | Path, log: "RejectLog", progress: "Progress") -> "LightCurves":
         from firstlight.data import load_plasticc, read
         from firstlight.data.formats import is_alert_file
 
@@ -93,7 +109,7 @@ class Reading:
 
             reason = "packets of alerts state them"
             self.refuse_options(reason, "metadata", "zero_point", "dereddened", "format", "columns")
-            return read_alerts(source, log, report=_report)
+            return read_alerts(source, log, report=_report, progress=progress)
         return read(
             Path(source),
             self.metadata,
@@ -103,6 +119,7 @@ class Reading:
             format=self.format,
             columns=self.columns,
             report=_report,
+            progress=progress,
         )
 
     def labelled(

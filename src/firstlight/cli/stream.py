@@ -135,14 +135,12 @@ def stream(
 ) -> None:
     """Classify a stream of alerts: one result per alert, and none is lost if it is killed.
 
-    Each result names its object, alert and bundle. Run the same command again to continue. Start
-    it several times with the same --group to share a topic. SIGTERM stops it after the current batch.
+    Run it again to continue, several times with one --group to share a topic. SIGTERM stops it softly.
     """
     if bool(source) == bool(redrive):
         raise typer.BadParameter("give one of --source and --redrive")
     if redrive:
-        source, until_end = redrive, True
-        dead_letters = dead_letters or f"{redrive}.left{'' if redrive.startswith(_KAFKA) else '.jsonl'}"
+        source, until_end, dead_letters = redrive, True, dead_letters or _left_of(redrive)
     _one_math_thread()
     _need_stream_libraries(source, sink, output_format)
     from firstlight.stream.alerts.decoder import alert_decoder
@@ -160,7 +158,6 @@ def stream(
         max_alerts=max_alerts,
         patience_s=_patience(source, sink, until_end) if retry is None else retry,
     )
-    decoder = alert_decoder(format, schemas, settings.quality, settings.limits)
     with ExitStack() as stack:
         stack.callback(_configure_logs(log_format, kafka_config, schemas))
         opened = open_source(
@@ -172,15 +169,10 @@ def stream(
             limits=settings.limits,
             ignored=[state, *_output_files(sink, dead_letters)],
         )
-        alerts = stack.enter_context(closing(opened))
-        results, letters = _sinks(
-            stack, sink, dead_letters, redrive, kafka_config, output_format, wait_for_state
-        )
         setup = _Setup(
-            alerts,
-            results,
-            letters,
-            decoder,
+            stack.enter_context(closing(opened)),
+            *_sinks(stack, sink, dead_letters, redrive, kafka_config, output_format, wait_for_state),
+            alert_decoder(format, schemas, settings.quality, settings.limits),
             worker_config,
             output_format,
             in_file=not sink.startswith(_KAFKA),
@@ -257,6 +249,11 @@ class _Setup:
             stack.enter_context(_stopped_by_signals(worker))
             worker.run()
         return metrics, worker.stopped
+
+
+def _left_of(redrive: str) -> str:
+    """The place of what is left of redriven letters."""
+    return f"{redrive}.left{'' if redrive.startswith(_KAFKA) else '.jsonl'}"
 
 
 def _one_math_thread() -> None:

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 
-from firstlight._types import IntArray
+from firstlight._types import IntArray, Progress, no_progress
 from firstlight.errors import DataError, MissingColumnError
 from firstlight.files import GZIP_MAGIC
 from firstlight.lightcurves.values import numbers_of
@@ -38,7 +38,7 @@ _MOST_DAMAGE = 1_000_000  # lines; a file with more is no table
 _GZIP = 31  # zlib's window bits for a gzip wrapper
 _XZ_MEMORY = 1 << 28
 # Tables shrink 3 to 30 times. What grows more than this, and beyond this size, was made to fill memory.
-_MOST_GROWTH, _GROWTH_FROM = 100, 1 << 28
+MOST_GROWTH, GROWTH_FROM = 100, 1 << 28
 
 _NUMBER_OR_DATE = re.compile(r"[+-]?[\d.,]+([eE][+-]?\d+)?|\d{4}-\d\d-\d\d([T ][\d:.]+)?")
 _BLANKS = " "  # stands for any number of blanks between fields
@@ -49,8 +49,8 @@ _UNREADABLE = {
     b"<": "XML or HTML",
 }
 
-#: "limited" is a column of texts in which numbers have decimal points, whatever the dialect.
-Kind = Literal["number", "text", "limited"]
+#: "mixed" is a column of numbers that stay texts where one is none; these have decimal points.
+Kind = Literal["number", "text", "mixed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,18 @@ class _Text:
     def __exit__(self, *error: object) -> None:
         self._raw.close()
 
+    @property
+    def fraction(self) -> float:
+        """How much of the file was read, 0 to 1."""
+        return min(self._n_packed / max(self._path.stat().st_size, 1), 1.0)
+
+    @property
+    def _n_packed(self) -> int:
+        """Bytes of the file that were read."""
+        return (
+            self._path.stat().st_size if self._raw.closed else self._raw.tell()
+        )  # zstd closes it at the end
+
     def read(self, n: int) -> bytes:
         """Up to `n` bytes; fewer only at the end."""
         parts, size = [self._rest], len(self._rest)
@@ -107,9 +119,9 @@ class _Text:
             self.damage = "the compressed data end early"
         except (zlib.error, lzma.LZMAError, OSError, ValueError) as error:
             self.damage = f"the compressed data are damaged ({error})"
-        if self._size > _GROWTH_FROM and self._size > _MOST_GROWTH * self._raw.tell():
+        if self._size > GROWTH_FROM and self._size > MOST_GROWTH * self._n_packed:
             raise DataError(
-                f"{self._path}: the compressed data grow more than {_MOST_GROWTH}-fold, as no table does; "
+                f"{self._path}: the compressed data grow more than {MOST_GROWTH}-fold, as no table does; "
                 "unpack the file if you trust it"
             )
         data = b"".join(parts)
@@ -191,6 +203,7 @@ class Delimited:
     damage: list[Damage] = field(default_factory=list)
     #: Texts that stand where a number should, by column and position among all rows; the first of them.
     words: dict[str, dict[int, str]] = field(default_factory=dict)
+    progress: Progress = no_progress
 
     def batches(self) -> Iterator[tuple[dict[str, Any], IntArray]]:
         """Columns by name (Arrow arrays: float64, texts as dictionaries) and the line of each row.
@@ -206,6 +219,7 @@ class Delimited:
                     batch, lines = self._parse(block, line, seen, dialect)
                     line += block.count(b"\n")
                     seen += len(lines)
+                    self.progress("reading", text.fraction)
                     if len(lines):
                         yield batch, lines
                 if text.damage:
@@ -255,7 +269,7 @@ class Delimited:
     def _arrow(self, block: bytes, dialect: Dialect, numbers_as: Kind, set_aside: Any) -> pa.Table:
         text_type = pa.dictionary(pa.int32(), pa.string())
         types = {
-            name: pa.float64() if kind == numbers_as == "number" else text_type
+            name: pa.float64() if kind != "text" and numbers_as == "number" else text_type
             for name, kind in self.columns.items()
         }
         # One block at a time: Arrow's streaming reader reads ahead in a thread of its own, which can
@@ -284,19 +298,28 @@ class Delimited:
         kind = self.columns[name]
         if kind == "text" or not pa.types.is_dictionary(column.type):
             return column
-        if kind == "limited":
-            if not dialect.decimal_comma:
-                return column
-            words = pc.replace_substring(column.dictionary, pattern=",", replacement=".")
-            return pa.DictionaryArray.from_arrays(column.indices, words)
         texts = column.dictionary_decode()
-        numbers = numbers_of(
-            pc.replace_substring(texts, pattern=",", replacement=".") if dialect.decimal_comma else texts
-        )
+        points = pc.replace_substring(texts, pattern=",", replacement=".") if dialect.decimal_comma else texts
+        if kind == "mixed":
+            return points
+        numbers = numbers_of(points)
         words = self.words.setdefault(name, {})
         for row in np.flatnonzero(np.isnan(numbers))[: 1000 - len(words)].tolist():
             words[seen + row] = str(texts[row].as_py())
         return pa.array(numbers)
+
+
+def joined(parts: Sequence[Any], kind: Kind) -> Any:
+    """One Arrow array of a column's batches."""
+    if not parts:
+        return pa.array([], pa.string() if kind == "text" else pa.float64())
+    if kind == "mixed" and len({part.type for part in parts}) > 1:
+        parts = [part.cast(pa.string()) for part in parts]
+    column = pa.chunked_array(parts)
+    if pa.types.is_dictionary(column.type):
+        column = column.unify_dictionaries()
+    whole = column.combine_chunks()
+    return whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
 
 
 def read_header(path: Path) -> list[str]:

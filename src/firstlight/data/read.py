@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from firstlight._types import Progress, no_progress
 from firstlight.bands import SNANA_ZERO_POINT
 from firstlight.data.delimited import COMPRESSED, UTF_16, read_bytes, read_header, unpacked_head
 from firstlight.data.formats import ColumnNames, is_alert_file, read_foreign
@@ -51,6 +52,7 @@ def read(
     format: str | None = None,
     columns: str | ColumnNames | None = None,
     report: Callable[[str], None] | None = None,
+    progress: Progress = no_progress,
 ) -> LightCurves:
     """Read light curves from a file or folder of any format that firstlight knows.
 
@@ -75,6 +77,8 @@ def read(
         Column names of the file, such as ``mjd=obsmjd,flux=f``, or a TOML file that holds them.
     report : callable, optional
         Takes one sentence: format, columns and conventions. By default it is logged.
+    progress : callable, optional
+        Takes the name of the stage and the fraction done, while text or a folder is read.
 
     Returns
     -------
@@ -98,11 +102,15 @@ def read(
         return read_snpcc_curves(path, metadata, rejects, zero_point, bool(dereddened))
     if known == "text":
         table = None if metadata is None else read_metadata(Path(metadata), rejects)
-        return read_text(path, table, zero_point=zero_point, dereddened=dereddened, rejects=rejects)
+        return read_text(
+            path, table, zero_point=zero_point, dereddened=dereddened, rejects=rejects, progress=progress
+        )
     if known == "firstlight":
         curves = read_curves(path, rejects=rejects, zero_point=zero_point, dereddened=dereddened)
     else:
-        foreign = _read_foreign(path, format, names, rejects, described=metadata is not None)
+        foreign = _read_foreign(
+            path, format, names, rejects, described=metadata is not None, progress=progress
+        )
         if foreign.reading.photometry.doubt and zero_point is None:
             raise DataError(f"{path}: {foreign.reading.photometry.doubt}")
         curves = _light_curves(foreign, Intake(str(path), rejects), zero_point, dereddened)
@@ -148,6 +156,7 @@ def _read_foreign(
     rejects: RejectLog | None,
     *,
     described: bool,
+    progress: Progress,
 ) -> Foreign:
     if is_alert_file(path):
         raise DataError(
@@ -155,7 +164,9 @@ def _read_foreign(
             "does every command"
         )
     damage: list[Any] = []
-    foreign = read_foreign(path, format=format, names=names, damage=damage, described=described)
+    foreign = read_foreign(
+        path, format=format, names=names, damage=damage, described=described, progress=progress
+    )
     intake = Intake(str(path), rejects)
     for one in damage:
         line = np.array([-1 if one.line is None else one.line])

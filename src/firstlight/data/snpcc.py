@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 
 from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
 from firstlight.bands import SNANA_ZERO_POINT
-from firstlight.data.parquet import parquet_errors
+from firstlight.data.parquet import parquet_errors, read_parquet
 from firstlight.errors import DataError
 from firstlight.lightcurves import Intake, LightCurves, MetadataTable, RawTable, RejectLog
 from firstlight.lightcurves.names import require_columns
@@ -153,7 +153,7 @@ def _only(folder: Path, kind: str) -> Path:
 def _table(path: Path, columns: tuple[str, ...]) -> pa.Table:
     with parquet_errors(path, _WHERE_FROM):
         require_columns(pq.read_schema(path).names, columns, str(path))
-        return pq.read_table(path, columns=list(columns)).combine_chunks()
+        return read_parquet(path, columns).combine_chunks()
 
 
 def _numbers(table: pa.Table, name: str, path: Path) -> FloatArray:

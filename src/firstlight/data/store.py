@@ -5,7 +5,6 @@ nested-pandas, LSDB) is read too, if the columns are there.
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
-from firstlight.data.parquet import parquet_errors
+from firstlight.data.parquet import open_parquet
 from firstlight.errors import DataError
 from firstlight.files import replacing
 from firstlight.lightcurves import Intake, LightCurves, RejectLog
@@ -90,7 +89,7 @@ def read_curves(
     for a file that is newer than this firstlight, or contradicts `zero_point` or `dereddened`.
     """
     path = Path(path)
-    with _opened(path) as file:
+    with open_parquet(path) as file:
         ours = _is_ours(file, path, zero_point, dereddened)
         table = file.read(columns=None if not ours else _columns_of(file))
     return _to_curves(table, path, ours, rejects, zero_point, dereddened)
@@ -106,7 +105,7 @@ def iter_curves(path: str | Path) -> Iterator[LightCurves]:
     if not files:
         raise DataError(f"{path}: no curves*.parquet in this folder; write some with write_curves")
     for name in files:
-        with _opened(name) as file:
+        with open_parquet(name) as file:
             if not _is_ours(file, name, None, None):
                 raise DataError(f"{name}: not written by firstlight; read it whole with read_curves")
             for group in range(file.num_row_groups):
@@ -140,13 +139,6 @@ def _marked(curves: LightCurves) -> pa.Table:
     table = curves.to_arrow()
     mark = {_MARK: str(SCHEMA_VERSION).encode()}
     return table.replace_schema_metadata((table.schema.metadata or {}) | mark)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """The Parquet file, memory-mapped; errors of Arrow become DataError."""
-    with parquet_errors(path), pq.ParquetFile(path, memory_map=True) as file:
-        yield file
 
 
 def _columns_of(file: Any) -> list[str]:

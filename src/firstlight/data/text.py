@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from firstlight._types import IntArray
-from firstlight.data.delimited import Delimited, read_dialect, read_header
+from firstlight._types import IntArray, Progress, no_progress
+from firstlight.data.delimited import Delimited, joined, read_dialect, read_header
 from firstlight.errors import DataError, MissingColumnError
 from firstlight.lightcurves import Intake, LightCurves, MetadataTable, RawTable
 from firstlight.lightcurves.intake import join_rows, object_table
@@ -49,6 +48,7 @@ def read_text(
     dereddened: bool | None = None,
     rejects: RejectLog | None = None,
     partial: bool = False,
+    progress: Progress = no_progress,
 ) -> LightCurves:
     """Read a file of light curves whole; see `firstlight.data.read`.
 
@@ -56,7 +56,7 @@ def read_text(
     """
     intake = Intake(str(light_curves), rejects)
     table = _metadata_table(metadata, rejects)
-    source = _Source(intake, zero_point, dereddened)
+    source = _Source(intake, zero_point, dereddened, progress)
     raw = source.whole()
     curves = intake.read(raw, table)
     if table is not None and not partial:
@@ -130,13 +130,21 @@ def _metadata_table(
 
 
 def _kind(name: str) -> Any:
-    return "text" if name in _TEXTS else "number"
+    if name in _TEXTS:
+        return "text"
+    return "mixed" if name in OBJECT_SPELLINGS else "number"
 
 
 class _Source:
     """The light-curve columns of one file."""
 
-    def __init__(self, intake: Intake, zero_point: float | None, dereddened: bool | None) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        zero_point: float | None,
+        dereddened: bool | None,
+        progress: Progress = no_progress,
+    ) -> None:
         path = Path(intake.file)
         dialect = read_dialect(path)
         header = dialect.header
@@ -147,7 +155,7 @@ class _Source:
         kinds = {theirs: _kind(our) for our, theirs in self.found.items()}
         if dialect.has_date(self.found["mjd"]):
             kinds[self.found["mjd"]] = "text"
-        self.source = Delimited(path, kinds)
+        self.source = Delimited(path, kinds, progress=progress)
 
     def whole(self) -> RawTable:
         """All rows of the file."""
@@ -180,23 +188,12 @@ def _joined(source: Delimited, found: Mapping[str, str]) -> tuple[dict[str, Any]
         lines.append(numbers)
         for our, theirs in found.items():
             parts[our].append(batch[theirs])
-    whole = {our: _one(columns, _kind(our)) for our, columns in parts.items()}
+    whole = {our: joined(columns, _kind(our)) for our, columns in parts.items()}
     try:
         whole["object_id"] = untyped_ids(whole["object_id"])
     except DataError as error:
         raise type(error)(f"{source.path}, column {found['object_id']!r}: {error}") from error
     return whole, np.concatenate(lines)
-
-
-def _one(parts: list[Any], kind: str) -> Any:
-    """One Arrow array of a column's batches."""
-    if not parts:
-        return pa.array([], pa.string() if kind == "text" else pa.float64())
-    column = pa.chunked_array(parts)
-    if pa.types.is_dictionary(column.type):
-        column = column.unify_dictionaries()
-    whole = column.combine_chunks()
-    return whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
 
 
 def _refuse_damage(source: Delimited, intake: Intake, last: str) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from firstlight._types import StrArray
 from firstlight.data.delimited import Delimited, choose, read_bytes, read_header, require
-from firstlight.data.parquet import PARQUET_MAGIC, parquet_errors
+from firstlight.data.parquet import PARQUET_MAGIC, parquet_errors, read_parquet
 from firstlight.errors import DataError, MissingColumnError, UnknownClassError
 from firstlight.files import replacing
 from firstlight.lightcurves.values import as_arrow, names_of, untyped_ids
@@ -142,7 +142,7 @@ def _read_parquet(path: Path) -> tuple[StrArray, StrArray]:
             raise MissingColumnError(
                 f"{path}: needs object_id and {' or '.join(_SPELLINGS)}; its columns are {', '.join(names)}"
             )
-        table = pq.read_table(path, columns=["object_id", label])
+        table = read_parquet(path, ["object_id", label])
     object_id, labels = (names_of(table[name]) for name in ("object_id", label))
     return object_id, labels
 

@@ -67,8 +67,7 @@ class LightCurves:
     dereddened : bool
         Whether the source already corrected the fluxes for Milky Way dust.
     survey : str array, shape (n_objects,), optional
-        Survey of the observations, such as ``ztf``, several as ``ps1+ztf``; empty where unknown. No
-        model reads it.
+        Survey of the observations, ``ztf`` or ``ps1+ztf``; empty where unknown. No model reads it.
 
     Raises
     ------
@@ -111,9 +110,8 @@ class LightCurves:
             if value is _ABSENT:
                 value = np.full(len(self.object_id), np.nan, dtype=dtype)
             _store(self, name, np.asarray(value, dtype=dtype))
-        if self.survey is _ABSENT:
-            _store(self, SURVEY, np.full(len(self.object_id), "", dtype="U1"))
-        _store(self, SURVEY, np.asarray(self.survey, dtype=np.str_))
+        survey = np.full(len(self.object_id), "") if self.survey is _ABSENT else self.survey
+        _store(self, SURVEY, np.asarray(survey, dtype=np.str_))
         _check(self)
         _order_ties(self)
         object.__setattr__(self, "_checked", True)

@@ -7,19 +7,20 @@ import numpy as np
 import pyarrow as pa
 
 from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
-from firstlight.lightcurves.rows import OBJECT_COLUMNS
+from firstlight.lightcurves.rows import LARGEST_EBV, OBJECT_COLUMNS
 from firstlight.lightcurves.values import NO_VALUE, as_arrow, decoded, is_text, numbers_of
 
 _SENTINELS = (-9.0, -99.0, -999.0, -9999.0)  # what surveys write for "unknown"
 _UNKNOWN = ("na", "-", "--", "unknown", "inf", "-inf")  # as texts
-_LIMITS = {"ra": (-180.0, 360.0), "dec": (-90.0, 90.0)}  # degree
+_LIMITS = {"ra": (-180.0, 360.0), "dec": (-90.0, 90.0), "ebv": (0.0, LARGEST_EBV)}  # degree, mag
 
 
 def known_values(columns: Mapping[str, Any]) -> dict[str, FloatArray]:
     """Numbers of object columns, with NaN for every spelling of unknown.
 
     Unknown are missing values, infinities, and negative numbers of all but positions, such as -9 and -99;
-    a position outside of the sphere, or -9 in both coordinates; an error without its redshift.
+    a position outside of the sphere, or -9 in both coordinates; E(B-V) above `LARGEST_EBV`; an error without
+    its redshift.
     """
     values = {name: numbers_of(columns[name]) for name in OBJECT_COLUMNS if name in columns}
     for name, value in values.items():
@@ -28,7 +29,7 @@ def known_values(columns: Mapping[str, Any]) -> dict[str, FloatArray]:
         values[name] = np.where(np.isfinite(value) & (value >= low) & (value <= high), value, np.nan)
     if "ra" in values and "dec" in values:
         nowhere = np.isin(values["ra"], _SENTINELS) & (values["ra"] == values["dec"])
-        for name in _LIMITS:
+        for name in ("ra", "dec"):
             values[name] = np.where(nowhere, np.nan, values[name])
     if "redshift_err" in values:
         known = ~np.isnan(values["redshift"]) if "redshift" in values else False
@@ -77,7 +78,7 @@ def unusual(columns: Mapping[str, Any], names: Mapping[str, FloatArray]) -> list
     for name, value in names.items():
         stated = numbers_of(columns[name])
         odd = np.isfinite(stated) & np.isnan(value) & ~np.isin(stated, _SENTINELS)
-        if name in ("redshift", "redshift_spec", "ebv", *_LIMITS) and odd.any():
+        if name in ("redshift", "redshift_spec", *_LIMITS) and odd.any():
             example = stated[np.flatnonzero(odd)[0]]
             notes.append(f"{name} {example:g} is taken for unknown ({int(odd.sum())} such value(s))")
         for text, number in _texts_without_number(columns[name], np.isnan(stated) & np.isnan(value)):

@@ -26,6 +26,7 @@ OBJECT_COLUMNS: dict[str, Any] = {
     "redshift_err": np.float32,
     "redshift_spec": np.float32,
 }
+LARGEST_EBV = 1000.0  # mag; no line of sight through the Milky Way has more, so more is no E(B-V)
 REQUIRED_COLUMNS = ("mjd", "band", "flux", "flux_err")
 
 

@@ -767,3 +767,20 @@ def test_units_of_columns_are_used_and_masked_integers_are_missing(tmp_path, con
     np.testing.assert_allclose(curves.flux, [100.0, 200.0], rtol=1e-6)
     np.testing.assert_allclose(curves.flux_err, [20.0, 40.0], rtol=1e-6)
     assert log.summary() == {"the detection flag is neither true nor false": 1}
+
+
+@pytest.mark.parametrize("mjd", ["mjd", "obsmjd"])
+def test_object_values_that_are_no_numbers_are_counted_in_a_note(mjd, tmp_path):
+    columns = {"object_id": ["a", "a"], mjd: [60000.0, 60001.0], "band": ["g", "r"], "flux": [900.0, 800.0]}
+    columns |= {
+        "flux_err": [50.0, 50.0],
+        "redshift": ["0.1?", "0.1?"],
+        "ebv": [1e9, 1e9],
+        "redshift_spec": [0.1, 0.1],
+    }
+    log = RejectLog()
+    curves = read(write_csv(tmp_path / "x.csv", columns), rejects=log)
+    assert "redshift '0.1?' is no number and taken for unknown (2 such text(s))" in log.notes
+    assert "ebv 1e+09 is taken for unknown (2 such value(s))" in log.notes
+    assert np.isnan([curves.ebv[0], curves.redshift[0]]).all()
+    assert curves.redshift_spec[0] == np.float32(0.1)

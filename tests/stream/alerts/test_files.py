@@ -33,6 +33,23 @@ def test_an_avro_container_gives_the_light_curves_of_its_alerts(tmp_path):
         read(path)
 
 
+def test_a_folder_of_alerts_is_read_in_the_order_of_names_and_other_files_are_set_aside(tmp_path):
+    alerts = [build_alert(seed=seed, object_id=str(seed // 2 + 1)) for seed in range(4)]
+    for night in range(2):
+        (tmp_path / f"{night}.avro").write_bytes(
+            ContainerCodec().encode_all(alerts[2 * night : 2 * night + 2])
+        )
+    (tmp_path / "notes.txt").write_text("cloudy\n")
+    assert is_alert_file(tmp_path)
+    with pytest.raises(DataError, match=r"notes.txt: the file holds no alerts"):
+        read_alerts(tmp_path)
+    log, done = RejectLog(), []
+    curves = read_alerts(tmp_path, log, progress=lambda stage, fraction: done.append(fraction))
+    assert curves.fingerprint == light_curves(alerts).fingerprint
+    assert log.summary() == {"the file holds no alerts, as others of the folder do": 1}
+    assert done == [1 / 3, 2 / 3]
+
+
 def rows(object_id):
     source = {"band": "g", "midpointMjdTai": 61000.0, "psfFlux": 900.0, "psfFluxErr": 30.0}
     return [

@@ -76,8 +76,14 @@ def test_partitions_of_other_workers_are_ignored(folder, tmp_path):
 
 def test_a_state_folder_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(StateError, match="cannot make"):
-        StateFolder(tmp_path / "file", bundle="b", state_size=3)
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name, why in (
+        ("file", "there is a file"),
+        ("file/in", "Not a directory"),
+        ("link", "link to .*nowhere, which"),
+    ):
+        with pytest.raises(StateError, match=f"cannot make .*{why}"):
+            StateFolder(tmp_path / name, bundle="b", state_size=3)
 
 
 def mode(path) -> int:

@@ -4,23 +4,29 @@ import re
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from firstlight._types import FloatArray
 from firstlight.data.formats.photometry import coded
-from firstlight.lightcurves.values import numbers_of
+from firstlight.lightcurves.values import as_arrow, decoded, is_text, numbers_of
 
 _SEPARATORS = re.compile(r"(?<=\d)\s*[hdms\u00b0'\u2032\"\u2033:]+\s*|(?<=\d)\s+(?=\d)")
 
 
 def degrees(values: Any, *, hours: bool) -> FloatArray:
     """Angles in degrees; sexagesimal texts, such as 10:12:30.5, are hours or degrees. NaN where none."""
-    distinct, code = coded(values)
-    angles = numbers_of(distinct)
-    for i in np.flatnonzero(np.isnan(angles)).tolist():
-        text = _SEPARATORS.sub(":", str(distinct[i])).rstrip(":")
+    angles = numbers_of(values)
+    rest = np.flatnonzero(np.isnan(angles))
+    if not len(rest) or not is_text(decoded(as_arrow(values)).type):
+        return angles
+    distinct, code = coded(decoded(as_arrow(values)).take(pa.array(rest)))
+    found = np.full(len(distinct), np.nan)
+    for i, name in enumerate(distinct.tolist()):
+        text = _SEPARATORS.sub(":", name).rstrip(":")
         if ":" in text:
-            angles[i] = _sexagesimal(text) * (15.0 if hours else 1.0)
-    return angles[code]
+            found[i] = _sexagesimal(text) * (15.0 if hours else 1.0)
+    angles[rest] = found[code]
+    return angles
 
 
 def _sexagesimal(text: str) -> float:

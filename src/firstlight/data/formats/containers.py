@@ -14,16 +14,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from firstlight._types import IntArray
-from firstlight.data.delimited import Delimited, read_dialect, unpacked
+from firstlight._types import IntArray, Progress, no_progress
+from firstlight.data.delimited import Delimited, Kind, joined, read_dialect, unpacked
 from firstlight.data.formats.source import (
-    Kind,
     Source,
     columns_of_records,
     plain_name,
     source_of_columns,
 )
-from firstlight.data.parquet import parquet_errors
+from firstlight.data.parquet import parquet_errors, read_parquet
 from firstlight.errors import DataError
 
 #: Keys under which brokers and archives put lists of measurements in JSON.
@@ -45,7 +44,7 @@ def stem(path: Path) -> str:
 # --- text -----------------------------------------------------------------------
 
 
-def csv_source(path: Path, damage: "list[Any] | None" = None) -> Source:
+def csv_source(path: Path, damage: "list[Any] | None" = None, progress: Progress = no_progress) -> Source:
     """A CSV file; lines that hold no row are added to `damage`."""
     dialect = read_dialect(path)
 
@@ -53,7 +52,7 @@ def csv_source(path: Path, damage: "list[Any] | None" = None) -> Source:
         kinds: dict[str, Kind] = {
             name: "text" if dialect.has_date(name) else kind for name, kind in wanted.items()
         }
-        source = Delimited(path, kinds)
+        source = Delimited(path, kinds, progress=progress)
         parts: dict[str, list[Any]] = {name: [] for name in wanted}
         lines = [np.empty(0, np.int64)]
         for batch, numbers in source.batches():
@@ -62,15 +61,9 @@ def csv_source(path: Path, damage: "list[Any] | None" = None) -> Source:
                 parts[name].append(values)
         if damage is not None:
             damage.extend(source.damage)
-        return {name: _joined(values, kinds[name]) for name, values in parts.items()}, np.concatenate(lines)
+        return {name: joined(values, kinds[name]) for name, values in parts.items()}, np.concatenate(lines)
 
     return Source(path, "CSV", dialect.header, read, one_object=stem(path))
-
-
-def _joined(parts: list[Any], kind: Kind) -> Any:
-    kind_of = pa.float64() if kind == "number" else pa.string()
-    chunks = [part.cast(kind_of) if pa.types.is_dictionary(part.type) else part for part in parts]
-    return pa.chunked_array(chunks, kind_of).combine_chunks()
 
 
 def blank_source(path: Path, data: bytes) -> Source:
@@ -206,8 +199,7 @@ def parquet_source(path: Path) -> Source:
         return _nested_source(path, schema, nested)
 
     def read(wanted: Mapping[str, Kind]) -> tuple[dict[str, Any], IntArray]:
-        with parquet_errors(path):
-            table = pq.read_table(path, columns=list(wanted))
+        table = read_parquet(path, list(wanted))
         return {name: table[name] for name in wanted}, np.arange(table.num_rows)
 
     return Source(path, "Parquet", tuple(schema.names), read, one_object=stem(path))
@@ -260,8 +252,7 @@ def _nested_source(path: Path, schema: Any, nested: list[str]) -> Source:
     def read(wanted: Mapping[str, Kind]) -> tuple[dict[str, Any], IntArray]:
         outer = [name for name in wanted if name not in fields]
         inner = [name for name in wanted if name in fields]
-        with parquet_errors(path):
-            table = pq.read_table(path, columns=[*outer, *([group] if group else inner)]).combine_chunks()
+        table = read_parquet(path, [*outer, *([group] if group else inner)]).combine_chunks()
         lists = _lists(table, group, inner)
         counts = _counts(next(iter(lists.values())), table.num_rows)
         for name, column in lists.items():

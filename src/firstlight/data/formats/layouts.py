@@ -57,7 +57,6 @@ WORDS: Words = MappingProxyType(
         "source": ("diasourceid",),
     }
 )  # fmt: skip
-LIMITED_WORDS = ("mag",)  # texts such as <14.2 are limits
 TEXT_WORDS = (
     "object_id",
     "filter",

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
+from firstlight._types import BoolArray, FloatArray, IntArray, Progress, StrArray, no_progress
 from firstlight.bands import find_survey
+from firstlight.data.delimited import Kind
 from firstlight.data.formats.angles import degrees
 from firstlight.data.formats.layouts import (
     LAYOUTS,
-    LIMITED_WORDS,
     OBJECT_WORDS,
     SNANA,
     SUPERNOVA_CATALOG,
@@ -36,7 +36,7 @@ from firstlight.data.formats.photometry import (
     texts,
 )
 from firstlight.data.formats.recognise import open_source, stated_once
-from firstlight.data.formats.source import Kind, Source, plain_name
+from firstlight.data.formats.source import Source, plain_name
 from firstlight.errors import DataError, MissingColumnError, SettingsError
 from firstlight.lightcurves import RawTable
 from firstlight.lightcurves.reject import NO_ROW
@@ -93,6 +93,7 @@ def read_foreign(
     names: ColumnNames | None = None,
     damage: list[Any] | None = None,
     described: bool = False,
+    progress: Progress = no_progress,
 ) -> Foreign:
     """The rows of a file or folder in any known format.
 
@@ -103,7 +104,7 @@ def read_foreign(
     if format is not None and format not in FORMATS:
         raise SettingsError(f"unknown format {format!r}; known: {', '.join(FORMATS)}")
     names = names or ColumnNames()
-    source, layout = open_source(path, damage)
+    source, layout = open_source(path, damage, progress)
     if format is not None:
         layout = next(one for one in (*LAYOUTS, SNANA, SUPERNOVA_CATALOG) if one.name == format)
         if not fits_layout(layout, source.names):
@@ -187,8 +188,8 @@ def _foreign(source: Source, layout: Layout, names: ColumnNames) -> Foreign:
 
 
 def _kind(word: str) -> Kind:
-    if word in LIMITED_WORDS:
-        return "limited"
+    if word == "mag" or word in OBJECT_WORDS:  # <14.2 is a limit, 10:12:30 a position
+        return "mixed"
     return "text" if word in TEXT_WORDS else "number"
 
 

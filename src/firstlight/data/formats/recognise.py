@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from firstlight._types import IntArray
+from firstlight._types import IntArray, Progress, no_progress
 from firstlight.data.delimited import read_bytes, unpacked, unpacked_head
 from firstlight.data.formats import catalog, containers, snana
 from firstlight.data.formats.angles import degrees
@@ -31,14 +31,20 @@ from firstlight.lightcurves.values import as_arrow, is_text, numbers_of
 _AVRO_MAGIC = b"Obj\x01"
 _HDF_MAGIC = b"\x89HDF"
 _SNANA_TEXTS = (".dat", ".dat.gz", ".txt", ".txt.gz")
+_PARQUET = (".parquet", ".pq")
 _TABLES = (".txt", ".dat", ".csv", ".tsv", ".ecsv", ".tbl", ".json", ".fits", ".xml", ".vot")
 _FILE = "object_id"  # column with the name of each file, where a file is one object
 
 
 def is_alert_file(path: Path) -> bool:
-    """Whether a file holds alert packets: Avro, or Parquet with a triggering source per row."""
+    """Whether a file holds alert packets: Avro, or Parquet with a triggering source per row.
+
+    A folder does if one of its Avro files does, or without these its first Parquet file.
+    """
     if path.is_dir():
-        return False
+        files = [one for one in files_of(path) if one.suffix in (".avro", *_PARQUET)]
+        avro = [one for one in files if one.suffix == ".avro"]
+        return any(map(is_alert_file, avro or files[:1]))
     magic = read_bytes(path, 8)
     if magic.startswith(_AVRO_MAGIC):
         return True
@@ -50,6 +56,13 @@ def is_alert_file(path: Path) -> bool:
         return False
     structs = {field.name for field in schema if pa.types.is_struct(field.type)}
     return bool(structs & {"diaSource", "candidate"}) and not containers.nested_columns_with_times(schema)
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file, or all visible files of a folder and the folders in it, in the order of their names."""
+    if not path.is_dir():
+        return [path]
+    return sorted(one for one in path.rglob("*") if one.is_file() and not one.name.startswith((".", "_")))
 
 
 def stated_once(meta: Mapping[str, Any]) -> dict[str, float]:
@@ -65,10 +78,12 @@ def stated_once(meta: Mapping[str, Any]) -> dict[str, float]:
     return stated
 
 
-def open_source(path: Path, damage: list[Any] | None) -> tuple[Source, Layout | None]:
+def open_source(
+    path: Path, damage: list[Any] | None, progress: Progress = no_progress
+) -> tuple[Source, Layout | None]:
     """The columns of a file or folder, and its layout if the container defines it."""
     if path.is_dir():
-        return _open_folder(path, damage)
+        return _open_folder(path, damage, progress)
     head = unpacked_head(path)
     if head.startswith(PARQUET_MAGIC):
         return containers.parquet_source(path), None
@@ -85,10 +100,12 @@ def open_source(path: Path, damage: list[Any] | None) -> tuple[Source, Layout | 
         raise DataError(
             f"{path}: a binary file of unknown kind; docs/reference/files.md lists the formats that are read"
         )
-    return _open_text(path, head, damage)
+    return _open_text(path, head, damage, progress)
 
 
-def _open_text(path: Path, head: bytes, damage: list[Any] | None) -> tuple[Source, Layout | None]:
+def _open_text(
+    path: Path, head: bytes, damage: list[Any] | None, progress: Progress
+) -> tuple[Source, Layout | None]:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     first = text.splitlines()[0] if text.splitlines() else b""
     if text[:1] in (b"{", b"["):
@@ -110,18 +127,16 @@ def _open_text(path: Path, head: bytes, damage: list[Any] | None) -> tuple[Sourc
     body = next((line for line in text.splitlines() if line.strip() and not line.startswith(b"#")), b"")
     if first.startswith(b"#") and b"," not in body.replace(b", ", b""):
         return containers.blank_source(path, unpacked(path)), None
-    return containers.csv_source(path, damage), None
+    return containers.csv_source(path, damage, progress), None
 
 
-def _open_folder(path: Path, damage: list[Any] | None) -> tuple[Source, Layout | None]:
+def _open_folder(path: Path, damage: list[Any] | None, progress: Progress) -> tuple[Source, Layout | None]:
     """A folder of SNANA files, or of parts of a Parquet dataset such as HATS'."""
-    files = sorted(one for one in path.rglob("*") if one.is_file() and not one.name.startswith((".", "_")))
+    files = files_of(path)
     heads = [one for one in files if snana.is_head(one)]
     if heads:
         return snana.pair_source(heads), SNANA
-    parquet = [
-        one for one in files if one.suffix in (".parquet", ".pq") and "margin" not in str(one.parent).lower()
-    ]
+    parquet = [one for one in files if one.suffix in _PARQUET and "margin" not in str(one.parent).lower()]
     if parquet:
         return _open_parts(path, parquet), None
     texts_ = [one for one in files if one.name.lower().endswith(_SNANA_TEXTS)]
@@ -130,14 +145,16 @@ def _open_folder(path: Path, damage: list[Any] | None) -> tuple[Source, Layout |
         return snana.text_source(snana_texts), SNANA
     tables = [one for one in files if one.name.lower().removesuffix(".gz").endswith(_TABLES)]
     if tables:
-        return _open_tables(path, tables, damage)
+        return _open_tables(path, tables, damage, progress)
     raise DataError(
         f"{path}: no light curves in this folder; firstlight reads folders with curves.parquet, Parquet "
         "parts (HATS), SNANA files, or tables of one format"
     )
 
 
-def _open_tables(path: Path, files: list[Path], damage: list[Any] | None) -> tuple[Source, Layout]:
+def _open_tables(
+    path: Path, files: list[Path], damage: list[Any] | None, progress: Progress
+) -> tuple[Source, Layout]:
     """Tables of one format as one source, such as a forced-photometry file per object."""
     opened = [open_source(one, damage) for one in files]
     layouts = [layout or layout_of(source.names) for source, layout in opened]
@@ -163,7 +180,8 @@ def _open_tables(path: Path, files: list[Path], damage: list[Any] | None) -> tup
 
     def read(wanted: Mapping[str, Any]) -> tuple[dict[str, Any], IntArray]:
         parts = []
-        for source in sources:
+        for number, source in enumerate(sources):
+            progress("reading", number / len(sources))
             present = {name: kind for name, kind in wanted.items() if name in source.names}
             values, place = source.read(present)
             rest = {name: pa.nulls(len(place), pa.string()) for name in wanted if name not in present}

@@ -3,15 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from firstlight._types import IntArray
+from firstlight.data.delimited import Kind
 
-#: "limited" is a number, or a text such as <14.2 for a limit.
-Kind = Literal["number", "text", "limited"]
 #: Values of the named columns, and the line or row of each.
 Read = Callable[[Mapping[str, Kind]], tuple[dict[str, Any], IntArray]]
 

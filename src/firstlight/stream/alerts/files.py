@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from firstlight._types import Progress, no_progress
 from firstlight.data import RejectLog
 from firstlight.data.delimited import read_bytes
-from firstlight.data.parquet import PARQUET_MAGIC, parquet_errors
+from firstlight.data.formats.recognise import files_of, is_alert_file
+from firstlight.data.parquet import PARQUET_MAGIC, open_parquet, parquet_errors
 from firstlight.errors import DataError
 from firstlight.lightcurves import LightCurves
 from firstlight.stream.alerts.alert import Alert, Skip, light_curves
@@ -21,8 +23,9 @@ def read_alerts(
     rejects: RejectLog | None = None,
     *,
     report: Callable[[str], None] | None = None,
+    progress: Progress = no_progress,
 ) -> LightCurves:
-    """Light curves of the objects in a file of alerts.
+    """Light curves of the objects in a file or folder of alerts.
 
     Alerts of one object are joined by the stream's own rule: one row per visit and band, and the newest known
     position, redshift and reddening.
@@ -30,11 +33,14 @@ def read_alerts(
     Parameters
     ----------
     path : path
-        Avro container of LSST, ZTF or their brokers, or a Parquet file with an alert per row.
+        Avro container of LSST, ZTF or their brokers, a Parquet file with an alert per row, or a folder of
+        these, read in the order of their names.
     rejects : RejectLog, optional
         Takes packets that cannot be read, and the alerts that are not classified, with their reasons.
     report : callable, optional
         Takes one sentence for the user.
+    progress : callable, optional
+        Takes the name of the stage and the fraction of the files of a folder that were read.
 
     Returns
     -------
@@ -49,17 +55,17 @@ def read_alerts(
     path = Path(path)
     good: list[Alert] = []
     skipped: Counter[str] = Counter()
-    for number, item in enumerate(_items(path)):
+    for file, number, item in _all_items(path, rejects, progress):
         if isinstance(item, Alert):
             good.append(item)
         elif isinstance(item, Skip):
             skipped[str(item.reason)] += 1
             if rejects is not None:
-                rejects.add(item.object_id, f"the alert is not classified: {item.reason}", str(path), number)
+                rejects.add(item.object_id, f"the alert is not classified: {item.reason}", str(file), number)
         elif rejects is None:
-            raise DataError(f"{path}, packet {number}: {item}; or set it aside with a RejectLog (rejects=)")
+            raise DataError(f"{file}, packet {number}: {item}; or set it aside with a RejectLog (rejects=)")
         else:
-            rejects.add("", "the packet cannot be read", str(path), number, _cause(item))
+            rejects.add("", "the packet cannot be read", str(file), number, _cause(item))
     if not good:
         reasons = ", ".join(f"{name} {n}" for name, n in skipped.items()) or "none could be read"
         raise DataError(f"{path}: no alert that can be classified ({reasons})")
@@ -69,6 +75,24 @@ def read_alerts(
         joined = f"{len(good):,} alerts of {len(curves):,} objects, joined as the stream joins them"
         report(f"{path}: {joined}{left}")
     return curves
+
+
+def _all_items(
+    path: Path, rejects: RejectLog | None, progress: Progress
+) -> Iterator[tuple[Path, int, Alert | Skip | DataError]]:
+    """The packets of a file, or of all files of a folder, each with its file and number."""
+    files = files_of(path)
+    for done, file in enumerate(files):
+        if done:
+            progress("reading", done / len(files))
+        if path.is_dir() and not is_alert_file(file):
+            reason = "the file holds no alerts, as others of the folder do"
+            if rejects is None:
+                raise DataError(f"{file}: {reason}; remove it, or set it aside with a RejectLog (rejects=)")
+            rejects.add("", reason, str(file))
+            continue
+        for number, item in enumerate(_items(file)):
+            yield file, number, item
 
 
 def _cause(error: DataError) -> str:
@@ -91,8 +115,10 @@ def _of_parquet(path: Path) -> Iterator[Alert | Skip | DataError]:
 
     from firstlight.stream.alerts.layouts import read_record
 
-    with parquet_errors(path), pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_BATCH_ROWS, columns=_needed(file.schema_arrow)):
+    with parquet_errors(path):
+        columns = _needed(pq.read_schema(path))
+    with open_parquet(path, columns) as file:
+        for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
             for record in batch.to_pylist():
                 try:
                     yield read_record(record)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from firstlight.bands import AB_ZERO_POINT_NJY
 from firstlight.constants import JD_MINUS_MJD, UTC_TO_TAI_DAYS
 from firstlight.errors import DataError
+from firstlight.lightcurves.rows import LARGEST_EBV
 from firstlight.stream.alerts.alert import Alert, Observations, Skip, SkipReason
 from firstlight.stream.alerts.observe import BAND_SPELLINGS, COLUMNS, REASONS, RELIABILITY, observe
 from firstlight.stream.alerts.values import (
@@ -347,7 +348,7 @@ def alert_of(cells: Cells, layout: Layout, zero_point: float = AB_ZERO_POINT_NJY
         dereddened=is_true(values.first("dereddened")),
         ra=values.within("ra", 0.0, 360.0),
         dec=values.within("dec", -90.0, 90.0),
-        ebv=values.within("ebv", 0.0, LARGEST),
+        ebv=values.within("ebv", 0.0, LARGEST_EBV),
         redshift=redshift,
         redshift_err=redshift_err,
         redshift_spec=values.within("redshift_spec", 0.0, LARGEST),

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from firstlight.errors import DataError
+from firstlight.lightcurves.rows import LARGEST_EBV
 from firstlight.stream.limits import DEFAULT_LIMITS
 
 #: Bytes that the name of an object, alert or source may have.
@@ -19,7 +20,7 @@ AFTER_ALERT_DAYS = 1e-3
 #: The largest finite number.
 LARGEST = 1.7976931348623157e308
 
-_SMALLEST, _LARGEST = {"dec": -90.0}, {"ra": 360.0, "dec": 90.0}
+_SMALLEST, _LARGEST = {"dec": -90.0}, {"ra": 360.0, "dec": 90.0, "ebv": LARGEST_EBV}
 _EXACT = 1 << 53  # floats hold every integer below it
 _NO_TEXT = frozenset({"", "null", "none", "nan"})
 _FLOAT_TEXT = re.compile(r"[0-9]+\.[0-9]*([eE]\+?[0-9]+)?|[0-9]+[eE]\+[0-9]+")

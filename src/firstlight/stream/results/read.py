@@ -10,6 +10,7 @@ import numpy as np
 from numpy.dtypes import StringDType
 from numpy.typing import NDArray
 
+from firstlight._types import Progress, no_progress
 from firstlight.bands import BANDS
 from firstlight.errors import DataError
 from firstlight.predictions import CLASSIFIED, NOT_CLASSIFIED
@@ -19,6 +20,7 @@ from firstlight.stream.avro.decode import fastavro_module
 from firstlight.stream.results.record import BRIGHTNESS_DIGITS
 from firstlight.taxonomy import CLASSES, COARSE, COARSE_GROUPS, ELASTICC
 
+_LINES_PER_REPORT = 1000
 _LONGEST_TEXT = 1024  # characters of a name in a record; the stream takes no longer ones
 _LARGEST = 1e30  # of a number
 _CLASS_OF = {number: name for name, number in ELASTICC.items()}
@@ -111,16 +113,16 @@ class Results:
         )
 
 
-def read_results(path: str | Path) -> Results:
+def read_results(path: str | Path, progress: Progress = no_progress) -> Results:
     """Read a file of ``firstlight stream --sink FILE`` (JSON lines or ELAsTiCC's Avro) as columns.
 
-    Each record counts once. DataError if the file cannot be read or a line is not a record; the
-    message names the line.
+    Each record counts once. `progress` takes the fraction of JSON lines that were read. DataError if the
+    file cannot be read or a line is not a record; the message names the line.
     """
-    return Results.of(iter_results(path))
+    return Results.of(iter_results(path, progress))
 
 
-def iter_results(path: str | Path) -> Iterator[dict[str, Any]]:
+def iter_results(path: str | Path, progress: Progress = no_progress) -> Iterator[dict[str, Any]]:
     """Read a file of results, record by record (dict with the keys of `build_records`).
 
     Of ELAsTiCC's Avro, classes of probability 0 are missing. A last line without its newline is still
@@ -133,7 +135,10 @@ def iter_results(path: str | Path) -> Iterator[dict[str, Any]]:
             if head == MAGIC:
                 yield from _avro_records(file, path)
                 return
+            size = max(Path(path).stat().st_size, 1)
             for number, line in enumerate(file, start=1):
+                if number % _LINES_PER_REPORT == 0:
+                    progress("reading", min(file.tell() / size, 1.0))
                 if line.endswith(b"\n") and line.strip():
                     yield _parsed(line, f"{path}, line {number}")
     except OSError as error:

@@ -41,7 +41,7 @@ class StateFolder:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             writers = self._folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)
         except OSError as error:
-            raise StateError(f"cannot make the state folder {folder}: {error.strerror}") from error
+            raise StateError(f"cannot make the state folder {folder}: {_why_not(folder, error)}") from error
         if writers:  # left as it is: it may be so on purpose
             _log.warning("%s: other users can change the state; close it with chmod 700", folder)
 
@@ -156,3 +156,13 @@ class _About(TypedDict):
 
 def _file_name(topic: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "_", topic)
+
+
+def _why_not(folder: Path, error: OSError) -> str:
+    """Why a folder cannot be made, and what to do."""
+    if folder.is_symlink() and not folder.exists():
+        target = os.readlink(folder)
+        return f"it is a link to {target}, which does not exist; make that folder, or remove the link"
+    if folder.exists() and not folder.is_dir():
+        return "there is a file of that name; give another folder"
+    return error.strerror or str(error)
