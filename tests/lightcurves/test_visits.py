@@ -25,7 +25,6 @@ def merged(rows):
         np.ones(len(rows)),
         detected.astype(np.bool_),
         source.astype(np.int64),
-        np.zeros(len(rows), np.int64),
         order.astype(np.float64),
     )
 

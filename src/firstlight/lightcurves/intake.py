@@ -354,10 +354,9 @@ class Intake:
             part = np.arange(start, stop)
             # an order that does not depend on that of the source
             part = part[np.lexsort((rows.flux_err[part], -rows.flux[part], rows.band[part], rows.mjd[part]))]
-            nothing = np.zeros(len(part), dtype=np.int64)
             kept = merge(
                 rows.mjd[part], rows.band[part].astype(np.int64), rows.flux[part], rows.flux_err[part],
-                detected[part], np.arange(len(part)), nothing, nothing.astype(np.float64),
+                detected[part], np.arange(len(part)), np.zeros(len(part)),
             )[5]  # fmt: skip
             gone = np.setdiff1d(np.arange(len(part)), kept)
             lost.append(part[gone])

@@ -32,20 +32,14 @@ def _better(i: int, k: int, flux: Any, flux_err: Any, detected: Any, source: Any
 
 
 @kernel
-def _before(i: int, k: int, mjd: Any, band: Any, visit: Any, source: Any) -> bool:
-    """Whether row i comes before row k: by time, then band, visit and source."""
-    if mjd[i] != mjd[k]:
-        return mjd[i] < mjd[k]
-    if band[i] != band[k]:
-        return band[i] < band[k]
-    if visit[i] != visit[k]:
-        return visit[i] < visit[k]
-    return source[i] < source[k]
+def _before(i: int, k: int, mjd: Any, band: Any) -> bool:
+    """Whether row i comes before row k: by time, then band."""
+    return mjd[i] < mjd[k] or (mjd[i] == mjd[k] and band[i] < band[k])
 
 
 @kernel
 def merge(
-    mjd: Any, band: Any, flux: Any, flux_err: Any, detected: Any, source: Any, visit: Any, order: Any
+    mjd: Any, band: Any, flux: Any, flux_err: Any, detected: Any, source: Any, order: Any
 ) -> tuple[Any, Any, Any, Any, Any, Any, Any, int]:
     """One row of each visit and band, sorted by time.
 
@@ -59,8 +53,8 @@ def merge(
     ----------
     mjd, flux, flux_err : float64 arrays, shape (n_rows,)
         Times [MJD], fluxes and errors [nJy]; NaN flux for a detection without one.
-    band, detected, source, visit : arrays, shape (n_rows,)
-        Band index, flag, identifier, visit number (0 where unknown).
+    band, detected, source : arrays, shape (n_rows,)
+        Band index, flag, identifier (0 where unknown).
     order : float64 array, shape (n_rows,)
         When it was stated, such as the alert's time: a later statement overrules an earlier one.
 
@@ -94,7 +88,7 @@ def merge(
             continue
         place = whole
         row = kept[k]
-        while place > 0 and _before(row, kept[place - 1], mjd, band, visit, source):
+        while place > 0 and _before(row, kept[place - 1], mjd, band):
             kept[place] = kept[place - 1]
             place -= 1
         kept[place] = row
@@ -141,8 +135,7 @@ def combine(
         mjd[n], band[n], flux[n], flux_err[n] = arrived[0][k], arrived[1][k], arrived[2][k], arrived[3][k]
         detected[n], source[n], order[n] = arrived[4][k], arrived[5][k], alert_mjd
         n += 1
-    visit = np.zeros(n, np.int64)
-    return merge(mjd[:n], band[:n], flux[:n], flux_err[:n], detected[:n], source[:n], visit, order[:n])
+    return merge(mjd[:n], band[:n], flux[:n], flux_err[:n], detected[:n], source[:n], order[:n])
 
 
 @kernel

@@ -22,10 +22,10 @@ def observations(rows: list[tuple[float, int, float, float, bool, int]]) -> Obse
 
 
 def merged(
-    rows: list[tuple[float, int, float, float, bool, int, int, int]],
+    rows: list[tuple[float, int, float, float, bool, int, int]],
 ) -> tuple[list[tuple[Any, ...]], int]:
-    """Merge rows of (mjd, band, flux, flux_err, detected, source, visit, order)."""
-    kinds = (np.float64, np.int8, np.float64, np.float64, np.bool_, np.int64, np.int64, np.int64)
+    """Merge rows of (mjd, band, flux, flux_err, detected, source, order)."""
+    kinds = (np.float64, np.int8, np.float64, np.float64, np.bool_, np.int64, np.int64)
     columns = [np.array([row[i] for row in rows], kind) for i, kind in enumerate(kinds)]
     *out, _, dropped = merge(*columns)
     return list(zip(*(column.tolist() for column in out), strict=True)), dropped
@@ -75,48 +75,42 @@ def test_checked_passes_sound_observations() -> None:
 
 
 def test_a_detection_overrules_forced_photometry_of_any_noise() -> None:
-    rows = [(5.0, 1, 10.0, 1.0, False, 7, 0, 0), (5.0, 1, 9.0, 5.0, True, 8, 0, 0)]
+    rows = [(5.0, 1, 10.0, 1.0, False, 7, 0), (5.0, 1, 9.0, 5.0, True, 8, 0)]
     assert merged(rows) == ([(5.0, 1, 9.0, 5.0, True, 8)], 0)
 
 
 def test_the_other_band_of_the_same_time_is_another_observation() -> None:
-    rows = [(5.0, 2, 10.0, 1.0, True, 7, 3, 0), (5.0, 1, 9.0, 5.0, True, 8, 3, 0)]
+    rows = [(5.0, 2, 10.0, 1.0, True, 7, 0), (5.0, 1, 9.0, 5.0, True, 8, 0)]
     kept, _ = merged(rows)
     assert [row[1] for row in kept] == [1, 2]
 
 
-@pytest.mark.parametrize("number", [100, 101, 0])
-def test_a_band_has_one_observation_per_time_whatever_the_visit_numbers(number: int) -> None:
-    twice = [(5.0, 1, 10.0, 1.0, True, 7, 100, 0), (5.0, 1, 9.0, 1.0, True, 8, number, 0)]
-    assert [row[5] for row in merged(twice)[0]] == [7]
-
-
 def test_times_agree_up_to_rounding_but_not_up_to_the_next_visit() -> None:
     near, next_visit = 5.0 + 0.9 * SAME_VISIT_DAYS, 5.0 + 34.0 / 86400
-    rows = [(5.0, 1, 10.0, 1.0, True, 7, 0, 0), (near, 1, 9.0, 1.0, False, 8, 0, 0)]
-    rows.append((next_visit, 1, 8.0, 1.0, False, 9, 0, 0))
+    rows = [(5.0, 1, 10.0, 1.0, True, 7, 0), (near, 1, 9.0, 1.0, False, 8, 0)]
+    rows.append((next_visit, 1, 8.0, 1.0, False, 9, 0))
     kept, _ = merged(rows)
     assert [row[5] for row in kept] == [7, 9]
 
 
 def test_of_two_detections_of_one_visit_the_clearer_counts() -> None:
-    rows = [(5.0, 1, -10.0, 1.0, True, 7, 0, 0), (5.0, 1, 9.0, 1.0, True, 8, 0, 0)]
+    rows = [(5.0, 1, -10.0, 1.0, True, 7, 0), (5.0, 1, 9.0, 1.0, True, 8, 0)]
     assert merged(rows)[0][0][5] == 7
-    tie = [(5.0, 1, 9.0, 1.0, True, 8, 0, 0), (5.0, 1, -9.0, 1.0, True, 7, 0, 0)]
+    tie = [(5.0, 1, 9.0, 1.0, True, 8, 0), (5.0, 1, -9.0, 1.0, True, 7, 0)]
     assert merged(tie)[0][0][5] == 7
 
 
 def test_a_later_statement_of_the_same_kind_overrules_an_earlier_one() -> None:
-    rows = [(5.0, 1, 10.0, 1.0, True, 7, 0, 1), (5.0, 1, 50.0, 1.0, True, 7, 0, 0)]
+    rows = [(5.0, 1, 10.0, 1.0, True, 7, 1), (5.0, 1, 50.0, 1.0, True, 7, 0)]
     assert merged(rows)[0][0][2] == 10.0
-    forced = [(5.0, 1, 10.0, 1.0, True, 7, 0, 0), (5.0, 1, 50.0, 1.0, False, 7, 0, 1)]
+    forced = [(5.0, 1, 10.0, 1.0, True, 7, 0), (5.0, 1, 50.0, 1.0, False, 7, 1)]
     assert merged(forced)[0][0][2] == 10.0
 
 
 def test_a_flag_without_flux_is_kept_only_where_forced_photometry_fills_it() -> None:
     nan = math.nan
-    assert merged([(5.0, 1, nan, nan, True, 7, 0, 0)]) == ([], 1)
-    filled = [(5.0, 1, nan, nan, True, 7, 0, 0), (5.0, 1, 3.0, 1.0, False, 8, 0, 0)]
+    assert merged([(5.0, 1, nan, nan, True, 7, 0)]) == ([], 1)
+    filled = [(5.0, 1, nan, nan, True, 7, 0), (5.0, 1, 3.0, 1.0, False, 8, 0)]
     assert merged(filled) == ([(5.0, 1, 3.0, 1.0, True, 8)], 0)
 
 
@@ -133,7 +127,6 @@ def test_nothing_merges_to_nothing() -> None:
             st.sampled_from([0.5, 1.0]),
             st.booleans(),
             st.integers(1, 9),
-            st.just(0),
             st.integers(0, 2),
         ),
         max_size=8,

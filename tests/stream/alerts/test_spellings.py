@@ -50,7 +50,6 @@ def lsst() -> dict[str, Any]:
 LSST_VALUES = {
     "diaSource.ssObjectId": "id",
     "diaSource.diaObjectId": "id",
-    "diaSource.visit": "id",
     "diaSource.timeWithdrawnMjdTai": "withdrawn",
     "diaSource.psfFlux_flag": "flag",
     "diaObject.ra": "degree",
@@ -68,7 +67,6 @@ LSST_VALUES = {
     "prvDiaSources.2.psfFlux": "flux",
     "prvDiaSources.2.psfFluxErr": "positive",
     "prvDiaSources.3.diaSourceId": "id",
-    "prvDiaSources.3.visit": "id",
     "prvDiaSources.3.pixelFlags_bad": "flag",
     "prvDiaForcedSources.0.psfFluxErr": "positive",
     "prvDiaForcedSources.1.midpointMjdTai": "positive",
@@ -264,7 +262,6 @@ BIG = 170_028_485_706_776_685
     [
         ("lsst", "diaObject.diaObjectId"),
         ("lsst", "prvDiaSources.1.diaSourceId"),
-        ("lsst", "prvDiaSources.1.visit"),
         ("lsst", "prvDiaForcedSources.1.diaForcedSourceId"),
         ("lsst", "diaSource.diaSourceId"),
         ("ztf", "candidate.candid"),

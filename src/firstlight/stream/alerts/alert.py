@@ -153,7 +153,6 @@ class Observations:
             columns["flux_err"].astype(np.float64),
             columns["detected"],
             columns["source_id"],
-            np.zeros(len(order), np.int64),
             order,
         )
         return cls.wrap(merged)

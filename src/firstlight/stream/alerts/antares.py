@@ -235,7 +235,6 @@ def _observe(
             columns.append((row["mjd"], band, flux, flux_err, _number_of(row["alert_id"])))
     table = np.array(columns, np.float64).reshape(-1, 5)
     numbers = np.array([entry[4] for entry in columns], np.int64)
-    nothing = np.zeros(len(columns), np.int64)
     *merged, _, no_flux = merge(
         table[:, 0].copy(),
         table[:, 1].astype(np.int8),
@@ -243,7 +242,6 @@ def _observe(
         table[:, 3].copy(),
         np.ones(len(columns), np.bool_),
         numbers,
-        nothing,
         np.zeros(len(columns)),
     )
     dropped["flux"] += int(no_flux)

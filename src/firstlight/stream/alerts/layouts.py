@@ -39,7 +39,6 @@ Names = Mapping[str, tuple[str, ...]]
 #: Fields of LSST's sources, newest spelling first.
 _LSST_ROW: Names = {
     "source": ("diaSourceId", "diaForcedSourceId"),
-    "visit": ("visit", "ccdVisitId"),
     "time": ("midpointMjdTai", "midPointTai"),
     "band": ("band", "filterName"),
     "flux": ("psfFlux", "psFlux"),
@@ -51,7 +50,6 @@ _LSST_ROW: Names = {
 #: Fields of ZTF's and Babamul's candidates.
 _CANDIDATE_ROW: Names = {
     "source": ("candid", "diaSourceId"),
-    "visit": ("visit",),
     "time": ("midpointMjdTai", "jd", "mjd"),
     "band": ("band", "fid"),
     "flux": ("psfFlux", "forcediffimflux"),
@@ -94,6 +92,7 @@ _CANDIDATE_VALUES: Names = {
     "flux": ("candidate.psfFlux",),
     "dereddened": ("fluxIsDereddened",),
 }
+_HOST = ("redshift", "redshift_err", "star")  # belong together by place; -1 where the packet lacks one
 #: Arrays of previous sources, and whether their rows are detections.
 _LSST_TABLES = {"prvDiaSources": True, "prvDiaForcedSources": False}
 _ZTF_TABLES = {"prv_candidates": True, "fp_hists": False}
@@ -112,8 +111,8 @@ class Layout:
 
     family: str
     selection: Selection  # fields to decode
-    places: Mapping[str, tuple[int, ...]]  # cells per field, in order of preference; -1 for none
-    columns: NDArray[np.int64]  # (n_tables, 17), offset in a row of each of `COLUMNS`; -1 if absent
+    places: Mapping[str, tuple[int, ...]]  # cells per field, in order of preference
+    columns: NDArray[np.int64]  # (n_tables, 16), offset in a row of each of `COLUMNS`; -1 if absent
     flags: NDArray[np.int64]  # (n_tables, n), offset in a row of each flag of quality; -1 if absent
     detections: NDArray[np.bool_]  # (n_tables,), whether its rows are detections
     clocks: NDArray[np.int64]  # (n_tables,), time system: TAI, JULIAN_UTC or MJD_UTC
@@ -161,7 +160,8 @@ def _build_layout(
     for name, options in values.items():
         if name == "solar_system" and not paths.intersection(options):
             options = ("ssSource.ssObjectId", "ssObject.ssObjectId")
-        places[name] = tuple(_place(scalars, path) if path in paths else -1 for path in options)
+        cells = tuple(_place(scalars, path) if path in paths else -1 for path in options)
+        places[name] = cells if name in _HOST else tuple(cell for cell in cells if cell >= 0)
     own = _row_fields(row, main, paths)
     for name, field in own.items():
         places[f"own_{name}"] = (_place(scalars, f"{main}.{field}"),)
@@ -313,7 +313,7 @@ def alert_of(cells: Cells, layout: Layout, zero_point: float = AB_ZERO_POINT_NJY
     reason = _skip_reason(values, layout.family, object_id)
     if reason is not None:
         return Skip(reason, alert_id, object_id, mjd)
-    *columns, dropped, listed, inexact = observe(
+    *columns, dropped, n_dropped, listed, listed_forced, inexact = observe(
         cells.kind,
         cells.integer,
         cells.number,
@@ -333,8 +333,8 @@ def alert_of(cells: Cells, layout: Layout, zero_point: float = AB_ZERO_POINT_NJY
     )
     if inexact:
         raise DataError(
-            f"alert {alert_id or '?'} of object {object_id or '?'}: {inexact} id(s) of its sources or visits "
-            "are floats that hold no exact integer; write them as integers or as text"
+            f"alert {alert_id or '?'} of object {object_id or '?'}: {inexact} id(s) of its sources are "
+            "floats that hold no exact integer; write them as integers or as text"
         )
     if not len(columns[0]):
         return Skip(SkipReason.NO_MEASUREMENT, alert_id, object_id, mjd)
@@ -352,8 +352,8 @@ def alert_of(cells: Cells, layout: Layout, zero_point: float = AB_ZERO_POINT_NJY
         redshift=redshift,
         redshift_err=redshift_err,
         redshift_spec=values.within("redshift_spec", 0.0, LARGEST),
-        n_dropped={REASONS[k]: int(dropped[k]) for k in np.flatnonzero(dropped)} if dropped.any() else {},
-        listed_from=(float(listed[0]), float(listed[1])),
+        n_dropped={REASONS[k]: int(dropped[k]) for k in np.flatnonzero(dropped)} if n_dropped else {},
+        listed_from=(listed, listed_forced),
         survey="lsst" if layout.family == "lsst" or layout.own_clock == TAI else "ztf",
     )
 
@@ -367,7 +367,7 @@ class _Values:
 
     def first(self, name: str) -> Any:
         for place in self._places.get(name, ()):
-            if place >= 0 and (value := self._values[place]) is not None:
+            if (value := self._values[place]) is not None:
                 return value
         return None
 
@@ -375,7 +375,7 @@ class _Values:
         """An identifier; empty if the survey wrote none. DataError if no place has it exactly."""
         refused: DataError | None = None
         for place in self._places.get(name, ()):
-            value = self._values[place] if place >= 0 else None
+            value = self._values[place]
             if type(value) is int and value > 0:
                 return str(value)
             try:
@@ -389,20 +389,28 @@ class _Values:
 
     def has(self, name: str) -> bool:
         """Whether any place has an identifier or text."""
-        return any(place >= 0 and not is_missing(self._values[place]) for place in self._places.get(name, ()))
+        for place in self._places.get(name, ()):
+            value = self._values[place]
+            if value is not None and not is_missing(value):
+                return True
+        return False
 
     def number(self, name: str) -> float:
         """The first finite number; NaN if there is none."""
         for place in self._places.get(name, ()):
-            if math.isfinite(value := self._number(place)):
-                return value
+            value = self._values[place]
+            if type(value) is float or type(value) is int:
+                value = float(value)
+                if math.isfinite(value):
+                    return value
         return math.nan
 
     def within(self, name: str, least: float, most: float) -> float:
         """The first number in a range, else NaN: the surveys write -9 or -999 for unknown."""
         for place in self._places.get(name, ()):
-            if least <= (value := self._number(place)) <= most:
-                return value
+            value = self._values[place]
+            if (type(value) is float or type(value) is int) and least <= value <= most:
+                return float(value)
         return math.nan
 
     def redshift(self) -> tuple[float, float]:

@@ -18,7 +18,6 @@ from firstlight.stream.alerts.values import AFTER_ALERT_DAYS, EARLIEST_MJD, LATE
 #: Columns that a row may have.
 COLUMNS = (
     "source",  # identifier
-    "visit",
     "time",
     "band",  # name, enum symbol, or ZTF's filter number
     "flux",
@@ -35,9 +34,9 @@ COLUMNS = (
     "nbad",
     "negative",
 )
-SOURCE, VISIT, TIME, BAND, FLUX, FLUX_ERR, MAG, MAG_ERR, POSITIVE, ZERO_POINT, STATUS, WITHDRAWN = range(12)
+SOURCE, TIME, BAND, FLUX, FLUX_ERR, MAG, MAG_ERR, POSITIVE, ZERO_POINT, STATUS, WITHDRAWN = range(11)
 #: Columns of quality: those with a smallest value, those with a largest, and whether the flux is negative.
-RELIABILITY, RB, DRB, NBAD, NEGATIVE = range(12, 17)
+RELIABILITY, RB, DRB, NBAD, NEGATIVE = range(11, 16)
 
 #: Reasons why a row is set aside, in the order in which they are looked for.
 REASONS = (
@@ -242,19 +241,20 @@ def observe(
     kind: Any, integer: Any, number: Any, data: Any, symbol_bands: Any, starts: Any, rows: Any, widths: Any,
     columns: Any, flags: Any, detections: Any, clocks: Any, shifts: Any, cuts: Any, scale: float,
     alert_mjd: float,
-) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any, int]:  # fmt: skip
-    """Observations of the tables of one alert, merged; rows set aside by reason; times of first listed rows.
+) -> tuple[Any, Any, Any, Any, Any, Any, Any, int, float, float, int]:  # fmt: skip
+    """Observations of the tables of one alert, merged, and what was set aside.
 
     Arrays are those of `Cells` and `Layout` (the first of the tables is the triggering source);
     `symbol_bands` holds a band index per enum symbol, `shifts` the days from each time system to
     MJD TAI, `cuts` the limits of the columns of quality, `scale` the nJy per unit of flux, and `alert_mjd`
-    the time of the alert. The first listed rows are those of previous detections and of forced photometry,
-    infinite without any. The last value is the number of identifiers that a float could not hold.
+    the time of the alert. Behind the six columns come the rows set aside by reason, their number, the times
+    of the first listed rows of previous detections and of forced photometry (infinite without any), and the
+    number of identifiers that a float could not hold.
     """
     total = 1 + rows.sum()
     mjd, flux, flux_err = np.empty(total), np.empty(total), np.empty(total)
     band, detected = np.empty(total, np.int8), np.empty(total, np.bool_)
-    source, visit = np.empty(total, np.int64), np.empty(total, np.int64)
+    source = np.empty(total, np.int64)
     dropped, listed = np.zeros(len(REASONS), np.int64), np.full(2, np.inf)
     n, inexact = 0, 0
     for table in range(len(columns)):
@@ -300,11 +300,10 @@ def observe(
                 continue
             mjd[n], band[n], flux[n], flux_err[n], detected[n] = time, index, value, error, detections[table]
             source[n] = _id(kind, integer, number, data, place[SOURCE], base)
-            visit[n] = _id(kind, integer, number, data, place[VISIT], base)
-            if source[n] < 0 or visit[n] < 0:
-                inexact += 1
+            inexact += source[n] < 0
             n += 1
     order = np.zeros(n)  # one alert states all of its rows at one time
-    merged = merge(mjd[:n], band[:n], flux[:n], flux_err[:n], detected[:n], source[:n], visit[:n], order)
+    merged = merge(mjd[:n], band[:n], flux[:n], flux_err[:n], detected[:n], source[:n], order)
     dropped[_R_FLUX] += merged[7]
-    return merged[0], merged[1], merged[2], merged[3], merged[4], merged[5], dropped, listed, inexact
+    columns_out = merged[0], merged[1], merged[2], merged[3], merged[4], merged[5]
+    return (*columns_out, dropped, dropped.sum(), listed[0], listed[1], inexact)

@@ -37,6 +37,8 @@ def is_missing(value: Any) -> bool:
 
 def is_true(value: Any) -> bool:
     """Whether a foreign flag is set: true, 1, "t", "true" or "1"."""
+    if value is None:
+        return False
     if isinstance(value, str):
         return value.lower() in ("t", "true", "1")
     return isinstance(value, bool | int | float) and value == 1
@@ -62,6 +64,8 @@ def number_of(value: Any, what: str) -> int:
 
     DataError if a float cannot hold it, or it has more than 64 bits.
     """
+    if type(value) is int and 0 < value < 1 << 63:  # nearly always
+        return value
     if is_missing(value):
         return 0
     if isinstance(value, str):

@@ -16,10 +16,11 @@ _ENTRY_PLACE = struct.Struct("<qq")
 
 def state_salt(name: str, number: int, last_mjd: float | None) -> int:
     """Salt of an object's state: its name, its row number and the time of its last observation."""
-    # as SQLite returns it: no NaN, no negative zero; another type in a damaged row
-    is_number = isinstance(last_mjd, (int, float)) and not math.isnan(last_mjd)
-    mjd = float(last_mjd or 0.0) + 0.0 if is_number else math.nan
-    return crc32(_STATE_PLACE.pack(number, mjd), crc32(name.encode()))
+    if not (type(last_mjd) is float and last_mjd > 0.0):
+        # as SQLite returns it: no NaN, no negative zero; another type in a damaged row
+        is_number = isinstance(last_mjd, (int, float)) and not math.isnan(last_mjd)
+        last_mjd = float(last_mjd or 0.0) + 0.0 if is_number else math.nan
+    return crc32(_STATE_PLACE.pack(number, last_mjd), crc32(name.encode()))
 
 
 def old_state_salt(name: str) -> int:

@@ -140,7 +140,8 @@ def _update(pipeline: LivePipeline, items: Sequence[Item], metrics: Metrics) -> 
             memory.learn(alert.object_id, alert.mjd, states[i], update.entries[i], rewritten)
             labels[records[i]["label"]] += 1
             late += bool(update.late[i])
-            dropped.update(alert.n_dropped)
+            if alert.n_dropped:
+                dropped.update(alert.n_dropped)
         answers.append(records[i] if is_new else None)
     for label, n in labels.items():
         metrics.count("results", label, n)

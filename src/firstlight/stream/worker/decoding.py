@@ -62,7 +62,10 @@ class Decoding:
             items = self._decoder.decode_all(message.value, message.key)
         except ALERT_ERRORS as error:  # codecs turn these into DataError; a gap there must not stop us
             return [error]
-        self._n_decoded += any(not isinstance(item, Exception) for item in items)
+        for item in items:
+            if not isinstance(item, Exception):
+                self._n_decoded += 1
+                break
         return items
 
     def _accept_strays(self, errors: Sequence[SchemaError], waited: bool) -> None:
