@@ -4,16 +4,21 @@ A broken link, an unknown name in the reference or anything that a page would lo
 an error. The result opens from a folder, without a server and without a network.
 """
 
+import json
 import os
 import re
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "site"
 #: Lets the search work from a folder; the theme would load it from the network.
 SHIM, VENDORED = "https://unpkg.com/iframe-worker/shim", "assets/iframe-worker/shim.js"
+#: Lists of pages; the navigation is made of them, and they are no pages themselves.
+LISTS = "SUMMARY.html"
 #: What makes a browser load something: of links, only style sheets, icons and the like.
 LOADS = re.compile(
     r"""<(?:script|img|iframe|source|video|audio|embed)\b[^>]*?\ssrc(?:set)?=["']?(?:https?:)?//[^"'\s>]+"""
@@ -21,6 +26,8 @@ LOADS = re.compile(
     r"""|url\(["']?(?:https?:)?//[^)]+\)|@import\s+["'](?:https?:)?//[^"']+""",
     re.IGNORECASE,
 )
+LINKS = re.compile(r"""<(?:a|img|link|script)\b[^>]*?\s(?:href|src)=["']?([^"'\s>]+)""")
+IDS = re.compile(r"""\s(?:id|name)=["']?([^"'\s>]+)""")
 #: Fences and classes for which the theme loads a library from the network when a page holds them.
 FETCHED = re.compile(r"""class=["']?(?:mermaid|glightbox|arithmatex|pyodide)\b""")
 
@@ -31,6 +38,20 @@ def vendor(site: Path) -> None:
         text = page.read_text(encoding="utf-8")
         up = os.path.relpath(site / VENDORED, page.parent).replace(os.sep, "/")
         page.write_text(text.replace(SHIM, up), encoding="utf-8")
+
+
+def without_lists(site: Path) -> None:
+    """Remove the lists of pages from the site and from the index of its search."""
+    for page in site.rglob(LISTS):
+        page.unlink()
+    path = site / "search.json"
+    index = json.loads(path.read_text(encoding="utf-8"))
+    index["items"] = [
+        item for item in index["items"] if not item["location"].partition("#")[0].endswith(LISTS)
+    ]
+    text = json.dumps(index, ensure_ascii=False, separators=(",", ":"))
+    path.write_text(text, encoding="utf-8")
+    path.with_suffix(".js").write_text(f"var __index = {text};", encoding="utf-8")
 
 
 def loads_from_elsewhere(site: Path) -> list[str]:
@@ -47,6 +68,24 @@ def loads_from_elsewhere(site: Path) -> list[str]:
     return found
 
 
+def broken_links(site: Path) -> list[str]:
+    """Links between pages whose file or heading does not exist; the builder misses those over two lines."""
+    texts = {page.resolve(): page.read_text(encoding="utf-8") for page in site.rglob("*.html")}
+    ids = {page: {unescape(found) for found in IDS.findall(text)} for page, text in texts.items()}
+    broken = []
+    for page, text in texts.items():
+        for link in {unescape(found) for found in LINKS.findall(text)}:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc or page.name == "404.html":
+                continue
+            target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+            if not target.is_file():
+                broken.append(f"{page.relative_to(site.resolve())}: {link} does not exist")
+            elif parts.fragment and target in ids and unquote(parts.fragment) not in ids[target]:
+                broken.append(f"{page.relative_to(site.resolve())}: no heading {link}")
+    return sorted(broken)
+
+
 def main() -> None:
     """Build the site and check it."""
     subprocess.run([sys.executable, ROOT / "docs" / "write_tutorials.py"], cwd=ROOT, check=True)
@@ -54,8 +93,11 @@ def main() -> None:
     if subprocess.run(command, cwd=ROOT, check=False).returncode:
         sys.exit("the documentation has errors")
     vendor(SITE)
+    without_lists(SITE)
     if found := loads_from_elsewhere(SITE):
         sys.exit("the site would load from other hosts:\n" + "\n".join(found))
+    if found := broken_links(SITE):
+        sys.exit("\n".join(found))
     sys.stdout.write(f"{SITE / 'index.html'}\n")
 
 

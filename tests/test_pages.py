@@ -9,33 +9,34 @@ import pytest
 from firstlight.lightcurves import LightCurves
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/how-to/stream.md"])
-def test_the_numbers_of_a_page_are_those_of_the_result_files(page):
+def test_the_numbers_of_the_pages_are_those_of_the_result_files():
     spec = importlib.util.spec_from_file_location("update", ROOT / "docs" / "update.py")
     assert spec is not None
     assert spec.loader is not None
     update = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(update)
-    text = (ROOT / page).read_text(encoding="utf-8")
-    assert update.fill(text) == text
+    for page in update.PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        assert "<!-- /" in text, page
+        assert update.fill(text) == text, f"{page}: run `make figures`"
 
 
 def _python_blocks(text: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
 
 
-def test_the_python_of_the_readme_runs(sample: LightCurves, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_the_python_of_a_first_page_runs(page, sample: LightCurves, tmp_path, monkeypatch, capsys):
     """The reader's table is that of three objects of the sample."""
     monkeypatch.chdir(tmp_path)
     rows, _ = sample.take([0, 1, 2]).to_pandas()
     rows[["object_id", "mjd", "band", "flux", "flux_err"]].to_csv("curves.csv", index=False)
-    blocks = _python_blocks(README)
+    blocks = _python_blocks((ROOT / page).read_text(encoding="utf-8"))
     assert blocks
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})  # noqa: S102  (our own page)
+        exec(compile(block, page, "exec"), {})  # noqa: S102  (our own page)
     assert "classified" in capsys.readouterr().out
 
 
