@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tests._forecasts import evaluation, forecasts, predictions  # noqa: F401
 from tests._problems import folder, other_toy, quick, toy  # noqa: F401
 
+from firstlight.anomaly import isolation
 from firstlight.bands import SNANA_ZERO_POINT, flux_to_njy
 from firstlight.lightcurves import LightCurves
 from firstlight.pipeline import Pipeline, load_preset
@@ -30,6 +31,15 @@ class SamplePaths(NamedTuple):
 
     light_curves: Path
     metadata: Path
+
+
+isolation.N_TREES = 8  # per class, instead of 100: most of a tiny training
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports whose figures are made but not rendered, which takes ten seconds for each report."""
+    monkeypatch.setattr("firstlight.report.html._embed", lambda figure, kind="svg": "data:,")
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ def test_evaluate_writes_metrics_and_one_self_contained_page(firstlight, predict
     assert "<script" not in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_evaluate_adds_phases_and_latents_when_given_curves_and_bundle(
     firstlight, predictions, bundle, sample_paths, tmp_path
 ):
@@ -79,6 +80,7 @@ def test_a_list_of_objects_has_one_id_per_line(firstlight, content, message, sam
     assert message in done.stderr
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_sample_at_the_papers_frequencies_is_drawn_before_the_split(firstlight, sample_paths, tmp_path):
     pytest.importorskip("torch")
     words = ("--data", sample_paths.light_curves, "--metadata", sample_paths.metadata, "--seed", 2)

@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from firstlight._types import FloatArray, IntArray
 from firstlight.errors import BundleError, DataError
 from firstlight.kernels import kernel
 from firstlight.storage import AGAIN, ArraySpec, check_arrays
@@ -266,33 +267,36 @@ def _ordered(values: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
 
 
-@kernel
-def _breadth_first(root, n_nodes, column, bits, left, right, value):  # type: ignore[no-untyped-def]
-    """Number each tree level by level, so that siblings are neighbours; pack the nodes."""
-    nodes = np.zeros(len(left), np.int64)
-    values = np.zeros(len(left), np.float64)
+def _breadth_first(
+    root: IntArray, n_nodes: IntArray, column: IntArray, bits: IntArray, left: IntArray, right: IntArray,
+    value: FloatArray,
+) -> tuple[IntArray, FloatArray, IntArray]:  # fmt: skip
+    """Number each tree level by level, so that siblings are neighbours; pack the nodes.
+
+    All trees go down a level at once. Compiled code would be faster, but its compilation would take longer
+    than the first use of firstlight spends here.
+    """
+    nodes, values = np.zeros(len(left), np.int64), np.zeros(len(left), np.float64)
     depth = np.zeros(len(root), np.int64)
-    order = np.zeros(n_nodes.max() if len(n_nodes) else 0, np.int64)
-    level = np.zeros(len(order), np.int64)
-    for t in range(len(root)):
-        first = root[t]
-        order[0] = 0
-        level[0] = 0
-        n_seen = 1
-        for i in range(n_nodes[t]):
-            source = first + order[i]
-            child = i
-            if left[source] >= 0:
-                child = n_seen
-                order[n_seen] = left[source]
-                order[n_seen + 1] = right[source]
-                level[n_seen] = level[i] + 1
-                level[n_seen + 1] = level[i] + 1
-                n_seen += 2
-            else:
-                values[first + i] = value[source]
-            nodes[first + i] = (bits[source] << 32) | (column[source] << 16) | child
-            depth[t] = max(depth[t], level[i])
+    tree = np.flatnonzero(n_nodes > 0)  # of each node of the level
+    place, source = np.zeros(len(tree), np.int64), root[tree]  # its number in the tree; where it stands
+    n_seen = np.ones(len(root), np.int64)
+    level = 0
+    while len(tree):
+        depth[tree] = level
+        inner = left[source] >= 0
+        child = place.copy()
+        parents = tree[inner]
+        earlier = np.arange(len(parents)) - np.searchsorted(parents, parents)  # in its tree and level
+        child[inner] = n_seen[parents] + 2 * earlier
+        nodes[root[tree] + place] = (bits[source] << 32) | (column[source] << 16) | child
+        values[(root[tree] + place)[~inner]] = value[source[~inner]]
+        n_seen += 2 * np.bincount(parents, minlength=len(root))
+        first = root[parents]
+        below = np.stack([first + left[source[inner]], first + right[source[inner]]], axis=1)
+        place = (child[inner][:, None] + np.arange(2)).ravel()
+        tree, source = np.repeat(parents, 2), below.ravel()
+        level += 1
     return nodes, values, depth
 
 
