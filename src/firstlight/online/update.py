@@ -35,7 +35,8 @@ from firstlight.online.kernels import (
 )
 from firstlight.online.states import META, RECENT, ObjectStates
 from firstlight.predictions import NOT_CLASSIFIED, Predictions, Scores
-from firstlight.preprocess import PreprocessConfig, preprocess
+from firstlight.preprocess import PreprocessConfig, preprocess, with_ebv
+from firstlight.preprocess.dust_map import map_ebv
 from firstlight.taxonomy import CLASSES
 
 #: Returns the history entries of the objects at the given positions, oldest first.
@@ -44,7 +45,7 @@ HistoryReader = Callable[[IntArray], list[list[bytes]]]
 #: How an alert changed earlier observations, by the codes of `online.kernels`.
 LATE_REASONS = ("", "added", "changed", "removed")
 
-_EBV = META.index("ebv")
+_EBV, _PLACE = META.index("ebv"), [META.index("ra"), META.index("dec")]
 _SNR = running.BAND_BLOCK + running.BAND_SIZE * np.arange(N_BANDS)
 
 
@@ -96,6 +97,10 @@ class Update:
         gave to another object or judged as bad; empty if not late.
     previous : float64 array, shape (n_objects, n_classes)
         Probabilities of the previous prediction; NaN for the first.
+    ebv : float64 array, shape (n_objects,)
+        E(B-V) that the predictions use [mag]; NaN where unknown, or not answered.
+    ebv_source : list of str
+        Its source: ``given``, ``map``, or empty.
     """
 
     states: ObjectStates
@@ -106,6 +111,8 @@ class Update:
     late: BoolArray
     late_reason: list[str]
     previous: FloatArray
+    ebv: FloatArray
+    ebv_source: list[str]
 
 
 class _Batch:
@@ -126,13 +133,14 @@ class _Batch:
         self.change = np.zeros(n, np.int64)
         self.meta = np.column_stack([getattr(arrivals.curves, name) for name in META]).astype(np.float64)
         self.ready: LightCurves | None = None
+        self.ebv = np.full(n, np.nan)
 
     def route(self) -> None:
         """Choose the route of each alert."""
         d, a, curves = self.data, self.arrivals, self.arrivals.curves
         known = d["n_obs"] > 0
         self._refuse_dust(np.flatnonzero(known & (d["dereddened"] != int(curves.dereddened))))
-        dust = known & ~np.isnan(self.meta[:, _EBV]) & (self.meta[:, _EBV] != d["meta"][:, _EBV])
+        dust = known & self._changes_dust()
         fields = ("n_obs", "last_mjd", "digest", "alert_mjd", "alert", "n_entries")
         route(
             tuple(np.ascontiguousarray(d[name]) for name in fields),
@@ -141,13 +149,33 @@ class _Batch:
             (self.routes, self.first, self.repeat, self.digests, self.recent),
         )
 
+    def _changes_dust(self) -> BoolArray:
+        """Whether an alert may change the E(B-V) that earlier fluxes of its object were corrected for."""
+        known, stated = self.data["meta"], self.meta[:, _EBV]
+        changes = ~np.isnan(stated) & (stated != known[:, _EBV])
+        unstated = np.flatnonzero(np.isnan(stated) & np.isnan(known[:, _EBV]))
+        if len(unstated):  # it comes from the position
+            before = self._ebv(known[unstated])
+            after = self._ebv(self._newest_meta(unstated)[0])
+            changes[unstated] = (before != after) & ~(np.isnan(before) & np.isnan(after))
+        return changes
+
+    def _ebv(self, meta: FloatArray) -> FloatArray:
+        """E(B-V) by position, where the settings use the map."""
+        if self.parts.preprocess.dust_map == "none":
+            return np.full(len(meta), np.nan)
+        return map_ebv(*meta[:, _PLACE].T)
+
     def merge_meta(self, rows: IntArray) -> None:
         """Take position, dust and redshift of the alerts into the states; the rule is `history.newer`'s."""
+        self.data["meta"][rows], self.data["meta_mjd"][rows] = self._newest_meta(rows)
+
+    def _newest_meta(self, rows: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Values of `META` after the alerts, and the times of the alerts that state them."""
         value, mjd = self.meta[rows], self.arrivals.alert_mjd[rows, None]
         known, known_mjd = self.data["meta"][rows], self.data["meta_mjd"][rows]
         counts = ~np.isnan(value) & ((mjd > known_mjd) | ((mjd == known_mjd) & (value > known)))
-        self.data["meta"][rows] = np.where(counts, value, known)
-        self.data["meta_mjd"][rows] = np.where(counts, mjd, known_mjd)
+        return np.where(counts, value, known), np.where(counts, mjd, known_mjd)
 
     def append(self) -> None:
         """Advance the objects whose alerts only add new observations."""
@@ -270,7 +298,8 @@ class _Batch:
     def _with_meta(self, curves: LightCurves, rows: IntArray) -> LightCurves:
         """Light curves with the known values of `META`, which were checked on arrival."""
         values = zip(META, self.data["meta"][rows].T, strict=True)
-        return curves._derive(**{name: value.astype(OBJECT_COLUMNS[name]) for name, value in values})
+        stated = curves._derive(**{name: value.astype(OBJECT_COLUMNS[name]) for name, value in values})
+        return with_ebv(stated, self.parts.preprocess)
 
     def _set_alerts(self, rows: IntArray) -> None:
         """Store the newest alert."""
@@ -366,6 +395,7 @@ class _Batch:
         d["running"], d["hidden"] = self.encoder_state.running, self.encoder_state.hidden
         state = self.encoder_state.take(answered)
         objects = self._objects(answered).with_redshift(redshift)
+        self.ebv[answered] = objects.ebv
         phase = state.running[:, running.T_LAST] - state.running[:, running.T_TRIGGER]
         snr = np.maximum(
             state.running[:, _SNR + running.B_SNR_MAX], -state.running[:, _SNR + running.B_SNR_MIN]
@@ -396,6 +426,11 @@ class _Batch:
         )
         d["proba"][answered] = predictions.proba[answered]
         return predictions
+
+    def ebv_source(self) -> list[str]:
+        """Source of the E(B-V) of each object, as in `Update`."""
+        source = np.where(np.isnan(self.data["meta"][:, _EBV]), "map", "given")
+        return np.where(np.isnan(self.ebv), "", source).tolist()
 
     def _objects(self, answered: IntArray) -> LightCurves:
         """The answered objects, with their preprocessed observations if these are needed."""
@@ -453,6 +488,8 @@ def update(
         late=batch.change != KEPT,
         late_reason=[LATE_REASONS[code] for code in batch.change.tolist()],
         previous=np.ascontiguousarray(states.data["proba"]),
+        ebv=batch.ebv,
+        ebv_source=batch.ebv_source(),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from firstlight.errors import SettingsError
 from firstlight.lightcurves import LightCurves
 from firstlight.preprocess.clean import CleanConfig, ClipConfig, clean, keep_mask
-from firstlight.preprocess.dust import deredden
+from firstlight.preprocess.dust import deredden, with_map_ebv
 from firstlight.preprocess.magnitudes import asinh_magnitude
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "deredden",
     "keep_mask",
     "preprocess",
+    "with_ebv",
 ]
 
 
@@ -37,13 +38,19 @@ class PreprocessConfig:
         ``auto`` corrects fluxes for Milky Way dust where the source has not; ``always``
         also corrects those that the source has corrected, as the paper does to PLAsTiCC;
         ``never`` leaves fluxes as they are.
+    dust_map : {"sfd", "none"}
+        E(B-V) of objects with a position and without a value: from the map that ships with the
+        package, or unknown.
     """
 
     clean: CleanConfig = field(default_factory=CleanConfig)
     deredden: Literal["auto", "always", "never"] = "auto"
+    dust_map: Literal["sfd", "none"] = "sfd"
 
     def __post_init__(self) -> None:
-        """Reject an unknown mode."""
+        """Reject unknown choices."""
+        if self.dust_map not in ("sfd", "none"):
+            raise SettingsError(f"preprocess: dust_map {self.dust_map!r}; choose sfd or none")
         if self.deredden not in ("auto", "always", "never"):
             raise SettingsError(f"preprocess: deredden {self.deredden!r}; choose auto, always or never")
 
@@ -64,7 +71,12 @@ def preprocess(curves: LightCurves, config: PreprocessConfig) -> LightCurves:
     LightCurves
         The same objects in the same order; some observations may be gone.
     """
-    cleaned = clean(curves, config.clean)
+    cleaned = with_ebv(clean(curves, config.clean), config)
     if config.deredden == "never":
         return cleaned
     return deredden(cleaned, again=config.deredden == "always")
+
+
+def with_ebv(curves: LightCurves, config: PreprocessConfig) -> LightCurves:
+    """The light curves with the E(B-V) that `preprocess` corrects for: given, else by position from the map."""
+    return with_map_ebv(curves) if config.dust_map == "sfd" else curves

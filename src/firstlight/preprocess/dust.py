@@ -7,12 +7,24 @@ import numpy as np
 
 from firstlight.bands import EXTINCTION_PER_EBV, N_BANDS
 from firstlight.lightcurves import LightCurves
+from firstlight.preprocess.dust_map import map_ebv
 
 _log = logging.getLogger(__name__)
 
 #: E(B-V) used for anything larger [mag]. 5 mag dim the u band by a factor of 2e9, so whatever is
 #: seen there lies in front of most of that dust.
 MAX_EBV = 5.0
+
+
+def with_map_ebv(curves: LightCurves) -> LightCurves:
+    """The light curves with E(B-V) from the map where a position is known and no value is given."""
+    rows = np.flatnonzero(np.isnan(curves.ebv) & ~np.isnan(curves.ra) & ~np.isnan(curves.dec))
+    if not len(rows):
+        return curves
+    ebv = curves.ebv.copy()
+    ebv[rows] = map_ebv(curves.ra[rows], curves.dec[rows])
+    ebv.setflags(write=False)
+    return replace(curves, ebv=ebv)
 
 
 def deredden(curves: LightCurves, *, again: bool = False) -> LightCurves:
