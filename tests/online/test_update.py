@@ -1,5 +1,7 @@
 """Parity: for alerts in any order, the stream gives the same answer as batch on the same data."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -259,6 +261,34 @@ def test_dust_that_becomes_known_later_corrects_what_came_before(any_stream, sam
     any_stream.feed(Arrivals.from_curves(raw.keep((place >= 10) & (place < 12)), np.array([1])))
     any_stream.feed(Arrivals.from_curves(unknown.keep((place >= 12) & (place < 14)), np.array([2])))
     any_stream.assert_equals(any_stream.pipeline.predict(raw.keep(place < 14), jobs=1))
+
+
+@settings(max_examples=15)
+@given(st.data())
+def test_dust_from_the_map_follows_the_newest_position_and_yields_to_a_given_value(
+    tiny_fast, tiny_default, sample, data
+):
+    pipeline = data.draw(st.sampled_from([tiny_fast, tiny_default]))
+    one = sample.take([data.draw(st.integers(0, len(sample) - 1))])
+    one = LightCurves(**{**one._columns(), "dereddened": False})
+    n = min(5, int(one.n_obs[0]))
+    groups = np.minimum(np.arange(len(one.mjd)), n - 1)
+    places = [(np.nan, np.nan), (10.0, -40.0), (10.0, -40.0001), (266.0, -25.0)]
+    alerts, known = [], (np.nan, np.nan, np.nan)
+    for arrival in alerts_of(one, groups):
+        place, ebv = (
+            data.draw(st.sampled_from(places)),
+            data.draw(st.sampled_from([np.nan, np.nan, np.nan, 0.3])),
+        )
+        stated = (*place, ebv)
+        curves = arrival.curves.with_columns(ra=[place[0]], dec=[place[1]], ebv=[ebv])
+        alerts.append(replace(arrival, curves=curves))
+        known = tuple(old if np.isnan(new) else new for old, new in zip(known, stated, strict=True))
+    stream = Stream(pipeline)
+    for k in data.draw(st.permutations(range(n))):
+        stream.feed(alerts[k])
+    whole = one.with_columns(ra=[known[0]], dec=[known[1]], ebv=[known[2]])
+    stream.assert_equals(pipeline.predict(whole, jobs=1))
 
 
 def test_dereddened_fluxes_cannot_follow_raw_ones(fast_stream, sample):

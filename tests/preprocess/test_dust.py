@@ -46,7 +46,7 @@ def test_objects_without_reddening_or_without_knowing_it_keep_their_fluxes(caplo
         ready = deredden(curves)
     np.testing.assert_array_equal(ready.flux[6:], curves.flux[6:])
     np.testing.assert_array_equal(ready.flux_err[6:], curves.flux_err[6:])
-    assert "unknown for 1 of 3 objects" in caplog.text
+    assert "no position for 1 of 3 objects" in caplog.text
 
 
 def test_dereddening_twice_is_dereddening_once():

@@ -21,6 +21,8 @@ def with_map_ebv(curves: LightCurves) -> LightCurves:
     rows = np.flatnonzero(np.isnan(curves.ebv) & ~np.isnan(curves.ra) & ~np.isnan(curves.dec))
     if not len(rows):
         return curves
+    if not curves.dereddened:
+        _log.info("E(B-V) of %d of %d objects is that of the dust map at their position", len(rows), len(curves))
     ebv = curves.ebv.copy()
     ebv[rows] = map_ebv(curves.ra[rows], curves.dec[rows])
     ebv.setflags(write=False)
@@ -52,7 +54,10 @@ def deredden(curves: LightCurves, *, again: bool = False) -> LightCurves:
     unknown = int(np.isnan(curves.ebv).sum())
     if unknown:
         _log.warning(
-            "E(B-V) is unknown for %d of %d objects: their fluxes stay as measured", unknown, len(curves)
+            "no E(B-V) and no position for %d of %d objects: their fluxes are not corrected for Milky Way dust "
+            "(give a column ebv, or ra and dec)",
+            unknown,
+            len(curves),
         )
     ebv = np.clip(np.nan_to_num(curves.ebv.astype(np.float64), nan=0.0), 0.0, MAX_EBV)
     factor = 10.0 ** (0.4 * ebv[:, None] * EXTINCTION_PER_EBV)  # (n_objects, N_BANDS)

@@ -80,7 +80,10 @@ def ring_pixel(longitude: FloatArray, z: FloatArray) -> IntArray:
     # the polar caps
     part = np.mod(quarter, 1.0)
     from_pole = NSIDE * np.sqrt(3.0 * (1.0 - height))
-    up, down = np.floor(part * from_pole).astype(np.int64), np.floor((1.0 - part) * from_pole).astype(np.int64)
+    up, down = (
+        np.floor(part * from_pole).astype(np.int64),
+        np.floor((1.0 - part) * from_pole).astype(np.int64),
+    )
     ring = np.minimum(up + down + 1, NSIDE)
     column = np.mod(np.floor(quarter * ring).astype(np.int64), 4 * ring)
     north = 2 * ring * (ring - 1) + column

@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import replace
 from io import BytesIO
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,7 +27,8 @@ from firstlight.taxonomy import CLASSES, COARSE, COARSE_GROUPS, ELASTICC
 
 KEYS = (
     "object alert mjd ra dec bundle status reason label proba coarse anomaly change followup n_obs phase "
-    "mag mag_err band mag_mjd slope slope_err peak_mag peak_mjd source late late_reason n_dropped"
+    "mag mag_err band mag_mjd slope slope_err peak_mag peak_mjd source late late_reason n_dropped "
+    "ebv ebv_source"
 )
 
 
@@ -52,16 +54,20 @@ def predicted(alerts, seed=0) -> Predictions:
     )
 
 
-def records(alerts, seed=0, previous=None):
-    before = np.full((len(alerts), len(CLASSES)), np.nan) if previous is None else previous
-    return build_records(
-        alerts,
-        light_curves(alerts),
-        predicted(alerts, seed),
-        before,
-        ["added" if i % 2 == 0 else "" for i in range(len(alerts))],
-        "abc123",
+def updated(predictions, previous=None):
+    """What a pipeline answers, as far as records need it."""
+    n = len(predictions.proba)
+    return SimpleNamespace(
+        predictions=predictions,
+        previous=np.full((n, len(CLASSES)), np.nan) if previous is None else previous,
+        late_reason=["added" if number % 2 == 1 else "" for number in predictions.n_obs.tolist()],
+        ebv=np.where(predictions.n_obs % 3 == 0, np.nan, 0.1),
+        ebv_source=["" if number % 3 == 0 else "map" for number in predictions.n_obs.tolist()],
     )
+
+
+def records(alerts, seed=0, previous=None):
+    return build_records(alerts, light_curves(alerts), updated(predicted(alerts, seed), previous), "abc123")
 
 
 def test_a_record_has_all_keys_in_a_fixed_order(alerts):
@@ -84,16 +90,9 @@ def test_probabilities_are_rounded_and_still_sum_to_one(alerts):
 def test_bytes_do_not_depend_on_the_alerts_worked_on_together(alerts):
     whole, said = records(alerts, previous=predicted(alerts, 7).proba), predicted(alerts)
     before = predicted(alerts, 7).proba
-    late = ["added" if i % 2 == 0 else "" for i in range(len(alerts))]
     for i, record in enumerate(whole):
-        (alone,) = build_records(
-            alerts[i : i + 1],
-            light_curves(alerts[i : i + 1]),
-            said.take([i]),
-            before[i : i + 1],
-            late[i : i + 1],
-            "abc123",
-        )
+        one = alerts[i : i + 1]
+        (alone,) = build_records(one, light_curves(one), updated(said.take([i]), before[i : i + 1]), "abc123")
         for form in (JsonResults(), ElasticcResults()):
             assert form.encode(alone, 5) == form.encode(record, 5)
 

@@ -19,7 +19,8 @@ from firstlight.errors import SettingsError, missing_extra
 from firstlight.followup.brightness import measure_brightness
 from firstlight.followup.utility import followup_score
 from firstlight.lightcurves import LightCurves
-from firstlight.predictions import CLASSIFIED, Predictions
+from firstlight.online import Update
+from firstlight.predictions import CLASSIFIED
 from firstlight.stream.alerts.alert import Alert
 from firstlight.stream.alerts.values import integer_name
 from firstlight.stream.avro.container import write_container
@@ -80,17 +81,15 @@ BROKER_CLASSIFICATION: dict[str, Any] = {
 def build_records(
     alerts: Sequence[Alert],
     curves: LightCurves,
-    predictions: Predictions,
-    previous: NDArray[np.float64],
-    late_reason: Sequence[str],
+    update: Update,
     bundle: str,
 ) -> list[dict[str, Any]]:
     """Records of alerts of different objects, keys in a fixed order, for `ResultFormat.encode`.
 
-    All have one row per alert: `curves` the observations in the packets, `predictions` those after each
-    alert, `previous` the probabilities in each object's last record (NaN for a first one), `late_reason`
-    how an alert changed earlier observations (`Update.late_reason`). Probabilities are whole millionths.
+    Both have one row per alert: `curves` the observations in the packets, and `update` what the pipeline
+    answers. Probabilities are whole millionths.
     """
+    predictions = update.predictions
     brightness = measure_brightness(curves)  # of this packet, not corrected for dust
     followup = followup_score(
         predictions.proba,
@@ -99,7 +98,7 @@ def build_records(
         brightness,
         np.array([alert.mjd for alert in alerts], np.float64),
     )
-    fine, coarse, change = _in_millionths(predictions.proba, previous)
+    fine, coarse, change = _in_millionths(predictions.proba, update.previous)
     measured = {name: _numbers(getattr(brightness, name), n) for name, n in BRIGHTNESS_DIGITS.items()}
     columns = {
         "status": predictions.status.tolist(),
@@ -117,9 +116,11 @@ def build_records(
         "band": [name or None for name in brightness.band_name.tolist()],
         **measured,
         "source": [str(alert.source_id) if alert.source_id else None for alert in alerts],
-        "late": [bool(reason) for reason in late_reason],
-        "late_reason": [reason or None for reason in late_reason],
+        "late": [bool(reason) for reason in update.late_reason],
+        "late_reason": [reason or None for reason in update.late_reason],
         "n_dropped": [dict(alert.n_dropped) for alert in alerts],
+        "ebv": _numbers(update.ebv, 4),
+        "ebv_source": [source or None for source in update.ebv_source],
     }
     names = tuple(columns)
     return [

@@ -108,6 +108,11 @@ def _history() -> dict[str, Any]:
             "properties": {name: {"type": "integer", "minimum": 1} for name in DROP_REASONS},
             "description": "Rows of the packet that were set aside, by reason.",
         },
+        "ebv": _number("Milky Way E(B-V) that the answer uses [mag]; null if unknown.", or_null=True),
+        "ebv_source": _one_of(
+            ("given", "map", None),
+            "Whether the alerts give it, or it is that of the dust map at their position.",
+        ),
     }
 
 

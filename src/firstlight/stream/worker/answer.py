@@ -122,14 +122,7 @@ def _update(pipeline: LivePipeline, items: Sequence[Item], metrics: Metrics) -> 
         update = pipeline.update(pipeline.states(rows), arrival, histories)
         states = update.states.to_bytes()
     with metrics.timed("encode"):
-        records = build_records(
-            alerts,
-            arrival.curves,
-            update.predictions,
-            update.previous,
-            update.late_reason,
-            pipeline.bundle_version,
-        )
+        records = build_records(alerts, arrival.curves, update, pipeline.bundle_version)
     answers: list[Record | None] = []
     labels: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
