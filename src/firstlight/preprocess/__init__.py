@@ -78,5 +78,5 @@ def preprocess(curves: LightCurves, config: PreprocessConfig) -> LightCurves:
 
 
 def with_ebv(curves: LightCurves, config: PreprocessConfig) -> LightCurves:
-    """The light curves with the E(B-V) that `preprocess` uses: given, else that of the map at the position."""
+    """Light curves with the E(B-V) that `preprocess` uses: given, else that of the map at the position."""
     return with_map_ebv(curves) if config.dust_map == "sfd" else curves

@@ -22,7 +22,9 @@ def with_map_ebv(curves: LightCurves) -> LightCurves:
     if not len(rows):
         return curves
     if not curves.dereddened:
-        _log.info("E(B-V) of %d of %d objects is that of the dust map at their position", len(rows), len(curves))
+        _log.info(
+            "E(B-V) of %d of %d objects is that of the dust map at their position", len(rows), len(curves)
+        )
     ebv = curves.ebv.copy()
     ebv[rows] = map_ebv(curves.ra[rows], curves.dec[rows])
     ebv.setflags(write=False)
@@ -54,7 +56,7 @@ def deredden(curves: LightCurves, *, again: bool = False) -> LightCurves:
     unknown = int(np.isnan(curves.ebv).sum())
     if unknown:
         _log.warning(
-            "no E(B-V) and no position for %d of %d objects: their fluxes are not corrected for Milky Way dust "
+            "no E(B-V) and no position for %d of %d objects: their fluxes are not corrected for dust "
             "(give a column ebv, or ra and dec)",
             unknown,
             len(curves),
