@@ -152,7 +152,7 @@ def test_every_truncation_is_an_error(name: str, make_alert: Any) -> None:
 @given(noise=st.binary(max_size=200))
 def test_noise_is_an_error(name: str, noise: bytes) -> None:
     codec = {**LSST_CODECS, "antares": AntaresCodec}[name]()
-    with pytest.raises(DataError):
+    with pytest.raises((DataError, SchemaError)):  # five bytes of noise may number an unknown schema
         codec.decode(Message(noise, json.dumps(LSST_SCHEMA).encode()))
 
 
