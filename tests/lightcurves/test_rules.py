@@ -469,3 +469,12 @@ def test_what_is_no_table_is_refused_with_what_it_is(values):
     for reader in readers:
         with pytest.raises(DataError, match=type(values).__name__):
             reader(values)
+
+
+def test_a_row_of_the_table_of_objects_without_a_name_is_reported():
+    rows = {"object_id": ["a"], "mjd": [60_000.0], "band": ["g"], "flux": [1e4], "flux_err": [100.0]}
+    log = RejectLog()
+    objects = pd.DataFrame({"object_id": ["a", None], "ebv": [0.1, 0.2]})
+    curves = LightCurves.from_pandas(pd.DataFrame(rows), objects, rejects=log)
+    assert list(curves.object_id) == ["a"]
+    assert any("1 row(s) of the table of objects have no name" in note for note in log.notes)

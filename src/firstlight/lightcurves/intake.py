@@ -265,6 +265,8 @@ class Intake:
                 listed, owner = distinct_names(raw.objects["object_id"])
             except DataError as error:
                 raise type(error)(f"{self.file}, table of objects, column 'object_id': {error}") from error
+            if nameless := int((owner < 0).sum()):
+                self.note(f"{nameless:,} row(s) of the table of objects have no name: they are left out")
             parts.append((owner, self._known(raw.objects)))
         if any(name in raw.columns for name in OBJECT_COLUMNS):
             _, owner = distinct_names(raw.columns["object_id"])
