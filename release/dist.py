@@ -47,22 +47,32 @@ def run(*words: object, cwd: Path = ROOT) -> str:
     return done.stdout
 
 
+def install(what: object, python: str, folder: Path, *options: object) -> Path:
+    """Make a new environment in a folder and install a wheel or sdist; its Python."""
+    run(python, "-m", "venv", folder / "env")
+    own = folder / "env" / ("Scripts" if os.name == "nt" else "bin") / "python"
+    pip = (own, "-m", "pip", "--quiet", "--disable-pip-version-check")
+    run(*pip, "install", "--constraint", ROOT / "constraints.txt", *options, what, cwd=folder)
+    run(*pip, "check", cwd=folder)
+    place = run(own, "-c", "import firstlight; print(firstlight.__file__)", cwd=folder)
+    if not place.startswith(str(folder)):
+        sys.exit(f"{what}: imported from {place}")
+    return own
+
+
+def sample_classes(python: Path, folder: Path) -> str:
+    """Classify the sample of the tests in an environment; the table that comes out."""
+    command = [python.parent / "firstlight", "classify", SAMPLE / "plasticc_sample_lightcurves.csv.gz"]
+    command += ["--metadata", SAMPLE / "plasticc_sample_metadata.csv.gz", "--out", folder / "classes.csv"]
+    run(*command, cwd=folder)
+    return (folder / "classes.csv").read_text(encoding="utf-8")
+
+
 def classes_of(artefact: Path, python: str) -> str:
     """Install a wheel or sdist in a new environment and classify the sample with it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        run(python, "-m", "venv", folder / "env")
-        binary = folder / "env" / ("Scripts" if os.name == "nt" else "bin")
-        pip = (binary / "python", "-m", "pip", "--quiet", "--disable-pip-version-check")
-        run(*pip, "install", "--constraint", ROOT / "constraints.txt", artefact, cwd=folder)
-        run(*pip, "check", cwd=folder)
-        place = run(binary / "python", "-c", "import firstlight; print(firstlight.__file__)", cwd=folder)
-        if not place.startswith(str(folder)):
-            sys.exit(f"{artefact.name}: imported from {place}")
-        command = [binary / "firstlight", "classify", SAMPLE / "plasticc_sample_lightcurves.csv.gz"]
-        command += ["--metadata", SAMPLE / "plasticc_sample_metadata.csv.gz", "--out", folder / "classes.csv"]
-        run(*command, cwd=folder)
-        return (folder / "classes.csv").read_text(encoding="utf-8")
+        return sample_classes(install(artefact, python, folder), folder)
 
 
 def main() -> None:
