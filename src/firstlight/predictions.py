@@ -246,7 +246,15 @@ class Predictions:
         return cls(**values, classes=parts[0].classes)
 
     def to_pandas(self) -> pd.DataFrame:
-        """The table as it is on disk, at full precision."""
+        """The table as it is on disk, at full precision.
+
+        Examples
+        --------
+        >>> from firstlight import LightCurves, Pipeline
+        >>> nothing = Pipeline.load("fast").predict(LightCurves.empty())
+        >>> list(nothing.to_pandas().columns[:5])
+        ['object_id', 'status', 'reason', 'class', 'proba_AGN']
+        """
         columns = self._columns()
         texts = {name: values.astype(object) for name, values in columns.items() if values.dtype.kind == "U"}
         return pd.DataFrame(columns | texts)

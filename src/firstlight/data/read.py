@@ -90,6 +90,20 @@ def read(
     MissingColumnError, UnknownBandError, DataError, SettingsError
         If the format is unknown or the file cannot be read; without `rejects`, for the first bad
         row or object.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({
+    ...     "object_id": "a", "mjd": [60000.0, 60003.0], "band": ["g", "r"],
+    ...     "flux": [900.0, 2000.0], "flux_err": 60.0,
+    ... })
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table.to_csv(Path(folder) / "mine.csv", index=False)
+    ...     curves = read(Path(folder) / "mine.csv")
+    >>> curves.object_id.tolist(), curves.n_obs.tolist()
+    (['a'], [2])
     """
     report = report or _log.info
     path = _file(Path(path))

@@ -389,6 +389,17 @@ class LightCurves:
         MissingColumnError, UnknownBandError, DataError
             If a column is absent or its unit cannot be right; without `rejects`, for the first bad
             row or object.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> table = pd.DataFrame({
+        ...     "object_id": "a", "mjd": [60000.0, 60003.0, 60007.0], "band": ["g", "r", "g"],
+        ...     "flux": [900.0, 2000.0, 2600.0], "flux_err": 60.0,
+        ... })
+        >>> curves = LightCurves.from_pandas(table)
+        >>> curves.n_obs, curves["a"].mjd[0]
+        (array([3]), np.float64(60000.0))
         """
         from firstlight.lightcurves import convert
 

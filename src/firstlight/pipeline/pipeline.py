@@ -64,9 +64,11 @@ class Pipeline:
 
     Examples
     --------
-    >>> pipeline = Pipeline(load_preset("seed"))
+    >>> pipeline = Pipeline(load_preset("seed"))  # settings; `fit` trains it
     >>> pipeline.config.inputs
     ('latent',)
+    >>> Pipeline.load("fast").classes[:3]
+    ('AGN', 'EB', 'M-dwarf')
     """
 
     def __init__(self, config: PipelineConfig | None = None) -> None:
@@ -237,6 +239,20 @@ class Pipeline:
             If the pipeline was neither fitted nor loaded.
         DataError
             If the light curves cannot be read.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> table = pd.DataFrame({
+        ...     "object_id": "a", "mjd": [60000.0, 60003.0, 60007.0], "band": ["g", "r", "g"],
+        ...     "flux": [900.0, 2000.0, 2600.0], "flux_err": 60.0,
+        ... })
+        >>> predictions = Pipeline.load("fast").predict(table)
+        >>> predictions.to_pandas()[["object_id", "status", "n_obs", "phase"]]
+          object_id      status  n_obs  phase
+        0         a  classified      3    7.0
+        >>> predictions.proba.shape
+        (1, 17)
         """
         self._fitted()
         curves = as_light_curves(curves)
@@ -497,6 +513,12 @@ class Pipeline:
             If the key cannot be read.
         MissingExtraError
             If there is a key, but not the extra ``sign``.
+
+        Examples
+        --------
+        >>> Pipeline.load()
+        Pipeline
+          bundle: default, ...
         """
         path = find_bundle(folder)
         manifest = open_bundle(path, kind=BUNDLE_KIND, public_key=public_key)
