@@ -176,6 +176,45 @@ def peers_table() -> str:
     return table(head, rows, f"{machine(result['machine'])}.")
 
 
+def install_table() -> str:
+    """Size and import time of each extra."""
+    result = read(RESULTS / "install.json")
+    core, rows = result["extras"]["core"], []
+    for name, run in result["extras"].items():
+        files, code = run["files_mb"], run["bytecode_mb"]
+        more = files + code - core["files_mb"] - core["bytecode_mb"]
+        title, added = ("core", "") if name == "core" else (f"`[{name}]`", f"+{more:,}")
+        cells = [f"{files:,}", f"{code:,}", added, str(run["packages"]), f"{run['import_s']:.2f}"]
+        rows.append([title, *cells])
+    largest = ", ".join(f"{name} {size}" for name, size in core["largest_mb"].items())
+    head = ["", "files, MB", "bytecode, MB", "more than the core, MB", "packages", "import, s"]
+    lines = (
+        f"Largest packages of the core, MB: {largest}.",
+        "PyTorch is the CPU build.",
+        f"{machine(result['machine'])}; commit {result['commit']}.",
+    )
+    return table(head, rows, *lines)
+
+
+def pythons_table() -> str:
+    """Versions of Python that were tried."""
+    tried = read(RESULTS / "install.json")["pythons"]
+    rows = [
+        [version, f"{run['objects']:,}", "the same" if run["same_classes"] else "others"]
+        for version, run in tried.items()
+    ]
+    return table(["Python", "objects classified", "answers"], rows)
+
+
+def offline_line() -> str:
+    """The folder of wheels of the core."""
+    run = read(RESULTS / "install.json")["offline"]
+    return (
+        f"For the core that is {run['wheels']} wheels of {run['mb']:,} MB. An installation from such a "
+        f"folder alone classified {run['objects']:,} objects."
+    )
+
+
 def alert_table() -> str:
     """Time of each stage of a worker."""
     runs = {name: run for name, run in read(SPEED / "stream.json")["alert"].items() if isinstance(run, dict)}
@@ -210,6 +249,9 @@ def metrics_table() -> str:
 
 BLOCKS = {
     "headline": headline,
+    "install": install_table,
+    "pythons": pythons_table,
+    "offline": offline_line,
     "skill": skill_table,
     "leak": leak,
     "phases": phase_table,
@@ -221,7 +263,14 @@ BLOCKS = {
     "anomaly": anomaly_table,
     "metrics": metrics_table,
 }
-PAGES = ("README.md", "docs/index.md", "docs/skill.md", "docs/performance.md", "docs/how-to/stream.md")
+PAGES = (
+    "README.md",
+    "docs/index.md",
+    "docs/install.md",
+    "docs/skill.md",
+    "docs/performance.md",
+    "docs/how-to/stream.md",
+)
 
 
 def fill(text: str) -> str:
