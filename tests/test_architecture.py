@@ -43,7 +43,7 @@ def test_the_pictures_show_the_imports_of_today(architecture):
 
 def test_every_room_has_a_line():
     rooms, stream = PAGE.split("## The stream")
-    expected = _rooms(ROOT / "src" / "firstlight") | {"firstlight_paper", "presets", "models"}
+    expected = _rooms(ROOT / "src" / "firstlight") | {"firstlight_paper", "presets", "mixes", "models"}
     assert _listed(rooms) == expected
     assert _listed(stream, "stream.") == _rooms(ROOT / "src" / "firstlight" / "stream")
 

@@ -10,11 +10,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from firstlight.errors import DataError, MissingColumnError, SettingsError, UnknownClassError
-from firstlight.predictions import Predictions, Scores, check_output, read_predictions, write_predictions
+from firstlight.predictions import (
+    Predictions,
+    Scores,
+    check_output,
+    domain_warning,
+    read_predictions,
+    write_predictions,
+)
 from firstlight.taxonomy import CLASSES, COARSE_GROUPS
 
 COLUMNS = ["object_id", "status", "reason", "class", *(f"proba_{name}" for name in CLASSES)]
-COLUMNS += ["anomaly", "n_obs", "phase"]
+COLUMNS += ["anomaly", "n_obs", "phase", "domain", "domain_reason"]
 SUFFIXES = (".csv", ".parquet", ".jsonl")
 
 
@@ -105,6 +112,39 @@ def test_a_group_has_the_probability_of_its_classes(predictions: Predictions) ->
     assert predictions.take([]).coarse.shape == (0, len(COARSE_GROUPS))
 
 
+def test_under_another_mix_the_classes_are_weighed_by_the_ratio_of_the_frequencies(predictions):
+    uniform = np.full(len(CLASSES), 1.0 / len(CLASSES))
+    with pytest.raises(DataError, match="not known"):
+        predictions.with_prior("lsst")
+    same = predictions.with_prior(dict.fromkeys(CLASSES, 1.0), trained=uniform)
+    sure = predictions.is_classified
+    np.testing.assert_allclose(same.proba[sure], predictions.proba[sure])
+    moved = predictions.with_prior({"SNIa": 1.0, "TDE": 3.0}, trained=uniform)
+    np.testing.assert_allclose(moved.proba.sum(axis=1), 1.0)
+    back = moved.with_prior(dict.fromkeys(CLASSES, 1.0))
+    np.testing.assert_allclose(back.proba[sure], predictions.proba[sure], atol=1e-9)
+    assert moved.proba[~sure, CLASSES.index("TDE")] > 0.7
+    parts = Predictions.concatenate([moved[:2], moved[2:]])
+    np.testing.assert_array_equal(parts.prior, moved.prior)
+
+
+def test_objects_outside_of_the_demanded_domain_are_not_classified():
+    made = Predictions.of(
+        Scores(np.eye(len(CLASSES))[[3, 5, 7]], np.array([0.2, 0.9, 0.99]), *np.zeros((2, 3), int)),
+        *(np.full(3, "classified"), np.full(3, ""), np.full(len(CLASSES), 1.0 / len(CLASSES))),
+        object_id=np.array(["a", "b", "c"]),
+        n_obs=np.ones(3, np.int64),
+        phase=np.zeros(3),
+        domain=(np.array(["inside", "edge", "outside"]), np.array(["", "", "two bands"])),
+        min_domain="edge",
+    )
+    assert made.status.tolist() == ["classified", "classified", "not_classified"]
+    assert made.reason.tolist() == ["", "", "outside_domain"]
+    assert made.anomaly.tolist() == [0.2, 0.9, 0.99]
+    assert "1 of 3 objects looks unlike" in domain_warning(made)
+    assert ": two bands; check units" in domain_warning(made)
+
+
 def test_the_table_of_astropy_is_that_of_pandas(predictions: Predictions) -> None:
     table = predictions.to_astropy()
     assert table.colnames == COLUMNS
@@ -166,7 +206,7 @@ def test_what_was_written_is_read_back(predictions: Predictions, tmp_path: Path,
 def test_ids_come_back_as_they_were(suffix: str, names: list[str]) -> None:
     n = len(names)
     made = Predictions.of(
-        Scores(np.full((n, len(CLASSES)), 1.0 / len(CLASSES)), np.zeros(n)),
+        Scores(np.full((n, len(CLASSES)), 1.0 / len(CLASSES)), np.zeros(n), *np.zeros((2, n), int)),
         *(np.full(n, "classified"), np.full(n, ""), np.full(len(CLASSES), 1.0 / len(CLASSES))),
         object_id=np.array(names),
         n_obs=np.ones(n, np.int64),
@@ -197,7 +237,7 @@ def test_csv_has_six_digits_empty_class_and_empty_nan(predictions: Predictions, 
     assert rows[1].startswith("615,classified,,SNIa,0,")
     assert ",0.123457,352,848.25" in rows[1]
     assert rows[3].startswith('NA,not_classified,"1 observation, needs 2",,0.0588235,')
-    assert rows[3].endswith(",,1,")
+    assert rows[3].endswith(",,1,,unknown,")
     assert rows[4].startswith('"a,b",')
 
 
@@ -346,7 +386,7 @@ def test_an_object_that_is_not_classified_has_the_prior_no_label_and_no_score(ch
     prior = np.full(len(CLASSES), 1.0 / len(CLASSES))
     sure = np.eye(len(CLASSES))[[3, 5]]
     made = Predictions.of(
-        Scores(sure.copy(), np.array([0.2, 0.9])),
+        Scores(sure.copy(), np.array([0.2, 0.9]), *np.zeros((2, 2), int)),
         np.array(["classified", "not_classified"]),
         np.array(["", "no_signal"]),
         prior,

@@ -18,7 +18,7 @@ class Stream:
         self.pipeline = pipeline
         self.rows: dict[str, bytes] = {}
         self.histories: dict[str, list[bytes]] = {}
-        self.answers: dict[str, tuple[str, np.ndarray, float]] = {}
+        self.answers: dict[str, tuple[str, np.ndarray, float, str, str]] = {}
         self.reads = 0
 
     def states(self, names: Sequence[str]) -> ObjectStates:
@@ -41,14 +41,18 @@ class Stream:
             before = [] if done.rewritten[i] else self.histories.get(name, [])
             self.histories[name] = [*before, done.entries[i]]
             now = done.predictions
-            self.answers[name] = (str(now.status[i]), now.proba[i], float(now.anomaly[i]))
+            self.answers[name] = (
+                *(str(now.status[i]), now.proba[i], float(now.anomaly[i])),
+                *(str(now.domain[i]), str(now.domain_reason[i])),
+            )
         return done
 
     def assert_equals(self, expected: Predictions) -> None:
         """Check that each object's last answer is that of batch, to the last bit."""
         for i, name in enumerate(expected.object_id.tolist()):
-            status, proba, anomaly = self.answers[name]
+            status, proba, anomaly, *domain = self.answers[name]
             assert status == expected.status[i]
+            assert domain == [expected.domain[i], expected.domain_reason[i]]
             np.testing.assert_array_equal(proba, expected.proba[i], err_msg=name)
             np.testing.assert_array_equal(anomaly, expected.anomaly[i], err_msg=name)
 

@@ -1,5 +1,6 @@
 """Parity: for alerts in any order, the stream gives the same answer as batch on the same data."""
 
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +11,12 @@ from tests.online.conftest import Stream, rows_of
 
 from firstlight.errors import DataError, NotFittedError
 from firstlight.lightcurves import LightCurves, RejectLog
+from firstlight.mix import ClassMix, MixBin
 from firstlight.online import Arrivals, read_histories
 from firstlight.online.history import MAX_ENTRIES
 from firstlight.online.states import RECENT
 from firstlight.pipeline import Pipeline
+from firstlight.predictions import BEYOND
 
 
 def position(curves: LightCurves) -> np.ndarray:
@@ -52,6 +55,26 @@ def test_every_prefix_agrees_with_batch(any_stream, sample):
         new = rows_of(part, place == k)
         any_stream.feed(Arrivals.from_curves(new, np.full(len(new), k)))
         any_stream.assert_equals(any_stream.pipeline.predict(rows_of(part, place <= k), jobs=1))
+
+
+def test_under_a_stated_mix_and_a_demanded_domain_stream_and_batch_agree(tiny_fast, sample):
+    mix = ClassMix(
+        mix={"SNIa": 3.0, "SNII": 1.0, "RRL": 1.0},
+        bins=(MixBin(mix={"AGN": 1.0, "SNIa": 1.0}, redshift=(0.0, 0.4), magnitude=(15.0, 23.0)),),
+    )
+    stated = copy(tiny_fast)
+    stated._assume(mix)
+    stated._min_domain = "inside"
+    part = sample.take(np.arange(0, len(sample), 3))
+    part = part._derive(
+        flux=100.0 * part.flux, flux_err=100.0 * part.flux_err
+    )  # brighter than all of training
+    stream = Stream(stated)
+    feed_in_order(stream, part)
+    expected = stated.predict(part, jobs=1)
+    stream.assert_equals(expected)
+    assert BEYOND in expected.reason
+    assert len(np.unique(expected.prior, axis=0)) == 2
 
 
 def test_the_preset_that_needs_the_history_agrees_too(default_stream, sample):

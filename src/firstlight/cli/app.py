@@ -89,6 +89,10 @@ Metadata = Annotated[
         help="Position, E(B-V) and redshifts by object: a table in any format (docs/reference/files.md)."
     ),
 ]
+MinDomain = Annotated[
+    Literal["inside", "edge"] | None,
+    typer.Option(help="Do not classify objects that are further outside of what the bundle was trained on."),
+]
 Objects = Annotated[
     Path | None,
     typer.Option(help="Use only the objects listed in this text file, one id per line."),
@@ -98,6 +102,13 @@ Preset = Annotated[
     typer.Option(
         help="Settings: default, fast, quick, seed (also called paper), seed-printed (also called "
         "paper-printed), or a TOML file."
+    ),
+]
+Prior = Annotated[
+    str | None,
+    typer.Option(
+        help="Class mix to assume: lsst, bts (a survey limited by magnitude), or a TOML file. Default: that "
+        "of the training set."
     ),
 ]
 Redshift = Annotated[

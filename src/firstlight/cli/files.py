@@ -12,7 +12,9 @@ from firstlight.cli.app import (
     AsJson,
     Bundle,
     Jobs,
+    MinDomain,
     Objects,
+    Prior,
     Redshift,
     Seed,
     VerifyWith,
@@ -75,6 +77,8 @@ def classify(
     bundle: Bundle = None,
     verify_with: VerifyWith = None,
     objects: Objects = None,
+    prior: Prior = None,
+    min_domain: MinDomain = None,
     redshift: Redshift = "photo",
     upto_phase: Annotated[
         float | None,
@@ -86,13 +90,15 @@ def classify(
 ) -> None:
     """Classify every object in a file: one row per object, with calibrated probabilities."""
     from firstlight.pipeline import Pipeline
-    from firstlight.predictions import check_output, write_predictions
+    from firstlight.predictions import check_output, domain_warning, write_predictions
 
     check_output(out)
     if upto_phase is not None and upto_phase != upto_phase:
         raise SettingsError("--upto-phase is a number of days since the first detection, not NaN")
     with progress() as report:
-        pipeline = Pipeline.load(bundle, public_key=verify_with, progress=report)
+        pipeline = Pipeline.load(
+            bundle, public_key=verify_with, prior=prior, min_domain=min_domain, progress=report
+        )
     curves = reading.curves(source, objects, out).with_redshift(redshift)
     if upto_phase is not None:
         curves = curves.upto_phase(upto_phase)
@@ -102,6 +108,8 @@ def classify(
     _warn_of_formulas(predictions.object_id, out)
     n_classified = int((predictions.status == "classified").sum())
     console.print(f"{n_classified:,} of {len(curves):,} objects classified: {out}")
+    if (warning := domain_warning(predictions)) is not None:
+        console.print(f"[yellow]{escape(warning)}[/yellow]", highlight=False, soft_wrap=True)
 
 
 def _warn_of_formulas(names: "StrArray", out: Path) -> None:

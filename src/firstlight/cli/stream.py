@@ -12,10 +12,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from firstlight.cli.app import Bundle, KafkaConfig, VerifyWith, app, console, need_libraries
+from firstlight.cli.app import (
+    Bundle,
+    KafkaConfig,
+    MinDomain,
+    Prior,
+    VerifyWith,
+    app,
+    console,
+    need_libraries,
+)
 from firstlight.errors import INTERRUPTED, SettingsError
 
 if TYPE_CHECKING:
+    from firstlight.pipeline import Pipeline
     from firstlight.stream.alerts.decoder import AlertDecoder
     from firstlight.stream.io.sinks import ResultSink
     from firstlight.stream.io.sources import AlertSource
@@ -111,6 +121,8 @@ def stream(
     redrive: Redrive = "",
     bundle: Bundle = None,
     verify_with: VerifyWith = None,
+    prior: Prior = None,
+    min_domain: MinDomain = None,
     format: Format = "auto",
     schemas: Schemas = "",
     output_format: OutputFormat = "json",
@@ -143,6 +155,7 @@ def stream(
         source, until_end, dead_letters = redrive, True, dead_letters or _left_of(redrive)
     _one_math_thread()
     _need_stream_libraries(source, sink, output_format)
+    from firstlight.pipeline import Pipeline
     from firstlight.stream.alerts.decoder import alert_decoder
     from firstlight.stream.config import read_config
     from firstlight.stream.io.open import open_source
@@ -180,7 +193,8 @@ def stream(
             keyed=keyed,
             limits=settings.limits,
         )
-        metrics, stopped = setup.run(bundle, verify_with, state, metrics_port, metrics_host, live)
+        load = partial(Pipeline.load, bundle, public_key=verify_with, prior=prior, min_domain=min_domain)
+        metrics, stopped = setup.run(load, state, metrics_port, metrics_host, live)
     _report(metrics, sink)
     if stopped and until_end:
         raise typer.Exit(INTERRUPTED)
@@ -203,8 +217,7 @@ class _Setup:
 
     def run(
         self,
-        bundle: Path | None,
-        verify_with: Path | None,
+        load: "Callable[[], Pipeline]",
         state: Path,
         port: int | None,
         host: str,
@@ -214,7 +227,6 @@ class _Setup:
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         from firstlight.kernels import compile_kernels
-        from firstlight.pipeline import Pipeline
         from firstlight.stream.results.record import result_format
         from firstlight.stream.state.folder import StateFolder
         from firstlight.stream.worker.letters import redriven
@@ -222,7 +234,7 @@ class _Setup:
         from firstlight.stream.worker.terminal import LiveTable
         from firstlight.stream.worker.worker import Worker
 
-        pipeline = Pipeline.load(bundle, public_key=verify_with)
+        pipeline = load()
         compile_kernels("stream")
         version, size = pipeline.bundle_version, pipeline.states([]).data.dtype.itemsize
         metrics = Metrics(version)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from firstlight._types import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
+from firstlight._types import AnyArray, BoolArray, Float32Array, FloatArray, IntArray, StrArray
 from firstlight.bands import N_BANDS
 from firstlight.classify import StatusConfig, status_from_counts
 from firstlight.encoder import Encoder, EncoderState, Latents, running
@@ -34,7 +34,7 @@ from firstlight.online.kernels import (
     route,
 )
 from firstlight.online.states import META, RECENT, ObjectStates
-from firstlight.predictions import NOT_CLASSIFIED, Predictions, Scores
+from firstlight.predictions import NOT_CLASSIFIED, Domain, Predictions, Scores
 from firstlight.preprocess import PreprocessConfig, preprocess, with_ebv
 from firstlight.preprocess.dust_map import map_ebv
 from firstlight.taxonomy import CLASSES
@@ -63,7 +63,12 @@ class Parts:
     score : callable
         From latents, context, light curves (without observations unless `needs_history`) and
         phases to `Scores`.
-    prior : float64 array, shape (n_classes,)
+    assumed : callable
+        From bins of the class mix to class frequencies.
+    domain_words : callable
+        From codes of the domain to domains and reasons; None if the bundle has none.
+    min_domain : str, optional
+        As in `Predictions.of`.
     """
 
     encoder: Encoder
@@ -71,7 +76,9 @@ class Parts:
     status: StatusConfig
     needs_history: bool
     score: Callable[[Latents, Float32Array, LightCurves, FloatArray], Scores]
-    prior: FloatArray
+    assumed: Callable[[IntArray], FloatArray]
+    domain_words: Callable[[IntArray], tuple[StrArray, StrArray] | None]
+    min_domain: Domain | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -408,8 +415,10 @@ class _Batch:
             state, objects.redshift, objects.redshift_err
         )
         n = len(curves)
-        scores = Scores(np.zeros((n, len(CLASSES))), np.zeros(n))
-        scores.proba[answered], scores.anomaly[answered] = self.parts.score(latents, context, objects, phase)
+        scores = Scores(np.zeros((n, len(CLASSES))), np.zeros(n), *np.zeros((2, n), np.int64))
+        found = self.parts.score(latents, context, objects, phase)
+        for whole, part in zip(scores, found, strict=True):
+            whole[answered] = part
         all_status, all_reason = np.full(n, NOT_CLASSIFIED), np.full(n, "repeated", dtype="U32")
         all_status[answered], all_reason[answered] = status, reason
         all_phase = np.full(n, np.nan)
@@ -418,11 +427,13 @@ class _Batch:
             scores,
             all_status,
             all_reason,
-            self.parts.prior,
+            self.parts.assumed(scores.bin),
             check=False,
             object_id=curves.object_id,
             n_obs=d["n_obs"].copy(),
             phase=all_phase,
+            domain=self.parts.domain_words(scores.domain),
+            min_domain=self.parts.min_domain,
         )
         d["proba"][answered] = predictions.proba[answered]
         return predictions

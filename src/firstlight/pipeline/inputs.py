@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from firstlight._types import Float32Array
+from firstlight.anomaly import describe
 from firstlight.encoder import Encoder, Latents
 from firstlight.encoder.contrast import CONTRAST_NAMES, contrasts
 from firstlight.encoder.steps import CONTEXT_NAMES, make_steps
@@ -22,12 +23,13 @@ Columns = TypeVar("Columns", bound=tuple[Any, ...])
 
 
 class InputRows(NamedTuple):
-    """Rows of the classifier, shape (n_objects, n_inputs), and the encoder's `Latents` of the objects."""
+    """Rows of the classifier, shape (n_objects, n_inputs), the encoder's `Latents`, and descriptors."""
 
     X: Float32Array
     mean: Float32Array
     log_var: Float32Array
     recon_error: Float32Array
+    described: Float32Array  # how the objects were observed; see `anomaly.describe`
 
     @property
     def latents(self) -> Latents:
@@ -52,7 +54,8 @@ class InputBuilder:
         """Rows of preprocessed light curves."""
         steps = make_steps(curves, self.config.encoder.steps)
         latents = self.encoder.encode_steps(steps)
-        return InputRows(self.columns(latents, steps.context(), curves), *latents)
+        context = steps.context()
+        return InputRows(self.columns(latents, context, curves), *latents, describe(context))
 
     def columns(self, latents: Latents, context: Float32Array, curves: LightCurves) -> Float32Array:
         """The classifier's columns, shape (n_objects, n_inputs); unused ones are not computed."""

@@ -5,7 +5,7 @@ status. Everything learnt is learnt in `Pipeline.fit`; `Pipeline.predict` has no
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -13,8 +13,8 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from firstlight._types import Float32Array, FloatArray, Progress, no_progress
-from firstlight.anomaly import AnomalyInputs, AnomalyScorer
+from firstlight._types import Float32Array, FloatArray, IntArray, Progress, StrArray, no_progress
+from firstlight.anomaly import AnomalyInputs, AnomalyScorer, TrainingDomain, brighter, describe
 from firstlight.classify import (
     CLASSIFIERS,
     Classifier,
@@ -26,17 +26,18 @@ from firstlight.classify import (
     to_all_classes,
 )
 from firstlight.encoder import Encoder, Latents
-from firstlight.errors import BundleError, DataError, NotFittedError
+from firstlight.errors import BundleError, DataError, NotFittedError, SettingsError
 from firstlight.features import Templates
 from firstlight.kernels import compile_kernels
 from firstlight.lightcurves import LightCurves, RedshiftMode, as_light_curves
+from firstlight.mix import ClassMix, under_mix
 from firstlight.notebook import LONGEST, html_panel, html_table
 from firstlight.online import Arrivals, HistoryReader, ObjectStates, Parts, Update, update
 from firstlight.pipeline.bundle import find_bundle, open_bundle, write_bundle
 from firstlight.pipeline.config import PipelineConfig, load_preset
-from firstlight.pipeline.inputs import InputBuilder, in_chunks, input_names, n_threads
+from firstlight.pipeline.inputs import InputBuilder, InputRows, in_chunks, input_names, n_threads
 from firstlight.pipeline.training import CopyRows, train_inputs, training_objects, training_rows
-from firstlight.predictions import Predictions, Scores
+from firstlight.predictions import Domain, Predictions, Scores
 from firstlight.preprocess import preprocess
 from firstlight.settings import to_table
 from firstlight.splits import check_columns, hash_fraction
@@ -79,6 +80,10 @@ class Pipeline:
         self._classifier: Classifier | None = None
         self._calibrator = PhaseCalibrator()
         self._anomaly: AnomalyScorer | None = None
+        self._domain: TrainingDomain | None = None
+        self._min_domain: Domain | None = None
+        self._mix: ClassMix | None = None
+        self._frequencies = np.empty((0, 0))  # of the mix, one row per bin
         self._prior = np.zeros(len(CLASSES))
         self._seen = np.empty(0)
         self._bundle = "not saved"
@@ -208,6 +213,10 @@ class Pipeline:
             names=self.input_names,
             seed=seed,
         )
+        anomaly = self._anomaly.score(held.rows.X, held.phase, _anomaly_inputs(held.latents, calibrated))
+        self._domain = TrainingDomain(self.config.encoder.steps.flux_scale).fit(
+            copies.described, copies.phase, held.described, held.phase, anomaly
+        )
         progress("calibration", 1.0)
 
     # --- predict ----------------------------------------------------------------
@@ -231,7 +240,8 @@ class Pipeline:
         -------
         Predictions
             One row per object, in order: status, class, calibrated probabilities of all
-            classes of the taxonomy, anomaly score in [0, 1] (higher is more unusual).
+            classes of the taxonomy, anomaly score in [0, 1] (higher is more unusual), and the domain:
+            whether the object was observed like those of training.
 
         Raises
         ------
@@ -262,17 +272,19 @@ class Pipeline:
 
         def score(part: LightCurves) -> Scores:
             made = self._builder().rows(part)
-            return self._score(made.X, made.latents, part.redshift, part.last_phase)
+            return self._score(made, part.redshift, part.last_phase)
 
         scores = in_chunks(score, ready, jobs, lambda done: progress("classify", done))
         return Predictions.of(
             scores,
             status,
             reason,
-            self._prior,
+            self._assumed(scores.bin),
             object_id=curves.object_id,
             n_obs=curves.n_obs,
             phase=ready.last_phase,
+            domain=self._domain_words(scores.domain),
+            min_domain=self._min_domain,
         )
 
     def timeline(self, curve: Any, mjd: ArrayLike | None = None, *, jobs: int | None = None) -> Timeline:
@@ -306,16 +318,31 @@ class Pipeline:
         times = night_ends(curves[0]) if mjd is None else np.asarray(mjd, dtype=np.float64)
         return Timeline(curves[0], times, self.predict(prefixes(curves, times), jobs=jobs))
 
-    def _score(self, X: Float32Array, latents: Latents, redshift: Float32Array, phase: FloatArray) -> Scores:
-        """Calibrated probabilities of all classes and anomaly scores."""
-        classifier = self._fitted()
+    def _assumed(self, bins: IntArray) -> FloatArray:
+        """Class frequencies that the probabilities of some objects assume, by their bins of the mix."""
+        return self._prior if self._mix is None else self._frequencies[bins]
+
+    def _domain_words(self, codes: IntArray) -> tuple[StrArray, StrArray] | None:
+        return None if self._domain is None else self._domain.words(codes)
+
+    def _score(self, inputs: InputRows, redshift: Float32Array, phase: FloatArray) -> Scores:
+        """Calibrated probabilities of all classes, anomaly scores and domains."""
+        classifier, X, latents = self._fitted(), inputs.X, inputs.latents
         if not len(X):
-            return Scores(np.empty((0, len(CLASSES))), np.empty(0))
+            return Scores(np.empty((0, len(CLASSES))), np.empty(0), *np.empty((2, 0), np.int64))
         proba = self._calibrator.transform(classifier.predict_proba(X, redshift=redshift), phase)
         anomaly = np.zeros(len(X))
         if self._anomaly is not None:
             anomaly = self._anomaly.score(X, phase, _anomaly_inputs(latents, proba))
-        return Scores(to_all_classes(proba, classifier.classes), anomaly)
+        domain = np.zeros(len(X), np.int64)
+        if self._domain is not None:
+            domain = self._domain.codes(inputs.described, phase, anomaly)
+        proba, bins = to_all_classes(proba, classifier.classes), np.zeros(len(X), np.int64)
+        if self._mix is not None:
+            scale = self.config.encoder.steps.flux_scale
+            bins = self._mix.bin_of(redshift, brighter(inputs.described, scale), len(X))
+            proba = under_mix(proba, self._prior, self._frequencies[bins])
+        return Scores(proba, anomaly, domain, bins)
 
     # --- update -----------------------------------------------------------------
 
@@ -389,9 +416,13 @@ class Pipeline:
             status=self.config.verdict,
             needs_history=self.needs_history,
             score=lambda latents, context, curves, phase: self._score(
-                inputs.columns(latents, context, curves), latents, curves.redshift, phase
+                InputRows(inputs.columns(latents, context, curves), *latents, describe(context)),
+                curves.redshift,
+                phase,
             ),
-            prior=self._prior,
+            assumed=self._assumed,
+            domain_words=self._domain_words,
+            min_domain=self._min_domain,
         )
         return update(parts, states, arrivals, read_history, "none" if self._is_blind else redshift)
 
@@ -475,6 +506,7 @@ class Pipeline:
             "calibrator": self._calibrator,
             "templates": inputs.templates,
             "anomaly": self._anomaly,
+            "domain": self._domain,
         }
         for name, part in parts.items():
             if part is not None:
@@ -487,6 +519,8 @@ class Pipeline:
         folder: str | Path | None = None,
         *,
         public_key: str | Path | None = None,
+        prior: "str | Path | Mapping[str, float] | ClassMix | None" = None,
+        min_domain: Domain | None = None,
         progress: Progress | None = None,
     ) -> Self:
         """Read a bundle; its checksums are verified first, and with a key its signature.
@@ -502,6 +536,11 @@ class Pipeline:
             ``fast``); by default ``default``.
         public_key : path, optional
             PEM file of an Ed25519 public key; the bundle must be signed with its private key.
+        prior : str, path, mapping or ClassMix, optional
+            Class mix to assume instead of that of training: ``lsst``, ``bts``, a TOML file, or the
+            frequency of each class; see `Predictions.with_prior`.
+        min_domain : {"inside", "edge"}, optional
+            Objects that are further outside of what the bundle was trained on are not classified.
         progress : callable, optional
             Called with a stage's name and the fraction of it that is done.
 
@@ -510,7 +549,7 @@ class Pipeline:
         BundleError
             If the folder is not a bundle of ours, damaged, impossible, or not signed with the key.
         SettingsError
-            If the key cannot be read.
+            If the key or the class mix cannot be read, or a domain is demanded of a bundle that knows none.
         MissingExtraError
             If there is a key, but not the extra ``sign``.
 
@@ -534,15 +573,30 @@ class Pipeline:
         pipeline._calibrator = PhaseCalibrator.load(path / "calibrator")
         if (path / "anomaly").is_dir():
             pipeline._anomaly = AnomalyScorer.load(path / "anomaly")
+        if (path / "domain").is_dir():
+            pipeline._domain = TrainingDomain.load(path / "domain")
+        elif min_domain is not None:
+            raise SettingsError(
+                f"{path}: this bundle does not know its domain; train it again, or leave it out"
+            )
+        pipeline._min_domain = min_domain
         pipeline._prior = check_frequencies(state.prior, len(CLASSES), path / "pipeline.json")
         pipeline._seen = read_arrays(path / SEEN_FILE, _SEEN_SPECS)["hash"]
         pipeline.info = dict(manifest.info)
         pipeline.bundle_version = manifest.fingerprint
+        if prior is not None:
+            pipeline._assume(ClassMix.read(prior))
         pipeline._bundle = f"{path.resolve().name}, version {manifest.fingerprint}"
         pipeline._check_parts(path)
         groups = ("base", "features") if "features" in pipeline.config.inputs else ("base",)
         compile_kernels(*groups, progress=progress)  # last, so that a damaged bundle costs no time
         return pipeline
+
+    def _assume(self, mix: ClassMix) -> None:
+        """Assume a class mix in all answers to come; records name it beside the bundle."""
+        mix.check(CLASSES)
+        self._mix, self._frequencies = mix, mix.frequencies(CLASSES, self._prior)
+        self.bundle_version += f"+{mix.fingerprint}"
 
     def _check_parts(self, path: Path) -> None:
         """Raise BundleError unless the parts of a bundle fit each other: each was checked alone."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from firstlight._types import BoolArray, FloatArray, Progress, StrArray, no_progress
+from firstlight._types import BoolArray, Float32Array, FloatArray, Progress, StrArray, no_progress
 from firstlight._version import __version__
 from firstlight.classify import TrainingRows, object_weights
 from firstlight.data.sample import MIN_OBJECTS
@@ -71,6 +71,7 @@ class CopyRows(NamedTuple):
     rows: TrainingRows
     latents: Latents
     phase: FloatArray
+    described: Float32Array  # how the copies were observed; see `anomaly.describe`
 
 
 def training_objects(
@@ -129,7 +130,7 @@ def training_rows(
     stage = "validation rows" if held_out else "training rows"
     made = in_chunks(inputs.rows, copies.curves, jobs, lambda done: progress(stage, done))
     rows = TrainingRows(made.X, copies.labels, copies.curves.redshift, copies.weight, copies.curves.object_id)
-    return CopyRows(rows, made.latents, copies.curves.last_phase)
+    return CopyRows(rows, made.latents, copies.curves.last_phase, made.described)
 
 
 def training_copies(

@@ -121,6 +121,8 @@ def build_records(
         "n_dropped": [dict(alert.n_dropped) for alert in alerts],
         "ebv": _numbers(update.ebv, 4),
         "ebv_source": [source or None for source in update.ebv_source],
+        "domain": predictions.domain.tolist(),
+        "domain_reason": [reason or None for reason in predictions.domain_reason.tolist()],
     }
     names = tuple(columns)
     return [

@@ -5,7 +5,7 @@ from typing import Any
 from firstlight.bands import BANDS
 from firstlight.classify.status import REASONS
 from firstlight.online.update import LATE_REASONS
-from firstlight.predictions import CLASSIFIED, NOT_CLASSIFIED
+from firstlight.predictions import BEYOND, CLASSIFIED, DOMAINS, NOT_CLASSIFIED
 from firstlight.stream.alerts.observe import REASONS as DROP_REASONS
 from firstlight.taxonomy import CLASSES, COARSE_GROUPS
 
@@ -53,7 +53,7 @@ def _answer() -> dict[str, Any]:
         "status": _one_of(
             (CLASSIFIED, NOT_CLASSIFIED), "Whether there are enough data for a classification."
         ),
-        "reason": _one_of(("", *REASONS), "Why the object is not classified; empty if it is."),
+        "reason": _one_of(("", *REASONS, BEYOND), "Why the object is not classified; empty if it is."),
         "label": _one_of(("", *CLASSES), "Most probable class; empty if not classified."),
         "proba": _shares(
             CLASSES,
@@ -112,6 +112,14 @@ def _history() -> dict[str, Any]:
         "ebv_source": _one_of(
             ("given", "map", None),
             "Whether the alerts give it, or it is that of the dust map at their position.",
+        ),
+        "domain": _one_of(
+            DOMAINS,
+            "Whether the object was observed like those that the bundle was trained on; unknown if the "
+            "bundle does not say, or the object is not classified for want of data.",
+        ),
+        "domain_reason": _text(
+            "The inputs that are unlike those of training; null if none is.", or_null=True
         ),
     }
 

@@ -125,6 +125,7 @@ def _update(pipeline: LivePipeline, items: Sequence[Item], metrics: Metrics) -> 
         records = build_records(alerts, arrival.curves, update, pipeline.bundle_version)
     answers: list[Record | None] = []
     labels: Counter[str] = Counter()
+    domains: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
     late = 0
     for i, ((memory, alert), is_new) in enumerate(zip(items, update.answered.tolist(), strict=True)):
@@ -132,12 +133,15 @@ def _update(pipeline: LivePipeline, items: Sequence[Item], metrics: Metrics) -> 
             rewritten = bool(update.rewritten[i])
             memory.learn(alert.object_id, alert.mjd, states[i], update.entries[i], rewritten)
             labels[records[i]["label"]] += 1
+            domains[records[i]["domain"]] += 1
             late += bool(update.late[i])
             if alert.n_dropped:
                 dropped.update(alert.n_dropped)
         answers.append(records[i] if is_new else None)
     for label, n in labels.items():
         metrics.count("results", label, n)
+    for domain, n in domains.items():
+        metrics.count("domains", domain, n)
     for reason, n in dropped.items():
         metrics.count("dropped", reason, n)
     metrics.count("late", n=late)

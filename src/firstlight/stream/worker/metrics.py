@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 COUNTERS: dict[str, tuple[str | None, str]] = {
     "alerts": (None, "Messages read from the source."),
     "results": ("label", "Records written, by class; empty if not classified."),
+    "domains": ("domain", "Records written, by domain: inside, edge or outside of what was trained on."),
     "skipped": ("reason", "Alerts with nothing to classify."),
     "rejected": ("reason", "Messages sent to the dead letters."),
     "redelivered": (None, "Alerts that were answered before."),

@@ -1,23 +1,23 @@
 """`Predictions`: status, class, probabilities and anomaly score of many objects, in memory and on disk.
 
 The columns on disk are ``object_id``, ``status``, ``reason``, ``class``, one
-``proba_<Class>`` for every class, ``anomaly``, ``n_obs`` and ``phase``. CSV and JSON
-lines have six significant digits, Parquet is exact.
+``proba_<Class>`` for every class, ``anomaly``, ``n_obs``, ``phase``, ``domain`` and ``domain_reason``. CSV
+and JSON lines have six significant digits, Parquet is exact.
 """
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from firstlight._types import AnyArray, FloatArray, StrArray
-from firstlight.errors import DataError, MissingColumnError, SettingsError, UnknownClassError
-from firstlight.files import replacing, write_csv
+from firstlight._types import AnyArray, FloatArray, IntArray, StrArray
+from firstlight.errors import DataError
+from firstlight.mix import Brighter, ClassMix, under_mix
 from firstlight.notebook import (
     LONGEST,
     MOST_COMPLETIONS,
@@ -34,11 +34,21 @@ from firstlight.notebook import (
 from firstlight.taxonomy import CLASSES, COARSE, COARSE_GROUPS
 from firstlight.text import printable, some_of
 
+#: Domains of an object: observed like the objects of training, at the edge of them, unlike them, not known.
+INSIDE, EDGE, OUTSIDE, UNKNOWN = "inside", "edge", "outside", "unknown"
+DOMAINS = (INSIDE, EDGE, OUTSIDE, UNKNOWN)
+
+#: Domains that ``--min-domain`` may demand.
+Domain = Literal["inside", "edge"]
+#: Reason of an object that was not classified for its domain.
+BEYOND = "outside_domain"
+
 CLASSIFIED = "classified"
 NOT_CLASSIFIED = "not_classified"
 
+_MOST_WORDS = 3  # in the warning
 SUM_TOLERANCE = 1e-3  # six digits are good to 1e-5; a missing column is not
-_PROBA = "proba_"
+PROBA = "proba_"
 
 _COLUMNS: dict[str, Any] = {
     "object_id": np.str_,
@@ -49,16 +59,20 @@ _COLUMNS: dict[str, Any] = {
     "anomaly": np.float64,
     "n_obs": np.int64,
     "phase": np.float64,
+    "domain": np.str_,
+    "domain_reason": np.str_,
 }
-
-T = TypeVar("T")
+#: Columns that predictions of another classifier lack, and what stands for them.
+_ABSENT = {"domain": UNKNOWN, "domain_reason": ""}
 
 
 class Scores(NamedTuple):
-    """Calibrated probabilities of all classes, shape (n_objects, 17), and anomaly scores in [0, 1]."""
+    """Scores of some objects."""
 
-    proba: FloatArray
-    anomaly: FloatArray
+    proba: FloatArray  # (n_objects, n_classes); calibrated probabilities of all classes
+    anomaly: FloatArray  # (n_objects,); 0 to 1
+    domain: IntArray  # (n_objects,); codes of `anomaly.TrainingDomain`, 0 where unknown
+    bin: IntArray  # (n_objects,); bin of the stated class mix, 0 without one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,8 +97,14 @@ class Predictions:
         Number of observations used.
     phase : float64 array, shape (n_objects,)
         Days from the trigger to the last observation used; NaN without a trigger.
+    domain : str array, shape (n_objects,), optional
+        ``inside``, ``edge`` or ``outside`` of what the classifier was trained on; by default ``unknown``.
+    domain_reason : str array, shape (n_objects,), optional
+        The inputs that are unlike those of training, in words; empty inside.
     classes : tuple of str
         Names of the columns of `proba`.
+    prior : float64 array, shape (n_classes,) or (n_objects, n_classes), optional
+        Class frequencies that the probabilities assume; None if not known, as after reading a file.
 
     Raises
     ------
@@ -101,9 +121,15 @@ class Predictions:
     anomaly: NDArray[np.float64]
     n_obs: NDArray[np.int64]
     phase: NDArray[np.float64]
+    domain: NDArray[np.str_] = None  # type: ignore[assignment]
+    domain_reason: NDArray[np.str_] = None  # type: ignore[assignment]
     classes: tuple[str, ...] = CLASSES
+    prior: FloatArray | None = None
 
     def __post_init__(self) -> None:
+        for name, value in _ABSENT.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.full(len(self.object_id), value))
         for name, dtype in _COLUMNS.items():
             view = np.asarray(getattr(self, name), dtype).view()
             view.setflags(write=False)
@@ -121,9 +147,13 @@ class Predictions:
         object_id: StrArray,
         n_obs: AnyArray,
         phase: FloatArray,
+        domain: tuple[StrArray, StrArray] | None = None,
+        min_domain: Domain | None = None,
         check: bool = True,
     ) -> Self:
         """Predictions of scored objects; one that is not classified gets the prior, no label and no score.
+
+        Of one that is not classified for its domain the score is known, and stays.
 
         Parameters
         ----------
@@ -131,32 +161,47 @@ class Predictions:
             Probabilities and anomaly score of every object; not read where not classified.
         status, reason : str array, shape (n_objects,)
             As in `Predictions`.
-        prior : float64 array, shape (n_classes,)
-            Class frequencies of training.
+        prior : float64 array, shape (n_classes,) or (n_objects, n_classes)
+            Class frequencies that the probabilities assume.
         object_id, n_obs, phase : array, shape (n_objects,)
             As in `Predictions`.
+        domain : (str array, str array), optional
+            Domain of every object and its reason; not read where not classified.
+        min_domain : {"inside", "edge"}, optional
+            Objects further outside are not classified, with the reason ``outside_domain``.
         check : bool
             Whether to check the result. Checking a row costs more than classifying it does
             in a stream.
         """
+        thin = status != CLASSIFIED
+        where, why = (np.full(len(status), value) for value in _ABSENT.values())
+        if domain is not None:
+            where, why = np.where(thin, UNKNOWN, domain[0]), np.where(thin, "", domain[1])
+        if min_domain is not None:
+            refused = (where == OUTSIDE) | ((where == EDGE) & (min_domain == INSIDE))
+            status, reason = np.where(refused, NOT_CLASSIFIED, status), np.where(refused, BEYOND, reason)
         unsure = status != CLASSIFIED
         proba = np.where(unsure[:, None], prior, scores.proba)
-        made = cls if check else cls.trusted
+        made: Callable[..., Self] = cls if check else cls.trusted
         return made(
             object_id=object_id,
             status=status,
             reason=reason,
             label=np.where(unsure, "", np.array(CLASSES)[proba.argmax(axis=1)]),
             proba=proba,
-            anomaly=np.where(unsure, np.nan, scores.anomaly),
+            anomaly=np.where(thin, np.nan, scores.anomaly),
             n_obs=n_obs,
             phase=phase,
+            domain=where,
+            domain_reason=why,
+            prior=prior,
         )
 
     @classmethod
-    def trusted(cls, **columns: NDArray[Any]) -> Self:
+    def trusted(cls, prior: FloatArray | None = None, **columns: NDArray[Any]) -> Self:
         """Predictions of arrays of the right types, without any check."""
         new = object.__new__(cls)
+        object.__setattr__(new, "prior", prior)
         for name in _COLUMNS:
             view = columns[name].view()
             view.setflags(write=False)
@@ -229,7 +274,57 @@ class Predictions:
         index = np.asarray(index)
         index = index if index.dtype == np.bool_ else index.astype(np.int64)
         values = {name: getattr(self, name)[index] for name in _COLUMNS}
-        return type(self)(**values, classes=self.classes)
+        prior = self.prior if self.prior is None or self.prior.ndim == 1 else self.prior[index]
+        return type(self)(**values, classes=self.classes, prior=prior)
+
+    def with_prior(
+        self,
+        prior: "str | Path | Mapping[str, float] | ClassMix",
+        *,
+        redshift: ArrayLike | None = None,
+        magnitude: ArrayLike | None = None,
+        trained: ArrayLike | None = None,
+    ) -> Self:
+        """Predictions under another class mix: what is likely where these objects were found.
+
+        Parameters
+        ----------
+        prior : str, path, mapping or ClassMix
+            ``lsst``, ``bts``, a TOML file, or the frequency of each class in any unit; see `ClassMix`.
+        redshift, magnitude : array_like, shape (n_objects,), optional
+            For mixes that depend on them: host redshift, and AB magnitude of the brightest observation;
+            NaN where unknown.
+        trained : array_like, shape (n_classes,), optional
+            Class frequencies that the probabilities assume; by default the `prior` of these predictions.
+
+        Returns
+        -------
+        Predictions
+            With new `proba`, `label` and `prior`; scores and domains stay.
+
+        Raises
+        ------
+        SettingsError
+            If the mix cannot be read or names an unknown class.
+        DataError
+            If the present class frequencies are not known, as of predictions from a file.
+        """
+        before = self.prior if trained is None else np.asarray(trained, np.float64)
+        if before is None:
+            raise DataError(
+                "the class mix of these predictions is not known; state it as trained=FREQUENCIES"
+            )
+        mix = ClassMix.read(prior)
+        mix.check(self.classes)
+        faint = None if magnitude is None else -np.asarray(magnitude, np.float64)
+        brighter = None if faint is None else Brighter(faint, lambda limit: -limit)
+        known = before if before.ndim == 1 else before.max(axis=0)
+        after = mix.frequencies(self.classes, known)[mix.bin_of(redshift, brighter, len(self))]
+        proba = under_mix(self.proba, before, after)
+        proba = np.where(self.is_classified[:, None], proba, after)
+        best = np.array(self.classes)[proba.argmax(axis=1)] if len(self) else np.empty(0, "U1")
+        label = np.where(self.is_classified, best, "")
+        return replace(self, proba=proba, label=label, prior=after)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
@@ -243,7 +338,14 @@ class Predictions:
         if len({part.classes for part in parts}) != 1:
             raise DataError("predictions to join must be at least one and have the same classes")
         values = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS}
-        return cls(**values, classes=parts[0].classes)
+        priors = [part.prior for part in parts if part.prior is not None]
+        prior: FloatArray | None = None
+        if len(priors) == len(parts):
+            first = priors[0]
+            same = first.ndim == 1 and all(np.array_equal(first, other) for other in priors)
+            rows = [np.broadcast_to(own, part.proba.shape) for own, part in zip(priors, parts, strict=True)]
+            prior = first if same else np.concatenate(rows)
+        return cls(**values, classes=parts[0].classes, prior=prior)
 
     def to_pandas(self) -> pd.DataFrame:
         """The table as it is on disk, at full precision.
@@ -283,8 +385,31 @@ class Predictions:
             "reason": self.reason,
             "class": self.label,
         }
-        columns |= {f"{_PROBA}{name}": self.proba[:, k] for k, name in enumerate(self.classes)}
-        return columns | {"anomaly": self.anomaly, "n_obs": self.n_obs, "phase": self.phase}
+        columns |= {f"{PROBA}{name}": self.proba[:, k] for k, name in enumerate(self.classes)}
+        return (
+            columns
+            | {"anomaly": self.anomaly, "n_obs": self.n_obs, "phase": self.phase}
+            | {name: getattr(self, name) for name in _ABSENT}
+        )
+
+
+def domain_warning(predictions: Predictions) -> str | None:
+    """One sentence on the objects that are unlike those of training; None if there are none."""
+    known = predictions.domain != UNKNOWN
+    outside = predictions.domain == OUTSIDE
+    n = int(outside.sum())
+    if not n:
+        return None
+    words: Counter[str] = Counter()
+    for reason in predictions.domain_reason[outside].tolist():
+        words.update(reason.split("; "))
+    shown = ", ".join(word for word, count in words.most_common(_MOST_WORDS) if count >= n / 4)
+    shown = shown or words.most_common(1)[0][0]
+    looks = "looks" if n == 1 else "look"
+    return (
+        f"{n:,} of {int(known.sum()):,} objects {looks} unlike what this bundle was trained on: {shown}; "
+        "check units and survey"
+    )
 
 
 # --- repr -----------------------------------------------------------------------
@@ -326,190 +451,6 @@ def _bars(table: Predictions, index: int) -> list[Html]:
     return [html_bar(table.classes[k], float(proba[k])) for k in largest if proba[k] > 0]
 
 
-# --- files ----------------------------------------------------------------------
-
-
-def check_output(path: str | Path) -> None:
-    """Refuse a file name that `write_predictions` would refuse, before any work is done.
-
-    Raises
-    ------
-    SettingsError
-        If the suffix is not ``.csv``, ``.parquet`` or ``.jsonl``.
-    DataError
-        If a folder or a file is in the way.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in _WRITERS:
-        raise SettingsError(f"{path}: predictions are {', '.join(_WRITERS)}; choose one of these suffixes")
-    if path.is_dir() or (path.parent.exists() and not path.parent.is_dir()):
-        raise DataError(f"cannot write {path}: a folder or a file is in the way; choose another name")
-
-
-def write_predictions(predictions: Predictions, path: str | Path) -> None:
-    """Write predictions in the format of the suffix, as a whole or not at all.
-
-    Parameters
-    ----------
-    predictions : Predictions
-        The table.
-    path : path
-        ``.csv`` and ``.jsonl`` have six significant digits, ``.parquet`` all.
-
-    Raises
-    ------
-    DataError
-        If the suffix is unknown, or the file cannot be written.
-    """
-    path = Path(path)
-    write = _choose(path, _WRITERS)
-    with replacing(path) as partial:
-        write(predictions.to_pandas(), partial)
-
-
-def read_predictions(path: str | Path) -> Predictions:
-    """Read predictions, also of another classifier.
-
-    Required are ``object_id`` and ``proba_<Class>`` columns for some of `taxonomy.CLASSES`
-    whose rows sum to one; classes without a column get 0. Without ``status`` and ``class``
-    every object counts as classified as its most probable class; other absent columns are
-    NaN, 0 or empty.
-
-    Parameters
-    ----------
-    path : path
-        ``.csv``, ``.parquet`` or ``.jsonl``.
-
-    Returns
-    -------
-    Predictions
-        With `taxonomy.CLASSES` as columns.
-
-    Raises
-    ------
-    MissingColumnError
-        If there is no ``object_id`` or no ``proba_`` column.
-    UnknownClassError
-        If a ``proba_`` column is not of a class of the taxonomy.
-    DataError
-        If the file is absent, damaged or of another suffix, or its values are not valid
-        `Predictions`; the message names file and object.
-    """
-    path = Path(path)
-    read = _choose(path, _READERS)
-    try:
-        table = read(path)
-    except (OSError, ValueError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise DataError(f"cannot read predictions {path}: {reason}") from error
-    try:
-        return _from_pandas(table)
-    except DataError as error:
-        raise type(error)(f"{path}: {error}") from error
-
-
-# --- formats --------------------------------------------------------------------
-
-
-def _write_jsonl(table: pd.DataFrame, path: Path) -> None:
-    names = list(table.columns)
-    with open(path, "w", encoding="utf-8", newline="\n") as file:
-        for row in zip(*(table[name].tolist() for name in names), strict=True):
-            values = {name: _six_digits(value) for name, value in zip(names, row, strict=True)}
-            file.write(json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _six_digits(value: Any) -> Any:
-    """Floats with six digits; NaN, which JSON lacks, as null."""
-    if not isinstance(value, float):
-        return value
-    return float(f"{value:.6g}") if np.isfinite(value) else None
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    # A class, a reason or a name may be "NA" or "007"; only numbers may be missing.
-    numbers = {name: ["", "nan", "NaN"] for name in ("anomaly", "n_obs", "phase")}
-    texts = dict.fromkeys(("object_id", "status", "reason", "class"), str)
-    return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=numbers)
-
-
-def _read_jsonl(path: Path) -> pd.DataFrame:
-    rows = []
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            row = json.loads(line)
-            if not isinstance(row, dict):
-                raise ValueError(f"line {number} is not a JSON object")
-            rows.append(row)
-    return pd.DataFrame(rows)
-
-
-_WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
-    ".csv": lambda table, path: write_csv(table, path, "%.6g"),
-    ".parquet": lambda table, path: table.to_parquet(path, index=False, compression="zstd"),
-    ".jsonl": _write_jsonl,
-}
-_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
-    ".csv": _read_csv,
-    ".parquet": pd.read_parquet,
-    ".jsonl": _read_jsonl,
-}
-
-
-def _choose(path: Path, by_suffix: dict[str, T]) -> T:
-    try:
-        return by_suffix[path.suffix.lower()]
-    except KeyError:
-        raise DataError(
-            f"{path}: predictions are {', '.join(by_suffix)}; choose one of these suffixes"
-        ) from None
-
-
-def _from_pandas(table: pd.DataFrame) -> Predictions:
-    columns = [str(name) for name in table.columns]
-    given = [name.removeprefix(_PROBA) for name in columns if name.startswith(_PROBA)]
-    if "object_id" not in columns or not given:
-        missing = "object_id" if "object_id" not in columns else f"{_PROBA}<Class>"
-        raise MissingColumnError(f"column {missing} missing; predictions have object_id and {_PROBA}<Class>")
-    unknown = sorted(set(given) - set(CLASSES))
-    if unknown:
-        raise UnknownClassError(f"column(s) for unknown class(es) {unknown}; known: {', '.join(CLASSES)}")
-    proba = np.zeros((len(table), len(CLASSES)))
-    for k, name in enumerate(CLASSES):
-        if name in given:
-            proba[:, k] = _numbers(table, f"{_PROBA}{name}", 0.0)
-    status = _texts(table, "status", CLASSIFIED)
-    best = np.array(CLASSES)[proba.argmax(axis=1)] if len(table) else np.empty(0, "U1")
-    label = _texts(table, "class", "") if "class" in columns else np.where(status == CLASSIFIED, best, "")
-    return Predictions(
-        object_id=_texts(table, "object_id", ""),
-        status=status,
-        reason=_texts(table, "reason", ""),
-        label=label,
-        proba=proba,
-        anomaly=_numbers(table, "anomaly", np.nan),
-        n_obs=np.nan_to_num(_numbers(table, "n_obs", 0.0)).astype(np.int64),
-        phase=_numbers(table, "phase", np.nan),
-    )
-
-
-def _texts(table: pd.DataFrame, name: str, default: str) -> NDArray[np.str_]:
-    if name not in table.columns:
-        return np.full(len(table), default)
-    return np.array(["" if pd.isna(value) else str(value) for value in table[name].tolist()], dtype=np.str_)
-
-
-def _numbers(table: pd.DataFrame, name: str, default: float) -> NDArray[np.float64]:
-    if name not in table.columns:
-        return np.full(len(table), default)
-    try:
-        return np.asarray(table[name].astype(np.float64).to_numpy())
-    except (TypeError, ValueError) as error:
-        raise DataError(f"column {name!r} has a value that is not a number: {error}") from error
-
-
 def _check(table: Predictions) -> None:
     n_objects = len(table.object_id)
     for name in _COLUMNS:
@@ -529,6 +470,7 @@ def _check(table: Predictions) -> None:
             "status is neither classified nor not_classified",
             ~np.isin(table.status, (CLASSIFIED, NOT_CLASSIFIED)),
         ),
+        ("domain is none of " + ", ".join(DOMAINS), ~np.isin(table.domain, DOMAINS)),
         ("probabilities are negative, not finite, or do not sum to 1", uneven),
         ("class is not one of the columns", (table.label != "") & ~np.isin(table.label, table.classes)),
     )

@@ -1,0 +1,75 @@
+"""Class mixes: frequencies that the user states, and probabilities under them."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from firstlight.errors import SettingsError
+from firstlight.mix import Brighter, ClassMix, MixBin, mix_names, under_mix
+from firstlight.taxonomy import CLASSES
+
+_shares = arrays(np.float64, 4, elements=st.floats(0.01, 1.0)).map(lambda x: x / x.sum())
+_rows = st.integers(1, 5).flatmap(lambda n: arrays(np.float64, (n, 4), elements=st.floats(0.01, 1.0)))
+
+
+@settings(max_examples=50)
+@given(rows=_rows, trained=_shares, mix=_shares)
+def test_a_mix_and_its_inverse_give_back_the_probabilities(rows, trained, mix):
+    proba = rows / rows.sum(axis=1, keepdims=True)
+    there = under_mix(proba, trained, mix)
+    np.testing.assert_allclose(there.sum(axis=1), 1.0)
+    np.testing.assert_allclose(under_mix(there, mix, trained), proba)
+    np.testing.assert_array_equal(under_mix(proba[:1], trained, mix), there[:1])
+
+
+def test_probabilities_of_a_known_problem_follow_bayes():
+    rng = np.random.default_rng(0)
+    trained, mix = np.array([0.5, 0.5]), np.array([0.9, 0.1])
+    truth = rng.random(200_000) < mix[1]
+    x = rng.normal(np.where(truth, 1.0, -1.0), 1.0)
+    at_training = 1.0 / (1.0 + np.exp(-2.0 * x))
+    proba = under_mix(np.stack([1.0 - at_training, at_training], axis=1), trained, mix)[:, 1]
+    for low in (0.0, 0.2, 0.6, 0.9):
+        chosen = (proba >= low) & (proba < low + 0.1)
+        assert abs(truth[chosen].mean() - proba[chosen].mean()) < 0.02
+
+
+@pytest.mark.parametrize("name", mix_names())
+def test_every_mix_that_ships_names_its_source_and_known_classes(name):
+    mix = ClassMix.read(name)
+    mix.check(CLASSES)
+    assert "doi:" in mix.source
+    np.testing.assert_allclose(mix.frequencies(CLASSES).sum(axis=1), 1.0)
+
+
+def test_a_mix_by_redshift_and_magnitude_chooses_the_first_range_that_holds_an_object():
+    near = MixBin(mix={"SNIa": 1.0}, redshift=(0.0, 0.1), magnitude=(15.0, 20.0))
+    mix = ClassMix(mix={"SNII": 1.0}, bins=(near,))
+    brighter = Brighter(-np.array([18.0, 21.0, 18.0, 18.0]), lambda limit: -limit)
+    found = mix.bin_of(np.array([0.05, 0.05, 0.2, np.nan]), brighter, 4)
+    assert found.tolist() == [0, 1, 1, 1]
+    assert mix.frequencies(["SNIa", "SNII"])[0, 0] > 0.99
+
+
+def test_classes_that_were_not_trained_stay_impossible():
+    frequencies = ClassMix.read("lsst").frequencies(CLASSES, np.eye(17)[9] + np.eye(17)[10])
+    assert np.flatnonzero(frequencies[0]).tolist() == [9, 10]
+
+
+def test_a_mix_from_a_file_is_read_and_a_wrong_one_is_refused(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        "others = 0.1\n[mix]\nSNIa = 3\nSNII = 1\n[[bins]]\nredshift = [0.0, 0.2]\nmix = {SNII = 1}\n"
+    )
+    mix = ClassMix.read(path)
+    assert (mix.name, mix.others, len(mix.bins)) == ("mine", 0.1, 1)
+    with pytest.raises(SettingsError, match="unknown class"):
+        ClassMix.read({"SN Ia": 1.0}).check(CLASSES)
+    for wrong in ("[mix]\nSNIa = -1\n", "[mix]\n", "mix = 3\n", "[mix\n"):
+        path.write_text(wrong)
+        with pytest.raises(SettingsError):
+            ClassMix.read(path)
+    with pytest.raises(SettingsError, match="mixes: bts, lsst"):
+        ClassMix.read("no-such-mix")
