@@ -36,6 +36,38 @@ class SamplePaths(NamedTuple):
 isolation.N_TREES = 8  # per class, instead of 100: most of a tiny training
 
 
+#: Files that take longest, begun first: those that wait for brokers and children beside those that compute.
+LONG = (
+    "fuzz/test_fuzz.py",
+    "stream/io/test_kafka.py",
+    "paper/parts/test_limitations.py",
+    "stream/faults/test_broker.py",
+    "experiments/test_crossval.py",
+    "stream/faults/test_unkeyed.py",
+    "experiments/test_study.py",
+    "stream/faults/test_killed.py",
+    "cli/test_train.py",
+    "cli/test_stream.py",
+    "stream/faults/test_hot_object.py",
+    "kernels/test_compile.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, so that none is left alone at the end."""
+    place = {Path(__file__).parent / name: rank for rank, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path, len(LONG)))
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this run of the tests share."""
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    shared.mkdir(exist_ok=True)
+    return shared
+
+
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports whose figures are made but not rendered, which takes ten seconds for each report."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from tests._locked import locked
 
 from firstlight.classify.lightgbm import LightGBMConfig
 from firstlight.experiments.study import TuneConfig
@@ -71,10 +72,10 @@ def tiny_objects(sample, sample_labels):
 
 
 @pytest.fixture(scope="session")
-def snpcc_folder(tmp_path_factory):
+def snpcc_folder(shared_folder):
     """A hundred bumps whose width shows the type, as the public Parquet files have them."""
     rng = np.random.default_rng(0)
-    folder = tmp_path_factory.mktemp("snpcc")
+    folder = shared_folder / "snpcc"
     types = rng.permutation(np.repeat(["Ia", "II", "Ib"], [30, 50, 20]))
     time = 56_200.0 + np.arange(0.0, 120.0, 5.0)
     parts = []
@@ -84,32 +85,34 @@ def snpcc_folder(tmp_path_factory):
             fluxes = {"fluxcal": flux + rng.normal(0.0, 3.0, len(time)), "fluxcalerr": 3.0}
             where = {"snid": 1_000_000 + k, "mjd": time + 0.01 * shift, "band": band}
             parts.append(pd.DataFrame(where | fluxes))
-    pd.concat(parts).to_parquet(folder / "lightcurves.parquet", index=False)
     objects = {
         "snid": 1_000_000 + np.arange(len(types)),
         "sntype": np.where(np.arange(len(types)) < 25, 1, -9),
         "sim_type": types,
         "host_photoz": rng.uniform(0.2, 0.6, len(types)),
     }
-    pd.DataFrame(objects | {"z_spec": -9.0, "mwebv": 0.02}).to_parquet(
-        folder / "metadata.parquet", index=False
-    )
+    with locked(shared_folder / "snpcc.lock"):
+        if not folder.exists():
+            folder.mkdir()
+            pd.concat(parts).to_parquet(folder / "lightcurves.parquet", index=False)
+            described = pd.DataFrame(objects | {"z_spec": -9.0, "mwebv": 0.02})
+            described.to_parquet(folder / "metadata.parquet", index=False)
     return folder
 
 
 @pytest.fixture(scope="session")
-def tiny_context(tiny_objects, snpcc_folder, tmp_path_factory, pytestconfig):
+def tiny_context(tiny_objects, snpcc_folder, shared_folder, pytestconfig):
     """A context over `tiny_objects`; the preset is a file of the tests."""
     pytest.importorskip("torch")
     pytest.importorskip("optuna")
     scale = replace(TINY, preset=str(pytestconfig.rootpath / "tests" / "tiny.toml"))
-    folder = tmp_path_factory.mktemp("reproduction")
+    folder = shared_folder / "reproduction"
     return Context(folder=folder, scale=scale, snpcc=snpcc_folder, given=tiny_objects)
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tiny_context):
-    """Results of all parts; treat them and their folder as read-only."""
-    with warnings.catch_warnings():
+def tiny_run(tiny_context, shared_folder):
+    """Results of all parts, computed once for all processes; treat them and their folder as read-only."""
+    with locked(shared_folder / "reproduction.lock"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The number of unique classes")
         return compute(tiny_context, TINY_PARTS)

@@ -55,14 +55,14 @@ class Ready(AlertDecoder):
         return [self._make(int(value))]
 
 
-@pytest.mark.parametrize(("past", "every"), [("none", 1), ("a year", 20), ("all", 20)])
+@pytest.mark.parametrize(("past", "every"), [("new alone", 4), ("a year", 20), ("all", 20)])
 def test_ten_thousand_observations_of_one_object(run, fast_pipeline, make_alert, hot, past, every):
     template = make_alert(1)
     last = range(every - 1, N, every)
 
     def make(k):
         firsts = {
-            "none": k,
+            "new alone": k + 1 - every,
             "a year": int(np.searchsorted(hot.mjd, hot.mjd[k] - 365.0)),
             "all": 0,
         }
