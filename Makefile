@@ -102,6 +102,7 @@ figures: setup ## Write the numbers and pictures of README and docs from results
 	$(BIN)/python docs/update.py
 	$(BIN)/python docs/architecture.py
 	$(BIN)/python docs/write_features.py
+	$(BIN)/python docs/write_cards.py
 	$(BIN)/python docs/write_pictures.py
 	$(BIN)/python docs/write_reference.py
 

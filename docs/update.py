@@ -270,6 +270,7 @@ PAGES = (
     "docs/skill.md",
     "docs/performance.md",
     "docs/how-to/stream.md",
+    "docs/comparison.md",
 )
 
 

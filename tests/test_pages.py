@@ -1,6 +1,8 @@
 """README and docs: their numbers come from files, and their code runs."""
 
+import importlib
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -21,6 +23,32 @@ def test_the_numbers_of_the_pages_are_those_of_the_result_files():
         text = (ROOT / page).read_text(encoding="utf-8")
         assert "<!-- /" in text, page
         assert update.fill(text) == text, f"{page}: run `make figures`"
+
+
+def test_the_tables_of_the_cards_are_those_of_the_bundles_and_results(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    cards = importlib.import_module("write_cards")
+    assert {page.stem for page in cards.cards()} >= {"default", "fast", "plasticc"}
+    for page in cards.cards():
+        text = page.read_text(encoding="utf-8")
+        assert "<!-- /" in text, page
+        assert cards.fill(text, page.stem) == text, f"{page}: run `make figures`"
+
+
+def test_the_card_of_a_bundle_shows_what_was_measured_on_real_objects(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    cards = importlib.import_module("write_cards")
+    monkeypatch.setattr(cards, "RESULTS", tmp_path)
+    assert cards.real("fast") == ""
+    score = {"value": 0.75, "std": 0.01}
+    whole = dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1", "macro_auc", "ece"), score)
+    part = {"ZTF": {"accuracy": 0.5, "std": 0.1, "n_objects": 25}}
+    half = {"n_objects": 25, "by_phase": {"8": whole}, "by_type": part, "by_source": part, "by_bands": part}
+    result = {"protocol": "As given.", "bundles": {"fast": {"testing": half}}}
+    (tmp_path / "real-sky.json").write_text(json.dumps(result))
+    assert "| 8 | 0.750 ± 0.010 |" in cards.real("fast")
+    assert "| ZTF | 25 | 0.500 ± 0.100 |" in cards.real("fast")
+    assert cards.real("default") == ""
 
 
 def _python_blocks(text: str) -> list[str]:
