@@ -21,7 +21,7 @@ LONGEST = 40  # characters of an id that are shown
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _COLUMNS = 40  # time bins of a sparkline
 _WIDTH, _HEIGHT, _MARGIN = 200, 26, 3  # of a sparkline in HTML [pixel]
-_LEFT = "text-align:left"
+_LEFT = "text-align:left;padding:1px 1em 1px 0"
 
 
 class Html(str):
