@@ -266,7 +266,6 @@ BLOCKS = {
 PAGES = (
     "README.md",
     "docs/index.md",
-    "docs/install.md",
     "docs/skill.md",
     "docs/performance.md",
     "docs/how-to/stream.md",

@@ -1,1 +1,1 @@
-"""The paper behind this package, section by section: printed, by its own protocol, and honest."""
+"""The paper behind this package, by section: as published, by its protocol, and split by object."""

@@ -38,10 +38,10 @@ class Look(NamedTuple):
 
 
 #: The four columns of the page look alike in every figure.
-PRINTED = Look("printed", INK, "D", "none", filled=False)
-LEAK = Look("its protocol (leaks)", ACCENT, "x", "--")
-DESIGN = Look("the paper's design, honest", FOURTH, "s")
-OURS = Look("ours, honest", MAIN, "o")
+PRINTED = Look("as published", INK, "D", "none", filled=False)
+LEAK = Look("paper's protocol (leaks)", ACCENT, "x", "--")
+DESIGN = Look("paper's design, split by object", FOURTH, "s")
+OURS = Look("ours, split by object", MAIN, "o")
 
 
 def curve_with_band(panel: Axes, x: Sequence[float], values: Sequence[Spread], look: Look) -> None:

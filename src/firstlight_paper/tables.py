@@ -7,10 +7,10 @@ from firstlight_paper.view import View
 
 #: The four columns of the whole page, as columns of a `pivot`.
 COLUMNS: Mapping[str, Mapping[str, Any]] = {
-    "printed": {"part": "per-class", "variant": "paper", "column": "printed"},
-    "its protocol (leaks)": {"part": "protocol", "variant": "leak", "column": "protocol"},
-    "the paper's design, honest": {"part": "per-class", "variant": "design", "column": "design"},
-    "ours, honest": {"part": "ours", "variant": "whole", "column": "ours"},
+    "as published": {"part": "per-class", "variant": "paper", "column": "printed"},
+    "paper's protocol (leaks)": {"part": "protocol", "variant": "leak", "column": "protocol"},
+    "paper's design, split by object": {"part": "per-class", "variant": "design", "column": "design"},
+    "ours, split by object": {"part": "ours", "variant": "whole", "column": "ours"},
 }
 
 SCORE_TITLES = {"accuracy": "accuracy", "macro_f1": "macro F1", "macro_auc": "macro AUC"}

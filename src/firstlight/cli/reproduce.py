@@ -34,7 +34,7 @@ def reproduce(
         typer.Option(help="Compute nothing: draw the page of this folder's scores.csv and its companions."),
     ] = None,
 ) -> None:
-    """Reproduce the paper: printed, by its own protocol, and honest, side by side. A killed run resumes."""
+    """Reproduce the paper as published, by its protocol, and split by object. A killed run resumes."""
     from firstlight_paper.context import Context
     from firstlight_paper.experiment import compute
     from firstlight_paper.parts import PARTS

@@ -146,7 +146,7 @@ def table(view: View) -> str:
     head = ["class", "training objects"]
     head += [f"{m}, {b}" for b in ("no weights", "weights") for m in ("recall", "precision", "F1")]
     head += ["false positives per 1,000, no weights", "false positives per 1,000, weights"]
-    return markdown([*head, "F1, its protocol (leaks)", "F1, printed"], body)
+    return markdown([*head, "F1, paper's protocol (leaks)", "F1, as published"], body)
 
 
 RARITY = Part(

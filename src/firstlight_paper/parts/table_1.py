@@ -129,10 +129,10 @@ def table(view: View) -> str:
             rows[title] = {"part": "latents", "variant": "six latents"}
     accuracy = {"metric": "accuracy"}
     columns: dict[str, Mapping[str, Any]] = {
-        "printed": accuracy | {"column": "printed", "digits": 3},
-        "its protocol (leaks)": accuracy | {"column": "protocol"},
-        "honest, 16 classes": accuracy,
-        "honest, 13 real": accuracy | {"subset": 13},
+        "as published": accuracy | {"column": "printed", "digits": 3},
+        "paper's protocol (leaks)": accuracy | {"column": "protocol"},
+        "split by object, 16 classes": accuracy,
+        "split by object, 13 real": accuracy | {"subset": 13},
         "macro F1, 16": {"metric": "macro_f1"},
         "macro F1, 13 real": {"metric": "macro_f1", "subset": 13},
         "macro AUC, 16": {"metric": "macro_auc"},
