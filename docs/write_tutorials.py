@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +47,7 @@ _LOOK = re.compile(
     r'<style scoped>.*?</style>| border="1" class="dataframe"| style="text-align: right;"', re.DOTALL
 )
 _COMMAND = "# !"
+_WIDTH = 100  # of printed lines
 
 
 class Cell(NamedTuple):
@@ -155,8 +157,12 @@ def _shown(value: Any, printed: str) -> Output:
 
 
 def _steady(text: str) -> str:
-    lines = (line.rstrip() for line in text.splitlines())
-    return "\n".join(line for line in lines if not _UNSTEADY.search(line)).strip("\n")
+    lines = [line.rstrip() for line in text.splitlines() if not _UNSTEADY.search(line)]
+    folded = [
+        textwrap.wrap(line, _WIDTH, subsequent_indent="    ") if len(line) > _WIDTH else [line]
+        for line in lines
+    ]
+    return "\n".join(line for part in folded for line in part).strip("\n")
 
 
 # --- write ----------------------------------------------------------------------------
@@ -184,7 +190,7 @@ def _page(name: str, cells: list[Cell], outputs: list[Output], out: Path) -> str
             parts.append(cell.source)
             continue
         if cell.commands:
-            shown = "\n".join(f"$ {command}" for command in cell.commands)
+            shown = cell.source.replace("\n# ", "\n    ").replace("\n    !", "\n# !").replace(_COMMAND, "$ ")
             parts.append(f"```console\n{shown}\n```")
         else:
             parts.append(f"```python\n{cell.source}\n```")
