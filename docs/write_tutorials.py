@@ -41,7 +41,7 @@ BORROWED = {
     "crossval-default.json": ROOT / "docs" / "results" / "crossval-default.json",
 }
 #: Progress bars, and notes of a first compilation.
-_UNSTEADY = re.compile(r"━|compil(ing|e) kernels")
+_UNSTEADY = re.compile(r"━ *(\d+:\d\d:\d\d|-:--:--)|compil(ing|e) kernels")
 #: Looks that pandas gives its tables; those of the page are better.
 _LOOK = re.compile(
     r'<style scoped>.*?</style>| border="1" class="dataframe"| style="text-align: right;"', re.DOTALL

@@ -64,8 +64,10 @@ def rank(
     as_json: AsJson = False,
 ) -> None:
     """Rank tonight's targets by the value of a spectrum, and choose those that fit into the hours."""
+    from firstlight.files import replacing
     from firstlight.followup.night import ObservingConfig
     from firstlight.followup.schedule import ScheduleConfig
+    from firstlight.report.style import save_figure
     from firstlight.stream.results.rank import check_ranking_output, ranking_json, write_ranking
 
     if out is not None:
@@ -84,7 +86,8 @@ def rank(
         max_age=max_age,
     )
     if plot is not None:
-        _draw(ranking, plot)
+        with replacing(plot) as partial:
+            save_figure(ranking.plot(), partial, plot.suffix.lower().removeprefix("."))
     if out is not None:
         write_ranking(ranking, out)
     if as_json:
@@ -153,27 +156,3 @@ def _print(ranking: "Ranking", n_left_out: int) -> None:
             end_section=row["rank"] == len(chosen),
         )
     console.print(table)
-
-
-def _draw(ranking: "Ranking", path: Path) -> None:
-    from firstlight.files import replacing
-    from firstlight.followup.plots import ShownTarget, plot_targets
-    from firstlight.report.style import save_figure
-
-    night = ranking.night
-    start = night.hours[0] + 24.0 * (ranking.table["start_mjd"].to_numpy() - night.mjd[0])
-    rows = ranking.table.to_dict("records")
-    targets = [
-        ShownTarget(
-            name=printable(row["object"], _LONGEST),
-            kind=printable(row["reasons"].partition(";")[0].partition(",")[0], _LONGEST),
-            worth=float(row["worth"]),
-            airmass=ranking.airmass[k],
-            start=float(start[k]),
-            end=float(start[k] + row["hours"]),
-        )
-        for k, row in enumerate(rows[:40])
-    ]
-    figure = plot_targets(targets, night.hours, night.moon_altitude, f"{night.site.name}, {night.date}")
-    with replacing(path) as partial:
-        save_figure(figure, partial, path.suffix.lower().removeprefix("."))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -30,11 +30,15 @@ from firstlight.predictions import CLASSIFIED
 from firstlight.stream.results.read import Results
 from firstlight.stream.results.record import BRIGHTNESS_DIGITS
 from firstlight.taxonomy import CLASSES
-from firstlight.text import spreadsheet_cell
+from firstlight.text import printable, spreadsheet_cell
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 STEADY = 0.02  # mag/day; a slower change counts as no trend
 OLD = 1.5  # days; the age of an older magnitude is shown
 LEAST_SHOWN = 0.05  # probability; a less probable wanted class is not shown
+_LONGEST = 60  # characters of an object's id in the figure
 _MJD_0 = date(1858, 11, 17)
 _TEXTS = ("object", "fate", "start", "class", "band", "reasons")  # columns of text
 
@@ -65,6 +69,25 @@ class Ranking:
     def chosen(self) -> pd.DataFrame:
         """The rows of the chosen targets."""
         return self.table[self.table["fate"] == "chosen"]
+
+    def plot(self) -> "Figure":
+        """Draw airmass, observing times and worth of the best targets; a figure with ``savefig``."""
+        from firstlight.followup.plots import MOST_SHOWN, ShownTarget, plot_targets
+
+        night = self.night
+        start = night.hours[0] + 24.0 * (self.table["start_mjd"].to_numpy() - night.mjd[0])
+        targets = [
+            ShownTarget(
+                name=printable(row["object"], _LONGEST),
+                kind=printable(row["reasons"].partition(";")[0].partition(",")[0], _LONGEST),
+                worth=float(row["worth"]),
+                airmass=self.airmass[k],
+                start=float(start[k]),
+                end=float(start[k] + row["hours"]),
+            )
+            for k, row in enumerate(self.table.head(MOST_SHOWN).to_dict("records"))
+        ]
+        return plot_targets(targets, night.hours, night.moon_altitude, f"{night.site.name}, {night.date}")
 
 
 def next_evening(results: Results, site: Site) -> str:
