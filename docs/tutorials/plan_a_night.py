@@ -66,8 +66,8 @@ ranking = rank_targets(results, site, next_evening(results, site), followup=wish
 ranking.plot()
 
 # %% [markdown]
-# On the left the airmass of each target through the night; the thick part is its observation. Grey shows when the Moon is
-# up. On the right what each target is worth tonight, per class of worth.
+# On the left the airmass of each target through the dark hours; the thick part is its observation, grey targets are left out.
+# Hours with the Moon up would be shaded. On the right what each target is worth tonight.
 #
 # ## Your telescope
 #

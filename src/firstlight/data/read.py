@@ -119,8 +119,14 @@ def read(
         return read_text(
             path, table, zero_point=zero_point, dereddened=dereddened, rejects=rejects, progress=progress
         )
+    parts = [] if format or names else _own_parts(path)
     if known == "firstlight":
         curves = read_curves(path, rejects=rejects, zero_point=zero_point, dereddened=dereddened)
+    elif parts:
+        report(f"{path}: {len(parts):,} files, {_OWN_FORMATS['firstlight']}")
+        curves = LightCurves.concatenate(
+            [read_curves(p, rejects=rejects, zero_point=zero_point, dereddened=dereddened) for p in parts]
+        )
     else:
         foreign = _read_foreign(
             path, format, names, rejects, described=metadata is not None, progress=progress
@@ -135,6 +141,20 @@ def read(
 def _file(path: Path) -> Path:
     inside = path / "curves.parquet"
     return inside if path.is_dir() and inside.exists() else path
+
+
+def _own_parts(path: Path) -> list[Path]:
+    """The files of a folder, in order of name, if each is our own Parquet; else none."""
+    if not path.is_dir():
+        return []
+    files = sorted(one for one in path.iterdir() if not one.name.startswith((".", "_")))
+    ours = all(
+        one.is_file()
+        and _beginning(one).startswith(PARQUET_MAGIC)
+        and b"bands" in (_schema(one).metadata or {})
+        for one in files
+    )
+    return files if ours else []
 
 
 def _own_format(path: Path) -> str:
