@@ -49,7 +49,9 @@ for part in sorted(archive.glob("*.parquet")):
     write_predictions(pipeline.predict(curves, jobs=1), out)
     seconds, objects = seconds + time.perf_counter() - start, objects + len(curves)
 
-print(f"{objects:,} light curves, {sum(read_predictions(path).n_obs.sum() for path in answers.iterdir()):,} observations")
+print(
+    f"{objects:,} light curves, {sum(read_predictions(path).n_obs.sum() for path in answers.iterdir()):,} observations"
+)
 
 # %% [markdown]
 # `jobs` is the number of threads; leave it out for one per core. Memory is that of one part: about 30 bytes per observation

@@ -32,6 +32,18 @@ def test_a_folder_is_read_by_its_curves(sample, tmp_path):
     assert_same_curves(read(tmp_path), sample)
 
 
+def test_a_folder_of_our_parts_is_read_whole_and_in_order(sample, tmp_path):
+    for k, few in enumerate((sample[:90], sample[90:])):
+        write_curves(few, tmp_path / f"part-{k}.parquet")
+    (tmp_path / "_SUCCESS").write_text("")
+    told = []
+    assert_same_curves(read(tmp_path, report=told.append), sample)
+    assert "Parquet" in told[0]
+    write_curves(sample[:1], tmp_path / "part-3.parquet")
+    with pytest.raises(DataError, match=str(sample.object_id[0])):  # in two parts
+        read(tmp_path)
+
+
 def test_the_zero_point_follows_the_format(csv):
     assert read(csv()).flux[0] == pytest.approx(-544.8 * 36.3078, rel=1e-5)
     assert read(csv("1,1.0,0,-544.8,100.0,1"), zero_point=31.4).flux[0] == pytest.approx(-544.8)

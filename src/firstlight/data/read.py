@@ -108,7 +108,7 @@ def read(
     report = report or _log.info
     path = _file(Path(path))
     names = ColumnNames.parse(columns) if isinstance(columns, str) else columns
-    known = "" if format or names or path.is_dir() else _own_format(path)
+    known = "" if format or names else _own_format(path)
     if known:
         report(f"{path}: {_OWN_FORMATS[known]}")
     if known == "snpcc":
@@ -119,14 +119,12 @@ def read(
         return read_text(
             path, table, zero_point=zero_point, dereddened=dereddened, rejects=rejects, progress=progress
         )
-    parts = [] if format or names else _own_parts(path)
     if known == "firstlight":
-        curves = read_curves(path, rejects=rejects, zero_point=zero_point, dereddened=dereddened)
-    elif parts:
-        report(f"{path}: {len(parts):,} files, {_OWN_FORMATS['firstlight']}")
-        curves = LightCurves.concatenate(
-            [read_curves(p, rejects=rejects, zero_point=zero_point, dereddened=dereddened) for p in parts]
-        )
+        parts = [
+            read_curves(part, rejects=rejects, zero_point=zero_point, dereddened=dereddened)
+            for part in (_parts(path) if path.is_dir() else [path])
+        ]
+        curves = parts[0] if len(parts) == 1 else LightCurves.concatenate(parts)
     else:
         foreign = _read_foreign(
             path, format, names, rejects, described=metadata is not None, progress=progress
@@ -143,22 +141,23 @@ def _file(path: Path) -> Path:
     return inside if path.is_dir() and inside.exists() else path
 
 
-def _own_parts(path: Path) -> list[Path]:
-    """The files of a folder, in order of name, if each is our own Parquet; else none."""
-    if not path.is_dir():
-        return []
-    files = sorted(one for one in path.iterdir() if not one.name.startswith((".", "_")))
-    ours = all(
-        one.is_file()
-        and _beginning(one).startswith(PARQUET_MAGIC)
-        and b"bands" in (_schema(one).metadata or {})
-        for one in files
-    )
-    return files if ours else []
+def _parts(folder: Path) -> list[Path]:
+    """What a folder holds, in order of name, without markers such as ``_SUCCESS``."""
+    return sorted(one for one in folder.iterdir() if not one.name.startswith((".", "_")))
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is Parquet with our own mark."""
+    if not path.is_file() or not _beginning(path).startswith(PARQUET_MAGIC):
+        return False
+    return b"bands" in (_schema(path).metadata or {})
 
 
 def _own_format(path: Path) -> str:
-    """The format of a file that has a reader of its own; empty for all others."""
+    """The format of a file or folder that has a reader of its own; empty for all others."""
+    if path.is_dir():
+        parts = _parts(path)
+        return "firstlight" if parts and all(map(_is_ours, parts)) else ""
     magic = _beginning(path)
     if magic.startswith(PARQUET_MAGIC):
         schema = _schema(path)
