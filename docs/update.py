@@ -14,6 +14,7 @@ import numpy as np
 from firstlight.report.plots import confusion_matrix
 from firstlight.report.style import save_figure
 from firstlight.report.training import skill_against_phase
+from firstlight.taxonomy import CLASSES, COARSE, COARSE_GROUPS, MEANING
 from firstlight_paper.parts import PARTS
 from firstlight_paper.render import in_short, write_pages
 from firstlight_paper.results import Results
@@ -247,7 +248,26 @@ def metrics_table() -> str:
     return table(["metric", "kind", "meaning"], rows)
 
 
+def classes_table() -> str:
+    """Meaning of each class, the share that is found, and what it is taken for."""
+    confusion = read(RESULTS / "crossval-default.json")["confusion"]
+    rows = []
+    for name in sorted(CLASSES, key=lambda name: COARSE_GROUPS.index(COARSE[name])):
+        counts = dict(
+            zip(confusion["classes"], confusion["matrix"][confusion["classes"].index(name)], strict=True)
+        )
+        total, right = sum(counts.values()), counts.pop(name)
+        errors = sorted(
+            ((n, other) for other, n in counts.items() if n >= 0.01 * total and n > 0), reverse=True
+        )
+        taken = ", ".join(f"{other} {100 * n / total:.0f} %" for n, other in errors[:3]) or "-"
+        found = (f"{total:,}", f"{100 * right / total:.0f} %", taken) if total else ("none", "-", "-")
+        rows.append([f"`{name}`", COARSE[name], MEANING[name], *found])
+    return table(["class", "group", "what it is", "objects", "found", "most often taken for"], rows)
+
+
 BLOCKS = {
+    "classes": classes_table,
     "headline": headline,
     "install": install_table,
     "pythons": pythons_table,
@@ -266,6 +286,7 @@ BLOCKS = {
 PAGES = (
     "README.md",
     "docs/index.md",
+    "docs/concepts/classes.md",
     "docs/skill.md",
     "docs/performance.md",
     "docs/how-to/stream.md",

@@ -9,6 +9,7 @@ from firstlight.taxonomy import (
     ELASTICC,
     ELASTICC_NOT_CLASSIFIED,
     GALACTIC,
+    MEANING,
     PLASTICC,
     PLASTICC_WEIGHT,
     class_index,
@@ -70,3 +71,8 @@ def test_an_unknown_code_is_named_with_the_known_ones():
 def test_the_tables_cannot_be_changed():
     with pytest.raises(TypeError):
         PLASTICC[7] = "new"
+
+
+def test_every_class_has_a_meaning_in_words():
+    assert set(MEANING) == set(CLASSES)
+    assert len(set(MEANING.values())) == len(CLASSES)

@@ -129,7 +129,7 @@ curves["90429960"].plot(pipeline, window=(-20, 100), label="SNIa")
 # %% [markdown]
 # After the first detection, one point in i, a supernova of type Ia is the best guess, not much above its share of the training
 # set. After a second point, in y, a tidal disruption event is ahead. The first observation in u settles it. Early answers are
-# guesses with honest odds: how far to trust them is another tutorial.
+# guesses with honest odds: [how far to trust them](early_answers.md).
 #
 # In a terminal: `firstlight plot 90429960 --data sample/files/LSST_90429960.DAT --days=-20,100`.
 #
@@ -138,5 +138,5 @@ curves["90429960"].plot(pipeline, window=(-20, 100), label="SNIa")
 # - `status` is `not_classified` where there is too little data; the probabilities are then those of the training set's mix.
 # - `anomaly` runs from 0 to 1. Many objects above 0.95 mean that the file is unlike the training set: check units,
 #   bands and survey.
-# - The bundles were trained on simulated LSST light curves. On another survey they are less accurate: train on your
+# - The bundles were trained on simulated LSST light curves. On another survey they are less accurate: [train on your
 #   own labels](train_on_your_own.md) and measure it.

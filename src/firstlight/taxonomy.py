@@ -59,6 +59,29 @@ COARSE: Mapping[str, str] = MappingProxyType(
     }
 )
 
+#: What each class is, in a few words.
+MEANING: Mapping[str, str] = MappingProxyType(
+    {
+        "AGN": "active galactic nucleus: gas falling into a massive black hole, irregular for years",
+        "CaRT": "calcium-rich transient: faint and fast, with strong calcium lines later",
+        "EB": "eclipsing binary star: short dips at a fixed period",
+        "ILOT": "intermediate-luminosity optical transient: red, between nova and supernova",
+        "M-dwarf": "flare of a cool dwarf star: hours long, blue, on a faint red star",
+        "Mira": "pulsating red giant with a period of many months",
+        "PISN": "pair-instability supernova of a very massive star: very bright, and hundreds of days long",
+        "RRL": "RR Lyrae star: pulsates in less than a day, with a fast rise",
+        "SLSN-I": "superluminous supernova without hydrogen: ten times brighter than SNIa, and slow",
+        "SNIa": "thermonuclear supernova of a white dwarf, the standard candle",
+        "SNII": "core-collapse supernova with hydrogen, often with a plateau",
+        "SNIa-91bg": "thermonuclear supernova like SN 1991bg: faint, red and fast",
+        "SNIax": "thermonuclear supernova like SN 2002cx: faint and slow in its spectra, of any brightness",
+        "SNIbc": "core-collapse supernova that has lost its hydrogen envelope",
+        "TDE": "tidal disruption event: a star torn apart by a massive black hole; blue for months",
+        "muLens-Single": "microlensing by a single object: symmetric rise and fall of constant colour",
+        "KN": "kilonova: the merger of neutron stars; days long, from blue to red",
+    }
+)
+
 #: Coarse groups in the order of their first class.
 COARSE_GROUPS: tuple[str, ...] = tuple(dict.fromkeys(COARSE[name] for name in CLASSES))
 
