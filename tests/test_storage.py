@@ -116,9 +116,15 @@ def test_files_that_are_too_large_are_refused(folder, monkeypatch):
     write_text(folder / "a.gz", "tree\n" * 1000)
     write_state(folder / "a.json", {"x": [1.0] * 1000})
     write_arrays(folder / "a.safetensors", {"a": np.zeros(1000)})
+    write_arrays(folder / "b.safetensors.gz", {"a": np.zeros(1000)})
     for name in ("LARGEST_TEXT", "LARGEST_STATE", "LARGEST_ARRAYS"):
         monkeypatch.setattr(storage, name, 1000)
-    for read, name in ((read_text, "a.gz"), (read_json, "a.json"), (read_arrays, "a.safetensors")):
+    for read, name in (
+        (read_text, "a.gz"),
+        (read_json, "a.json"),
+        (read_arrays, "a.safetensors"),
+        (read_arrays, "b.safetensors.gz"),
+    ):
         with pytest.raises(BundleError, match=rf"{name}: (inflates to more|larger) than"):
             read(folder / name)
 
@@ -133,6 +139,21 @@ def test_a_number_type_that_numpy_lacks_is_a_bundle_error(folder):
 def test_a_number_type_of_another_library_is_a_bundle_error_too(folder):
     pytest.importorskip("ml_dtypes")
     test_a_number_type_that_numpy_lacks_is_a_bundle_error(folder)
+
+
+def test_gzipped_arrays_are_the_same_and_writable(folder):
+    arrays = {"a": np.arange(6.0).reshape(2, 3), "b": np.array([1, 2])}
+    for _ in range(2):
+        write_arrays(folder / "a.safetensors.gz", arrays)
+    read = read_arrays(folder / "a.safetensors.gz")
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(read[name], array)
+        assert read[name].flags.writeable
+    content = (folder / "a.safetensors.gz").read_bytes()
+    for damaged in (content[:-9], content[:12] + b"?" + content[13:], b"?"):
+        (folder / "a.safetensors.gz").write_bytes(damaged)
+        with pytest.raises(BundleError, match="cannot be read"):
+            read_arrays(folder / "a.safetensors.gz")
 
 
 def test_bad_arrays_are_a_bundle_error(folder):

@@ -16,7 +16,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, load_file, save, save_file
 
 from firstlight._types import AnyArray
 from firstlight.errors import BundleError, BundleVersionError, SettingsError
@@ -154,14 +154,18 @@ def read_text(path: Path) -> str:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, AnyArray]) -> None:
-    """Write arrays as safetensors."""
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+    """Write arrays as safetensors, gzipped where the name ends in ``.gz``."""
+    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(save(whole), 9, mtime=0))
+    else:
+        save_file(whole, path)
 
 
 def read_arrays(
     path: Path, specs: Mapping[str, ArraySpec] | None = None, **sizes: int
 ) -> dict[str, AnyArray]:
-    """Read safetensors; BundleError if the file is missing or damaged, or an array breaks its spec.
+    """Read safetensors, also gzipped ones; BundleError if the file is missing or damaged, or breaks a spec.
 
     Without `specs` nothing is checked but the file, for a caller that checks the arrays by `check_arrays`;
     with them, arrays without a spec are left out. `sizes` are those of the named sizes in shapes that the
@@ -171,7 +175,7 @@ def read_arrays(
         if path.stat().st_size > LARGEST_ARRAYS:
             raise BundleError(f"{path}: larger than {LARGEST_ARRAYS >> 20} MiB; {AGAIN}")
         # its arrays are writable; compiled code needs that type
-        arrays: dict[str, AnyArray] = load_file(path)
+        arrays: dict[str, AnyArray] = _load_gzipped(path) if path.suffix == ".gz" else load_file(path)
         for name, array in arrays.items():
             if array.dtype.isbuiltin != 1:  # other libraries may register more types in numpy
                 raise TypeError(f"array {name} has the type {array.dtype}")
@@ -179,6 +183,8 @@ def read_arrays(
         raise
     except (
         OSError,
+        EOFError,
+        zlib.error,
         SafetensorError,
         ValueError,
         KeyError,
@@ -212,6 +218,15 @@ def check_arrays(
 
 
 # --- private --------------------------------------------------------------------
+
+
+def _load_gzipped(path: Path) -> dict[str, AnyArray]:
+    """Arrays of a gzipped file, writable; BundleError if it inflates beyond `LARGEST_ARRAYS`."""
+    with gzip.open(path) as file:
+        content = file.read(LARGEST_ARRAYS + 1)
+    if len(content) > LARGEST_ARRAYS:
+        raise BundleError(f"{path}: inflates to more than {LARGEST_ARRAYS >> 20} MiB; {AGAIN}")
+    return {name: array.copy() for name, array in load(content).items()}
 
 
 def _refuse_constant(name: str) -> NoReturn:

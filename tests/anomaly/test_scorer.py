@@ -182,9 +182,9 @@ def test_damaged_files_are_a_bundle_error(scorer, folder):
     with pytest.raises(BundleVersionError, match="99"):
         AnomalyScorer.load(folder)
     write_state(folder / "anomaly.json", state)
-    arrays = read_arrays(folder / "anomaly.safetensors")
+    arrays = read_arrays(folder / "anomaly.safetensors.gz")
     del arrays["axes"]
-    write_arrays(folder / "anomaly.safetensors", arrays)
+    write_arrays(folder / "anomaly.safetensors.gz", arrays)
     with pytest.raises(BundleError, match="axes"):
         AnomalyScorer.load(folder)
 
@@ -343,7 +343,7 @@ def test_infinite_inputs_have_a_finite_score(full):
 
 def test_damaged_scales_are_a_bundle_error(full, folder):
     full.save(folder)
-    arrays = read_arrays(folder / "anomaly.safetensors")
+    arrays = read_arrays(folder / "anomaly.safetensors.gz")
     damages = {
         "scale_first": arrays["scale_first"] + 1,
         "weight": arrays["weight"][:-1],
@@ -353,10 +353,21 @@ def test_damaged_scales_are_a_bundle_error(full, folder):
         "isolation.nodes": arrays["isolation.nodes"] | 0xFFFF,
     }
     for name, value in damages.items():
-        write_arrays(folder / "anomaly.safetensors", arrays | {name: value})
+        write_arrays(folder / "anomaly.safetensors.gz", arrays | {name: value})
         with pytest.raises(BundleError, match=r"again|anew|damaged"):
             AnomalyScorer.load(folder)
     del arrays["isolation.unit"]
-    write_arrays(folder / "anomaly.safetensors", arrays)
+    write_arrays(folder / "anomaly.safetensors.gz", arrays)
     with pytest.raises(BundleError, match="unit"):
         AnomalyScorer.load(folder)
+
+
+def test_arrays_that_older_versions_wrote_without_compression_are_read(full, folder):
+    full.save(folder)
+    arrays = read_arrays(folder / "anomaly.safetensors.gz")
+    write_arrays(folder / "anomaly.safetensors", arrays)
+    (folder / "anomaly.safetensors.gz").unlink()
+    X, _, inputs = with_inputs(22, 50)
+    np.testing.assert_array_equal(
+        AnomalyScorer.load(folder).score(X, None, inputs), full.score(X, None, inputs)
+    )

@@ -1,5 +1,7 @@
 """`GatedClassifier`: what the gate may and may not say."""
 
+from dataclasses import replace
+
 import lightgbm
 import numpy as np
 import pytest
@@ -207,4 +209,43 @@ def test_experts_of_other_classes_are_a_bundle_error(gated, folder):
     state = read_json(folder / "classifier.json")
     write_state(folder / "classifier.json", state | {"classes": ["AGN", "EB"]})
     with pytest.raises(BundleError, match="experts"):
+        GatedClassifier.load(folder)
+
+
+@pytest.fixture(scope="module")
+def doubting(toy) -> GatedClassifier:
+    rng = np.random.default_rng(3)
+    stated = np.where(np.isin(toy.rows.labels, list(GALACTIC)), 0.0, 0.4)
+    wrong = rng.random(len(stated)) < 0.1
+    redshift = np.where(wrong, 0.4 - stated, stated)
+    rows = TrainingRows(toy.rows.X, toy.rows.labels, redshift, toy.rows.weight, toy.rows.object_id)
+    return GatedClassifier(BOOSTER, replace(GATE, doubts=True)).fit(rows, seed=1)
+
+
+@pytest.mark.parametrize("redshift", [0.0, 0.4])
+def test_a_doubting_gate_weighs_a_statement_against_the_rest(redshift, doubting, gated, other_toy):
+    stated = np.full(len(other_toy.X), redshift)
+    against = np.isin(other_toy.labels, list(GALACTIC)) != (redshift == 0.0)
+    doubt, belief = (probability_galactic(model, other_toy.X, stated) for model in (doubting, gated))
+    right = 1.0 - redshift / 0.4  # what the statement says
+    assert np.all(abs(belief - right) < 2e-3)
+    assert np.mean(abs(doubt[against] - right) > 0.5) > 0.6
+
+
+def test_a_doubting_gate_is_saved_and_a_row_has_the_same_bits_alone(doubting, other_toy, folder):
+    doubting.save(folder)
+    loaded = GatedClassifier.load(folder)
+    X, stated = other_toy.X[:20], np.zeros(20)
+    whole = loaded.predict_proba(X, stated)
+    np.testing.assert_array_equal(whole, doubting.predict_proba(X, stated))
+    alone = [loaded.predict_proba(X[i : i + 1], stated[:1])[0] for i in range(20)]
+    np.testing.assert_array_equal(whole, alone)
+
+
+def test_a_gate_that_doubts_without_trees_is_refused(doubting, folder):
+    doubting.save(folder)
+    state = read_json(folder / "classifier.json")
+    state["gate"]["booster"] = False
+    write_state(folder / "classifier.json", state)
+    with pytest.raises(BundleError, match="no trees"):
         GatedClassifier.load(folder)

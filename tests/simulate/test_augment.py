@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from firstlight.errors import SettingsError
 from firstlight.lightcurves import LightCurves
-from firstlight.simulate import AugmentConfig, augment, truncate
+from firstlight.simulate import AugmentConfig, augment, misstate, spoil, truncate
 from firstlight.simulate.augment import LONGEST_PHASE, detection_probability
 
 
@@ -102,3 +102,34 @@ def test_objects_without_observations_pass_through(sample: LightCurves) -> None:
 def test_impossible_settings_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(SettingsError):
         AugmentConfig(**bad)
+
+
+def test_a_wrong_redshift_is_zero_or_that_of_another_host(sample: LightCurves) -> None:
+    copy = misstate(sample, np.random.default_rng(0), 0.5)
+    changed = copy.redshift != sample.redshift
+    assert 0.3 < changed.mean() < 0.6
+    galactic = sample.redshift == 0.0
+    assert np.all(copy.redshift[changed & galactic] > 0.0)
+    assert set(copy.redshift[changed].tolist()) <= {0.0, *sample.redshift[~galactic].tolist()}
+    assert (copy.redshift[changed & ~galactic] == 0.0).any()
+    np.testing.assert_array_equal(copy.flux, sample.flux)
+    np.testing.assert_array_equal(copy.redshift_err[copy.redshift == 0.0], 0.0)
+
+
+def test_a_spoilt_curve_is_one_detection_among_what_came_before_the_trigger(sample: LightCurves) -> None:
+    copy = spoil(sample, np.random.default_rng(0), 0.5)
+    np.testing.assert_array_equal(copy.object_id, sample.object_id)
+    spoilt = copy.n_obs < sample.n_obs
+    assert spoilt.sum() > 10
+    detections = np.bincount(copy.object_index[copy.detected], minlength=len(copy))
+    np.testing.assert_array_equal(detections[spoilt], 1)
+    snr = (copy.flux / copy.flux_err)[copy.detected & spoilt[copy.object_index]]
+    assert snr.min() > 7.9
+    assert snr.max() < 101.0
+    for k in np.flatnonzero(~spoilt):
+        np.testing.assert_array_equal(copy[int(k)].flux, sample[int(k)].flux)
+
+
+def test_some_objects_stay_whole_when_copies_are_cut(sample: LightCurves) -> None:
+    copy = truncate(sample, np.random.default_rng(0), whole=0.5)
+    assert 0.3 < np.mean(copy.n_obs == sample.n_obs) < 0.8

@@ -34,6 +34,7 @@ from firstlight.storage import (
 #: Components by their names on disk, in the order of their weights; doubt is the classifier's uncertainty.
 COMPONENTS = ("distance", "isolation", "doubt", "error")
 
+_ARRAYS = "anomaly.safetensors"
 _FORMAT = 2  # 1, the distance alone without a list of components, is still read
 _DISTANCE_WEIGHT = 1.0  # of the distance; only the ratios of the weights matter
 _MIN_ROWS = 200  # validation rows that a range of phases needs for its own scale
@@ -256,13 +257,13 @@ class AnomalyScorer:
         return out
 
     def save(self, folder: Path) -> None:
-        """Write ``anomaly.safetensors`` and ``anomaly.json`` into a folder; NotFittedError if unfitted."""
+        """Write ``anomaly.safetensors.gz`` and ``anomaly.json`` into a folder; NotFittedError if unfitted."""
         if self._nearest is None:
             raise not_fitted("AnomalyScorer")
         arrays = self._nearest.to_arrays() | self._scales
         if self._isolation is not None:
             arrays |= {f"isolation.{name}": value for name, value in self._isolation.to_arrays().items()}
-        write_arrays(folder / "anomaly.safetensors", arrays)
+        write_arrays(folder / f"{_ARRAYS}.gz", arrays)
         state = {
             "format": _FORMAT,
             "n_features": self._n_features,
@@ -286,7 +287,8 @@ class AnomalyScorer:
         except SettingsError as error:
             raise BundleError(f"{path}: {error}; {AGAIN}") from error
         scorer._n_features, scorer._components = state.n_features, state.parts
-        path = folder / "anomaly.safetensors"
+        path = folder / _ARRAYS  # of bundles up to 0.1.0.dev0
+        path = path if path.exists() else folder / f"{_ARRAYS}.gz"
         arrays = read_arrays(path)
         scorer._nearest = NearestClass.from_arrays(arrays, state.n_features, path)
         if "isolation" in state.parts:

@@ -1,8 +1,10 @@
 """Calibration of class probabilities on held-out objects, by days since trigger.
 
 Log-probabilities are scaled by one inverse temperature for all classes, which may change
-with phase, so that the order of the classes stays. Cross-validation over objects decides
-between no change, one scale and a scale by phase.
+with phase. Where the settings allow it, classes are also shifted towards their frequency, by phase:
+training with equal class weights makes rare classes too probable where little is known (decision
+0182). Cross-validation over objects decides between no change, one scale, a scale by phase, and that
+with shifts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,8 +22,9 @@ from firstlight.taxonomy import class_index
 
 _FLOOR = 1e-12  # smaller probabilities count as this
 _IDENTITY = "identity"
-_LARGEST_LOG_SCALE = 20.0  # of a file; the penalties keep fitted ones within a few units
-_BY_PHASE = {"temperature": False, "temperature by phase": True}  # candidates, from rigid to free
+_LARGEST_LOG_SCALE = 20.0  # of a file, shifts included; the penalties keep fitted ones within a few units
+_SHIFTED = "class shifts by phase"
+_BY_PHASE = {"temperature": False, "temperature by phase": True, _SHIFTED: True}  # from rigid to free
 
 MIN_OBJECTS = 100  # with fewer held-out objects nothing is changed
 FOLDS = 5  # of the cross-validation
@@ -33,7 +36,6 @@ SMOOTHNESS = 20.0  # pull of neighbouring knots towards each other, in objects
 class CalibrationConfig:
     """Settings of `PhaseCalibrator`; surveys of another cadence may want other knots."""
 
-    # Class shifts undo the class weights of training: they help common classes and hurt rare ones (0040).
     RETIRED: ClassVar = {
         "min_objects": MIN_OBJECTS,
         "folds": FOLDS,
@@ -44,6 +46,8 @@ class CalibrationConfig:
 
     # days since trigger between which the scale is interpolated, ascending
     knots: tuple[float, ...] = (0.0, 2.0, 8.0, 32.0, 128.0)
+    # whether classes may be shifted, too; without it the order of the classes stays
+    class_shifts: bool = False
 
     def __post_init__(self) -> None:
         """Check the knots."""
@@ -71,6 +75,7 @@ class PhaseCalibrator:
         #: Cross-validated log-loss of every candidate; empty where there were too few objects.
         self.losses: dict[str, float] = {}
         self._log_scale = np.zeros(len(self.config.knots))
+        self._shift = np.zeros((len(self.config.knots), 0))
         self._n_classes = 0
 
     def fit(
@@ -117,6 +122,7 @@ class PhaseCalibrator:
         n_objects = int(owner.max(initial=-1)) + 1
         self.chosen, self.losses, self._n_classes = _IDENTITY, {}, len(classes)
         self._log_scale = np.zeros(len(self.config.knots))
+        self._shift = np.zeros((len(self.config.knots), len(classes)))
         if n_objects < MIN_OBJECTS:
             return self
         rows = _Rows(
@@ -124,12 +130,14 @@ class PhaseCalibrator:
             code=code,
             hats=_hats(np.asarray(phase, dtype=np.float64)[known], self.config.knots),
             weight=object_weights(owner),
+            log_share=_log_share(code, object_weights(owner), len(classes)),
         )
         folds = np.random.default_rng(seed).permutation(n_objects) % FOLDS
-        self.losses = _cross_validate(rows, folds[owner])
+        names = [name for name in _BY_PHASE if name != _SHIFTED or self.config.class_shifts]
+        self.losses = _cross_validate(rows, folds[owner], names)
         self.chosen = min(self.losses, key=lambda name: self.losses[name])
         if self.chosen != _IDENTITY:
-            self._log_scale = _fit(rows, _BY_PHASE[self.chosen])
+            self._log_scale, self._shift = _fit(rows, self.chosen)
         return self
 
     def transform(self, proba: FloatArray, phase: FloatArray) -> FloatArray:
@@ -148,6 +156,9 @@ class PhaseCalibrator:
         hats = _hats(np.asarray(phase, dtype=np.float64), self.config.knots)
         scale = np.exp((hats * self._log_scale).sum(axis=1))
         raw = scale[:, None] * np.log(np.maximum(proba, _FLOOR))
+        if self._shift.any():
+            for knot, shift in enumerate(self._shift):  # a row gives the same bits in any batch
+                raw += hats[:, knot, None] * shift
         out = np.where(proba > 0.0, np.exp(raw - raw.max(axis=1, keepdims=True)), 0.0)
         return np.asarray(out / out.sum(axis=1, keepdims=True))
 
@@ -158,29 +169,30 @@ class PhaseCalibrator:
             "losses": self.losses,
             "knots": list(self.config.knots),
             "log_scale": self._log_scale.tolist(),
-            "shift": np.zeros((len(self._log_scale), self._n_classes)).tolist(),  # read by 0.1.0.dev0
+            "shift": self._shift.tolist(),
         }
         write_state(folder / "calibrator.json", state)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote; BundleError if it is missing or damaged, or shifts classes."""
+        """Read what `save` wrote; BundleError if it is missing or damaged."""
         path = folder / "calibrator.json"
         state = read_state(path, _Saved)
         n_knots, widths = len(state.knots), {len(row) for row in state.shift}
         fits = n_knots >= 1 and len(state.shift) == len(state.log_scale) == n_knots and len(widths) == 1
-        if not (fits and max(map(abs, state.log_scale)) <= _LARGEST_LOG_SCALE):
+        values = [*state.log_scale, *(value for row in state.shift for value in row)]
+        if not (fits and max(map(abs, values)) <= _LARGEST_LOG_SCALE):
             raise BundleError(f"{path}: its arrays do not fit its knots, or have impossible values; {AGAIN}")
-        if any(value != 0.0 for row in state.shift for value in row):
-            raise BundleError(f"{path}: class shifts were last read by firstlight 0.1.0.dev0; train it again")
         if state.chosen != _IDENTITY and state.chosen not in _BY_PHASE:
             raise BundleError(f"{path}: unknown correction {state.chosen!r}; {AGAIN}")
         try:
-            calibrator = cls(CalibrationConfig(knots=state.knots))
+            shifted = state.chosen == _SHIFTED
+            calibrator = cls(CalibrationConfig(knots=state.knots, class_shifts=shifted))
         except SettingsError as error:
             raise BundleError(f"{path}: {error}; {AGAIN}") from error
         calibrator.chosen, calibrator.losses = state.chosen, dict(state.losses)
         calibrator._log_scale = np.array(state.log_scale, dtype=np.float64)
+        calibrator._shift = np.array(state.shift, dtype=np.float64).reshape(n_knots, -1)
         calibrator._n_classes = widths.pop()
         return calibrator
 
@@ -208,13 +220,16 @@ class _Rows(NamedTuple):
     code: IntArray  # (n_rows,), class numbers
     hats: FloatArray  # (n_rows, n_knots)
     weight: FloatArray  # (n_rows,); sums to 1 for each object
+    log_share: FloatArray  # (n_classes,); logarithm of each class's frequency, with mean 0
 
     def take(self, keep: BoolArray) -> "_Rows":
-        return _Rows(self.log_proba[keep], self.code[keep], self.hats[keep], self.weight[keep])
+        return _Rows(
+            self.log_proba[keep], self.code[keep], self.hats[keep], self.weight[keep], self.log_share
+        )
 
-    def scores(self, log_scale: FloatArray) -> FloatArray:
+    def scores(self, log_scale: FloatArray, shift: FloatArray) -> FloatArray:
         """Log-probabilities after the correction, shape (n_rows, n_classes)."""
-        raw = np.exp(self.hats @ log_scale)[:, None] * self.log_proba
+        raw = np.exp(self.hats @ log_scale)[:, None] * self.log_proba + self.hats @ shift
         raw -= raw.max(axis=1, keepdims=True)
         raw -= np.log(np.exp(raw).sum(axis=1, keepdims=True))
         return np.asarray(raw)
@@ -241,45 +256,77 @@ def _hats(phase: FloatArray, knots: tuple[float, ...]) -> FloatArray:
     return hats
 
 
-def _fit(rows: _Rows, by_phase: bool) -> FloatArray:
-    """Log-scale at the knots that minimises the penalised log-loss."""
+def _fit(rows: _Rows, name: str) -> tuple[FloatArray, FloatArray]:
+    """Log-scale and class shifts at the knots that minimise the penalised log-loss of a candidate."""
     from scipy.optimize import minimize
 
     n_knots = rows.hats.shape[1]
-    start = np.zeros(n_knots if by_phase else 1)
+    n_scales = n_knots if _BY_PHASE[name] else 1
+    start = np.zeros(n_scales + (n_knots if name == _SHIFTED else 0))
     found = minimize(
-        lambda flat: _penalised_loss(rows, flat), start, jac=True, method="L-BFGS-B", options={"maxiter": 200}
+        lambda flat: _penalised_loss(rows, flat, n_scales),
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 200},
     )
-    return np.broadcast_to(np.asarray(found.x), (n_knots,)).copy()
+    return _unpack(rows, np.asarray(found.x), n_scales)
 
 
-def _penalised_loss(rows: _Rows, flat: FloatArray) -> tuple[float, FloatArray]:
-    """Loss of one log-scale, or of one per knot, and its gradient."""
-    log_scale = np.broadcast_to(flat, (rows.hats.shape[1],))
+def _unpack(rows: _Rows, flat: FloatArray, n_scales: int) -> tuple[FloatArray, FloatArray]:
+    """Log-scale at every knot, and the classes' shifts, which are zero where `flat` has none."""
+    n_knots = rows.hats.shape[1]
+    scale = np.broadcast_to(flat[:n_scales], (n_knots,)).copy()
+    strength = flat[n_scales:] if len(flat) > n_scales else np.zeros(n_knots)
+    return scale, strength[:, None] * rows.log_share
+
+
+def _penalised_loss(rows: _Rows, flat: FloatArray, n_scales: int) -> tuple[float, FloatArray]:
+    """Loss of one log-scale or one per knot, and of shifts where `flat` has some; and its gradient.
+
+    The shift of a class is the logarithm of its frequency times a strength per knot.
+    """
+    log_scale, shift = _unpack(rows, flat, n_scales)
     target = np.zeros_like(rows.log_proba)
     target[np.arange(len(target)), rows.code] = 1.0
-    scores = rows.scores(log_scale)
+    scores = rows.scores(log_scale, shift)
     slope = rows.weight[:, None] * (np.exp(scores) - target)  # with respect to the raw score
-    scale = np.exp(rows.hats @ log_scale)
-    gradient = rows.hats.T @ ((slope * rows.log_proba).sum(axis=1) * scale)
-    step = np.diff(flat)
-    penalty = 0.5 * RIDGE * (flat**2).sum() / len(flat) + 0.5 * SMOOTHNESS * (step**2).sum()
-    pull = RIDGE * flat / len(flat)
+    gradient = rows.hats.T @ ((slope * rows.log_proba).sum(axis=1) * np.exp(rows.hats @ log_scale))
+    gradient = gradient.sum(keepdims=True) if n_scales == 1 else gradient
+    penalty, pull = _pull(flat[:n_scales])
+    gradient = gradient + pull
+    if len(flat) > n_scales:
+        more, pull = _pull(flat[n_scales:])
+        penalty += more
+        gradient = np.append(gradient, rows.hats.T @ (slope @ rows.log_share) + pull)
+    return rows.loss(scores) + penalty, gradient
+
+
+def _pull(values: FloatArray) -> tuple[float, FloatArray]:
+    """Penalty of values at the knots, and its gradient."""
+    step = np.diff(values)
+    penalty = 0.5 * RIDGE * (values**2).sum() / len(values) + 0.5 * SMOOTHNESS * (step**2).sum()
+    pull = RIDGE * values / len(values)
     pull[1:] += SMOOTHNESS * step
     pull[:-1] -= SMOOTHNESS * step
-    if len(flat) == 1:
-        gradient = gradient.sum(keepdims=True)
-    return rows.loss(scores) + float(penalty), gradient + pull
+    return float(penalty), pull
 
 
-def _cross_validate(rows: _Rows, fold: IntArray) -> dict[str, float]:
-    """Mean log-loss per object of every candidate on folds that it was not fitted on."""
+def _log_share(code: IntArray, weight: FloatArray, n_classes: int) -> FloatArray:
+    """Logarithm of each class's frequency, with mean 0; a class without an object counts as half of one."""
+    share = np.log(np.maximum(np.bincount(code, weights=weight, minlength=n_classes), 0.5))
+    return np.asarray(share - share.mean())
+
+
+def _cross_validate(rows: _Rows, fold: IntArray, names: Sequence[str]) -> dict[str, float]:
+    """Mean log-loss per object of no change and of the candidates on folds that they were not fitted on."""
     n_objects = rows.weight.sum()
-    losses = {_IDENTITY: float(rows.loss(rows.scores(np.zeros(rows.hats.shape[1]))) / n_objects)}
-    for name, by_phase in _BY_PHASE.items():
+    unchanged = np.zeros(rows.hats.shape[1]), np.zeros((rows.hats.shape[1], rows.log_proba.shape[1]))
+    losses = {_IDENTITY: float(rows.loss(rows.scores(*unchanged)) / n_objects)}
+    for name in names:
         total = 0.0
         for k in range(FOLDS):
             held = rows.take(fold == k)
-            total += held.loss(held.scores(_fit(rows.take(fold != k), by_phase)))
+            total += held.loss(held.scores(*_fit(rows.take(fold != k), name)))
         losses[name] = float(total / n_objects)
     return losses

@@ -26,6 +26,7 @@ from firstlight.taxonomy import GALACTIC
 
 _GALACTIC, _EXTRAGALACTIC = "galactic", "extragalactic"
 _GATE_NUMBERS = ("fraction", "galactic_error", "extragalactic_error")
+_NEGLIGIBLE = 1e-3  # share of an expert below which a doubting gate takes its training frequencies
 
 _Grow = Callable[[CodedRows, CodedRows | None], str]  # training and held-out rows to model text
 
@@ -45,6 +46,9 @@ class GateConfig:
 
     # maximum number of rounds of the galactic expert; its classes are easier to separate
     galactic_rounds: int = 120
+    # whether the booster weighs stated redshifts, too, instead of following them; it needs training rows
+    # with wrong statements (`CopiesConfig.wrong_redshift`)
+    doubts: bool = False
     # the booster that decides where no redshift is known
     booster: LightGBMConfig = field(
         default_factory=lambda: LightGBMConfig(rounds=80, learning_rate=0.1, class_weight_exponent=0.0)
@@ -124,7 +128,7 @@ class GatedClassifier:
             own = tuple(name for name in classes if (name in GALACTIC) == (side == _GALACTIC))
             if own:
                 self._experts[side] = _grow_expert(rows, held, own, grow(*part))
-        self._gate = _grow_gate(rows, held, grow(self.gate.booster, 0.8, 1.0))
+        self._gate = _grow_gate(rows, held, grow(self.gate.booster, 0.8, 1.0), self.gate.doubts)
         self._classes, self._n_features = classes, rows.X.shape[1]
         return self
 
@@ -137,7 +141,7 @@ class GatedClassifier:
         out = np.zeros((len(X), len(self._classes)))
         for name, expert in self._experts.items():
             share = galactic if name == _GALACTIC else 1.0 - galactic
-            needed = ~stated | (share > 0.5)
+            needed = share > _NEGLIGIBLE if self._gate.doubts else ~stated | (share > 0.5)
             within = np.tile(expert.prior, (len(X), 1))
             within[needed] = expert.proba(X[needed])
             columns = [self._classes.index(c) for c in expert.classes]
@@ -207,13 +211,17 @@ class _SavedGate:
     galactic_error: float
     extragalactic_error: float
     booster: bool
+    doubts: bool = False
 
     def load(self, path: Path, n_features: int) -> "_Gate":
         """The gate, with the trees of a file where it has some."""
         numbers = (self.fraction, self.galactic_error, self.extragalactic_error)
         if not 0.0 <= min(numbers) <= max(numbers) <= 1.0:
             raise BundleError(f"{path.parent}: fractions of the gate {numbers} outside 0 to 1; {AGAIN}")
-        return _Gate(*numbers, *(_trees(path, 2, n_features) if self.booster else ()))
+        if self.doubts and not self.booster:
+            raise BundleError(f"{path.parent}: a gate that doubts, but has no trees; {AGAIN}")
+        text, forest = _trees(path, 2, n_features) if self.booster else ("", None)
+        return _Gate(*numbers, text, forest, self.doubts)
 
 
 @dataclass(frozen=True)
@@ -245,11 +253,14 @@ class _Gate:
     extragalactic_error: float = 0.0  # P(galactic | redshift > 0)
     text: str = ""
     forest: Forest | None = None
+    doubts: bool = False  # whether the forest decides where a redshift is stated, too
 
     def probability(self, X: Float32Array, redshift: FloatArray) -> tuple[FloatArray, BoolArray]:
         """P(galactic) of each row, and whether the redshift states it."""
         is_zero, is_positive = redshift == 0.0, redshift > 0.0
         stated = is_zero | is_positive
+        if self.doubts and self.forest is not None:
+            return softmax(self.forest.raw(X))[:, 1], stated
         proba = np.full(len(X), self.fraction)
         proba[is_zero] = 1.0 - self.galactic_error
         proba[is_positive] = self.extragalactic_error
@@ -258,7 +269,8 @@ class _Gate:
         return proba, stated
 
     def state(self) -> dict[str, Any]:
-        return {key: getattr(self, key) for key in _GATE_NUMBERS} | {"booster": bool(self.text)}
+        state = {key: getattr(self, key) for key in _GATE_NUMBERS} | {"booster": bool(self.text)}
+        return state | ({"doubts": True} if self.doubts else {})
 
 
 def _grow_expert(
@@ -278,8 +290,8 @@ def _grow_expert(
     return _Expert(classes, prior, text, read_forest(text))
 
 
-def _grow_gate(rows: TrainingRows, held: TrainingRows | None, grow: _Grow) -> _Gate:
-    """The gate of all rows."""
+def _grow_gate(rows: TrainingRows, held: TrainingRows | None, grow: _Grow, doubts: bool) -> _Gate:
+    """The gate of all rows; it `doubts` where both groups occur."""
     galactic, weight = _galactic(rows), rows.weight
     fraction = float(weight[galactic].sum() / weight.sum())
     if fraction in (0.0, 1.0):  # one group only: nothing to decide
@@ -287,18 +299,24 @@ def _grow_gate(rows: TrainingRows, held: TrainingRows | None, grow: _Grow) -> _G
     zero, positive = rows.redshift == 0.0, rows.redshift > 0.0
     wrong_zero = _contradicted(weight[zero], ~galactic[zero])
     stated = _Gate(fraction, wrong_zero, _contradicted(weight[positive], galactic[positive]))
-    hidden = _without_redshift(rows)
+    choose = _all_rows if doubts else _without_redshift
+    hidden = choose(rows)
     if np.bincount(hidden.code, weights=hidden.weight, minlength=2).min() <= 0.0:
         return stated
-    held_rows = None if held is None else _without_redshift(held)
+    held_rows = None if held is None else choose(held)
     if held_rows is not None and held_rows.weight.sum() <= 0.0:
         held_rows = None
     text = grow(hidden, held_rows)
-    return replace(stated, text=text, forest=read_forest(text))
+    return replace(stated, text=text, forest=read_forest(text), doubts=doubts)
 
 
 def _galactic(rows: TrainingRows) -> BoolArray:
     return np.isin(rows.labels, list(GALACTIC))
+
+
+def _all_rows(rows: TrainingRows) -> CodedRows:
+    """All rows, coded 1 where galactic."""
+    return CodedRows(rows.X, _galactic(rows).astype(np.int64), rows.weight)
 
 
 def _without_redshift(rows: TrainingRows) -> CodedRows:

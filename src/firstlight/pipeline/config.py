@@ -14,6 +14,7 @@ from firstlight.encoder import EncoderConfig
 from firstlight.errors import SettingsError
 from firstlight.features import FeatureConfig
 from firstlight.preprocess import PreprocessConfig
+from firstlight.reobserve import ReobserveConfig
 from firstlight.settings import from_table
 from firstlight.simulate import AugmentConfig
 
@@ -32,6 +33,9 @@ class CopiesConfig:
 
     truncations: int = 4  # number of copies cut at random days since trigger
     augmented: int = 1  # number of copies with observations dropped, noise added and photo-z scattered
+    reobserved: int = 0  # number of copies as other surveys see them (`ReobserveConfig`), half of them cut
+    wrong_redshift: float = 0.0  # fraction of all copies with a wrong host redshift
+    artefacts: float = 0.0  # fraction of all copies that show nothing but one bright artefact
     hidden_redshift: float = 0.25  # fraction of all copies whose redshift is hidden
     whole_weight: float = 2.0  # weight of the whole curve; every other copy has weight 1
     # fraction of the training objects kept for early stopping and calibration
@@ -67,15 +71,18 @@ class PipelineConfig:
     features: FeatureConfig = field(default_factory=FeatureConfig)
     copies: CopiesConfig = field(default_factory=CopiesConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    reobserve: ReobserveConfig = field(default_factory=ReobserveConfig)
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     anomaly: AnomalyConfig = field(default_factory=AnomalyConfig)
     verdict: StatusConfig = field(default_factory=StatusConfig)
 
     def __post_init__(self) -> None:
-        """Reject a classifier without inputs."""
+        """Reject a classifier without inputs, and copies without a survey."""
         if not self.inputs:
             raise SettingsError("inputs: name at least one group of columns for the classifier")
+        if self.copies.reobserved > 0 and not self.reobserve.surveys:
+            raise SettingsError("copies.reobserved: name at least one survey in [reobserve.surveys]")
 
 
 def preset_names() -> list[str]:

@@ -1,6 +1,6 @@
 """What a pipeline is trained on: the split of its objects, its inputs, and copies of every object.
 
-Copies are truncated, thinned or shown without redshift, as a stream may see the object.
+Copies are truncated, thinned, seen by other surveys, or shown without redshift or with a wrong one.
 All copies of an object stay on its side of every split and share its weight.
 """
 
@@ -18,10 +18,11 @@ from firstlight.encoder import Latents, train_encoder
 from firstlight.errors import DataError
 from firstlight.features import Templates
 from firstlight.lightcurves import LightCurves, RedshiftMode
-from firstlight.pipeline.config import PipelineConfig
+from firstlight.pipeline.config import CopiesConfig, PipelineConfig
 from firstlight.pipeline.inputs import InputBuilder, in_chunks
 from firstlight.preprocess import preprocess
-from firstlight.simulate import augment, truncate
+from firstlight.reobserve import Surfaces, reobserve
+from firstlight.simulate import augment, misstate, spoil, truncate
 from firstlight.splits import validation_part
 from firstlight.taxonomy import CLASSES
 
@@ -141,6 +142,8 @@ def training_copies(
     parts = [curves]
     parts += [truncate(curves, rng) for _ in range(copies.truncations)]
     parts += [augment(curves, rng, config.augment) for _ in range(copies.augmented)]
+    parts += _reobserved(curves, config, rng)
+    parts[1:] = [_mistaken(part, copies, rng) for part in parts[1:]]
     weights = np.ones(len(parts))
     weights[0] = copies.whole_weight
     parts = [preprocess(part, config.preprocess) for part in parts]
@@ -176,6 +179,26 @@ def usable_objects(curves: LightCurves, labels: StrArray) -> tuple[BoolArray, di
             f"training needs two classes or more of at least {MIN_OBJECTS} objects; left out: {left_out}"
         )
     return ~np.isin(labels, list(left_out)), left_out
+
+
+def _reobserved(curves: LightCurves, config: PipelineConfig, rng: np.random.Generator) -> list[LightCurves]:
+    """Copies as other surveys see the objects, half of them cut at a random time."""
+    if not config.copies.reobserved:
+        return []
+    surfaces = Surfaces.of(curves)
+    return [
+        truncate(reobserve(curves, rng, config.reobserve, surfaces), rng, whole=0.5)
+        for _ in range(config.copies.reobserved)
+    ]
+
+
+def _mistaken(curves: LightCurves, copies: CopiesConfig, rng: np.random.Generator) -> LightCurves:
+    """Some of the copies with a wrong redshift, and some with a lone artefact."""
+    if copies.artefacts > 0.0:
+        curves = spoil(curves, rng, copies.artefacts)
+    if copies.wrong_redshift > 0.0:
+        curves = misstate(curves, rng, copies.wrong_redshift)
+    return curves
 
 
 def _hide_redshift(curves: LightCurves, hidden: BoolArray) -> LightCurves:

@@ -1,6 +1,6 @@
 """Light curves that were not observed: copies of real ones for training, and simulated transients."""
 
-from firstlight.simulate.augment import AugmentConfig, augment, truncate
+from firstlight.simulate.augment import AugmentConfig, augment, misstate, spoil, truncate
 from firstlight.simulate.populations import POPULATIONS
 from firstlight.simulate.transients import (
     SIMULATED_PREFIX,
@@ -17,7 +17,9 @@ __all__ = [
     "SimulateConfig",
     "SimulatedSet",
     "augment",
+    "misstate",
     "simulate",
     "simulate_classes",
+    "spoil",
     "truncate",
 ]

@@ -43,7 +43,13 @@ class AugmentConfig:
             raise SettingsError(f"{self}: stretches, noise and scatter cannot be negative")
 
 
-def truncate(curves: LightCurves, rng: np.random.Generator, phases: ArrayLike | None = None) -> LightCurves:
+def truncate(
+    curves: LightCurves,
+    rng: np.random.Generator,
+    phases: ArrayLike | None = None,
+    *,
+    whole: float = 0.0,
+) -> LightCurves:
     """Cut every light curve at a random time since its trigger.
 
     Phases are log-uniform in 1 + phase, from 0 to the object's own last observation (at
@@ -58,6 +64,8 @@ def truncate(curves: LightCurves, rng: np.random.Generator, phases: ArrayLike | 
         Source of randomness.
     phases : float or float array, shape (n_objects,), optional
         Days since trigger to cut at, instead of random ones.
+    whole : float
+        Fraction of the objects that stay whole.
 
     Returns
     -------
@@ -70,6 +78,8 @@ def truncate(curves: LightCurves, rng: np.random.Generator, phases: ArrayLike | 
         last[some] = curves.mjd[curves.offsets[1:][some] - 1] - curves.trigger_mjd[some]
         last = np.clip(np.nan_to_num(last), 0.0, LONGEST_PHASE)
         phases = np.expm1(rng.random(len(curves)) * np.log1p(last))
+    if whole > 0.0:
+        phases = np.where(rng.random(len(curves)) < whole, np.inf, np.asarray(phases))
     return curves.upto_phase(phases)
 
 
@@ -155,3 +165,44 @@ def _points_to_keep(curves: LightCurves, rng: np.random.Generator, config: Augme
     phase = curves.phase
     in_stretch = (phase >= begin[owner]) & (phase < (begin + length)[owner])
     return keep & ~in_stretch
+
+
+def misstate(curves: LightCurves, rng: np.random.Generator, share: float) -> LightCurves:
+    """Give a share of the objects a wrong host redshift, as catalogues do.
+
+    Milky Way objects get the redshift of another object's host; half of the others are stated to be in
+    the Milky Way, and half get the redshift of another host. Objects without a redshift stay as they are.
+    """
+    redshift, err = curves.redshift.copy(), curves.redshift_err.copy()
+    hosts = np.flatnonzero(redshift > 0.0)
+    wrong = (rng.random(len(curves)) < share) & (redshift >= 0.0)
+    other = rng.random(len(curves)) < 0.5
+    if not len(hosts):
+        return curves
+    donor = rng.choice(hosts, len(curves))
+    zero = wrong & (redshift > 0.0) & ~other
+    moved = wrong & ~zero
+    redshift[moved], err[moved] = curves.redshift[donor][moved], curves.redshift_err[donor][moved]
+    redshift[zero], err[zero] = 0.0, 0.0
+    return curves.with_columns(redshift=redshift, redshift_err=err)
+
+
+def spoil(curves: LightCurves, rng: np.random.Generator, share: float) -> LightCurves:
+    """Give a share of the objects a lone artefact: one bright point among observations of nothing.
+
+    Of such an object the observations before its trigger stay, and one of them becomes a detection of 8 to
+    100 sigma. Objects with fewer than two observations before the trigger stay as they are.
+    """
+    before = (curves.phase < 0.0) & ~curves.detected
+    n_before = np.bincount(curves.object_index[before], minlength=len(curves))
+    spoilt = (rng.random(len(curves)) < share) & (n_before >= 2)
+    if not spoilt.any():
+        return curves
+    keep = ~spoilt[curves.object_index] | before
+    kept = curves.keep(keep)
+    objects = np.flatnonzero(spoilt)
+    point = kept.offsets[objects] + (rng.random(len(objects)) * kept.n_obs[objects]).astype(np.int64)
+    flux, detected = kept.flux.copy(), kept.detected.copy()
+    flux[point] = kept.flux_err[point] * np.exp(rng.uniform(np.log(8.0), np.log(100.0), len(point)))
+    detected[point] = True
+    return kept.with_columns(flux=flux, detected=detected)

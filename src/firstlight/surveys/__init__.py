@@ -1,0 +1,5 @@
+"""Surveys as data: filters, depth, cadence, errors and detection rule of each, in TOML files."""
+
+from firstlight.surveys.survey import SurveyConfig, load_survey, survey_names
+
+__all__ = ["SurveyConfig", "load_survey", "survey_names"]
