@@ -238,13 +238,20 @@ def anomaly_table() -> str:
 
 def metrics_table() -> str:
     """Metrics of the worker."""
-    from firstlight.stream.worker.metrics import COUNTERS, GAUGES
+    from firstlight.stream.worker.delays import DELAYS
+    from firstlight.stream.worker.metrics import COUNTERS, GAUGES, PARTITION_LAG
 
     rows = [
         [f"`firstlight_{name}_total`", f"counter{f', by {label}' if label else ''}", text]
         for name, (label, text) in COUNTERS.items()
     ]
     rows += [[f"`firstlight_{name}`", "gauge", text] for name, text in GAUGES.items()]
+    rows.append([f"`firstlight_{PARTITION_LAG[0]}`", "gauge, by topic and partition", PARTITION_LAG[1]])
+    rows.append(["`firstlight_seconds`", "histogram, by stage", "Time of a micro-batch, by its parts."])
+    rows += [[f"`firstlight_delay_{kind}_seconds`", "histogram", text] for kind, text in DELAYS.items()]
+    rows.append(
+        ["`process_*`", "counters and gauges", "Memory, CPU time and open files of the process (Linux)."]
+    )
     return table(["metric", "kind", "meaning"], rows)
 
 

@@ -157,3 +157,18 @@ def test_without_the_client_the_message_names_the_extra(metrics, monkeypatch):
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(MissingExtraError, match="stream"):
         MetricsServer(metrics, 0)
+
+
+def test_the_lag_of_each_partition_is_shown_until_it_is_unknown(metrics, server):
+    metrics.set_partition_lags({("alerts", 0): 3, ("alerts", 1): 0})
+    assert 'firstlight_partition_lag{partition="0",topic="alerts"} 3.0' in get(server, "/metrics")[1]
+    metrics.waiting("waiting for the source")
+    assert "firstlight_partition_lag{" not in get(server, "/metrics")[1]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Prometheus reads /proc")
+def test_the_memory_of_the_process_is_shown(server):
+    (line,) = [
+        line for line in get(server, "/metrics")[1].splitlines() if line.startswith("process_resident")
+    ]
+    assert float(line.split()[1]) > 10_000_000

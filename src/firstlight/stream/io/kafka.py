@@ -189,9 +189,14 @@ class KafkaSource:
 
     def lag(self) -> int | None:
         """See `AlertSource`; as of the broker's last report."""
+        lags = self.lags()
+        return None if lags is None else sum(lags.values())
+
+    def lags(self) -> dict[Partition, int] | None:
+        """See `GroupSource`; as of the broker's last report."""
         if self._divided_at is None or self._new or self._beyond:
             return None
-        total = 0
+        lags: dict[Partition, int] = {}
         for place, at in self._next.items():
             if at is None:
                 return None
@@ -201,8 +206,8 @@ class KafkaSource:
                 return None
             if high < 0:
                 return None
-            total += max(high - at, 0)
-        return total
+            lags[place] = max(high - at, 0)
+        return lags
 
     def close(self) -> None:
         """See `AlertSource`; leaves the consumer group."""

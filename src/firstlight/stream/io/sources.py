@@ -74,6 +74,10 @@ class GroupSource(Protocol):
         """Text that differs for another topic of the same name, made again or elsewhere; "" if unknown."""
         ...
 
+    def lags(self) -> dict[Partition, int] | None:
+        """Number of available messages not yet returned, by partition; None if any is unknown."""
+        ...
+
     def serve(self) -> None:
         """Answer the group while the worker waits for something else; may call `on_revoke`."""
         ...

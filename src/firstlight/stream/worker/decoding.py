@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from firstlight.errors import DataError, SchemaError
 from firstlight.stream.alerts.alert import Alert, Skip
-from firstlight.stream.alerts.decoder import AlertDecoder
+from firstlight.stream.alerts.decoder import AlertDecoder, detect_format
 from firstlight.stream.io.message import Message
 from firstlight.stream.worker.answer import ALERT_ERRORS
 
@@ -18,6 +18,8 @@ from firstlight.stream.worker.answer import ALERT_ERRORS
 STRAYS_PER_SCHEMA = 10
 #: Largest share of strays among decoded messages, if there are more than `STRAYS_PER_SCHEMA`.
 STRAY_SHARE = 0.01
+#: Schemas that are counted one by one.
+MOST_SCHEMAS = 32
 
 Found = Sequence[Alert | Skip | Exception]
 
@@ -32,6 +34,7 @@ class Decoding:
         self._patience_s = patience_s
         self._clock = clock
         self._n_decoded = 0  # messages that were decoded, so that the source of schemas works
+        self._schemas: set[str] = set()
         self._strays: Counter[int | None] = Counter()
 
     def batch(self, messages: Sequence[Message]) -> Callable[[], list[Found]]:
@@ -54,6 +57,18 @@ class Decoding:
             return [items for items in found if items is not None]
 
         return attempt
+
+    def schema_of(self, message: Message) -> str:
+        """Format and number of schema of a message that was not decoded: a label of few values."""
+        try:
+            name: str = detect_format(message.value, message.key)
+        except DataError:
+            name = "unknown"
+        if name == "confluent":
+            name = f"confluent {int.from_bytes(message.value[1:5], 'big')}"
+        if len(self._schemas) < MOST_SCHEMAS:  # damaged bytes can name any number
+            self._schemas.add(name)
+        return name if name in self._schemas else "other"
 
     def _decode(self, message: Message) -> Found:
         if message.error:

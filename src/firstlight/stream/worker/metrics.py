@@ -1,15 +1,17 @@
 """Counts, times and health of a worker, and the server of ``/metrics`` and ``/health``."""
 
 import json
+import platform
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 from firstlight._version import __version__
 from firstlight.errors import SettingsError, missing_extra
+from firstlight.stream.worker.delays import Delays
 
 if TYPE_CHECKING:
     from prometheus_client import Gauge, Metric
@@ -21,6 +23,7 @@ COUNTERS: dict[str, tuple[str | None, str]] = {
     "domains": ("domain", "Records written, by domain: inside, edge or outside of what was trained on."),
     "skipped": ("reason", "Alerts with nothing to classify."),
     "rejected": ("reason", "Messages sent to the dead letters."),
+    "undecoded": ("schema", "Messages that could not be decoded, by their format and number of schema."),
     "redelivered": (None, "Alerts that were answered before."),
     "repeated": (None, "Results that the file held already when a lost state was built again."),
     "lost": (None, "Messages that were removed from the topic before they were read."),
@@ -44,6 +47,8 @@ GAUGES: dict[str, str] = {
     "lag": "Messages not yet read, if the source knows.",
     "stream_mjd": "Median time of recent alerts of the partition that lags most (MJD TAI).",
 }
+#: Gauge of the lag of each partition, with its topic and number.
+PARTITION_LAG = ("partition_lag", "Messages of a partition not yet read.")
 #: Parts of a micro-batch's time.
 STAGES = ("decode", "read", "update", "encode", "publish", "commit", "batch")
 
@@ -84,6 +89,14 @@ class Metrics:
             buckets=_BUCKETS,
         )
         self._seconds = {stage: seconds.labels(stage) for stage in STAGES}
+        self.delays = Delays()
+        self._registry.register(self.delays)
+        name, text = PARTITION_LAG
+        self._partition_lag = prometheus.Gauge(
+            f"firstlight_{name}", text, ["topic", "partition"], registry=self._registry
+        )
+        if platform.system() == "Linux":  # memory, CPU time and open files, under Prometheus' usual names
+            prometheus.ProcessCollector(registry=self._registry)
         info = prometheus.Info("firstlight", "Version and bundle.", registry=self._registry)
         info.info({"bundle": bundle, "version": __version__})
         self._started = self._last_beat = clock()
@@ -119,6 +132,12 @@ class Metrics:
             self._gauges[name] = gauge
         self._gauges[name].set(value)
 
+    def set_partition_lags(self, lags: Mapping[tuple[str, int], int] | None) -> None:
+        """Set the lag of each partition that the worker holds; None if unknown."""
+        self._partition_lag.clear()
+        for (topic, partition), lag in (lags or {}).items():
+            self._partition_lag.labels(topic, partition).set(lag)
+
     def gauge(self, name: str) -> float | None:
         """Value of a gauge; None if it is not set."""
         return self._registry.get_sample_value(f"firstlight_{name}")
@@ -145,6 +164,7 @@ class Metrics:
         """Record what the worker waits for, without a heartbeat; the lag is unknown then."""
         self._activity = activity
         self.set("lag", None)
+        self.set_partition_lags(None)
 
     def batch_done(self) -> None:
         """Count a committed micro-batch."""

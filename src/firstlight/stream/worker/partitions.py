@@ -294,6 +294,8 @@ class Partitions:
         if times:
             self._metrics.set("stream_mjd", min(times))
         self._metrics.set("lag", self._source.lag())
+        if isinstance(self._source, GroupSource):
+            self._metrics.set_partition_lags(self._source.lags())
 
 
 def _position(store: StateStore, partition: Partition) -> int:

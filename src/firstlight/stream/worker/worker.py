@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
+
 from firstlight.errors import BrokerError, SchemaError, SettingsError, StateError, StateInUseError
 from firstlight.stream.alerts.alert import Alert, Skip
 from firstlight.stream.alerts.decoder import AlertDecoder
@@ -25,6 +27,7 @@ from firstlight.stream.state.store import StateStore
 from firstlight.stream.worker.answer import LivePipeline, answer, in_order
 from firstlight.stream.worker.clocks import CLOCK_ALERTS
 from firstlight.stream.worker.decoding import Decoding
+from firstlight.stream.worker.delays import unix_seconds
 from firstlight.stream.worker.keys import is_key_of, may_be_keyed
 from firstlight.stream.worker.logging import log
 from firstlight.stream.worker.metrics import Metrics
@@ -320,10 +323,23 @@ class Worker:
             self._source.commit({p: at for share in shares.values() for p, at in share.positions.items()})
         except BrokerError as error:  # only monitoring needs it
             log(logging.WARNING, "cannot report the position to the source", error=str(error))
+        self._measure_delays(shares, batch)
         self.metrics.count("alerts", n=batch.n_alerts)
         self.metrics.batch_done()
         if self._on_batch is not None:
             self._on_batch(batch)
+
+    def _measure_delays(self, shares: Mapping[Partition, Share], batch: Batch) -> None:
+        """Add the delays of delivered results to the histograms."""
+        now = time.time()
+        appended = [
+            message.timestamp_ms
+            for share in shares.values()
+            for message in share.answered
+            if message.timestamp_ms is not None
+        ]
+        self.metrics.delays.add("append", now - 0.001 * np.array(appended, np.float64))
+        self.metrics.delays.add("alert", now - unix_seconds([record["mjd"] for record in batch.records]))
 
     def _share(self, messages: Sequence[Message]) -> dict[Partition, Share]:
         """Group messages by the store of their partition; drop those before the stored position."""
@@ -369,6 +385,7 @@ class Worker:
                     self._output.skip(share, message, item)
                 else:
                     n_rejected += 1
+                    self.metrics.count("undecoded", self._decoding.schema_of(message))
                     self._output.reject(share, message, "decode", str(item))
         if any(share.store.is_shared for share in shares.values()):
             places = in_order([(message.origin, alert.mjd) for _, message, alert in origins])
