@@ -282,3 +282,50 @@ def test_a_run_on_files_needs_no_kafka_client(lines, bundle, tmp_path, monkeypat
     words = ("--source", lines, "--sink", tmp_path / "out.jsonl", "--state", tmp_path / "state")
     stream(*words, "--bundle", bundle, "--max-alerts", 1)
     assert (tmp_path / "out.jsonl").exists()
+
+
+@pytest.fixture
+def configuration(lines, bundle, tmp_path) -> Path:
+    path = tmp_path / "stream.toml"
+    path.write_text(
+        f'source = "{lines}"\nsink = "{tmp_path / "file.jsonl"}"\nstate = "{tmp_path / "state"}"\n'
+        f'bundle = "{bundle}"\nmax-alerts = 4\n[quality]\nmin_reliability = 0.5\n'
+    )
+    return path
+
+
+def test_a_file_has_the_options_and_the_command_line_counts_before_it(configuration, tmp_path, expected):
+    own = tmp_path / "own.jsonl"
+    stream("--config", configuration)
+    stream("--config", configuration, "--max-alerts", 3, "--sink", own, "--state", tmp_path / "other")
+    for path, n in ((tmp_path / "file.jsonl", 4), (own, 3)):
+        assert path.read_bytes().splitlines() == expected.splitlines()[:n]
+
+
+def test_check_shows_what_would_run_and_runs_nothing(configuration, tmp_path, capsys):
+    shown = stream("--config", configuration, "--batch", 64, "--check", capsys=capsys)
+    assert "batch            64  (command line)" in shown
+    assert "max-alerts       4  (file)" in shown
+    assert not (tmp_path / "file.jsonl").exists()
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("metrcs-port = 1\n", "metrcs-port is no option"),
+        ("batch = [1]\n", "batch is a list"),
+        ('source = "kafka://nowhere"\n', "no address of a topic"),
+        ('source = "none.avro"\n', "no such file"),
+        ('bundle = "none"\n', "none"),
+        ('[kafka]\n"sasl.password" = "${FIRSTLIGHT_NO_SUCH}"\n', "FIRSTLIGHT_NO_SUCH, which is not set"),
+    ],
+)
+def test_check_refuses_what_cannot_run(configuration, line, why, capsys):
+    name = line.split(" = ")[0]
+    kept = [
+        old for old in configuration.read_text().splitlines(keepends=True) if not old.startswith(f"{name} =")
+    ]
+    configuration.write_text("".join([*kept, line] if line[0] == "[" else [line, *kept]))
+    assert run(["stream", "--config", str(configuration), "--check"]) != 0
+    assert why in " ".join(capsys.readouterr().err.split())

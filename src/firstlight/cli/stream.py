@@ -23,6 +23,7 @@ from firstlight.cli.app import (
     need_libraries,
 )
 from firstlight.errors import INTERRUPTED, SettingsError
+from firstlight.text import printable
 
 if TYPE_CHECKING:
     from firstlight.pipeline import Pipeline
@@ -72,10 +73,28 @@ DeadLetters = Annotated[
     ),
 ]
 Skipped = Annotated[bool, typer.Option("--skipped", help="Write alerts with nothing to classify there too.")]
+
+
+def _use_file(context: typer.Context, path: Path | None) -> Path | None:
+    """Take the options of the configuration as defaults of those that the command line lacks."""
+    if path is not None:
+        from firstlight.stream.config import read_options
+
+        known = {str(option.name) for option in context.command.params} - {"config", "help", "check"}
+        context.default_map = {**(context.default_map or {}), **read_options(path, known)}
+    return path
+
+
 Config = Annotated[
     Path | None,
-    typer.Option(help="TOML file: tables \\[quality], the measurements to set aside, and \\[limits]."),
+    typer.Option(
+        is_eager=True,
+        callback=_use_file,
+        help="TOML file: any option of this command by its name, and tables \\[quality], the measurements to "
+        "set aside, \\[limits] and \\[kafka], settings of the Kafka client.",
+    ),
 ]
+Check = Annotated[bool, typer.Option("--check", help="Check the settings, show what would run, and stop.")]
 Group = Annotated[str, typer.Option(help="Consumer group; workers of one group share the topic.")]
 Batch = Annotated[int, typer.Option(min=1, help="Maximum number of alerts per batch.")]
 Linger = Annotated[float, typer.Option(min=0.0, help="Maximum time to wait for a batch to fill (ms).")]
@@ -144,6 +163,9 @@ def stream(
     metrics_host: MetricsHost = "127.0.0.1",
     log_format: LogFormat = "text",
     live: Live = False,
+    check: Check = False,
+    *,
+    context: typer.Context,
 ) -> None:
     """Classify a stream of alerts: one result per alert, and none is lost if it is killed.
 
@@ -161,7 +183,9 @@ def stream(
     from firstlight.stream.io.open import open_source
     from firstlight.stream.worker.worker import WorkerConfig
 
-    settings = read_config(config)
+    settings, kafka_config = read_config(config), _kafka_settings(config, kafka_config)
+    load = partial(Pipeline.load, bundle, public_key=verify_with, prior=prior, min_domain=min_domain)
+    decoder = alert_decoder(format, schemas, settings.quality, settings.limits)
     worker_config = WorkerConfig(
         batch=batch,
         linger_ms=linger_ms,
@@ -171,6 +195,9 @@ def stream(
         max_alerts=max_alerts,
         patience_s=_patience(source, sink, until_end) if retry is None else retry,
     )
+    if check:
+        _print_plan(context, load(), [source, sink], kafka_config)
+        return
     with ExitStack() as stack:
         stack.callback(_configure_logs(log_format, kafka_config, schemas))
         opened = open_source(
@@ -185,7 +212,7 @@ def stream(
         setup = _Setup(
             stack.enter_context(closing(opened)),
             *_sinks(stack, sink, dead_letters, redrive, kafka_config, output_format, wait_for_state),
-            alert_decoder(format, schemas, settings.quality, settings.limits),
+            decoder,
             worker_config,
             output_format,
             in_file=not sink.startswith(_KAFKA),
@@ -193,7 +220,6 @@ def stream(
             keyed=keyed,
             limits=settings.limits,
         )
-        load = partial(Pipeline.load, bundle, public_key=verify_with, prior=prior, min_domain=min_domain)
         metrics, stopped = setup.run(load, state, metrics_port, metrics_host, live)
     _report(metrics, sink)
     if stopped and until_end:
@@ -261,6 +287,41 @@ class _Setup:
             stack.enter_context(_stopped_by_signals(worker))
             worker.run()
         return metrics, worker.stopped
+
+
+def _kafka_settings(config: Path | None, kafka_config: Path | None) -> Path | None:
+    """The file with the settings of the Kafka client."""
+    from firstlight.stream.config import has_kafka_settings
+
+    if not has_kafka_settings(config):
+        return kafka_config
+    if kafka_config is not None:
+        raise SettingsError(f"settings of the Kafka client stand in {config} and in {kafka_config}; keep one")
+    return config
+
+
+def _print_plan(
+    context: typer.Context, pipeline: "Pipeline", places: list[str], kafka_config: Path | None
+) -> None:
+    """Show each option with its origin; SettingsError for an address or a file that cannot be used."""
+    from firstlight.stream.io.kafka_config import KafkaAddress, read_kafka_config
+
+    hide = str if kafka_config is None else read_kafka_config(kafka_config).hide
+    for place in places:
+        if place.startswith(_KAFKA):
+            KafkaAddress.parse(place)
+    if not places[0].startswith(_KAFKA) and places[0] != "-" and not Path(places[0]).expanduser().exists():
+        raise SettingsError(f"--source {places[0]}: there is no such file or folder")
+    origins = {"COMMANDLINE": "command line", "DEFAULT_MAP": "file", "ENVIRONMENT": "environment"}
+    for name, value in context.params.items():
+        if name == "check":
+            continue
+        origin = context.get_parameter_source(name)
+        where = origins.get(origin.name if origin is not None else "", "")
+        if where or value not in (None, "", False):
+            line = f"{name.replace('_', '-'):16} {hide(value)}{f'  ({where})' if where else ''}"
+            console.print(printable(line, 300), highlight=False, markup=False)
+    console.print(f"{'bundle is':16} {pipeline.config.name} {pipeline.bundle_version}", highlight=False)
 
 
 def _left_of(redrive: str) -> str:

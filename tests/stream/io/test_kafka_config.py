@@ -106,3 +106,17 @@ def test_secrets_are_shown_neither_by_repr_nor_in_texts():
 def test_what_delivery_rests_on_cannot_be_set():
     with pytest.raises(SettingsError, match=r"enable\.auto\.commit cannot be set"):
         KafkaConfig({"enable.auto.commit": True})
+
+
+def test_of_a_configuration_of_the_stream_its_table_counts_and_variables_are_filled_in(tmp_path, monkeypatch):
+    monkeypatch.setenv("STREAM_PASSWORD", "sword${}fish")
+    path = tmp_path / "stream.toml"
+    path.write_text(
+        'batch = 3\n[limits]\nname_bytes = 9\n[kafka]\nsasl.password = "a-${STREAM_PASSWORD}"\nretries = 2\n'
+    )
+    config = read_kafka_config(path)
+    assert config.values == {"sasl.password": "a-sword${}fish", "retries": 2}
+    assert config.secrets == ("a-sword${}fish",)
+    monkeypatch.delenv("STREAM_PASSWORD")
+    with pytest.raises(SettingsError, match="STREAM_PASSWORD, which is not set"):
+        read_kafka_config(path)

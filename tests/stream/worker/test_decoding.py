@@ -7,7 +7,7 @@ from firstlight.stream import Alert, ConfluentCodec, MemorySchemas
 from firstlight.stream.alerts.decoder import AlertDecoder
 from firstlight.stream.alerts.write import LSST_SCHEMA, LSST_SCHEMA_ID
 from firstlight.stream.io.message import Message
-from firstlight.stream.worker.decoding import STRAYS_PER_SCHEMA, Decoding
+from firstlight.stream.worker.decoding import MOST_SCHEMAS, STRAYS_PER_SCHEMA, Decoding
 
 PATIENCE_S = 10.0
 
@@ -101,3 +101,11 @@ def test_a_new_schema_in_mid_stream_is_no_stray(stream, in_one_batch):
     with pytest.raises(SchemaError):
         night()
     assert len(rejected) == (0 if in_one_batch else STRAYS_PER_SCHEMA)
+
+
+def test_undecoded_messages_are_counted_by_few_schemas(stream):
+    decoding = stream()._decoding
+    frames = [b"\0" + number.to_bytes(4, "big") + b"x" for number in range(1, 100)]
+    labels = {decoding.schema_of(Message(value)) for value in (b"?", b"Obj\x01", *frames)}
+    assert {"unknown", "container", "confluent 1", "other"} <= labels
+    assert len(labels) == MOST_SCHEMAS + 1

@@ -305,6 +305,11 @@ def test_poison_goes_to_the_dead_letters_with_place_reason_and_bytes(run, undist
     assert all(letter["kind"] == "decode" and letter["reason"] for letter in found)
     assert base64.b64decode(found[0]["key"]) == b"key"
     assert worker.metrics.by_label("rejected") == {"decode": len(POISON)}
+    assert worker.metrics.total("undecoded") == len(POISON)
+    histograms = {metric.name: metric.samples for metric in worker.metrics.delays.collect()}
+    for name in ("firstlight_delay_append_seconds", "firstlight_delay_alert_seconds"):
+        (count,) = [sample.value for sample in histograms[name] if sample.name.endswith("_count")]
+        assert count == len(alert_stream)
 
 
 def test_what_a_source_could_not_read_is_rejected_with_its_reason_and_no_schema(run, alert_stream):

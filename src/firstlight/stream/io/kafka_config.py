@@ -1,5 +1,6 @@
 """Addresses of Kafka topics and settings of the Kafka client, whose secrets are never shown."""
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from firstlight.errors import SettingsError
 _ADDRESS = re.compile(r"kafka://(?P<servers>[^/\s@]+)/(?P<topic>[A-Za-z0-9._-]{1,249})")
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):\d{1,5}")
 _SECRET = re.compile(r"password|secret|token|credential|jaas|\.pem$|sasl\.oauthbearer\.config", re.IGNORECASE)
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 #: Settings on which delivery depends, reserved for the stream.
 RESERVED = (
@@ -95,7 +97,9 @@ class KafkaConfig:
 def read_kafka_config(path: Path) -> KafkaConfig:
     """Read librdkafka's settings: TOML (``.toml``), otherwise one ``name = value`` per line.
 
-    SettingsError if the file cannot be read or a line is malformed; the message shows no value.
+    Of a TOML file with a table ``[kafka]``, such as the configuration of the stream, that table counts. A
+    ``${NAME}`` in a text stands for a variable of the environment. SettingsError if the file cannot be read,
+    a line is malformed or a variable is not set; the message shows no value.
     """
     path = Path(path)
     try:
@@ -105,7 +109,8 @@ def read_kafka_config(path: Path) -> KafkaConfig:
         raise SettingsError(f"cannot read the Kafka settings {path}: {reason}") from error
     if path.suffix == ".toml":
         try:
-            values = _flattened(tomllib.loads(text))
+            table = tomllib.loads(text)
+            values = _flattened(table["kafka"] if isinstance(table.get("kafka"), dict) else table)
         except tomllib.TOMLDecodeError as error:
             raise SettingsError(f"{path}: not valid TOML: {_without_quotes(error)}") from None
     else:
@@ -123,7 +128,23 @@ def read_kafka_config(path: Path) -> KafkaConfig:
             raise SettingsError(
                 f"{path}: {name} is a {type(value).__name__}; give a string, a number, true or false"
             )
-    return KafkaConfig(values, str(path))
+    return KafkaConfig({name: _filled(value, name, path) for name, value in values.items()}, str(path))
+
+
+def _filled(value: Any, name: str, path: Path) -> Any:
+    """A value with the variables of the environment that it names."""
+    if not isinstance(value, str):
+        return value
+
+    def variable(match: re.Match[str]) -> str:
+        try:
+            return os.environ[match[1]]
+        except KeyError:
+            raise SettingsError(
+                f"{path}: {name} needs the environment variable {match[1]}, which is not set"
+            ) from None
+
+    return _VARIABLE.sub(variable, value)
 
 
 def _flattened(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
