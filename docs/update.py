@@ -294,6 +294,7 @@ PAGES = (
     "README.md",
     "docs/index.md",
     "docs/concepts/classes.md",
+    "docs/install.md",
     "docs/skill.md",
     "docs/performance.md",
     "docs/how-to/stream.md",
