@@ -41,7 +41,7 @@ def answer_of(pipeline, arrivals: Sequence[Arrivals]) -> tuple[int, str, np.ndar
     for arrival in arrivals:
         done = stream.feed(arrival)
         reasons += done.late_reason
-    status, proba, _ = next(iter(stream.answers.values()))
+    status, proba, *_ = next(iter(stream.answers.values()))
     return int(done.predictions.n_obs[0]), status, proba, reasons
 
 
