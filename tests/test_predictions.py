@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from firstlight.errors import DataError, MissingColumnError, SettingsError, UnknownClassError
+from firstlight.errors import DataError, MissingColumnError, SettingsError
 from firstlight.predictions import (
     Predictions,
     Scores,
@@ -18,7 +18,7 @@ from firstlight.predictions import (
     read_predictions,
     write_predictions,
 )
-from firstlight.taxonomy import CLASSES, COARSE_GROUPS
+from firstlight.taxonomy import CLASSES, COARSE_GROUPS, Taxonomy
 
 COLUMNS = ["object_id", "status", "reason", "class", *(f"proba_{name}" for name in CLASSES)]
 COLUMNS += ["anomaly", "n_obs", "phase", "domain", "domain_reason"]
@@ -143,6 +143,39 @@ def test_objects_outside_of_the_demanded_domain_are_not_classified():
     assert made.anomaly.tolist() == [0.2, 0.9, 0.99]
     assert "1 of 3 objects looks unlike" in domain_warning(made)
     assert ": two bands; check units" in domain_warning(made)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_predictions_of_classes_of_a_user_come_back_with_these_classes(tmp_path: Path, suffix: str) -> None:
+    own = Taxonomy.of({"CV": {"galactic": True, "group": "Stars"}, "SNIa": {}, "nova": {"group": "Stars"}})
+    made = Predictions.of(
+        Scores(np.array([[0.2, 0.5, 0.3], [0.9, 0.1, 0.0]]), np.zeros(2), *np.zeros((2, 2), int)),
+        *(np.full(2, "classified"), np.full(2, ""), np.full(3, 1.0 / 3.0)),
+        object_id=np.array(["a", "b"]),
+        n_obs=np.ones(2, np.int64),
+        phase=np.zeros(2),
+        taxonomy=own,
+    )
+    assert made.classes == ("SNIa", "CV", "nova")
+    assert made.label.tolist() == ["CV", "SNIa"]
+    assert made.coarse_groups == ("SN-like", "Stars")
+    np.testing.assert_allclose(made.coarse, [[0.2, 0.8], [0.9, 0.1]])
+    path = tmp_path / f"out{suffix}"
+    write_predictions(made, path)
+    assert_equal(read_predictions(path), made, rtol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_class_may_be_called_label(predictions: Predictions, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    table = predictions.to_pandas().rename(columns={"class": "label"})
+    if suffix == ".csv":
+        table.to_csv(path, index=False)
+    elif suffix == ".parquet":
+        table.to_parquet(path)
+    else:
+        table.to_json(path, orient="records", lines=True)
+    assert read_predictions(path).label.tolist() == predictions.label.tolist()
 
 
 def test_the_table_of_astropy_is_that_of_pandas(predictions: Predictions) -> None:
@@ -333,7 +366,6 @@ def test_a_foreign_classifier_needs_names_and_probabilities_only(tmp_path: Path)
     [
         ("object_id,class\n1,SNIa\n", MissingColumnError, "proba_<Class>"),
         ("name,proba_SNIa\n1,1\n", MissingColumnError, "object_id"),
-        ("object_id,proba_SN1987A\n1,1\n", UnknownClassError, "SN1987A"),
         ("object_id,proba_SNIa\n1,much\n", DataError, "not a number"),
         ("object_id,proba_SNIa\n1,0.5\n", DataError, "'1': probabilities"),
         ("object_id,proba_SNIa\n1,1\n1,1\n", DataError, "'1' is predicted 2 times"),

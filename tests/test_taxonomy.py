@@ -2,7 +2,7 @@
 
 import pytest
 
-from firstlight.errors import UnknownClassError
+from firstlight.errors import SettingsError, UnknownClassError
 from firstlight.taxonomy import (
     CLASSES,
     COARSE,
@@ -12,6 +12,7 @@ from firstlight.taxonomy import (
     MEANING,
     PLASTICC,
     PLASTICC_WEIGHT,
+    Taxonomy,
     class_index,
     from_plasticc,
 )
@@ -76,3 +77,80 @@ def test_the_tables_cannot_be_changed():
 def test_every_class_has_a_meaning_in_words():
     assert set(MEANING) == set(CLASSES)
     assert len(set(MEANING.values())) == len(CLASSES)
+
+
+# --- taxonomies of users ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ("SN Ia", "SNIa"),
+        ("SN Ia-91T-like", "SNIa"),
+        ("SN Iax[02cx-like]", "SNIax"),
+        ("SNIIn-MOSFIT", "SNII"),
+        ("SN Ib/c", "SNIbc"),
+        ("slsn", "SLSN-I"),
+        ("QSO", "AGN"),
+        ("tde-h-he", "TDE"),
+        ("SN IIb", None),
+        ("CV", None),
+    ],
+)
+def test_labels_of_surveys_are_translated_unless_they_have_two_readings(label, expected):
+    assert Taxonomy().match([label]) == {label: expected}
+
+
+def test_every_class_is_its_own_label_in_any_spelling():
+    for name in CLASSES:
+        assert set(Taxonomy().match([name, name.lower(), name.replace("-", " ")]).values()) == {name}
+
+
+OWN = """
+[classes.Ia]
+group = "thermonuclear"
+aliases = ["type one"]
+[classes.CV]
+galactic = true
+[classes.TDE]
+"""
+
+
+def test_a_taxonomy_of_a_user_is_read_with_what_ours_knows(tmp_path):
+    path = tmp_path / "classes.toml"
+    path.write_text(OWN)
+    own = Taxonomy.read(path)
+    assert own.classes == ("TDE", "CV", "Ia")
+    assert own.galactic == {"CV"}
+    assert own.groups == {"TDE": "Long", "CV": "CV", "Ia": "thermonuclear"}
+    assert own.match(["SNIa", "SN Ia", "type one", "cv", "SNII"]) == {
+        "SNIa": "Ia",
+        "SN Ia": "Ia",
+        "type one": "Ia",
+        "cv": "CV",
+        "SNII": None,
+    }
+    assert Taxonomy.of(own.table()).classes == own.classes
+    assert not own.is_ours
+    assert Taxonomy().is_ours
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[classes.one]\n",
+        "[classes.a]\n[classes.b]\ncolour = 1\n",
+        "[classes.a]\ngalactic = 'yes'\n[classes.b]\n",
+        "[classes.a]\naliases = ['x']\n[classes.b]\naliases = ['x']\n",
+        "[classes.a]\nelasticc = 1.5\n[classes.b]\n",
+        "[classes]\na = 1\nb = 2\n",
+        "[other]\n",
+        "[classes",
+    ],
+)
+def test_what_is_no_taxonomy_is_refused(tmp_path, text):
+    path = tmp_path / "classes.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError):
+        Taxonomy.read(path)

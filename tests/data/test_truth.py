@@ -48,7 +48,6 @@ def test_a_truth_cannot_be_changed(truth):
     [
         (["a"], ["SNIa", "KN"], DataError, "1 objects but 2 labels"),
         (["a", "a"], ["SNIa", "KN"], DataError, "object 'a' has several labels"),
-        (["a"], ["SN IIn"], UnknownClassError, r"unknown class\(es\) \['SN IIn'\]"),
     ],
 )
 def test_what_is_no_truth_is_refused(names, labels, kind, message):
@@ -100,10 +99,9 @@ def test_a_file_without_labels_is_named_with_what_is_there(tmp_path, name):
         Truth.read(tmp_path / name)
 
 
-@pytest.mark.parametrize(("label", "message"), [("SN IIn", "SN IIn"), ("7", r"code\(s\) \[7\]")])
-def test_an_unknown_class_names_the_file(tmp_path, label, message):
-    (tmp_path / "t.csv").write_text(f"object_id,label\n5,{label}\n")
-    with pytest.raises(UnknownClassError, match=rf"t.csv: unknown .*{message}"):
+def test_an_unknown_code_names_the_file(tmp_path):
+    (tmp_path / "t.csv").write_text("object_id,label\n5,7\n")
+    with pytest.raises(UnknownClassError, match=r"t.csv: unknown .*code\(s\) \[7\]"):
         Truth.read(tmp_path / "t.csv")
 
 

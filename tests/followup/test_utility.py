@@ -195,7 +195,7 @@ def test_rarity_follows_the_numbers_of_the_survey():
 
 def test_rare_classes_wanted_by_default_are_outside_the_milky_way():
     assert not set(RARE) & GALACTIC
-    assert FollowupConfig().class_worth[class_index(["SNIa"])[0]] == 0.0
+    assert FollowupConfig().class_worth()[class_index(["SNIa"])[0]] == 0.0
 
 
 @pytest.mark.parametrize(
@@ -216,4 +216,9 @@ def test_impossible_settings_are_refused(settings, words):
 
 def test_an_unknown_class_is_refused():
     with pytest.raises(UnknownClassError, match="Kilonova"):
-        FollowupConfig(wanted=("Kilonova",))
+        FollowupConfig(wanted=("Kilonova",)).class_worth()
+
+
+def test_classes_of_a_user_can_be_wanted_and_ours_that_a_bundle_lacks_are_worth_nothing():
+    worth = FollowupConfig(wanted=("nova", "TDE"), rarity=0.0).class_worth(("CV", "nova"))
+    assert worth.tolist() == [0.0, 1.0]

@@ -7,9 +7,11 @@ from firstlight.errors import DataError, LeakageError
 from firstlight.taxonomy import CLASSES
 
 
-def class_frequencies(labels: NDArray[np.str_], classes: tuple[str, ...]) -> NDArray[np.float64]:
-    """Frequency of each class of the taxonomy among the labels, shape (17,); 0 outside `classes`."""
-    counts = np.array([np.sum(labels == name) if name in classes else 0 for name in CLASSES], dtype=float)
+def class_frequencies(
+    labels: NDArray[np.str_], classes: tuple[str, ...], all_classes: tuple[str, ...] = CLASSES
+) -> NDArray[np.float64]:
+    """Frequency of each class of a taxonomy among the labels, shape (n_classes,); 0 outside `classes`."""
+    counts = np.array([np.sum(labels == name) if name in classes else 0 for name in all_classes], dtype=float)
     return counts / counts.sum()
 
 

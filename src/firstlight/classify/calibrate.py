@@ -18,7 +18,6 @@ from firstlight._types import AnyArray, BoolArray, FloatArray, IntArray, StrArra
 from firstlight.classify.balance import object_weights
 from firstlight.errors import BundleError, DataError, SettingsError
 from firstlight.storage import AGAIN, read_state, write_state
-from firstlight.taxonomy import class_index
 
 _FLOOR = 1e-12  # smaller probabilities count as this
 _IDENTITY = "identity"
@@ -103,8 +102,8 @@ class PhaseCalibrator:
 
         Raises
         ------
-        DataError, UnknownClassError
-            If lengths disagree, or a class is not in the taxonomy.
+        DataError
+            If lengths disagree.
         """
         proba = np.asarray(proba, dtype=np.float64)
         labels = np.asarray(labels, dtype=np.str_)
@@ -116,7 +115,6 @@ class PhaseCalibrator:
                 f"{len(phase)} phases and {len(groups)} groups do not fit together"
             )
         known = np.isin(labels, list(classes))
-        class_index(classes)  # a name that is no class is an error
         code = np.array([list(classes).index(name) for name in labels[known]], dtype=np.int64)
         _, owner = np.unique(groups[known], return_inverse=True)
         n_objects = int(owner.max(initial=-1)) + 1

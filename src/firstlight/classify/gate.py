@@ -22,7 +22,6 @@ from firstlight.classify.protocol import check_classes, check_frequencies, check
 from firstlight.classify.rows import CodedRows, TrainingRows, check_rows, check_split, redshift_of
 from firstlight.errors import BundleError, DataError
 from firstlight.storage import AGAIN, read_state, read_text, write_state, write_text
-from firstlight.taxonomy import GALACTIC
 
 _GALACTIC, _EXTRAGALACTIC = "galactic", "extragalactic"
 _GATE_NUMBERS = ("fraction", "galactic_error", "extragalactic_error")
@@ -125,7 +124,7 @@ class GatedClassifier:
         sides = {_GALACTIC: (galactic_config, 0.0, 0.3), _EXTRAGALACTIC: (self.config, 0.3, 0.8)}
         self._experts = {}
         for side, part in sides.items():
-            own = tuple(name for name in classes if (name in GALACTIC) == (side == _GALACTIC))
+            own = tuple(name for name in classes if (name in rows.galactic) == (side == _GALACTIC))
             if own:
                 self._experts[side] = _grow_expert(rows, held, own, grow(*part))
         self._gate = _grow_gate(rows, held, grow(self.gate.booster, 0.8, 1.0), self.gate.doubts)
@@ -311,7 +310,7 @@ def _grow_gate(rows: TrainingRows, held: TrainingRows | None, grow: _Grow, doubt
 
 
 def _galactic(rows: TrainingRows) -> BoolArray:
-    return np.isin(rows.labels, list(GALACTIC))
+    return np.isin(rows.labels, list(rows.galactic))
 
 
 def _all_rows(rows: TrainingRows) -> CodedRows:

@@ -10,9 +10,9 @@ import numpy as np
 from firstlight._types import Float32Array, FloatArray, Progress, no_progress
 from firstlight.classify.forest import Forest
 from firstlight.classify.rows import TrainingRows
-from firstlight.errors import BundleError, DataError, NotFittedError
+from firstlight.errors import BundleError, DataError, NotFittedError, UnknownClassError
 from firstlight.storage import AGAIN, read_state
-from firstlight.taxonomy import CLASSES, class_index
+from firstlight.taxonomy import CLASSES, LONGEST_CLASS, in_order
 
 
 class Classifier(Protocol):
@@ -119,11 +119,11 @@ class SavedClasses:
 
 
 def check_classes(classes: tuple[str, ...], where: object) -> None:
-    """Raise BundleError unless classes of a file are of the taxonomy, in its order, each once."""
-    if list(classes) != [name for name in CLASSES if name in classes]:
-        raise BundleError(
-            f"{where}: classes {list(classes)} are not classes of the taxonomy in its order; {AGAIN}"
-        )
+    """Raise BundleError unless classes of a file are in the order of a taxonomy, each once."""
+    if tuple(classes) != in_order(classes) or any(
+        not name.isprintable() or not 0 < len(name) <= LONGEST_CLASS for name in classes
+    ):
+        raise BundleError(f"{where}: classes {list(classes)} are not in the order of a taxonomy; {AGAIN}")
 
 
 def check_frequencies(values: tuple[float, ...], n_classes: int, where: object) -> FloatArray:
@@ -171,7 +171,9 @@ class Booster:
         return self._forest
 
 
-def to_all_classes(proba: FloatArray, classes: Iterable[str]) -> FloatArray:
+def to_all_classes(
+    proba: FloatArray, classes: Iterable[str], all_classes: tuple[str, ...] = CLASSES
+) -> FloatArray:
     """Spread trained classes over all classes of the taxonomy; the others get 0.
 
     Parameters
@@ -180,11 +182,13 @@ def to_all_classes(proba: FloatArray, classes: Iterable[str]) -> FloatArray:
         Probabilities.
     classes : iterable of str
         Class of each column.
+    all_classes : tuple of str
+        All classes of the taxonomy.
 
     Returns
     -------
-    float64 array, shape (n_rows, 17)
-        Columns are `firstlight.taxonomy.CLASSES`.
+    float64 array, shape (n_rows, n_classes)
+        Columns are `all_classes`.
 
     Raises
     ------
@@ -198,11 +202,16 @@ def to_all_classes(proba: FloatArray, classes: Iterable[str]) -> FloatArray:
     >>> to_all_classes(np.array([[0.25, 0.75]]), ["AGN", "KN"])[0, [0, 1, 16]].tolist()
     [0.25, 0.0, 0.75]
     """
-    columns = class_index(classes)
+    place = {name: k for k, name in enumerate(all_classes)}
+    classes = list(classes)
+    unknown = [name for name in classes if name not in place]
+    if unknown:
+        raise UnknownClassError(f"unknown class(es) {unknown}; known: {', '.join(all_classes)}")
+    columns = [place[name] for name in classes]
     proba = np.asarray(proba, dtype=np.float64)
     if proba.ndim != 2 or proba.shape[1] != len(columns):
         raise DataError(f"{len(columns)} classes for a probability table of shape {proba.shape}")
-    out = np.zeros((len(proba), len(CLASSES)))
+    out = np.zeros((len(proba), len(all_classes)))
     out[:, columns] = proba
     return out
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from firstlight._types import AnyArray, BoolArray, Float32Array, FloatArray, IntArray, StrArray
 from firstlight.errors import DataError, LeakageError
-from firstlight.taxonomy import CLASSES, class_index
+from firstlight.taxonomy import GALACTIC, in_order
 
 
 class CodedRows(NamedTuple):
@@ -38,6 +38,8 @@ class TrainingRows:
     object_id : array, shape (n_rows,), optional
         Object of each row. Without it every row counts as an object, and copies on both
         sides of a split cannot be detected.
+    galactic : frozenset of str
+        Classes in the Milky Way; by default those of our taxonomy.
 
     Raises
     ------
@@ -50,6 +52,7 @@ class TrainingRows:
     redshift: FloatArray
     weight: FloatArray
     object_id: AnyArray | None
+    galactic: frozenset[str]
 
     def __init__(
         self,
@@ -58,8 +61,10 @@ class TrainingRows:
         redshift: ArrayLike | None = None,
         weight: ArrayLike | None = None,
         object_id: ArrayLike | None = None,
+        galactic: frozenset[str] = GALACTIC,
     ) -> None:
         X = check_rows(X)
+        object.__setattr__(self, "galactic", galactic)
         columns: dict[str, AnyArray | None] = {
             "labels": np.asarray(labels, dtype=np.str_),
             "redshift": redshift_of(redshift, len(X)),
@@ -82,7 +87,10 @@ class TrainingRows:
 
     def take(self, index: IntArray | BoolArray) -> Self:
         """Rows at the given positions, or where a mask is true."""
-        return type(self)(*(None if column is None else column[index] for column in self._columns()))  # type: ignore[arg-type]
+        X, labels, redshift, weight, object_id = (
+            None if column is None else column[index] for column in self._columns()
+        )
+        return type(self)(X, labels, redshift, weight, object_id, self.galactic)  # type: ignore[arg-type]
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
@@ -91,7 +99,8 @@ class TrainingRows:
             None if any(column is None for column in columns) else np.concatenate(columns)
             for columns in zip(*(part._columns() for part in parts), strict=True)
         ]
-        return cls(*joined)  # type: ignore[arg-type]
+        X, labels, redshift, weight, object_id = joined
+        return cls(X, labels, redshift, weight, object_id, parts[0].galactic)  # type: ignore[arg-type]
 
     @property
     def owner(self) -> AnyArray:
@@ -158,9 +167,10 @@ def coded_split(
 
 def encode_labels(labels: StrArray) -> tuple[tuple[str, ...], IntArray]:
     """Classes present, in taxonomy order, and each row's position among them."""
-    index = class_index(np.asarray(labels).tolist())
-    present, code = np.unique(index, return_inverse=True)
-    return tuple(CLASSES[i] for i in present), code.astype(np.int64)
+    present, code = np.unique(np.asarray(labels), return_inverse=True)
+    classes = in_order(present.tolist())
+    place = np.array([classes.index(name) for name in present.tolist()], dtype=np.int64)
+    return classes, place[code]
 
 
 def check_rows(X: ArrayLike, n_features: int | None = None) -> Float32Array:

@@ -51,6 +51,13 @@ Bundle = Annotated[
         "fast (constant time per alert). Default: default.",
     ),
 ]
+Classes = Annotated[
+    Path | None,
+    typer.Option(
+        help="Classes of your own: a TOML file with a table [classes.NAME] per class and any of group, "
+        "galactic, aliases and elasticc in it. Default: the 17 of firstlight."
+    ),
+]
 Columns = Annotated[
     str | None,
     typer.Option(

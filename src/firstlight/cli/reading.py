@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from firstlight._types import Progress, StrArray
     from firstlight.data import RejectLog, Truth
     from firstlight.lightcurves import LightCurves
+    from firstlight.taxonomy import Taxonomy
 
 _SHOWN = 5  # reasons in the terminal; the file has all
 
@@ -123,9 +124,17 @@ class Reading:
         )
 
     def labelled(
-        self, data: str, truth: Path | None, objects: Path | None, out: Path | None
+        self,
+        data: str,
+        truth: Path | None,
+        objects: Path | None,
+        out: Path | None,
+        taxonomy: "Taxonomy | None" = None,
     ) -> tuple["LightCurves", "StrArray"]:
-        """Light curves and their labels, aligned."""
+        """Light curves and their classes, aligned; spellings of other surveys are translated and shown.
+
+        Objects with a label of no class keep it: training leaves them out and counts them.
+        """
         from firstlight.data import Truth, load_plasticc
 
         if data == PLASTICC:
@@ -133,7 +142,7 @@ class Reading:
         else:
             table = _truth_beside(Path(data), self.metadata, truth)
         curves = self.curves(data, objects, out)
-        return curves, table.labels_of(curves.object_id)
+        return curves, translated(table.labels_of(curves.object_id), taxonomy)
 
     def refuse_options(self, reason: str, *names: str) -> None:
         """Raise SettingsError if one of the named options, by default any, is given."""
@@ -166,6 +175,35 @@ def reads_curves(command: Callable[..., None]) -> Callable[..., None]:
         one.name: one.annotation for one in parameters if one.annotation is not empty
     } | {"return": None}
     return with_options
+
+
+def translated(labels: "StrArray", taxonomy: "Taxonomy | None" = None) -> "StrArray":
+    """Labels as classes of a taxonomy; prints what was translated, and labels that are of no class."""
+    import numpy as np
+
+    from firstlight.taxonomy import PLASTICC, Taxonomy
+
+    taxonomy = Taxonomy() if taxonomy is None else taxonomy
+    names, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    found = taxonomy.match(names.tolist())
+    number = dict(zip(names.tolist(), counts.tolist(), strict=True))
+    other = {name: target for name, target in found.items() if target not in (None, name)}
+    if other:
+        console.print("labels in other spellings:", highlight=False)
+        for name, target in other.items():
+            console.print(f"  {escape(name)} = {target}: {number[name]:,} object(s)", highlight=False)
+    unknown = [name for name, target in found.items() if target is None and name not in PLASTICC.values()]
+    if unknown:
+        total = sum(number[name] for name in unknown)
+        shown = ", ".join(f"{escape(name)!r} ({number[name]:,})" for name in unknown[:_SHOWN])
+        more = f" and {len(unknown) - _SHOWN} more label(s)" if len(unknown) > _SHOWN else ""
+        console.print(
+            f"[yellow]{total:,} object(s) set aside, their labels are no classes: {shown}{more}; name the "
+            "classes in a file for --classes[/yellow]",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return np.array([found[name] or name for name in names.tolist()], dtype=np.str_)[index]
 
 
 def show(log: "RejectLog", place: Path) -> None:

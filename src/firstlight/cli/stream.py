@@ -277,7 +277,12 @@ class _Setup:
                 StateFolder(state, bundle=version, state_size=size, keyed=self.keyed),
                 dead_letters=self.dead_letters,
                 decoder=self.decoder,
-                form=result_format(self.output_format, in_file=self.in_file, preset=pipeline.config.name),
+                form=result_format(
+                    self.output_format,
+                    in_file=self.in_file,
+                    preset=pipeline.config.name,
+                    taxonomy=pipeline.taxonomy,
+                ),
                 config=self.config,
                 metrics=metrics,
                 limits=self.limits,

@@ -9,6 +9,7 @@ import typer
 from firstlight.cli.app import (
     PLASTICC,
     AsJson,
+    Classes,
     Data,
     Frequencies,
     Jobs,
@@ -24,11 +25,14 @@ from firstlight.cli.app import (
     print_json,
     progress,
 )
-from firstlight.cli.reading import Reading, reads_curves
+from firstlight.cli.reading import Reading, reads_curves, translated
 
 if TYPE_CHECKING:
     from firstlight._types import StrArray
+    from firstlight.data import Truth
     from firstlight.lightcurves import LightCurves
+    from firstlight.predictions import Predictions
+    from firstlight.taxonomy import Taxonomy
 
 _SHOWN = ("accuracy", "macro_f1", "macro_auc", "log_loss", "flat_log_loss", "weighted_log_loss", "ece")
 
@@ -43,6 +47,7 @@ def train(
     truth: TruthFile = None,
     preset: Preset = "default",
     objects: Objects = None,
+    classes: Classes = None,
     redshift: Redshift = "photo",
     seed: Seed = 0,
     jobs: Jobs = None,
@@ -56,11 +61,19 @@ def train(
     need_training_libraries()
     check_destination(out)  # before hours of training, not after
     pipeline = Pipeline(load_preset(preset))
-    curves, labels = reading.labelled(data, truth, objects, out)
+    taxonomy = _taxonomy(classes)
+    curves, labels = reading.labelled(data, truth, objects, out, taxonomy)
     checkpoints = out.absolute().with_name(out.absolute().name + ".partial")
     with progress() as report:
         pipeline.fit(
-            curves, labels, redshift=redshift, seed=seed, jobs=jobs, workdir=checkpoints, progress=report
+            curves,
+            labels,
+            redshift=redshift,
+            seed=seed,
+            taxonomy=taxonomy,
+            jobs=jobs,
+            workdir=checkpoints,
+            progress=report,
         )
         pipeline.save(out)
     shutil.rmtree(checkpoints, ignore_errors=True)
@@ -107,7 +120,7 @@ def evaluate(
     with progress() as report:
         scores = evaluate_predictions(
             table,
-            Truth.read(truth),
+            _of_classes(Truth.read(truth), table),
             out,
             curves=curves,
             bundle=bundle,
@@ -125,6 +138,8 @@ def holdout(
     data: Data = PLASTICC,
     truth: TruthFile = None,
     preset: Preset = "quick",
+    objects: Objects = None,
+    classes: Classes = None,
     redshift: Redshift = "photo",
     seed: Seed = 0,
     jobs: Jobs = None,
@@ -139,10 +154,19 @@ def holdout(
 
     need_training_libraries()
     make_folder(out)
-    curves, labels = _sampled(*reading.labelled(data, truth, None, out), frequencies, seed)
+    taxonomy = _taxonomy(classes)
+    curves, labels = _sampled(*reading.labelled(data, truth, objects, out, taxonomy), frequencies, seed)
     with progress() as report:
         scores = run_holdout(
-            curves, labels, load_preset(preset), out, redshift=redshift, seed=seed, jobs=jobs, progress=report
+            curves,
+            labels,
+            load_preset(preset),
+            out,
+            redshift=redshift,
+            seed=seed,
+            taxonomy=taxonomy,
+            jobs=jobs,
+            progress=report,
         )
     _print_scores(scores, out, as_json)
 
@@ -154,6 +178,8 @@ def crossval(
     data: Data = PLASTICC,
     truth: TruthFile = None,
     preset: Preset = "default",
+    objects: Objects = None,
+    classes: Classes = None,
     folds: Annotated[int, typer.Option(min=2, help="Number of folds over objects.")] = 5,
     redshift: Redshift = "photo",
     seed: Seed = 0,
@@ -169,7 +195,8 @@ def crossval(
 
     need_training_libraries()
     make_folder(out)
-    curves, labels = _sampled(*reading.labelled(data, truth, None, out), frequencies, seed)
+    taxonomy = _taxonomy(classes)
+    curves, labels = _sampled(*reading.labelled(data, truth, objects, out, taxonomy), frequencies, seed)
     with progress() as report:
         scores = run_crossval(
             curves,
@@ -179,6 +206,7 @@ def crossval(
             n_folds=folds,
             redshift=redshift,
             seed=seed,
+            taxonomy=taxonomy,
             jobs=jobs,
             progress=report,
         )
@@ -186,6 +214,23 @@ def crossval(
 
 
 # --- shared by the commands ---------------------------------------------------
+
+
+def _taxonomy(classes: Path | None) -> "Taxonomy":
+    """The classes of a file, or those of firstlight."""
+    from firstlight.taxonomy import Taxonomy
+
+    return Taxonomy() if classes is None else Taxonomy.read(classes)
+
+
+def _of_classes(truth: "Truth", predictions: "Predictions") -> "Truth":
+    """The truth in the classes of the predictions."""
+    from firstlight.data import Truth
+    from firstlight.taxonomy import CLASSES, Taxonomy
+
+    own = predictions.classes != CLASSES
+    taxonomy = Taxonomy.of({name: {} for name in predictions.classes}) if own else Taxonomy()
+    return Truth(truth.object_id, translated(truth.label, taxonomy))
 
 
 def _sampled(

@@ -15,14 +15,13 @@ from numpy.typing import ArrayLike
 from firstlight._types import StrArray
 from firstlight.data.delimited import Delimited, choose, read_bytes, read_header, require
 from firstlight.data.parquet import PARQUET_MAGIC, parquet_errors, read_parquet
-from firstlight.errors import DataError, MissingColumnError, UnknownClassError
+from firstlight.errors import DataError, MissingColumnError
 from firstlight.files import replacing
 from firstlight.lightcurves.values import as_arrow, names_of, untyped_ids
-from firstlight.taxonomy import CLASSES, PLASTICC, from_plasticc
+from firstlight.taxonomy import from_plasticc
 
 #: Spellings of the label column, the surest first: Zenodo's test set has both targets.
 _SPELLINGS = ("true_target", "target", "label", "class")
-_KNOWN = frozenset(CLASSES) | frozenset(PLASTICC.values())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,14 +33,12 @@ class Truth:
     object_id : str array, shape (n_objects,)
         Names, unique.
     label : str array, shape (n_objects,)
-        Class names, of `firstlight.taxonomy.CLASSES` or PLAsTiCC's.
+        Class names, in any spelling; `Taxonomy.match` finds the classes.
 
     Raises
     ------
     DataError
         If lengths differ or an object occurs twice.
-    UnknownClassError
-        If a class is unknown.
 
     Examples
     --------
@@ -60,9 +57,6 @@ class Truth:
             object.__setattr__(self, name, value)
         if self.object_id.shape != self.label.shape or self.object_id.ndim != 1:
             raise DataError(f"{len(self.object_id)} objects but {len(self.label)} labels")
-        unknown = sorted(set(np.unique(self.label).tolist()) - _KNOWN)
-        if unknown:
-            raise UnknownClassError(f"unknown class(es) {unknown}; known: {', '.join(sorted(_KNOWN))}")
         names, counts = np.unique(self.object_id, return_counts=True)
         if len(names) != len(self.object_id):
             raise DataError(f"object {str(names[counts > 1][0])!r} has several labels; names are unique")

@@ -22,6 +22,7 @@ from firstlight.pipeline import Pipeline, PipelineConfig
 from firstlight.predictions import Predictions
 from firstlight.report.html import ReportContent, write_report
 from firstlight.splits import hash_split, stratified_folds
+from firstlight.taxonomy import Taxonomy
 
 
 def run_holdout(
@@ -32,6 +33,7 @@ def run_holdout(
     *,
     redshift: RedshiftMode = "photo",
     seed: int = 0,
+    taxonomy: Taxonomy | None = None,
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -52,6 +54,8 @@ def run_holdout(
         Which host redshift models see, in training and in test.
     seed : int
         Seed of every random choice.
+    taxonomy : Taxonomy, optional
+        The classes; by default those of firstlight.
     jobs : int, optional
         Threads; by default one per core.
     progress : callable, optional
@@ -76,6 +80,7 @@ def run_holdout(
         config=config,
         redshift=redshift,
         seed=seed,
+        taxonomy=Taxonomy() if taxonomy is None else taxonomy,
         folder=out,
         jobs=jobs,
     )
@@ -97,6 +102,7 @@ def run_crossval(
     n_folds: int = 5,
     redshift: RedshiftMode = "photo",
     seed: int = 0,
+    taxonomy: Taxonomy | None = None,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -104,7 +110,7 @@ def run_crossval(
 
     Parameters
     ----------
-    curves, labels, config, out, redshift, seed, progress
+    curves, labels, config, out, redshift, seed, taxonomy, progress
         As for `run_holdout`; finished folds are kept.
     n_folds : int
         Number of folds; classes are spread evenly over them.
@@ -132,6 +138,7 @@ def run_crossval(
             config=config,
             redshift=redshift,
             seed=seed,
+            taxonomy=Taxonomy() if taxonomy is None else taxonomy,
             folder=out / f"fold-{k + 1}",
             jobs=1 if jobs > 1 else None,
         )
@@ -254,6 +261,7 @@ def _gather(tasks: list[FoldTask]) -> Evaluation:
         labels=tasks[0].labels[rows],
         proba=whole.proba,
         classified=whole.is_classified,
+        classes=whole.classes,
         fold=fold if len(tasks) > 1 else None,
         by_phase={name: Snapshot(part.proba, part.is_classified) for name, part in by_phase.items()},
     )

@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from firstlight.pipeline import Pipeline, PipelineConfig
 from firstlight.predictions import Predictions, read_predictions, write_predictions
 from firstlight.settings import to_table
 from firstlight.splits import Fold, check_disjoint, check_near_duplicates
+from firstlight.taxonomy import Taxonomy
 
 #: Modules and sub-packages that the result of a fold depends on.
 ROOMS = (
@@ -84,6 +85,7 @@ class FoldTask:
     folder: Path  # where ``bundle``, ``phase-<days>.parquet`` and ``done.json`` are written
     redshift: RedshiftMode = "photo"  # which host redshift models see, in training and in test
     seed: int = 0  # seed of every random choice
+    taxonomy: Taxonomy = field(default_factory=Taxonomy)  # the classes
     jobs: int | None = None  # threads; by default one per core
 
     @property
@@ -95,6 +97,8 @@ class FoldTask:
             self.redshift,
             str(self.seed),
         ]
+        if not self.taxonomy.is_ours:
+            parts.append(json.dumps(self.taxonomy.table()))
         parts += [",".join(self.curves.object_id[index]) for index in self.fold]
         parts += [self.curves.fingerprint, ",".join(self.labels), code_digest()]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -124,6 +128,7 @@ def run_fold(task: FoldTask, progress: Progress = no_progress) -> Mapping[str, A
         redshift=task.redshift,
         seed=task.seed,
         held_out=sides.held_out,
+        taxonomy=task.taxonomy,
         jobs=task.jobs,
         workdir=task.folder / f"training-{identity[:12]}",
         progress=named,

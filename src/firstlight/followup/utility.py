@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from firstlight._types import BoolArray, FloatArray
-from firstlight.errors import SettingsError
+from firstlight.errors import SettingsError, UnknownClassError
 from firstlight.followup.brightness import Brightness
 from firstlight.kernels import kernel
-from firstlight.taxonomy import CLASSES, class_index
+from firstlight.taxonomy import CLASSES
 
 #: Detected objects per class in the three simulated years of PLAsTiCC (its test set; Kessler et
 #: al. 2019, doi:10.1088/1538-3873/ab26f1, Table 2): the frequency of a class among alerts.
@@ -72,8 +72,6 @@ class FollowupConfig:
     ------
     SettingsError
         If a value is out of its range, or there is not one weight per wanted class.
-    UnknownClassError
-        If a wanted class is not in the taxonomy.
     """
 
     wanted: tuple[str, ...] = RARE
@@ -83,7 +81,6 @@ class FollowupConfig:
     limit_mag: float = 22.0
 
     def __post_init__(self) -> None:
-        class_index(self.wanted)
         if len(set(self.wanted)) < len(self.wanted):
             raise SettingsError(f"wanted classes {', '.join(self.wanted)}: a class is named twice")
         if self.weights and len(self.weights) != len(self.wanted):
@@ -98,13 +95,19 @@ class FollowupConfig:
         if not math.isfinite(self.limit_mag):
             raise SettingsError(f"limit_mag {self.limit_mag:g} must be finite")
 
-    @property
-    def class_worth(self) -> FloatArray:
-        """Worth of an object that certainly is of each class, 0 to 1, shape (17,)."""
-        worth = np.zeros(len(CLASSES))
-        index = class_index(self.wanted)
-        worth[index] = self.weights or 1.0
-        return worth * (1.0 - self.rarity * (1.0 - class_rarity()))
+    def class_worth(self, classes: tuple[str, ...] = CLASSES) -> FloatArray:
+        """Worth of an object that certainly is of each class, 0 to 1, shape (n_classes,).
+
+        Raises UnknownClassError if a wanted class is none of the given ones, nor one of firstlight.
+        """
+        unknown = sorted(set(self.wanted) - {*classes, *CLASSES})
+        if unknown:
+            raise UnknownClassError(f"unknown class(es) {unknown}; known: {', '.join(classes)}")
+        worth = np.zeros(len(classes))
+        for name, weight in zip(self.wanted, self.weights or [1.0] * len(self.wanted), strict=True):
+            if name in classes:
+                worth[classes.index(name)] = weight
+        return worth * (1.0 - self.rarity * (1.0 - class_rarity(classes)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,19 +123,20 @@ class Utility:
     rising: FloatArray  # (n_objects,); probability that it is still brightening
 
 
-def class_rarity() -> FloatArray:
-    """Rarity of each class on a logarithmic scale, shape (17,).
+def class_rarity(classes: tuple[str, ...] = CLASSES) -> FloatArray:
+    """Rarity of each class on a logarithmic scale, shape (n_classes,).
 
     0 for the commonest class, 1 for the rarest: ``ln(n_max / n) / ln(n_max / n_min)`` with the
-    numbers of `N_IN_SURVEY`.
+    numbers of `N_IN_SURVEY`; 1 for a class that is not in them.
 
     Examples
     --------
     >>> dict(zip(CLASSES, class_rarity().round(2).tolist(), strict=True))["TDE"]
     0.51
     """
-    number = np.log([N_IN_SURVEY[name] for name in CLASSES])
-    return np.asarray((number.max() - number) / (number.max() - number.min()))
+    known = np.log(list(N_IN_SURVEY.values()))
+    number = np.log([N_IN_SURVEY.get(name, min(N_IN_SURVEY.values())) for name in classes])
+    return np.asarray((known.max() - number) / (known.max() - known.min()))
 
 
 def followup_utility(
@@ -142,6 +146,7 @@ def followup_utility(
     brightness: Brightness,
     next_mjd: ArrayLike,
     config: FollowupConfig | None = None,
+    classes: tuple[str, ...] = CLASSES,
 ) -> Utility:
     r"""Compute the utility of a spectrum on the next night.
 
@@ -164,8 +169,8 @@ def followup_utility(
 
     Parameters
     ----------
-    proba : float64 array, shape (n_objects, 17)
-        Class probabilities, columns `firstlight.taxonomy.CLASSES`.
+    proba : float64 array, shape (n_objects, n_classes)
+        Class probabilities, columns `classes`.
     anomaly : float64 array, shape (n_objects,)
         Anomaly scores; NaN counts as 0.
     classified : bool array, shape (n_objects,)
@@ -176,6 +181,8 @@ def followup_utility(
         Time of the next night [MJD].
     config : FollowupConfig, optional
         Wanted classes and limits.
+    classes : tuple of str
+        Classes of the columns.
 
     Returns
     -------
@@ -195,7 +202,7 @@ def followup_utility(
         mag_err,
         *(brightness.slope, brightness.slope_err, brightness.mag_mjd, brightness.peak_mjd),
         when,
-        config.class_worth,
+        config.class_worth(classes),
         np.array(numbers),
         out,
     )
@@ -209,12 +216,13 @@ def followup_score(
     brightness: Brightness,
     mjd: ArrayLike,
     config: FollowupConfig | None = None,
+    classes: tuple[str, ...] = CLASSES,
 ) -> FloatArray:
     """Total of `followup_utility` one day after an alert, for its record.
 
     Parameters
     ----------
-    proba, anomaly, classified, brightness, config
+    proba, anomaly, classified, brightness, config, classes
         As for `followup_utility`.
     mjd : float or float64 array, shape (n_objects,)
         Time of the alert [MJD].
@@ -225,7 +233,7 @@ def followup_score(
         From 0 to 1; NaN where not classified.
     """
     next_mjd = np.asarray(mjd, dtype=np.float64) + LEAD_DAYS
-    return followup_utility(proba, anomaly, classified, brightness, next_mjd, config).total
+    return followup_utility(proba, anomaly, classified, brightness, next_mjd, config, classes).total
 
 
 @kernel

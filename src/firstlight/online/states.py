@@ -23,7 +23,7 @@ META = tuple(OBJECT_COLUMNS)
 RECENT = 128
 
 
-def state_dtype(encoder: Encoder) -> np.dtype[Any]:
+def state_dtype(encoder: Encoder, n_classes: int = len(CLASSES)) -> np.dtype[Any]:
     """Layout of one object's state.
 
     Fields
@@ -61,7 +61,7 @@ def state_dtype(encoder: Encoder) -> np.dtype[Any]:
             ("dereddened", "<i4"),
             ("meta", "<f8", (len(META),)),
             ("meta_mjd", "<f8", (len(META),)),
-            ("proba", "<f8", (len(CLASSES),)),
+            ("proba", "<f8", (n_classes,)),
             ("running", "<f8", empty.running.shape[1:]),
             ("hidden", "<f4", empty.hidden.shape[1:]),
         ]
@@ -85,9 +85,9 @@ class ObjectStates:
         return len(self.data)
 
     @classmethod
-    def initial(cls, encoder: Encoder, n_objects: int) -> Self:
+    def initial(cls, encoder: Encoder, n_objects: int, n_classes: int = len(CLASSES)) -> Self:
         """States of objects without any observation."""
-        data = np.zeros(n_objects, state_dtype(encoder))
+        data = np.zeros(n_objects, state_dtype(encoder, n_classes))
         for name in ("last_mjd", "alert_mjd", "meta_mjd"):
             data[name] = -np.inf
         data["meta"] = np.nan
@@ -96,7 +96,9 @@ class ObjectStates:
         return cls(data)
 
     @classmethod
-    def from_bytes(cls, encoder: Encoder, rows: Sequence[bytes | None]) -> Self:
+    def from_bytes(
+        cls, encoder: Encoder, rows: Sequence[bytes | None], n_classes: int = len(CLASSES)
+    ) -> Self:
         """States from the rows of `to_bytes`; None for an object without any observation.
 
         Raises
@@ -104,7 +106,7 @@ class ObjectStates:
         DataError
             If a row has another size: it was written with another kind of bundle.
         """
-        states = cls.initial(encoder, len(rows))
+        states = cls.initial(encoder, len(rows), n_classes)
         known = [i for i, row in enumerate(rows) if row is not None]
         size = states.data.dtype.itemsize
         wrong = [i for i in known if len(rows[i] or b"") != size]

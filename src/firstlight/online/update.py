@@ -6,7 +6,7 @@ the predictions equal those of `Pipeline.predict` on all observations so far (pa
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ from firstlight.online.states import META, RECENT, ObjectStates
 from firstlight.predictions import NOT_CLASSIFIED, Domain, Predictions, Scores
 from firstlight.preprocess import PreprocessConfig, preprocess, with_ebv
 from firstlight.preprocess.dust_map import map_ebv
-from firstlight.taxonomy import CLASSES
+from firstlight.taxonomy import Taxonomy
 
 #: Returns the history entries of the objects at the given positions, oldest first.
 HistoryReader = Callable[[IntArray], list[list[bytes]]]
@@ -69,6 +69,8 @@ class Parts:
         From codes of the domain to domains and reasons; None if the bundle has none.
     min_domain : str, optional
         As in `Predictions.of`.
+    taxonomy : Taxonomy
+        Classes of the probabilities.
     """
 
     encoder: Encoder
@@ -79,6 +81,7 @@ class Parts:
     assumed: Callable[[IntArray], FloatArray]
     domain_words: Callable[[IntArray], tuple[StrArray, StrArray] | None]
     min_domain: Domain | None = None
+    taxonomy: Taxonomy = field(default_factory=Taxonomy)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -415,7 +418,9 @@ class _Batch:
             state, objects.redshift, objects.redshift_err
         )
         n = len(curves)
-        scores = Scores(np.zeros((n, len(CLASSES))), np.zeros(n), *np.zeros((2, n), np.int64))
+        scores = Scores(
+            np.zeros((n, len(self.parts.taxonomy.classes))), np.zeros(n), *np.zeros((2, n), np.int64)
+        )
         found = self.parts.score(latents, context, objects, phase)
         for whole, part in zip(scores, found, strict=True):
             whole[answered] = part
@@ -434,6 +439,7 @@ class _Batch:
             phase=all_phase,
             domain=self.parts.domain_words(scores.domain),
             min_domain=self.parts.min_domain,
+            taxonomy=self.parts.taxonomy,
         )
         d["proba"][answered] = predictions.proba[answered]
         return predictions

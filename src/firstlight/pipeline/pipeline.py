@@ -42,7 +42,7 @@ from firstlight.preprocess import preprocess
 from firstlight.settings import to_table
 from firstlight.splits import check_columns, hash_fraction
 from firstlight.storage import AGAIN, ArraySpec, read_arrays, read_state, write_arrays, write_state
-from firstlight.taxonomy import CLASSES
+from firstlight.taxonomy import Taxonomy
 from firstlight.text import printable
 from firstlight.timeline import Timeline, night_ends, prefixes
 
@@ -84,7 +84,8 @@ class Pipeline:
         self._min_domain: Domain | None = None
         self._mix: ClassMix | None = None
         self._frequencies = np.empty((0, 0))  # of the mix, one row per bin
-        self._prior = np.zeros(len(CLASSES))
+        self.taxonomy = Taxonomy()
+        self._prior = np.zeros(len(self.taxonomy.classes))
         self._seen = np.empty(0)
         self._bundle = "not saved"
 
@@ -138,6 +139,7 @@ class Pipeline:
         redshift: RedshiftMode = "photo",
         seed: int = 0,
         held_out: NDArray[np.bool_] | None = None,
+        taxonomy: Taxonomy | None = None,
         jobs: int | None = None,
         workdir: Path | None = None,
         progress: Progress | None = None,
@@ -158,6 +160,8 @@ class Pipeline:
         held_out : bool array, shape (n_objects,), optional
             Objects to keep for early stopping and calibration; by default a part of each
             class, by a hash of the name.
+        taxonomy : Taxonomy, optional
+            The classes, which the bundle and its answers will have; by default those of firstlight.
         jobs : int, optional
             Threads; by default one per core.
         workdir : Path, optional
@@ -177,7 +181,8 @@ class Pipeline:
         """
         progress = progress or no_progress
         rng = np.random.default_rng(seed)
-        objects = training_objects(curves, labels, self.config, redshift, held_out)
+        objects = training_objects(curves, labels, self.config, redshift, held_out, taxonomy)
+        self.taxonomy = objects.taxonomy
         folder = None if workdir is None else workdir / "encoder"
         self._inputs = train_inputs(objects, self.config, seed=seed, folder=folder, progress=progress)
         check_columns(self.input_names)
@@ -186,7 +191,7 @@ class Pipeline:
             for side in (False, True)
         )
         self._fit_classifier(rows, held, seed, jobs, progress)
-        self._prior = class_frequencies(objects.labels, self.classes)
+        self._prior = class_frequencies(objects.labels, self.classes, self.taxonomy.classes)
         self._seen = np.sort(hash_fraction(objects.curves.object_id, _SEEN_SALT))
         self.info = objects.info(self.config.name, seed)
         return self
@@ -285,6 +290,7 @@ class Pipeline:
             phase=ready.last_phase,
             domain=self._domain_words(scores.domain),
             min_domain=self._min_domain,
+            taxonomy=self.taxonomy,
         )
 
     def timeline(self, curve: Any, mjd: ArrayLike | None = None, *, jobs: int | None = None) -> Timeline:
@@ -329,7 +335,7 @@ class Pipeline:
         """Calibrated probabilities of all classes, anomaly scores and domains."""
         classifier, X, latents = self._fitted(), inputs.X, inputs.latents
         if not len(X):
-            return Scores(np.empty((0, len(CLASSES))), np.empty(0), *np.empty((2, 0), np.int64))
+            return Scores(np.empty((0, len(self.taxonomy.classes))), np.empty(0), *np.empty((2, 0), np.int64))
         proba = self._calibrator.transform(classifier.predict_proba(X, redshift=redshift), phase)
         anomaly = np.zeros(len(X))
         if self._anomaly is not None:
@@ -337,7 +343,10 @@ class Pipeline:
         domain = np.zeros(len(X), np.int64)
         if self._domain is not None:
             domain = self._domain.codes(inputs.described, phase, anomaly)
-        proba, bins = to_all_classes(proba, classifier.classes), np.zeros(len(X), np.int64)
+        proba, bins = (
+            to_all_classes(proba, classifier.classes, self.taxonomy.classes),
+            np.zeros(len(X), np.int64),
+        )
         if self._mix is not None:
             scale = self.config.encoder.steps.flux_scale
             bins = self._mix.bin_of(redshift, brighter(inputs.described, scale), len(X))
@@ -367,8 +376,8 @@ class Pipeline:
             If a row was written with another kind of bundle.
         """
         if isinstance(rows, int):
-            return ObjectStates.initial(self.encoder, rows)
-        return ObjectStates.from_bytes(self.encoder, rows)
+            return ObjectStates.initial(self.encoder, rows, len(self.taxonomy.classes))
+        return ObjectStates.from_bytes(self.encoder, rows, len(self.taxonomy.classes))
 
     def update(
         self,
@@ -423,6 +432,7 @@ class Pipeline:
             assumed=self._assumed,
             domain_words=self._domain_words,
             min_domain=self._min_domain,
+            taxonomy=self.taxonomy,
         )
         return update(parts, states, arrivals, read_history, "none" if self._is_blind else redshift)
 
@@ -432,7 +442,7 @@ class Pipeline:
         return self._inputs
 
     def predict_proba(self, curves: Any, *, jobs: int | None = None) -> FloatArray:
-        """Calibrated probabilities alone, shape (n_objects, 17), columns `firstlight.taxonomy.CLASSES`.
+        """Calibrated probabilities alone, shape (n_objects, n_classes), columns those of `taxonomy`.
 
         Objects with too little data have the prior; see the status in `predict`.
 
@@ -497,6 +507,8 @@ class Pipeline:
     def _write(self, folder: Path) -> None:
         inputs = self._builder()
         state = {"config": to_table(self.config), "prior": self._prior.tolist()}
+        if not self.taxonomy.is_ours:
+            state["classes"] = self.taxonomy.table()
         write_state(folder / "pipeline.json", state)
         write_arrays(folder / SEEN_FILE, {"hash": self._seen})
         _write_history(folder, self.history)
@@ -566,6 +578,7 @@ class Pipeline:
             raise BundleError(f"{path}: {', '.join(absent)} missing, of an unreleased layout; train it again")
         state = read_state(path / "pipeline.json", _Saved)
         pipeline = cls(state.config)
+        pipeline.taxonomy = _taxonomy(state, path)
         encoder = Encoder.load(path / "encoder")
         templates = Templates.load(path / "templates") if (path / "templates").is_dir() else None
         pipeline._inputs = InputBuilder(pipeline.config, encoder, templates)
@@ -580,7 +593,9 @@ class Pipeline:
                 f"{path}: this bundle does not know its domain; train it again, or leave it out"
             )
         pipeline._min_domain = min_domain
-        pipeline._prior = check_frequencies(state.prior, len(CLASSES), path / "pipeline.json")
+        pipeline._prior = check_frequencies(
+            state.prior, len(pipeline.taxonomy.classes), path / "pipeline.json"
+        )
         pipeline._seen = read_arrays(path / SEEN_FILE, _SEEN_SPECS)["hash"]
         pipeline.info = dict(manifest.info)
         pipeline.bundle_version = manifest.fingerprint
@@ -594,8 +609,8 @@ class Pipeline:
 
     def _assume(self, mix: ClassMix) -> None:
         """Assume a class mix in all answers to come; records name it beside the bundle."""
-        mix.check(CLASSES)
-        self._mix, self._frequencies = mix, mix.frequencies(CLASSES, self._prior)
+        mix.check(self.taxonomy.classes)
+        self._mix, self._frequencies = mix, mix.frequencies(self.taxonomy.classes, self._prior)
         self.bundle_version += f"+{mix.fingerprint}"
 
     def _check_parts(self, path: Path) -> None:
@@ -603,6 +618,8 @@ class Pipeline:
         classifier, n_inputs = self._fitted(), len(self.input_names)
         n_classes, n_latents = len(classifier.classes), self.encoder.n_latent
         faults = []
+        if not set(classifier.classes) <= set(self.taxonomy.classes):
+            faults.append("classes of the classifier that the taxonomy lacks")
         if (
             self.encoder.config.steps != self.config.encoder.steps
             or n_latents != self.config.encoder.vae.latent
@@ -627,6 +644,28 @@ class _Saved:
 
     config: PipelineConfig
     prior: tuple[float, ...]
+    classes: Mapping[str, "_SavedClass"] | None = None  # None for those of firstlight
+
+
+@dataclass(frozen=True)
+class _SavedClass:
+    """A class of a user's taxonomy in ``pipeline.json``."""
+
+    group: str
+    galactic: bool
+    elasticc: int | None = None
+
+
+def _taxonomy(state: _Saved, path: Path) -> Taxonomy:
+    """The taxonomy of a bundle."""
+    if state.classes is None:
+        return Taxonomy()
+    try:
+        return Taxonomy.of(
+            {n: {k: v for k, v in vars(c).items() if v is not None} for n, c in state.classes.items()}
+        )
+    except SettingsError as error:
+        raise BundleError(f"{path}: {error}; {AGAIN}") from error
 
 
 # --- private --------------------------------------------------------------------

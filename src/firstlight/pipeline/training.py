@@ -4,7 +4,7 @@ Copies are truncated, thinned, seen by other surveys, or shown without redshift 
 All copies of an object stay on its side of every split and share its weight.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from firstlight.preprocess import preprocess
 from firstlight.reobserve import Surfaces, reobserve
 from firstlight.simulate import augment, misstate, spoil, truncate
 from firstlight.splits import validation_part
-from firstlight.taxonomy import CLASSES
+from firstlight.taxonomy import CLASSES, Taxonomy
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +36,7 @@ class TrainingObjects:
     held_out: BoolArray  # (n_objects,); objects kept for early stopping and calibration
     redshift: RedshiftMode
     left_out: dict[str, int]  # objects left out, by class: unknown or too rare
+    taxonomy: Taxonomy = field(default_factory=Taxonomy)
 
     def part(self, held_out: bool) -> tuple[LightCurves, StrArray]:
         """Objects to train on, or those held out, with their labels."""
@@ -81,14 +82,16 @@ def training_objects(
     config: PipelineConfig,
     redshift: RedshiftMode = "photo",
     held_out: BoolArray | None = None,
+    taxonomy: Taxonomy | None = None,
 ) -> TrainingObjects:
     """Choose the objects to learn from and those held out; see `Pipeline.fit` for the parameters."""
     labels = np.asarray(labels, dtype=np.str_)
-    usable, left_out = usable_objects(curves, labels)
+    taxonomy = Taxonomy() if taxonomy is None else taxonomy
+    usable, left_out = usable_objects(curves, labels, taxonomy.classes)
     if held_out is None:
         held_out = validation_part(curves.object_id, labels, config.copies.validation_fraction)
     chosen = curves.take(usable).with_redshift(redshift)
-    return TrainingObjects(chosen, labels[usable], held_out[usable], redshift, left_out)
+    return TrainingObjects(chosen, labels[usable], held_out[usable], redshift, left_out, taxonomy)
 
 
 def train_inputs(
@@ -130,7 +133,14 @@ def training_rows(
     copies = training_copies(*objects.part(held_out), inputs.config, rng)
     stage = "validation rows" if held_out else "training rows"
     made = in_chunks(inputs.rows, copies.curves, jobs, lambda done: progress(stage, done))
-    rows = TrainingRows(made.X, copies.labels, copies.curves.redshift, copies.weight, copies.curves.object_id)
+    rows = TrainingRows(
+        made.X,
+        copies.labels,
+        copies.curves.redshift,
+        copies.weight,
+        copies.curves.object_id,
+        objects.taxonomy.galactic,
+    )
     return CopyRows(rows, made.latents, copies.curves.last_phase, made.described)
 
 
@@ -161,7 +171,9 @@ def training_copies(
     )
 
 
-def usable_objects(curves: LightCurves, labels: StrArray) -> tuple[BoolArray, dict[str, int]]:
+def usable_objects(
+    curves: LightCurves, labels: StrArray, classes: tuple[str, ...] = CLASSES
+) -> tuple[BoolArray, dict[str, int]]:
     """Mask of the objects of known classes with at least `MIN_OBJECTS` objects, and counts of the others.
 
     Raises DataError if lengths disagree or fewer than two classes remain.
@@ -172,7 +184,7 @@ def usable_objects(curves: LightCurves, labels: StrArray) -> tuple[BoolArray, di
     left_out = {
         str(name): int(n)
         for name, n in zip(names, counts, strict=True)
-        if name not in CLASSES or n < MIN_OBJECTS
+        if name not in classes or n < MIN_OBJECTS
     }
     if len(names) - len(left_out) < 2:
         raise DataError(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from firstlight.errors import DataError, MissingColumnError, SettingsError, UnknownClassError
+from firstlight.errors import DataError, MissingColumnError, SettingsError
 from firstlight.files import replacing, write_csv
 from firstlight.predictions.table import CLASSIFIED, PROBA, UNKNOWN, Predictions
 from firstlight.taxonomy import CLASSES
@@ -58,8 +58,8 @@ def write_predictions(predictions: Predictions, path: str | Path) -> None:
 def read_predictions(path: str | Path) -> Predictions:
     """Read predictions, also of another classifier.
 
-    Required are ``object_id`` and ``proba_<Class>`` columns for some of `taxonomy.CLASSES`
-    whose rows sum to one; classes without a column get 0. Without ``status`` and ``class``
+    Required are ``object_id`` and ``proba_<Class>`` columns whose rows sum to one. If all are of
+    `taxonomy.CLASSES`, classes without a column get 0. Without ``status`` and ``class``
     every object counts as classified as its most probable class; other absent columns are
     NaN, 0 or empty.
 
@@ -71,14 +71,12 @@ def read_predictions(path: str | Path) -> Predictions:
     Returns
     -------
     Predictions
-        With `taxonomy.CLASSES` as columns.
+        With the classes of the file, or `taxonomy.CLASSES` if these are all of them.
 
     Raises
     ------
     MissingColumnError
         If there is no ``object_id`` or no ``proba_`` column.
-    UnknownClassError
-        If a ``proba_`` column is not of a class of the taxonomy.
     DataError
         If the file is absent, damaged or of another suffix, or its values are not valid
         `Predictions`; the message names file and object.
@@ -117,7 +115,7 @@ def _six_digits(value: Any) -> Any:
 def _read_csv(path: Path) -> pd.DataFrame:
     # A class, a reason or a name may be "NA" or "007"; only numbers may be missing.
     numbers = {name: ["", "nan", "NaN"] for name in ("anomaly", "n_obs", "phase")}
-    texts = dict.fromkeys(("object_id", "status", "reason", "class", "domain", "domain_reason"), str)
+    texts = dict.fromkeys(("object_id", "status", "reason", "class", "label", "domain", "domain_reason"), str)
     return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=numbers)
 
 
@@ -161,15 +159,15 @@ def _from_pandas(table: pd.DataFrame) -> Predictions:
     if "object_id" not in columns or not given:
         missing = "object_id" if "object_id" not in columns else f"{PROBA}<Class>"
         raise MissingColumnError(f"column {missing} missing; predictions have object_id and {PROBA}<Class>")
-    unknown = sorted(set(given) - set(CLASSES))
-    if unknown:
-        raise UnknownClassError(f"column(s) for unknown class(es) {unknown}; known: {', '.join(CLASSES)}")
-    proba = np.zeros((len(table), len(CLASSES)))
-    for k, name in enumerate(CLASSES):
+    classes = CLASSES if set(given) <= set(CLASSES) else tuple(given)
+    proba = np.zeros((len(table), len(classes)))
+    for k, name in enumerate(classes):
         if name in given:
             proba[:, k] = _numbers(table, f"{PROBA}{name}", 0.0)
+    if "class" not in columns and "label" in columns:
+        table, columns = table.rename(columns={"label": "class"}), [*columns, "class"]
     status = _texts(table, "status", CLASSIFIED)
-    best = np.array(CLASSES)[proba.argmax(axis=1)] if len(table) else np.empty(0, "U1")
+    best = np.array(classes)[proba.argmax(axis=1)] if len(table) else np.empty(0, "U1")
     label = _texts(table, "class", "") if "class" in columns else np.where(status == CLASSIFIED, best, "")
     return Predictions(
         object_id=_texts(table, "object_id", ""),
@@ -182,6 +180,7 @@ def _from_pandas(table: pd.DataFrame) -> Predictions:
         phase=_numbers(table, "phase", np.nan),
         domain=_texts(table, "domain", UNKNOWN),
         domain_reason=_texts(table, "domain_reason", ""),
+        classes=classes,
     )
 
 

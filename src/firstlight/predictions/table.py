@@ -7,7 +7,7 @@ and JSON lines have six significant digits, Parquet is exact.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -31,7 +31,7 @@ from firstlight.notebook import (
     number,
     text_table,
 )
-from firstlight.taxonomy import CLASSES, COARSE, COARSE_GROUPS
+from firstlight.taxonomy import CLASSES, COARSE, Taxonomy
 from firstlight.text import printable, some_of
 
 #: Domains of an object: observed like the objects of training, at the edge of them, unlike them, not known.
@@ -105,6 +105,8 @@ class Predictions:
         Names of the columns of `proba`.
     prior : float64 array, shape (n_classes,) or (n_objects, n_classes), optional
         Class frequencies that the probabilities assume; None if not known, as after reading a file.
+    groups : mapping of str to str
+        Coarse group of each class; a class without one is a group of its own.
 
     Raises
     ------
@@ -125,6 +127,7 @@ class Predictions:
     domain_reason: NDArray[np.str_] = None  # type: ignore[assignment]
     classes: tuple[str, ...] = CLASSES
     prior: FloatArray | None = None
+    groups: Mapping[str, str] = field(default_factory=lambda: COARSE)
 
     def __post_init__(self) -> None:
         for name, value in _ABSENT.items():
@@ -149,6 +152,7 @@ class Predictions:
         phase: FloatArray,
         domain: tuple[StrArray, StrArray] | None = None,
         min_domain: Domain | None = None,
+        taxonomy: Taxonomy | None = None,
         check: bool = True,
     ) -> Self:
         """Predictions of scored objects; one that is not classified gets the prior, no label and no score.
@@ -169,10 +173,13 @@ class Predictions:
             Domain of every object and its reason; not read where not classified.
         min_domain : {"inside", "edge"}, optional
             Objects further outside are not classified, with the reason ``outside_domain``.
+        taxonomy : Taxonomy, optional
+            Classes of the probabilities; by default those of firstlight.
         check : bool
             Whether to check the result. Checking a row costs more than classifying it does
             in a stream.
         """
+        taxonomy = Taxonomy() if taxonomy is None else taxonomy
         thin = status != CLASSIFIED
         where, why = (np.full(len(status), value) for value in _ABSENT.values())
         if domain is not None:
@@ -187,7 +194,7 @@ class Predictions:
             object_id=object_id,
             status=status,
             reason=reason,
-            label=np.where(unsure, "", np.array(CLASSES)[proba.argmax(axis=1)]),
+            label=np.where(unsure, "", np.array(taxonomy.classes)[proba.argmax(axis=1)]),
             proba=proba,
             anomaly=np.where(thin, np.nan, scores.anomaly),
             n_obs=n_obs,
@@ -195,18 +202,26 @@ class Predictions:
             domain=where,
             domain_reason=why,
             prior=prior,
+            classes=taxonomy.classes,
+            groups=taxonomy.groups,
         )
 
     @classmethod
-    def trusted(cls, prior: FloatArray | None = None, **columns: NDArray[Any]) -> Self:
+    def trusted(
+        cls,
+        prior: FloatArray | None = None,
+        classes: tuple[str, ...] = CLASSES,
+        groups: Mapping[str, str] = COARSE,
+        **columns: NDArray[Any],
+    ) -> Self:
         """Predictions of arrays of the right types, without any check."""
         new = object.__new__(cls)
-        object.__setattr__(new, "prior", prior)
+        for name, value in {"prior": prior, "classes": classes, "groups": groups}.items():
+            object.__setattr__(new, name, value)
         for name in _COLUMNS:
             view = columns[name].view()
             view.setflags(write=False)
             object.__setattr__(new, name, view)
-        object.__setattr__(new, "classes", CLASSES)
         return new
 
     def __len__(self) -> int:
@@ -256,17 +271,23 @@ class Predictions:
 
     @property
     def coarse(self) -> FloatArray:
-        """Probabilities of the groups `taxonomy.COARSE_GROUPS`, shape (n_objects, n_groups).
+        """Probabilities of the groups `coarse_groups`, shape (n_objects, n_groups).
 
         That of a group is the sum over its classes.
         """
-        group_of = np.array([COARSE[name] for name in self.classes])
-        return np.stack([self.proba[:, group_of == group].sum(axis=1) for group in COARSE_GROUPS], axis=1)
+        group_of = np.array([self.groups.get(name, name) for name in self.classes])
+        sums = [self.proba[:, group_of == group].sum(axis=1) for group in self.coarse_groups]
+        return np.stack(sums, axis=1)
+
+    @property
+    def coarse_groups(self) -> tuple[str, ...]:
+        """Coarse groups in the order of their first class, the columns of `coarse`."""
+        return tuple(dict.fromkeys(self.groups.get(name, name) for name in self.classes))
 
     @property
     def coarse_label(self) -> StrArray:
         """The most probable group of each object; empty where not classified, shape (n_objects,)."""
-        best = np.array(COARSE_GROUPS)[self.coarse.argmax(axis=1)]
+        best = np.array(self.coarse_groups)[self.coarse.argmax(axis=1)]
         return np.where(self.is_classified, best, "")
 
     def take(self, index: ArrayLike) -> Self:
@@ -275,7 +296,7 @@ class Predictions:
         index = index if index.dtype == np.bool_ else index.astype(np.int64)
         values = {name: getattr(self, name)[index] for name in _COLUMNS}
         prior = self.prior if self.prior is None or self.prior.ndim == 1 else self.prior[index]
-        return type(self)(**values, classes=self.classes, prior=prior)
+        return type(self)(**values, classes=self.classes, prior=prior, groups=self.groups)
 
     def with_prior(
         self,
@@ -345,7 +366,7 @@ class Predictions:
             same = first.ndim == 1 and all(np.array_equal(first, other) for other in priors)
             rows = [np.broadcast_to(own, part.proba.shape) for own, part in zip(priors, parts, strict=True)]
             prior = first if same else np.concatenate(rows)
-        return cls(**values, classes=parts[0].classes, prior=prior)
+        return cls(**values, classes=parts[0].classes, prior=prior, groups=parts[0].groups)
 
     def to_pandas(self) -> pd.DataFrame:
         """The table as it is on disk, at full precision.

@@ -29,7 +29,6 @@ from firstlight.followup.utility import FollowupConfig, Utility, followup_utilit
 from firstlight.predictions import CLASSIFIED
 from firstlight.stream.results.read import Results
 from firstlight.stream.results.record import BRIGHTNESS_DIGITS
-from firstlight.taxonomy import CLASSES
 from firstlight.text import printable, spreadsheet_cell
 
 if TYPE_CHECKING:
@@ -154,7 +153,7 @@ def rank_targets(
     brightness = _brightness_of(results, rows)
     proba, anomaly = results.proba[rows], results.anomaly[rows]
     classified = results.status[rows] == CLASSIFIED
-    utility = followup_utility(proba, anomaly, classified, brightness, middle, followup)
+    utility = followup_utility(proba, anomaly, classified, brightness, middle, followup, results.classes)
     seen = visibility(night, results.ra[rows], results.dec[rows], observing)
     expected, error = brightness.expected(middle)
     worth = np.nan_to_num(utility.total) * seen.factor
@@ -301,10 +300,11 @@ def _reasons(
     followup: FollowupConfig,
     night: Night,
 ) -> list[str]:
-    wanted = [CLASSES.index(name) for name in followup.wanted]
+    classes = results.classes
+    wanted = [classes.index(name) for name in followup.wanted if name in classes]
     reasons = []
     for k, row in enumerate(table.to_dict("records")):
-        parts = [_kind(results.proba[rows[k]], wanted, row, results.reason[rows[k]])]
+        parts = [_kind(results.proba[rows[k]], classes, wanted, row, results.reason[rows[k]])]
         if row["novelty"] > 0.0:
             parts.append(f"stranger than {100.0 * row['anomaly']:.1f} % of known objects")
         parts += [_light(row, followup.limit_mag), _sky(row, night)]
@@ -314,13 +314,15 @@ def _reasons(
     return reasons
 
 
-def _kind(proba: FloatArray, wanted: Sequence[int], row: dict[str, Any], reason: str) -> str:
+def _kind(
+    proba: FloatArray, classes: Sequence[str], wanted: Sequence[int], row: dict[str, Any], reason: str
+) -> str:
     """Most likely classes."""
     if np.isnan(row["utility"]):
         return f"not classified ({reason.replace('_', ' ')})" if reason else "not classified"
     best = sorted((k for k in wanted if proba[k] >= LEAST_SHOWN), key=lambda k: -proba[k])[:2]
     if best:
-        return ", ".join(f"{CLASSES[k]} {100.0 * proba[k]:.0f} %" for k in best)
+        return ", ".join(f"{classes[k]} {100.0 * proba[k]:.0f} %" for k in best)
     return f"most likely {row['class']}, no wanted class above {100.0 * LEAST_SHOWN:.0f} %"
 
 

@@ -18,7 +18,7 @@ from firstlight.stream.alerts.values import LONGEST_NAME
 from firstlight.stream.avro.container import MAGIC
 from firstlight.stream.avro.decode import fastavro_module
 from firstlight.stream.results.record import BRIGHTNESS_DIGITS
-from firstlight.taxonomy import CLASSES, COARSE, COARSE_GROUPS, ELASTICC
+from firstlight.taxonomy import CLASSES, COARSE, COARSE_GROUPS, ELASTICC, in_order
 
 _LINES_PER_REPORT = 1000
 _LONGEST_TEXT = 1024  # characters of a name in a record; the stream takes no longer ones
@@ -55,12 +55,14 @@ class Results:
         Days since trigger; NaN before it.
     mag, mag_err, mag_mjd, slope, slope_err, peak_mag, peak_mjd : float64 arrays, shape (n_records,)
         As in `firstlight.followup.brightness.Brightness`; NaN without a recent detection.
-    proba : float64 array, shape (n_records, 17)
-        Class probabilities, columns `firstlight.taxonomy.CLASSES`; the prior if not classified.
+    proba : float64 array, shape (n_records, n_classes)
+        Class probabilities, columns `classes`; the prior if not classified.
     n_obs : int64 array, shape (n_records,)
         Observations used.
     late : bool array, shape (n_records,)
         Whether the alert had observations older than known ones.
+    classes : tuple of str
+        Our classes, or those of the bundle.
     """
 
     object_id: NDArray[np.str_]
@@ -87,6 +89,7 @@ class Results:
     proba: NDArray[np.float64]
     n_obs: NDArray[np.int64]
     late: NDArray[np.bool_]
+    classes: tuple[str, ...] = CLASSES
 
     def __len__(self) -> int:
         """Number of records."""
@@ -104,10 +107,13 @@ class Results:
         }
         for name in _NUMBERS:
             values[name] = np.array([np.nan if row[name] is None else row[name] for row in rows], np.float64)
-        table = [[row["proba"].get(name, 0.0) for name in CLASSES] for row in rows]
+        named = {name for row in rows for name in row["proba"]}
+        classes = CLASSES if named <= set(CLASSES) else in_order(named)
+        table = [[row["proba"].get(name, 0.0) for name in classes] for row in rows]
         return cls(
             **values,
-            proba=np.array(table, np.float64).reshape(len(rows), len(CLASSES)),
+            proba=np.array(table, np.float64).reshape(len(rows), len(classes)),
+            classes=classes,
             n_obs=np.array([row["n_obs"] or 0 for row in rows], np.int64),
             late=np.array([bool(row["late"]) for row in rows], np.bool_),
         )
@@ -174,7 +180,11 @@ def _check_values(record: Mapping[str, Any], where: str) -> None:
     for key, number in numbers.items():
         if not (number is None or isinstance(number, int | float)) or abs(number or 0) > _LARGEST:
             raise DataError(f"{where}: {key} is not a number that a record can have")
-    if record.get("label") not in ("", None, *CLASSES) or record.get("band") not in ("", None, *BANDS):
+    if record.get("label") not in ("", None, *CLASSES, *record["proba"]) or record.get("band") not in (
+        "",
+        None,
+        *BANDS,
+    ):
         raise DataError(f"{where}: a class or a band that firstlight does not know")
 
 

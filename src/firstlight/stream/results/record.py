@@ -20,12 +20,12 @@ from firstlight.followup.brightness import measure_brightness
 from firstlight.followup.utility import followup_score
 from firstlight.lightcurves import LightCurves
 from firstlight.online import Update
-from firstlight.predictions import CLASSIFIED
+from firstlight.predictions import CLASSIFIED, Predictions
 from firstlight.stream.alerts.alert import Alert
 from firstlight.stream.alerts.values import integer_name
 from firstlight.stream.avro.container import write_container
 from firstlight.stream.avro.decode import fastavro_module
-from firstlight.taxonomy import CLASSES, COARSE, COARSE_GROUPS, ELASTICC, ELASTICC_NOT_CLASSIFIED
+from firstlight.taxonomy import ELASTICC_NOT_CLASSIFIED, Taxonomy
 
 OutputFormat = Literal["json", "elasticc"]
 
@@ -42,7 +42,6 @@ BRIGHTNESS_DIGITS = {
 #: Keys of a record that ELAsTiCC's form holds in other fields, or that follow from them.
 _ELASTICC_FIELDS = frozenset({"status", "label", "proba", "coarse", "source"})
 _MILLION = 1_000_000
-_GROUP_OF = np.array([COARSE_GROUPS.index(COARSE[name]) for name in CLASSES])
 _TAI_MINUS_UTC_MS = 37_000
 _DAY_MS = 86_400_000
 
@@ -97,15 +96,17 @@ def build_records(
         predictions.is_classified,
         brightness,
         np.array([alert.mjd for alert in alerts], np.float64),
+        classes=predictions.classes,
     )
-    fine, coarse, change = _in_millionths(predictions.proba, update.previous)
+    groups = predictions.coarse_groups
+    fine, coarse, change = _in_millionths(predictions, update.previous)
     measured = {name: _numbers(getattr(brightness, name), n) for name, n in BRIGHTNESS_DIGITS.items()}
     columns = {
         "status": predictions.status.tolist(),
         "reason": predictions.reason.tolist(),
         "label": predictions.label.tolist(),
-        "proba": [dict(zip(CLASSES, row, strict=True)) for row in fine.tolist()],
-        "coarse": [dict(zip(COARSE_GROUPS, row, strict=True)) for row in coarse.tolist()],
+        "proba": [dict(zip(predictions.classes, row, strict=True)) for row in fine.tolist()],
+        "coarse": [dict(zip(groups, row, strict=True)) for row in coarse.tolist()],
         "anomaly": _numbers(predictions.anomaly, 6),
         "change": _numbers(change, 6),
         "followup": _numbers(followup, 6),
@@ -140,14 +141,16 @@ def build_records(
 
 
 def _in_millionths(
-    proba: NDArray[np.float64], previous: NDArray[np.float64]
+    predictions: Predictions, previous: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Probabilities of classes and groups, and their change, as whole millionths of 1."""
+    proba, groups = predictions.proba, predictions.coarse_groups
+    group_of = [groups.index(predictions.groups.get(name, name)) for name in predictions.classes]
     parts = np.rint(proba * _MILLION).astype(np.int64)
     before = np.rint(np.where(np.isnan(previous), 0.0, previous) * _MILLION).astype(np.int64)
-    coarse = np.zeros((len(proba), len(COARSE_GROUPS)), np.int64)
+    coarse = np.zeros((len(proba), len(groups)), np.int64)
     moved = np.zeros(len(proba), np.int64)
-    for k, group in enumerate(_GROUP_OF):
+    for k, group in enumerate(group_of):
         coarse[:, group] += parts[:, k]
         moved += np.abs(parts[:, k] - before[:, k])
     change = np.where(np.isnan(previous[:, 0]), np.nan, np.rint(moved / 2.0) / _MILLION)
@@ -210,10 +213,11 @@ class ElasticcResults:
     otherwise bare Avro, as brokers send it to Kafka; `preset` is the name of the classifier.
     """
 
-    def __init__(self, *, in_file: bool = False, preset: str = "") -> None:
+    def __init__(self, *, in_file: bool = False, preset: str = "", taxonomy: Taxonomy | None = None) -> None:
         fastavro = fastavro_module()
         self._write = fastavro.schemaless_writer
         self._schema = fastavro.parse_schema(BROKER_CLASSIFICATION)
+        self._numbers = (Taxonomy() if taxonomy is None else taxonomy).elasticc
         self._name = f"firstlight {preset}".rstrip()
         self.preamble = write_container(BROKER_CLASSIFICATION, []) if in_file else b""
 
@@ -221,7 +225,9 @@ class ElasticcResults:
         """See `ResultFormat.encode`."""
         if record["status"] == CLASSIFIED:
             classes = [
-                {"classId": ELASTICC[name], "probability": p} for name, p in record["proba"].items() if p > 0
+                {"classId": self._numbers[name], "probability": p}
+                for name, p in record["proba"].items()
+                if p > 0
             ]
         else:
             classes = [{"classId": ELASTICC_NOT_CLASSIFIED, "probability": 1.0}]
@@ -247,7 +253,9 @@ class ElasticcResults:
         return write_container(BROKER_CLASSIFICATION, [body])[len(self.preamble) :]
 
 
-def result_format(name: OutputFormat, *, in_file: bool, preset: str = "") -> ResultFormat:
+def result_format(
+    name: OutputFormat, *, in_file: bool, preset: str = "", taxonomy: Taxonomy | None = None
+) -> ResultFormat:
     """The format that ``--output-format`` names (``json`` or ``elasticc``); SettingsError for another.
 
     With `in_file` it goes to a file, which has to show where a record ends; `preset` names the
@@ -256,7 +264,14 @@ def result_format(name: OutputFormat, *, in_file: bool, preset: str = "") -> Res
     if name == "json":
         return JsonResults()
     if name == "elasticc":
-        return ElasticcResults(in_file=in_file, preset=preset)
+        taxonomy = Taxonomy() if taxonomy is None else taxonomy
+        unnumbered = [name for name in taxonomy.classes if name not in taxonomy.elasticc]
+        if unnumbered:
+            raise SettingsError(
+                f"output format elasticc: this bundle has no number for {', '.join(unnumbered)}; train it "
+                "with elasticc = NUMBER per class, or choose json"
+            )
+        return ElasticcResults(in_file=in_file, preset=preset, taxonomy=taxonomy)
     raise SettingsError(f"output format {name!r}: choose json or elasticc")
 
 
