@@ -16,7 +16,7 @@
     ├── NotFittedError            a prediction by a model that is not fitted
     ├── StateError                the stream's state cannot be read or written
     │   └── StateInUseError       another worker has it
-    ├── BrokerError               a broker, source or sink of the stream that cannot go on
+    ├── BrokerError               a broker, source or sink of the stream that cannot continue
     │   └── UnavailableError      a broker that is away, refuses the login or lacks the topic
     ├── PartsFailedError          parts of a reproduction failed; the others are kept
     └── MissingExtraError         an optional dependency is not installed
@@ -153,7 +153,7 @@ class StateInUseError(StateError):
 
 
 class BrokerError(FirstlightError, OSError):
-    """A broker, source or sink of the stream that cannot go on; the message names it."""
+    """A broker, source or sink of the stream that cannot continue; the message names it."""
 
 
 class UnavailableError(BrokerError):

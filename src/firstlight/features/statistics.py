@@ -324,12 +324,12 @@ def write_statistics(
 
     Fluxes are in nJy; lags, windows and pairs are `LAGS`, `COLOUR_WINDOWS` and `COLOURS` of the registry.
     """
-    start = k
     n = len(time)
     snr, own_flux, own_err = np.empty(n), np.empty(n), np.empty(n)
     for i in range(n):
         snr[i] = flux[i] / flux_err[i]
     k = _detections(time, band, detected, out, k)
+    max_phase_at = k + 3
     k = _extremes(time, snr, detected, out, k)
     k = _outside(time, flux, snr, out, k)
     k = _trend(time, snr, out, k)
@@ -359,4 +359,4 @@ def write_statistics(
             out[position] = bounded(math.sqrt(moments[a, 2]), math.sqrt(moments[b, 2]), 0.0)
             out[position + 1] = bounded(out[first + 2], out[second + 2], out[first + 9] + out[second + 9])
     k = bands_at + 17 * 6 + 2 * len(pairs)
-    return _observed_colours(time, band, flux, flux_err, windows, out[start + 15], out, k)
+    return _observed_colours(time, band, flux, flux_err, windows, out[max_phase_at], out, k)

@@ -583,7 +583,7 @@ def _order_ties(curves: LightCurves) -> None:
         name = str(curves.object_id[owner[first]])
         raise DataError(
             f"object {name!r}: two observations in band {BANDS[band[first]]} at MJD {mjd[first]}; keep one "
-            f"({len(twice)} such repetition(s) in all), or let from_pandas keep the best of each (rejects=)"
+            f"({len(twice)} repetition(s) in total), or let from_pandas keep the best of each (rejects=)"
         )
     for name in OBSERVATION_COLUMNS:
         _store(curves, name, getattr(curves, name)[order])

@@ -84,7 +84,7 @@ class Intake:
         place += f", object {str(object_ids[0])!r}" if object_ids[0] else ""
         where = f" in column {column!r}" if column else ""
         value = f" ({str(values[0])!r}{where})" if values is not None and values[0] else ""
-        count = f" ({len(object_ids)} such in all)" if len(object_ids) > 1 else ""
+        count = f" ({len(object_ids):,} in total)" if len(object_ids) > 1 else ""
         raise kind(f"{place}: {reason}{value}{count}; {hint}, or set it aside with a RejectLog (rejects=)")
 
     def refuse_nothing(self, n_rows: int) -> None:
