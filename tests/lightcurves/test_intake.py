@@ -113,9 +113,7 @@ def test_flags_are_joined():
 
 def test_the_error_names_the_first_and_counts_the_rest():
     names, rows = np.array(["a", "b"]), np.array([7, 9])
-    with pytest.raises(
-        DataError, match=r"x.csv, row 7, object 'a': is bad \(2 in total\); mend it, or set"
-    ):
+    with pytest.raises(DataError, match=r"x.csv, row 7, object 'a': is bad \(2 in total\); mend it, or set"):
         Intake("x.csv").refuse("is bad", names, rows, hint="mend it")
     Intake("x.csv").refuse("is bad", names[:0], rows[:0])
 
