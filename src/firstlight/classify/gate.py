@@ -25,7 +25,6 @@ from firstlight.storage import AGAIN, read_state, read_text, write_state, write_
 
 _GALACTIC, _EXTRAGALACTIC = "galactic", "extragalactic"
 _GATE_NUMBERS = ("fraction", "galactic_error", "extragalactic_error")
-_NEGLIGIBLE = 1e-3  # share of an expert below which a doubting gate takes its training frequencies
 
 _Grow = Callable[[CodedRows, CodedRows | None], str]  # training and held-out rows to model text
 
@@ -48,6 +47,8 @@ class GateConfig:
     # whether the booster weighs stated redshifts, too, instead of following them; it needs training rows
     # with wrong statements (`CopiesConfig.wrong_redshift`)
     doubts: bool = False
+    # share of an expert up to which a gate that doubts takes the expert's training frequencies instead
+    negligible: float = 1e-3
     # the booster that decides where no redshift is known
     booster: LightGBMConfig = field(
         default_factory=lambda: LightGBMConfig(rounds=80, learning_rate=0.1, class_weight_exponent=0.0)
@@ -127,7 +128,7 @@ class GatedClassifier:
             own = tuple(name for name in classes if (name in rows.galactic) == (side == _GALACTIC))
             if own:
                 self._experts[side] = _grow_expert(rows, held, own, grow(*part))
-        self._gate = _grow_gate(rows, held, grow(self.gate.booster, 0.8, 1.0), self.gate.doubts)
+        self._gate = _grow_gate(rows, held, grow(self.gate.booster, 0.8, 1.0), self.gate)
         self._classes, self._n_features = classes, rows.X.shape[1]
         return self
 
@@ -140,7 +141,7 @@ class GatedClassifier:
         out = np.zeros((len(X), len(self._classes)))
         for name, expert in self._experts.items():
             share = galactic if name == _GALACTIC else 1.0 - galactic
-            needed = share > _NEGLIGIBLE if self._gate.doubts else ~stated | (share > 0.5)
+            needed = share > self._gate.negligible if self._gate.doubts else ~stated | (share > 0.5)
             within = np.tile(expert.prior, (len(X), 1))
             within[needed] = expert.proba(X[needed])
             columns = [self._classes.index(c) for c in expert.classes]
@@ -211,16 +212,17 @@ class _SavedGate:
     extragalactic_error: float
     booster: bool
     doubts: bool = False
+    negligible: float = 1e-3
 
     def load(self, path: Path, n_features: int) -> "_Gate":
         """The gate, with the trees of a file where it has some."""
         numbers = (self.fraction, self.galactic_error, self.extragalactic_error)
-        if not 0.0 <= min(numbers) <= max(numbers) <= 1.0:
+        if not 0.0 <= min(*numbers, self.negligible) <= max(*numbers, self.negligible) <= 1.0:
             raise BundleError(f"{path.parent}: fractions of the gate {numbers} outside 0 to 1; {AGAIN}")
         if self.doubts and not self.booster:
             raise BundleError(f"{path.parent}: a gate that doubts, but has no trees; {AGAIN}")
         text, forest = _trees(path, 2, n_features) if self.booster else ("", None)
-        return _Gate(*numbers, text, forest, self.doubts)
+        return _Gate(*numbers, text, forest, self.doubts, self.negligible)
 
 
 @dataclass(frozen=True)
@@ -253,6 +255,7 @@ class _Gate:
     text: str = ""
     forest: Forest | None = None
     doubts: bool = False  # whether the forest decides where a redshift is stated, too
+    negligible: float = 1e-3  # share of an expert up to which a gate that doubts does not ask it
 
     def probability(self, X: Float32Array, redshift: FloatArray) -> tuple[FloatArray, BoolArray]:
         """P(galactic) of each row, and whether the redshift states it."""
@@ -269,7 +272,7 @@ class _Gate:
 
     def state(self) -> dict[str, Any]:
         state = {key: getattr(self, key) for key in _GATE_NUMBERS} | {"booster": bool(self.text)}
-        return state | ({"doubts": True} if self.doubts else {})
+        return state | ({"doubts": True, "negligible": self.negligible} if self.doubts else {})
 
 
 def _grow_expert(
@@ -289,8 +292,8 @@ def _grow_expert(
     return _Expert(classes, prior, text, read_forest(text))
 
 
-def _grow_gate(rows: TrainingRows, held: TrainingRows | None, grow: _Grow, doubts: bool) -> _Gate:
-    """The gate of all rows; it `doubts` where both groups occur."""
+def _grow_gate(rows: TrainingRows, held: TrainingRows | None, grow: _Grow, config: GateConfig) -> _Gate:
+    """The gate of all rows; it doubts only where both groups occur."""
     galactic, weight = _galactic(rows), rows.weight
     fraction = float(weight[galactic].sum() / weight.sum())
     if fraction in (0.0, 1.0):  # one group only: nothing to decide
@@ -298,7 +301,7 @@ def _grow_gate(rows: TrainingRows, held: TrainingRows | None, grow: _Grow, doubt
     zero, positive = rows.redshift == 0.0, rows.redshift > 0.0
     wrong_zero = _contradicted(weight[zero], ~galactic[zero])
     stated = _Gate(fraction, wrong_zero, _contradicted(weight[positive], galactic[positive]))
-    choose = _all_rows if doubts else _without_redshift
+    choose = _all_rows if config.doubts else _without_redshift
     hidden = choose(rows)
     if np.bincount(hidden.code, weights=hidden.weight, minlength=2).min() <= 0.0:
         return stated
@@ -306,7 +309,13 @@ def _grow_gate(rows: TrainingRows, held: TrainingRows | None, grow: _Grow, doubt
     if held_rows is not None and held_rows.weight.sum() <= 0.0:
         held_rows = None
     text = grow(hidden, held_rows)
-    return replace(stated, text=text, forest=read_forest(text), doubts=doubts)
+    return replace(
+        stated,
+        text=text,
+        forest=read_forest(text),
+        doubts=config.doubts,
+        negligible=config.negligible,
+    )
 
 
 def _galactic(rows: TrainingRows) -> BoolArray:
