@@ -91,6 +91,12 @@ class NearestClass:
         )
         return out
 
+    def places(self, X: Float32Array) -> FloatArray:
+        """Coordinates of each row on the axes, shape (n_rows, n_axes)."""
+        gauss = np.empty((len(X), len(self.columns)))
+        to_gaussian(np.ascontiguousarray(X), self.columns, self.knots, self.normal, gauss)
+        return np.asarray((gauss - self.centre) @ self.axes)
+
     def to_arrays(self) -> dict[str, AnyArray]:
         """Arrays for safetensors; `from_arrays` reads them."""
         return {name: getattr(self, name) for name in self.__slots__}

@@ -256,6 +256,15 @@ class AnomalyScorer:
                 out[:, j] = _checked(inputs.recon_error, "recon_error", len(X), 1)
         return out
 
+    def places(self, X: Float32Array) -> FloatArray:
+        """Coordinates of rows in the space of the distance, shape (n_rows, n_axes).
+
+        Raises NotFittedError if the scorer was neither fitted nor loaded, DataError for a wrong width.
+        """
+        if self._nearest is None:
+            raise not_fitted("AnomalyScorer")
+        return self._nearest.places(check_rows(X, self._n_features))
+
     def save(self, folder: Path) -> None:
         """Write ``anomaly.safetensors.gz`` and ``anomaly.json`` into a folder; NotFittedError if unfitted."""
         if self._nearest is None:

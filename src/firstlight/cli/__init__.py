@@ -2,6 +2,7 @@
 
 # ruff: noqa: F401  (each module adds its commands to the app)
 from firstlight.cli import (
+    anomalies,
     bundle,
     compare,
     convert,
@@ -11,6 +12,7 @@ from firstlight.cli import (
     rank,
     replay,
     reproduce,
+    serve,
     stream,
     train,
     tune,

@@ -78,7 +78,7 @@ def rank(
         results,
         site,
         night,
-        followup=_followup(want, novelty, limit_mag),
+        followup=followup_config(want, novelty, limit_mag),
         observing=ObservingConfig(airmass_limit=airmass, moon_limit=moon),
         telescope=ScheduleConfig(
             hours=hours, limit_mag=limit_mag, hours_at_limit=hours_at_limit, overhead=overhead / 60.0
@@ -111,7 +111,8 @@ def _ranking(results: Path, site: str, night: str | None, **settings: Any) -> "R
     return rank_targets(table, place, next_evening(table, place) if night is None else night, **settings)
 
 
-def _followup(want: list[str] | None, novelty: float, limit_mag: float) -> "FollowupConfig":
+def followup_config(want: list[str] | None, novelty: float, limit_mag: float) -> "FollowupConfig":
+    """Wanted classes as the option --want names them; SettingsError if one cannot be read."""
     from firstlight.followup.utility import FollowupConfig
 
     if not want:

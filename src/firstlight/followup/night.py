@@ -234,6 +234,25 @@ def visibility(
     )
 
 
+def altitude(night: Night, ra: FloatArray, dec: FloatArray) -> FloatArray:
+    """Altitudes of targets in the dark hours.
+
+    Parameters
+    ----------
+    night : Night
+        From `plan_night`.
+    ra, dec : float64 arrays, shape (n_targets,)
+        Positions, ICRS [degree].
+
+    Returns
+    -------
+    float64 array, shape (n_targets, n_steps)
+        Without refraction [degree]; NaN where the position is unknown.
+    """
+    ra, dec = (np.asarray(x, dtype=np.float64) for x in (ra, dec))
+    return np.degrees(np.arcsin(np.clip(_sin_altitude(night, ra, dec), -1.0, 1.0)))
+
+
 def _factor(
     best_airmass: FloatArray, moon_up: FloatArray, cos_distance: FloatArray, moon_lit: float
 ) -> FloatArray:

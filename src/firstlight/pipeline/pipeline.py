@@ -8,7 +8,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -474,6 +474,32 @@ class Pipeline:
         self._fitted()
         return self._builder().rows(self._ready(curves)).X
 
+    def places(
+        self, curves: LightCurves, *, jobs: int | None = None, progress: Progress | None = None
+    ) -> FloatArray:
+        """Coordinates of objects in the space of the anomaly score, shape (n_objects, n_axes).
+
+        Objects that are alike are near each other. Unlike predictions they may differ in the last bit
+        between batches.
+
+        Raises
+        ------
+        NotFittedError
+            If the pipeline was neither fitted nor loaded.
+        BundleError
+            If the bundle has no anomaly score.
+        """
+        self._fitted()
+        if self._anomaly is None:
+            raise BundleError(f"{self._bundle} has no anomaly score; {AGAIN}")
+        scorer, progress = self._anomaly, progress or no_progress
+
+        def place(part: LightCurves) -> _Places:
+            return _Places(scorer.places(self._builder().rows(part).X))
+
+        made = in_chunks(place, self._ready(curves), jobs, lambda done: progress("places", done))
+        return made.place
+
     @property
     def _is_blind(self) -> bool:
         """Whether it was trained without redshifts: one would mislead it."""
@@ -636,6 +662,12 @@ class Pipeline:
                 faults.append(f"anomaly score of {self._anomaly.n_latents} latents, not {2 * n_latents}")
         if faults:
             raise BundleError(f"{path}: parts do not fit each other ({'; '.join(faults)}); {AGAIN}")
+
+
+class _Places(NamedTuple):
+    """Coordinates of objects, in chunks."""
+
+    place: FloatArray
 
 
 @dataclass(frozen=True)

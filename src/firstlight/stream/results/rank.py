@@ -106,6 +106,7 @@ def rank_targets(
     observing: ObservingConfig | None = None,
     telescope: ScheduleConfig | None = None,
     max_age: float = 15.0,
+    during_night: bool = False,
 ) -> Ranking:
     """Rank the objects of the stream's records for one night and choose among them.
 
@@ -125,7 +126,9 @@ def rank_targets(
     followup, observing, telescope : optional
         Wanted classes, limits of observability, telescope time.
     max_age : float
-        Greatest age of an object's last record [day].
+        Greatest age of an object's last record at the beginning of the night [day].
+    during_night : bool
+        Whether records from the night itself count too, as on a page that is watched during it.
 
     Returns
     -------
@@ -148,7 +151,7 @@ def rank_targets(
             f"it is never dark at {site.name} in the night of {evening} (the Sun stays above "
             f"{TWILIGHT:g} degrees)"
         )
-    rows = _last_records(results, night, max_age)
+    rows = _last_records(results, night, max_age, night.mjd[-1] if during_night else night.mjd[0])
     middle = float(night.mjd[len(night.mjd) // 2])
     brightness = _brightness_of(results, rows)
     proba, anomaly = results.proba[rows], results.anomaly[rows]
@@ -204,9 +207,9 @@ def _write_json(table: pd.DataFrame, path: Path) -> None:
 _WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {".csv": _write_csv, ".json": _write_json}
 
 
-def _last_records(results: Results, night: Night, max_age: float) -> NDArray[np.int64]:
-    """Row of each object's last record before the night, of those at most `max_age` days old."""
-    before = np.flatnonzero(results.mjd < night.mjd[0])
+def _last_records(results: Results, night: Night, max_age: float, until: float) -> NDArray[np.int64]:
+    """Row of each object's last record before `until` [MJD], of those at most `max_age` days old."""
+    before = np.flatnonzero(results.mjd < until)
     order = before[np.argsort(results.mjd[before], kind="stable")]  # of equal times, the later record
     last = {name: row for name, row in zip(results.object_id[order].tolist(), order.tolist(), strict=True)}
     rows = np.array(sorted(last.values()), dtype=np.int64)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +18,7 @@ from firstlight.predictions import CLASSIFIED, NOT_CLASSIFIED
 from firstlight.stream.alerts.values import LONGEST_NAME
 from firstlight.stream.avro.container import MAGIC
 from firstlight.stream.avro.decode import fastavro_module
-from firstlight.stream.results.record import BRIGHTNESS_DIGITS
+from firstlight.stream.results.record import BRIGHTNESS_DIGITS, BROKER_CLASSIFICATION
 from firstlight.taxonomy import CLASSES, COARSE, COARSE_GROUPS, ELASTICC, in_order
 
 _LINES_PER_REPORT = 1000
@@ -25,9 +26,9 @@ _LONGEST_TEXT = 1024  # characters of a name in a record; the stream takes no lo
 _LARGEST = 1e30  # of a number
 _CLASS_OF = {number: name for name, number in ELASTICC.items()}
 #: Numbers of a record, each a column; null reads as NaN.
-_NUMBERS = ("mjd", "ra", "dec", "anomaly", "change", "followup", "phase", *BRIGHTNESS_DIGITS)
+NUMBERS = ("mjd", "ra", "dec", "anomaly", "change", "followup", "phase", *BRIGHTNESS_DIGITS)
 #: Columns of text, and the record's keys that fill them.
-_TEXTS = {
+TEXTS = {
     "object_id": "object",
     "alert_id": "alert",
     "bundle": "bundle",
@@ -103,9 +104,9 @@ class Results:
             once.setdefault((record["object"], record["alert"], record["bundle"]), record)
         rows = list(once.values())
         values: dict[str, Any] = {
-            name: np.array([row[key] or "" for row in rows], StringDType()) for name, key in _TEXTS.items()
+            name: np.array([row[key] or "" for row in rows], StringDType()) for name, key in TEXTS.items()
         }
-        for name in _NUMBERS:
+        for name in NUMBERS:
             values[name] = np.array([np.nan if row[name] is None else row[name] for row in rows], np.float64)
         named = {name for row in rows for name in row["proba"]}
         classes = CLASSES if named <= set(CLASSES) else in_order(named)
@@ -146,18 +147,39 @@ def iter_results(path: str | Path, progress: Progress = no_progress) -> Iterator
                 if number % _LINES_PER_REPORT == 0:
                     progress("reading", min(file.tell() / size, 1.0))
                 if line.endswith(b"\n") and line.strip():
-                    yield _parsed(line, f"{path}, line {number}")
+                    yield parse_result(line, f"{path}, line {number}")
     except OSError as error:
         raise DataError(f"cannot read the results {path}: {error.strerror or error}") from error
 
 
-def _parsed(line: bytes, where: str) -> dict[str, Any]:
+def parse_result(line: bytes, where: str) -> dict[str, Any]:
+    """Read one record of the stream: a line of JSON, or bare Avro in ELAsTiCC's form as in a topic.
+
+    Parameters
+    ----------
+    line : bytes
+        The record.
+    where : str
+        Its place, with which the message of an error begins.
+
+    Returns
+    -------
+    dict
+        Keys of `build_records`.
+
+    Raises
+    ------
+    DataError
+        If it is not a record, or a value is out of its range.
+    """
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: not JSON: {error}") from error
+        if line.lstrip()[:1] == b"{" or line[:1].isspace():
+            raise DataError(f"{where}: not JSON: {error}") from error
+        record = _bare_avro(line, where)
     absent = [] if isinstance(record, dict) else ["everything"]
-    absent = absent or [key for key in (*_TEXTS.values(), *_NUMBERS, "proba") if key not in record]
+    absent = absent or [key for key in (*TEXTS.values(), *NUMBERS, "proba") if key not in record]
     if absent:
         raise DataError(f"{where}: not a result of firstlight stream: {', '.join(absent[:5])} missing")
     found: dict[str, Any] = record
@@ -172,11 +194,11 @@ def _parsed(line: bytes, where: str) -> dict[str, Any]:
 
 def _check_values(record: Mapping[str, Any], where: str) -> None:
     """Raise DataError for a value that no record has; all texts of a file take the space of the longest."""
-    for key in _TEXTS.values():
+    for key in TEXTS.values():
         text = record.get(key)
         if not (text is None or isinstance(text, str)) or len(text or "") > _LONGEST_TEXT:
             raise DataError(f"{where}: {key} is not a text of at most {_LONGEST_TEXT} characters")
-    numbers = {key: record.get(key) for key in (*_NUMBERS, "n_obs")} | dict(_as_table(record["proba"], where))
+    numbers = {key: record.get(key) for key in (*NUMBERS, "n_obs")} | dict(_as_table(record["proba"], where))
     for key, number in numbers.items():
         if not (number is None or isinstance(number, int | float)) or abs(number or 0) > _LARGEST:
             raise DataError(f"{where}: {key} is not a number that a record can have")
@@ -204,6 +226,15 @@ def _avro_records(file: Any, path: str | Path) -> Iterator[dict[str, Any]]:
             yield record
     except (ValueError, EOFError, KeyError, TypeError) as error:
         raise DataError(f"{path}: damaged, or not in ELAsTiCC's form: {error!r}") from error
+
+
+def _bare_avro(value: bytes, where: str) -> dict[str, Any]:
+    """The record of a message in ELAsTiCC's form, whose schema is not in the message."""
+    fastavro = fastavro_module()
+    try:
+        return _from_elasticc(fastavro.schemaless_reader(BytesIO(value), BROKER_CLASSIFICATION, None))
+    except (ValueError, EOFError, KeyError, TypeError, IndexError, OverflowError, MemoryError) as error:
+        raise DataError(f"{where}: neither JSON nor in ELAsTiCC's form: {error!r}") from error
 
 
 def _from_elasticc(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,70 @@
+"""The board: each record counts once, the newest is shown, and memory is bounded."""
+
+import json
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.serve._night import START, make_record
+
+from firstlight.serve.board import MOST_POINTS, Board
+
+
+def add(board: Board, *records: dict) -> int:
+    return len(board.add([(record, json.dumps(record).encode()) for record in records]))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), max_size=60))
+def test_a_repeated_record_counts_once_in_any_order(pairs):
+    board = Board()
+    n_new = sum(add(board, make_record(f"o{k}", number)) for k, number in pairs)
+    assert n_new == board.n_records == len(set(pairs))
+    assert board.n_repeated == len(pairs) - len(set(pairs))
+    results, _ = board.results("fast-1") if pairs else (None, None)
+    if results is not None:
+        newest = {f"o{k}": max(n for j, n in pairs if j == k) for k, _ in pairs}
+        found = dict(zip(results.object_id.tolist(), results.alert_id.tolist(), strict=True))
+        assert found == {name: f"{name}-{number}" for name, number in newest.items()}
+
+
+def test_a_record_of_a_late_alert_is_the_newest_since_it_knows_the_others():
+    board = Board()
+    add(board, make_record("a", 5), make_record("a", 2, "TDE", late=True))
+    assert board.results("fast-1")[0].label.tolist() == ["TDE"]
+    add(board, make_record("a", 3, "AGN"))
+    assert board.results("fast-1")[0].label.tolist() == ["AGN"]
+
+
+def test_bundles_are_kept_apart_and_the_last_one_comes_first():
+    board = Board()
+    add(board, make_record("a"), make_record("a", bundle="default-2", label="TDE"))
+    assert board.bundles == ["default-2", "fast-1"]
+    assert board.bundles_of("a") == ["default-2", "fast-1"]
+    assert [board.results(name)[0].label.tolist() for name in board.bundles] == [["TDE"], ["KN"]]
+
+
+def test_a_long_history_keeps_its_ends_and_counts_what_it_drops():
+    board = Board()
+    n = 5 * MOST_POINTS
+    for number in range(n):
+        add(board, make_record("a", number))
+    history = board.history("a", "fast-1")
+    assert len(history.points) == len(history.alerts) <= MOST_POINTS
+    assert history.n_records == n
+    assert board.n_thinned == n - len(history.points)
+    assert (history.alerts[0], history.alerts[-1]) == ("a-0", f"a-{n - 1}")
+    assert (np.diff(history.points["mjd"]) > 0.0).all()
+
+
+def test_objects_with_the_oldest_records_are_forgotten_and_the_others_stay_right():
+    board = Board(most_places=100)
+    for k in range(300):
+        add(board, make_record(f"o{k}", k, mjd=START + k, mag=float(k % 30)))
+    results, _ = board.results("fast-1")
+    kept = [int(name[1:]) for name in results.object_id.tolist()]
+    assert max(kept) == 299
+    assert len(board) + board.n_forgotten == 300
+    assert len(board) <= 100
+    assert results.mag.tolist() == [float(k % 30) for k in kept]
+    assert json.loads(board.history("o299", "fast-1").raw)["object"] == "o299"
+    assert board.history("o0", "fast-1") is None
