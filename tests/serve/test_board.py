@@ -3,11 +3,12 @@
 import json
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.serve._night import START, make_record
 
-from firstlight.serve.board import MOST_POINTS, Board
+from firstlight.serve.board import MOST_CLASSES, MOST_POINTS, Board
 
 
 def add(board: Board, *records: dict) -> int:
@@ -68,3 +69,25 @@ def test_objects_with_the_oldest_records_are_forgotten_and_the_others_stay_right
     assert results.mag.tolist() == [float(k % 30) for k in kept]
     assert json.loads(board.history("o299", "fast-1").raw)["object"] == "o299"
     assert board.history("o0", "fast-1") is None
+
+
+def test_classes_of_a_users_own_bundle_join_ours_and_older_histories_stay_right():
+    board = Board()
+    add(board, make_record("a", label="TDE"))
+    own = make_record("b", label="nova", bundle="own") | {"proba": {"nova": 0.7, "TDE": 0.3}}
+    add(board, own)
+    results, _ = board.results("own")
+    assert dict(zip(results.classes, results.proba[0].tolist(), strict=True))["nova"] == 0.7
+    for name, bundle, label in (("a", "fast-1", "TDE"), ("b", "own", "nova")):
+        history = board.history(name, bundle)
+        assert history.classes[history.points["label"][0]] == label
+        assert history.points["proba"][0].sum() == pytest.approx(1.0)
+
+
+def test_records_with_endless_classes_are_not_used():
+    board = Board()
+    for k in range(60):
+        add(board, make_record(f"o{k}") | {"proba": {f"class-{k}-{j}": 0.5 for j in range(2)}, "label": ""})
+    assert len(board.classes) <= MOST_CLASSES
+    assert board.n_records + board.n_unusable == 60
+    assert board.n_unusable > 0

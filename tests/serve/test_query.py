@@ -41,7 +41,7 @@ def test_an_address_gives_the_view_that_wrote_it(view):
 
 @pytest.mark.parametrize(
     "pair",
-    [("sort", "nothing"), ("class", "SN"), ("rows", "1e9"), ("page", "0"), ("max_mag", "bright"),
+    [("sort", "nothing"), ("rows", "1e9"), ("page", "0"), ("max_mag", "bright"),
      ("max_mag", "nan"), ("min_anomly", "0.9"), ("order", "up"), ("q", "x" * 300), ("up", "yes")],
 )  # fmt: skip
 def test_a_wrong_parameter_is_an_error_and_shows_no_table_of_everything(pair):
@@ -83,3 +83,9 @@ def test_text_that_is_no_position_is_a_name():
     assert find_position("12") is None
     assert find_position("400 0") is None
     assert find_position("00:00:00 -00:30:00 5").dec == pytest.approx(-0.5)
+
+
+def test_a_class_that_nobody_knows_is_an_error():
+    View.parse([("class", "nova")]).check_classes([*CLASSES, "nova"])
+    with pytest.raises(SettingsError, match="nova"):
+        View.parse([("class", "nova")]).check_classes(CLASSES)

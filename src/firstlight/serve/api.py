@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.exceptions import HTTPException
 
 from firstlight.anomaly.verdicts import CHOICES
@@ -31,10 +31,10 @@ from firstlight.taxonomy import CLASSES
 _TICK_S, _ALIVE_S = 0.25, 15.0
 _MOST_LATEST = 500
 
-ClassName = Literal[*CLASSES, "none"]  # type: ignore[valid-type]
 Name = Literal[*COLUMNS]  # type: ignore[valid-type]
 Choice = Literal[*CHOICES]  # type: ignore[valid-type]
 
+ClassName = Annotated[str, StringConstraints(max_length=100)]
 ObjectId = Annotated[str, Query(max_length=1024, description="Name of the object.")]
 Bundle = Annotated[str, Query(max_length=200, description="Bundle. Default: the one whose record came last.")]
 
@@ -115,7 +115,10 @@ def make_api(desk: Desk, stream_response: Callable[[AsyncIterator[str]], Respons
     def objects(
         request: Request,
         q: Annotated[str, Query(max_length=200, description="Part of a name, or a position.")] = "",
-        class_: Annotated[list[ClassName] | None, Query(alias="class")] = None,
+        class_: Annotated[
+            list[ClassName] | None,
+            Query(alias="class", max_length=70, description="Classes; none is not classified."),
+        ] = None,
         min_probability: Annotated[float | None, Query(ge=0, le=1)] = None,
         min_anomaly: Annotated[float | None, Query(ge=0, le=1)] = None,
         min_change: Annotated[float | None, Query(ge=0, le=1)] = None,
@@ -132,8 +135,7 @@ def make_api(desk: Desk, stream_response: Callable[[AsyncIterator[str]], Respons
     ) -> Objects:
         """Objects with their newest records, filtered, sorted and in pages."""
         view = View.parse(request.query_params.multi_items())
-        snapshot = desk.snapshot(view.bundle)
-        found = view.chosen(snapshot.table)
+        snapshot, found = desk.chosen(view)
         part = found.iloc[(view.page - 1) * view.rows : view.page * view.rows]
         return Objects(
             n=len(found),

@@ -16,6 +16,7 @@ from numpy.dtypes import StringDType
 from numpy.typing import NDArray
 
 from firstlight.bands import BANDS
+from firstlight.errors import DataError
 from firstlight.stream.results.read import NUMBERS, TEXTS, Results
 from firstlight.taxonomy import CLASSES
 
@@ -25,11 +26,15 @@ _KNOWN_ALERTS = 512  # newest alerts per place by which a repeated record is kno
 _FIRST_ROWS = 1024
 _FORGET = 0.1  # share of the places that go at once, so that it is rare
 
-#: One point of an object's history.
-POINT = np.dtype(
-    [
+MOST_CLASSES = 64  # of all bundles together; a record that names more is none
+_NUMBERS_OF_POINT = ("mjd", "anomaly", "change", "mag", "mag_err", "mag_mjd", "phase")
+
+
+def point_type(n_classes: int) -> np.dtype[Any]:
+    """Layout of one point of an object's history."""
+    fields: list[Any] = [
         ("mjd", "f8"),
-        ("proba", "f4", (len(CLASSES),)),
+        ("proba", "f4", (n_classes,)),
         ("anomaly", "f4"),
         ("change", "f4"),
         ("mag", "f4"),
@@ -38,10 +43,10 @@ POINT = np.dtype(
         ("phase", "f4"),
         ("n_obs", "i4"),
         ("band", "i1"),
-        ("classified", "?"),
+        ("label", "i1"),  # index of the class; -1 if not classified
         ("late", "?"),
     ]
-)
+    return np.dtype(fields)
 
 
 @dataclass(slots=True)
@@ -50,7 +55,7 @@ class _Place:
 
     row: int  # of the columns
     raw: bytes  # the newest record
-    points: NDArray[Any]  # (capacity,), of `POINT`
+    points: NDArray[Any]  # (capacity,), of `point_type`
     alerts: list[str]  # names of the alerts of the points
     n_points: int
     n_records: int
@@ -61,7 +66,8 @@ class _Place:
 class History:
     """Records of one object by one bundle, in the order of arrival."""
 
-    points: NDArray[Any]  # (n_points,), of `POINT`
+    points: NDArray[Any]  # (n_points,), of `point_type`
+    classes: tuple[str, ...]  # of the columns of `proba`
     alerts: tuple[str, ...]  # name of each point's alert
     n_records: int  # of all records; more than the points if some were dropped
     raw: bytes  # the newest record, as it was read
@@ -79,8 +85,10 @@ class Board:
         self._n_obs = np.zeros(_FIRST_ROWS, np.int64)
         self._late = np.zeros(_FIRST_ROWS, np.bool_)
         self._texts: dict[str, list[str]] = {name: [] for name in (*TEXTS, "domain")}
+        self.classes: tuple[str, ...] = CLASSES  #: of all bundles; ours, then others as they come
         self._bundles: dict[str, int] = {}  # of each bundle, the number of its newest record
         self.version = 0  # rises with each change
+        self.n_unusable, self.last_unusable = 0, ""
         self.n_records = self.n_repeated = self.n_thinned = self.n_forgotten = 0
 
     def __len__(self) -> int:
@@ -100,7 +108,13 @@ class Board:
         later; and one of a late alert, which knows all that came before it.
         """
         with self._lock:
-            new = [record for record, raw in records if self._take(record, raw)]
+            new = []
+            for record, raw in records:
+                try:
+                    new += [record] if self._take(record, raw) else []
+                except DataError as error:
+                    self.n_unusable += 1
+                    self.last_unusable = str(error)
             self.version += bool(new)
             if len(self._places) > self._most:
                 self._forget()
@@ -115,10 +129,12 @@ class Board:
                 for name, values in self._texts.items()
             }
             domain = texts.pop("domain").tolist()
+            numbers = {name: values[rows] for name, values in self._numbers.items()}
+            columns: dict[str, Any] = texts | numbers
             results = Results(
-                **texts,
-                **{name: values[rows] for name, values in self._numbers.items()},
+                **columns,
                 proba=self._proba[rows],
+                classes=self.classes,
                 n_obs=self._n_obs[rows],
                 late=self._late[rows],
             )
@@ -131,7 +147,7 @@ class Board:
             if place is None:
                 return None
             points = place.points[: place.n_points].copy()
-            return History(points, tuple(place.alerts), place.n_records, place.raw)
+            return History(points, self.classes, tuple(place.alerts), place.n_records, place.raw)
 
     def bundles_of(self, object_id: str) -> list[str]:
         """Bundles that have a record of an object, the newest first."""
@@ -141,17 +157,22 @@ class Board:
         """Points of some objects, without their alerts; empty for an unknown one."""
         with self._lock:
             places = [self._places.get((bundle, name)) for name in objects]
-            return [np.empty(0, POINT) if p is None else p.points[: p.n_points].copy() for p in places]
+            none = np.empty(0, point_type(len(self.classes)))
+            return [none if p is None else p.points[: p.n_points].copy() for p in places]
 
     # -- private ---------------------------------------------------------------------
 
     def _take(self, record: Mapping[str, Any], raw: bytes) -> bool:
         """Add one record; False if it was there."""
         key = (str(record["bundle"] or ""), record["object"])
+        if not record["proba"].keys() <= set(self.classes):
+            self._widen(record["proba"])
         mark = hash(record["alert"]) & 0xFFFF_FFFF_FFFF_FFFF
         place = self._places.get(key)
         if place is None:
-            place = _Place(self._new_row(key), raw, np.zeros(4, POINT), [], 0, 0, array("Q"))
+            place = _Place(
+                self._new_row(key), raw, np.zeros(4, point_type(len(self.classes))), [], 0, 0, array("Q")
+            )
             self._places[key] = place
         elif mark in place.known:
             self.n_repeated += 1
@@ -182,6 +203,23 @@ class Board:
             values.append("")
         return row
 
+    def _widen(self, table: Mapping[str, Any]) -> None:
+        """Add classes, which a bundle of a user's own may have; DataError if they are too many."""
+        new = [name for name in table if name not in self.classes]
+        n_old, n = len(self.classes), len(self.classes) + len(new)
+        if n > MOST_CLASSES:
+            raise DataError(f"more than {MOST_CLASSES} classes in the records, such as {new[0][:40]!r}")
+        self.classes = (*self.classes, *new)
+        self._proba = np.hstack([self._proba, np.zeros((len(self._proba), len(new)))])
+        for place in self._places.values():
+            points = np.zeros(len(place.points), point_type(n))
+            for name in place.points.dtype.names or ():
+                if name == "proba":
+                    points["proba"][:, :n_old] = place.points["proba"]
+                else:
+                    points[name] = place.points[name]
+            place.points = points
+
     def _write(self, row: int, record: Mapping[str, Any]) -> None:
         """Set the columns of a place."""
         for name, key in TEXTS.items():
@@ -190,7 +228,7 @@ class Board:
         self._texts["domain"][row] = domain if isinstance(domain, str) else ""
         for name, values in self._numbers.items():
             values[row] = np.nan if record[name] is None else record[name]
-        self._proba[row] = _proba(record)
+        self._proba[row] = self._table(record)
         self._n_obs[row] = record["n_obs"] or 0
         self._late[row] = bool(record["late"])
 
@@ -206,15 +244,19 @@ class Board:
         elif place.n_points == len(place.points):
             place.points = np.concatenate([place.points, np.zeros_like(place.points)])
         point = place.points[place.n_points]
-        for name in ("mjd", "anomaly", "change", "mag", "mag_err", "mag_mjd", "phase"):
+        for name in _NUMBERS_OF_POINT:
             point[name] = np.nan if record[name] is None else record[name]
-        point["proba"] = _proba(record)
+        point["proba"] = self._table(record)
         point["n_obs"] = min(record["n_obs"] or 0, 2**31 - 1)
         point["band"] = BANDS.index(record["band"]) if record["band"] else -1
-        point["classified"] = bool(record["label"])
+        point["label"] = self.classes.index(record["label"]) if record["label"] in self.classes else -1
         point["late"] = bool(record["late"])
         place.alerts.append(record["alert"])
         place.n_points += 1
+
+    def _table(self, record: Mapping[str, Any]) -> list[float]:
+        """Probabilities in the order of the classes."""
+        return [record["proba"].get(name) or 0.0 for name in self.classes]
 
     def _forget(self) -> None:
         """Remove the places whose newest records are the oldest, and close the gaps in the columns."""
@@ -232,8 +274,3 @@ class Board:
         self._places = kept
         self._bundles = {name: self._bundles[name] for name in dict.fromkeys(key[0] for key in kept)}
         self.n_forgotten += n_gone
-
-
-def _proba(record: Mapping[str, Any]) -> list[float]:
-    table = record["proba"]
-    return [table.get(name) or 0.0 for name in CLASSES]

@@ -10,12 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
+import pandas as pd
+
 from firstlight._types import Progress
 from firstlight.anomaly.verdicts import Choice, Verdict, append_verdict, read_verdicts
 from firstlight.errors import DataError, SettingsError
 from firstlight.serve.board import MOST_PLACES, Board
 from firstlight.serve.follow import Clock, Letters, Parser, Reader
 from firstlight.serve.observations import NoObservations, Observations
+from firstlight.serve.query import View
 from firstlight.serve.tonight import Plan, Snapshot, Tonight
 from firstlight.serve.worker import WorkerHealth
 from firstlight.stream.io.message import Message
@@ -175,6 +178,15 @@ class Desk:
         table = snapshot.table.assign(verdict=words).astype({"verdict": object})
         return replace(snapshot, table=table)
 
+    def chosen(self, view: View) -> tuple[Snapshot, pd.DataFrame]:
+        """The table of a view's bundle, and the rows that pass its filters in its order.
+
+        SettingsError if its bundle or one of its classes is unknown.
+        """
+        view.check_classes(self.board.classes)
+        snapshot = self.snapshot(view.bundle)
+        return snapshot, view.chosen(snapshot.table)
+
     def latest(self, n: int) -> list[dict[str, Any]]:
         """The newest records in the order of arrival."""
         with self._recent_lock:
@@ -232,6 +244,8 @@ class Desk:
         if self.parser.refusals.n:
             place, reason = self.parser.refusals.last[-1] if self.parser.refusals.last else ("", "")
             found.append(f"{self.parser.refusals.n:,} records could not be read; the last: {place}: {reason}")
+        if self.board.n_unusable:
+            found.append(f"{self.board.n_unusable:,} records could not be used: {self.board.last_unusable}")
         if self.reader.n_gaps:
             found.append(
                 f"{self.reader.n_gaps:,} gaps in the topic: records were removed before they were read"

@@ -14,7 +14,6 @@ from firstlight.followup.night import Night, altitude
 from firstlight.serve.board import History
 from firstlight.serve.observations import Observations, Points
 from firstlight.serve.tonight import LEVEL, Snapshot, prediction_set
-from firstlight.taxonomy import CLASSES
 
 _MOST_CLASSES = 6  # drawn against time; the others count as one
 _SHOWN_CHANCE = 0.02  # a class that never exceeded this is not drawn by itself
@@ -62,15 +61,15 @@ def _stated(history: History) -> Points:
 
 def chances(history: History) -> Chances:
     """Probabilities of the main classes against time; records without a class are left out."""
-    points = history.points[history.points["classified"]]
+    points = history.points[history.points["label"] >= 0]
     points = points[np.argsort(points["mjd"], kind="stable")]
     largest = points["proba"].max(axis=0, initial=0.0)
     order = [k for k in np.argsort(-largest, kind="stable").tolist() if largest[k] >= _SHOWN_CHANCE]
     own = order[:_MOST_CLASSES]
-    rest = [k for k in range(len(CLASSES)) if k not in own]
+    rest = [k for k in range(len(history.classes)) if k not in own]
     return Chances(
         mjd=[round(t, 6) for t in points["mjd"].tolist()],
-        classes=[CLASSES[k] for k in own],
+        classes=[history.classes[k] for k in own],
         proba=[[round(p, 4) for p in points["proba"][:, k].tolist()] for k in own],
         others=[round(p, 4) for p in points["proba"][:, rest].sum(axis=1).tolist()],
     )
@@ -80,15 +79,15 @@ def alerts_of(history: History) -> list[dict[str, Any]]:
     """One row per kept record, the newest first."""
     rows = []
     for alert, point in zip(history.alerts, history.points, strict=True):
-        best = int(np.argmax(point["proba"]))
+        best = int(point["label"])
         rows.append(
             {
                 "alert": alert,
                 "mjd": round(float(point["mjd"]), 6),
                 "phase": _number(point["phase"], 3),
                 "n_obs": int(point["n_obs"]),
-                "class": CLASSES[best] if point["classified"] else "",
-                "probability": _number(point["proba"][best], 4) if point["classified"] else None,
+                "class": history.classes[best] if best >= 0 else "",
+                "probability": _number(point["proba"][best], 4) if best >= 0 else None,
                 "anomaly": _number(point["anomaly"], 4),
                 "change": _number(point["change"], 4),
                 "mag": _number(point["mag"], 3),
@@ -105,9 +104,9 @@ def reasons_in_words(row: Mapping[str, Any], proba: Any, history: History) -> li
     sentences = []
     if row["class"]:
         order = np.argsort(-proba, kind="stable")[:3]
-        named = [f"{CLASSES[k]} {100.0 * proba[k]:.0f} %" for k in order if proba[k] >= 0.005]
+        named = [f"{history.classes[k]} {100.0 * proba[k]:.0f} %" for k in order if proba[k] >= 0.005]
         sentences.append(f"Most probable classes: {', '.join(named)}.")
-        chosen = prediction_set(proba)
+        chosen = prediction_set(proba, history.classes)
         words = "one class holds" if len(chosen) == 1 else f"{len(chosen)} classes hold"
         sentences.append(f"{words.capitalize()} {100 * LEVEL:.0f} % of the probability: {', '.join(chosen)}.")
         sentences += _trend(str(row["class"]), history)
@@ -130,11 +129,11 @@ def reasons_in_words(row: Mapping[str, Any], proba: Any, history: History) -> li
 
 def _trend(label: str, history: History) -> list[str]:
     """How the probability of the class changed since the first classified record."""
-    points = history.points[history.points["classified"]]
+    points = history.points[history.points["label"] >= 0]
     if len(points) < 2:
         return ["This is its first classified record."]
-    own = points["proba"][:, CLASSES.index(label)]
-    labels = points["proba"].argmax(axis=1)
+    own = points["proba"][:, history.classes.index(label)]
+    labels = points["label"]
     since = len(labels) - int(np.argmax(labels[::-1] != labels[-1])) if (labels != labels[-1]).any() else 0
     days = float(points["mjd"][-1] - points["mjd"][min(since, len(points) - 1)])
     held = f"for {len(points) - since} records ({days:.1f} days)" if since else "since the first record"

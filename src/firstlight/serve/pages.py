@@ -68,8 +68,7 @@ class Pages:
 
     def tonight(self, view: View) -> Response:
         """The ranked table."""
-        snapshot = self.desk.snapshot(view.bundle)
-        found = view.chosen(snapshot.table)
+        snapshot, found = self.desk.chosen(view)
         n_pages = max(math.ceil(len(found) / view.rows), 1)
         page = min(view.page, n_pages)
         part = found.iloc[(page - 1) * view.rows : page * view.rows]
@@ -107,7 +106,7 @@ class Pages:
             bundles=self.desk.board.bundles,
             columns=list(COLUMNS.values()),
             limits=list(LIMITS),
-            classes=(*CLASSES, "none"),
+            classes=(*self.desk.board.classes, "none"),
             n_records=self.desk.board.n_records,
         )
         answer.headers["hx-replace-url"] = f"/?{view.address()}"  # the form sends more than the address needs
@@ -116,12 +115,13 @@ class Pages:
     def _trends(self, names: list[str], labels: list[str], bundle: str) -> list[str]:
         """Lines of the probability of each object's class over its last records."""
         drawn = []
+        place = {name: k for k, name in enumerate(self.desk.board.classes)}
         for points, label in zip(self.desk.board.trends(names, bundle), labels, strict=True):
-            known = points[points["classified"]]
+            known = points[points["label"] >= 0]
             if not label or len(known) < 2:
                 drawn.append("")
                 continue
-            drawn.append(sparkline(known["proba"][-_TREND_POINTS:, CLASSES.index(label)].tolist()))
+            drawn.append(sparkline(known["proba"][-_TREND_POINTS:, place[label]].tolist()))
         return drawn
 
     def object(self, object_id: str, bundle: str, here: str) -> Response:
@@ -150,7 +150,7 @@ class Pages:
             row=row,
             facts=[(column, column.show(row[column.name])) for column in COLUMNS.values()],
             reasons=reasons_in_words(row, proba, history),
-            bars=[(CLASSES[k], float(proba[k])) for k in order if proba[k] >= 0.005],
+            bars=[(history.classes[k], float(proba[k])) for k in order if proba[k] >= 0.005],
             curve=json.dumps(points_json(points) | {"chances": asdict(chances(history))}),
             n_points=len(points.mjd),
             n_left_out=points.n_left_out,
@@ -176,8 +176,7 @@ class Pages:
         """The map of the sky."""
         if frame not in FRAMES:
             raise SettingsError(f"frame: choose of {', '.join(FRAMES)}")
-        snapshot = self.desk.snapshot(view.bundle)
-        found = view.chosen(snapshot.table)
+        snapshot, found = self.desk.chosen(view)
         return self._page(
             "sky",
             title="Sky",
@@ -215,9 +214,9 @@ class Pages:
         if form not in EXPORTS:
             raise SettingsError(f"format: choose of {', '.join(EXPORTS)}")
         writer, kind, name = EXPORTS[form]
-        snapshot = self.desk.snapshot(view.bundle)
+        _, found = self.desk.chosen(view)
         headers = _NO_STORE | {"content-disposition": f'attachment; filename="{name}"'}
-        return Response(writer(view.chosen(snapshot.table)), media_type=kind, headers=headers)
+        return Response(writer(found), media_type=kind, headers=headers)
 
     def feedback(self, values: Mapping[str, str], partial: bool) -> Response:
         """Write a verdict, and show it."""

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from firstlight.errors import SettingsError
 from firstlight.serve.columns import COLUMNS, USUAL
-from firstlight.taxonomy import CLASSES
 
 LEAST_ROWS, ROWS, MOST_ROWS = 10, 100, 500
 RADIUS = 60.0  # arcsecond; of a search by position without a radius
@@ -103,8 +102,6 @@ class View:
             raise SettingsError(f"unknown parameter {unknown[0][:40]!r}; known: {', '.join(sorted(allowed))}")
         one = {name: found[-1].strip() for name, found in values.items()}
         classes = tuple(dict.fromkeys(c for c in values.get("class", []) if c))
-        if wrong := [c for c in classes if c not in (*CLASSES, "none")]:
-            raise SettingsError(f"class {wrong[0][:40]!r}: choose none or of {', '.join(CLASSES)}")
         columns = tuple(dict.fromkeys(c for text in values.get("cols", []) for c in text.split(",") if c))
         if wrong := [c for c in (*columns, one.get("sort") or "rank") if c not in COLUMNS]:
             raise SettingsError(f"column {wrong[0][:40]!r}: choose of {', '.join(COLUMNS)}")
@@ -151,6 +148,11 @@ class View:
     def cone(self) -> Cone | None:
         """The position that `q` names; None if it is part of a name."""
         return find_position(self.q)
+
+    def check_classes(self, known: Sequence[str]) -> None:
+        """Raise SettingsError for a class that is not known: a slip must not look like an empty sky."""
+        if wrong := [name for name in self.classes if name not in (*known, "none")]:
+            raise SettingsError(f"class {wrong[0][:40]!r}: choose none or of {', '.join(known)}")
 
     def chosen(self, table: pd.DataFrame) -> pd.DataFrame:
         """Rows that pass the filters, in the wanted order; those without a value come last."""

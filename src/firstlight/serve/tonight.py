@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -208,7 +208,7 @@ def evening_of(results: Results, site: Site, now: float) -> str:
     return (_MJD_0 + timedelta(days=day)).isoformat()
 
 
-def prediction_set(proba: FloatArray, level: float = LEVEL) -> list[str]:
+def prediction_set(proba: FloatArray, classes: Sequence[str] = CLASSES, level: float = LEVEL) -> list[str]:
     """Fewest classes whose probabilities sum to `level`, most probable first.
 
     Examples
@@ -221,7 +221,7 @@ def prediction_set(proba: FloatArray, level: float = LEVEL) -> list[str]:
     """
     order = np.argsort(-proba, kind="stable")
     n = int(np.searchsorted(np.cumsum(proba[order]), level - 1e-9)) + 1
-    return [CLASSES[k] for k in order[:n]]
+    return [classes[k] for k in order[:n]]
 
 
 def _newest(results: Results, domain: list[str]) -> pd.DataFrame:
@@ -230,9 +230,9 @@ def _newest(results: Results, domain: list[str]) -> pd.DataFrame:
     classified = results.label != ""
     order = np.argsort(-results.proba, axis=1, kind="stable")
     sums = np.cumsum(np.take_along_axis(results.proba, order, axis=1), axis=1)
-    sizes = np.minimum((sums < LEVEL - 1e-9).sum(axis=1) + 1, len(CLASSES))
+    sizes = np.minimum((sums < LEVEL - 1e-9).sum(axis=1) + 1, len(results.classes))
     sets = [
-        ", ".join(CLASSES[k] for k in own[:size]) if known else ""
+        ", ".join(results.classes[k] for k in own[:size]) if known else ""
         for own, size, known in zip(order.tolist(), sizes.tolist(), classified.tolist(), strict=True)
     ]
     newest = results.mjd.max(initial=-np.inf) if n else np.nan
