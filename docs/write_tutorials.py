@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-os.environ.setdefault("COLUMNS", "100")  # of tables in the terminal; read when the command line is imported
+os.environ.setdefault("COLUMNS", "84")  # of tables in the terminal; read when the command line is imported
 
 from matplotlib.figure import Figure
 
@@ -47,7 +47,7 @@ _LOOK = re.compile(
     r'<style scoped>.*?</style>| border="1" class="dataframe"| style="text-align: right;"', re.DOTALL
 )
 _COMMAND = "# !"
-_WIDTH = 100  # of printed lines
+_WIDTH = 84  # of printed lines: what a page shows without scrolling
 
 
 class Cell(NamedTuple):
@@ -157,7 +157,7 @@ def _shown(value: Any, printed: str) -> Output:
 
 
 def _steady(text: str) -> str:
-    lines = [line.rstrip() for line in text.splitlines() if not _UNSTEADY.search(line)]
+    lines = [line.rstrip() for line in text.splitlines() if line.strip() and not _UNSTEADY.search(line)]
     folded = [
         textwrap.wrap(line, _WIDTH, subsequent_indent="    ") if len(line) > _WIDTH else [line]
         for line in lines
@@ -184,7 +184,8 @@ def _page(name: str, cells: list[Cell], outputs: list[Output], out: Path) -> str
     download = (
         f"[Download this page as a notebook]({name}.ipynb), and [its files](sample.zip) to unpack beside it."
     )
-    parts = [cells[0].source, download]
+    title, summary, *rest = cells[0].source.split("\n\n")
+    parts = [title, summary, download, *rest]
     for k, (cell, output) in enumerate(zip(cells[1:], outputs[1:], strict=True), start=1):
         if cell.is_text:
             parts.append(cell.source)

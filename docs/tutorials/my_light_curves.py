@@ -71,12 +71,12 @@ answers.insert(0, "file", names)
 answers[["file", "class", "proba_SNIa", "proba_SNII", "anomaly", "n_obs"]]
 
 # %% [markdown]
-# - The Rubin table holds detections only, without redshift and dust. The observations before the explosion, which
-#   show that nothing was there, are missing.
+# - The Rubin table holds detections only, without a redshift. The observations before the explosion, which show that nothing was
+#   there, are missing. E(B-V) comes from a map of the Milky Way, by position.
 # - SNANA's file has everything: forced photometry, the detection flags of the survey, E(B-V) and the redshift of the host.
 # - sncosmo's has no detection flags, so a detection is an observation with a flux of more than five times its error.
-#   The magnitudes lose the fluxes of the non-detections; only their limits are left.
-# - The own table has neither redshift nor E(B-V).
+# - The magnitudes are those of the detections; limits are left out, since a limit is no measurement.
+# - The own table has no redshift, no position and no E(B-V).
 #
 # More is better: give forced photometry, a redshift of the host (photometric is fine) and E(B-V) if you have them, in
 # columns of the same table or in a second table with one row per object (`--metadata`). [All formats and

@@ -44,7 +44,7 @@
 import pandas as pd
 
 targets = pd.read_csv("targets.csv", dtype={"object": str})
-targets.head(5).iloc[:, :12]
+targets[["rank", "object", "fate", "worth", "start", "hours", "class", "mag", "band"]].head(5).round(3)
 
 # %% [markdown]
 # ## The picture of the night
