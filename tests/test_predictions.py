@@ -1,4 +1,5 @@
 import json
+import pickle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
@@ -176,6 +177,10 @@ def test_the_class_may_be_called_label(predictions: Predictions, tmp_path: Path,
     else:
         table.to_json(path, orient="records", lines=True)
     assert read_predictions(path).label.tolist() == predictions.label.tolist()
+
+
+def test_predictions_can_be_sent_to_another_process(predictions: Predictions) -> None:
+    assert_equal(pickle.loads(pickle.dumps(predictions)), predictions, rtol=0)
 
 
 def test_the_table_of_astropy_is_that_of_pandas(predictions: Predictions) -> None:

@@ -271,10 +271,10 @@ class Taxonomy:
     """
 
     classes: tuple[str, ...] = CLASSES
-    groups: Mapping[str, str] = field(default_factory=lambda: COARSE)
+    groups: Mapping[str, str] = field(default_factory=lambda: dict(COARSE))
     galactic: frozenset[str] = GALACTIC
     aliases: Mapping[str, str] = field(default_factory=dict)
-    elasticc: Mapping[str, int] = field(default_factory=lambda: ELASTICC)
+    elasticc: Mapping[str, int] = field(default_factory=lambda: dict(ELASTICC))
 
     @classmethod
     def of(cls, table: Mapping[str, Mapping[str, Any]], where: object = "classes") -> Self:

@@ -18,7 +18,7 @@ from firstlight.cli.app import PLASTICC, Columns, Format, Metadata, console, rea
 from firstlight.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
-    from firstlight._types import Progress, StrArray
+    from firstlight._types import BoolArray, Progress, StrArray
     from firstlight.data import RejectLog, Truth
     from firstlight.lightcurves import LightCurves
     from firstlight.taxonomy import Taxonomy
@@ -253,6 +253,11 @@ def _truth_beside(data: Path, metadata: Path | None, truth: Path | None) -> "Tru
 
 def only_listed(curves: "LightCurves", objects: Path, set_aside: set[str]) -> "LightCurves":
     """The light curves of the objects that a file lists; DataError for one that is unknown."""
+    return curves.take(listed(curves.object_id, objects, set_aside))
+
+
+def listed(object_id: "StrArray", objects: Path, set_aside: set[str]) -> "BoolArray":
+    """Which objects a file lists; DataError if it lists one that is neither among them nor set aside."""
     import numpy as np
 
     try:
@@ -265,7 +270,7 @@ def only_listed(curves: "LightCurves", objects: Path, set_aside: set[str]) -> "L
     wanted = np.unique(np.array([name for name in named if name], dtype=np.str_))
     if not len(wanted):
         raise DataError(f"{objects}: lists no object; it must have one object id per line")
-    missing = [name for name in np.setdiff1d(wanted, curves.object_id).tolist() if name not in set_aside]
+    missing = [name for name in np.setdiff1d(wanted, object_id).tolist() if name not in set_aside]
     if missing:
         raise DataError(f"{objects}: {len(missing)} object(s) not in the data; the first is {missing[0]!r}")
-    return curves.take(np.isin(curves.object_id, wanted))
+    return np.isin(object_id, wanted)

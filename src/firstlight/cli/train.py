@@ -25,7 +25,7 @@ from firstlight.cli.app import (
     print_json,
     progress,
 )
-from firstlight.cli.reading import Reading, reads_curves, translated
+from firstlight.cli.reading import Reading, listed, reads_curves, translated
 
 if TYPE_CHECKING:
     from firstlight._types import StrArray
@@ -101,6 +101,7 @@ def evaluate(
             help="The bundle that made the predictions, for the skill at each phase and the latents."
         ),
     ] = None,
+    objects: Objects = None,
     redshift: Redshift = "photo",
     jobs: Jobs = None,
     as_json: AsJson = False,
@@ -116,6 +117,8 @@ def evaluate(
         reading.refuse_options("no light curves are read without --data")
     make_folder(out)
     table = read_predictions(predictions)
+    if objects is not None:
+        table = table.take(listed(table.object_id, objects, set()))
     curves = None if data is None else reading.curves(data, None, out)
     with progress() as report:
         scores = evaluate_predictions(

@@ -20,6 +20,7 @@ from firstlight.metrics import PHASES, Evaluation, Snapshot, phase_name
 from firstlight.parallel import side_by_side
 from firstlight.pipeline import Pipeline, PipelineConfig
 from firstlight.predictions import Predictions
+from firstlight.provenance import provenance
 from firstlight.report.html import ReportContent, write_report
 from firstlight.splits import hash_split, stratified_folds
 from firstlight.taxonomy import Taxonomy
@@ -115,7 +116,7 @@ def run_crossval(
     n_folds : int
         Number of folds; classes are spread evenly over them.
     jobs : int
-        Parallel folds, one process of one thread each.
+        Parallel folds, of one thread each; 1 uses one core.
 
     Returns
     -------
@@ -140,7 +141,7 @@ def run_crossval(
             seed=seed,
             taxonomy=Taxonomy() if taxonomy is None else taxonomy,
             folder=out / f"fold-{k + 1}",
-            jobs=1 if jobs > 1 else None,
+            jobs=1,
         )
         for k, fold in enumerate(folds)
     ]
@@ -224,6 +225,7 @@ def evaluate_predictions(
         latent = pipeline.latents(here)
     content = ReportContent(
         title="firstlight: predictions against truth",
+        run=provenance([*evaluation.object_id.tolist(), *evaluation.labels.tolist()]),
         evaluation=evaluation,
         protocol=protocol,
         preset="" if pipeline is None else str(pipeline.info.get("preset", "")),
@@ -282,6 +284,7 @@ def _conclude(
     latent[:n_first] = own
     content = ReportContent(
         title=title,
+        run=provenance([first.curves.fingerprint, *first.labels.tolist()], seed=first.seed),
         evaluation=evaluation,
         protocol=protocol,
         preset=first.config.name,

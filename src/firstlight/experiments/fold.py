@@ -40,15 +40,20 @@ ROOMS = (
     "kernels",
     "lightcurves",
     "metrics",
+    "mix",
     "online",
     "pipeline",
     "predictions",
     "preprocess",
+    "provenance",
+    "reobserve",
     "settings",
     "simulate",
     "splits",
     "storage",
+    "surveys",
     "taxonomy",
+    "timeline",
 )
 
 

@@ -39,6 +39,7 @@ from firstlight.pipeline.inputs import InputBuilder, InputRows, in_chunks, input
 from firstlight.pipeline.training import CopyRows, train_inputs, training_objects, training_rows
 from firstlight.predictions import Domain, Predictions, Scores
 from firstlight.preprocess import preprocess
+from firstlight.provenance import provenance
 from firstlight.settings import to_table
 from firstlight.splits import check_columns, hash_fraction
 from firstlight.storage import AGAIN, ArraySpec, read_arrays, read_state, write_arrays, write_state
@@ -194,6 +195,7 @@ class Pipeline:
         self._prior = class_frequencies(objects.labels, self.classes, self.taxonomy.classes)
         self._seen = np.sort(hash_fraction(objects.curves.object_id, _SEEN_SALT))
         self.info = objects.info(self.config.name, seed)
+        self.info["run"] = provenance([curves.fingerprint, *np.asarray(labels).tolist()], seed=seed)
         return self
 
     def _fit_classifier(

@@ -66,6 +66,9 @@ _COLUMNS: dict[str, Any] = {
 _ABSENT = {"domain": UNKNOWN, "domain_reason": ""}
 
 
+_GROUPS = dict(COARSE)  # a plain dict, so that predictions can be pickled for another process
+
+
 class Scores(NamedTuple):
     """Scores of some objects."""
 
@@ -127,7 +130,7 @@ class Predictions:
     domain_reason: NDArray[np.str_] = None  # type: ignore[assignment]
     classes: tuple[str, ...] = CLASSES
     prior: FloatArray | None = None
-    groups: Mapping[str, str] = field(default_factory=lambda: COARSE)
+    groups: Mapping[str, str] = field(default_factory=lambda: dict(COARSE))
 
     def __post_init__(self) -> None:
         for name, value in _ABSENT.items():
@@ -211,7 +214,7 @@ class Predictions:
         cls,
         prior: FloatArray | None = None,
         classes: tuple[str, ...] = CLASSES,
-        groups: Mapping[str, str] = COARSE,
+        groups: Mapping[str, str] = _GROUPS,
         **columns: NDArray[Any],
     ) -> Self:
         """Predictions of arrays of the right types, without any check."""

@@ -9,7 +9,7 @@ import io
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -26,6 +26,7 @@ from firstlight.files import replacing
 from firstlight.lightcurves import LightCurve, LightCurves
 from firstlight.metrics import Evaluation, summarise, write_summary
 from firstlight.metrics.summary import plain_summary
+from firstlight.provenance import libraries
 from firstlight.report.examples import Chosen, choose_examples
 from firstlight.report.lightcurves import plot_light_curve
 from firstlight.report.plots import (
@@ -60,16 +61,6 @@ from firstlight.taxonomy import GALACTIC
 N_EXAMPLES = 4  # right, and as many wrong
 TRANSIENT_WINDOW = (-60.0, 250.0)  # days since trigger
 LASTING = GALACTIC | {"AGN"}  # classes with whole light curves in the examples
-PACKAGES = (
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "lightgbm",
-    "catboost",
-    "torch",
-    "numba",
-    "pyarrow",
-)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -122,6 +113,8 @@ class ReportContent:
         Additional figures, in the section on training.
     timings : mapping of str to float
         Stage -> wall time [s].
+    run : mapping of str to anything
+        Where the result comes from; see `provenance`.
     facts : mapping of str to str
         Further entries of the record, such as seed, redshift mode, machine.
     """
@@ -138,6 +131,7 @@ class ReportContent:
     importance_std: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     pictures: tuple[Picture, ...] = ()
     timings: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    run: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -179,6 +173,7 @@ def write_report(
             "warnings": content.warnings,
             "timings": content.timings,
             "versions": versions_in_use(),
+            "run": {name: value for name, value in content.run.items() if name != "libraries"},
         }
     )
     page = _render(content, record)
@@ -191,12 +186,7 @@ def write_report(
 def versions_in_use() -> dict[str, str]:
     """Versions of firstlight, Python and the packages that affect the numbers."""
     found = {"firstlight": firstlight.__version__, "Python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return found | libraries()
 
 
 # --- private --------------------------------------------------------------------
