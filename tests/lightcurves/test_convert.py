@@ -32,7 +32,8 @@ def light_curves(draw):
     def column(values, size, unique=False):
         return np.array(draw(st.lists(values, min_size=size, max_size=size, unique=unique)))
 
-    mjd = [np.sort(column(st.floats(4e4, 7e4), n, unique=True)) for n in n_obs]
+    times = st.floats(4e4, 7e4).map(lambda time: round(time, 4))  # one visit is 1e-5 days
+    mjd = [np.sort(column(times, n, unique=True)) for n in n_obs]
     objects = {name: column(unknown, len(names)) for name in OBJECT_COLUMNS}
     objects["redshift_err"] = np.where(np.isnan(objects["redshift"]), np.nan, objects["redshift_err"])
     return LightCurves(

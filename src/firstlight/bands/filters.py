@@ -212,7 +212,7 @@ def case_note(names: Iterable[str]) -> str:
     Examples
     --------
     >>> case_note(["g", "R"])
-    'filter R is read as johnson_R; a lower-case r is LSST's'
+    "filter R is read as johnson_R; a lower-case r is LSST's"
     """
     found = sorted({name for name in names if name in _CASE_DECIDES})
     if not found:

@@ -52,7 +52,7 @@ def map_ebv(ra: ArrayLike, dec: ArrayLike) -> FloatArray:
     Examples
     --------
     >>> map_ebv([150.1, float("nan")], [2.2, 0.0]).round(3)  # the COSMOS field
-    array([0.018,   nan])
+    array([0.016,   nan])
     """
     ra, dec = np.radians(np.asarray(ra, np.float64)), np.radians(np.asarray(dec, np.float64))
     known = np.isfinite(ra) & np.isfinite(dec)
