@@ -41,7 +41,7 @@ stream-demo: setup ## A real broker, a replay, a worker: answers live in the ter
 	$(BIN)/firstlight fetch plasticc
 	$(BIN)/firstlight demo --seconds 60 --rate 100 --packet-kb 30 $(if $(wildcard $(OUT)/bundle),--bundle $(OUT)/bundle)
 
-test: check docs ## Lint, types, import contracts, the documentation and all tests
+test: check ## Lint, types, import contracts and all tests
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
 check: setup
@@ -50,7 +50,7 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: setup ## Build the documentation into site/, strictly; it opens from the folder
+docs: setup ## Run the tutorials and build the documentation into site/, strictly; it opens from the folder
 	$(BIN)/python docs/build.py
 
 dist: setup ## Build wheel and sdist, install each in a new environment and classify with it; recipe for conda-forge

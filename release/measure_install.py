@@ -24,7 +24,7 @@ RESULT = ROOT / "docs" / "results" / "install.json"
 EXTRAS = {
     "": ("firstlight.pipeline", "firstlight.lightcurves"),
     "stream": ("confluent_kafka", "fastavro", "orjson", "prometheus_client"),
-    "web": ("fastapi", "uvicorn"),
+    "serve": ("fastapi", "uvicorn"),
     "train": ("torch", "lightgbm", "sklearn.ensemble", "scipy.optimize", "optuna"),
     "antares": ("bson",),
     "sign": ("cryptography",),

@@ -28,6 +28,12 @@ def test_the_recipe_lists_every_dependency_and_fills_every_blank():
     assert run == expected | {"python", "matplotlib-base"}
 
 
+def test_the_changelog_has_a_section_of_this_version():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    sections = re.findall(r"^## \[(.+?)\]", text, flags=re.MULTILINE)
+    assert sections[:2] == ["Unreleased", __version__.partition(".dev")[0]]
+
+
 def test_the_citation_names_this_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert str(citation["version"]) == __version__.partition(".dev")[0]
