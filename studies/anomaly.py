@@ -36,7 +36,7 @@ from firstlight import load_preset
 from firstlight.anomaly import AnomalyConfig, AnomalyInputs, AnomalyScorer
 from firstlight.anomaly.isolation import ClassIsolation
 from firstlight.anomaly.scorer import COMPONENTS
-from firstlight.classify import CLASSIFIERS, PhaseCalibrator, TrainingRows
+from firstlight.classify import PhaseCalibrator, TrainingRows, make_classifier
 from firstlight.encoder.contrast import CONTRAST_NAMES, contrasts
 from firstlight.encoder.steps import CONTEXT_NAMES
 from firstlight.report.style import ACCENT, INK, MAIN, panel_grid, save_figure, styled
@@ -187,7 +187,7 @@ def add_proba(parts: dict[str, Rows], name: str, preset: str) -> None:
             TrainingRows(matrix(part, preset), part["label"], redshift(part), object_id=owner)
             for part, owner in ((train, names[0]), (scale, np.char.add("v", names[1])))
         )
-        classifier = CLASSIFIERS[kind.kind](kind).fit(rows, held, seed=0)
+        classifier = make_classifier(kind).fit(rows, held, seed=0)
         scored = {
             p: classifier.predict_proba(matrix(r, preset), redshift=redshift(r)) for p, r in parts.items()
         }

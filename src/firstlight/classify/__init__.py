@@ -6,7 +6,7 @@ from firstlight.classify.gate import GateConfig, GatedClassifier
 from firstlight.classify.gradient import SklearnBooster, SklearnBoosterConfig
 from firstlight.classify.lightgbm import LightGBMBooster, LightGBMConfig
 from firstlight.classify.protocol import Classifier, check_frequencies, to_all_classes
-from firstlight.classify.registry import CLASSIFIERS, ClassifierConfig, load_classifier
+from firstlight.classify.registry import CLASSIFIERS, ClassifierConfig, load_classifier, make_classifier
 from firstlight.classify.rows import TrainingRows
 from firstlight.classify.status import StatusConfig, status_from_counts, status_of
 
@@ -28,6 +28,7 @@ __all__ = [
     "class_frequencies",
     "class_weights",
     "load_classifier",
+    "make_classifier",
     "object_weights",
     "oversample",
     "status_from_counts",

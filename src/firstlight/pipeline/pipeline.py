@@ -16,12 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 from firstlight._types import Float32Array, FloatArray, IntArray, Progress, StrArray, no_progress
 from firstlight.anomaly import AnomalyInputs, AnomalyScorer, TrainingDomain, brighter, describe
 from firstlight.classify import (
-    CLASSIFIERS,
     Classifier,
     PhaseCalibrator,
     check_frequencies,
     class_frequencies,
     load_classifier,
+    make_classifier,
     status_of,
     to_all_classes,
 )
@@ -201,7 +201,7 @@ class Pipeline:
     def _fit_classifier(
         self, copies: CopyRows, held: CopyRows, seed: int, jobs: int | None, progress: Progress
     ) -> None:
-        classifier = CLASSIFIERS[self.config.classifier.kind](self.config.classifier)
+        classifier = make_classifier(self.config.classifier)
         self._classifier = classifier.fit(
             copies.rows, held.rows, seed=seed, jobs=n_threads(jobs), progress=progress
         )
