@@ -33,14 +33,18 @@ def plus_minus(found: dict[str, float], digits: int = 3) -> str:
 def about(bundle: str) -> str:
     """What a bundle is, from its manifest."""
     stated = manifest(bundle)
-    info = stated["info"]
+    info, config = stated["info"], read(MODELS / bundle / "pipeline.json")["config"]
     size = sum(part["size"] for part in stated["files"].values())
     rows = [
         ["version", f"`{stated['fingerprint']}`"],
         ["preset", f"`{info['preset']}`"],
         ["made by", f"firstlight {stated['firstlight_version']}, {stated['created'][:10]}"],
         ["size", f"{size / 1e6:.1f} MB in {len(stated['files'])} files"],
-        ["inputs", ", ".join(read(MODELS / bundle / "pipeline.json")["config"]["inputs"])],
+        ["inputs", ", ".join(config["inputs"])],
+        [
+            "copies",
+            ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in config["copies"].items()),
+        ],
     ]
     for name, value in info.items():
         if name not in SHOWN and isinstance(value, int | float | str):
