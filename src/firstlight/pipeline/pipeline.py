@@ -618,7 +618,7 @@ class Pipeline:
             pipeline._domain = TrainingDomain.load(path / "domain")
         elif min_domain is not None:
             raise SettingsError(
-                f"{path}: this bundle does not know its domain; train it again, or leave it out"
+                f"{path}: this bundle does not know its domain; train it again, or demand none"
             )
         pipeline._min_domain = min_domain
         pipeline._prior = check_frequencies(
