@@ -303,6 +303,7 @@ def bundle() -> Figure:
         "anomaly": THIRD,
         "templates": "#CC79A7",
         "calibrator": "#E69F00",
+        "domain": "#56B4E9",
     }
     for row, preset in enumerate(("default", "fast")):
         folder, left = ROOT / "src" / "firstlight" / "models" / preset, 0.0
@@ -316,7 +317,7 @@ def bundle() -> Figure:
     panel.set_yticks([0, 1], ["default", "fast"])
     panel.set_ylim(1.5, -0.5)
     panel.set_xlabel("size [MB]")
-    figure.legend(loc="outside lower center", ncols=6)
+    figure.legend(loc="outside lower center", ncols=4)
     return figure
 
 
