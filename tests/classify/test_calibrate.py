@@ -292,3 +292,14 @@ def test_a_row_is_shifted_to_the_same_bits_alone_and_in_any_batch(shifted, folde
     alone = [loaded.transform(wrong[i : i + 1], phase[i : i + 1])[0] for i in range(50)]
     np.testing.assert_array_equal(whole, alone)
     np.testing.assert_array_equal(whole, calibrator.transform(wrong[:50], phase[:50]))
+
+
+def test_shifts_may_end_before_whole_light_curves(shifted):
+    _, wrong, labels, phase = shifted
+    config = CalibrationConfig(class_shifts=True, late_shifts=False)
+    calibrator = PhaseCalibrator(config).fit(wrong, labels, CLASSES, phase)
+    assert calibrator.chosen == "class shifts by phase"
+    late = calibrator.transform(wrong, np.full(len(wrong), 500.0))
+    np.testing.assert_array_equal(late.argmax(axis=1), wrong.argmax(axis=1))
+    early = calibrator.transform(wrong, np.zeros(len(wrong)))
+    assert np.any(early.argmax(axis=1) != wrong.argmax(axis=1))

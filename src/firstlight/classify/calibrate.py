@@ -47,6 +47,8 @@ class CalibrationConfig:
     knots: tuple[float, ...] = (0.0, 2.0, 8.0, 32.0, 128.0)
     # whether classes may be shifted, too; without it the order of the classes stays
     class_shifts: bool = False
+    # whether shifts reach whole light curves; without it they end at the last knot
+    late_shifts: bool = True
 
     def __post_init__(self) -> None:
         """Check the knots."""
@@ -132,10 +134,11 @@ class PhaseCalibrator:
         )
         folds = np.random.default_rng(seed).permutation(n_objects) % FOLDS
         names = [name for name in _BY_PHASE if name != _SHIFTED or self.config.class_shifts]
-        self.losses = _cross_validate(rows, folds[owner], names)
+        n_shifted = len(self.config.knots) - (0 if self.config.late_shifts else 1)
+        self.losses = _cross_validate(rows, folds[owner], names, n_shifted)
         self.chosen = min(self.losses, key=lambda name: self.losses[name])
         if self.chosen != _IDENTITY:
-            self._log_scale, self._shift = _fit(rows, self.chosen)
+            self._log_scale, self._shift = _fit(rows, self.chosen, n_shifted)
         return self
 
     def transform(self, proba: FloatArray, phase: FloatArray) -> FloatArray:
@@ -254,13 +257,16 @@ def _hats(phase: FloatArray, knots: tuple[float, ...]) -> FloatArray:
     return hats
 
 
-def _fit(rows: _Rows, name: str) -> tuple[FloatArray, FloatArray]:
-    """Log-scale and class shifts at the knots that minimise the penalised log-loss of a candidate."""
+def _fit(rows: _Rows, name: str, n_shifted: int) -> tuple[FloatArray, FloatArray]:
+    """Log-scale and class shifts that minimise the penalised log-loss of a candidate.
+
+    Classes are shifted at the first `n_shifted` knots.
+    """
     from scipy.optimize import minimize
 
     n_knots = rows.hats.shape[1]
     n_scales = n_knots if _BY_PHASE[name] else 1
-    start = np.zeros(n_scales + (n_knots if name == _SHIFTED else 0))
+    start = np.zeros(n_scales + (n_shifted if name == _SHIFTED else 0))
     found = minimize(
         lambda flat: _penalised_loss(rows, flat, n_scales),
         start,
@@ -275,7 +281,8 @@ def _unpack(rows: _Rows, flat: FloatArray, n_scales: int) -> tuple[FloatArray, F
     """Log-scale at every knot, and the classes' shifts, which are zero where `flat` has none."""
     n_knots = rows.hats.shape[1]
     scale = np.broadcast_to(flat[:n_scales], (n_knots,)).copy()
-    strength = flat[n_scales:] if len(flat) > n_scales else np.zeros(n_knots)
+    strength = np.zeros(n_knots)
+    strength[: len(flat) - n_scales] = flat[n_scales:]
     return scale, strength[:, None] * rows.log_share
 
 
@@ -296,7 +303,7 @@ def _penalised_loss(rows: _Rows, flat: FloatArray, n_scales: int) -> tuple[float
     if len(flat) > n_scales:
         more, pull = _pull(flat[n_scales:])
         penalty += more
-        gradient = np.append(gradient, rows.hats.T @ (slope @ rows.log_share) + pull)
+        gradient = np.append(gradient, (rows.hats.T @ (slope @ rows.log_share))[: len(pull)] + pull)
     return rows.loss(scores) + penalty, gradient
 
 
@@ -316,7 +323,7 @@ def _log_share(code: IntArray, weight: FloatArray, n_classes: int) -> FloatArray
     return np.asarray(share - share.mean())
 
 
-def _cross_validate(rows: _Rows, fold: IntArray, names: Sequence[str]) -> dict[str, float]:
+def _cross_validate(rows: _Rows, fold: IntArray, names: Sequence[str], n_shifted: int) -> dict[str, float]:
     """Mean log-loss per object of no change and of the candidates on folds that they were not fitted on."""
     n_objects = rows.weight.sum()
     unchanged = np.zeros(rows.hats.shape[1]), np.zeros((rows.hats.shape[1], rows.log_proba.shape[1]))
@@ -325,6 +332,6 @@ def _cross_validate(rows: _Rows, fold: IntArray, names: Sequence[str]) -> dict[s
         total = 0.0
         for k in range(FOLDS):
             held = rows.take(fold == k)
-            total += held.loss(held.scores(*_fit(rows.take(fold != k), name)))
+            total += held.loss(held.scores(*_fit(rows.take(fold != k), name, n_shifted)))
         losses[name] = float(total / n_objects)
     return losses
