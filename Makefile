@@ -37,9 +37,9 @@ run: setup ## Fetch PLAsTiCC, train the quick preset, score it on unseen objects
 	$(BIN)/firstlight holdout --preset quick --out $(OUT)
 	@echo "Open $(OUT)/report.html"
 
-stream-demo: setup ## A real broker, a replay, a worker: answers live in the terminal (on unseen objects after `make run`)
+stream-demo: setup ## A real broker, a replay, a worker: answers live in the terminal; PAGE=1 opens the live page
 	$(BIN)/firstlight fetch plasticc
-	$(BIN)/firstlight demo --seconds 60 --rate 100 --packet-kb 30 $(if $(wildcard $(OUT)/bundle),--bundle $(OUT)/bundle)
+	$(BIN)/firstlight demo --seconds 60 --rate 100 --packet-kb 30 --results runs/demo/classes.jsonl $(if $(PAGE),--page) $(if $(wildcard $(OUT)/bundle),--bundle $(OUT)/bundle)
 
 test: check ## Lint, types, import contracts and all tests
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder

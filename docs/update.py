@@ -273,7 +273,20 @@ def classes_table() -> str:
     return table(["class", "group", "what it is", "objects", "found", "most often taken for"], rows)
 
 
+def feedback_table() -> str:
+    """Interesting objects among the first candidates, with and without verdicts."""
+    result = read(STUDIES / "feedback.json")
+    methods = list(next(iter(result["found"].values()))["methods"])
+    rows = [
+        [name, *(f"{own['methods'][m]['mean']:.1f} ± {own['methods'][m]['sd']:.1f}" for m in methods)]
+        for name, own in result["found"].items()
+    ]
+    note = f"{result['draws']} draws, `{result['preset']}`, {machine(result['machine'])}."
+    return table(["hidden class", *methods], rows, note)
+
+
 BLOCKS = {
+    "feedback": feedback_table,
     "classes": classes_table,
     "headline": headline,
     "install": install_table,
@@ -299,6 +312,8 @@ PAGES = (
     "docs/performance.md",
     "docs/how-to/stream.md",
     "docs/comparison.md",
+    "docs/how-to/live-page.md",
+    "docs/decisions/0170-feedback.md",
 )
 
 

@@ -3,15 +3,17 @@
 import signal
 import sys
 import tempfile
+import time
+import webbrowser
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 import typer
 
-from firstlight.cli.app import PLASTICC, Bundle, Data, Seed, TruthFile, app, console
+from firstlight.cli.app import PLASTICC, Bundle, Data, Seed, TruthFile, app, console, need_libraries
 from firstlight.cli.reading import Reading, reads_curves
 from firstlight.errors import DataError
 
@@ -37,6 +39,13 @@ def demo(
         ),
     ] = False,
     seed: Seed = 0,
+    results: Annotated[
+        Path | None, typer.Option(help="File that keeps the answers, for the live page. Default: none.")
+    ] = None,
+    page: Annotated[
+        bool,
+        typer.Option("--page", help="Open the live page in a browser; it stays until Ctrl-C."),
+    ] = False,
     *,
     reading: Reading,
 ) -> None:
@@ -44,10 +53,12 @@ def demo(
     from firstlight.pipeline import Pipeline
     from firstlight.pipeline.bundle import find_bundle
     from firstlight.stream.replay.broker import LocalBroker
-    from firstlight.stream.replay.demo import choose_objects, run_demo
+    from firstlight.stream.replay.demo import ALERTS, KeptAnswers, choose_objects, run_demo
     from firstlight.stream.replay.replay import Replay, ReplayConfig
     from firstlight.stream.worker.terminal import LiveTable
 
+    if page:
+        need_libraries("the page", "serve", ("fastapi", "uvicorn"))
     folder = find_bundle(bundle)
     curves, labels = reading.labelled(data, truth, None, Path("demo"))
     known = Pipeline.load(folder).trained_on(curves.object_id)
@@ -80,7 +91,13 @@ def demo(
         tempfile.TemporaryDirectory(prefix="firstlight-demo-") as work,
         LocalBroker() as broker,
         LiveTable(truth=answers, total=len(stream), console=console) as table,
+        ExitStack() as stack,
     ):
+        kept = results or Path(work) / "classes.jsonl"
+        display = stack.enter_context(closing(KeptAnswers(table, kept)))
+        shown = _Page(kept, f"kafka://{broker.address}/{ALERTS}") if page else None
+        if shown is not None:
+            stack.enter_context(shown)
 
         def worker(source: str, sink: str) -> Sequence[str]:
             return [
@@ -89,8 +106,59 @@ def demo(
             ]
 
         log, limit = Path(work) / "worker.log", seconds + _GRACE_S
-        tally = run_demo(stream, answers, broker, worker, table, rate=rate, seconds=limit, log=log)
-    console.print(tally.summary(), highlight=False, soft_wrap=True)
+        tally = run_demo(stream, answers, broker, worker, display, rate=rate, seconds=limit, log=log)
+        console.print(tally.summary(), highlight=False, soft_wrap=True)
+        if shown is not None:
+            shown.stay()
+    if results is not None:
+        console.print(
+            f"the live page of these answers: firstlight serve --results {results} --open", highlight=False
+        )
+
+
+class _Page(ExitStack):
+    """The live page of a file of answers, in a browser."""
+
+    def __init__(self, results: Path, alerts: str) -> None:
+        super().__init__()
+        self._results, self._alerts = results, alerts
+        self._readers: list[Any] = []
+
+    def __enter__(self) -> Self:
+        from firstlight.cli.rank import followup_config
+        from firstlight.followup.night import ObservingConfig, find_site
+        from firstlight.followup.schedule import ScheduleConfig
+        from firstlight.serve.desk import Desk, DeskConfig
+        from firstlight.serve.follow import Reader
+        from firstlight.serve.observations import AlertObservations
+        from firstlight.serve.run import listen, serving
+        from firstlight.serve.tonight import Plan
+
+        plan = Plan(
+            site=find_site("rubin"),
+            followup=followup_config(None, 0.3, 22.0),
+            observing=ObservingConfig(),
+            telescope=ScheduleConfig(),
+        )
+        observations = AlertObservations("the demonstration")
+        desk = Desk(DeskConfig(results=str(self._results), plan=plan), observations)
+        reader = Reader(self._alerts, observations.take)
+        desk.more_readers.append(reader)
+        self._readers.append(reader)
+        self.enter_context(desk)
+        address = self.enter_context(serving(desk, listen("127.0.0.1", 0), name="the demonstration"))
+        console.print(f"the live page: {address}", highlight=False)
+        webbrowser.open(address)
+        return self
+
+    def stay(self) -> None:
+        """Keep the page until Ctrl-C."""
+        for reader in self._readers:
+            reader.close()  # the broker ends now; the packets stay
+        console.print("the page stays open until Ctrl-C", highlight=False)
+        with suppress(KeyboardInterrupt):
+            while True:
+                time.sleep(3600.0)
 
 
 @contextmanager

@@ -111,7 +111,7 @@ def make_api(desk: Desk, stream_response: Callable[[AsyncIterator[str]], Respons
     problems: Any = {404: {"model": Problem}, 422: {"model": Problem}}
     router = APIRouter(prefix="/api", tags=["objects"], responses={422: {"model": Problem}})
 
-    @router.get("/objects", response_model=Objects)
+    @router.get("/objects", response_model=Objects, responses=problems)
     def objects(
         request: Request,
         q: Annotated[str, Query(max_length=200, description="Part of a name, or a position.")] = "",

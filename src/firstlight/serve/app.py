@@ -21,7 +21,7 @@ from firstlight.serve.api import make_api
 from firstlight.serve.desk import Desk
 from firstlight.serve.guard import App, Guard
 from firstlight.serve.pages import Pages
-from firstlight.serve.query import View
+from firstlight.serve.query import AbsentError, View
 
 _TICK_S = 0.5  # between two looks for changes
 _PAUSE_S = 2.0  # least time between two updates of a page
@@ -138,12 +138,12 @@ def _here(request: Request) -> str:
 async def _changes(desk: Desk, request: Request) -> AsyncIterator[str]:
     """An event whenever there are new records, at most one in two seconds."""
     loop = asyncio.get_running_loop()
-    seen, told, alive = desk.board.version, -_PAUSE_S, loop.time()
+    seen, updated, alive = desk.board.version, -_PAUSE_S, loop.time()
     yield "retry: 3000\n\n"
     while not await request.is_disconnected():
         now = loop.time()
-        if desk.board.version != seen and now - told >= _PAUSE_S:
-            seen, told, alive = desk.board.version, now, now
+        if desk.board.version != seen and now - updated >= _PAUSE_S:
+            seen, updated, alive = desk.board.version, now, now
             yield f"event: changed\ndata: {json.dumps({'records': desk.board.n_records})}\n\n"
         elif now - alive >= _ALIVE_S:
             alive = now
@@ -160,7 +160,7 @@ def _add_errors(app: FastAPI, pages: Pages) -> None:
         return pages.error(status, text)
 
     def wrong(request: Request, error: Any) -> Response:
-        return answer(request, 422, str(error))
+        return answer(request, 404 if isinstance(error, AbsentError) else 422, str(error))
 
     def unknown(request: Request, error: Any) -> Response:
         return answer(request, error.status_code, str(error.detail))

@@ -19,6 +19,7 @@ _MOST_CLASSES = 6  # drawn against time; the others count as one
 _SHOWN_CHANCE = 0.02  # a class that never exceeded this is not drawn by itself
 _CONE_ARCSEC = 5.0  # of links by position
 _RUBIN_DIGITS = 15  # of the names of Rubin's objects, at least
+_SAME_MJD = 1e-5  # day; the ranking rounds its times
 _TREND = 0.05  # change of a probability that is called one
 
 
@@ -118,8 +119,10 @@ def reasons_in_words(row: Mapping[str, Any], proba: Any, history: History) -> li
         words = f"More unusual than {share:.1f} % of the known objects at this phase"
         sentences.append(words + ("." if share < 95.0 else ": one in twenty or fewer looks like this."))
     if row.get("reasons"):
-        place = f"Rank {int(row['rank'])} tonight: " if _known(row["rank"]) else ""
-        sentences.append(f"{place}{row['reasons']}.")
+        place = f"Rank {int(row['rank'])} tonight" if _known(row["rank"]) else "Tonight"
+        if abs(row["ranked_mjd"] - row["mjd"]) > _SAME_MJD:  # the ranking follows some seconds later
+            place += f", by its record of MJD {row['ranked_mjd']:.4f} (the newer one is ranked soon)"
+        sentences.append(f"{place}: {row['reasons']}.")
     else:
         sentences.append("Not ranked tonight: its newest record is too old, or nothing can be ranked.")
     if row.get("late"):

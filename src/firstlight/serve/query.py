@@ -34,6 +34,10 @@ LIMITS = {
 }
 
 
+class AbsentError(SettingsError):
+    """A class or a bundle that no record names."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cone:
     """A circle on the sky [degree, degree, arcsecond]."""
@@ -150,9 +154,9 @@ class View:
         return find_position(self.q)
 
     def check_classes(self, known: Sequence[str]) -> None:
-        """Raise SettingsError for a class that is not known: a slip must not look like an empty sky."""
+        """Raise AbsentError for a class that is not known: a slip must not look like an empty sky."""
         if wrong := [name for name in self.classes if name not in (*known, "none")]:
-            raise SettingsError(f"class {wrong[0][:40]!r}: choose none or of {', '.join(known)}")
+            raise AbsentError(f"class {wrong[0][:40]!r}: choose none or of {', '.join(known)}")
 
     def chosen(self, table: pd.DataFrame) -> pd.DataFrame:
         """Rows that pass the filters, in the wanted order; those without a value come last."""

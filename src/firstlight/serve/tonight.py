@@ -19,6 +19,7 @@ from firstlight.followup.night import Night, ObservingConfig, Site
 from firstlight.followup.schedule import ScheduleConfig
 from firstlight.followup.utility import FollowupConfig
 from firstlight.serve.board import Board
+from firstlight.serve.query import AbsentError
 from firstlight.stream.results.rank import Ranking, rank_targets
 from firstlight.stream.results.read import Results
 from firstlight.taxonomy import CLASSES
@@ -26,6 +27,7 @@ from firstlight.taxonomy import CLASSES
 LEVEL = 0.9  # probability that a prediction set holds
 _SHARE = 0.15  # of the time, at most, in which the ranking is computed
 _LEAST_S = 1.0  # between two computations
+_MOST_S = 10.0  # the first one takes longer, since code is compiled
 _LOOK_S = 0.2  # between two looks for new records
 _SHOWN_S = 60.0  # a bundle that was not shown for longer is not ranked
 _LIVE_DAYS = 1.0  # a newest record that is at most so old belongs to the night of the clock
@@ -125,11 +127,11 @@ class Tonight:
     def snapshot(self, bundle: str = "") -> Snapshot:
         """The table of a bundle, by default of the one whose record came last.
 
-        SettingsError if the bundle is unknown.
+        AbsentError if the bundle is unknown.
         """
         known = self.board.bundles
         if bundle and bundle not in known:
-            raise SettingsError(f"no record of bundle {bundle[:40]!r}; known: {', '.join(known) or 'none'}")
+            raise AbsentError(f"no record of bundle {bundle[:40]!r}; known: {', '.join(known) or 'none'}")
         bundle = bundle or (known[0] if known else "")
         with self._lock:
             self._wanted[bundle] = time.monotonic()
@@ -166,7 +168,7 @@ class Tonight:
             spent = 0.0
             for bundle in self._due():
                 spent += self.rank(bundle)
-            self._stop.wait(max(_LEAST_S, spent / _SHARE) if spent else _LOOK_S)
+            self._stop.wait(min(max(_LEAST_S, spent / _SHARE), _MOST_S) if spent else _LOOK_S)
 
     def _due(self) -> list[str]:
         """Bundles that are shown, or will be first, and have new records."""
@@ -265,9 +267,11 @@ def _newest(results: Results, domain: list[str]) -> pd.DataFrame:
 def _joined(newest: pd.DataFrame, ranking: Ranking | None) -> pd.DataFrame:
     """The newest records with the columns of the ranking; empty where an object is not ranked."""
     if ranking is None:
-        columns: Mapping[str, Any] = {name: "" if name in _TEXT_COLUMNS else np.nan for name in _RANKED}
+        columns: Mapping[str, Any] = {
+            name: "" if name in _TEXT_COLUMNS else np.nan for name in (*_RANKED, "ranked_mjd")
+        }
         return newest.assign(**columns).astype({name: object for name in _TEXT_COLUMNS})
-    ranked = ranking.table.set_index("object")[list(_RANKED)]
+    ranked = ranking.table.set_index("object")[[*_RANKED, "mjd"]].rename(columns={"mjd": "ranked_mjd"})
     found = newest.join(ranked, on="object")
     for name in _TEXT_COLUMNS:
         found[name] = found[name].astype(object).where(found[name].notna(), "")

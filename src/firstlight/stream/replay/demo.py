@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from firstlight.errors import BrokerError, FirstlightError
+from firstlight.errors import BrokerError, DataError, FirstlightError
 from firstlight.stream.replay.broker import end_process
 from firstlight.stream.replay.replay import Replay, ReplayPacket, paced
 from firstlight.stream.replay.sinks import KafkaTopic
@@ -56,6 +56,41 @@ class Display(Protocol):
     def refresh(self, now: float) -> None:
         """Redraw."""
         ...
+
+
+class KeptAnswers:
+    """A display that also writes the answers to a file, one JSON line each, as the stream does.
+
+    DataError if the file cannot be written.
+    """
+
+    def __init__(self, display: Display, path: Path) -> None:
+        self._display = display
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise DataError(f"cannot write {path}: {error.strerror}") from error
+
+    def add(
+        self, records: Sequence[Mapping[str, Any]], now: float, published: Sequence[float | None]
+    ) -> None:
+        """See `Display`."""
+        self._file.write("".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records))
+        self._file.flush()
+        self._display.add(records, now, published)
+
+    def sent(self, n: int) -> None:
+        """See `Display`."""
+        self._display.sent(n)
+
+    def refresh(self, now: float) -> None:
+        """See `Display`."""
+        self._display.refresh(now)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 @dataclass
