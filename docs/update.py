@@ -74,6 +74,31 @@ def skill_table() -> str:
     return table(["whole light curves", *(name for _, name, _ in COLUMNS)], rows)
 
 
+def real_sky() -> dict[str, dict[str, Any]]:
+    """Results on the testing half of the real objects: of the first bundles, and of today's."""
+    first, now = (read(RESULTS / f"real-sky{name}.json")["bundles"] for name in ("-first-bundles", ""))
+    found = {f"`{name}`": now[name]["testing"] for name in reversed(PRESETS)}
+    return found | {
+        f"`{name}`, trained on PLAsTiCC as it is": first[name]["testing"] for name in reversed(PRESETS)
+    }
+
+
+def real_sky_table() -> str:
+    """Scores on real objects that nothing has seen."""
+    metrics = {
+        "accuracy": "accuracy",
+        "balanced_accuracy": "balanced accuracy",
+        "macro_f1": "macro F1",
+        "macro_auc": "macro AUC",
+        "ece": "ECE",
+    }
+    rows = [
+        [name, *("{value:.3f} ± {std:.3f}".format(**found["whole"][key]) for key in metrics)]
+        for name, found in real_sky().items()
+    ]
+    return table(["real objects", *metrics.values()], rows)
+
+
 def headline() -> str:
     """The main scores and speeds in two sentences."""
     result = crossvals()["default"]
@@ -293,6 +318,7 @@ BLOCKS = {
     "pythons": pythons_table,
     "offline": offline_line,
     "skill": skill_table,
+    "real-sky": real_sky_table,
     "leak": leak,
     "phases": phase_table,
     "protocol": protocol,
