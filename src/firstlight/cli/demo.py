@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 import typer
 
@@ -17,6 +17,7 @@ from firstlight.cli.app import PLASTICC, Bundle, Data, Seed, TruthFile, app, con
 from firstlight.cli.reading import Reading, reads_curves
 from firstlight.errors import DataError
 
+_LAST_PACKETS_S = 20.0  # longest wait for the packets that the page shows
 _GRACE_S = 5.0  # more time to send, for a machine that is too slow for the rate
 
 
@@ -112,7 +113,9 @@ def demo(
             shown.stay()
     if results is not None:
         console.print(
-            f"the live page of these answers: firstlight serve --results {results} --open", highlight=False
+            f"the live page of these answers: firstlight serve --results {results} --open",
+            highlight=False,
+            soft_wrap=True,
         )
 
 
@@ -122,7 +125,6 @@ class _Page(ExitStack):
     def __init__(self, results: Path, alerts: str) -> None:
         super().__init__()
         self._results, self._alerts = results, alerts
-        self._readers: list[Any] = []
 
     def __enter__(self) -> Self:
         from firstlight.cli.rank import followup_config
@@ -140,11 +142,10 @@ class _Page(ExitStack):
             observing=ObservingConfig(),
             telescope=ScheduleConfig(),
         )
-        observations = AlertObservations("the demonstration")
-        desk = Desk(DeskConfig(results=str(self._results), plan=plan), observations)
-        reader = Reader(self._alerts, observations.take)
-        desk.more_readers.append(reader)
-        self._readers.append(reader)
+        self._observations = AlertObservations("the demonstration")
+        desk = Desk(DeskConfig(results=str(self._results), plan=plan), self._observations)
+        self._reader = Reader(self._alerts, self._observations.take)
+        desk.more_readers.append(self._reader)
         self.enter_context(desk)
         address = self.enter_context(serving(desk, listen("127.0.0.1", 0), name="the demonstration"))
         console.print(f"the live page: {address}", highlight=False)
@@ -153,8 +154,10 @@ class _Page(ExitStack):
 
     def stay(self) -> None:
         """Keep the page until Ctrl-C."""
-        for reader in self._readers:
-            reader.close()  # the broker ends now; the packets stay
+        end = time.monotonic() + _LAST_PACKETS_S
+        while time.monotonic() < end and not (self._observations and self._reader.is_at_end):
+            time.sleep(0.1)
+        self._reader.close()  # the broker ends now; the packets stay
         console.print("the page stays open until Ctrl-C", highlight=False)
         with suppress(KeyboardInterrupt):
             while True:

@@ -105,7 +105,7 @@ class Desk:
         self.config = config
         self.board = Board(config.most_objects)
         self.tonight = Tonight(self.board, config.plan, clock)
-        self.observations: Observations = observations or NoObservations()
+        self.observations: Observations = NoObservations() if observations is None else observations
         self.parser, self.clock, self.letters = Parser(), Clock(), Letters()
         self.worker = WorkerHealth(config.worker)
         self.reader = Reader(config.results, self._take, config.kafka_config)

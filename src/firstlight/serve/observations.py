@@ -106,6 +106,10 @@ class AlertObservations:
                 self._alerts.popitem(last=False)
                 self.left_out["objects forgotten, the longest without an alert"] += 1
 
+    def __len__(self) -> int:
+        """Number of objects."""
+        return len(self._alerts)
+
     def find(self, object_id: str) -> LightCurve | None:
         """See `Observations`."""
         with self._lock:

@@ -36,7 +36,6 @@
       if (v !== null) values.push(v - e, v + e);
       else if (unit === "mag" && data.limit[k] !== null) values.push(data.limit[k]);
     });
-    for (const piece of data.model || []) if (piece[unit] !== null) values.push(piece[unit]);
     if (!values.length) return [0, 1];
     const low = Math.min(...values), high = Math.max(...values), edge = (high - low) * 0.06 || 0.5;
     return [low - edge, high + edge];
@@ -48,18 +47,6 @@
     ctx.beginPath();
     ctx.rect(u.bbox.left, u.bbox.top, u.bbox.width, u.bbox.height);
     ctx.clip();
-    for (const piece of data.model || []) {
-      const v = piece[unit];
-      if (v === null) continue;
-      ctx.strokeStyle = css("--" + piece.band);
-      ctx.globalAlpha = 0.45;
-      ctx.lineWidth = 6 * scale;
-      ctx.beginPath();
-      ctx.moveTo(u.valToPos(piece.start, "x", true), u.valToPos(v, "y", true));
-      ctx.lineTo(u.valToPos(piece.end, "x", true), u.valToPos(v, "y", true));
-      ctx.stroke();
-      ctx.globalAlpha = 1;
-    }
     data.mjd.forEach((t, k) => {
       const band = bands.indexOf(data.band[k]);
       const colour = css("--" + data.band[k]);
@@ -156,7 +143,6 @@
       box.append(one);
     });
     if (data.limit.some((v) => v !== null)) { const one = document.createElement("span"); one.textContent = "▽ 5 sigma limit"; box.append(one); }
-    if ((data.model || []).length) { const one = document.createElement("span"); one.textContent = "▬ reconstruction"; box.append(one); }
     data.chances.classes.forEach((name, k) => {
       const one = document.createElement("span");
       one.append(key(css(lineColours[k]), dashes[k]), " " + name);
