@@ -222,7 +222,7 @@ def test_a_loaded_bundle_gives_the_same_numbers(trained, predictions, sample, tm
 def test_a_bundle_holds_no_pickle(trained, tmp_path):
     trained.save(tmp_path / "bundle")
     suffixes = {"".join(path.suffixes) for path in (tmp_path / "bundle").rglob("*") if path.is_file()}
-    assert suffixes <= {".json", ".safetensors", ".onnx", ".txt.gz", ".csv"}
+    assert suffixes <= {".json", ".safetensors", ".safetensors.gz", ".onnx", ".txt.gz", ".csv"}
 
 
 def test_a_bundle_shows_how_its_encoder_was_trained(trained, tmp_path):
