@@ -94,6 +94,14 @@ def test_last_record_before_the_night_counts():
     assert table["mjd"][0] == pytest.approx(START - 1.0)
 
 
+def test_on_a_page_that_is_watched_in_the_night_its_own_records_count():
+    before, during = record("a", "SNIa"), record("a", "KN", mjd=START + 0.2, alert="a-2")
+    assert rank(before, during).table["class"].tolist() == ["SNIa"]
+    for mjd in (START + 0.2, START + 0.4):  # in the night, and in the morning after it
+        late = during | {"mjd": mjd}
+        assert rank(before, late, during_night=True).table["class"].tolist() == ["KN"]
+
+
 def test_of_records_of_one_time_the_later_put_out_counts():
     assert rank(record("a", "SNIa"), record("a", "KN", alert="a-2")).table["class"].tolist() == ["KN"]
 

@@ -128,7 +128,7 @@ def rank_targets(
     max_age : float
         Greatest age of an object's last record at the beginning of the night [day].
     during_night : bool
-        Whether records from the night itself count too, as on a page that is watched during it.
+        Whether records from the night itself and later count too, as on a page that is watched then.
 
     Returns
     -------
@@ -151,7 +151,7 @@ def rank_targets(
             f"it is never dark at {site.name} in the night of {evening} (the Sun stays above "
             f"{TWILIGHT:g} degrees)"
         )
-    rows = _last_records(results, night, max_age, night.mjd[-1] if during_night else night.mjd[0])
+    rows = _last_records(results, night, max_age, np.inf if during_night else night.mjd[0])
     middle = float(night.mjd[len(night.mjd) // 2])
     brightness = _brightness_of(results, rows)
     proba, anomaly = results.proba[rows], results.anomaly[rows]
