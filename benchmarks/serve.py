@@ -144,8 +144,9 @@ def browsed(address: str, path: Path, rng: np.random.Generator, n_objects: int) 
         page.set_default_timeout(120_000)
         page.goto(address)
         page.goto(address)  # the second visit, with the scripts in the cache
+        page.wait_for_timeout(1000)
         paint = page.evaluate(
-            "performance.getEntriesByType('paint').find((e) => e.name === 'first-contentful-paint').startTime"
+            "performance.getEntriesByType('paint').find((e) => e.name === 'first-contentful-paint')?.startTime ?? NaN"
         )
         updates = []
         for turn in range(3):
