@@ -310,7 +310,32 @@ def feedback_table() -> str:
     return table(["hidden class", *methods], rows, note)
 
 
+def page_table() -> str:
+    """The live page with many objects."""
+    result = read(SPEED / "serve.json")
+    pages = result["pages_ms"]
+    rows = [
+        ["reading the records", f"{result['reading_s']:.1f} s"],
+        ["ranking all objects, in its own thread", f"{result['ranking_s']:.2f} s"],
+        *([name, f"{spent:.0f} ms"] for name, spent in pages.items()),
+        ["memory per object", f"{result['kb_per_object']:.1f} kB"],
+    ]
+    if found := result["browser"]:
+        rows += [
+            ["first paint in a browser", f"{found['first_paint_ms']:.0f} ms"],
+            ["from 200 new records to the new table", f"{found['update_s']:.1f} s"],
+            [
+                "time per frame while scrolling, median / 95 %",
+                f"{found['frame_ms_median']:.0f} / {found['frame_ms_95']:.0f} ms",
+            ],
+            ["memory of the page's scripts", f"{found['heap_mb']:.0f} MB"],
+        ]
+    note = f"{result['machine']}, load before {result['load']:.1f}."
+    return table([f"{result['objects']:,} objects, {result['records']:,} records", "measured"], rows, note)
+
+
 BLOCKS = {
+    "page-speed": page_table,
     "feedback": feedback_table,
     "classes": classes_table,
     "headline": headline,
