@@ -72,10 +72,10 @@ class Bundles:
             lambda: self._use(self._with_lines(gate, "leaf_value", "inf")),
             lambda: self._use({gate: packed_zeros(1024, start=b"tree\n")}),
             *(
-                lambda n=n, v=v: self._use(self._with_array("anomaly/anomaly.safetensors", n, v))
+                lambda n=n, v=v: self._use(self._with_array("anomaly/anomaly.safetensors.gz", n, v))
                 for n, v in forest.items()
             ),
-            lambda: self._use(self._with_array("anomaly/anomaly.safetensors", "isolation.value", np.nan)),
+            lambda: self._use(self._with_array("anomaly/anomaly.safetensors.gz", "isolation.value", np.nan)),
             lambda: self._use(self._with_array("encoder/weights.safetensors", "fc1.weight", np.inf)),
             lambda: self._use(self._with_array("encoder/weights.safetensors", "context_std", 0.0)),
             lambda: self._use({"pipeline.json": b"[]"}),
@@ -104,9 +104,9 @@ class Bundles:
         return {name: gzip.compress(new.encode(), 1)}
 
     def _with_array(self, name: str, array: str, value: float) -> Files:
-        arrays = dict(load_arrays(self._good[name]))
+        arrays = _load(name, self._good[name])
         arrays[array] = np.full_like(arrays[array], value)
-        return {name: save_arrays(arrays)}
+        return {name: _save(name, arrays)}
 
 
 def _classify(pipeline: Pipeline, curves: LightCurves) -> None:
@@ -119,6 +119,17 @@ def _classify(pipeline: Pipeline, curves: LightCurves) -> None:
     )
 
 
+def _load(name: str, data: bytes) -> dict[str, np.ndarray]:
+    """Arrays of a file."""
+    return dict(load_arrays(gzip.decompress(data) if name.endswith(".gz") else data))
+
+
+def _save(name: str, arrays: dict[str, np.ndarray]) -> bytes:
+    """Content of a file of arrays."""
+    content = save_arrays(arrays)
+    return gzip.compress(content, 1) if name.endswith(".gz") else content
+
+
 def _change(rng: np.random.Generator, name: str, data: bytes) -> bytes:
     """The content of a file, changed in a way that its format knows; or a few bytes."""
     if rng.random() < 0.1:
@@ -126,8 +137,8 @@ def _change(rng: np.random.Generator, name: str, data: bytes) -> bytes:
     try:
         if name.endswith(".json"):
             return to_json(change_json(rng, json.loads(data)))
-        if name.endswith(".safetensors"):
-            arrays = dict(load_arrays(data))
+        if name.endswith((".safetensors", ".safetensors.gz")):
+            arrays = _load(name, data)
             chosen = sorted(arrays)[rng.integers(len(arrays))]
             if rng.random() < 0.1:
                 del arrays[chosen]
@@ -135,7 +146,7 @@ def _change(rng: np.random.Generator, name: str, data: bytes) -> bytes:
                 arrays[chosen] = arrays[sorted(arrays)[rng.integers(len(arrays))]]
             else:
                 arrays[chosen] = np.ascontiguousarray(change_array(rng, arrays[chosen]))
-            return save_arrays(arrays)
+            return _save(name, arrays)
         if name.endswith(".gz"):
             return gzip.compress(_change_text(rng, gzip.decompress(data).decode()).encode(), 1)
     except (ValueError, OSError, RecursionError):  # a file that was changed before
