@@ -74,6 +74,16 @@ def skill_table() -> str:
     return table(["whole light curves", *(name for _, name, _ in COLUMNS)], rows)
 
 
+#: Scores of the real objects, and their words.
+REAL_SKY_METRICS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "macro_auc": "macro AUC",
+    "ece": "ECE",
+}
+
+
 def real_sky() -> dict[str, dict[str, Any]]:
     """Results on the testing half of the real objects: of the first bundles, and of today's."""
     first, now = (read(RESULTS / f"real-sky{name}.json")["bundles"] for name in ("-first-bundles", ""))
@@ -85,18 +95,11 @@ def real_sky() -> dict[str, dict[str, Any]]:
 
 def real_sky_table() -> str:
     """Scores on real objects that nothing has seen."""
-    metrics = {
-        "accuracy": "accuracy",
-        "balanced_accuracy": "balanced accuracy",
-        "macro_f1": "macro F1",
-        "macro_auc": "macro AUC",
-        "ece": "ECE",
-    }
     rows = [
-        [name, *("{value:.3f} ± {std:.3f}".format(**found["whole"][key]) for key in metrics)]
+        [name, *("{value:.3f} ± {std:.3f}".format(**found["whole"][key]) for key in REAL_SKY_METRICS)]
         for name, found in real_sky().items()
     ]
-    return table(["real objects", *metrics.values()], rows)
+    return table(["real objects", *REAL_SKY_METRICS.values()], rows)
 
 
 def headline() -> str:

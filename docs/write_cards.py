@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from update import RESULTS, ROOT, STUDIES, machine, read, table
+from update import REAL_SKY_METRICS, RESULTS, ROOT, STUDIES, machine, read, table
 
 from firstlight.taxonomy import CLASSES, COARSE, GALACTIC
 
@@ -139,19 +139,12 @@ def real(bundle: str) -> str:
 
 def _real_tables(half: dict[str, Any]) -> Iterator[str]:
     """Tables of one half of the real objects."""
-    metrics = {
-        "accuracy": "accuracy",
-        "balanced_accuracy": "balanced accuracy",
-        "macro_f1": "macro F1",
-        "macro_auc": "macro AUC",
-        "ece": "ECE",
-    }
 
     def cells(scores: dict[str, Any]) -> list[str]:
-        return [f"{scores[key]['value']:.3f} ± {scores[key]['std']:.3f}" for key in metrics]
+        return [f"{scores[key]['value']:.3f} ± {scores[key]['std']:.3f}" for key in REAL_SKY_METRICS]
 
     yield table(
-        ["days since trigger", *metrics.values()],
+        ["days since trigger", *REAL_SKY_METRICS.values()],
         [[name, *cells(scores)] for name, scores in half["by_phase"].items()],
     )
     for key, title in (("by_type", "type"), ("by_source", "source"), ("by_bands", "number of bands")):

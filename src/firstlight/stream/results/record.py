@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight._version import __version__
-from firstlight.constants import MJD_OF_1970
+from firstlight.constants import MJD_OF_1970, TAI_MINUS_UTC_S
 from firstlight.errors import SettingsError, missing_extra
 from firstlight.followup.brightness import measure_brightness
 from firstlight.followup.utility import followup_score
@@ -42,7 +42,6 @@ BRIGHTNESS_DIGITS = {
 #: Keys of a record that ELAsTiCC's form holds in other fields, or that follow from them.
 _ELASTICC_FIELDS = frozenset({"status", "label", "proba", "coarse", "source"})
 _MILLION = 1_000_000
-_TAI_MINUS_UTC_MS = 37_000
 _DAY_MS = 86_400_000
 
 #: ELAsTiCC's schema of a broker's answer, version 0.9.1 (the record's name is spelt so there).
@@ -283,4 +282,4 @@ def _number(name: str) -> int:
 
 
 def _unix_ms(mjd: float) -> int:
-    return round((mjd - MJD_OF_1970) * _DAY_MS) - _TAI_MINUS_UTC_MS
+    return round((mjd - MJD_OF_1970) * _DAY_MS) - 1000 * TAI_MINUS_UTC_S

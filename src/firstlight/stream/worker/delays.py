@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from firstlight.constants import MJD_OF_1970
+from firstlight.constants import MJD_OF_1970, TAI_MINUS_UTC_S
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -24,7 +24,6 @@ DELAYS = {
     "append": "Seconds from the append of a message to its topic to the delivery of its result.",
     "alert": "Seconds from the time of an alert to the delivery of its result.",
 }
-_TAI_MINUS_UTC_S = 37.0
 
 
 class Delays:
@@ -57,4 +56,4 @@ class Delays:
 
 def unix_seconds(mjd: ArrayLike) -> Any:
     """Seconds since 1970 UTC of times [MJD TAI day]."""
-    return (np.asarray(mjd, np.float64) - MJD_OF_1970) * 86_400.0 - _TAI_MINUS_UTC_S
+    return (np.asarray(mjd, np.float64) - MJD_OF_1970) * 86_400.0 - TAI_MINUS_UTC_S
