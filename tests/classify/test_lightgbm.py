@@ -71,7 +71,7 @@ def test_class_weights_raise_rare_classes(toy, other_toy):
 
 def test_the_text_lightgbm_reads_needs_no_training_data(toy):
     model = LightGBMBooster(QUICK).fit(toy.rows)
-    assert "leaf_count" not in model.text
+    assert "leaf_weight" not in model.text
     assert lightgbm.Booster(model_str=model.text).num_feature() == toy.X.shape[1]
 
 

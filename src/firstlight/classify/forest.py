@@ -301,7 +301,7 @@ def _breadth_first(
 
 
 @kernel
-def _fill_columns(bits, feature, missing, lane, n_lanes, columns):  # type: ignore[no-untyped-def]
+def fill_columns(bits, feature, missing, lane, n_lanes, columns):  # type: ignore[no-untyped-def]
     """Write one row, as ordered integers, into its lane of the columns."""
     for c in range(len(feature)):
         b = bits[feature[c]]
@@ -329,7 +329,7 @@ def _walk_rows(  # type: ignore[no-untyped-def]
     for block in range(0, len(X_bits), _LANES):
         n_rows = min(_LANES, len(X_bits) - block)
         for r in range(n_rows):  # spare lanes keep older rows: harmless, not added
-            _fill_columns(X_bits[block + r], feature, missing, r, _LANES, columns)
+            fill_columns(X_bits[block + r], feature, missing, r, _LANES, columns)
         for t in range(len(root)):
             first = root[t]
             for r in range(_LANES):
@@ -354,7 +354,7 @@ def _walk_trees(  # type: ignore[no-untyped-def]
     first = np.zeros(_LANES, np.int64)
     n_trees = len(root)
     for row in range(len(X_bits)):
-        _fill_columns(X_bits[row], feature, missing, 0, 1, columns)
+        fill_columns(X_bits[row], feature, missing, 0, 1, columns)
         for t in range(0, n_trees, _LANES):
             n_live = min(_LANES, n_trees - t)
             deepest = 0

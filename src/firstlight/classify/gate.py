@@ -17,8 +17,9 @@ from firstlight._types import BoolArray, Float32Array, FloatArray, Progress, no_
 from firstlight.classify.balance import object_weights
 from firstlight.classify.forest import Forest, softmax
 from firstlight.classify.lightgbm import LightGBMConfig, grow_lightgbm
-from firstlight.classify.lightgbm_text import read_forest
+from firstlight.classify.lightgbm_text import read_covers, read_forest
 from firstlight.classify.protocol import check_classes, check_frequencies, check_outputs, not_fitted
+from firstlight.classify.reasons import Decision, decide
 from firstlight.classify.rows import CodedRows, TrainingRows, check_rows, check_split, redshift_of
 from firstlight.errors import BundleError, DataError
 from firstlight.storage import AGAIN, read_state, read_text, write_state, write_text
@@ -147,6 +148,21 @@ class GatedClassifier:
             columns = [self._classes.index(c) for c in expert.classes]
             out[:, columns] = share[:, None] * within
         return out
+
+    def decisions(self, x: Float32Array, redshift: float) -> tuple[Decision, ...]:
+        """See `reasons.Explains`: the side where trees decide it, then the class within the likelier side."""
+        X, stated = np.asarray(x, np.float32)[None], np.array([redshift])
+        galactic, known = self._gate.probability(X, redshift_of(stated, 1))
+        found: tuple[Decision, ...] = ()
+        if self._gate.forest is not None and (self._gate.doubts or not known[0]):
+            sides = (_EXTRAGALACTIC, _GALACTIC)
+            found += decide("side", sides, self._gate.forest, read_covers(self._gate.text), X[0])
+        side = _GALACTIC if galactic[0] > 0.5 else _EXTRAGALACTIC
+        expert = self._experts.get(side)
+        if expert is not None and expert.forest is not None:
+            cover = read_covers(expert.text)
+            found += decide(f"{side} class", expert.classes, expert.forest, cover, X[0])
+        return found
 
     def save(self, folder: Path) -> None:
         """Write ``classifier.json`` and a gzipped text for each booster; see `Classifier.save`."""

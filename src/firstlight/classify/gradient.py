@@ -14,6 +14,7 @@ from firstlight._types import AnyArray, Float32Array, FloatArray, Progress, no_p
 from firstlight.classify.balance import class_weights, oversample
 from firstlight.classify.forest import Forest, softmax
 from firstlight.classify.protocol import Booster, SavedClasses, check_outputs
+from firstlight.classify.reasons import Decision, decide
 from firstlight.classify.rows import CodedRows, TrainingRows, check_rows, coded_split
 from firstlight.storage import ArraySpec, check_arrays, read_arrays, write_arrays, write_state
 
@@ -49,6 +50,7 @@ class SklearnBooster(Booster):
         self.config = SklearnBoosterConfig() if config is None else config
         super().__init__()
         self._median = np.zeros(0, dtype=np.float32)
+        self._cover: FloatArray | None = None  # training rows in each leaf, (n_nodes,)
 
     def fit(
         self,
@@ -77,7 +79,7 @@ class SklearnBooster(Booster):
             )
             X, code, weight = X[chosen], code[chosen], weight[chosen]
         model = _grow(CodedRows(X, code, weight), self.config, seed, watch)
-        self._forest = _forest_of(model, watch.best_stage)
+        self._forest, self._cover = _forest_of(model, watch.best_stage)
         self._classes = classes
         return self
 
@@ -86,10 +88,17 @@ class SklearnBooster(Booster):
         forest = self._fitted()
         return softmax(forest.raw(self._filled(check_rows(X, forest.n_features))))
 
+    def decisions(self, x: Float32Array, redshift: float) -> tuple[Decision, ...]:
+        """See `reasons.Explains`."""
+        return decide("class", self.classes, self._fitted(), self._cover, self._filled(x[None])[0])
+
     def save(self, folder: Path) -> None:
         """Write ``classifier.json`` and ``forest.safetensors``; see `Classifier.save`."""
         forest = self._fitted()
-        write_arrays(folder / "forest.safetensors", forest.to_arrays() | {"median": self._median})
+        arrays = forest.to_arrays() | {"median": self._median}
+        if self._cover is not None:
+            arrays["cover"] = self._cover
+        write_arrays(folder / "forest.safetensors", arrays)
         write_state(folder / "classifier.json", {"kind": "seed", "classes": list(self._classes)})
 
     @classmethod
@@ -104,6 +113,10 @@ class SklearnBooster(Booster):
         median = ArraySpec("float32", ("n_features",), *_RANGE)
         checked = check_arrays(arrays, {"median": median}, path, n_features=booster._forest.n_features)
         booster._median = checked["median"]
+        if "cover" in arrays:  # older bundles have none
+            cover = {"cover": ArraySpec("float64", ("n_nodes",), least=0.0)}
+            checked = check_arrays(arrays, cover, path, n_nodes=len(booster._forest.nodes))
+            booster._cover = checked["cover"]
         return booster
 
     def _filled(self, X: Float32Array) -> Float32Array:
@@ -176,22 +189,26 @@ def _prior_scores(model: Any) -> FloatArray:
     return np.asarray(logs - logs.mean())
 
 
-def _forest_of(model: Any, n_stages: int | None) -> Forest:
-    """The fitted trees of the first stages, as arrays."""
+def _forest_of(model: Any, n_stages: int | None) -> tuple[Forest, FloatArray]:
+    """The fitted trees of the first stages as arrays, and the training rows in each leaf."""
     trees = [tree.tree_ for tree in model.estimators_[:n_stages].ravel()]
     n_outputs = model.estimators_.shape[1]
 
     def joined(name: str) -> AnyArray:
         return np.concatenate([getattr(tree, name) for tree in trees])
 
-    return Forest.lay_out(
-        n_nodes=np.array([tree.node_count for tree in trees]),
-        feature=joined("feature"),
-        threshold=joined("threshold"),
-        left=joined("children_left"),
-        right=joined("children_right"),
-        value=model.learning_rate * joined("value")[:, 0, 0],
-        output=np.arange(len(trees)) % n_outputs,
-        start=_prior_scores(model),
-        n_features=model.n_features_in_,
-    )
+    def laid_out(value: FloatArray) -> Forest:
+        return Forest.lay_out(
+            n_nodes=np.array([tree.node_count for tree in trees]),
+            feature=joined("feature"),
+            threshold=joined("threshold"),
+            left=joined("children_left"),
+            right=joined("children_right"),
+            value=value,
+            output=np.arange(len(trees)) % n_outputs,
+            start=_prior_scores(model),
+            n_features=model.n_features_in_,
+        )
+
+    forest = laid_out(model.learning_rate * joined("value")[:, 0, 0])
+    return forest, laid_out(joined("n_node_samples").astype(np.float64)).value

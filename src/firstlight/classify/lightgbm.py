@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Self
 from firstlight._types import Float32Array, FloatArray, Progress, no_progress
 from firstlight.classify.balance import class_weights
 from firstlight.classify.forest import softmax
-from firstlight.classify.lightgbm_text import compact, read_forest
+from firstlight.classify.lightgbm_text import compact, read_covers, read_forest
 from firstlight.classify.protocol import Booster, SavedClasses, check_outputs
+from firstlight.classify.reasons import Decision, decide
 from firstlight.classify.rows import CodedRows, TrainingRows, check_rows, coded_split
 from firstlight.storage import read_text, write_state, write_text
 
@@ -106,6 +107,10 @@ class LightGBMBooster(Booster):
         """See `Classifier.predict_proba`."""
         forest = self._fitted()
         return softmax(forest.raw(check_rows(X, forest.n_features)))
+
+    def decisions(self, x: Float32Array, redshift: float) -> tuple[Decision, ...]:
+        """See `reasons.Explains`."""
+        return decide("class", self.classes, self._fitted(), read_covers(self._text), x)
 
     def save(self, folder: Path) -> None:
         """Write ``classifier.json`` and ``booster.txt.gz``; see `Classifier.save`."""

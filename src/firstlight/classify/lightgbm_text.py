@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from firstlight._types import FloatArray
 from firstlight.classify.forest import MISSING_HIGH, MISSING_IS_ZERO, MISSING_LOW, Forest, floor_float32
 from firstlight.errors import BundleError, DataError
 from firstlight.storage import AGAIN, LARGEST_NUMBER
@@ -26,6 +27,7 @@ _KEPT_LINES = (
     "left_child",
     "right_child",
     "leaf_value",
+    "leaf_count",  # for explanations alone
     "is_linear",
     "shrinkage",
 )
@@ -33,8 +35,10 @@ _CATEGORICAL, _DEFAULT_LEFT = 1, 2  # bits of decision_type
 _MISSING_SHIFT = 2  # bits 2 and 3 of decision_type: none, zero, NaN
 _MISSING_NONE, _MISSING_NAN = 0, 2
 LEAF_DIGITS = 4  # of leaf values; a raw score of hundreds of trees changes by about 1e-3 (decision 0183)
+COVER_DIGITS = 2  # of the training rows in a leaf, which weigh the branches of an explanation
 _MAX_LEAVES = 1 << 15  # of a tree: its nodes fit a forest's 16-bit fields
 _MAX_FEATURE = 1 << 20
+_MAX_COUNT = 1 << 40  # rows in a leaf
 _MAX_DECISION = 255  # LightGBM stores decision_type in 8 bits
 #: The lines that are read. Others are not kept: a hostile text may have millions.
 _LINE = re.compile(
@@ -42,6 +46,7 @@ _LINE = re.compile(
     r"|threshold|decision_type|left_child|right_child|leaf_value)(?:=(.*))?$",
     re.MULTILINE,
 )
+_COVER_LINE = re.compile(r"^(leaf_count)=(.*)$", re.MULTILINE)
 
 
 def compact(text: str) -> str:
@@ -79,7 +84,21 @@ def read_forest(text: str, where: object = "LightGBM model text") -> Forest:
         raise BundleError(f"{where}: {error}") from error
 
 
-def _read(text: str) -> Forest:
+def read_covers(text: str, where: object = "LightGBM model text") -> FloatArray | None:
+    """Training rows in each leaf, in the order of the nodes of `read_forest`, shape (n_nodes,).
+
+    None for a text that does not count them. Raises BundleError, which begins with `where`, if it is damaged.
+    """
+    if not _COVER_LINE.search(text):
+        return None
+    try:
+        return np.asarray(np.maximum(_read(text, covers=True).value, 1.0))
+    except (BundleError, DataError) as error:
+        raise BundleError(f"{where}: {error}") from error
+
+
+def _read(text: str, covers: bool = False) -> Forest:
+    """The trees of a text, with counts of rows as values of the leaves where `covers` is true."""
     if not text.startswith("tree\n"):
         raise BundleError("this is not a LightGBM model text; it should begin with 'tree'")
     lines = _lines_by_key(text)
@@ -94,10 +113,15 @@ def _read(text: str) -> Forest:
         "left_child": _whole(lines, "left_child", -_MAX_LEAVES, _MAX_LEAVES),
         "right_child": _whole(lines, "right_child", -_MAX_LEAVES, _MAX_LEAVES),
     }
-    leaves = _numbers(lines, "leaf_value")
+    if covers:
+        for found in _COVER_LINE.finditer(text):
+            lines[found[1]].append(found[2])
+        leaves = _whole(lines, "leaf_count", 0, _MAX_COUNT).astype(np.float64)
+    else:
+        leaves = _numbers(lines, "leaf_value")
     for name in splits:
         _check_counts(lines, name, n_splits)
-    _check_counts(lines, "leaf_value", n_leaves)
+    _check_counts(lines, "leaf_count" if covers else "leaf_value", n_leaves)
     n_outputs = _header_number(lines, "num_tree_per_iteration")
     if not 1 <= n_outputs <= len(n_leaves) or len(n_leaves) % n_outputs:
         raise BundleError(f"{len(n_leaves)} trees, but {n_outputs} per iteration; {AGAIN}")
@@ -207,6 +231,8 @@ def _shorten(key: str, values: str) -> str:
         return " ".join(_decimal(number) for number in floats)
     if key == "leaf_value":
         return " ".join(f"{float(number):.{LEAF_DIGITS}g}" for number in values.split())
+    if key == "leaf_count":
+        return " ".join(f"{float(f'{float(number):.{COVER_DIGITS}g}'):.0f}" for number in values.split())
     return values
 
 

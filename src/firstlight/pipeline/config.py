@@ -60,6 +60,9 @@ class PipelineConfig:
         Whether the features include template fits (fitted on training objects).
     verdict : StatusConfig
         Which objects have enough data to be classified (the key is older than the class).
+    kept_per_class : int
+        Training objects of each class whose light curves the bundle keeps, to show the nearest ones beside
+        an explained object; 0 keeps none.
     """
 
     name: str = "default"
@@ -76,11 +79,14 @@ class PipelineConfig:
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     anomaly: AnomalyConfig = field(default_factory=AnomalyConfig)
     verdict: StatusConfig = field(default_factory=StatusConfig)
+    kept_per_class: int = 10
 
     def __post_init__(self) -> None:
         """Reject a classifier without inputs, and copies without a survey."""
         if not self.inputs:
             raise SettingsError("inputs: name at least one group of columns for the classifier")
+        if self.kept_per_class < 0:
+            raise SettingsError(f"kept_per_class = {self.kept_per_class}: it must not be negative")
         if self.copies.reobserved > 0 and not self.reobserve.surveys:
             raise SettingsError("copies.reobserved: name at least one survey in [reobserve.surveys]")
 

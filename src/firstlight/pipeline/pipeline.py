@@ -36,7 +36,14 @@ from firstlight.online import Arrivals, HistoryReader, ObjectStates, Parts, Upda
 from firstlight.pipeline.bundle import find_bundle, open_bundle, write_bundle
 from firstlight.pipeline.config import PipelineConfig, load_preset
 from firstlight.pipeline.inputs import InputBuilder, InputRows, in_chunks, input_names, n_threads
-from firstlight.pipeline.training import CopyRows, train_inputs, training_objects, training_rows
+from firstlight.pipeline.kept import KeptObjects, choose
+from firstlight.pipeline.training import (
+    CopyRows,
+    TrainingObjects,
+    train_inputs,
+    training_objects,
+    training_rows,
+)
 from firstlight.predictions import Domain, Predictions, Scores
 from firstlight.preprocess import preprocess
 from firstlight.provenance import provenance
@@ -83,6 +90,7 @@ class Pipeline:
         self._anomaly: AnomalyScorer | None = None
         self._domain: TrainingDomain | None = None
         self._min_domain: Domain | None = None
+        self._kept: KeptObjects | None = None
         self._mix: ClassMix | None = None
         self._frequencies = np.empty((0, 0))  # of the mix, one row per bin
         self.taxonomy = Taxonomy()
@@ -192,6 +200,7 @@ class Pipeline:
             for side in (False, True)
         )
         self._fit_classifier(rows, held, seed, jobs, progress)
+        self._keep(objects, rows)
         self._prior = class_frequencies(objects.labels, self.classes, self.taxonomy.classes)
         self._seen = np.sort(hash_fraction(objects.curves.object_id, _SEEN_SALT))
         self.info = objects.info(self.config.name, seed)
@@ -225,6 +234,13 @@ class Pipeline:
             copies.described, copies.phase, held.described, held.phase, anomaly
         )
         progress("calibration", 1.0)
+
+    def _keep(self, objects: TrainingObjects, copies: CopyRows) -> None:
+        """Keep some of the objects trained on; whole curves are the first of their copies."""
+        assert self._anomaly is not None
+        curves, labels = objects.part(held_out=False)
+        place = self._anomaly.places(copies.rows.X[: len(curves)])
+        self._kept = choose(curves, labels, place, self.config.kept_per_class)
 
     # --- predict ----------------------------------------------------------------
 
@@ -547,6 +563,7 @@ class Pipeline:
             "templates": inputs.templates,
             "anomaly": self._anomaly,
             "domain": self._domain,
+            "kept": self._kept,
         }
         for name, part in parts.items():
             if part is not None:
@@ -620,6 +637,8 @@ class Pipeline:
             raise SettingsError(
                 f"{path}: this bundle does not know its domain; train it again, or demand none"
             )
+        if (path / "kept").is_dir():
+            pipeline._kept = KeptObjects.load(path / "kept")
         pipeline._min_domain = min_domain
         pipeline._prior = check_frequencies(
             state.prior, len(pipeline.taxonomy.classes), path / "pipeline.json"
