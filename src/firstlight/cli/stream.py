@@ -45,7 +45,11 @@ _KAFKA = "kafka://"
 _RETRY_S, _RETRY_UNTIL_END_S, _RETRY_FILES_S = 600.0, 60.0, 10.0
 
 Source = Annotated[
-    str, typer.Option(help="Alerts: kafka://HOST:PORT/TOPIC, a file, a folder, or - for JSON lines on stdin.")
+    str,
+    typer.Option(
+        help="Alerts: kafka://HOST:PORT/TOPIC, a file, a folder, or - for JSON lines on stdin. TOPIC may be "
+        "a list of topics and patterns such as ^ztf_.*_programid1$, separated by commas."
+    ),
 ]
 Redrive = Annotated[
     str,
@@ -96,6 +100,13 @@ Config = Annotated[
 ]
 Check = Annotated[bool, typer.Option("--check", help="Check the settings, show what would run, and stop.")]
 Group = Annotated[str, typer.Option(help="Consumer group; workers of one group share the topic.")]
+Start = Annotated[
+    str,
+    typer.Option(
+        metavar="earliest|latest|DATE",
+        help="Where to begin topics that the state folder has no position of; a DATE is in UTC.",
+    ),
+]
 Batch = Annotated[int, typer.Option(min=1, help="Maximum number of alerts per batch.")]
 Linger = Annotated[float, typer.Option(min=0.0, help="Maximum time to wait for a batch to fill (ms).")]
 Forget = Annotated[float, typer.Option(help="Forget an object after this many days without observations.")]
@@ -149,6 +160,7 @@ def stream(
     skipped: Skipped = False,
     config: Config = None,
     group: Group = "firstlight",
+    start: Start = "earliest",
     kafka_config: KafkaConfig = None,
     batch: Batch = 512,
     linger_ms: Linger = 50.0,
@@ -180,6 +192,7 @@ def stream(
     from firstlight.pipeline import Pipeline
     from firstlight.stream.alerts.decoder import alert_decoder
     from firstlight.stream.config import read_config
+    from firstlight.stream.io.kafka_config import KafkaAddress, start_time
     from firstlight.stream.io.open import open_source
     from firstlight.stream.worker.worker import WorkerConfig
 
@@ -195,6 +208,7 @@ def stream(
         max_alerts=max_alerts,
         patience_s=_patience(source, sink, until_end) if retry is None else retry,
     )
+    start_time(start)  # refused before the bundle is loaded
     if check:
         _print_plan(context, load(), [source, sink], kafka_config)
         return
@@ -206,6 +220,7 @@ def stream(
             kafka_config=kafka_config,
             follow=follow,
             until_end=until_end,
+            start=start,
             limits=settings.limits,
             ignored=[state, *_output_files(sink, dead_letters)],
         )
@@ -217,6 +232,7 @@ def stream(
             output_format,
             in_file=not sink.startswith(_KAFKA),
             redrive=bool(redrive),
+            several_topics=source.startswith(_KAFKA) and KafkaAddress.parse(source, several=True).is_several,
             keyed=keyed,
             limits=settings.limits,
         )
@@ -238,6 +254,7 @@ class _Setup:
     output_format: Literal["json", "elasticc"]
     in_file: bool
     redrive: bool
+    several_topics: bool
     keyed: "Keyed"
     limits: "Limits"
 
@@ -274,7 +291,9 @@ class _Setup:
                 pipeline,
                 self.source,
                 self.sink,
-                StateFolder(state, bundle=version, state_size=size, keyed=self.keyed),
+                StateFolder(
+                    state, bundle=version, state_size=size, keyed=self.keyed, several=self.several_topics
+                ),
                 dead_letters=self.dead_letters,
                 decoder=self.decoder,
                 form=result_format(
@@ -312,9 +331,9 @@ def _print_plan(
     from firstlight.stream.io.kafka_config import KafkaAddress, read_kafka_config
 
     hide = str if kafka_config is None else read_kafka_config(kafka_config).hide
-    for place in places:
+    for number, place in enumerate(places):
         if place.startswith(_KAFKA):
-            KafkaAddress.parse(place)
+            KafkaAddress.parse(place, several=number == 0)
     if not places[0].startswith(_KAFKA) and places[0] != "-" and not Path(places[0]).expanduser().exists():
         raise SettingsError(f"--source {places[0]}: there is no such file or folder")
     origins = {"COMMANDLINE": "command line", "DEFAULT_MAP": "file", "ENVIRONMENT": "environment"}

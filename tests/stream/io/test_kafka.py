@@ -12,7 +12,8 @@ import pytest
 
 from firstlight.errors import BrokerError, MissingExtraError, SettingsError, UnavailableError
 from firstlight.stream.io.kafka import KafkaConfig, KafkaSink, KafkaSource, read_kafka_config
-from firstlight.stream.io.kafka_client import is_other_topic
+from firstlight.stream.io.kafka_client import first_offsets, is_other_topic
+from firstlight.stream.io.kafka_config import start_time
 from firstlight.stream.io.open import open_sink, open_source
 from firstlight.stream.io.sinks import OversizeError
 from firstlight.stream.replay.broker import LocalBroker
@@ -468,10 +469,55 @@ def test_a_position_beyond_the_end_is_a_topic_made_again_and_read_from_its_begin
     assert reader.gaps == [(("alerts", 0), 9, 0)]
 
 
+def test_a_start_is_the_first_message_since_a_time_or_the_end():
+    """The trial cluster takes each time for the end, so the broker's answer about times is made up here."""
+    cluster = Cluster()
+    cluster.send([b"%d" % i for i in range(5)])
+    ends = {("alerts", k): 5 if k == 0 else 0 for k in range(4)}
+    with contextlib.closing(KafkaSource(cluster.url, start="latest")) as source:
+        assert source.starts() == ends
+        assert source.topics() is None
+
+        class Found:
+            def offsets_for_times(self, wanted, timeout):
+                assert {item.offset for item in wanted} == {1795737600000}
+                for item in wanted:
+                    item.offset = 2 if item.partition == 0 else -1
+                return wanted
+
+            def get_watermark_offsets(self, *place, **options):
+                return source._consumer.get_watermark_offsets(*place, **options)
+
+        found = first_offsets(Found(), source._link, sorted(ends), start_time("2026-11-27"))
+        assert found == ends | {("alerts", 0): 2}
+
+
+def test_a_list_with_a_pattern_reads_all_topics_that_fit(broker):
+    names = [f"{word}-{next(_number)}" for word in ("night", "night", "other", "more")]
+    for name in names:
+        broker.create_topic(name)
+        send(broker, name, range(10))
+    source = KafkaSource(f"kafka://{broker.address}/^night-.*,{names[3]}", group="several", until_end=True)
+    source.on_assign = lambda places: [source.seek(*place, 0) for place in places]
+    found = Counter(record.topic for record in read(source))
+    assert {name: found[name] for name in names} == dict(zip(names, (10, 10, 0, 10), strict=True))
+    assert source.topics() >= {names[0], names[1], names[3]}
+    assert names[2] not in source.topics()
+    assert source.identity(names[0]) != source.identity(names[1])
+    source.close()
+
+
+def test_a_pattern_without_a_topic_is_reported(broker):
+    source = KafkaSource(f"kafka://{broker.address}/^nothing-.*", group="nothing", until_end=True)
+    with pytest.raises(UnavailableError, match="no such topic"):
+        source.poll(10, 10.0)
+    source.close()
+
+
 def identity(url) -> str:
     """The identity of a topic; a source that is not closed would hang when its memory is freed."""
     with contextlib.closing(KafkaSource(url)) as source:
-        return source.identity()
+        return source.identity(source.address.topic)
 
 
 def test_clusters_and_topics_made_again_have_other_identities(broker):

@@ -3,7 +3,7 @@
 import pytest
 
 from firstlight.errors import SettingsError
-from firstlight.stream.io.kafka_config import KafkaAddress, KafkaConfig, read_kafka_config
+from firstlight.stream.io.kafka_config import KafkaAddress, KafkaConfig, read_kafka_config, start_time
 
 SECRET = "swordfish"
 
@@ -29,6 +29,44 @@ def test_an_address_names_brokers_and_a_topic():
 def test_what_is_no_address_is_refused(url):
     with pytest.raises(SettingsError, match="no address of a topic: give kafka://host:port"):
         KafkaAddress.parse(url)
+
+
+def test_a_source_may_name_several_topics_and_patterns():
+    address = KafkaAddress.parse("kafka://h:1/lsst,^ztf_[0-9]{8,8}_programid1$", several=True)
+    assert address.topics == ("lsst", "^ztf_[0-9]{8,8}_programid1$")
+    assert address.is_several
+    assert [
+        address.has(name) for name in ("lsst", "lsst2", "ztf_20261127_programid1", "ztf_1_programid1")
+    ] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert not KafkaAddress.parse("kafka://h:1/lsst", several=True).is_several
+    assert KafkaAddress.parse("kafka://h:1/^one$", several=True).is_several
+    with pytest.raises(SettingsError, match="no address of a topic"):
+        KafkaAddress.parse("kafka://h:1/a,b")  # results go to one topic
+
+
+@pytest.mark.parametrize(
+    ("topics", "message"),
+    [("a,,b", "'' is no name of a topic"), ("a b,c", "a pattern begins with"), ("^ztf_(", "is broken")],
+)
+def test_topics_that_cannot_be_are_refused(topics, message):
+    with pytest.raises(SettingsError, match=message):
+        KafkaAddress.parse(f"kafka://h:1/{topics}", several=True)
+
+
+def test_a_start_is_a_word_or_a_date():
+    assert [start_time(text) for text in ("earliest", "latest", "1970-01-02", "1970-01-01T02:00+02:00")] == [
+        None,
+        -1,
+        86_400_000,
+        0,
+    ]
+    with pytest.raises(SettingsError, match="give earliest, latest or a date in UTC"):
+        start_time("yesterday")
 
 
 def test_a_password_in_an_address_is_refused_and_not_shown():

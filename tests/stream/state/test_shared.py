@@ -26,7 +26,7 @@ from firstlight.stream.state.store import Changes
 
 path, partition, rounds = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 store = SharedStore(path, bundle="b", state_size=8, wait_s=20.0)
-store.own(partition, 0.0)
+store.own(("alerts", partition), 0.0)
 rng = random.Random(partition)
 at = store.offsets.get(partition, 0)
 print("ready", flush=True)
@@ -52,7 +52,7 @@ from firstlight.stream.state.shared import SharedStore
 from firstlight.stream.state.store import Changes
 
 store = SharedStore(Path(sys.argv[1]), bundle="b", state_size=8)
-store.own(0, 0.0)
+store.own(("alerts", 0), 0.0)
 store.commit(Changes(states={"held": (bytes(8), 1.0), "free": (bytes(8), 1.0)}))
 assert store.claim(["held"], lambda: False)
 print("ready", flush=True)
@@ -150,11 +150,11 @@ def test_an_object_in_hand_is_waited_for_and_not_evicted(store_beside, holder):
 
 def test_a_partition_has_one_owner(store_beside, holder):
     with pytest.raises(StateError, match="partition 0 is in use by another worker"):
-        store_beside.own(0, 0.1)
+        store_beside.own(("alerts", 0), 0.1)
     store_beside.own(1, 0.0)
-    store_beside.disown(1)
+    store_beside.disown(("alerts", 1))
     holder.kill()
-    store_beside.own(0, 5.0)
+    store_beside.own(("alerts", 0), 5.0)
 
 
 def test_another_bundle_is_refused_while_others_use_the_store(holder, path):
@@ -195,8 +195,8 @@ def test_counts_of_other_workers_are_seen(store, path):
 
 def test_a_partition_goes_on_where_its_last_owner_stopped(store, path):
     with closing(SharedStore(path, bundle="b", state_size=SIZE)) as other:
-        other.own(0, 0.0)
+        other.own(("alerts", 0), 0.0)
         other.commit(Changes(offsets={0: 10}, planned={0: 12}, bookmarks={"topic": "c/1"}))
-        other.disown(0)
-        store.own(0, 0.0)
+        other.disown(("alerts", 0))
+        store.own(("alerts", 0), 0.0)
         assert (store.offsets, store.planned, store.bookmarks) == ({0: 10}, {0: 12}, {"topic": "c/1"})

@@ -246,8 +246,16 @@ class Topic(MemorySource):
     def exhausted(self):
         return not self.wanted and super().exhausted
 
-    def identity(self):
+    has_starts = False
+
+    def starts(self):
+        return {}
+
+    def identity(self, topic):
         return self.name
+
+    def topics(self):
+        return None
 
     def lags(self):
         return None

@@ -5,15 +5,15 @@ The state store holds the position; commits to the broker only serve monitoring 
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from firstlight.errors import BrokerError, UnavailableError
-from firstlight.stream.io.kafka_client import COMMON, Link, kafka_module, topic_identity
-from firstlight.stream.io.kafka_config import KafkaAddress, KafkaConfig, read_kafka_config
+from firstlight.stream.io.kafka_client import COMMON, Link, first_offsets, kafka_module, topic_identity
+from firstlight.stream.io.kafka_config import KafkaAddress, KafkaConfig, read_kafka_config, start_time
 from firstlight.stream.io.message import Message, Partition
 from firstlight.stream.io.sinks import OversizeError
-from firstlight.stream.io.sources import GapCall, PartitionCall
+from firstlight.stream.io.sources import EARLIEST, GapCall, PartitionCall
 
 __all__ = ["KafkaAddress", "KafkaConfig", "KafkaSink", "KafkaSource", "read_kafka_config"]
 
@@ -24,7 +24,7 @@ COMMIT_S = 1.0  # between two commits of positions to the broker
 NO_PARTITIONS_S = 10.0
 QUEUE_FULL_S = 60.0  # a producer whose queue stays full for so long gives up
 _HANGS_S = 15.0  # beyond the delivery's own time limit, a producer that does not end is replaced
-_WATERMARKS_S = 5.0  # longest wait for the range of offsets of a partition
+_WATERMARKS_S = 5.0  # longest wait for the topics, or for the range of offsets of a partition
 
 # 30 to 80 kB per packet, 5,000 per second: prefetch some tenths of a second
 _CONSUMER: dict[str, Any] = {
@@ -55,10 +55,13 @@ _PRODUCER: dict[str, Any] = {
 class KafkaSource:
     """Alerts of a topic, read as a member of a consumer group.
 
-    Starts at the positions that `seek` sets from within `on_assign`, else at the group's committed ones,
-    else at the beginning. A position that the topic no longer or not yet has goes to `on_gap`, and the
+    `address` may name several topics and patterns. Starts at the positions that `seek` sets from within
+    `on_assign`, else at the group's committed ones, else at the beginning; `start` (``earliest``,
+    ``latest`` or a date) only changes what `starts` returns. A position that the topic no longer or not yet
+    has goes to `on_gap`, and the
     oldest message follows. `config` overrides the stream's own settings; with `until_end` the source ends
-    at the end of each partition. BrokerError if librdkafka refuses the settings.
+    at the end of each partition. BrokerError if librdkafka refuses the settings, SettingsError if `start` is
+    no date.
     """
 
     def __init__(
@@ -68,8 +71,10 @@ class KafkaSource:
         group: str = "firstlight",
         config: KafkaConfig | None = None,
         until_end: bool = False,
+        start: str = EARLIEST,
     ) -> None:
-        self.address = KafkaAddress.parse(address)
+        self.address = KafkaAddress.parse(address, several=True)
+        self._start = start_time(start)
         self.on_assign: PartitionCall | None = None
         self.on_revoke: PartitionCall | None = None
         self.on_gap: GapCall | None = None
@@ -88,7 +93,7 @@ class KafkaSource:
         self._uncommitted: dict[Partition, int] = {}
         self._committed_at = time.monotonic()
         self._divided_at: float | None = None  # when the group last gave or took partitions
-        self._identity: str | None = None
+        self._identities: dict[str, str] = {}  # by topic
         self._closed = False
         settings: dict[str, Any] = {
             **COMMON,
@@ -106,7 +111,7 @@ class KafkaSource:
         self._cooperative = "cooperative" in str(settings["partition.assignment.strategy"])
         try:
             self._consumer = self._kafka.Consumer(settings, logger=_log)
-            self._consumer.subscribe([self.address.topic], on_assign=self._gain, on_revoke=self._lose)
+            self._consumer.subscribe(list(self.address.topics), on_assign=self._gain, on_revoke=self._lose)
         except self._kafka.KafkaException as error:
             raise BrokerError(f"{self.address}: cannot start: {self._link.text(error)}") from None
 
@@ -147,12 +152,43 @@ class KafkaSource:
         """See `GroupSource`."""
         self._ahead += self._consume(1, 0.0)
 
-    def identity(self) -> str:
+    def identity(self, topic: str) -> str:
         """See `GroupSource`."""
-        if self._identity is None:
+        if topic not in self._identities:
             settings = {**COMMON, **self._config.values, "bootstrap.servers": self.address.servers}
-            self._identity = topic_identity(settings, self.address.topic)
-        return self._identity
+            self._identities[topic] = topic_identity(settings, topic)
+        return self._identities[topic]
+
+    @property
+    def has_starts(self) -> bool:
+        """See `GroupSource`."""
+        return self._start is not None
+
+    def starts(self) -> dict[Partition, int]:
+        """See `GroupSource`."""
+        return first_offsets(self._consumer, self._link, self._places(), self._start)
+
+    def topics(self) -> Collection[str] | None:
+        """See `GroupSource`."""
+        if not self.address.is_several:
+            return None
+        try:
+            return {topic for topic, _ in self._places()}
+        except UnavailableError:
+            return None
+
+    def _places(self) -> list[Partition]:
+        """All partitions of its topics that are there; UnavailableError if unknown."""
+        try:
+            found = self._consumer.list_topics(timeout=_WATERMARKS_S).topics
+        except self._kafka.KafkaException as error:
+            raise self._link.unavailable("its topics are unknown", error) from None
+        return [
+            (name, number)
+            for name, topic in found.items()
+            if self.address.has(name)
+            for number in topic.partitions
+        ]
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """See `AlertSource`; BrokerError if librdkafka refuses."""
@@ -254,7 +290,8 @@ class KafkaSource:
         elif error.code() == codes._AUTO_OFFSET_RESET:
             self._beyond |= {place} & self._next.keys()
         elif error.code() in (codes.UNKNOWN_TOPIC_OR_PART, codes._UNKNOWN_TOPIC):
-            self._refused = f"the broker has no such topic: {self._link.text(error)}"
+            if not (self.address.is_several and self._next):
+                self._refused = f"the broker has no such topic: {self._link.text(error)}"
         elif self._link.is_refusal(error):
             self._refused = f"the broker refuses access: {self._link.text(error)}; see --kafka-config"
             self._is_barred = True
@@ -288,7 +325,7 @@ class KafkaSource:
                 self._begin(place, wanted)  # the fault has passed
             else:
                 self._begin(place, low)
-                self._identity = None
+                self._identities.pop(place[0], None)
                 if wanted and self.on_gap is not None:  # not at the beginning
                     self.on_gap(place, wanted, low)
             self._beyond.discard(place)
@@ -296,7 +333,7 @@ class KafkaSource:
     def _gain(self, consumer: Any, partitions: list[Any]) -> None:
         """Called by librdkafka within `consume`, with partitions for us; `_take_new` reads them."""
         self._divided_at = time.monotonic()
-        self._identity = None
+        self._identities.clear()
         self._new |= {(partition.topic, partition.partition) for partition in partitions}
         # librdkafka needs an answer within this call
         if self._cooperative:

@@ -8,6 +8,7 @@ from typing import Any
 
 from firstlight.errors import UnavailableError, missing_extra
 from firstlight.stream.io.kafka_config import KafkaConfig
+from firstlight.stream.io.message import Partition
 from firstlight.text import printable
 
 _log = logging.getLogger(__name__)
@@ -152,6 +153,31 @@ def topic_identity(settings: dict[str, Any], topic: str, timeout_s: float = 5.0)
     except (kafka.KafkaException, TimeoutError):
         return ""
     return f"{cluster.cluster_id or ''}/{number}"
+
+
+def first_offsets(
+    consumer: Any, link: Link, places: list[Partition], since_ms: int | None, timeout_s: float = 10.0
+) -> dict[Partition, int]:
+    """Offset of the first message of each partition at or after a time [ms since 1970]; -1 for the end.
+
+    UnavailableError if the broker does not respond.
+    """
+    kafka = kafka_module()
+    at = kafka.OFFSET_END if since_ms == -1 else since_ms
+    wanted = [kafka.TopicPartition(*place, at) for place in places]
+    try:
+        found = consumer.offsets_for_times(wanted, timeout=timeout_s) if since_ms != -1 else wanted
+        offsets = {}
+        for item in found:
+            if item.error is not None:
+                raise kafka.KafkaException(item.error)
+            offset = item.offset
+            if offset < 0:  # nothing so late
+                _, offset = consumer.get_watermark_offsets(item, timeout=timeout_s, cached=False)
+            offsets[item.topic, item.partition] = offset
+    except kafka.KafkaException as error:
+        raise link.unavailable("where to start is unknown", error) from None
+    return offsets
 
 
 def is_other_topic(before: str, now: str) -> bool:

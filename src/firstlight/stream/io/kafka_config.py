@@ -5,12 +5,16 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 from firstlight.errors import SettingsError
+from firstlight.stream.io.sources import EARLIEST, LATEST
 
-_ADDRESS = re.compile(r"kafka://(?P<servers>[^/\s@]+)/(?P<topic>[A-Za-z0-9._-]{1,249})")
+_ADDRESS = re.compile(r"kafka://(?P<servers>[^/\s@]+)/(?P<topic>.+)")
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_COMMA = re.compile(r",(?![^{]*\})")  # not within the braces of a pattern
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):\d{1,5}")
 _SECRET = re.compile(r"password|secret|token|credential|jaas|\.pem$|sasl\.oauthbearer\.config", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -29,32 +33,97 @@ RESERVED = (
 
 @dataclass(frozen=True, slots=True)
 class KafkaAddress:
-    """A topic, and some of its brokers as ``host:port`` separated by commas."""
+    """A topic, and some of its brokers as ``host:port`` separated by commas.
+
+    Where alerts are read, `topic` may also be several: names, and patterns that begin with ``^``, separated
+    by commas.
+    """
 
     servers: str
     topic: str
 
     @classmethod
-    def parse(cls, url: "str | KafkaAddress") -> Self:
+    def parse(cls, url: "str | KafkaAddress", *, several: bool = False) -> Self:
         """Read ``kafka://host:port[,host:port]/topic``; SettingsError if it is something else.
+
+        With `several` the topic may be a list or a pattern.
 
         >>> KafkaAddress.parse("kafka://one:9092,two:9092/alerts")
         KafkaAddress(servers='one:9092,two:9092', topic='alerts')
+        >>> KafkaAddress.parse("kafka://one:9092/lsst,^ztf_.*_programid1$", several=True).topics
+        ('lsst', '^ztf_.*_programid1$')
         """
         if isinstance(url, KafkaAddress):
             return cls(url.servers, url.topic)
         match = _ADDRESS.fullmatch(url)
-        if match is None or not all(_SERVER.fullmatch(server) for server in match["servers"].split(",")):
+        if (
+            match is None
+            or not all(_SERVER.fullmatch(server) for server in match["servers"].split(","))
+            or not (several or _TOPIC.fullmatch(match["topic"]))
+        ):
             # text before an @ may be a password, so the address is not shown then
             shown = "the address" if "@" in url else repr(url)
             raise SettingsError(
                 f"{shown} is no address of a topic: give kafka://host:port[,host:port]/topic; names and "
                 "passwords go into the file given by --kafka-config"
             )
-        return cls(match["servers"], match["topic"])
+        address = cls(match["servers"], match["topic"])
+        for topic in address.topics:
+            _check_topic(topic)
+        return address
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Its topics and patterns."""
+        return tuple(_COMMA.split(self.topic))
+
+    @property
+    def is_several(self) -> bool:
+        """Whether it is a list or a pattern."""
+        return len(self.topics) > 1 or self.topic.startswith("^")
+
+    def has(self, topic: str) -> bool:
+        """Whether a topic is one of its topics, or as one of its patterns says."""
+        return any(
+            re.search(name, topic) is not None if name.startswith("^") else name == topic
+            for name in self.topics
+        )
 
     def __str__(self) -> str:
         return f"kafka://{self.servers}/{self.topic}"
+
+
+def start_time(start: str) -> int | None:
+    """Time of ``--start`` [ms since 1970]; None for ``earliest``, -1 for ``latest``.
+
+    SettingsError for anything else that is no date; a date without a zone is in UTC.
+
+    >>> start_time("2026-11-27"), start_time("2026-11-27T01:00+01:00"), start_time("latest")
+    (1795737600000, 1795737600000, -1)
+    """
+    if start in (EARLIEST, LATEST):
+        return None if start == EARLIEST else -1
+    try:
+        date = datetime.fromisoformat(start)
+    except ValueError:
+        raise SettingsError(
+            f"--start {start}: give earliest, latest or a date in UTC such as 2026-11-27 or 2026-11-27T03:00"
+        ) from None
+    return round((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _check_topic(topic: str) -> None:
+    """SettingsError for a name that no topic can have, or for a broken pattern."""
+    if not topic.startswith("^"):
+        if not _TOPIC.fullmatch(topic):
+            raise SettingsError(
+                f"{topic!r} is no name of a topic (letters, digits, . _ -); a pattern begins with ^"
+            )
+        return
+    try:
+        re.compile(topic)
+    except re.error as error:
+        raise SettingsError(f"the pattern of topics {topic!r} is broken: {error}") from None
 
 
 @dataclass(frozen=True)

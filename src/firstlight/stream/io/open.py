@@ -7,7 +7,7 @@ from firstlight.errors import SettingsError
 from firstlight.stream.io.files import DirectorySource, FileSource, PipeSource
 from firstlight.stream.io.kafka_config import read_kafka_config
 from firstlight.stream.io.sinks import FileSink, ResultSink, StdoutSink
-from firstlight.stream.io.sources import AlertSource
+from firstlight.stream.io.sources import EARLIEST, AlertSource
 from firstlight.stream.limits import DEFAULT_LIMITS, Limits
 
 
@@ -18,6 +18,7 @@ def open_source(
     kafka_config: Path | None = None,
     follow: bool = False,
     until_end: bool = False,
+    start: str = EARLIEST,
     limits: Limits = DEFAULT_LIMITS,
     ignored: Iterable[Path] = (),
 ) -> AlertSource:
@@ -26,7 +27,8 @@ def open_source(
     Parameters
     ----------
     url : str
-        ``kafka://host:port[,host:port]/topic``, a file, a tar archive, a folder, or ``-`` for standard input.
+        ``kafka://host:port[,host:port]/topic``, a file, a tar archive, a folder, or ``-`` for standard input;
+        in place of a topic also a list of topics and patterns (``^ztf_.*_programid1$``), separated by commas.
     group : str
         Consumer group, for Kafka.
     kafka_config : Path, optional
@@ -35,6 +37,8 @@ def open_source(
         Wait for more alerts at the end of a file or folder.
     until_end : bool
         Stop at the end of a topic instead of waiting for more.
+    start : str
+        Where to begin partitions of a topic that have no position yet: ``earliest``, ``latest``, or a date.
     limits : Limits
         The largest messages, blocks and schemas that are read from files and standard input.
     ignored : iterable of Path
@@ -43,10 +47,12 @@ def open_source(
     Raises
     ------
     SettingsError
-        If the kind of address is unknown.
+        If the kind of address is unknown, or `start` is wrong or is of files.
     DataError
         If there is no such file.
     """
+    if start != EARLIEST and not url.startswith("kafka://"):
+        raise SettingsError(f"--start {start}: only topics have a start; files are read from their beginning")
     if url == "-":
         return PipeSource(limits=limits)
     scheme, separator, _ = url.partition("://")
@@ -54,7 +60,7 @@ def open_source(
         from firstlight.stream.io.kafka import KafkaSource
 
         config = read_kafka_config(kafka_config) if kafka_config is not None else None
-        return KafkaSource(url, group=group, config=config, until_end=until_end)
+        return KafkaSource(url, group=group, config=config, until_end=until_end, start=start)
     if separator:
         raise SettingsError(
             f"source {url}: {scheme}:// is unknown; give kafka://host:port/topic, a file or a folder"

@@ -1,11 +1,13 @@
 """The protocol of a source of alerts, and a source in memory."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol, runtime_checkable
 
 from firstlight.stream.io.message import Message, Partition
 
+#: Begin a topic with its oldest message, or with the next one.
+EARLIEST, LATEST = "earliest", "latest"
 POLL_PAUSE_S = 0.02  # between checks for new messages, where the system cannot wait for them
 
 PartitionCall = Callable[[list[Partition]], None]
@@ -70,7 +72,20 @@ class GroupSource(Protocol):
 
     on_gap: GapCall | None  #: called when the topic has no message at the next offset
 
-    def identity(self) -> str:
+    @property
+    def has_starts(self) -> bool:
+        """Whether `starts` counts; otherwise each partition is read from its beginning."""
+        ...
+
+    def starts(self) -> dict[Partition, int]:
+        """Offsets at which to begin the partitions that are there now; UnavailableError if unknown."""
+        ...
+
+    def topics(self) -> Collection[str] | None:
+        """Topics that are there; None if unknown, or if only one is read."""
+        ...
+
+    def identity(self, topic: str) -> str:
         """Text that differs for another topic of the same name, made again or elsewhere; "" if unknown."""
         ...
 

@@ -1,47 +1,65 @@
 """The state stores of all partitions in one folder."""
 
+import json
 import logging
 import os
 import re
 import stat
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypedDict
 
 from firstlight.errors import SettingsError, StateError
-from firstlight.stream.io.message import LOCAL_TOPICS
+from firstlight.stream.io.message import LOCAL_TOPICS, Partition
 from firstlight.stream.state.shared import SharedStore
 from firstlight.stream.state.sqlite import SqliteStore
 
 _log = logging.getLogger(__name__)
 
 _SHARED = ".shared.sqlite"
+#: The store of several topics, and the offsets at which the partitions of the first start begin; no topic
+#: can have these names.
+_SEVERAL = f"@topics{_SHARED}"
+_STARTS = "@starts.json"
 
 Keyed = Literal["auto", "yes", "no"]
 
 
 class StateFolder:
-    """The state stores of a topic in one folder.
+    """The state stores of a topic, or of several, in one folder.
 
     A topic keyed by object has one per partition, ``<topic>-<partition>.sqlite``, locked by the worker that
     has the partition. Any other topic has one for all partitions and all workers of the machine,
     ``<topic>.shared.sqlite`` (decision 0140). ``<topic>.keyed`` remembers which; with `keyed` ``auto`` the
-    worker chooses by the first messages. `bundle` is the fingerprint of the bundle whose states these are,
-    `state_size` the length of a row [byte]. StateError if the folder cannot be created.
+    worker chooses by the first messages. If `several` topics are read they share ``@topics.shared.sqlite``,
+    also when one of them is read alone later. `bundle` is the fingerprint of the bundle whose states these
+    are, `state_size` the length of a row [byte]. StateError if the folder cannot be created.
     """
 
-    def __init__(self, folder: Path, *, bundle: str, state_size: int, keyed: Keyed = "auto") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        bundle: str,
+        state_size: int,
+        keyed: Keyed = "auto",
+        several: bool = False,
+    ) -> None:
         self._folder = Path(folder)
         self._bundle = bundle
         self._state_size = state_size
         self._keyed = keyed
-        self._shared: dict[str, SharedStore] = {}
+        self._shared: dict[Path, SharedStore] = {}
         self._recovered: dict[Path, str] = {}  # stores that were found damaged before a worker had them
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             writers = self._folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)
         except OSError as error:
             raise StateError(f"cannot make the state folder {folder}: {_why_not(folder, error)}") from error
+        self._several = several or (self._folder / _SEVERAL).exists()
+        if self._several:
+            self._check_several()
         if writers:  # left as it is: it may be so on purpose
             _log.warning("%s: other users can change the state; close it with chmod 700", folder)
 
@@ -51,6 +69,8 @@ class StateFolder:
 
     def shared_path(self, topic: str) -> Path:
         """File of the store that all partitions of a topic share."""
+        if self._several:
+            return self._folder / _SEVERAL
         return self._folder / f"{_file_name(topic)}{_SHARED}"
 
     def is_shared(self, topic: str) -> bool | None:
@@ -60,6 +80,8 @@ class StateFolder:
         """
         if topic in LOCAL_TOPICS:
             return False
+        if self._several:
+            return True
         found = self._found(topic)
         if self._keyed == "auto":
             return found
@@ -76,16 +98,22 @@ class StateFolder:
 
     def choose(self, topic: str, *, shared: bool) -> bool:
         """Remember whether all partitions share a store; the first worker's choice counts and is returned."""
-        mark = self._mark(topic)
-        own = mark.with_name(f"{mark.name}.{os.getpid()}")
-        try:
-            own.write_text("no\n" if shared else "yes\n")
-            with suppress(FileExistsError):
-                os.link(own, mark)
-            own.unlink()
-        except OSError as error:
-            raise StateError(f"{mark}: cannot be written: {error.strerror}") from error
+        _write_once(self._mark(topic), "no\n" if shared else "yes\n")
         return bool(self._found(topic))
+
+    def starts(self, find: Callable[[], Mapping[Partition, int]]) -> dict[Partition, int]:
+        """Offsets at which partitions without a position start; the first worker finds them."""
+        path = self._folder / _STARTS
+        if not path.exists():
+            _write_once(path, json.dumps([[*place, offset] for place, offset in sorted(find().items())]))
+        try:
+            rows = json.loads(path.read_text())
+            return {(str(topic), int(number)): int(offset) for topic, number, offset in rows}
+        except (OSError, ValueError, TypeError) as error:
+            raise StateError(
+                f"{path}: cannot be read ({error}); remove it, and --start counts again for partitions that "
+                "have no position yet"
+            ) from error
 
     def open(self, topic: str, partition: int, wait_s: float) -> SqliteStore:
         """Open the store of a partition, waiting up to `wait_s` [s] for its owner to release it."""
@@ -93,17 +121,33 @@ class StateFolder:
             own = self._open(self.path(topic, partition), wait_s)
             own.recovered = own.recovered or self._recovered.pop(own.path, "")
             return own
-        store = self._shared.get(topic)
+        path = self.shared_path(topic)
+        store = self._shared.get(path)
         if store is None or not store.is_open:
-            store = SharedStore(self.shared_path(topic), **self._about, wait_s=wait_s)
-            self._shared[topic] = store
+            store = SharedStore(path, **self._about, wait_s=wait_s, several=self._several)
+            self._shared[path] = store
         try:
-            store.own(partition, wait_s)
+            store.own((topic, partition), wait_s)
         except StateError:
             if not store.is_owner:
                 store.close()
             raise
         return store
+
+    def _check_several(self) -> None:
+        """SettingsError for a setting, or states of one topic, that several topics cannot have."""
+        if self._keyed == "yes":
+            raise SettingsError(
+                "--keyed yes: an object may have alerts in each of several topics, which share one state; "
+                "leave it out"
+            )
+        stores = (path.name for path in self._folder.glob("*.sqlite"))
+        local = re.compile(rf"({'|'.join(LOCAL_TOPICS)})-0\.sqlite")
+        if alone := sorted(name for name in stores if name != _SEVERAL and not local.fullmatch(name)):
+            raise SettingsError(
+                f"the state folder {self._folder} holds the state of one topic ({alone[0]}), which several "
+                "topics cannot share; give another folder"
+            )
 
     @property
     def _about(self) -> "_About":
@@ -152,6 +196,18 @@ class StateFolder:
 class _About(TypedDict):
     bundle: str
     state_size: int
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Write a small file unless another worker has written it; whole or not at all."""
+    own = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        own.write_text(text)
+        with suppress(FileExistsError):
+            os.link(own, path)
+        own.unlink()
+    except OSError as error:
+        raise StateError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _file_name(topic: str) -> str:

@@ -11,15 +11,19 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 from firstlight.errors import StateError, StateInUseError
+from firstlight.stream.io.message import Partition
 from firstlight.stream.state.database import CorruptError, DamagedError
 from firstlight.stream.state.sqlite import SqliteStore
 
 _USERS, _PARTITIONS, _OBJECTS = 0, 1, 1 << 32  # places of locks in the file
+_N_OBJECTS = 1 << 32
+_OF_TOPICS = 1 << 61  # numbers of partitions of several topics begin here, after the places of objects
 _PAUSE_S = 0.001
 _OPEN_PAUSE_S = 0.02
 
@@ -27,6 +31,7 @@ _OPEN_PAUSE_S = 0.02
 class SharedStore(SqliteStore):
     """States, histories and positions of all partitions of a topic, as in `SqliteStore`.
 
+    With `several` they are those of several topics, and a digest of topic and number stands for a partition.
     The first worker that opens it checks it, moves a damaged file aside and drops the states of another
     bundle. While others use it, damage and another bundle are a StateError.
     """
@@ -35,10 +40,13 @@ class SharedStore(SqliteStore):
     _locking = "NORMAL"
     _busy_s = 60.0
 
-    def __init__(self, path: Path, *, bundle: str, state_size: int, wait_s: float = 0.0) -> None:
+    def __init__(
+        self, path: Path, *, bundle: str, state_size: int, wait_s: float = 0.0, several: bool = False
+    ) -> None:
+        self._several = several
         self._locks = -1
         self._is_first = False
-        self._owned: set[int] = set()
+        self._owned: set[Partition] = set()
         self._n_evicted = 0
         self._lock_path = Path(f"{path}.lock")
         try:
@@ -65,14 +73,22 @@ class SharedStore(SqliteStore):
         """Whether it was not closed."""
         return self._db is not None
 
-    def own(self, partition: int, wait_s: float) -> None:
+    def number(self, partition: Partition) -> int:
+        """See `StateStore`."""
+        topic, number = partition
+        if not self._several:
+            return number
+        digest = blake2b(f"{topic}/{number}".encode(), digest_size=8).digest()
+        return _OF_TOPICS + (int.from_bytes(digest, "big") >> 3)
+
+    def own(self, partition: Partition, wait_s: float) -> None:
         """See `StateStore`."""
         deadline = time.monotonic() + wait_s
-        while not self._lock(_PARTITIONS + partition):
+        while not self._lock(_PARTITIONS + self.number(partition)):
             if time.monotonic() >= deadline:
                 raise StateInUseError(
-                    f"{self.path}: partition {partition} is in use by another worker; stop that one, or give "
-                    "this one another path for its state"
+                    f"{self.path}: partition {partition[1]} is in use by another worker; stop that one, or "
+                    "give this one another path for its state"
                 )
             time.sleep(_OPEN_PAUSE_S)
         try:
@@ -82,10 +98,10 @@ class SharedStore(SqliteStore):
             raise
         self._owned.add(partition)
 
-    def disown(self, partition: int) -> None:
+    def disown(self, partition: Partition) -> None:
         """See `StateStore`."""
         self._owned.discard(partition)
-        fcntl.lockf(self._locks, fcntl.LOCK_UN, 1, _PARTITIONS + partition)
+        fcntl.lockf(self._locks, fcntl.LOCK_UN, 1, _PARTITIONS + self.number(partition))
 
     def claim(self, objects: Iterable[str], give_up: Callable[[], bool]) -> bool:
         """See `StateStore`; in a fixed order, so that two workers never wait for each other."""
@@ -100,7 +116,7 @@ class SharedStore(SqliteStore):
     def release(self) -> None:
         """See `StateStore`."""
         if self._locks >= 0:
-            fcntl.lockf(self._locks, fcntl.LOCK_UN, 0, _OBJECTS)
+            fcntl.lockf(self._locks, fcntl.LOCK_UN, _N_OBJECTS, _OBJECTS)
 
     def evict(self, before_mjd: float, limit: int) -> int:
         """See `StateStore`; objects that another worker has in hand stay."""

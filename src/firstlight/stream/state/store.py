@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from firstlight.stream.io.message import Partition
+
 
 @dataclass(frozen=True)
 class Changes:
@@ -17,7 +19,7 @@ class Changes:
     position: int | None = None  #: next offset to read from the partition; None keeps the old one
     sink_position: dict[str, int] = field(default_factory=dict)  #: new lengths of sinks, by name
     bookmarks: dict[str, str] = field(default_factory=dict)  #: new places in files of the input, by name
-    #: Of a store that partitions share, by the number of each: next offsets, next offsets as they will be
+    #: Of a store that partitions share, by `StateStore.number`: next offsets, next offsets as they will be
     #: after the micro-batch that is about to be published, and clocks [MJD TAI day].
     offsets: dict[int, int] = field(default_factory=dict)
     planned: dict[int, int] = field(default_factory=dict)
@@ -118,11 +120,15 @@ class StateStore(Protocol):
         """
         ...
 
-    def own(self, partition: int, wait_s: float) -> None:
+    def number(self, partition: Partition) -> int:
+        """Number by which the store knows a partition."""
+        ...
+
+    def own(self, partition: Partition, wait_s: float) -> None:
         """Become the owner of a partition that shares the store; StateError if it has another one."""
         ...
 
-    def disown(self, partition: int) -> None:
+    def disown(self, partition: Partition) -> None:
         """Give a partition back; everything is committed."""
         ...
 
@@ -144,10 +150,14 @@ class OneOwner:
 
     is_shared = False
 
-    def own(self, partition: int, wait_s: float) -> None:
+    def number(self, partition: Partition) -> int:
+        """See `StateStore`; the number in its topic."""
+        return partition[1]
+
+    def own(self, partition: Partition, wait_s: float) -> None:
         """See `StateStore`."""
 
-    def disown(self, partition: int) -> None:
+    def disown(self, partition: Partition) -> None:
         """See `StateStore`."""
 
     def claim(self, objects: Iterable[str], give_up: Callable[[], bool]) -> bool:

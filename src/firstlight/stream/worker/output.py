@@ -51,17 +51,21 @@ class Share:
 
     def changes(self, lengths: dict[str, int]) -> Changes:
         """All changes of the batch, with the lengths of the sinks."""
-        ends = {number: offset for (_, number), offset in self.positions.items()}
         if self.store.is_shared:
-            return self.memory.changes(None, lengths, offsets=ends)
-        (position,) = ends.values()
+            return self.memory.changes(None, lengths, offsets=self._ends)
+        (position,) = self.positions.values()
         return self.memory.changes(position, lengths, self.bookmarks)
 
     def plan(self) -> Changes | None:
         """What to commit before the share is published; None if its order cannot differ in a repetition."""
         if not self.store.is_shared:
             return None
-        return Changes(planned={number: offset for (_, number), offset in self.positions.items()})
+        return Changes(planned=self._ends)
+
+    @property
+    def _ends(self) -> dict[int, int]:
+        """As `positions`, by the store's number of each partition."""
+        return {self.store.number(partition): offset for partition, offset in self.positions.items()}
 
     @property
     def bookmarks(self) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -18,6 +19,10 @@ from firstlight.stream.worker.metrics import Metrics
 from firstlight.stream.worker.unfinished import Unfinished
 
 _TOPIC = "topic of partition {}"  # the bookmark that holds the identity of the topic
+_PLACE = (
+    "name of topic of partition {}"  # the bookmark that holds its name, where several topics share a store
+)
+_TOPICS_S = 600.0  # between two looks at which topics are there
 #: Objects that an eviction looks at, so that it stays short.
 EVICT_OBJECTS = 500
 
@@ -35,6 +40,10 @@ class Stores(Protocol):
 
     def choose(self, topic: str, *, shared: bool) -> bool:
         """Choose whether all partitions share a store; an earlier choice counts and is returned."""
+        ...
+
+    def starts(self, find: Callable[[], Mapping[Partition, int]]) -> Mapping[Partition, int]:
+        """Offsets of `find` at the first start ever, of partitions that were there."""
         ...
 
     def sink_position(self, name: str) -> int | None:
@@ -73,6 +82,8 @@ class Partitions:
         self.unfinished = Unfinished()
         self.undecided: set[Partition] = set()  # gained before it is known whether their topic is keyed
         self._watch = KeyWatch(metrics)
+        self._topics: Collection[str] | None = None  # those that are there; None if unknown or a single one
+        self._topics_at = -math.inf
         self._warned: set[Partition] = set()  # partitions with messages before the stored position
         source.on_assign, source.on_revoke = self.gain, self.lose
         if isinstance(source, GroupSource):
@@ -103,10 +114,11 @@ class Partitions:
             self.unfinished.forget(partition)
             store = self._open.pop(partition, None)
             if store is not None:
-                store.disown(partition[1])
+                store.disown(partition)
                 if store not in self._open.values():
                     store.close()
                 self._clocks.pop(partition, None)
+                self._topics_at = -math.inf
                 log(logging.INFO, "partition lost", topic=partition[0], partition=partition[1])
         self._metrics.set("partitions", len(self._open) + len(self.undecided))
 
@@ -121,6 +133,7 @@ class Partitions:
             return store
         topic, number = partition
         store = self._stores.open(topic, number, self._wait_s)
+        known_as = store.number(partition)
         self._open[partition] = store
         self._recovered[partition] = store.recovered
         if store.recovered:
@@ -134,23 +147,34 @@ class Partitions:
                 self._begin_again(partition, store, 0)
             elif identity and identity != known:
                 store.commit(Changes(bookmarks={name: identity}))
-        position = _position(store, partition)
+        position = self._first_position(partition, store)
         if store.is_shared:
-            if number not in store.offsets:  # so that its clock is waited for
-                store.commit(Changes(offsets={number: position}))
-            self.unfinished.expect(partition, position, store.planned.get(number, 0))
+            if known_as not in store.offsets:  # so that its clock is waited for
+                store.commit(Changes(offsets={known_as: position}))
+            if known_as != number and (place := _PLACE.format(known_as)) not in store.bookmarks:
+                store.commit(Changes(bookmarks={place: topic}))
+            self.unfinished.expect(partition, position, store.planned.get(known_as, 0))
         log(logging.INFO, "partition gained", topic=topic, partition=number, position=position)
         # from the beginning without a position: the store counts, not the broker's committed offset
         self._seek(partition, store)
         self._metrics.set("partitions", len(self._open) + len(self.undecided))
         return store
 
+    def _first_position(self, partition: Partition, store: StateStore) -> int:
+        """Stored next offset of a partition; without one that of `GroupSource.starts`, which is stored."""
+        stored = store.offsets.get(store.number(partition)) if store.is_shared else store.position
+        if stored is None and isinstance(self._source, GroupSource) and self._source.has_starts:
+            stored = self._stores.starts(self._source.starts).get(partition)
+            if stored is not None:  # at once: after a crash the end of a topic is elsewhere
+                store.commit(_next(partition, store, stored))
+        return stored or 0
+
     def _identities(
         self, source: GroupSource, partition: Partition, store: StateStore
     ) -> tuple[str, str, str]:
         """Name of the bookmark with the identity of the topic, that identity, and the present one."""
-        name = _TOPIC.format(partition[1])
-        return name, store.bookmarks.get(name, ""), source.identity()
+        name = _TOPIC.format(store.number(partition))
+        return name, store.bookmarks.get(name, ""), source.identity(partition[0])
 
     def _begin_again(self, partition: Partition, store: StateStore, offset: int) -> None:
         """Begin a topic that was made again, or is of another cluster, at its beginning."""
@@ -168,7 +192,7 @@ class Partitions:
         self._clocks.pop(partition, None)  # its alerts may be older than those before
         changes = replace(_next(partition, store, offset), bookmarks={name: identity} if identity else {})
         if store.is_shared:
-            number = partition[1]
+            number = store.number(partition)
             changes = replace(changes, planned={number: offset}, clocks={number: -math.inf})
         store.commit(changes)
 
@@ -274,7 +298,7 @@ class Partitions:
 
     def _oldest(self, store: StateStore) -> float:
         """Time of the oldest recent alert of all partitions of a store, also of other workers' ones."""
-        own = {p[1]: self.clock(p).oldest for p, other in self._open.items() if other is store}
+        own = {store.number(p): self.clock(p).oldest for p, other in self._open.items() if other is store}
         if not store.is_shared:
             return min(own.values())
         known = store.clocks
@@ -282,7 +306,18 @@ class Partitions:
         if changed:
             store.commit(Changes(clocks=changed))
             known = store.clocks
-        return min((known.get(number, -math.inf) for number in store.offsets), default=-math.inf)
+        gone = self._gone(store)
+        times = (known.get(number, -math.inf) for number in store.offsets if number not in gone)
+        return min(times, default=-math.inf)
+
+    def _gone(self, store: StateStore) -> set[int]:
+        """Partitions of topics that were deleted, as those of past nights: they bring no more alerts."""
+        if isinstance(self._source, GroupSource) and time.monotonic() - self._topics_at > _TOPICS_S:
+            self._topics, self._topics_at = self._source.topics(), time.monotonic()
+        if self._topics is None:
+            return set()
+        names = ((number, store.bookmarks.get(_PLACE.format(number))) for number in store.offsets)
+        return {number for number, name in names if name is not None and name not in self._topics}
 
     def measure(self) -> None:
         """Update the gauges of the stores and of the source's lag."""
@@ -300,9 +335,9 @@ class Partitions:
 
 def _position(store: StateStore, partition: Partition) -> int:
     """Stored next offset of a partition; 0 if there is none."""
-    return (store.offsets.get(partition[1]) if store.is_shared else store.position) or 0
+    return (store.offsets.get(store.number(partition)) if store.is_shared else store.position) or 0
 
 
 def _next(partition: Partition, store: StateStore, offset: int) -> Changes:
     """Another next offset of a partition."""
-    return Changes(offsets={partition[1]: offset}) if store.is_shared else Changes(position=offset)
+    return Changes(offsets={store.number(partition): offset}) if store.is_shared else Changes(position=offset)

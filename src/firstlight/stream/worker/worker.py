@@ -38,8 +38,6 @@ from firstlight.stream.worker.partitions import Partitions, Stores
 FIRST_MESSAGES = 32
 #: How long to wait for the messages of a micro-batch that a crash interrupted [s].
 RESUME_S = 30.0
-#: In place of the number of a partition: the share of all partitions that have one store.
-ALL_PARTITIONS = -1
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 2.0
 _LOG_AGAIN_S = 60.0  # between two logs of the same wait
@@ -345,6 +343,7 @@ class Worker:
         """Group messages by the store of their partition; drop those before the stored position."""
         shares: dict[Partition, Share] = {}
         positions: dict[Partition, int] = {}
+        first: dict[StateStore, Partition] = {}  # stands for all partitions of a store that they share
         for message in messages:
             partition = message.origin
             store = self._partitions.store(partition)
@@ -354,7 +353,7 @@ class Worker:
                 self._partitions.skip_duplicate(message, positions[partition])
                 continue
             if store.is_shared:
-                partition = (message.topic, ALL_PARTITIONS)
+                partition = first.setdefault(store, partition)
             if partition not in shares:
                 memory = PartitionMemory(
                     store,
