@@ -6,6 +6,7 @@ import pytest
 from tests.encoder._reference import encode_numpy, encode_onnx, gru_cell, latents, step, stream
 
 from firstlight.encoder import Encoder, running
+from firstlight.encoder.encode import half_precision
 from firstlight.encoder.steps import make_steps
 from firstlight.errors import BundleError, BundleVersionError, DataError
 from firstlight.lightcurves import LightCurves
@@ -149,6 +150,22 @@ def test_an_encoder_survives_the_disk(encoder, sample, tmp_path):
     assert loaded.graph == encoder.graph
     np.testing.assert_array_equal(loaded.encode(sample).mean, encoder.encode(sample).mean)
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".safetensors", ".onnx"}
+
+
+def test_a_trained_encoder_is_stored_in_half_precision_without_loss(encoder, tmp_path):
+    finer = Encoder(
+        encoder.config, {name: weight * np.float32(1.0 + 1e-5) for name, weight in encoder.weights.items()}
+    )
+    rounded = Encoder(encoder.config, half_precision(finer.weights))
+    finer.save(tmp_path / "single")
+    rounded.save(tmp_path / "half")
+    size = {name: (tmp_path / name / "weights.safetensors").stat().st_size for name in ("single", "half")}
+    assert size["half"] < 0.6 * size["single"]
+    for one, folder in ((finer, "single"), (rounded, "half")):
+        loaded = Encoder.load(tmp_path / folder)
+        for name, weight in one.weights.items():
+            assert loaded.weights[name].dtype == np.float32
+            np.testing.assert_array_equal(loaded.weights[name], weight)
 
 
 def test_loading_and_encoding_need_neither_torch_nor_onnx(encoder, sample, tmp_path, monkeypatch):

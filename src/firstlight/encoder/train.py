@@ -21,7 +21,7 @@ from firstlight.bands import N_BANDS
 from firstlight.encoder import running
 from firstlight.encoder.augment import augment
 from firstlight.encoder.config import EncoderConfig, VaeConfig
-from firstlight.encoder.encode import Encoder, gru_weights
+from firstlight.encoder.encode import Encoder, gru_weights, half_precision
 from firstlight.encoder.graph import build_graph
 from firstlight.encoder.shape import N_SHAPE, rest_frame_shape
 from firstlight.encoder.steps import CONTEXT_NAMES, Steps, make_steps, target_weights
@@ -140,7 +140,7 @@ def train_encoder(
             f"loss {row['train_loss']:.4f}, validation {row['validation_loss']:.4f}",
             run.epoch / config.train.epochs,
         )
-    weights = {name: value.numpy() for name, value in run.best.items()}
+    weights = half_precision({name: value.numpy() for name, value in run.best.items()})
     # Wall times stay with the checkpoint: the same seed must give the same bundle, byte for byte.
     history = tuple({key: value for key, value in row.items() if key != "seconds"} for row in run.history)
     graph = None
