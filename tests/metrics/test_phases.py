@@ -21,6 +21,14 @@ def test_all_objects_score_as_they_do_alone() -> None:
     assert (table["n"], table["n_not_classified"]) == (4, 1)
 
 
+def test_the_mix_is_one_where_mean_probabilities_equal_frequencies() -> None:
+    known = np.eye(3)[[0, 1, 2, 0]]
+    for proba, ratio in ((known, [1.0, 1.0, 1.0]), (PROBA, [0.6, 1.2, 1.6])):
+        mix = skill_by_phase(LABELS, {"2": Snapshot(proba, CLASSIFIED)}, CLASSES)["2"]["all"]["mix"]
+        np.testing.assert_allclose(list(mix.values()), ratio)
+        assert list(mix) == list(CLASSES)
+
+
 def test_extragalactic_scores_leave_out_objects_of_the_milky_way() -> None:
     table = skill_by_phase(LABELS, {"2": Snapshot(PROBA, CLASSIFIED)}, CLASSES)["2"]["extragalactic"]
     assert table["n"] == 3

@@ -69,7 +69,8 @@ def test_every_phase_has_both_selections(summary: dict[str, Any]) -> None:
         assert list(tables) == ["all", "extragalactic"]
         assert tables["all"]["n"] == 500
         assert tables["extragalactic"]["n"] < 500
-        assert set(tables["all"]) == {*METRICS, "n", "n_not_classified"}
+        assert set(tables["all"]) == {*METRICS, "n", "n_not_classified", "mix"}
+        assert all(set(ratio) == {"mean", "std"} for ratio in tables["all"]["mix"].values())
     assert summary["by_phase"]["all"]["all"]["accuracy"] == summary["accuracy"]
     assert summary["by_phase"]["0"]["all"]["n_not_classified"] > 200
 

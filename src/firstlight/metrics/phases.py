@@ -7,6 +7,7 @@ objects and for the extragalactic ones alone.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -55,19 +56,20 @@ def phase_name(days: float) -> str:
 
 def skill_by_phase(
     labels: StrArray, snapshots: Mapping[str, Snapshot], classes: Sequence[str]
-) -> dict[str, dict[str, dict[str, float]]]:
+) -> dict[str, dict[str, dict[str, Any]]]:
     """Score every phase, for all objects and for the extragalactic ones.
 
     A supernova classified as a star is an error in both: probabilities are not renormalised. The
     result maps a phase to a selection of `SELECTIONS` (omitted without objects) to each of
-    `firstlight.metrics.METRICS`, ``n`` and ``n_not_classified``. Raises `DataError` if a snapshot
-    has another number of objects than there are labels, or as `score` does.
+    `firstlight.metrics.METRICS`, ``n``, ``n_not_classified`` and ``mix``: for each class that occurs, its mean
+    probability over its frequency, 1 where the probabilities have the mix of the objects. Raises `DataError`
+    if a snapshot has another number of objects than there are labels, or as `score` does.
     """
     chosen = {
         "all": np.arange(len(labels)),
         "extragalactic": np.flatnonzero(~np.isin(labels, list(GALACTIC))),
     }
-    table: dict[str, dict[str, dict[str, float]]] = {}
+    table: dict[str, dict[str, dict[str, Any]]] = {}
     for phase, snapshot in snapshots.items():
         if len(snapshot.proba) != len(labels) or len(snapshot.classified) != len(labels):
             raise DataError(f"phase {phase}: {len(snapshot.proba)} forecasts for {len(labels)} labels")
@@ -79,5 +81,13 @@ def skill_by_phase(
             table[phase][selection] = headline(truth, proba, class_weights(classes)) | {
                 "n": len(index),
                 "n_not_classified": int(np.sum(~snapshot.classified[index])),
+                "mix": _mix(truth, proba, classes),
             }
     return table
+
+
+def _mix(truth: IntArray, proba: FloatArray, classes: Sequence[str]) -> dict[str, float]:
+    """Mean probability of each class that occurs over its frequency."""
+    frequency = np.bincount(truth, minlength=len(classes)) / len(truth)
+    mean = proba.mean(axis=0)
+    return {classes[k]: float(mean[k] / frequency[k]) for k in np.flatnonzero(frequency).tolist()}

@@ -42,7 +42,8 @@ def summarise_folds(
         - ``n_objects``, ``n_not_classified``, ``n_folds``, ``protocol``, ``spread``, ``version``;
         - ``per_class``: class -> each of `CLASS_METRICS`: ``{"mean", "std"}``, and ``n``. A fold
           without the class does not count;
-        - ``by_phase``: phase -> selection -> each of `METRICS`, ``n`` and ``n_not_classified``;
+        - ``by_phase``: phase -> selection -> each of `METRICS`, ``n``, ``n_not_classified`` and ``mix``: class ->
+          mean probability over frequency, ``{"mean", "std"}``;
         - ``confusion``: ``classes`` and ``matrix`` (rows the truth), summed over folds.
 
     Raises
@@ -135,8 +136,17 @@ def _by_phase(folds: Sequence[Scores], spread_of: Sequence[Scores]) -> dict[str,
             if not any(own):
                 continue
             counts = {key: sum(part[key] for part in own if part) for key in ("n", "n_not_classified")}
+            place = ("by_phase", phase, selection)
             table[phase][selection] = counts | {
-                name: _with_folds(folds, spread_of, ("by_phase", phase, selection, name)) for name in METRICS
+                name: _with_folds(folds, spread_of, (*place, name)) for name in METRICS
+            }
+            classes = {name: None for part in own if part for name in part.get("mix", {})}
+            table[phase][selection]["mix"] = {
+                name: {
+                    "mean": _mean(_at(folds, (*place, "mix", name))),
+                    "std": _std(_at(spread_of, (*place, "mix", name))),
+                }
+                for name in classes
             }
     return table
 
