@@ -1,9 +1,10 @@
 """What a run records about itself."""
 
 import json
+from pathlib import Path
 
 from firstlight import __version__
-from firstlight.provenance import provenance
+from firstlight.provenance import COMMIT_VARIABLE, commit, provenance
 
 
 def test_a_run_names_version_machine_libraries_data_and_seed():
@@ -20,3 +21,14 @@ def test_other_data_give_another_digest_and_equal_data_the_same():
     first, other, again = (provenance([text])["data"] for text in ("a", "b", "a"))
     assert first == again != other
     assert len(first) == 64
+
+
+def test_a_copy_without_a_checkout_names_the_commit_of_the_environment(monkeypatch):
+    monkeypatch.setattr(Path, "exists", lambda path: False)
+    commit.cache_clear()
+    monkeypatch.delenv(COMMIT_VARIABLE, raising=False)
+    assert commit() == "unknown"
+    commit.cache_clear()
+    monkeypatch.setenv(COMMIT_VARIABLE, "0123456789ab")
+    assert commit() == "0123456789ab"
+    commit.cache_clear()

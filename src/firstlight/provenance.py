@@ -23,6 +23,8 @@ PACKAGES = (
     "numba",
     "pyarrow",
 )
+#: Variable of the environment that states the commit of a copy of the source.
+COMMIT_VARIABLE = "FIRSTLIGHT_COMMIT"
 _TIMEOUT_S = 5.0
 
 
@@ -39,7 +41,7 @@ def provenance(data: Iterable[str], *, seed: int | None = None) -> dict[str, Any
     Returns
     -------
     dict
-        ``firstlight``, ``commit`` (``unknown`` outside of a checkout), ``processor``, ``cores``, ``python``,
+        ``firstlight``, ``commit`` (see `commit`), ``processor``, ``cores``, ``python``,
         ``libraries`` by name, ``data`` (SHA-256), ``seed``.
     """
     digest = hashlib.sha256()
@@ -59,10 +61,13 @@ def provenance(data: Iterable[str], *, seed: int | None = None) -> dict[str, Any
 
 @cache
 def commit() -> str:
-    """Commit of the checkout of the package, with a ``+`` if its source was changed; else ``unknown``."""
+    """Commit of the checkout of the package, with a ``+`` if its source was changed.
+
+    Outside of a checkout, such as in a job on a cluster, it is that of `COMMIT_VARIABLE`, else ``unknown``.
+    """
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
-        return "unknown"
+        return os.environ.get(COMMIT_VARIABLE, "unknown")
     found = [_git(root, "rev-parse", "--short=12", "HEAD"), _git(root, "status", "--porcelain", "src")]
     if found[0] is None or found[1] is None:
         return "unknown"

@@ -61,9 +61,9 @@ def skill_by_phase(
 
     A supernova classified as a star is an error in both: probabilities are not renormalised. The
     result maps a phase to a selection of `SELECTIONS` (omitted without objects) to each of
-    `firstlight.metrics.METRICS`, ``n``, ``n_not_classified`` and ``mix``: for each class that occurs, its mean
-    probability over its frequency, 1 where the probabilities have the mix of the objects. Raises `DataError`
-    if a snapshot has another number of objects than there are labels, or as `score` does.
+    `firstlight.metrics.METRICS`, ``n``, ``n_not_classified`` and ``mix``: the mean probability of each class
+    that occurs over its frequency, 1 where the probabilities have the mix of the objects. Raises
+    `DataError` if a snapshot has another number of objects than there are labels, or as `score` does.
     """
     chosen = {
         "all": np.arange(len(labels)),

@@ -42,8 +42,8 @@ def summarise_folds(
         - ``n_objects``, ``n_not_classified``, ``n_folds``, ``protocol``, ``spread``, ``version``;
         - ``per_class``: class -> each of `CLASS_METRICS`: ``{"mean", "std"}``, and ``n``. A fold
           without the class does not count;
-        - ``by_phase``: phase -> selection -> each of `METRICS`, ``n``, ``n_not_classified`` and ``mix``: class ->
-          mean probability over frequency, ``{"mean", "std"}``;
+        - ``by_phase``: phase -> selection -> each of `METRICS`, ``n``, ``n_not_classified`` and
+          ``mix``: class -> mean probability over frequency, ``{"mean", "std"}``;
         - ``confusion``: ``classes`` and ``matrix`` (rows the truth), summed over folds.
 
     Raises
