@@ -1,5 +1,6 @@
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
@@ -22,7 +23,7 @@ from firstlight.predictions import (
 from firstlight.taxonomy import CLASSES, COARSE_GROUPS, Taxonomy
 
 COLUMNS = ["object_id", "status", "reason", "class", *(f"proba_{name}" for name in CLASSES)]
-COLUMNS += ["anomaly", "n_obs", "phase", "domain", "domain_reason"]
+COLUMNS += ["anomaly", "n_obs", "phase", "domain", "domain_reason", "set", "set_size"]
 SUFFIXES = (".csv", ".parquet", ".jsonl")
 
 
@@ -31,6 +32,7 @@ def assert_equal(a: Predictions, b: Predictions, rtol: float) -> None:
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
     for name in ("proba", "anomaly", "phase"):
         np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=rtol, err_msg=name)
+    assert a.sets == b.sets
     assert a.classes == b.classes
 
 
@@ -129,9 +131,49 @@ def test_under_another_mix_the_classes_are_weighed_by_the_ratio_of_the_frequenci
     np.testing.assert_array_equal(parts.prior, moved.prior)
 
 
+def with_sets(predictions: Predictions, *sets: str) -> Predictions:
+    in_set = np.array([[name in text.split() for name in CLASSES] for text in sets])
+    return replace(predictions, in_set=in_set)
+
+
+def test_a_set_names_its_classes_and_an_object_without_one_has_no_size(predictions: Predictions) -> None:
+    made = with_sets(predictions, "SNIa SNII", "KN", "", "")
+    assert made.sets == [("SNIa", "SNII"), ("KN",), (), ()]
+    np.testing.assert_array_equal(made.set_size, [2.0, 1.0, np.nan, np.nan])
+    assert made.to_pandas()["set"].tolist() == ["SNIa; SNII", "KN", "", ""]
+    with pytest.raises(DataError, match="'615': a prediction set without the class"):
+        with_sets(predictions, "SNII", "KN", "", "TDE")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_sets_come_back_from_a_file_and_an_unknown_class_in_one_is_refused(
+    predictions: Predictions, tmp_path: Path, suffix: str
+) -> None:
+    made = with_sets(predictions, "SNIa SNII", "KN", "", "AGN TDE KN")
+    path = tmp_path / f"out{suffix}"
+    write_predictions(made, path)
+    assert read_predictions(path).sets == made.sets
+    if suffix == ".csv":
+        path.write_text(path.read_text().replace("SNIa; SNII", "SNIa; Nova"))
+        with pytest.raises(DataError, match="row 1: 'Nova' is none of the classes"):
+            read_predictions(path)
+
+
+def test_under_another_mix_a_set_keeps_its_classes_and_gains_the_new_answer(predictions: Predictions) -> None:
+    made = with_sets(predictions, "SNIa SNII", "KN", "", "")
+    uniform = np.full(len(CLASSES), 1.0 / len(CLASSES))
+    moved = made.with_prior({"SNII": 1.0, "SNIbc": 1.0, "TDE": 1.0}, trained=uniform, redshift=np.zeros(4))
+    assert moved.label[0] == "SNII"
+    assert moved.sets == [("SNIa", "SNII"), ("KN",), (), ()]
+    sure = replace(made, in_set=np.eye(len(CLASSES), dtype=bool)[made.proba.argmax(axis=1)])
+    assert sure.with_prior({"SNII": 1.0}, trained=uniform).sets[0] == ("SNIa", "SNII")
+
+
 def test_objects_outside_of_the_demanded_domain_are_not_classified():
     made = Predictions.of(
-        Scores(np.eye(len(CLASSES))[[3, 5, 7]], np.array([0.2, 0.9, 0.99]), *np.zeros((2, 3), int)),
+        Scores.empty(3, len(CLASSES))._replace(
+            proba=np.eye(len(CLASSES))[[3, 5, 7]], anomaly=np.array([0.2, 0.9, 0.99])
+        ),
         *(np.full(3, "classified"), np.full(3, ""), np.full(len(CLASSES), 1.0 / len(CLASSES))),
         object_id=np.array(["a", "b", "c"]),
         n_obs=np.ones(3, np.int64),
@@ -150,7 +192,9 @@ def test_objects_outside_of_the_demanded_domain_are_not_classified():
 def test_predictions_of_classes_of_a_user_come_back_with_these_classes(tmp_path: Path, suffix: str) -> None:
     own = Taxonomy.of({"CV": {"galactic": True, "group": "Stars"}, "SNIa": {}, "nova": {"group": "Stars"}})
     made = Predictions.of(
-        Scores(np.array([[0.2, 0.5, 0.3], [0.9, 0.1, 0.0]]), np.zeros(2), *np.zeros((2, 2), int)),
+        Scores.empty(2, 3)._replace(
+            proba=np.array([[0.2, 0.5, 0.3], [0.9, 0.1, 0.0]]), in_set=np.array([[1, 1, 0], [1, 0, 0]]) > 0
+        ),
         *(np.full(2, "classified"), np.full(2, ""), np.full(3, 1.0 / 3.0)),
         object_id=np.array(["a", "b"]),
         n_obs=np.ones(2, np.int64),
@@ -159,6 +203,7 @@ def test_predictions_of_classes_of_a_user_come_back_with_these_classes(tmp_path:
     )
     assert made.classes == ("SNIa", "CV", "nova")
     assert made.label.tolist() == ["CV", "SNIa"]
+    assert made.sets == [("SNIa", "CV"), ("SNIa",)]
     assert made.coarse_groups == ("SN-like", "Stars")
     np.testing.assert_allclose(made.coarse, [[0.2, 0.8], [0.9, 0.1]])
     path = tmp_path / f"out{suffix}"
@@ -244,7 +289,7 @@ def test_what_was_written_is_read_back(predictions: Predictions, tmp_path: Path,
 def test_ids_come_back_as_they_were(suffix: str, names: list[str]) -> None:
     n = len(names)
     made = Predictions.of(
-        Scores(np.full((n, len(CLASSES)), 1.0 / len(CLASSES)), np.zeros(n), *np.zeros((2, n), int)),
+        Scores.empty(n, len(CLASSES))._replace(proba=np.full((n, len(CLASSES)), 1.0 / len(CLASSES))),
         *(np.full(n, "classified"), np.full(n, ""), np.full(len(CLASSES), 1.0 / len(CLASSES))),
         object_id=np.array(names),
         n_obs=np.ones(n, np.int64),
@@ -275,7 +320,7 @@ def test_csv_has_six_digits_empty_class_and_empty_nan(predictions: Predictions, 
     assert rows[1].startswith("615,classified,,SNIa,0,")
     assert ",0.123457,352,848.25" in rows[1]
     assert rows[3].startswith('NA,not_classified,"1 observation, needs 2",,0.0588235,')
-    assert rows[3].endswith(",,1,,unknown,")
+    assert rows[3].endswith(",,1,,unknown,,,")
     assert rows[4].startswith('"a,b",')
 
 
@@ -423,7 +468,7 @@ def test_an_object_that_is_not_classified_has_the_prior_no_label_and_no_score(ch
     prior = np.full(len(CLASSES), 1.0 / len(CLASSES))
     sure = np.eye(len(CLASSES))[[3, 5]]
     made = Predictions.of(
-        Scores(sure.copy(), np.array([0.2, 0.9]), *np.zeros((2, 2), int)),
+        Scores.empty(2, len(CLASSES))._replace(proba=sure.copy(), anomaly=np.array([0.2, 0.9])),
         np.array(["classified", "not_classified"]),
         np.array(["", "no_signal"]),
         prior,

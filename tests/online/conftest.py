@@ -18,7 +18,7 @@ class Stream:
         self.pipeline = pipeline
         self.rows: dict[str, bytes] = {}
         self.histories: dict[str, list[bytes]] = {}
-        self.answers: dict[str, tuple[str, np.ndarray, float, str, str]] = {}
+        self.answers: dict[str, tuple[str, np.ndarray, float, str, str, tuple[str, ...]]] = {}
         self.reads = 0
 
     def states(self, names: Sequence[str]) -> ObjectStates:
@@ -43,14 +43,15 @@ class Stream:
             now = done.predictions
             self.answers[name] = (
                 *(str(now.status[i]), now.proba[i], float(now.anomaly[i])),
-                *(str(now.domain[i]), str(now.domain_reason[i])),
+                *(str(now.domain[i]), str(now.domain_reason[i]), now.sets[i]),
             )
         return done
 
     def assert_equals(self, expected: Predictions) -> None:
         """Check that each object's last answer is that of batch, to the last bit."""
         for i, name in enumerate(expected.object_id.tolist()):
-            status, proba, anomaly, *domain = self.answers[name]
+            status, proba, anomaly, *domain, members = self.answers[name]
+            assert members == expected.sets[i]
             assert status == expected.status[i]
             assert domain == [expected.domain[i], expected.domain_reason[i]]
             np.testing.assert_array_equal(proba, expected.proba[i], err_msg=name)

@@ -74,6 +74,7 @@ def test_under_a_stated_mix_and_a_demanded_domain_stream_and_batch_agree(tiny_fa
     expected = stated.predict(part, jobs=1)
     stream.assert_equals(expected)
     assert BEYOND in expected.reason
+    assert all(expected.is_classified == (expected.set_size > 0))
     assert len(np.unique(expected.prior, axis=0)) == 2
 
 

@@ -1,4 +1,4 @@
-"""Classification: boosted trees, the galactic gate, calibration, status."""
+"""Classification: boosted trees, the galactic gate, calibration, prediction sets, status."""
 
 from firstlight.classify.balance import class_frequencies, class_weights, object_weights, oversample
 from firstlight.classify.calibrate import CalibrationConfig, PhaseCalibrator
@@ -8,10 +8,12 @@ from firstlight.classify.lightgbm import LightGBMBooster, LightGBMConfig
 from firstlight.classify.protocol import Classifier, check_frequencies, to_all_classes
 from firstlight.classify.registry import CLASSIFIERS, ClassifierConfig, load_classifier, make_classifier
 from firstlight.classify.rows import TrainingRows
+from firstlight.classify.sets import COVERAGE, PredictionSets, SetsConfig
 from firstlight.classify.status import StatusConfig, status_from_counts, status_of
 
 __all__ = [
     "CLASSIFIERS",
+    "COVERAGE",
     "CalibrationConfig",
     "Classifier",
     "ClassifierConfig",
@@ -20,6 +22,8 @@ __all__ = [
     "LightGBMBooster",
     "LightGBMConfig",
     "PhaseCalibrator",
+    "PredictionSets",
+    "SetsConfig",
     "SklearnBooster",
     "SklearnBoosterConfig",
     "StatusConfig",

@@ -72,6 +72,12 @@ VerifyWith = Annotated[
         help="Public key (Ed25519, PEM); a bundle that is not signed with its private key is refused.",
     ),
 ]
+Coverage = Annotated[
+    float | None,
+    typer.Option(
+        help="Fraction of the objects of each class whose prediction set holds it, .5 to .99. Default: .9."
+    ),
+]
 Data = Annotated[
     str, typer.Option(help="Light curves: a file, or 'plasticc' for the downloaded PLAsTiCC training set.")
 ]

@@ -11,6 +11,7 @@ from firstlight.cli.app import (
     PLASTICC,
     AsJson,
     Bundle,
+    Coverage,
     Jobs,
     MinDomain,
     Objects,
@@ -79,6 +80,7 @@ def classify(
     objects: Objects = None,
     prior: Prior = None,
     min_domain: MinDomain = None,
+    coverage: Coverage = None,
     redshift: Redshift = "photo",
     upto_phase: Annotated[
         float | None,
@@ -97,7 +99,12 @@ def classify(
         raise SettingsError("--upto-phase is a number of days since the first detection, not NaN")
     with progress() as report:
         pipeline = Pipeline.load(
-            bundle, public_key=verify_with, prior=prior, min_domain=min_domain, progress=report
+            bundle,
+            public_key=verify_with,
+            prior=prior,
+            min_domain=min_domain,
+            coverage=coverage,
+            progress=report,
         )
     curves = reading.curves(source, objects, out).with_redshift(redshift)
     if upto_phase is not None:

@@ -14,6 +14,7 @@ import typer
 
 from firstlight.cli.app import (
     Bundle,
+    Coverage,
     KafkaConfig,
     MinDomain,
     Prior,
@@ -153,6 +154,7 @@ def stream(
     verify_with: VerifyWith = None,
     prior: Prior = None,
     min_domain: MinDomain = None,
+    coverage: Coverage = None,
     format: Format = "auto",
     schemas: Schemas = "",
     output_format: OutputFormat = "json",
@@ -197,7 +199,14 @@ def stream(
     from firstlight.stream.worker.worker import WorkerConfig
 
     settings, kafka_config = read_config(config), _kafka_settings(config, kafka_config)
-    load = partial(Pipeline.load, bundle, public_key=verify_with, prior=prior, min_domain=min_domain)
+    load = partial(
+        Pipeline.load,
+        bundle,
+        public_key=verify_with,
+        prior=prior,
+        min_domain=min_domain,
+        coverage=coverage,
+    )
     decoder = alert_decoder(format, schemas, settings.quality, settings.limits)
     worker_config = WorkerConfig(
         batch=batch,

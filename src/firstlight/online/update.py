@@ -418,9 +418,7 @@ class _Batch:
             state, objects.redshift, objects.redshift_err
         )
         n = len(curves)
-        scores = Scores(
-            np.zeros((n, len(self.parts.taxonomy.classes))), np.zeros(n), *np.zeros((2, n), np.int64)
-        )
+        scores = Scores.empty(n, len(self.parts.taxonomy.classes))
         found = self.parts.score(latents, context, objects, phase)
         for whole, part in zip(scores, found, strict=True):
             whole[answered] = part

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from firstlight.anomaly import AnomalyConfig
-from firstlight.classify import CalibrationConfig, ClassifierConfig, StatusConfig
+from firstlight.classify import CalibrationConfig, ClassifierConfig, SetsConfig, StatusConfig
 from firstlight.encoder import EncoderConfig
 from firstlight.errors import SettingsError
 from firstlight.features import FeatureConfig
@@ -77,6 +77,7 @@ class PipelineConfig:
     reobserve: ReobserveConfig = field(default_factory=ReobserveConfig)
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+    sets: SetsConfig = field(default_factory=SetsConfig)
     anomaly: AnomalyConfig = field(default_factory=AnomalyConfig)
     verdict: StatusConfig = field(default_factory=StatusConfig)
     kept_per_class: int = 10

@@ -16,8 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 from firstlight._types import Float32Array, FloatArray, IntArray, Progress, StrArray, no_progress
 from firstlight.anomaly import AnomalyInputs, AnomalyScorer, TrainingDomain, brighter, describe
 from firstlight.classify import (
+    COVERAGE,
     Classifier,
     PhaseCalibrator,
+    PredictionSets,
     check_frequencies,
     class_frequencies,
     load_classifier,
@@ -40,6 +42,7 @@ from firstlight.pipeline.kept import KeptObjects, choose
 from firstlight.pipeline.training import (
     CopyRows,
     TrainingObjects,
+    out_of_fold,
     train_inputs,
     training_objects,
     training_rows,
@@ -87,6 +90,7 @@ class Pipeline:
         self._inputs: InputBuilder | None = None
         self._classifier: Classifier | None = None
         self._calibrator = PhaseCalibrator()
+        self._sets: PredictionSets | None = None
         self._anomaly: AnomalyScorer | None = None
         self._domain: TrainingDomain | None = None
         self._min_domain: Domain | None = None
@@ -219,6 +223,7 @@ class Pipeline:
             proba, held.rows.labels, self.classes, held.phase, groups=held.rows.object_id, seed=seed
         )
         calibrated = self._calibrator.transform(proba, held.phase)
+        self._sets = self._fit_sets(copies, held, calibrated, seed, jobs, progress)
         self._anomaly = AnomalyScorer(self.config.anomaly).fit(
             copies.rows.X,
             copies.rows.labels,
@@ -241,6 +246,34 @@ class Pipeline:
         curves, labels = objects.part(held_out=False)
         place = self._anomaly.places(copies.rows.X[: len(curves)])
         self._kept = choose(curves, labels, place, self.config.kept_per_class)
+
+    def _fit_sets(
+        self,
+        copies: CopyRows,
+        held: CopyRows,
+        calibrated: FloatArray,
+        seed: int,
+        jobs: int | None,
+        progress: Progress,
+    ) -> PredictionSets:
+        """Prediction sets of the held-out rows, or of the training rows out of fold."""
+        rows, phase, n_folds = held.rows, held.phase, self.config.sets.folds
+        if n_folds:
+            rows, phase = copies.rows, copies.phase
+            proba = out_of_fold(
+                rows,
+                held.rows,
+                self.config.classifier,
+                self.classes,
+                n_folds,
+                seed=seed,
+                jobs=n_threads(jobs),
+                progress=progress,
+            )
+            calibrated = self._calibrator.transform(proba, phase)
+        return PredictionSets().fit(
+            calibrated, rows.labels, self.classes, phase, rows.redshift, rows.owner, rows.galactic
+        )
 
     # --- predict ----------------------------------------------------------------
 
@@ -353,7 +386,7 @@ class Pipeline:
         """Calibrated probabilities of all classes, anomaly scores and domains."""
         classifier, X, latents = self._fitted(), inputs.X, inputs.latents
         if not len(X):
-            return Scores(np.empty((0, len(self.taxonomy.classes))), np.empty(0), *np.empty((2, 0), np.int64))
+            return Scores.empty(0, len(self.taxonomy.classes))
         proba = self._calibrator.transform(classifier.predict_proba(X, redshift=redshift), phase)
         anomaly = np.zeros(len(X))
         if self._anomaly is not None:
@@ -361,15 +394,17 @@ class Pipeline:
         domain = np.zeros(len(X), np.int64)
         if self._domain is not None:
             domain = self._domain.codes(inputs.described, phase, anomaly)
-        proba, bins = (
-            to_all_classes(proba, classifier.classes, self.taxonomy.classes),
-            np.zeros(len(X), np.int64),
-        )
+        in_set = np.zeros((len(X), len(self.taxonomy.classes)), np.bool_)
+        if self._sets is not None:
+            columns = [self.taxonomy.classes.index(name) for name in classifier.classes]
+            in_set[:, columns] = self._sets.members(proba, phase, redshift)
+        proba = to_all_classes(proba, classifier.classes, self.taxonomy.classes)
+        bins = np.zeros(len(X), np.int64)
         if self._mix is not None:
             scale = self.config.encoder.steps.flux_scale
             bins = self._mix.bin_of(redshift, brighter(inputs.described, scale), len(X))
             proba = under_mix(proba, self._prior, self._frequencies[bins])
-        return Scores(proba, anomaly, domain, bins)
+        return Scores(proba, anomaly, domain, bins, in_set)
 
     # --- update -----------------------------------------------------------------
 
@@ -560,6 +595,7 @@ class Pipeline:
             "encoder": inputs.encoder,
             "classifier": self._classifier,
             "calibrator": self._calibrator,
+            "sets": self._sets,
             "templates": inputs.templates,
             "anomaly": self._anomaly,
             "domain": self._domain,
@@ -578,6 +614,7 @@ class Pipeline:
         public_key: str | Path | None = None,
         prior: "str | Path | Mapping[str, float] | ClassMix | None" = None,
         min_domain: Domain | None = None,
+        coverage: float | None = None,
         progress: Progress | None = None,
     ) -> Self:
         """Read a bundle; its checksums are verified first, and with a key its signature.
@@ -598,6 +635,9 @@ class Pipeline:
             frequency of each class; see `Predictions.with_prior`.
         min_domain : {"inside", "edge"}, optional
             Objects that are further outside of what the bundle was trained on are not classified.
+        coverage : float, optional
+            Fraction of the objects of each class whose prediction set holds it, .5 to .99 in steps of .01;
+            by default .9. Bundles of earlier versions have no sets.
         progress : callable, optional
             Called with a stage's name and the fraction of it that is done.
 
@@ -606,7 +646,8 @@ class Pipeline:
         BundleError
             If the folder is not a bundle of ours, damaged, impossible, or not signed with the key.
         SettingsError
-            If the key or the class mix cannot be read, or a domain is demanded of a bundle that knows none.
+            If the key or the class mix cannot be read, or a domain or coverage is demanded of a bundle that
+            knows none.
         MissingExtraError
             If there is a key, but not the extra ``sign``.
 
@@ -640,6 +681,12 @@ class Pipeline:
         if (path / "kept").is_dir():
             pipeline._kept = KeptObjects.load(path / "kept")
         pipeline._min_domain = min_domain
+        if (path / "sets").is_dir():
+            pipeline._sets = PredictionSets.load(path / "sets")
+        elif coverage is not None:
+            raise SettingsError(
+                f"{path}: this bundle has no prediction sets; train it again, or state no coverage"
+            )
         pipeline._prior = check_frequencies(
             state.prior, len(pipeline.taxonomy.classes), path / "pipeline.json"
         )
@@ -648,6 +695,8 @@ class Pipeline:
         pipeline.bundle_version = manifest.fingerprint
         if prior is not None:
             pipeline._assume(ClassMix.read(prior))
+        if coverage is not None:
+            pipeline._cover(coverage)
         pipeline._bundle = f"{path.resolve().name}, version {manifest.fingerprint}"
         pipeline._check_parts(path)
         groups = ("base", "features") if "features" in pipeline.config.inputs else ("base",)
@@ -659,6 +708,13 @@ class Pipeline:
         mix.check(self.taxonomy.classes)
         self._mix, self._frequencies = mix, mix.frequencies(self.taxonomy.classes, self._prior)
         self.bundle_version += f"+{mix.fingerprint}"
+
+    def _cover(self, coverage: float) -> None:
+        """Choose the coverage of the prediction sets; records name another than the usual one."""
+        if self._sets is not None:
+            self._sets.choose(coverage)
+            if coverage != COVERAGE:
+                self.bundle_version += f"+coverage-{coverage:g}"
 
     def _check_parts(self, path: Path) -> None:
         """Raise BundleError unless the parts of a bundle fit each other: each was checked alone."""
@@ -676,6 +732,8 @@ class Pipeline:
             faults.append(f"classifier of {classifier.n_features} inputs, not {n_inputs}")
         if self._calibrator.n_classes not in (None, n_classes):
             faults.append(f"calibration of {self._calibrator.n_classes} classes, not {n_classes}")
+        if self._sets is not None and self._sets.classes != classifier.classes:
+            faults.append("classes of the prediction sets")
         if self._anomaly is not None:
             if self._anomaly.n_features != n_inputs:
                 faults.append(f"anomaly score of {self._anomaly.n_features} inputs, not {n_inputs}")

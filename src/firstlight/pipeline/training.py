@@ -12,7 +12,13 @@ import numpy as np
 
 from firstlight._types import BoolArray, Float32Array, FloatArray, Progress, StrArray, no_progress
 from firstlight._version import __version__
-from firstlight.classify import TrainingRows, object_weights
+from firstlight.classify import (
+    ClassifierConfig,
+    TrainingRows,
+    make_classifier,
+    object_weights,
+    to_all_classes,
+)
 from firstlight.data.sample import MIN_OBJECTS
 from firstlight.encoder import Latents, train_encoder
 from firstlight.errors import DataError
@@ -169,6 +175,36 @@ def training_copies(
         np.tile(labels, len(weights)),
         object_weights(joined.object_id, np.repeat(weights, len(curves))),
     )
+
+
+def out_of_fold(
+    rows: TrainingRows,
+    held: TrainingRows,
+    config: ClassifierConfig,
+    classes: tuple[str, ...],
+    n_folds: int,
+    *,
+    seed: int = 0,
+    jobs: int = 1,
+    progress: Progress = no_progress,
+) -> FloatArray:
+    """Probabilities of rows from classifiers that learnt from the other objects, shape (n_rows, n_classes).
+
+    Each class is spread over `n_folds` parts of the objects. `held` is for early stopping, as in training.
+    """
+    names, first, owner = np.unique(rows.owner, return_index=True, return_inverse=True)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(names))
+    fold = np.empty(len(names), np.int64)
+    fold[order[np.argsort(rows.labels[first][order], kind="stable")]] = np.arange(len(names)) % n_folds
+    proba = np.zeros((len(rows), len(classes)))
+    for k in range(n_folds):
+        own = fold[owner] == k
+        model = make_classifier(config).fit(rows.take(~own), held, seed=seed, jobs=jobs)
+        found = model.predict_proba(rows.X[own], redshift=rows.redshift[own])
+        proba[own] = to_all_classes(found, model.classes, classes)
+        progress("prediction sets", (k + 1) / n_folds)
+    return proba
 
 
 def usable_objects(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from firstlight.errors import DataError, MissingColumnError, SettingsError
 from firstlight.files import replacing, write_csv
-from firstlight.predictions.table import CLASSIFIED, PROBA, UNKNOWN, Predictions
+from firstlight.predictions.table import CLASSIFIED, PROBA, SEPARATOR, UNKNOWN, Predictions
 from firstlight.taxonomy import CLASSES
 
 T = TypeVar("T")
@@ -114,8 +114,9 @@ def _six_digits(value: Any) -> Any:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     # A class, a reason or a name may be "NA" or "007"; only numbers may be missing.
-    numbers = {name: ["", "nan", "NaN"] for name in ("anomaly", "n_obs", "phase")}
-    texts = dict.fromkeys(("object_id", "status", "reason", "class", "label", "domain", "domain_reason"), str)
+    numbers = {name: ["", "nan", "NaN"] for name in ("anomaly", "n_obs", "phase", "set_size")}
+    names = ("object_id", "status", "reason", "class", "label", "domain", "domain_reason", "set")
+    texts = dict.fromkeys(names, str)
     return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=numbers)
 
 
@@ -180,8 +181,21 @@ def _from_pandas(table: pd.DataFrame) -> Predictions:
         phase=_numbers(table, "phase", np.nan),
         domain=_texts(table, "domain", UNKNOWN),
         domain_reason=_texts(table, "domain_reason", ""),
+        in_set=_read_sets(_texts(table, "set", ""), classes),
         classes=classes,
     )
+
+
+def _read_sets(texts: NDArray[np.str_], classes: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Members of prediction sets, shape (n_objects, n_classes)."""
+    place = {name: k for k, name in enumerate(classes)}
+    in_set = np.zeros((len(texts), len(classes)), np.bool_)
+    for i, text in enumerate(texts.tolist()):
+        for name in text.split(SEPARATOR) if text else ():
+            if name not in place:
+                raise DataError(f"column 'set', row {i + 1}: {name!r} is none of the classes")
+            in_set[i, place[name]] = True
+    return in_set
 
 
 def _texts(table: pd.DataFrame, name: str, default: str) -> NDArray[np.str_]:

@@ -1,8 +1,8 @@
 """`Predictions`: status, class, probabilities and anomaly score of many objects, in memory and on disk.
 
 The columns on disk are ``object_id``, ``status``, ``reason``, ``class``, one
-``proba_<Class>`` for every class, ``anomaly``, ``n_obs``, ``phase``, ``domain`` and ``domain_reason``. CSV
-and JSON lines have six significant digits, Parquet is exact.
+``proba_<Class>`` for every class, ``anomaly``, ``n_obs``, ``phase``, ``domain``, ``domain_reason``, ``set``
+and ``set_size``. CSV and JSON lines have six significant digits, Parquet is exact.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from firstlight._types import AnyArray, FloatArray, IntArray, StrArray
+from firstlight._types import AnyArray, BoolArray, FloatArray, IntArray, StrArray
 from firstlight.errors import DataError
 from firstlight.mix import Brighter, ClassMix, under_mix
 from firstlight.notebook import (
@@ -49,6 +49,7 @@ NOT_CLASSIFIED = "not_classified"
 _MOST_WORDS = 3  # in the warning
 SUM_TOLERANCE = 1e-3  # six digits are good to 1e-5; a missing column is not
 PROBA = "proba_"
+SEPARATOR = "; "  # of the classes in a set, in files
 
 _COLUMNS: dict[str, Any] = {
     "object_id": np.str_,
@@ -61,7 +62,9 @@ _COLUMNS: dict[str, Any] = {
     "phase": np.float64,
     "domain": np.str_,
     "domain_reason": np.str_,
+    "in_set": np.bool_,
 }
+_TABLES = ("proba", "in_set")  # of one column per class
 #: Columns that predictions of another classifier lack, and what stands for them.
 _ABSENT = {"domain": UNKNOWN, "domain_reason": ""}
 
@@ -76,6 +79,14 @@ class Scores(NamedTuple):
     anomaly: FloatArray  # (n_objects,); 0 to 1
     domain: IntArray  # (n_objects,); codes of `anomaly.TrainingDomain`, 0 where unknown
     bin: IntArray  # (n_objects,); bin of the stated class mix, 0 without one
+    in_set: BoolArray  # (n_objects, n_classes); classes in the prediction set, none without sets
+
+    @classmethod
+    def empty(cls, n_objects: int, n_classes: int) -> Self:
+        """Zeros for some objects."""
+        domain, place = np.zeros((2, n_objects), np.int64)
+        table = np.zeros((n_objects, n_classes))
+        return cls(table, np.zeros(n_objects), domain, place, table > 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,6 +115,9 @@ class Predictions:
         ``inside``, ``edge`` or ``outside`` of what the classifier was trained on; by default ``unknown``.
     domain_reason : str array, shape (n_objects,), optional
         The inputs that are unlike those of training, in words; empty inside.
+    in_set : bool array, shape (n_objects, n_classes), optional
+        Whether each class is in the object's prediction set. It has the class of the answer, and few objects
+        of any class lack their own (`Pipeline.load`). A row without any class: there is no set.
     classes : tuple of str
         Names of the columns of `proba`.
     prior : float64 array, shape (n_classes,) or (n_objects, n_classes), optional
@@ -128,6 +142,7 @@ class Predictions:
     phase: NDArray[np.float64]
     domain: NDArray[np.str_] = None  # type: ignore[assignment]
     domain_reason: NDArray[np.str_] = None  # type: ignore[assignment]
+    in_set: NDArray[np.bool_] = None  # type: ignore[assignment]
     classes: tuple[str, ...] = CLASSES
     prior: FloatArray | None = None
     groups: Mapping[str, str] = field(default_factory=lambda: dict(COARSE))
@@ -136,6 +151,8 @@ class Predictions:
         for name, value in _ABSENT.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, np.full(len(self.object_id), value))
+        if getattr(self, "in_set") is None:  # noqa: B009 - its type has no None
+            object.__setattr__(self, "in_set", np.zeros(np.shape(self.proba), np.bool_))
         for name, dtype in _COLUMNS.items():
             view = np.asarray(getattr(self, name), dtype).view()
             view.setflags(write=False)
@@ -192,18 +209,20 @@ class Predictions:
             status, reason = np.where(refused, NOT_CLASSIFIED, status), np.where(refused, BEYOND, reason)
         unsure = status != CLASSIFIED
         proba = np.where(unsure[:, None], prior, scores.proba)
+        best = proba.argmax(axis=1)
         made: Callable[..., Self] = cls if check else cls.trusted
         return made(
             object_id=object_id,
             status=status,
             reason=reason,
-            label=np.where(unsure, "", np.array(taxonomy.classes)[proba.argmax(axis=1)]),
+            label=np.where(unsure, "", np.array(taxonomy.classes)[best]),
             proba=proba,
             anomaly=np.where(thin, np.nan, scores.anomaly),
             n_obs=n_obs,
             phase=phase,
             domain=where,
             domain_reason=why,
+            in_set=_with_label(scores.in_set & ~unsure[:, None], best),
             prior=prior,
             classes=taxonomy.classes,
             groups=taxonomy.groups,
@@ -293,6 +312,19 @@ class Predictions:
         best = np.array(self.coarse_groups)[self.coarse.argmax(axis=1)]
         return np.where(self.is_classified, best, "")
 
+    @property
+    def set_size(self) -> FloatArray:
+        """Number of classes in each prediction set; NaN where there is none, shape (n_objects,)."""
+        size = self.in_set.sum(axis=1).astype(np.float64)
+        return np.where(size > 0.0, size, np.nan)
+
+    @property
+    def sets(self) -> list[tuple[str, ...]]:
+        """Classes in each prediction set; empty where there is none."""
+        rows, at = _distinct(self.in_set)
+        names = [tuple(np.array(self.classes)[row].tolist()) for row in rows]
+        return [names[k] for k in at]
+
     def take(self, index: ArrayLike) -> Self:
         """Objects at the given positions, in that order, or those where a mask is true."""
         index = np.asarray(index)
@@ -324,7 +356,8 @@ class Predictions:
         Returns
         -------
         Predictions
-            With new `proba`, `label` and `prior`; scores and domains stay.
+            With new `proba`, `label` and `prior`; scores and domains stay. So do prediction sets, which
+            gain the new class: what they promise holds for each class, hence under any mix.
 
         Raises
         ------
@@ -348,7 +381,8 @@ class Predictions:
         proba = np.where(self.is_classified[:, None], proba, after)
         best = np.array(self.classes)[proba.argmax(axis=1)] if len(self) else np.empty(0, "U1")
         label = np.where(self.is_classified, best, "")
-        return replace(self, proba=proba, label=label, prior=after)
+        in_set = _with_label(self.in_set, proba.argmax(axis=1)) if len(self) else self.in_set
+        return replace(self, proba=proba, label=label, prior=after, in_set=in_set)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
@@ -414,6 +448,8 @@ class Predictions:
             columns
             | {"anomaly": self.anomaly, "n_obs": self.n_obs, "phase": self.phase}
             | {name: getattr(self, name) for name in _ABSENT}
+            | {"set": np.array([SEPARATOR.join(names) for names in self.sets], np.str_)}
+            | {"set_size": self.set_size}
         )
 
 
@@ -434,6 +470,30 @@ def domain_warning(predictions: Predictions) -> str | None:
         f"{n:,} of {int(known.sum()):,} objects {looks} unlike what this bundle was trained on: {shown}; "
         "check units and survey"
     )
+
+
+def _with_label(in_set: BoolArray, best: IntArray) -> BoolArray:
+    """Sets with the class of the answer; rows without a set stay."""
+    rows = np.flatnonzero(in_set.any(axis=1))
+    in_set = in_set.copy()
+    in_set[rows, best[rows]] = True
+    return in_set
+
+
+def _distinct(in_set: BoolArray) -> tuple[list[BoolArray], list[int]]:
+    """The distinct rows, and the number of each row among them."""
+    packed = np.packbits(in_set, axis=1, bitorder="little").tobytes() if in_set.size else b""
+    width = len(packed) // max(len(in_set), 1)
+    place: dict[bytes, int] = {}
+    rows: list[BoolArray] = []
+    at: list[int] = []
+    for i in range(len(in_set)):
+        key = packed[i * width : (i + 1) * width]
+        found = place.setdefault(key, len(rows))
+        if found == len(rows):
+            rows.append(in_set[i])
+        at.append(found)
+    return rows, at
 
 
 # --- repr -----------------------------------------------------------------------
@@ -475,10 +535,16 @@ def _bars(table: Predictions, index: int) -> list[Html]:
     return [html_bar(table.classes[k], float(proba[k])) for k in largest if proba[k] > 0]
 
 
+def _lacks_label(table: Predictions) -> BoolArray:
+    """Objects with a class and a set that does not have it."""
+    own = table.in_set & (np.array(table.classes)[None, :] == table.label[:, None])
+    return np.asarray(table.in_set.any(axis=1) & (table.label != "") & ~own.any(axis=1))
+
+
 def _check(table: Predictions) -> None:
     n_objects = len(table.object_id)
     for name in _COLUMNS:
-        shape = (n_objects, len(table.classes)) if name == "proba" else (n_objects,)
+        shape = (n_objects, len(table.classes)) if name in _TABLES else (n_objects,)
         found = getattr(table, name).shape
         if found != shape:
             raise DataError(f"column {name!r} has shape {found}, expected {shape}")
@@ -497,6 +563,7 @@ def _check(table: Predictions) -> None:
         ("domain is none of " + ", ".join(DOMAINS), ~np.isin(table.domain, DOMAINS)),
         ("probabilities are negative, not finite, or do not sum to 1", uneven),
         ("class is not one of the columns", (table.label != "") & ~np.isin(table.label, table.classes)),
+        ("a prediction set without the class of the answer", _lacks_label(table)),
     )
     for text, bad in problems:
         if bad.any():

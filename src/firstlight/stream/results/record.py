@@ -97,7 +97,7 @@ def build_records(
         np.array([alert.mjd for alert in alerts], np.float64),
         classes=predictions.classes,
     )
-    groups = predictions.coarse_groups
+    groups, sets = predictions.coarse_groups, predictions.sets
     fine, coarse, change = _in_millionths(predictions, update.previous)
     measured = {name: _numbers(getattr(brightness, name), n) for name, n in BRIGHTNESS_DIGITS.items()}
     columns = {
@@ -123,6 +123,8 @@ def build_records(
         "ebv_source": [source or None for source in update.ebv_source],
         "domain": predictions.domain.tolist(),
         "domain_reason": [reason or None for reason in predictions.domain_reason.tolist()],
+        "set": [names or None for names in sets],
+        "set_size": [len(names) or None for names in sets],
     }
     names = tuple(columns)
     return [

@@ -121,6 +121,19 @@ def _history() -> dict[str, Any]:
         "domain_reason": _text(
             "The inputs that are unlike those of training; null if none is.", or_null=True
         ),
+        "set": {
+            "type": ["array", "null"],
+            "items": {"enum": list(CLASSES)},
+            "uniqueItems": True,
+            "description": "Prediction set: the classes that the object may have. Of the objects of each "
+            "class, 90 %, or the coverage that was chosen, have it in their set. Null if not classified, or "
+            "if the bundle has no sets.",
+        },
+        "set_size": {
+            "type": ["integer", "null"],
+            "minimum": 1,
+            "description": "Number of classes in the set; null without one.",
+        },
     }
 
 
