@@ -58,21 +58,23 @@ def test_a_step_obeys_the_equations_of_the_cell(n_layers):
     np.testing.assert_allclose(hidden, expected, rtol=0, atol=2e-6)
 
 
-def test_an_object_has_the_same_state_in_any_batch():
-    _, packed = layers(7, 16, 2)
-    values, offsets = draw(60, 7), np.array([0, 11, 11, 34, 60])
-    together = np.zeros((4, 2, 16), np.float32)
-    run_steps(values, offsets, packed, together)
-    for i in range(4):
-        alone = np.zeros((1, 2, 16), np.float32)
+@pytest.mark.parametrize(("n_objects", "n_hidden"), [(4, 16), (11, 21), (5, 400)])
+def test_an_object_has_the_same_state_in_any_batch(n_objects, n_hidden):
+    _, packed = layers(7, n_hidden, 2)
+    n_steps = np.random.default_rng(n_objects).integers(0, 12, n_objects)
+    offsets = np.concatenate([[0], np.cumsum(n_steps)])
+    values, together = draw(offsets[-1], 7), np.zeros((n_objects, 2, n_hidden), np.float32)
+    run_steps(values, offsets, np.argsort(np.diff(offsets)), packed, together)
+    for i in range(n_objects):
+        alone = np.zeros((1, 2, n_hidden), np.float32)
         part = values[offsets[i] : offsets[i + 1]]
-        run_steps(part, np.array([0, len(part)]), packed, alone)
+        run_steps(part, np.array([0, len(part)]), np.array([0]), packed, alone)
         np.testing.assert_array_equal(alone[0], together[i])
 
 
 def test_no_steps_count_as_one_of_zeros():
     _, packed = layers(7, 16, 1)
     none, zeros = np.zeros((1, 1, 16), np.float32), np.zeros((1, 1, 16), np.float32)
-    run_steps(np.empty((0, 7), np.float32), np.array([0, 0]), packed, none)
-    run_steps(np.zeros((1, 7), np.float32), np.array([0, 1]), packed, zeros)
+    run_steps(np.empty((0, 7), np.float32), np.array([0, 0]), np.array([0]), packed, none)
+    run_steps(np.zeros((1, 7), np.float32), np.array([0, 1]), np.array([0]), packed, zeros)
     np.testing.assert_array_equal(none, zeros)

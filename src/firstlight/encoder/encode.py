@@ -117,7 +117,8 @@ class Encoder:
     def encode_steps(self, steps: Steps) -> Latents:
         """Encode objects that `make_steps` has already binned; see `encode`."""
         hidden = self._no_hidden(len(steps))
-        run_steps(steps.values, steps.offsets, self._layers, hidden)
+        order = np.argsort(steps.n_steps, kind="stable")
+        run_steps(steps.values, steps.offsets, order, self._layers, hidden)
         return self._read(hidden[:, -1], steps.context())
 
     def _no_hidden(self, n_objects: int) -> Float32Array:

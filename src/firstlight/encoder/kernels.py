@@ -33,6 +33,7 @@ _P = tuple(
 )
 _Q = tuple(np.float32(c) for c in (1.0, 0.4631822109222412, 0.024053066968917847, 0.00023808566038496792))
 _BLOCK = 8  # rows that go through the wide layers together: theirs and four weights' rows fit the first cache
+_STRIDE = 1040  # places between rows that go through a recurrent layer together; a wider one goes alone
 _HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
 
@@ -70,6 +71,12 @@ def dense(x: Float32Array, weight: Float32Array, bias: Float32Array, out: Float3
         k += 1
 
 
+@kernel(fastmath=False)  # else numba gives it the caller's
+def _product(x: Any, y: Any) -> Any:
+    """Rounded product: of a sum of two products the compiler may else fuse either one."""
+    return x * y
+
+
 @kernel(fastmath=_MATH)
 def _cell(from_input: Float32Array, from_hidden: Float32Array, hidden: Float32Array) -> None:
     """Gates of one layer; `hidden` is advanced in place."""
@@ -78,7 +85,7 @@ def _cell(from_input: Float32Array, from_hidden: Float32Array, hidden: Float32Ar
         reset = _HALF * (tanh(_HALF * (from_input[j] + from_hidden[j])) + _ONE)
         update = _HALF * (tanh(_HALF * (from_input[n + j] + from_hidden[n + j])) + _ONE)
         candidate = tanh(from_input[2 * n + j] + reset * from_hidden[2 * n + j])
-        hidden[j] = (_ONE - update) * candidate + update * hidden[j]
+        hidden[j] = (_ONE - update) * candidate + _product(update, hidden[j])
 
 
 @kernel(fastmath=_MATH)
@@ -96,18 +103,90 @@ def gru_step(x: Float32Array, hidden: Float32Array, layers: Layers, scratch: Flo
 
 
 @kernel(fastmath=_MATH)
-def run_steps(values: Float32Array, offsets: IntArray, layers: Layers, hidden: Float32Array) -> None:
+def run_steps(
+    values: Float32Array, offsets: IntArray, order: IntArray, layers: Layers, hidden: Float32Array
+) -> None:
     """Advance `hidden`, shape (n_objects, n_layers, n_hidden), by each object's steps, in place.
 
     Object ``i`` owns the rows ``offsets[i]:offsets[i + 1]`` of `values`; without any it gets one of zeros.
+    `order` names the objects by their number of steps: four neighbours share each weight that is loaded.
     """
-    scratch = np.empty((2, 3 * hidden.shape[2]), np.float32)
+    n_objects, n_wide = len(offsets) - 1, 3 * hidden.shape[2]
+    scratch = np.empty((2, max(n_wide, 4 * _STRIDE)), np.float32)
     nothing = np.zeros(values.shape[1], np.float32)
-    for i in range(len(offsets) - 1):
-        if offsets[i + 1] == offsets[i]:
-            gru_step(nothing, hidden[i], layers, scratch)
-        for k in range(offsets[i], offsets[i + 1]):
-            gru_step(values[k], hidden[i], layers, scratch)
+    for group in range(0, n_objects, 4):
+        n_common = 0
+        if group + 4 <= n_objects and n_wide <= _STRIDE:
+            i = order[group]
+            n_common = offsets[i + 1] - offsets[i]  # the fewest of the four
+            for t in range(n_common):
+                _four_steps(values, offsets, order[group : group + 4], t, hidden, layers, scratch)
+        for g in range(group, min(group + 4, n_objects)):
+            i = order[g]
+            if offsets[i + 1] == offsets[i]:
+                gru_step(nothing, hidden[i], layers, scratch)
+            for k in range(offsets[i] + n_common, offsets[i + 1]):
+                gru_step(values[k], hidden[i], layers, scratch)
+
+
+@kernel(fastmath=_MATH)
+def _four_steps(
+    values: Float32Array, offsets: IntArray, objects: IntArray, t: int, hidden: Float32Array, layers: Layers,
+    scratch: Float32Array,
+) -> None:  # fmt: skip
+    """Advance four objects by step `t` of each, with the sums of `gru_step`."""
+    n_wide = 3 * hidden.shape[2]
+    h0, h1, h2, h3 = hidden[objects[0]], hidden[objects[1]], hidden[objects[2]], hidden[objects[3]]
+    x0, x1 = values[offsets[objects[0]] + t], values[offsets[objects[1]] + t]
+    x2, x3 = values[offsets[objects[2]] + t], values[offsets[objects[3]] + t]
+    for layer in range(len(layers)):
+        w_input, w_hidden, b_input, b_hidden = layers[layer]
+        _dense_four(x0, x1, x2, x3, w_input, b_input, scratch[0])
+        _dense_four(h0[layer], h1[layer], h2[layer], h3[layer], w_hidden, b_hidden, scratch[1])
+        for r in range(4):
+            start = r * _STRIDE
+            _cell(
+                scratch[0, start : start + n_wide],
+                scratch[1, start : start + n_wide],
+                hidden[objects[r], layer],
+            )
+        x0, x1, x2, x3 = h0[layer], h1[layer], h2[layer], h3[layer]
+
+
+@kernel(fastmath=_MATH)
+def _dense_four(
+    x0: Float32Array, x1: Float32Array, x2: Float32Array, x3: Float32Array, weight: Float32Array,
+    bias: Float32Array, out: Float32Array,
+) -> None:  # fmt: skip
+    """Four rows through a linear layer, each with the sums of `dense`, into places `_STRIDE` apart.
+
+    The distance is a constant, so that the compiler sees that rows do not overlap.
+    """
+    n_in, n_out = weight.shape
+    for j in range(n_out):
+        out[j] = out[_STRIDE + j] = out[2 * _STRIDE + j] = out[3 * _STRIDE + j] = bias[j]
+    k = 0
+    while k + 4 <= n_in:
+        w0, w1, w2, w3 = weight[k], weight[k + 1], weight[k + 2], weight[k + 3]
+        a0, a1, a2, a3 = x0[k], x0[k + 1], x0[k + 2], x0[k + 3]
+        b0, b1, b2, b3 = x1[k], x1[k + 1], x1[k + 2], x1[k + 3]
+        c0, c1, c2, c3 = x2[k], x2[k + 1], x2[k + 2], x2[k + 3]
+        d0, d1, d2, d3 = x3[k], x3[k + 1], x3[k + 2], x3[k + 3]
+        for j in range(n_out):
+            p, q, r, s = w0[j], w1[j], w2[j], w3[j]
+            out[j] = (((out[j] + a0 * p) + a1 * q) + a2 * r) + a3 * s
+            out[_STRIDE + j] = (((out[_STRIDE + j] + b0 * p) + b1 * q) + b2 * r) + b3 * s
+            out[2 * _STRIDE + j] = (((out[2 * _STRIDE + j] + c0 * p) + c1 * q) + c2 * r) + c3 * s
+            out[3 * _STRIDE + j] = (((out[3 * _STRIDE + j] + d0 * p) + d1 * q) + d2 * r) + d3 * s
+        k += 4
+    while k < n_in:
+        w0 = weight[k]
+        for j in range(n_out):
+            out[j] += x0[k] * w0[j]
+            out[_STRIDE + j] += x1[k] * w0[j]
+            out[2 * _STRIDE + j] += x2[k] * w0[j]
+            out[3 * _STRIDE + j] += x3[k] * w0[j]
+        k += 1
 
 
 @kernel(fastmath=_MATH)

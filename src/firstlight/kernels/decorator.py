@@ -31,7 +31,9 @@ def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     if function is None:
         return lambda later: kernel(later, **options)
     _listen()
-    options |= {"nogil": True, "no_cfunc_wrapper": True}  # nothing calls them from C
+    # Nothing calls them from C. A division by zero gives what numpy gives: a branch that raises would keep
+    # each loop with a division from using vectors, and make it longer to compile.
+    options |= {"nogil": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError:  # numba found no folder that it may write
