@@ -47,11 +47,12 @@ def expressions():
 def test_the_configuration_has_known_options_and_tables_also_where_they_are_comments(tmp_path):
     text = (FOLDER / "stream.toml").read_text()
     shown = tmp_path / "stream.toml"
-    shown.write_text(re.sub(r"^# (?=\[|\"|min_)", "", text, flags=re.M))
+    shown.write_text(re.sub(r"^# (?=\[|\"|min_|name|filter|sink)", "", text, flags=re.M))
     for path in (FOLDER / "stream.toml", shown):
         assert {"source", "sink", "state", "bundle"} <= set(read_options(path, options()))
         read_config(path)
     assert read_config(shown).quality.min_reliability == 0.3
+    assert [route.name for route in read_config(shown).route] == ["kilonovae"]
 
 
 @pytest.mark.parametrize(("name", "expression"), expressions())

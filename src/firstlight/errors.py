@@ -61,6 +61,8 @@ class FirstlightError(Exception):
     """Root of all errors raised on purpose by firstlight."""
 
     exit_code = 1
+    #: Lines to show below the message, such as a text and a mark under the fault in it.
+    excerpt: tuple[str, ...] = ()
 
     def _render_traceback_(self) -> list[str]:
         """Lines that IPython and notebooks show: the caller's line and the message, on one line each."""

@@ -139,6 +139,8 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
             raise SettingsError(f"{where} = {value!r}: expected a table")
         item = get_args(hint)[1]
         return {key: _coerce(item, part, f"{where}.{key}") for key, part in value.items()}
+    if hint is Any:
+        return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         try:
             return float(value)

@@ -329,3 +329,45 @@ def test_check_refuses_what_cannot_run(configuration, line, why, capsys):
     configuration.write_text("".join([*kept, line] if line[0] == "[" else [line, *kept]))
     assert run(["stream", "--config", str(configuration), "--check"]) != 0
     assert why in " ".join(capsys.readouterr().err.split())
+
+
+def test_routes_of_the_configuration_get_their_records(expected, lines, bundle, tmp_path, capsys):
+    config, sink = tmp_path / "stream.toml", tmp_path / "many.jsonl"
+    config.write_text(f'[[route]]\nname = "many"\nfilter = "n_obs > 40"\nsink = "{sink}"\n')
+    options = (
+        "--source",
+        lines,
+        "--sink",
+        tmp_path / "o.jsonl",
+        "--bundle",
+        bundle,
+        "--state",
+        tmp_path / "s",
+    )
+    shown = stream(*options, "--config", config, "--check", capsys=capsys)
+    assert f"route            many: n_obs > 40 -> {sink}" in shown
+    assert not sink.exists()
+    stream(*options, "--config", config)
+    assert (tmp_path / "o.jsonl").read_bytes() == expected
+    wanted = [line for line in expected.splitlines(keepends=True) if json.loads(line)["n_obs"] > 40]
+    assert 0 < len(wanted) < len(expected.splitlines())
+    assert sink.read_bytes() == b"".join(wanted)
+
+
+def test_a_fault_in_a_filter_is_marked_before_anything_is_read(lines, bundle, tmp_path, capsys):
+    config = tmp_path / "stream.toml"
+    config.write_text('[[route]]\nname = "r"\nfilter = "n_obs > 4 and phse < 3"\nsink = "r.jsonl"\n')
+    options = (
+        "--source",
+        lines,
+        "--sink",
+        tmp_path / "o.jsonl",
+        "--bundle",
+        bundle,
+        "--state",
+        tmp_path / "s",
+    )
+    shown = stream(*options, "--config", config, code=2, capsys=capsys).splitlines()
+    at = next(k for k, line in enumerate(shown) if "route r: phse is no value" in line)
+    assert shown[at + 1].index("phse") == shown[at + 2].index("^^^^")
+    assert (tmp_path / "o.jsonl").read_bytes() == b""

@@ -266,6 +266,8 @@ def run(arguments: list[str] | None = None) -> int:
     except FirstlightError as error:
         message = escape(printable(str(error)))  # it may quote foreign text
         console.print(f"[bold red]error:[/bold red] {message}", highlight=False, soft_wrap=True)
+        for line in error.excerpt:
+            console.print(f"  {escape(printable(line))}", highlight=False, soft_wrap=True)
         return error.exit_code
     except SystemExit as stop:  # how typer ends, also when interrupted
         if stop.code == INTERRUPTED:

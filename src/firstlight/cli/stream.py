@@ -32,9 +32,12 @@ if TYPE_CHECKING:
     from firstlight.stream.io.sinks import ResultSink
     from firstlight.stream.io.sources import AlertSource
     from firstlight.stream.limits import Limits
+    from firstlight.stream.results.record import ResultFormat
+    from firstlight.stream.routes.routes import Route
     from firstlight.stream.state.folder import Keyed
     from firstlight.stream.worker.metrics import Metrics
     from firstlight.stream.worker.worker import Worker, WorkerConfig
+    from firstlight.taxonomy import Taxonomy
 
 _EPILOG = (
     "Examples: firstlight stream --source alerts.avro --sink classes.jsonl --state state  |  "
@@ -96,7 +99,8 @@ Config = Annotated[
         is_eager=True,
         callback=_use_file,
         help="TOML file: any option of this command by its name, and tables \\[quality], the measurements to "
-        "set aside, \\[limits] and \\[kafka], settings of the Kafka client.",
+        "set aside, \\[limits], \\[kafka], settings of the Kafka client, and \\[\\[route]], filters of "
+        "results.",
     ),
 ]
 Check = Annotated[bool, typer.Option("--check", help="Check the settings, show what would run, and stop.")]
@@ -196,6 +200,7 @@ def stream(
     from firstlight.stream.config import read_config
     from firstlight.stream.io.kafka_config import KafkaAddress, start_time
     from firstlight.stream.io.open import open_source
+    from firstlight.stream.routes.routes import check_routes, open_routes, secrets_of
     from firstlight.stream.worker.worker import WorkerConfig
 
     settings, kafka_config = read_config(config), _kafka_settings(config, kafka_config)
@@ -219,10 +224,14 @@ def stream(
     )
     start_time(start)  # refused before the bundle is loaded
     if check:
-        _print_plan(context, load(), [source, sink], kafka_config)
+        pipeline = load()
+        _print_plan(context, pipeline, [source, sink], kafka_config)
+        for line in check_routes(settings.route, pipeline.taxonomy):
+            text = printable(f"{'route':16} {line}", 300)
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
         return
     with ExitStack() as stack:
-        stack.callback(_configure_logs(log_format, kafka_config, schemas))
+        stack.callback(_configure_logs(log_format, kafka_config, schemas, secrets_of(settings.route)))
         opened = open_source(
             source,
             group=group,
@@ -231,7 +240,7 @@ def stream(
             until_end=until_end,
             start=start,
             limits=settings.limits,
-            ignored=[state, *_output_files(sink, dead_letters)],
+            ignored=[state, *_output_files(sink, dead_letters, *(route.sink for route in settings.route))],
         )
         setup = _Setup(
             stack.enter_context(closing(opened)),
@@ -244,6 +253,14 @@ def stream(
             several_topics=source.startswith(_KAFKA) and KafkaAddress.parse(source, several=True).is_several,
             keyed=keyed,
             limits=settings.limits,
+            routes=partial(
+                open_routes,
+                settings.route,
+                newline=output_format == "json",
+                kafka_config=kafka_config,
+                wait_s=wait_for_state,
+                patience_s=worker_config.patience_s,
+            ),
         )
         metrics, stopped = setup.run(load, state, metrics_port, metrics_host, live)
     _report(metrics, sink)
@@ -266,6 +283,7 @@ class _Setup:
     several_topics: bool
     keyed: "Keyed"
     limits: "Limits"
+    routes: "Callable[[Taxonomy, ResultFormat], list[Route]]"  # opened once the bundle's classes are known
 
     def run(
         self,
@@ -296,6 +314,13 @@ class _Setup:
                 server = stack.enter_context(closing(MetricsServer(metrics, port, host)))
                 console.print(f"metrics and health: http://{host}:{server.port}", highlight=False)
             table = LiveTable(console=console, metrics=metrics, line_only=not live)
+            form = result_format(
+                self.output_format,
+                in_file=self.in_file,
+                preset=pipeline.config.name,
+                taxonomy=pipeline.taxonomy,
+            )
+            routes = [stack.enter_context(closing(route)) for route in self.routes(pipeline.taxonomy, form)]
             worker = Worker(
                 pipeline,
                 self.source,
@@ -305,12 +330,8 @@ class _Setup:
                 ),
                 dead_letters=self.dead_letters,
                 decoder=self.decoder,
-                form=result_format(
-                    self.output_format,
-                    in_file=self.in_file,
-                    preset=pipeline.config.name,
-                    taxonomy=pipeline.taxonomy,
-                ),
+                form=form,
+                routes=routes,
                 config=self.config,
                 metrics=metrics,
                 limits=self.limits,
@@ -385,13 +406,13 @@ def _patience(source: str, sink: str, until_end: bool) -> float:
 
 
 def _configure_logs(
-    form: Literal["text", "json"], kafka_config: Path | None, schemas: str
+    form: Literal["text", "json"], kafka_config: Path | None, schemas: str, others: tuple[str, ...]
 ) -> Callable[[], None]:
     """Start logging; the returned function ends it."""
     from firstlight.stream.alerts.schemas import login_secrets
     from firstlight.stream.worker.logging import configure_logs, release_logs
 
-    secrets = login_secrets(schemas)
+    secrets = (*login_secrets(schemas), *others)
     if kafka_config is not None:
         from firstlight.stream.io.kafka import read_kafka_config
 
@@ -400,10 +421,10 @@ def _configure_logs(
     return release_logs
 
 
-def _output_files(sink: str, dead_letters: str | None) -> list[Path]:
+def _output_files(sink: str, dead_letters: str | None, *others: str) -> list[Path]:
     """Files that the worker writes, which a folder of alerts may hold."""
-    names = (sink, dead_letters or f"{sink}.rejects.jsonl")
-    return [Path(name).expanduser() for name in names if not name.startswith(_KAFKA)]
+    names = (sink, dead_letters or f"{sink}.rejects.jsonl", *others)
+    return [Path(name).expanduser() for name in names if "://" not in name]
 
 
 def _sinks(

@@ -14,6 +14,7 @@ from firstlight.errors import SettingsError
 from firstlight.settings import from_table
 from firstlight.stream.limits import Limits
 from firstlight.stream.quality import QualityConfig
+from firstlight.stream.routes.routes import RouteConfig
 
 #: Table of the settings of the Kafka client.
 KAFKA = "kafka"
@@ -29,10 +30,13 @@ class StreamConfig:
         Table ``[quality]``: which measurements are set aside.
     limits : Limits
         Table ``[limits]``: the largest names, messages, blocks and schemas that are read.
+    route : tuple of RouteConfig
+        Tables ``[[route]]``: which records also go to other sinks.
     """
 
     quality: QualityConfig = field(default_factory=QualityConfig)
     limits: Limits = field(default_factory=Limits)
+    route: tuple[RouteConfig, ...] = ()
 
 
 def read_config(path: Path | None) -> StreamConfig:
@@ -63,7 +67,10 @@ def read_options(path: Path, known: Collection[str]) -> dict[str, Any]:
     SettingsError
         If the file cannot be read, is not TOML, or has an option that is not `known` or is a list or a date.
     """
-    options = {key: value for key, value in _read(path).items() if not isinstance(value, dict)}
+    own = {field.name for field in fields(StreamConfig)}
+    options = {
+        key: value for key, value in _read(path).items() if not isinstance(value, dict) and key not in own
+    }
     found: dict[str, Any] = {}
     for key, value in options.items():
         name = key.replace("-", "_")

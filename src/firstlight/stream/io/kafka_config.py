@@ -197,11 +197,11 @@ def read_kafka_config(path: Path) -> KafkaConfig:
             raise SettingsError(
                 f"{path}: {name} is a {type(value).__name__}; give a string, a number, true or false"
             )
-    return KafkaConfig({name: _filled(value, name, path) for name, value in values.items()}, str(path))
+    return KafkaConfig({name: fill_variables(value, name, path) for name, value in values.items()}, str(path))
 
 
-def _filled(value: Any, name: str, path: Path) -> Any:
-    """A value with the variables of the environment that it names."""
+def fill_variables(value: Any, name: str, path: object) -> Any:
+    """A value with the variables of the environment that it names; SettingsError if one is not set."""
     if not isinstance(value, str):
         return value
 

@@ -59,6 +59,14 @@ class OversizeError(Exception):
         self.records = records
 
 
+class RefusedError(Exception):
+    """The sink delivered all records but those in `records`, which it gave up for a `reason`."""
+
+    def __init__(self, name: str, records: Sequence[tuple[bytes, bytes]], reason: str) -> None:
+        super().__init__(f"{name}: {len(records)} record(s) were not taken: {reason}")
+        self.records, self.reason = records, reason
+
+
 class MemorySink:
     """Results in a list, `records`."""
 

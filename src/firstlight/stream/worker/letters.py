@@ -23,8 +23,8 @@ def dead_letter(
 ) -> bytes:
     """A message that could not be used, as JSON with its place, bytes (base64) and reason.
 
-    `kind` is ``decode``, ``pipeline``, ``encode``, ``skip`` or ``result``. Size, digest and beginning
-    take the place of the bytes of a message that is larger than the limit `letter_bytes`.
+    `kind` is ``decode``, ``pipeline``, ``encode``, ``skip``, ``result`` or ``route``. Size, digest and
+    beginning take the place of the bytes of a message that is larger than the limit `letter_bytes`.
     """
     letter: dict[str, Any] = {
         "kind": kind,

@@ -29,6 +29,8 @@ COUNTERS: dict[str, tuple[str | None, str]] = {
     "lost": (None, "Messages that were removed from the topic before they were read."),
     "recreated": (None, "Partitions of a topic made again, read from their beginning."),
     "oversize": ("of", "Results and dead letters that were larger than the broker takes."),
+    "routed": ("route", "Records that passed the filter of a route and were delivered, by its name."),
+    "undelivered": ("route", "Records that the sink of a route did not take, by its name."),
     "late": (None, "Alerts with observations older than known ones."),
     "dropped": ("reason", "Measurements of answered alerts that were set aside."),
     "forgotten": (None, "Objects restarted after a long time without observations."),

@@ -1,7 +1,7 @@
 """The output of a worker: results and dead letters, cut back to what was committed."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from firstlight.errors import DataError
 from firstlight.stream.alerts.alert import Alert, Skip
 from firstlight.stream.io.message import Message, Partition
-from firstlight.stream.io.sinks import FileSink, OversizeError, ResultSink
+from firstlight.stream.io.sinks import FileSink, OversizeError, RefusedError, ResultSink
 from firstlight.stream.limits import DEFAULT_LIMITS, Limits
 from firstlight.stream.results.read import iter_results
 from firstlight.stream.results.record import ResultFormat, result_key
+from firstlight.stream.routes.routes import Route
 from firstlight.stream.state.batch import PartitionMemory
 from firstlight.stream.state.store import Changes, StateStore
 from firstlight.stream.worker.answer import ALERT_ERRORS
@@ -43,6 +44,8 @@ class Share:
     results: list[Entry] = field(default_factory=list)
     answered: list[Message] = field(default_factory=list)  # the message of each result
     letters: list[Entry] = field(default_factory=list)
+    #: What goes to each route, by its number, and the messages of it.
+    routed: dict[int, list[tuple[Entry, Message]]] = field(default_factory=dict)
 
     @property
     def positions(self) -> dict[Partition, int]:
@@ -88,11 +91,13 @@ class Output:
         *,
         keep_skips: bool,
         limits: Limits = DEFAULT_LIMITS,
+        routes: Sequence[Route] = (),
     ) -> None:
         self.lengths: dict[str, int] = {}
         self._sink = sink
         self._dead_letters = dead_letters
         self._form = form
+        self._routes = tuple(routes)
         self._metrics = metrics
         self._keep_skips = keep_skips
         self._limits = limits
@@ -107,11 +112,13 @@ class Output:
                 sink.truncate(stored)
             # a file without a stored length has content of others, which is kept
             self.lengths[sink.name] = sink.flush()
-        if self._form.preamble and self.lengths.get(self._sink.name, 0) == 0:
-            self._sink.write([(b"", self._form.preamble)])
-            length = self._sink.flush()
-            if self._sink.truncates:
-                self.lengths[self._sink.name] = length
+        forms = [(self._sink, self._form), *((route.sink, route.form) for route in self._routes)]
+        for sink, form in forms:
+            if form is not None and form.preamble and self.lengths.get(sink.name, 0) == 0:
+                sink.write([(b"", form.preamble)])
+                length = sink.flush()
+                if sink.truncates:
+                    self.lengths[sink.name] = length
 
     def expect_repeats(self) -> None:
         """Note the results that the file holds: the alerts of a lost state are answered again."""
@@ -142,6 +149,10 @@ class Output:
             return False
         share.results.append(entry)
         share.answered.append(message)
+        for number, route in enumerate(self._routes):
+            if route.accepts(record):
+                routed = (entry[0], route.encode(record, entry[1]))
+                share.routed.setdefault(number, []).append((routed, message))
         return True
 
     def skip(self, share: Share, message: Message, skip: Skip) -> None:
@@ -183,12 +194,23 @@ class Output:
         lengths: dict[str, int] = {}
         results = [entry for share in shares for entry in share.results]
         letters = [entry for share in shares for entry in share.letters]
+        routed = {
+            number: [pair for share in shares for pair in share.routed.get(number, ())]
+            for number in range(len(self._routes))
+        }
         late: list[Entry] = []  # dead letters of results
 
         def attempt() -> dict[str, int]:
             if self._sink.name not in lengths:
                 lengths[self._sink.name], refused = self._deliver(self._sink, results)
                 late.extend(self._letters_of(refused, shares))
+            for number, route in enumerate(self._routes):
+                if number in routed:
+                    length, letters_of_route = self._deliver_route(route, routed[number])
+                    del routed[number]
+                    late.extend(letters_of_route)
+                    if route.sink.truncates:
+                        lengths[route.sink.name] = length
             if self._dead_letters is not None and self._dead_letters.name not in lengths:
                 length, refused = self._deliver(self._dead_letters, letters + late)
                 if refused:
@@ -215,10 +237,31 @@ class Output:
             return sink.flush(), []
         except OversizeError as error:
             refused = list(error.records)
-        what = "letter" if sink is self._dead_letters else "result"
+        what = {id(self._dead_letters): "letter", id(self._sink): "result"}.get(id(sink), "route")
         self._metrics.count("oversize", what, len(refused))
         log(logging.WARNING, "larger than the broker takes", sink=sink.name, of=what, n=len(refused))
         return sink.flush(), refused
+
+    def _deliver_route(self, route: Route, pairs: list[tuple[Entry, Message]]) -> tuple[int, list[Entry]]:
+        """As `_deliver`, for the sink of a route; with the dead letters of what it did not take."""
+        if not pairs and not route.sink.truncates:
+            return 0, []
+        reason = "larger than it takes"
+        try:
+            length, refused = self._deliver(route.sink, [entry for entry, _ in pairs])
+        except RefusedError as error:
+            length, refused, reason = 0, list(error.records), error.reason
+        if pairs:
+            self._metrics.count("routed", route.name, len(pairs) - len(refused))
+        if not refused:
+            return length, []
+        self._metrics.count("undelivered", route.name, len(refused))
+        log(logging.WARNING, "records of a route not delivered", route=route.name, n=len(refused), why=reason)
+        messages = dict(pairs)
+        reason = f"route {route.name}: {reason}"
+        return length, [
+            (b"", dead_letter(messages[entry], "route", reason, None, self._limits)) for entry in refused
+        ]
 
     def _letters_of(self, refused: list[Entry], shares: Iterable[Share]) -> list[Entry]:
         """Dead letters for the messages whose results are too large."""
@@ -238,15 +281,21 @@ class Output:
     @property
     def can_be_cut(self) -> bool:
         """Whether all that a crash left uncommitted can be cut off."""
-        return all(sink is None or sink.truncates for sink in (self._sink, self._dead_letters))
+        return all(sink.truncates for sink in self._sinks())
 
     def _writes_to_file(self, share: Share) -> bool:
         letters = self._dead_letters
         return bool(
             (share.results and self._sink.truncates)
             or (share.letters and letters is not None and letters.truncates)
+            or any(self._routes[number].sink.truncates for number in share.routed)
         )
+
+    def _sinks(self) -> list[ResultSink]:
+        """All sinks."""
+        letters = [] if self._dead_letters is None else [self._dead_letters]
+        return [self._sink, *letters, *(route.sink for route in self._routes)]
 
     def _files(self) -> list[ResultSink]:
         """The sinks that can be cut."""
-        return [sink for sink in (self._sink, self._dead_letters) if sink is not None and sink.truncates]
+        return [sink for sink in self._sinks() if sink.truncates]

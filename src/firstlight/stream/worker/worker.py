@@ -22,6 +22,7 @@ from firstlight.stream.io.sinks import ResultSink
 from firstlight.stream.io.sources import AlertSource, GroupSource
 from firstlight.stream.limits import DEFAULT_LIMITS, Limits
 from firstlight.stream.results.record import JsonResults, ResultFormat
+from firstlight.stream.routes.routes import Route
 from firstlight.stream.state.batch import PartitionMemory
 from firstlight.stream.state.store import StateStore
 from firstlight.stream.worker.answer import LivePipeline, answer, in_order
@@ -126,6 +127,8 @@ class Worker:
         Gives the message to use for each message of the source; for dead letters.
     limits : Limits
         How many bytes of a message a dead letter keeps.
+    routes : sequence of Route
+        Where records that pass a filter go besides the sink.
     on_batch : callable, optional
         Called with each `Batch` once it is committed.
     clock, clock_alerts : callable, int
@@ -146,6 +149,7 @@ class Worker:
         metrics: Metrics | None = None,
         unwrap: Callable[[Message], Message] | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        routes: Sequence[Route] = (),
         on_batch: Callable[[Batch], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         clock_alerts: int = CLOCK_ALERTS,
@@ -163,6 +167,7 @@ class Worker:
             self.metrics,
             keep_skips=self.config.keep_skips,
             limits=limits,
+            routes=routes,
         )
         self._partitions = Partitions(
             source,
