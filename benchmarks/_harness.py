@@ -98,7 +98,11 @@ def versions(*libraries: str) -> dict[str, str | None]:
 
 
 def commit() -> str:
-    """Commit of the checkout, with ``-dirty`` after local changes; empty outside a checkout."""
+    """Commit of the checkout, with ``-dirty`` after local changes; see `provenance.commit` outside of one."""
+    if not (ROOT / ".git").exists():
+        from firstlight import provenance
+
+        return provenance.commit()
     words = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     return done.stdout.strip()
