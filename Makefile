@@ -28,7 +28,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable '.[train,nested,stream,serve,dev]'
+		--editable '.[train,nested,batch,stream,serve,dev]'
 	$(BIN)/python -c 'import firstlight; firstlight.Pipeline.load("default")'
 	touch $@
 

@@ -27,7 +27,10 @@ def test_every_form_gives_the_same_light_curves(sample, way, dereddened):
 def test_a_nested_frame_gives_the_same_light_curves(sample):
     pytest.importorskip("nested_pandas")
     curves = sample.take(np.arange(20))
-    assert_same_curves(as_light_curves(curves.to_nested("observations")), curves)
+    frame = curves.to_nested("observations")
+    assert_same_curves(as_light_curves(frame), curves)
+    assert_same_curves(LightCurves.from_nested(frame), curves)
+    assert len(as_light_curves(frame.iloc[:0])) == 0
 
 
 def test_one_light_curve_one_table_and_one_frame_are_light_curves_of_one_object(sample):

@@ -3,6 +3,7 @@
 # ruff: noqa: F401  (each module adds its commands to the app)
 from firstlight.cli import (
     anomalies,
+    batch,
     bundle,
     compare,
     convert,

@@ -260,6 +260,17 @@ def listed(object_id: "StrArray", objects: Path, set_aside: set[str]) -> "BoolAr
     """Which objects a file lists; DataError if it lists one that is neither among them nor set aside."""
     import numpy as np
 
+    wanted = names_listed(objects)
+    missing = [name for name in np.setdiff1d(wanted, object_id).tolist() if name not in set_aside]
+    if missing:
+        raise DataError(f"{objects}: {len(missing)} object(s) not in the data; the first is {missing[0]!r}")
+    return np.isin(object_id, wanted)
+
+
+def names_listed(objects: Path) -> "StrArray":
+    """The distinct names of a list of objects; DataError if it has none or cannot be read."""
+    import numpy as np
+
     try:
         lines = [line.strip() for line in objects.read_text("utf-8-sig").splitlines()]
     except OSError as error:
@@ -270,7 +281,4 @@ def listed(object_id: "StrArray", objects: Path, set_aside: set[str]) -> "BoolAr
     wanted = np.unique(np.array([name for name in named if name], dtype=np.str_))
     if not len(wanted):
         raise DataError(f"{objects}: lists no object; it must have one object id per line")
-    missing = [name for name in np.setdiff1d(wanted, object_id).tolist() if name not in set_aside]
-    if missing:
-        raise DataError(f"{objects}: {len(missing)} object(s) not in the data; the first is {missing[0]!r}")
-    return np.isin(object_id, wanted)
+    return wanted

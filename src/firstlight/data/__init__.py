@@ -5,7 +5,7 @@ Foreign units and spellings end here.
 
 from firstlight.data.fetch import cache_folder, fetch_plasticc, fetch_plasticc_test, load_plasticc
 from firstlight.data.plasticc import iter_plasticc, read_plasticc
-from firstlight.data.read import read
+from firstlight.data.read import read, read_table
 from firstlight.data.snpcc import Snpcc, read_snpcc
 from firstlight.data.store import iter_curves, read_curves, write_curves
 from firstlight.data.truth import Truth
@@ -26,5 +26,6 @@ __all__ = [
     "read_curves",
     "read_plasticc",
     "read_snpcc",
+    "read_table",
     "write_curves",
 ]

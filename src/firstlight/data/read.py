@@ -13,15 +13,22 @@ import pyarrow.parquet as pq
 from firstlight._types import Progress, no_progress
 from firstlight.bands import SNANA_ZERO_POINT
 from firstlight.data.delimited import COMPRESSED, UTF_16, read_bytes, read_header, unpacked_head
-from firstlight.data.formats import ColumnNames, is_alert_file, read_foreign
+from firstlight.data.formats import (
+    ColumnNames,
+    is_alert_file,
+    object_column,
+    read_foreign,
+    read_foreign_table,
+)
+from firstlight.data.formats.containers import check_nested
 from firstlight.data.formats.metadata import read_metadata
 from firstlight.data.formats.reader import Foreign
 from firstlight.data.parquet import PARQUET_FAULTS, PARQUET_MAGIC
 from firstlight.data.snpcc import is_snpcc, read_snpcc_curves
-from firstlight.data.store import has_our_columns, read_curves
+from firstlight.data.store import curves_of_table, has_our_columns, read_curves
 from firstlight.data.text import is_light_curves, read_text
 from firstlight.errors import DataError
-from firstlight.lightcurves import Intake, LightCurves, RejectLog
+from firstlight.lightcurves import Intake, LightCurves, MetadataTable, RejectLog
 from firstlight.lightcurves.names import OBSERVATION_SPELLINGS, PLASTICC_MARKS, find_columns
 from firstlight.lightcurves.raw import NEEDED
 
@@ -136,6 +143,59 @@ def read(
     return curves if metadata is None else _describe(curves, Path(metadata), names, rejects)
 
 
+def read_table(
+    table: pa.Table,
+    name: str = "the table",
+    rejects: RejectLog | None = None,
+    zero_point: float | None = None,
+    dereddened: bool | None = None,
+    *,
+    format: str | None = None,
+    columns: str | ColumnNames | None = None,
+) -> LightCurves:
+    """Read light curves from an Arrow table with one row per object, in any format of columns.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Observations in lists, or in one nested column.
+    name : str
+        Name of the table in messages.
+    rejects, zero_point, dereddened, format, columns
+        As for `read`.
+
+    Returns
+    -------
+    LightCurves
+        In the order of the table. Objects without observations stay if the columns have our names.
+
+    Raises
+    ------
+    MissingColumnError, UnknownBandError, DataError, SettingsError
+        As for `read`.
+    """
+    check_nested(table.schema, name)
+    names = ColumnNames.parse(columns) if isinstance(columns, str) else columns
+    if not (format or names) and has_our_columns(table.schema):
+        return curves_of_table(table, name, rejects=rejects, zero_point=zero_point, dereddened=dereddened)
+    foreign = read_foreign_table(table, name, format=format, names=names)
+    if foreign.reading.photometry.doubt and zero_point is None:
+        raise DataError(f"{name}: {foreign.reading.photometry.doubt}")
+    return _light_curves(foreign, Intake(name, rejects), zero_point, dereddened, part=True)
+
+
+def object_column_of(
+    table: pa.Table, name: str, *, format: str | None = None, columns: str | ColumnNames | None = None
+) -> str:
+    """The column of a table for `read_table` that names its objects; MissingColumnError if there is none."""
+    names = ColumnNames.parse(columns) if isinstance(columns, str) else columns
+    if not (format or names) and has_our_columns(table.schema):
+        found = find_columns(table.column_names, {"object_id": OBSERVATION_SPELLINGS["object_id"]})
+        if found:
+            return found["object_id"]
+    return object_column(table, name, format=format, names=names)
+
+
 def _file(path: Path) -> Path:
     inside = path / "curves.parquet"
     return inside if path.is_dir() and inside.exists() else path
@@ -208,7 +268,12 @@ def _read_foreign(
 
 
 def _light_curves(
-    foreign: Foreign, intake: Intake, zero_point: float | None, dereddened: bool | None
+    foreign: Foreign,
+    intake: Intake,
+    zero_point: float | None,
+    dereddened: bool | None,
+    *,
+    part: bool = False,
 ) -> LightCurves:
     """Light curves of foreign rows by the rule for rows of any source."""
     raw = foreign.raw
@@ -218,7 +283,8 @@ def _light_curves(
         raw = replace(raw, zero_point=zero_point, implied=False)
     if dereddened is not None:
         raw = replace(raw, dereddened=dereddened)
-    intake.refuse_nothing(len(raw) + len(foreign.left_out) + foreign.reading.photometry.n_limits)
+    if not part:
+        intake.refuse_nothing(len(raw) + len(foreign.left_out) + foreign.reading.photometry.n_limits)
     for reason, ids, places in foreign.left_out:
         intake.leave_out(reason, ids, places, np.full(len(ids), ""))
     return intake.read(raw)
@@ -228,11 +294,20 @@ def _describe(
     curves: LightCurves, metadata: Path, names: ColumnNames | None, rejects: RejectLog | None
 ) -> LightCurves:
     """The same light curves with the object columns of a metadata file, where it knows them."""
-    table = read_metadata(metadata, rejects, names)
+    return described(curves, read_metadata(metadata, rejects, names), str(metadata), rejects)
+
+
+def described(
+    curves: LightCurves, table: MetadataTable, name: str, rejects: RejectLog | None = None
+) -> LightCurves:
+    """The same light curves with the object columns of metadata, where they know them.
+
+    Objects that the metadata lack are refused; `name` stands for the file in messages.
+    """
     where = table.find(curves.object_id)
     absent = (where < 0) & ~np.isin(curves.object_id, table.refused)
     reason = "the object is not in the metadata file"
-    Intake(str(metadata), rejects).refuse_objects(reason, curves.object_id[absent])
+    Intake(name, rejects).refuse_objects(reason, curves.object_id[absent])
     curves = curves.take(where >= 0)
     where = where[where >= 0]
     known = {name: column[where] for name, column in table.columns.items()}

@@ -90,9 +90,25 @@ def read_curves(
     """
     path = Path(path)
     with open_parquet(path) as file:
-        ours = _is_ours(file, path, zero_point, dereddened)
+        ours = _is_ours(file.schema_arrow, path, zero_point, dereddened)
         table = file.read(columns=None if not ours else _columns_of(file))
     return _to_curves(table, path, ours, rejects, zero_point, dereddened)
+
+
+def curves_of_table(
+    table: pa.Table,
+    name: str,
+    *,
+    rejects: RejectLog | None = None,
+    zero_point: float | None = None,
+    dereddened: bool | None = None,
+) -> LightCurves:
+    """Light curves of some rows of a file for `read_curves`; objects without observations stay.
+
+    `name` stands for the file in messages.
+    """
+    ours = _is_ours(table.schema, Path(name), zero_point, dereddened)
+    return _to_curves(table, Path(name), ours, rejects, zero_point, dereddened, part=True)
 
 
 def iter_curves(path: str | Path) -> Iterator[LightCurves]:
@@ -106,7 +122,7 @@ def iter_curves(path: str | Path) -> Iterator[LightCurves]:
         raise DataError(f"{path}: no curves*.parquet in this folder; write some with write_curves")
     for name in files:
         with open_parquet(name) as file:
-            if not _is_ours(file, name, None, None):
+            if not _is_ours(file.schema_arrow, name, None, None):
                 raise DataError(f"{name}: not written by firstlight; read it whole with read_curves")
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group, columns=_columns_of(file))
@@ -146,9 +162,9 @@ def _columns_of(file: Any) -> list[str]:
     return [name for name in file.schema_arrow.names if name in known]
 
 
-def _is_ours(file: Any, path: Path, zero_point: float | None, dereddened: bool | None) -> bool:
+def _is_ours(schema: Any, path: Path, zero_point: float | None, dereddened: bool | None) -> bool:
     """Whether firstlight wrote the file; raises where that contradicts the arguments."""
-    metadata = file.schema_arrow.metadata or {}
+    metadata = schema.metadata or {}
     if _MARK not in metadata:
         return False
     version = metadata[_MARK].decode(errors="replace")
@@ -177,6 +193,7 @@ def _to_curves(
     rejects: RejectLog | None,
     zero_point: float | None,
     dereddened: bool | None,
+    part: bool = False,
 ) -> LightCurves:
     try:
         if ours and is_ours(table):
@@ -187,8 +204,8 @@ def _to_curves(
     intake = Intake(str(path), rejects)
     try:
         raw = raw_from_arrow(table, intake, zero_point=zero_point, dereddened=dereddened)
-        if not ours:
+        if not ours and not part:
             intake.refuse_nothing(len(raw))
-        return intake.read(raw, keep_empty=ours)
+        return intake.read(raw, keep_empty=ours or part)
     except pa.ArrowException as error:
         raise DataError(f"{path}: a column has the wrong type ({str(error).splitlines()[0]})") from error

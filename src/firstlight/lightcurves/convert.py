@@ -280,7 +280,7 @@ def _attributes(
 
 def from_nested(
     frame: Any,
-    name: str,
+    name: str | None = None,
     zero_point: float | None = None,
     dereddened: bool | None = None,
     rejects: RejectLog | None = None,
@@ -288,6 +288,9 @@ def from_nested(
     """See `LightCurves.from_nested`."""
     if not hasattr(frame, "columns"):
         raise DataError(f"the NestedFrame is a {type(frame).__name__}; give a nested_pandas.NestedFrame")
+    if name is None:
+        nested = list(getattr(frame, "nested_columns", ()))
+        name = nested[0] if len(nested) == 1 else "lightcurve"
     if name not in frame.columns or not hasattr(getattr(frame[name], "array", None), "struct_array"):
         nested = getattr(frame, "nested_columns", [])
         raise MissingColumnError(f"no nested column {name!r}; the frame's nested columns are {list(nested)}")

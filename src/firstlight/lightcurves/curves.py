@@ -418,7 +418,7 @@ class LightCurves:
     def from_nested(
         cls,
         frame: Any,
-        name: str = "lightcurve",
+        name: str | None = None,
         *,
         zero_point: float | None = None,
         dereddened: bool | None = None,
@@ -430,8 +430,9 @@ class LightCurves:
         ----------
         frame : nested_pandas.NestedFrame
             ``object_id`` as column or index, and the object columns of `from_pandas`.
-        name : str
-            The nested column, with the observation columns of `from_pandas`.
+        name : str, optional
+            The nested column, with the observation columns of `from_pandas`; by default the only one, or
+            ``lightcurve``.
         zero_point, dereddened, rejects
             As for `from_pandas`.
 

@@ -23,10 +23,12 @@ def as_light_curves(given: Any) -> LightCurves:
 
     Parameters
     ----------
-    given : LightCurves, LightCurve, DataFrame, NestedFrame, pyarrow.Table, astropy Table, or several
+    given : LightCurves, LightCurve, DataFrame, NestedFrame, LSDB catalog, pyarrow.Table, astropy Table, or
+        several
         `LightCurves` are returned as they are. Tables are read by the ``from_*`` methods of `LightCurves`:
         fluxes in nJy unless a column or unit states otherwise. Also a sequence of `LightCurve` or of astropy
-        tables, and a pair of DataFrames as `LightCurves.to_pandas` gives.
+        tables, and a pair of DataFrames as `LightCurves.to_pandas` gives. A catalog of LSDB, or another lazy
+        frame, is computed first; `firstlight.batch` classifies one without holding all of it.
 
     Raises
     ------
@@ -39,11 +41,11 @@ def as_light_curves(given: Any) -> LightCurves:
         return _joined([given])
     if isinstance(given, pa.Table):
         return LightCurves.from_arrow(given)
+    if _is_lazy(given):
+        return as_light_curves(given.compute())
     if _is_frame(given):
-        nested = list(getattr(given, "nested_columns", ()))
-        return (
-            LightCurves.from_nested(given, nested[0]) if len(nested) == 1 else LightCurves.from_pandas(given)
-        )
+        has_nested = len(getattr(given, "nested_columns", ())) == 1
+        return LightCurves.from_nested(given) if has_nested else LightCurves.from_pandas(given)
     if hasattr(given, "colnames"):
         return LightCurves.from_astropy(given)
     if not isinstance(given, Iterable) or isinstance(given, (str, bytes, dict, np.ndarray)):
@@ -82,6 +84,11 @@ def _joined(parts: Sequence[LightCurve]) -> LightCurves:
         dereddened=parts[0].dereddened,
         **columns,
     )
+
+
+def _is_lazy(given: Any) -> bool:
+    """Whether it is a catalog of LSDB or a frame of Dask, whose content is computed when asked for."""
+    return hasattr(given, "map_partitions") and hasattr(given, "compute")
 
 
 def _is_frame(given: Any) -> bool:

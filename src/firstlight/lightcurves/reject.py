@@ -74,6 +74,12 @@ class RejectLog:
         if len(ids):
             self._blocks.append((reason, str(file), ids, places, texts))
 
+    def extend(self, other: Self) -> None:
+        """Add all entries and notes of another log."""
+        self._blocks += other._blocks
+        for text in other.notes:
+            self.note(text)
+
     def note(self, text: str) -> None:
         """Add a sentence about what a reader chose or converted, unless it is there already."""
         if text not in self.notes:

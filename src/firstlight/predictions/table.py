@@ -416,7 +416,12 @@ class Predictions:
         ['object_id', 'status', 'reason', 'class', 'proba_AGN']
         """
         columns = self._columns()
-        texts = {name: values.astype(object) for name, values in columns.items() if values.dtype.kind == "U"}
+        # stated, since pandas infers another dtype for no text than for some
+        texts = {
+            name: pd.Series(values.astype(object), dtype=str)
+            for name, values in columns.items()
+            if values.dtype.kind == "U"
+        }
         return pd.DataFrame(columns | texts)
 
     def to_astropy(self) -> Any:

@@ -7,7 +7,16 @@ rows to the package's rule for rows of any source.
 
 from firstlight.data.formats.layouts import LAYOUTS
 from firstlight.data.formats.names import ColumnNames
-from firstlight.data.formats.reader import FORMATS, Reading, read_foreign
+from firstlight.data.formats.reader import FORMATS, Reading, object_column, read_foreign, read_foreign_table
 from firstlight.data.formats.recognise import is_alert_file
 
-__all__ = ["FORMATS", "LAYOUTS", "ColumnNames", "Reading", "is_alert_file", "read_foreign"]
+__all__ = [
+    "FORMATS",
+    "LAYOUTS",
+    "ColumnNames",
+    "Reading",
+    "is_alert_file",
+    "object_column",
+    "read_foreign",
+    "read_foreign_table",
+]

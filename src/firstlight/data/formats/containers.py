@@ -4,7 +4,7 @@ import io
 import json
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -194,15 +194,33 @@ def parquet_source(path: Path) -> Source:
     """A Parquet file with one row per observation, or with observations in lists or one nested column."""
     with parquet_errors(path):
         schema = pq.read_schema(path)
+
+    def read(names: list[str]) -> pa.Table:
+        return read_parquet(path, names)
+
     nested = nested_columns(schema)
     if nested:
-        return _nested_source(path, schema, nested)
+        return _nested_source(path, "nested Parquet", schema, nested, read)
 
-    def read(wanted: Mapping[str, Kind]) -> tuple[dict[str, Any], IntArray]:
-        table = read_parquet(path, list(wanted))
+    def read_flat(wanted: Mapping[str, Kind]) -> tuple[dict[str, Any], IntArray]:
+        table = read(list(wanted))
         return {name: table[name] for name in wanted}, np.arange(table.num_rows)
 
-    return Source(path, "Parquet", tuple(schema.names), read, one_object=stem(path))
+    return Source(path, "Parquet", tuple(schema.names), read_flat, one_object=stem(path))
+
+
+def nested_table_source(name: Path, table: pa.Table) -> Source:
+    """An Arrow table with one row per object; DataError if no column holds observations."""
+    check_nested(table.schema, str(name))
+    return _nested_source(name, "nested table", table.schema, nested_columns(table.schema), table.select)
+
+
+def check_nested(schema: Any, name: str) -> None:
+    """Raise DataError unless a table has one row per object, with observations in its columns."""
+    if not nested_columns(schema):
+        raise DataError(
+            f"{name}: no column of lists and no nested column; give one row per object, with its observations"
+        )
 
 
 def is_list(kind: Any) -> bool:
@@ -235,24 +253,38 @@ def _of_lists(kind: Any) -> bool:
     return bool(pa.types.is_struct(kind) and kind.num_fields and all(is_list(field.type) for field in kind))
 
 
-def _nested_source(path: Path, schema: Any, nested: list[str]) -> Source:
-    """One row per object: the nested columns with times are flattened, the others repeated."""
+def observation_columns(schema: Any) -> list[str]:
+    """The nested column whose observations are read, or else all columns of lists."""
+    nested = nested_columns(schema)
     groups = [name for name in nested if _times_in(schema.field(name).type)]
-    plain = [name for name in nested if is_list(schema.field(name).type) and name not in groups]
+    if not groups:
+        return [name for name in nested if is_list(schema.field(name).type)]
+    # Rubin: diaSource and diaObjectForcedSource; the forced ones are the fuller series
+    return [name for name in groups if "forced" in name.lower()][:1] or groups[:1]
+
+
+def flat_columns(schema: Any) -> list[str]:
+    """Columns with one plain value per row."""
+    nested = set(nested_columns(schema))
+    return [n for n in schema.names if n not in nested and not pa.types.is_struct(schema.field(n).type)]
+
+
+def _nested_source(
+    path: Path, container: str, schema: Any, nested: list[str], read_columns: Callable[[list[str]], pa.Table]
+) -> Source:
+    """One row per object: the nested columns with times are flattened, the others repeated."""
     with parquet_errors(path):
-        if groups:  # Rubin: diaSource and diaObjectForcedSource; the forced ones are the fuller series
-            forced = [name for name in groups if "forced" in name.lower()]
-            group = (forced or groups)[0]
+        fields = observation_columns(schema)
+        group = next((name for name in fields if _times_in(schema.field(name).type)), "")
+        if group:
             fields = list(_fields(schema.field(group).type))
-        else:
-            group, fields = "", plain
-        flat = [n for n in schema.names if n not in nested and not pa.types.is_struct(schema.field(n).type)]
+        flat = flat_columns(schema)
     names = tuple(dict.fromkeys([*fields, *flat]))
 
     def read(wanted: Mapping[str, Kind]) -> tuple[dict[str, Any], IntArray]:
         outer = [name for name in wanted if name not in fields]
         inner = [name for name in wanted if name in fields]
-        table = read_parquet(path, [*outer, *([group] if group else inner)]).combine_chunks()
+        table = read_columns([*outer, *([group] if group else inner)]).combine_chunks()
         lists = _lists(table, group, inner)
         counts = _counts(next(iter(lists.values())), table.num_rows)
         for name, column in lists.items():
@@ -263,7 +295,7 @@ def _nested_source(path: Path, schema: Any, nested: list[str]) -> Source:
         values |= {name: table[name].take(pa.array(owner)) for name in outer}
         return values, owner
 
-    return Source(path, "nested Parquet", names, read)
+    return Source(path, container, names, read)
 
 
 def _fields(kind: Any) -> tuple[str, ...]:

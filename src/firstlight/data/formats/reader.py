@@ -12,6 +12,7 @@ from firstlight._types import BoolArray, FloatArray, IntArray, Progress, StrArra
 from firstlight.bands import find_survey
 from firstlight.data.delimited import Kind
 from firstlight.data.formats.angles import degrees
+from firstlight.data.formats.containers import nested_table_source
 from firstlight.data.formats.layouts import (
     LAYOUTS,
     OBJECT_WORDS,
@@ -101,24 +102,52 @@ def read_foreign(
     Raises DataError or MissingColumnError if it has none of them, UnknownBandError if no filter is known,
     SettingsError for an unknown `format`.
     """
-    if format is not None and format not in FORMATS:
-        raise SettingsError(f"unknown format {format!r}; known: {', '.join(FORMATS)}")
+    _check_format(format)
     names = names or ColumnNames()
     source, layout = open_source(path, damage, progress)
-    if format is not None:
-        layout = next(one for one in (*LAYOUTS, SNANA, SUPERNOVA_CATALOG) if one.name == format)
-        if not fits_layout(layout, source.names):
-            wanted = "; ".join(" or ".join(options) for options in layout.marks)
-            raise MissingColumnError(
-                f"{path}: not {layout.title}, which has the columns {wanted}; its columns are "
-                f"{', '.join(source.names)}"
-            )
-    elif layout is None:
-        layout = layout_of(source.names)
     if described:
         own = {w: n for w, n in names.columns.items() if w not in OBJECT_WORDS or n in source.names}
         names = replace(names, columns=own)
-    return _foreign(source, layout, names)
+    return _foreign(source, _layout(source, format, layout), names)
+
+
+def read_foreign_table(
+    table: pa.Table, name: str, *, format: str | None = None, names: ColumnNames | None = None
+) -> Foreign:
+    """The rows of an Arrow table with one row per object, in any known format; errors as `read_foreign`."""
+    _check_format(format)
+    source = nested_table_source(Path(name), table)
+    return _foreign(source, _layout(source, format), names or ColumnNames())
+
+
+def object_column(
+    table: pa.Table, name: str, *, format: str | None = None, names: ColumnNames | None = None
+) -> str:
+    """The column that names the objects of a table for `read_foreign_table`; DataError if there is none."""
+    source = nested_table_source(Path(name), table.slice(0, 0))
+    found = _found(source, _layout(source, format), names or ColumnNames()).get("object_id", "")
+    if found not in table.column_names:
+        raise MissingColumnError(f"{name}: no column of names of objects; it has {', '.join(source.names)}")
+    return found
+
+
+def _check_format(format: str | None) -> None:
+    if format is not None and format not in FORMATS:
+        raise SettingsError(f"unknown format {format!r}; known: {', '.join(FORMATS)}")
+
+
+def _layout(source: Source, format: str | None, layout: Layout | None = None) -> Layout:
+    """The layout that the user named, or else the given one, or else that of the column names."""
+    if format is None:
+        return layout or layout_of(source.names)
+    layout = next(one for one in (*LAYOUTS, SNANA, SUPERNOVA_CATALOG) if one.name == format)
+    if not fits_layout(layout, source.names):
+        wanted = "; ".join(" or ".join(options) for options in layout.marks)
+        raise MissingColumnError(
+            f"{source.path}: not {layout.title}, which has the columns {wanted}; its columns are "
+            f"{', '.join(source.names)}"
+        )
+    return layout
 
 
 # --- meaning --------------------------------------------------------------------

@@ -31,7 +31,7 @@ from firstlight.lightcurves.values import as_arrow, is_text, numbers_of
 _AVRO_MAGIC = b"Obj\x01"
 _HDF_MAGIC = b"\x89HDF"
 _SNANA_TEXTS = (".dat", ".dat.gz", ".txt", ".txt.gz")
-_PARQUET = (".parquet", ".pq")
+PARQUET_SUFFIXES = (".parquet", ".pq")
 _TABLES = (".txt", ".dat", ".csv", ".tsv", ".ecsv", ".tbl", ".json", ".fits", ".xml", ".vot")
 _FILE = "object_id"  # column with the name of each file, where a file is one object
 
@@ -42,7 +42,7 @@ def is_alert_file(path: Path) -> bool:
     A folder does if one of its Avro files does, or without these its first Parquet file.
     """
     if path.is_dir():
-        files = [one for one in files_of(path) if one.suffix in (".avro", *_PARQUET)]
+        files = [one for one in files_of(path) if one.suffix in (".avro", *PARQUET_SUFFIXES)]
         avro = [one for one in files if one.suffix == ".avro"]
         return any(map(is_alert_file, avro or files[:1]))
     magic = read_bytes(path, 8)
@@ -63,6 +63,37 @@ def files_of(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     return sorted(one for one in path.rglob("*") if one.is_file() and not one.name.startswith((".", "_")))
+
+
+def separate_files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Files of a folder that hold light curves and can be read alone, and the others.
+
+    One kind of files counts, in the order in which a folder is read as a whole.
+    """
+    files = files_of(folder)
+    heads = [one for one in files if snana.is_head(one)]
+    if heads:
+        return heads, [one for one in files if one not in heads and not snana.is_phot(one)]
+    avro = [one for one in files if one.suffix == ".avro"]
+    parquet = [
+        one for one in files if one.suffix in PARQUET_SUFFIXES and "margin" not in str(one.parent).lower()
+    ]
+    kinds = [
+        avro,
+        [one for one in parquet if _has_observations(one)],
+        [one for one in files if one.name.lower().removesuffix(".gz").endswith(_TABLES)],
+    ]
+    chosen = next((kind for kind in kinds if kind), [])
+    return chosen, sorted(set(files) - set(chosen))
+
+
+def _has_observations(path: Path) -> bool:
+    """Whether a Parquet file has times; a damaged one counts, so that its reader names the damage."""
+    try:
+        source = containers.parquet_source(path)
+    except DataError:
+        return True
+    return "mjd" in find_words(LAYOUTS[-1], source.folded)
 
 
 def stated_once(meta: Mapping[str, Any]) -> dict[str, float]:
@@ -136,7 +167,9 @@ def _open_folder(path: Path, damage: list[Any] | None, progress: Progress) -> tu
     heads = [one for one in files if snana.is_head(one)]
     if heads:
         return snana.pair_source(heads), SNANA
-    parquet = [one for one in files if one.suffix in _PARQUET and "margin" not in str(one.parent).lower()]
+    parquet = [
+        one for one in files if one.suffix in PARQUET_SUFFIXES and "margin" not in str(one.parent).lower()
+    ]
     if parquet:
         return _open_parts(path, parquet), None
     texts_ = [one for one in files if one.name.lower().endswith(_SNANA_TEXTS)]

@@ -1,0 +1,263 @@
+"""All partitions of an archive: what is left to do, who does it, and the counts."""
+
+import fcntl
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from firstlight._types import Progress, no_progress
+from firstlight._version import __version__
+from firstlight.batch import hats
+from firstlight.batch.cluster import on_cluster
+from firstlight.batch.frames import FrameClassifier
+from firstlight.batch.parts import Part, most_observations, parts_of
+from firstlight.batch.select import Selection
+from firstlight.batch.work import RECORD, Job, Outcome, classify_part, marker
+from firstlight.errors import DataError, SettingsError
+from firstlight.files import kept, replacing
+from firstlight.parallel import side_by_side
+from firstlight.provenance import commit
+
+DEFAULT_MEMORY = 2_000_000_000  # of a worker [bytes]
+_RUN = "run.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The counts of a run; those of partitions that were done before are included."""
+
+    outcomes: tuple[Outcome, ...]  # of the partitions with answers
+    failed: tuple[Outcome, ...]  # of those without
+    n_before: int  # partitions that were done before
+    passed_over: tuple[Path, ...]  # files of the folder that hold no light curves
+    seconds: float
+
+    def total(self, name: str) -> int:
+        """Sum of a count of `Outcome` over all partitions."""
+        return int(sum(getattr(outcome, name) for outcome in self.outcomes))
+
+    @property
+    def peak_bytes(self) -> int:
+        """Largest memory of any worker [bytes]."""
+        return max((outcome.peak_bytes for outcome in self.outcomes), default=0)
+
+
+def classify_archive(
+    source: str | Path,
+    out: str | Path,
+    classify: FrameClassifier,
+    *,
+    selection: Selection | None = None,
+    metadata: Path | None = None,
+    jobs: int = 1,
+    cluster: str | None = None,
+    memory: int = DEFAULT_MEMORY,
+    progress: Progress | None = None,
+    report: Callable[[str], None] | None = None,
+) -> Summary:
+    """Classify all partitions of an archive; run it again after an interruption, and it goes on.
+
+    Parameters
+    ----------
+    source : path
+        A HATS catalog, a folder of files that `firstlight.read` takes, each object in one file, or a file.
+    out : path
+        Folder to write: a HATS catalog if `source` is one, else a Parquet file per partition.
+    classify : FrameClassifier
+        Bundle and settings; its bundle is a folder or a name.
+    selection : Selection, optional
+        The objects to classify; by default all.
+    metadata : path, optional
+        Position, E(B-V) and redshifts by object, for files that lack them.
+    jobs : int
+        Local processes, of one thread each.
+    cluster : str, optional
+        Address of a Dask scheduler, whose workers do the work instead; they must see the same files.
+    memory : int
+        Memory of a worker [bytes]; files are read in pieces that fit.
+    progress : callable, optional
+        Takes a stage and the fraction that is done, by the size of the partitions.
+    report : callable, optional
+        Takes sentences for the user.
+
+    Returns
+    -------
+    Summary
+        Counts. A partition that cannot be read is in `Summary.failed`, and is tried again by the next run.
+
+    Raises
+    ------
+    DataError
+        If the source holds no light curves, or `out` belongs to another run or is in use.
+    SettingsError
+        If a setting is impossible.
+    MissingExtraError
+        If LSDB and Dask are needed and not installed.
+    """
+    start = time.perf_counter()
+    source, out = Path(source), Path(out)
+    most_observations(memory)  # raises before any work
+    if not isinstance(classify.bundle, str | Path):
+        raise SettingsError("give the folder or the name of a bundle: workers load it by that")
+    classify = classify.pinned()
+    catalog = hats.open_catalog(source) if hats.is_catalog(source) else None
+    selection = selection or Selection()
+    if catalog is None:
+        parts, passed_over = parts_of(source)
+    else:
+        parts, passed_over = hats.parts_of(catalog, selection.cone), []
+        classify = replace(classify, carry=hats.carried(catalog, classify.carry))
+    with _in_use(out):
+        job = _job(source, out, classify, selection, metadata, memory)
+        _remove_stale(out, parts)
+        before, todo = _left(parts, job)
+        if before and report is not None:
+            report(f"{len(before):,} of {len(parts):,} partition(s) were done before")
+        done = _Done(todo, progress or no_progress)
+        work: Iterator[Outcome] = iter(())
+        if todo and cluster is None:
+            work = _locally(todo, job, jobs, done)
+        elif todo and cluster is not None:
+            work = on_cluster(cluster, todo, job, catalog)
+        made: list[Outcome] = []
+        for outcome in work:
+            made.append(outcome)
+            done(outcome.name, "classify", 1.0)
+        outcomes = (*before, *(one for one in made if not one.error))
+        if catalog is not None:
+            hats.finish(catalog, out, [one for one in outcomes if one.answered], job)
+    failed = tuple(one for one in made if one.error)
+    return Summary(outcomes, failed, len(before), tuple(passed_over), time.perf_counter() - start)
+
+
+# --- private --------------------------------------------------------------------
+
+
+def _job(
+    source: Path,
+    out: Path,
+    classify: FrameClassifier,
+    selection: Selection,
+    metadata: Path | None,
+    memory: int,
+) -> Job:
+    """What all partitions have in common; DataError if the folder holds the answers of another run."""
+    settings = {field.name: getattr(classify, field.name) for field in fields(classify)}
+    settings |= {"cone": selection.cone and asdict(selection.cone), "metadata": metadata}
+    settings["objects"] = (
+        selection.objects and hashlib.sha256("\n".join(selection.objects).encode()).hexdigest()
+    )
+    settings |= {"bundle": str(classify.bundle), "source": str(source.resolve())}
+    settings = json.loads(json.dumps(settings, default=str))
+    identity = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    lineage = {"firstlight": __version__, "commit": commit(), "settings": settings}
+    path = out / RECORD / _RUN
+    try:
+        older = json.loads(path.read_text("utf-8"))["settings"]
+    except FileNotFoundError:
+        if out.is_dir() and any(one.name != RECORD for one in out.iterdir()):
+            raise DataError(f"{out}: the folder holds something else; choose a new one") from None
+        older = None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not the record of a run ({error}); choose a new folder") from error
+    if older is not None and older != settings:
+        other = sorted(name for name in settings if older.get(name) != settings[name])
+        raise DataError(f"{out}: holds answers of a run with another {', '.join(other)}; choose a new folder")
+    if older is None:
+        with replacing(path) as file:
+            made = lineage | {"created": datetime.now(UTC).isoformat(timespec="seconds")}
+            file.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+    return Job(classify, out, json.dumps(lineage), memory, selection, metadata, identity)
+
+
+@contextmanager
+def _in_use(out: Path) -> Iterator[None]:
+    """Keep other runs out of a folder."""
+    path = out / RECORD / "lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    except OSError as error:
+        raise DataError(f"cannot write {out}: {error.strerror}; choose another folder") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DataError(f"{out}: another run writes to this folder; wait, or choose another") from error
+        yield
+
+
+def _remove_stale(out: Path, parts: list[Part]) -> None:
+    """Remove the answers of partitions that are no longer there."""
+    names = {part.name for part in parts}
+    folder = out / RECORD / "parts"
+    for path in folder.rglob("*.json"):
+        name = str(path.relative_to(folder))[: -len(".json")]
+        if name not in names:
+            (out / name).unlink(missing_ok=True)
+            path.unlink()
+
+
+def _left(parts: list[Part], job: Job) -> tuple[list[Outcome], list[Part]]:
+    """Outcomes of the partitions that are done, and the partitions that are not."""
+    before, todo = [], []
+    for part in parts:
+        done = kept(marker(job.out, part.name), f"{job.identity} {part.stamp}")
+        outcome = None if done is None else Outcome(**done)
+        if outcome is not None and (not outcome.answered or (job.out / part.name).exists()):
+            before.append(outcome)
+        else:
+            todo.append(part)
+    return before, todo
+
+
+_jobs: list[Job] = []  # of this worker, set by `_begin`
+
+
+def _begin(job: Job) -> None:
+    _jobs[:] = [job]
+
+
+def _work(part: Part, progress: Progress) -> Outcome:
+    return classify_part(part, _jobs[0], progress)
+
+
+def _locally(
+    todo: list[Part], job: Job, jobs: int, progress: Callable[[str, str, float], None]
+) -> Iterator[Outcome]:
+    """Outcomes of local processes, as they come."""
+    if jobs == 1:
+        yield from (classify_part(part, job, partial(progress, part.name)) for part in todo)
+        return
+    items = {part.name: part for part in todo}
+    work = side_by_side(_work, items, jobs, progress=progress, initializer=_begin, initargs=(job,))
+    try:
+        for _, outcome in work:
+            yield outcome
+    except BrokenProcessPool as error:
+        raise DataError(
+            "a worker process was ended from outside, perhaps for want of memory; what is done is kept: run "
+            "the command again, with fewer --jobs or less --memory"
+        ) from error
+
+
+class _Done:
+    """The fraction of the work that is done, by the size of the partitions."""
+
+    def __init__(self, todo: list[Part], progress: Progress) -> None:
+        self.sizes = {part.name: max(1, part.n_bytes) for part in todo}
+        self.total = max(1, sum(self.sizes.values()))
+        self.progress = progress
+        self.running: dict[str, float] = {}
+
+    def __call__(self, name: str, stage: str, fraction: float) -> None:
+        """Note the fraction of a partition that is done."""
+        self.running[name] = self.sizes[name] * min(1.0, fraction)
+        self.progress(stage, sum(self.running.values()) / self.total)

@@ -1,0 +1,168 @@
+"""A run over an archive: every object once, whatever happens between."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from tests.batch.conftest import N_PARTS, answers, assert_same
+
+from firstlight import read_predictions, write_curves
+from firstlight.batch import Cone, FrameClassifier, Selection, classify_archive
+from firstlight.batch.parts import LEAST_MEMORY, most_observations, parts_of, slices
+from firstlight.batch.work import RECORD
+from firstlight.errors import DataError, SettingsError
+from firstlight.files import write_csv
+
+
+def test_the_answers_are_those_of_predict(folder, classify, wanted, tmp_path):
+    done = classify_archive(folder, tmp_path / "out", classify)
+    assert (done.total("answered"), done.total("classified")) == (
+        60,
+        (wanted["status"] == "classified").sum(),
+    )
+    assert done.total("observations") == wanted["n_obs"].sum()
+    assert not done.failed
+    assert_same(answers(tmp_path / "out"), wanted)
+    assert_same(read_predictions(tmp_path / "out" / "part-0.parquet").to_pandas(), wanted[:20])
+
+
+def test_two_processes_give_the_same(folder, classify, wanted, tmp_path):
+    seen = []
+    classify_archive(folder, tmp_path, classify, jobs=2, progress=lambda stage, done: seen.append(done))
+    assert_same(answers(tmp_path), wanted)
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
+
+
+def test_a_killed_run_goes_on_and_does_no_partition_twice(folder, wanted, tmp_path):
+    command = [sys.executable, "-m", "firstlight", "batch", str(folder), "--out", str(tmp_path / "out")]
+    child = subprocess.Popen([*command, "--bundle", "fast", "--jobs", "1"], stderr=subprocess.PIPE)
+    markers = tmp_path / "out" / RECORD / "parts"
+    while child.poll() is None and not list(markers.glob("*.json")):
+        time.sleep(0.002)
+    os.kill(child.pid, signal.SIGKILL)
+    child.communicate()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("part-*.parquet")}
+    done = classify_archive(folder, tmp_path / "out", FrameClassifier("fast"))
+    assert 1 <= done.n_before <= len(before)
+    assert sum(path.stat().st_mtime_ns == time_ for path, time_ in before.items()) >= done.n_before
+    assert_same(answers(tmp_path / "out"), wanted)
+
+
+def test_a_second_run_does_nothing_but_what_changed(folder, classify, curves, tmp_path):
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.mkdir()
+    for path in folder.iterdir():
+        (source / path.name).write_bytes(path.read_bytes())
+    assert classify_archive(source, out, classify).n_before == 0
+    assert classify_archive(source, out, classify).n_before == N_PARTS
+    write_curves(curves[:5], source / "part-0.parquet")
+    (source / "part-2.parquet").unlink()
+    done = classify_archive(source, out, classify)
+    assert (done.n_before, done.total("answered")) == (1, 25)
+    assert len(answers(out)) == 25
+
+
+def test_a_folder_of_another_run_is_refused(folder, classify, tmp_path):
+    classify_archive(folder, tmp_path / "out", classify)
+    with pytest.raises(DataError, match="another redshift, upto_phase"):
+        classify_archive(folder, tmp_path / "out", FrameClassifier("fast", redshift="none", upto_phase=3.0))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("")
+    with pytest.raises(DataError, match="something else"):
+        classify_archive(folder, tmp_path / "mine", classify)
+
+
+def test_bad_partitions_and_rows_are_set_aside_and_counted(folder, classify, curves, wanted, tmp_path):
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.mkdir()
+    (source / "part-0.parquet").write_bytes((folder / "part-0.parquet").read_bytes())
+    (source / "part-1.parquet").write_bytes((folder / "part-1.parquet").read_bytes()[:5_000])
+    table = curves[40:].to_arrow().to_pandas()
+    table.at[3, "mjd"] = np.full(len(table.at[3, "mjd"]), np.nan)
+    table.to_parquet(source / "part-2.parquet")
+    (source / "notes.txt").write_text("mine")
+    done = classify_archive(source, out, classify)
+    assert [one.name for one in done.failed] == ["part-1.parquet"]
+    assert "part-1.parquet" in done.failed[0].error
+    assert [path.name for path in done.passed_over] == ["notes.txt"]
+    assert (done.total("answered"), done.total("set_aside")) == (39, 1)
+    rejects = (out / RECORD / "rejects" / "part-2.parquet.jsonl").read_text().splitlines()
+    assert len(rejects) == done.total("rows_set_aside")
+    assert curves.object_id[43] in rejects[0]
+    (source / "part-1.parquet").write_bytes((folder / "part-1.parquet").read_bytes())
+    again = classify_archive(source, out, classify)
+    assert (again.n_before, again.total("answered"), again.failed) == (2, 59, ())
+
+
+def test_a_list_and_a_cone_select_objects(folder, classify, curves, wanted, tmp_path):
+    listed = tuple(curves.object_id[::7].tolist())
+    done = classify_archive(folder, tmp_path / "list", classify, selection=Selection(listed))
+    assert done.total("answered") + done.total("not_selected") == 60
+    assert_same(answers(tmp_path / "list"), wanted[wanted["object_id"].isin(listed)])
+    cone = Cone(float(curves.ra[0]), float(curves.dec[0]), 5.0)
+    classify_archive(folder, tmp_path / "cone", classify, selection=Selection(cone=cone))
+    inside = answers(tmp_path / "cone")
+    assert set(inside["object_id"]) == set(curves.object_id[cone.contains(curves.ra, curves.dec)])
+    assert 0 < len(inside) < 60
+
+
+def test_files_of_other_formats_are_partitions_too(classify, curves, tmp_path):
+    source = tmp_path / "csv"
+    source.mkdir()
+    for k in range(3):
+        rows = curves[4 * k : 4 * k + 4].to_pandas()[0]
+        write_csv(rows, source / f"{k}.csv", "%.17g")
+    metadata = tmp_path / "objects.csv"
+    write_csv(curves[:12].to_pandas()[1], metadata, "%.17g")
+    done = classify_archive(
+        source, tmp_path / "out", replace(classify, carry=("redshift",), dereddened=True), metadata=metadata
+    )
+    assert done.total("answered") == 12
+    found = answers(tmp_path / "out")
+    np.testing.assert_allclose(found["redshift"], curves.redshift[:12], rtol=1e-6)
+
+
+def test_lineage_is_in_every_file(folder, classify, tmp_path):
+    classify_archive(folder, tmp_path, replace(classify, upto_phase=20.0))
+    stated = json.loads(pq.read_schema(tmp_path / "part-1.parquet").metadata[b"firstlight"])
+    assert stated["settings"]["version"] == classify.pipeline.bundle_version
+    assert stated["settings"]["upto_phase"] == 20.0
+    assert stated["settings"]["source"] == str(folder)
+
+
+def test_pieces_hold_no_more_observations_than_fit(folder):
+    path = folder / "part-0.parquet"
+    whole = pd.read_parquet(path)
+    for most in (1, 500, 10**9):
+        pieces = list(slices(path, [], most))
+        assert [row for _, row in pieces] == np.cumsum([0, *(len(p) for p, _ in pieces)])[:-1].tolist()
+        assert sum(len(piece) for piece, _ in pieces) == len(whole)
+        assert most > 1 or all(len(piece) == 1 for piece, _ in pieces)
+    with pytest.raises(SettingsError, match="too little"):
+        most_observations(LEAST_MEMORY - 1)
+
+
+def test_a_file_that_must_be_read_whole_needs_the_memory(classify, tmp_path):
+    path = tmp_path / "large.csv"
+    with path.open("wb") as file:
+        file.write(b"object_id,mjd,band,flux,flux_err\n")
+        file.truncate(10**9)  # sparse
+    done = classify_archive(path, tmp_path / "out", classify)
+    assert "raise --memory" in done.failed[0].error
+
+
+def test_small_files_share_a_partition(tmp_path):
+    for k in range(300):
+        (tmp_path / f"{k:03}.csv").write_text("x")
+    parts, others = parts_of(tmp_path)
+    assert [len(part.paths) for part in parts] == [256, 44]
+    assert not others
