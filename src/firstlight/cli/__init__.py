@@ -8,6 +8,7 @@ from firstlight.cli import (
     compare,
     convert,
     demo,
+    explain,
     files,
     plot,
     rank,

@@ -77,7 +77,7 @@ def plot(
         window = _window(days)
         curve = reading.curves(data, None, path).find(object_id)
         pipeline = Pipeline.load(bundle)
-        _warn_if_trained_on(pipeline, object_id)
+        warn_if_trained_on(pipeline, object_id)
         figure = plot_light_curve(
             curve,
             y="magnitude" if magnitudes else "flux",
@@ -125,7 +125,8 @@ def _label(data: str, truth: Path | None, object_id: str) -> str | None:
     return str(known.labels_of([object_id])[0])
 
 
-def _warn_if_trained_on(pipeline: "Pipeline", object_id: str) -> None:
+def warn_if_trained_on(pipeline: "Pipeline", object_id: str) -> None:
+    """Say that the bundle was trained on an object of this name."""
     import numpy as np
 
     if pipeline.trained_on(np.array([object_id]))[0]:

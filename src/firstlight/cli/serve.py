@@ -65,6 +65,12 @@ def serve(
     worker: Annotated[
         str, typer.Option(help="Address of the worker's metrics, such as http://127.0.0.1:9108.")
     ] = "",
+    bundle: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Bundle that made records, to explain its answers; may be repeated. Shipped ones are known."
+        ),
+    ] = None,
     kafka_config: KafkaConfig = None,
     most_objects: Annotated[
         int, typer.Option(min=2, help="Objects to keep in memory; those with the oldest records go first.")
@@ -111,6 +117,7 @@ def serve(
         dead_letters=dead_letters,
         worker=worker,
         most_objects=most_objects,
+        bundles=tuple(bundle or ()),
     )
     token = make_token(host, os.environ.get(TOKEN_VARIABLE, ""))
     desk = _desk(config, data, reading)

@@ -10,6 +10,7 @@ from firstlight.encoder.steps import StepsConfig
 from firstlight.errors import SettingsError
 
 _MOST_LAYERS, _WIDEST = 8, 1 << 14
+FLUX_FLOOR = 0.1  # error of the decoder, relative to the running peak: decision 0010
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,13 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from firstlight.bands import N_BANDS
-from firstlight.encoder.config import VaeConfig
+from firstlight.encoder.config import FLUX_FLOOR, VaeConfig
 from firstlight.encoder.running import CHANNELS_PER_BAND, N_CHANNELS
 from firstlight.encoder.shape import N_SHAPE
 from firstlight.encoder.steps import N_CONTEXT
 
 N_TARGETS = N_CONTEXT + N_SHAPE
-FLUX_FLOOR = 0.1  # error of the decoder, relative to the running peak: decision 0010
 
 _BIN_CHANNELS = slice(CHANNELS_PER_BAND * N_BANDS, CHANNELS_PER_BAND * N_BANDS + 4)  # time alone
 _REDSHIFT_COLUMNS = slice(N_CONTEXT - 11, N_CONTEXT - 7)

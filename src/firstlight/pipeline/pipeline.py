@@ -37,6 +37,8 @@ from firstlight.notebook import LONGEST, html_panel, html_table
 from firstlight.online import Arrivals, HistoryReader, ObjectStates, Parts, Update, update
 from firstlight.pipeline.bundle import find_bundle, open_bundle, write_bundle
 from firstlight.pipeline.config import PipelineConfig, load_preset
+from firstlight.pipeline.explain import N_NEAREST, Explained, explain
+from firstlight.pipeline.explanation import Explanation
 from firstlight.pipeline.inputs import InputBuilder, InputRows, in_chunks, input_names, n_threads
 from firstlight.pipeline.kept import KeptObjects, choose
 from firstlight.pipeline.training import (
@@ -47,6 +49,7 @@ from firstlight.pipeline.training import (
     training_objects,
     training_rows,
 )
+from firstlight.pipeline.words import meanings
 from firstlight.predictions import Domain, Predictions, Scores
 from firstlight.preprocess import preprocess
 from firstlight.provenance import provenance
@@ -374,6 +377,47 @@ class Pipeline:
             raise DataError(f"a timeline is that of one object; {len(curves)} given")
         times = night_ends(curves[0]) if mjd is None else np.asarray(mjd, dtype=np.float64)
         return Timeline(curves[0], times, self.predict(prefixes(curves, times), jobs=jobs))
+
+    def explain(self, curve: Any, *, against: str | None = None, n_nearest: int = N_NEAREST) -> Explanation:
+        """Explain the answer to one object.
+
+        Parameters
+        ----------
+        curve : LightCurve, or whatever `predict` takes
+            One object.
+        against : str, optional
+            Class to compare the answer with; by default the next most probable one.
+        n_nearest : int
+            Nearest training objects to give.
+
+        Returns
+        -------
+        Explanation
+            Reasons (exact Shapley values of the trees, by groups of inputs), the nearest training objects
+            that the bundle keeps, the autoencoder's reconstruction, and what would change the answer.
+            Bundles of an older firstlight keep no training objects and give no reasons; a note says so.
+
+        Raises
+        ------
+        NotFittedError
+            If the pipeline was neither fitted nor loaded.
+        DataError
+            If there is not exactly one object, or the class is not one of the bundle.
+        """
+        classifier, inputs = self._fitted(), self._builder()
+        parts = Explained(
+            classifier=classifier,
+            encoder=inputs.encoder,
+            meanings=meanings(self.config, inputs.templates),
+            is_blind=self._is_blind,
+            kept=self._kept,
+            has_places=self._anomaly is not None,
+            ready=self._ready,
+            row=lambda ready: inputs.rows(ready).X,
+            places=lambda curves: self.places(curves, jobs=1),
+            predict=lambda curves: self.predict(curves, jobs=1),
+        )
+        return explain(parts, as_light_curves(curve), against, n_nearest)
 
     def _assumed(self, bins: IntArray) -> FloatArray:
         """Class frequencies that the probabilities of some objects assume, by their bins of the mix."""

@@ -238,7 +238,7 @@ def _in_window(
     """The observations to draw, and the limits of the axis where there is a window."""
     time = scale.time(curve.mjd)
     if window == "detected":
-        window = None if scale.period is not None else _around(time[curve.detected])
+        window = None if scale.period is not None else around(time[curve.detected])
     if window is not None:
         if isinstance(window, str) or not window[0] < window[1]:
             raise DataError(f"window {window}: give the first and the last time, or 'detected'")
@@ -248,7 +248,7 @@ def _in_window(
     return curve, (0.0, 2.0) if scale.period is not None else window
 
 
-def _around(detected: FloatArray) -> tuple[float, float] | None:
+def around(detected: FloatArray) -> tuple[float, float] | None:
     """Times of the detections with a margin, which shows that nothing was there before and after."""
     if not len(detected):
         return None

@@ -185,6 +185,11 @@ def make_api(desk: Desk, stream_response: Callable[[AsyncIterator[str]], Respons
         about = desk.observations.about
         return Curve(object=id, from_records=from_records, about=about, **points_json(points))
 
+    @router.get("/explain", response_model=dict[str, Any], responses=problems)
+    def explain(id: ObjectId, bundle: Bundle = "") -> dict[str, Any]:
+        """Reasons for the class, nearest training objects, reconstruction, and what would change it."""
+        return desk.explain(id, bundle).to_dict()
+
     @router.get("/latest", response_model=Latest)
     def latest(n: Annotated[int, Query(ge=0, le=_MOST_LATEST)] = 100) -> Latest:
         """The newest records, as the stream wrote them."""

@@ -100,6 +100,10 @@ def _add_pages(app: FastAPI, pages: Pages, desk: Desk, streams: Streams) -> None
         values = request.query_params
         return pages.object(values.get("id", ""), values.get("bundle", ""), _here(request))
 
+    def explain(request: Request) -> Response:
+        values = request.query_params
+        return pages.explain(values.get("id", ""), values.get("bundle", ""))
+
     def sky(request: Request) -> Response:
         pairs = [p for p in request.query_params.multi_items() if p[0] not in ("frame", "at")]
         frame = request.query_params.get("frame", "equatorial")
@@ -122,7 +126,7 @@ def _add_pages(app: FastAPI, pages: Pages, desk: Desk, streams: Streams) -> None
         return streams.response(_changes(desk, request))
 
     for path, page in (
-        ("/", tonight), ("/object", one), ("/sky", sky), ("/export", export),
+        ("/", tonight), ("/object", one), ("/explain", explain), ("/sky", sky), ("/export", export),
         ("/stream", lambda request: pages.stream()), ("/api", lambda request: pages.api(_here(request))),
         ("/events", events),
     ):  # fmt: skip

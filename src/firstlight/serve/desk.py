@@ -15,10 +15,12 @@ import pandas as pd
 from firstlight._types import Progress
 from firstlight.anomaly.verdicts import Choice, Verdict, append_verdict, read_verdicts
 from firstlight.errors import DataError, SettingsError
+from firstlight.pipeline.explanation import Explanation
 from firstlight.serve.board import MOST_PLACES, Board
+from firstlight.serve.explain import Explainer
 from firstlight.serve.follow import Clock, Letters, Parser, Reader
 from firstlight.serve.observations import NoObservations, Observations
-from firstlight.serve.query import View
+from firstlight.serve.query import AbsentError, View
 from firstlight.serve.tonight import Plan, Snapshot, Tonight
 from firstlight.serve.worker import WorkerHealth
 from firstlight.stream.io.message import Message
@@ -48,6 +50,8 @@ class DeskConfig:
         Address of the worker's ``/health`` and ``/metrics``; empty for none.
     most_objects : int
         Objects to keep; beyond, those with the oldest records are forgotten.
+    bundles : tuple of Path
+        Bundles that explain the objects of their records, beside the shipped ones.
     """
 
     results: str
@@ -57,6 +61,7 @@ class DeskConfig:
     dead_letters: str = ""
     worker: str = ""
     most_objects: int = MOST_PLACES
+    bundles: tuple[Path, ...] = ()
 
 
 @dataclass(slots=True)
@@ -106,6 +111,7 @@ class Desk:
         self.board = Board(config.most_objects)
         self.tonight = Tonight(self.board, config.plan, clock)
         self.observations: Observations = NoObservations() if observations is None else observations
+        self.explainer = Explainer(config.bundles)
         self.parser, self.clock, self.letters = Parser(), Clock(), Letters()
         self.worker = WorkerHealth(config.worker)
         self.reader = Reader(config.results, self._take, config.kafka_config)
@@ -186,6 +192,17 @@ class Desk:
         view.check_classes(self.board.classes)
         snapshot = self.snapshot(view.bundle)
         return snapshot, view.chosen(snapshot.table)
+
+    def explain(self, object_id: str, bundle: str = "") -> Explanation:
+        """Explain an object by the bundle of its record, by default the one whose record came last.
+
+        AbsentError without a record, observations or the bundle.
+        """
+        bundles = self.board.bundles_of(object_id)
+        bundle = bundle or next(iter(bundles), "")
+        if bundle not in bundles:
+            raise AbsentError("no record of this object by this bundle")
+        return self.explainer.explain(bundle, self.observations.find(object_id))
 
     def latest(self, n: int) -> list[dict[str, Any]]:
         """The newest records in the order of arrival."""

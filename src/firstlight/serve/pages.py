@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from firstlight._version import __version__
 from firstlight.anomaly.verdicts import CHOICES
 from firstlight.errors import SettingsError
+from firstlight.report.explanation_tables import tables_of
 from firstlight.serve.columns import COLUMNS, Column
 from firstlight.serve.desk import Desk
 from firstlight.serve.detail import (
@@ -29,10 +30,11 @@ from firstlight.serve.detail import (
     reasons_in_words,
     record_json,
 )
+from firstlight.serve.explain import model_json
 from firstlight.serve.export import EXPORTS
 from firstlight.serve.health import health_of
-from firstlight.serve.pictures import lines_svg, sparkline
-from firstlight.serve.query import LIMITS, View
+from firstlight.serve.pictures import NEAR_WINDOW, lines_svg, small_curve, sparkline
+from firstlight.serve.query import LIMITS, AbsentError, View
 from firstlight.serve.sky import FRAMES, sky_map
 from firstlight.serve.tonight import Snapshot
 from firstlight.taxonomy import CLASSES
@@ -171,6 +173,21 @@ class Pages:
     def _verdict(self, object_id: str) -> Mapping[str, Any] | None:
         given = self.desk.verdicts().get(object_id)
         return None if given is None else asdict(given)
+
+    def explain(self, object_id: str, bundle: str) -> Response:
+        """Reasons, neighbours and changes of one object, for a part of its page."""
+        try:
+            made = self.desk.explain(object_id, bundle)
+        except AbsentError as error:
+            return self._page("_explained", problem=str(error))
+        return self._page(
+            "_explained",
+            problem="",
+            sentences=made.sentences()[1:],
+            tables=tables_of(made),
+            neighbours=[(near, small_curve(near.curve, NEAR_WINDOW)) for near in made.nearest],
+            model=json.dumps(model_json(made)),
+        )
 
     def sky(self, view: View, frame: str, at: str) -> Response:
         """The map of the sky."""

@@ -2,11 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from markupsafe import Markup
+
+from firstlight.bands import BANDS
+from firstlight.lightcurves import LightCurve
 
 _WIDTH, _HEIGHT, _EDGE = 72.0, 18.0, 2.0
 _CHART_WIDTH, _CHART_HEIGHT = 640.0, 220.0
 _LEFT, _BOTTOM, _TOP = 38.0, 26.0, 10.0
+_SMALL_WIDTH, _SMALL_HEIGHT = 180.0, 96.0
+NEAR_WINDOW = (-40.0, 120.0)  # days since trigger in the pictures of training objects
 _AIRMASS_2 = 30.0  # degree; altitude of airmass 2
 
 
@@ -25,6 +31,28 @@ def sparkline(values: Sequence[float]) -> Markup:
     return Markup(
         f'<svg class="trend" {size} role="img" aria-label="{about}">'
         f'<polyline points="{line}"/><circle cx="{x:.1f}" cy="{y:.1f}" r="1.8"/></svg>'
+    )
+
+
+def small_curve(curve: LightCurve, window: tuple[float, float]) -> Markup:
+    """Fluxes of a light curve as dots in the colours of the bands, in a window of days since its trigger."""
+    days = curve.mjd - curve.trigger_mjd
+    shown = np.flatnonzero((days >= window[0]) & (days <= window[1]))
+    flux = curve.flux[shown].astype(np.float64)
+    low, high = min(float(flux.min(initial=0.0)), 0.0), max(float(flux.max(initial=0.0)), 1e-9)
+    x = _EDGE + (_SMALL_WIDTH - 2 * _EDGE) * (days[shown] - window[0]) / (window[1] - window[0])
+    y = _EDGE + (_SMALL_HEIGHT - 2 * _EDGE) * (high - flux) / (high - low)
+    zero = _EDGE + (_SMALL_HEIGHT - 2 * _EDGE) * high / (high - low)
+    dots = []
+    for band in np.unique(curve.band[shown]).tolist():
+        own = curve.band[shown] == band
+        places = "".join(f"M{a:.1f} {b:.1f}h0" for a, b in zip(x[own], y[own], strict=True))
+        dots.append(f'<path class="b-{BANDS[band]}" d="{places}"/>')
+    size = f'viewBox="0 0 {_SMALL_WIDTH:g} {_SMALL_HEIGHT:g}"'
+    about = f"Light curve of {len(shown)} observations, up to {high / 1000.0:.2g} microjansky"
+    return Markup(
+        f'<svg class="small" {size} role="img" aria-label="{about}">'
+        f'<path class="grid" d="M0 {zero:.1f}H{_SMALL_WIDTH:g}"/>{"".join(dots)}</svg>'
     )
 
 

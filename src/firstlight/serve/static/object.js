@@ -10,6 +10,7 @@
   const lineColours = ["--g4", "--g1", "--g2", "--g3", "--g0", "--g5"];
   let unit = "mag";
   let plots = [];
+  let model = null; // the autoencoder's reconstruction, once it is here
 
   function times() {
     const all = [...data.mjd, ...data.chances.mjd];
@@ -41,12 +42,33 @@
     return [low - edge, high + edge];
   }
 
+  function drawModel(u) {
+    if (!model || !model.mjd) return;
+    const ctx = u.ctx;
+    ctx.lineWidth = 1.6 * (devicePixelRatio || 1);
+    ctx.globalAlpha = 0.65;
+    for (const [band, flux] of Object.entries(model.flux)) {
+      ctx.strokeStyle = css("--" + band);
+      ctx.beginPath();
+      let drawing = false;
+      flux.forEach((f, k) => {
+        if (unit === "mag" && f <= 0) { drawing = false; return; }
+        const x = u.valToPos(model.mjd[k], "x", true), y = u.valToPos(unit === "mag" ? 31.4 - 2.5 * Math.log10(f) : f, "y", true);
+        if (drawing) ctx.lineTo(x, y); else ctx.moveTo(x, y);
+        drawing = true;
+      });
+      ctx.stroke();
+    }
+    ctx.globalAlpha = 1;
+  }
+
   function drawPoints(u) {
     const ctx = u.ctx, scale = devicePixelRatio || 1;
     ctx.save();
     ctx.beginPath();
     ctx.rect(u.bbox.left, u.bbox.top, u.bbox.width, u.bbox.height);
     ctx.clip();
+    drawModel(u);
     data.mjd.forEach((t, k) => {
       const band = bands.indexOf(data.band[k]);
       const colour = css("--" + data.band[k]);
@@ -143,6 +165,7 @@
       box.append(one);
     });
     if (data.limit.some((v) => v !== null)) { const one = document.createElement("span"); one.textContent = "▽ 5 sigma limit"; box.append(one); }
+    if (model && model.mjd) { const one = document.createElement("span"); one.append(key(css("--soft"), []), " autoencoder"); box.append(one); }
     data.chances.classes.forEach((name, k) => {
       const one = document.createElement("span");
       one.append(key(css(lineColours[k]), dashes[k]), " " + name);
@@ -161,5 +184,9 @@
   document.addEventListener("theme", draw);
   let waiting = 0;
   addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(draw, 150); });
+  document.addEventListener("htmx:afterSettle", () => {
+    const box = document.getElementById("model");
+    if (box && !model) { model = JSON.parse(box.dataset.model); draw(); }
+  });
   draw();
 })();
