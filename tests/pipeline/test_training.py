@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from firstlight.classify import ClassifierConfig, LightGBMConfig, TrainingRows, make_classifier
 from firstlight.errors import DataError, SettingsError
 from firstlight.pipeline import PipelineConfig
 from firstlight.pipeline.config import CopiesConfig
-from firstlight.pipeline.training import training_copies, usable_objects
+from firstlight.pipeline.training import out_of_fold, training_copies, usable_objects
 from firstlight.reobserve import ReobserveConfig
 
 
@@ -76,3 +77,32 @@ def test_reobserved_and_mistaken_copies_share_the_weight_of_their_object(sample,
 def test_reobserved_copies_without_a_survey_are_refused():
     with pytest.raises(SettingsError, match="survey"):
         config(reobserved=1)
+
+
+def test_a_row_out_of_fold_is_classified_by_trees_that_have_not_seen_its_object():
+    rng = np.random.default_rng(0)
+    n, copies = 300, 4
+    labels = np.array(["SNIa", "SNII", "KN"])[rng.choice(3, n, p=[0.5, 0.4, 0.1])]
+    mark = rng.normal(0.0, 1.0, (n, 6))  # tells objects apart, and nothing about classes
+    X = np.tile(mark, (copies, 1)) + rng.normal(0.0, 1e-3, (copies * n, 6))
+    rows = TrainingRows(X, np.tile(labels, copies), object_id=np.tile(np.arange(n), copies))
+    held = TrainingRows(X[:3], ["SNIa", "SNII", "KN"], object_id=np.arange(3) + n)
+    settings = ClassifierConfig(kind="lightgbm", lightgbm=LightGBMConfig(rounds=60))
+    classes = ("SNIa", "SNII", "KN")
+    proba = out_of_fold(rows, held, settings, classes, 3)
+    code = np.array([classes.index(name) for name in rows.labels])
+    right = (proba.argmax(axis=1) == code).mean()
+    seen = make_classifier(settings).fit(rows, held).predict_proba(rows.X).argmax(axis=1) == code
+    assert seen.mean() > 0.95
+    assert right < 0.6
+    np.testing.assert_allclose(proba.sum(axis=1), 1.0)
+
+
+def test_each_class_is_spread_over_the_folds_and_a_class_that_a_fold_lacks_gets_nothing():
+    X = np.arange(20.0)[:, None]
+    labels = np.array(["SNIa"] * 12 + ["SNII"] * 7 + ["KN"])
+    rows = TrainingRows(X, labels, object_id=np.arange(20))
+    settings = ClassifierConfig(kind="lightgbm", lightgbm=LightGBMConfig(rounds=2, min_data_in_leaf=1))
+    proba = out_of_fold(rows, TrainingRows(X[:1], ["SNIa"]), settings, ("SNIa", "SNII", "KN"), 2)
+    assert proba[19, 2] == 0.0
+    np.testing.assert_allclose(proba.sum(axis=1), 1.0)
