@@ -17,7 +17,7 @@ from firstlight.reobserve import ReobserveConfig
 
 PRESETS = Path(__file__).parent / "presets"
 #: Parts of the presets default and fast that decisions 0180 to 0183 changed.
-CHANGED = ("copies", "reobserve", "classifier", "calibration")
+CHANGED = ("copies", "reobserve", "classifier", "calibration", "sets")
 
 
 def test_commands_keep_their_options(golden):
@@ -142,6 +142,7 @@ def test_the_first_presets_still_load_and_know_nothing_of_later_settings(name, t
     assert (short.copies.reobserved, short.copies.wrong_redshift, short.copies.artefacts) == (0, 0.0, 0.0)
     assert not short.classifier.gate.doubts
     assert not short.calibration.class_shifts
+    assert short.sets.folds == 0
     assert (short.classifier.lightgbm.leaves, short.classifier.lightgbm.rounds) == (31, 200)
     later = load_preset(name)
     assert replace(later, **{key: getattr(short, key) for key in CHANGED}) == short
