@@ -6,13 +6,15 @@ LightGBM's own predictor (``benchmarks/classifiers.py``).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firstlight._types import FloatArray, IntArray
+from firstlight.classify.strikes import MOST_LEAVES, Strikes, fill_columns
 from firstlight.errors import BundleError, DataError
 from firstlight.kernels import kernel
 from firstlight.storage import AGAIN, ArraySpec, check_arrays
@@ -20,8 +22,8 @@ from firstlight.storage import AGAIN, ArraySpec, check_arrays
 #: Missing values at a node: read as 0, sent left, sent right.
 MISSING_IS_ZERO, MISSING_LOW, MISSING_HIGH = 0, 1, 2
 
-_LANES = 8  # rows (or trees) evaluated together: enough independent loads to hide their latency
-_FEW_ROWS = 4  # up to here eight trees at a time are faster than a padded block of rows
+_LANES = 8  # trees evaluated together: enough independent loads to hide their latency
+_FEW_ROWS = 4  # up to here a walk through each tree is faster than all tests of a tree for a block of rows
 _FIELD_BITS = 16  # a node holds: threshold (32 bits), column (16), left child (16)
 _MAX_FIELD = 1 << _FIELD_BITS
 _BEYOND = int(np.iinfo(np.int32).max)  # threshold of a leaf: no value is above it
@@ -40,7 +42,7 @@ _SPECS = {
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Forest:
     """Trees in flat arrays; each adds the value of the leaf that a row falls into."""
 
@@ -132,23 +134,23 @@ class Forest:
         if X.ndim != 2 or X.shape[1] != self.n_features:
             raise DataError(f"rows of shape {X.shape}; this forest needs {self.n_features} features per row")
         total = np.tile(self.start, (len(X), 1))
-        walk = _walk_trees if len(X) <= _FEW_ROWS else _walk_rows
-        walk(
-            X.view(np.int32),
-            self.column_feature,
-            self.column_missing,
-            self.nodes,
-            self.value,
-            self.root,
-            self.depth,
-            self.output,
-            total,
-        )
+        rows = (X.view(np.int32), self.column_feature, self.column_missing)
+        if len(X) > _FEW_ROWS and self._strikes is not None:
+            self._strikes.add(*rows, total)
+        else:
+            _walk_trees(*rows, self.nodes, self.value, self.root, self.depth, self.output, total)
         return total
+
+    @cached_property
+    def _strikes(self) -> Strikes | None:
+        """The trees in another layout, for many rows; None if they are too large for it."""
+        if np.diff(np.append(self.root, len(self.nodes))).max(initial=0) >= 2 * MOST_LEAVES:
+            return None
+        return Strikes.of(self.nodes, self.value, self.root, self.output)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Arrays for safetensors; see `from_arrays`."""
-        names = [name for name in self.__slots__ if name != "n_features"]
+        names = [field.name for field in fields(self) if field.name != "n_features"]
         return {name: getattr(self, name) for name in names} | {
             "n_features": np.array([self.n_features], dtype=np.int64)
         }
@@ -298,50 +300,6 @@ def _breadth_first(
         tree, source = np.repeat(parents, 2), below.ravel()
         level += 1
     return nodes, values, depth
-
-
-@kernel
-def fill_columns(bits, feature, missing, lane, n_lanes, columns):  # type: ignore[no-untyped-def]
-    """Write one row, as ordered integers, into its lane of the columns."""
-    for c in range(len(feature)):
-        b = bits[feature[c]]
-        magnitude = b & 0x7FFFFFFF
-        if magnitude > 0x7F800000:  # NaN
-            ordered = 0
-            if missing[c] == 1:
-                ordered = -2147483648
-            elif missing[c] == 2:
-                ordered = 2147483647
-        elif magnitude == 0:  # -0.0 equals 0.0
-            ordered = 0
-        else:
-            ordered = b ^ ((b >> 31) & 0x7FFFFFFF)
-        columns[c * n_lanes + lane] = ordered
-
-
-@kernel
-def _walk_rows(  # type: ignore[no-untyped-def]
-    X_bits, feature, missing, nodes, value, root, depth, output, total
-):
-    """Add every tree to every row, eight rows at a time, without a branch per node."""
-    columns = np.zeros(len(feature) * _LANES, np.int32)
-    at = np.zeros(_LANES, np.int64)
-    for block in range(0, len(X_bits), _LANES):
-        n_rows = min(_LANES, len(X_bits) - block)
-        for r in range(n_rows):  # spare lanes keep older rows: harmless, not added
-            fill_columns(X_bits[block + r], feature, missing, r, _LANES, columns)
-        for t in range(len(root)):
-            first = root[t]
-            for r in range(_LANES):
-                at[r] = 0
-            for _ in range(depth[t]):
-                for r in range(_LANES):
-                    node = nodes[first + at[r]]
-                    column = (node >> 16) & 0xFFFF
-                    at[r] = (node & 0xFFFF) + np.int64(columns[column * _LANES + r] > (node >> 32))
-            k = output[t]
-            for r in range(n_rows):
-                total[block + r, k] += value[first + at[r]]
 
 
 @kernel

@@ -11,7 +11,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from firstlight._types import Float32Array, FloatArray, IntArray
-from firstlight.classify.forest import Forest, fill_columns
+from firstlight.classify.forest import Forest
+from firstlight.classify.strikes import fill_columns
 from firstlight.kernels import kernel
 
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from firstlight._types import AnyArray, Float32Array, FloatArray, IntArray
 from firstlight.encoder import running
 from firstlight.encoder.config import EncoderConfig, VaeConfig
-from firstlight.encoder.kernels import gru_step, read_latents, run_steps
+from firstlight.encoder.kernels import BLOCK, gru_block, gru_workspace, read_latents, run_steps
 from firstlight.encoder.shape import N_SHAPE
 from firstlight.encoder.steps import N_CONTEXT, WINDOWS, WINDOWS_KNOWN, Steps, make_context, make_steps
 from firstlight.errors import DataError
@@ -313,12 +313,25 @@ def _advance_rows(
 ) -> None:
     """Advance each object's state by its observations; the GRU takes a step when a bin closes."""
     mjd, band, flux, err, detected = columns
-    closed = np.zeros(running.N_CHANNELS, dtype=np.float32)
-    scratch = np.empty((2, 3 * hidden.shape[2]), np.float32)
-    for i in range(len(rows)):
-        for k in range(offsets[i], offsets[i + 1]):
-            if running.advance(rows[i], mjd[k], band[k], flux[k], err[k], detected[k], scale, bins, closed):
-                gru_step(closed, hidden[i], layers, scratch)
+    closed = np.zeros((BLOCK, running.N_CHANNELS), dtype=np.float32)
+    places, work = np.empty(BLOCK, np.int64), gru_workspace(hidden)
+    for start in range(0, len(rows), BLOCK):
+        stop = min(start + BLOCK, len(rows))
+        step, goes_on = 0, True
+        while goes_on:  # the next observation of each object of the block
+            goes_on, n = False, 0
+            for i in range(start, stop):
+                k = offsets[i] + step
+                if k >= offsets[i + 1]:
+                    continue
+                goes_on = True
+                if running.advance(
+                    rows[i], mjd[k], band[k], flux[k], err[k], detected[k], scale, bins, closed[n]
+                ):
+                    places[n] = i
+                    n += 1
+            gru_block(closed[:n], places[:n], hidden, layers, work)
+            step += 1
 
 
 @kernel
@@ -326,11 +339,14 @@ def _close_rows(
     rows: FloatArray, hidden: Float32Array, scale: float, layers: Any, summary: Float32Array
 ) -> None:
     """Take the open bins into the hidden states, and write the running summaries."""
-    scratch = np.empty((2, 3 * hidden.shape[2]), np.float32)
-    channels = np.zeros(running.N_CHANNELS, dtype=np.float32)
-    for i in range(len(rows)):
+    channels = np.zeros((BLOCK, running.N_CHANNELS), dtype=np.float32)
+    places, work = np.empty(BLOCK, np.int64), gru_workspace(hidden)
+    for start in range(0, len(rows), BLOCK):
+        n = min(BLOCK, len(rows) - start)
         channels[:] = 0.0
-        if rows[i, running.N_OBS] > 0:
-            running.bin_channels(rows[i], scale, channels)
-        gru_step(channels, hidden[i], layers, scratch)
-        running.summarise(rows[i], scale, summary[i])
+        for i in range(n):
+            places[i] = start + i
+            if rows[start + i, running.N_OBS] > 0:
+                running.bin_channels(rows[start + i], scale, channels[i])
+            running.summarise(rows[start + i], scale, summary[start + i])
+        gru_block(channels[:n], places[:n], hidden, layers, work)

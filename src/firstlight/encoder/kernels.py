@@ -32,7 +32,7 @@ _P = tuple(
     )
 )
 _Q = tuple(np.float32(c) for c in (1.0, 0.4631822109222412, 0.024053066968917847, 0.00023808566038496792))
-_BLOCK = 8  # rows that go through the wide layers together: theirs and four weights' rows fit the first cache
+BLOCK = 16  #: rows that go through a layer together, so that each weight is read once for all of them
 _STRIDE = 1040  # places between rows that go through a recurrent layer together; a wider one goes alone
 _HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
@@ -100,6 +100,39 @@ def gru_step(x: Float32Array, hidden: Float32Array, layers: Layers, scratch: Flo
         dense(x if layer == 0 else hidden[layer - 1], w_input, b_input, scratch[0])
         dense(hidden[layer], w_hidden, b_hidden, scratch[1])
         _cell(scratch[0], scratch[1], hidden[layer])
+
+
+@kernel(fastmath=_MATH)
+def gru_block(x: Float32Array, places: IntArray, hidden: Float32Array, layers: Layers, work: Any) -> None:
+    """Advance the rows of `hidden` at some places by one input each, with the sums of `gru_step`.
+
+    `x` has one row per place, `BLOCK` at most; `work`, from `gru_workspace`, is workspace.
+    """
+    states, from_input, from_hidden = work
+    n, n_layers = len(places), len(layers)
+    for i in range(n):
+        for layer in range(n_layers):
+            states[layer, i] = hidden[places[i], layer]
+    for layer in range(n_layers):
+        w_input, w_hidden, b_input, b_hidden = layers[layer]
+        _layer(x if layer == 0 else states[layer - 1, :n], (w_input, b_input), from_input[:n])
+        _layer(states[layer, :n], (w_hidden, b_hidden), from_hidden[:n])
+        for i in range(n):
+            _cell(from_input[i], from_hidden[i], states[layer, i])
+    for i in range(n):
+        for layer in range(n_layers):
+            hidden[places[i], layer] = states[layer, i]
+
+
+@kernel
+def gru_workspace(hidden: Float32Array) -> Any:
+    """Workspace of `gru_block`."""
+    n_layers, n_hidden = hidden.shape[1:]
+    return (
+        np.empty((n_layers, BLOCK, n_hidden), np.float32),
+        np.empty((BLOCK, 3 * n_hidden), np.float32),
+        np.empty((BLOCK, 3 * n_hidden), np.float32),
+    )
 
 
 @kernel(fastmath=_MATH)
@@ -209,11 +242,11 @@ def read_latents(
     width = n_hidden + n_context
     for layer in range(len(network)):
         width = max(width, len(network[layer][1]))
-    one, two = np.empty((_BLOCK, width), np.float32), np.empty((_BLOCK, width), np.float32)
-    scaled = np.empty((_BLOCK, n_context), np.float32)
+    one, two = np.empty((BLOCK, width), np.float32), np.empty((BLOCK, width), np.float32)
+    scaled = np.empty((BLOCK, n_context), np.float32)
     limit = np.float32(scale[2])
-    for start in range(0, len(last), _BLOCK):
-        n = min(_BLOCK, len(last) - start)
+    for start in range(0, len(last), BLOCK):
+        n = min(BLOCK, len(last) - start)
         for i in range(n):
             for j in range(n_context):
                 value = (context[start + i, j] - scale[0][j]) / scale[1][j]
@@ -265,7 +298,15 @@ def _layer(x: Float32Array, layer: tuple[Float32Array, Float32Array], out: Float
     k = 0
     while k + 4 <= n_in:
         w0, w1, w2, w3 = weight[k], weight[k + 1], weight[k + 2], weight[k + 3]
-        for i in range(len(x)):
+        for i in range(0, len(x) - 1, 2):  # two rows a pass: each weight is loaded once for both
+            y, z = out[i], out[i + 1]
+            a, b, c, d = x[i, k], x[i, k + 1], x[i, k + 2], x[i, k + 3]
+            e, f, g, h = x[i + 1, k], x[i + 1, k + 1], x[i + 1, k + 2], x[i + 1, k + 3]
+            for j in range(n_out):
+                p, q, r, s = w0[j], w1[j], w2[j], w3[j]
+                y[j] = (((y[j] + a * p) + b * q) + c * r) + d * s
+                z[j] = (((z[j] + e * p) + f * q) + g * r) + h * s
+        for i in range(len(x) - len(x) % 2, len(x)):
             y = out[i]
             a, b, c, d = x[i, k], x[i, k + 1], x[i, k + 2], x[i, k + 3]
             for j in range(n_out):
