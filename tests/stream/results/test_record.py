@@ -28,7 +28,7 @@ from firstlight.taxonomy import CLASSES, COARSE, COARSE_GROUPS, ELASTICC
 KEYS = (
     "object alert mjd ra dec bundle status reason label proba coarse anomaly change followup n_obs phase "
     "mag mag_err band mag_mjd slope slope_err peak_mag peak_mjd source late late_reason n_dropped "
-    "ebv ebv_source domain domain_reason"
+    "ebv ebv_source domain domain_reason set set_size"
 )
 
 

@@ -101,6 +101,12 @@ def build_records(
     fine, coarse, change = _in_millionths(predictions, update.previous)
     measured = {name: _numbers(getattr(brightness, name), n) for name, n in BRIGHTNESS_DIGITS.items()}
     columns = {
+        "object": [alert.object_id for alert in alerts],
+        "alert": [alert.alert_id for alert in alerts],
+        "mjd": [alert.mjd for alert in alerts],
+        "ra": _finite(np.array([alert.ra for alert in alerts], np.float64)),
+        "dec": _finite(np.array([alert.dec for alert in alerts], np.float64)),
+        "bundle": [bundle] * len(alerts),
         "status": predictions.status.tolist(),
         "reason": predictions.reason.tolist(),
         "label": predictions.label.tolist(),
@@ -127,18 +133,7 @@ def build_records(
         "set_size": [len(names) or None for names in sets],
     }
     names = tuple(columns)
-    return [
-        {
-            "object": alert.object_id,
-            "alert": alert.alert_id,
-            "mjd": alert.mjd,
-            "ra": _finite(alert.ra),
-            "dec": _finite(alert.dec),
-            "bundle": bundle,
-        }
-        | dict(zip(names, row, strict=True))
-        for alert, row in zip(alerts, zip(*columns.values(), strict=True), strict=True)
-    ]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _in_millionths(
@@ -159,12 +154,16 @@ def _in_millionths(
 
 
 def _numbers(values: NDArray[np.floating[Any]], digits: int) -> list[float | None]:
-    """Rounded numbers; None for NaN and infinities, which JSON lacks."""
-    return [_finite(value) for value in (np.round(values, digits) + 0.0).tolist()]  # no -0.0
+    """Rounded numbers; None for NaN and infinities."""
+    return _finite(np.round(values, digits) + 0.0)  # no -0.0
 
 
-def _finite(value: float) -> float | None:
-    return value if value - value == 0.0 else None  # JSON has neither NaN nor infinities
+def _finite(values: NDArray[np.floating[Any]]) -> list[float | None]:
+    """Numbers; None for NaN and infinities, which JSON lacks."""
+    out = values.astype(object)
+    out[~np.isfinite(values)] = None
+    numbers: list[float | None] = out.tolist()
+    return numbers
 
 
 def result_key(record: Mapping[str, Any]) -> bytes:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.errors import DataError, FirstlightError
@@ -91,11 +92,12 @@ def in_order(alerts: Sequence[tuple[Partition, float]]) -> list[int]:
 
 def _rounds(items: Sequence[Item]) -> list[list[int]]:
     """Places of the first alerts of all objects, then of the second ones, and so on."""
-    seen: Counter[str] = Counter()
+    seen: dict[str, int] = {}
     rounds: dict[tuple[int, bool], list[int]] = {}
     for place, (_, alert) in enumerate(items):
-        rounds.setdefault((seen[alert.object_id], alert.dereddened), []).append(place)
-        seen[alert.object_id] += 1
+        before = seen.get(alert.object_id, 0)
+        rounds.setdefault((before, alert.dereddened), []).append(place)
+        seen[alert.object_id] = before + 1
     return [rounds[key] for key in sorted(rounds)]
 
 
@@ -124,26 +126,21 @@ def _update(pipeline: LivePipeline, items: Sequence[Item], metrics: Metrics) -> 
     with metrics.timed("encode"):
         records = build_records(alerts, arrival.curves, update, pipeline.bundle_version)
     answers: list[Record | None] = []
-    labels: Counter[str] = Counter()
-    domains: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
-    late = 0
+    rewritten = update.rewritten.tolist()
     for i, ((memory, alert), is_new) in enumerate(zip(items, update.answered.tolist(), strict=True)):
         if is_new:
-            rewritten = bool(update.rewritten[i])
-            memory.learn(alert.object_id, alert.mjd, states[i], update.entries[i], rewritten)
-            labels[records[i]["label"]] += 1
-            domains[records[i]["domain"]] += 1
-            late += bool(update.late[i])
+            memory.learn(alert.object_id, alert.mjd, states[i], update.entries[i], rewritten[i])
             if alert.n_dropped:
                 dropped.update(alert.n_dropped)
         answers.append(records[i] if is_new else None)
-    for label, n in labels.items():
+    new = [record for record in answers if record is not None]
+    for label, n in Counter(record["label"] for record in new).items():
         metrics.count("results", label, n)
-    for domain, n in domains.items():
+    for domain, n in Counter(record["domain"] for record in new).items():
         metrics.count("domains", domain, n)
     for reason, n in dropped.items():
         metrics.count("dropped", reason, n)
-    metrics.count("late", n=late)
-    metrics.count("redelivered", n=len(items) - labels.total())
+    metrics.count("late", n=int(np.count_nonzero(update.late & update.answered)))
+    metrics.count("redelivered", n=len(items) - len(new))
     return answers

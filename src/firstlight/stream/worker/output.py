@@ -41,16 +41,17 @@ class Share:
     store: StateStore
     memory: PartitionMemory
     messages: list[Message] = field(default_factory=list)
+    positions: dict[Partition, int] = field(default_factory=dict)  # offset after the last of each partition
     results: list[Entry] = field(default_factory=list)
     answered: list[Message] = field(default_factory=list)  # the message of each result
     letters: list[Entry] = field(default_factory=list)
     #: What goes to each route, by its number, and the messages of it.
     routed: dict[int, list[tuple[Entry, Message]]] = field(default_factory=dict)
 
-    @property
-    def positions(self) -> dict[Partition, int]:
-        """Offset after the last message of each partition."""
-        return {message.origin: message.offset + 1 for message in self.messages}
+    def take(self, message: Message) -> None:
+        """Add a message."""
+        self.messages.append(message)
+        self.positions[message.origin] = message.offset + 1
 
     def changes(self, lengths: dict[str, int]) -> Changes:
         """All changes of the batch, with the lengths of the sinks."""

@@ -367,7 +367,7 @@ class Worker:
                     count=self.metrics.count,
                 )
                 shares[partition] = Share(store, memory)
-            shares[partition].messages.append(message)
+            shares[partition].take(message)
         return shares
 
     def _answer(self, shares: Mapping[Partition, Share]) -> Batch | None:
