@@ -284,3 +284,16 @@ def test_a_summary_of_stars_alone_has_no_extragalactic_column(
     text = Page((tmp_path / "report.html").read_text()).text
     assert "extragalactic only" not in text
     assert "60 objects, 2 classes" in text
+
+
+def test_prediction_sets_have_a_section_where_there_are_some(evaluation, tmp_path):
+    inside = evaluation.proba >= 0.1
+    with_sets = replace(
+        evaluation, by_phase={"2": replace(evaluation.by_phase["2"], in_set=inside)}, in_set=inside
+    )
+    record = write_report(tmp_path, ReportContent(title="t", evaluation=with_sets, protocol="p"))
+    page = Page((tmp_path / "report.html").read_text())
+    assert "sets" in page.ids
+    assert "#sets" in page.links
+    assert f"{record['prediction_sets']['all']['coverage']:.3f}" in page.text
+    assert list(record["prediction_sets"]) == ["2", "all"]

@@ -220,7 +220,7 @@ def evaluate_predictions(
         by_phase = predict_phases(
             pipeline, here, phases=PHASES[:-1], jobs=jobs, progress=progress or no_progress
         )
-        snapshots = {name: Snapshot(part.proba, part.is_classified) for name, part in by_phase.items()}
+        snapshots = {name: Snapshot.of(part) for name, part in by_phase.items()}
         evaluation = replace(evaluation, by_phase=snapshots)
         latent = pipeline.latents(here)
     content = ReportContent(
@@ -265,7 +265,8 @@ def _gather(tasks: list[FoldTask]) -> Evaluation:
         classified=whole.is_classified,
         classes=whole.classes,
         fold=fold if len(tasks) > 1 else None,
-        by_phase={name: Snapshot(part.proba, part.is_classified) for name, part in by_phase.items()},
+        by_phase={name: Snapshot.of(part) for name, part in by_phase.items()},
+        in_set=Snapshot.of(whole).in_set,
     )
 
 

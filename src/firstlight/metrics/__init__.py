@@ -3,6 +3,7 @@
 from firstlight.metrics.evaluation import Evaluation, fold_scores, summarise
 from firstlight.metrics.phases import PHASES, Snapshot, phase_name, skill_by_phase
 from firstlight.metrics.scores import METRICS, score
+from firstlight.metrics.sets import set_scores
 from firstlight.metrics.summary import summarise_folds, write_summary
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "fold_scores",
     "phase_name",
     "score",
+    "set_scores",
     "skill_by_phase",
     "summarise",
     "summarise_folds",

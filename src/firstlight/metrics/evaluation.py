@@ -15,6 +15,7 @@ from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
 from firstlight.errors import DataError
 from firstlight.metrics.phases import Snapshot, phase_name, skill_by_phase
 from firstlight.metrics.scores import score
+from firstlight.metrics.sets import set_scores
 from firstlight.metrics.summary import summarise_folds
 from firstlight.predictions import Predictions
 from firstlight.taxonomy import CLASSES
@@ -44,6 +45,8 @@ class Evaluation:
         Test fold of each object; None for a single test set.
     by_phase : mapping of str to Snapshot
         Forecasts at earlier phases, by `phase_name`.
+    in_set : bool array, shape (n_objects, n_classes), optional
+        Classes in the prediction sets of the whole light curves; None without sets.
 
     Raises
     ------
@@ -58,6 +61,7 @@ class Evaluation:
     classes: tuple[str, ...] = CLASSES
     fold: IntArray | None = None
     by_phase: Mapping[str, Snapshot] = field(default_factory=lambda: MappingProxyType({}))
+    in_set: BoolArray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.object_id)
@@ -77,7 +81,7 @@ class Evaluation:
     def snapshots(self) -> dict[str, Snapshot]:
         """Forecasts at each phase; the whole light curve (``all``) comes last."""
         early = {name: part for name, part in self.by_phase.items() if name != WHOLE}
-        return early | {WHOLE: Snapshot(self.proba, self.classified)}
+        return early | {WHOLE: Snapshot(self.proba, self.classified, self.in_set)}
 
     @classmethod
     def from_predictions(
@@ -119,6 +123,7 @@ class Evaluation:
             proba=kept.proba,
             classified=kept.is_classified,
             classes=predictions.classes,
+            in_set=Snapshot.of(kept).in_set,
         )
         outside = found[known & ~scorable]
         names, counts = np.unique(outside, return_counts=True)
@@ -157,11 +162,14 @@ def summarise(evaluation: Evaluation, *, protocol: str, seed: int = 0) -> dict[s
     Returns
     -------
     dict
-        JSON-ready but for NaN; see `summarise_folds`.
+        JSON-ready but for NaN; see `summarise_folds`. With prediction sets also ``prediction_sets``, as from
+        `set_scores`, of the objects of all folds.
     """
+    sets = set_scores(evaluation.labels, evaluation.snapshots, evaluation.classes)
+    extra = {"prediction_sets": sets} if sets else {}
     folds = fold_scores(evaluation)
     if len(folds) > 1:
-        return summarise_folds(folds, protocol=protocol)
+        return summarise_folds(folds, protocol=protocol) | extra
     rng = np.random.default_rng(seed)
     n = len(evaluation.labels)
     n_resamples = int(np.clip(MOST_RESAMPLED // n, FEWEST_RESAMPLES, N_RESAMPLES))
@@ -169,7 +177,7 @@ def summarise(evaluation: Evaluation, *, protocol: str, seed: int = 0) -> dict[s
         _scores(evaluation, rng.integers(0, n, n), phases=k < min(n_resamples, N_RESAMPLES_BY_PHASE))
         for k in range(n_resamples)
     ]
-    return summarise_folds(folds, protocol=protocol, resamples=resamples)
+    return summarise_folds(folds, protocol=protocol, resamples=resamples) | extra
 
 
 def _scores(evaluation: Evaluation, index: IntArray, *, phases: bool) -> dict[str, Any]:

@@ -7,13 +7,14 @@ objects and for the extragalactic ones alone.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
 from firstlight.errors import DataError
 from firstlight.metrics.scores import align, class_weights, headline
+from firstlight.predictions import Predictions
 from firstlight.taxonomy import GALACTIC
 
 #: Days since the trigger at which skill is reported; infinity is the whole light curve.
@@ -33,14 +34,24 @@ class Snapshot:
         Probabilities; the prior where not classified.
     classified : bool array, shape (n_objects,)
         False where there was too little data.
+    in_set : bool array, shape (n_objects, n_classes), optional
+        Classes in the prediction sets; None without sets.
     """
 
     proba: FloatArray
     classified: BoolArray
+    in_set: BoolArray | None = None
 
     def take(self, index: IntArray) -> "Snapshot":
         """The snapshot of the objects at these positions."""
-        return Snapshot(self.proba[index], self.classified[index])
+        in_set = None if self.in_set is None else self.in_set[index]
+        return Snapshot(self.proba[index], self.classified[index], in_set)
+
+    @classmethod
+    def of(cls, predictions: Predictions) -> Self:
+        """The snapshot of predictions."""
+        in_set = predictions.in_set if predictions.in_set.any() else None
+        return cls(predictions.proba, predictions.is_classified, in_set)
 
 
 def phase_name(days: float) -> str:

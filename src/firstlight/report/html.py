@@ -47,12 +47,14 @@ from firstlight.report.tables import (
     per_class_rows,
     phase_rows,
     probability_text,
+    set_rows,
 )
 from firstlight.report.training import (
     History,
     feature_importance,
     latent_space,
     phase_by_class,
+    sets_by_class,
     skill_against_phase,
     training_loss,
 )
@@ -208,6 +210,7 @@ def _render(content: ReportContent, record: Mapping[str, Any]) -> str:
         per_class=per_class_rows(record),
         phase_head=[name for _, name in BY_PHASE],
         phases=phase_rows(record),
+        sets=set_rows(record),
         figures=draw_figures(content, record),
         latent_note=_latent_note(content),
         right=right,
@@ -237,6 +240,8 @@ def draw_figures(content: ReportContent, record: Mapping[str, Any]) -> dict[str,
         images["phase_by_class"] = _embed(
             phase_by_class(evaluation.labels, evaluation.snapshots, evaluation.classes)
         )
+    if record.get("prediction_sets"):
+        images["sets"] = _embed(sets_by_class(record["prediction_sets"]))
     if content.latent is not None:
         # PNG is smaller than SVG for thousands of points.
         known = _has_latent(content.latent)

@@ -104,6 +104,25 @@ def phase_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
+def set_rows(record: Mapping[str, Any]) -> list[list[str]]:
+    """Rows of the table of prediction sets: phase, coverage and size of both selections, and worst class."""
+    rows = []
+    for phase, table in record.get("prediction_sets", {}).items():
+        known = {name: part for name, part in table["per_class"].items() if part["n"]}
+        worst = min(known, key=lambda name: known[name]["coverage"])
+        cells = [
+            text
+            for part in (table, table["extragalactic"])
+            for text in (_digits(part["coverage"], 3), _digits(part["size"], 2))
+        ]
+        rows.append([phase, *cells, f"{worst} {known[worst]['coverage']:.2f} of {known[worst]['n']:,}"])
+    return rows
+
+
+def _digits(value: float | None, digits: int) -> str:
+    return "n/a" if value is None else f"{value:.{digits}f}"
+
+
 def mean_std_text(value: Mapping[str, Any], key: str) -> dict[str, str]:
     """Mean and spread with the digits of the score; ``n/a`` and empty if unknown."""
     digits = DIGITS.get(key, 3)

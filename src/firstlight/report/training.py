@@ -87,23 +87,21 @@ def phase_by_class(labels: StrArray, snapshots: Mapping[str, Snapshot], classes:
     """
     truth, present = truth_index(labels, classes), present_classes(labels, classes)
     tables = np.array([_recall_f1(truth, one, classes, present) for one in snapshots.values()])
-    figure = new_figure(0.9 + 0.24 * len(present))
-    for panel, title, table in zip(
-        figure.subplots(1, 2, sharey=True), ("recall", "F1"), tables.T, strict=True
-    ):
-        image = panel.imshow(table, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
-        for (i, j), value in np.ndenumerate(table):
-            colour = "white" if value > 0.55 else INK
-            panel.text(j, i, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=6.8)
-        panel.set_title(title, loc="left")
-        panel.set_xticks(range(len(snapshots)), list(snapshots))
-        panel.set_yticks(range(len(present)), present)
-        panel.set_xlabel("days since trigger")
-        panel.tick_params(length=0)
-        panel.spines[:].set_visible(False)
-    bar = figure.colorbar(image, ax=figure.axes, fraction=0.025, pad=0.01)
-    bar.outline.set_visible(False)
-    return figure
+    return _heat_maps(dict(zip(("recall", "F1"), tables.T, strict=True)), list(snapshots), present)
+
+
+@styled
+def sets_by_class(sets: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Coverage and mean size of prediction sets by class and days since trigger, as two heat maps.
+
+    `sets` is the table of `firstlight.metrics.set_scores`.
+    """
+    present = list(dict.fromkeys(name for table in sets.values() for name in table["per_class"]))
+    tables = {}
+    for title, key in {"coverage": "coverage", "classes in the set": "size"}.items():
+        rows = [[table["per_class"].get(name, {}).get(key) for table in sets.values()] for name in present]
+        tables[title] = np.array(rows, dtype=np.float64)
+    return _heat_maps(tables, list(sets), present)
 
 
 @styled
@@ -202,6 +200,33 @@ def _value(table: Mapping[str, Any] | None, metric: str) -> tuple[float, float]:
     value = table[metric]
     mean = float("nan") if value["mean"] is None else value["mean"]
     return mean, 0.0 if value["std"] is None or not np.isfinite(value["std"]) else value["std"]
+
+
+def _heat_maps(tables: Mapping[str, FloatArray], phases: Sequence[str], names: Sequence[str]) -> Figure:
+    """A heat map of classes against days since trigger per table, shape (n_classes, n_phases).
+
+    Shares have a scale from 0 to 1, other numbers one up to the largest.
+    """
+    figure = new_figure(0.9 + 0.24 * len(names))
+    for panel, (title, table) in zip(
+        figure.subplots(1, len(tables), sharey=True), tables.items(), strict=True
+    ):
+        most = max(float(np.nanmax(table)), 1.0)
+        image = panel.imshow(table, cmap="Blues", vmin=0.0, vmax=most, aspect="auto")
+        for (i, j), value in np.ndenumerate(table):
+            colour = "white" if value > 0.55 * most else INK
+            text = "" if np.isnan(value) else f"{value:.2f}" if most <= 1.0 else f"{value:.1f}"
+            panel.text(j, i, text, ha="center", va="center", color=colour, fontsize=6.8)
+        panel.set_title(title, loc="left")
+        panel.set_xticks(range(len(phases)), phases)
+        panel.set_yticks(range(len(names)), names)
+        panel.set_xlabel("days since trigger")
+        panel.tick_params(length=0)
+        panel.spines[:].set_visible(False)
+    if all(float(np.nanmax(table)) <= 1.0 for table in tables.values()):
+        bar = figure.colorbar(image, ax=figure.axes, fraction=0.025, pad=0.01)
+        bar.outline.set_visible(False)
+    return figure
 
 
 def _recall_f1(
