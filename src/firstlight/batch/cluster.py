@@ -26,7 +26,7 @@ def on_cluster(address: str, todo: list[Part], job: Job, catalog: Any) -> Iterat
     except ImportError as error:
         raise missing_extra("a Dask cluster", "distributed", "batch") from error
     try:
-        client = Client(address, timeout=_WAIT_S, set_as_default=catalog is not None)
+        client = Client(address, timeout=_WAIT_S)
     except (OSError, ValueError) as error:
         raise SettingsError(f"--cluster {address}: no Dask scheduler there ({error})") from error
     with client:

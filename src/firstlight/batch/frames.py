@@ -20,7 +20,6 @@ from firstlight.lightcurves.names import OBJECT_SPELLINGS, find_columns
 from firstlight.lightcurves.values import as_arrow, distinct_names
 from firstlight.pipeline import Pipeline
 from firstlight.predictions import UNKNOWN, Domain, Predictions
-from firstlight.predictions.table import PROBA
 
 #: Status of an object whose row in a frame cannot be used; its reason says why.
 SET_ASIDE = "set_aside"
@@ -124,12 +123,13 @@ class FrameClassifier:
             If the frame has no light curves, or a column to carry collides with one of the answers.
         """
         if not len(frame):
-            return self._joined(frame, self._no_answers(0), self._kept(frame, ""))
+            return self._joined(frame, self._no_answers(), self._kept(frame, ""))
         table = as_table(frame)
         log = RejectLog()
         found = self.objects(table, log, _WHERE)
         predictions = self.classify(found.curves)
-        answers = _aligned(predictions, found.positions(predictions.object_id), log, found.named.to_pylist())
+        where = found.positions(predictions.object_id)
+        answers = _aligned(predictions.to_pandas(), where, log, found.named.to_pylist())
         if len(log):
             _log.warning("%d row(s) or object(s) set aside: %s", len(log), log.summary())
         return self._joined(frame, answers, self._kept(frame, found.column))
@@ -166,7 +166,7 @@ class FrameClassifier:
         absent = [name for name in self.carry if name not in names]
         if absent:
             raise DataError(f"no column(s) {absent} to carry along; there are {', '.join(map(str, names))}")
-        twice = sorted(set(self.carry) & set(self._no_answers(0).columns) - {"object_id"})
+        twice = sorted(set(self.carry) & set(self._no_answers().columns) - {"object_id"})
         if twice:
             raise SettingsError(f"column(s) {twice} to carry along have names of the answers; rename them")
         return list(self.carry)
@@ -189,10 +189,9 @@ class FrameClassifier:
             answers[name] = frame[name]
         return answers
 
-    def _no_answers(self, n_rows: int) -> pd.DataFrame:
-        """The columns and dtypes of the answers: rows of objects that are set aside."""
-        taxonomy = self.pipeline.taxonomy
-        return _blank(n_rows, taxonomy.classes)
+    def _no_answers(self) -> pd.DataFrame:
+        """The columns and dtypes of the answers, without rows."""
+        return self.pipeline.predict(LightCurves.empty(), jobs=1).to_pandas()
 
 
 class Objects(NamedTuple):
@@ -229,32 +228,25 @@ def as_table(frame: pd.DataFrame) -> pa.Table:
     return pa.table(columns)
 
 
-def _aligned(predictions: Predictions, where: IntArray, log: RejectLog, named: list[Any]) -> pd.DataFrame:
+def _aligned(answers: pd.DataFrame, where: IntArray, log: RejectLog, named: list[Any]) -> pd.DataFrame:
     """One row of answers per row of the frame; objects without one are set aside with their reason."""
-    answers = predictions.to_pandas().take(where).reset_index(drop=True) if len(predictions) else None
     missing = np.flatnonzero(where < 0)
-    if answers is None:
-        answers = _blank(len(where), predictions.classes)
-    elif len(missing):
-        blank = _blank(len(missing), predictions.classes)
-        for name in answers.columns:
-            answers[name] = answers[name].mask(where < 0, blank[name].iloc[0])
-    if len(missing):
-        reasons = {reject.object_id: reject.reason for reject in reversed(list(log))}
-        texts = [str(named[row]) for row in missing]
-        answers.loc[missing, "object_id"] = texts
-        answers.loc[missing, "reason"] = [reasons.get(text, _NO_REASON) for text in texts]
-    return answers
+    blank = _blank(len(missing), answers)
+    if not len(missing):
+        return answers.take(where).reset_index(drop=True)
+    reasons = {reject.object_id: reject.reason for reject in reversed(list(log))}
+    blank["object_id"] = [str(named[row]) for row in missing]
+    blank["reason"] = [reasons.get(name, _NO_REASON) for name in blank["object_id"]]
+    both = pd.concat([answers.take(where[where >= 0]), blank], ignore_index=True) if len(answers) else blank
+    order = np.argsort(np.concatenate([np.flatnonzero(where >= 0), missing]), kind="stable")
+    return both.take(order).reset_index(drop=True)
 
 
-def _blank(n_rows: int, classes: Sequence[str]) -> pd.DataFrame:
-    """Rows of objects without an answer."""
-    texts = {"object_id": "", "status": SET_ASIDE, "reason": _NO_REASON, "class": ""}
-    numbers: dict[str, Any] = {f"{PROBA}{name}": np.nan for name in classes}
-    numbers |= {"anomaly": np.nan, "n_obs": 0, "phase": np.nan}
-    values = texts | numbers | {"domain": UNKNOWN, "domain_reason": ""}
-    columns = {
-        name: pd.Series([value] * n_rows, dtype=str if isinstance(value, str) else type(value))
-        for name, value in values.items()
-    }
+def _blank(n_rows: int, like: pd.DataFrame) -> pd.DataFrame:
+    """Rows of objects without an answer, with the columns and dtypes of a table of answers."""
+    stated = {"status": SET_ASIDE, "domain": UNKNOWN}
+    columns = {}
+    for name, dtype in like.dtypes.items():
+        value: Any = np.nan if dtype.kind == "f" else 0 if dtype.kind == "i" else stated.get(str(name), "")
+        columns[name] = pd.Series([value] * n_rows, dtype=dtype)
     return pd.DataFrame(columns)
