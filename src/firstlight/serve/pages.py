@@ -12,6 +12,7 @@ import numpy as np
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 
 from firstlight._version import __version__
 from firstlight.anomaly.verdicts import CHOICES
@@ -55,6 +56,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._environment.filters["code"] = _code
         self._environment.filters["compact"] = lambda value: f"{value:,}"
 
     def _page(self, template: str, status: int = 200, **values: Any) -> Response:
@@ -256,6 +258,14 @@ class Pages:
     def error(self, status: int, text: str) -> Response:
         """A page that states a problem."""
         return self._page("error", status, title="Not found" if status == 404 else "Problem", text=text)
+
+
+def _code(text: str) -> Markup:
+    """Text with the parts between backticks as code; everything in it is escaped."""
+    parts = text.split("`")
+    return Markup().join(
+        Markup("<code>{}</code>").format(part) if k % 2 else part for k, part in enumerate(parts)
+    )
 
 
 def _parameter(described: Mapping[str, Any]) -> tuple[str, str, str]:
