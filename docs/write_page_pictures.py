@@ -1,4 +1,4 @@
-"""Take the pictures of the live page: ``python docs/write_page_pictures.py [--bundle fast] [--every FOLDER]``.
+"""Take the pictures of the live page: ``python docs/write_page_pictures.py [--every FOLDER]``.
 
 Replays the sample of the tests as alerts, classifies them, shows the results and drives chromium. With
 ``--every`` each page goes to a folder, wide, on a phone, and in the dark, to be looked at.
@@ -99,7 +99,7 @@ def take(browser: Browser, address: str, name: str, every: Path | None) -> None:
             if every is not None:
                 page.screenshot(path=every / f"{title}-{mode}.png", full_page=True)
                 wider = page.evaluate("document.documentElement.scrollWidth > innerWidth")
-                print(f"{title}, {mode}{': wider than the window' if wider else ''}")
+                sys.stdout.write(f"{title}, {mode}{': wider than the window' if wider else ''}\n")
             elif title in ("tonight", "object"):
                 page.screenshot(path=IMAGES / f"page-{title}.png")
                 if title == "object":

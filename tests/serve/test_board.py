@@ -91,3 +91,24 @@ def test_records_with_endless_classes_are_not_used():
     assert len(board.classes) <= MOST_CLASSES
     assert board.n_records + board.n_unusable == 60
     assert board.n_unusable > 0
+
+
+def test_the_prediction_set_of_a_record_is_shown_and_that_of_an_old_one_is_made():
+    from firstlight.serve.detail import reasons_in_words
+    from firstlight.serve.tonight import _newest
+
+    board = Board()
+    add(board, make_record("new", set=["KN", "SNIa"]), make_record("old", chance=0.95))
+    results, notes = board.results("fast-1")
+    assert _newest(results, notes)["set"].tolist() == ["KN, SNIa", "KN"]
+    history = board.history("new", "fast-1")
+    row = {"class": "KN", "reason": "", "anomaly": None, "rank": None}
+    assert "Prediction set, whose classes cannot be excluded: KN, SNIa." in reasons_in_words(
+        row, results.proba[0], history
+    )
+
+
+def test_a_set_that_is_no_list_of_names_is_none():
+    board = Board()
+    add(board, make_record("odd", set={"KN": 1}), make_record("odder", set=[1, None]))
+    assert board.results("fast-1")[1]["set"] == ["", ""]

@@ -30,6 +30,19 @@ MOST_CLASSES = 64  # of all bundles together; a record that names more is none
 _NUMBERS_OF_POINT = ("mjd", "anomaly", "change", "mag", "mag_err", "mag_mjd", "phase")
 
 
+#: Texts that older records lack: the domain, and the classes of the prediction set.
+NOTES = ("domain", "set")
+
+
+def in_set(members: Any) -> list[str]:
+    """Classes of a record's prediction set; none where it has no set, or something else."""
+    return (
+        [name for name in members if isinstance(name, str)][:MOST_CLASSES]
+        if isinstance(members, list)
+        else []
+    )
+
+
 def point_type(n_classes: int) -> np.dtype[Any]:
     """Layout of one point of an object's history."""
     fields: list[Any] = [
@@ -84,7 +97,7 @@ class Board:
         self._proba = np.zeros((_FIRST_ROWS, len(CLASSES)))
         self._n_obs = np.zeros(_FIRST_ROWS, np.int64)
         self._late = np.zeros(_FIRST_ROWS, np.bool_)
-        self._texts: dict[str, list[str]] = {name: [] for name in (*TEXTS, "domain")}
+        self._texts: dict[str, list[str]] = {name: [] for name in (*TEXTS, *NOTES)}
         self.classes: tuple[str, ...] = CLASSES  #: of all bundles; ours, then others as they come
         self._bundles: dict[str, int] = {}  # of each bundle, the number of its newest record
         self.version = 0  # rises with each change
@@ -120,15 +133,15 @@ class Board:
                 self._forget()
         return new
 
-    def results(self, bundle: str) -> tuple[Results, list[str]]:
-        """Newest record of each object by a bundle, as columns, and the domain that each record names."""
+    def results(self, bundle: str) -> tuple[Results, dict[str, list[str]]]:
+        """Newest record of each object by a bundle, as columns, and the `NOTES` of each record."""
         with self._lock:
             rows = np.array([p.row for (name, _), p in self._places.items() if name == bundle], np.int64)
             texts = {
                 name: np.array([values[row] for row in rows.tolist()], StringDType())
                 for name, values in self._texts.items()
             }
-            domain = texts.pop("domain").tolist()
+            notes = {name: texts.pop(name).tolist() for name in NOTES}
             numbers = {name: values[rows] for name, values in self._numbers.items()}
             columns: dict[str, Any] = texts | numbers
             results = Results(
@@ -138,7 +151,7 @@ class Board:
                 n_obs=self._n_obs[rows],
                 late=self._late[rows],
             )
-        return results, domain
+        return results, notes
 
     def history(self, object_id: str, bundle: str) -> History | None:
         """History of an object by a bundle; None if there is none."""
@@ -224,8 +237,9 @@ class Board:
         """Set the columns of a place."""
         for name, key in TEXTS.items():
             self._texts[name][row] = record[key] or ""
-        domain = record.get("domain")
+        domain, members = record.get("domain"), record.get("set")
         self._texts["domain"][row] = domain if isinstance(domain, str) else ""
+        self._texts["set"][row] = ", ".join(in_set(members))
         for name, values in self._numbers.items():
             values[row] = np.nan if record[name] is None else record[name]
         self._proba[row] = self._table(record)

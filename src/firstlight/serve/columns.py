@@ -57,7 +57,9 @@ _COLUMNS = (
     Column("object", "object", "Name of the object.", _text, is_number=False),
     Column("class", "class", "Most probable class; empty if not classified.", _text, is_number=False),
     Column("probability", "prob.", "Calibrated probability of that class.", _fixed(2)),
-    Column("set", "set 90 %", "Fewest classes that hold 90 % of the probability.", _text, is_number=False),
+    Column(
+        "set", "set", "Prediction set; of older bundles the classes that hold 90 %.", _text, is_number=False
+    ),
     Column("phase", "phase", "Days since the first detection.", _fixed(1), "d"),
     Column("mag", "mag", "Latest magnitude in the band of the most significant flux.", _fixed(2), "mag"),
     Column("mag_err", "± mag", "Error of the magnitude.", _fixed(2), "mag"),

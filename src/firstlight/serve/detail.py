@@ -11,7 +11,7 @@ import numpy as np
 
 from firstlight.bands import BANDS
 from firstlight.followup.night import Night, altitude
-from firstlight.serve.board import History
+from firstlight.serve.board import History, in_set
 from firstlight.serve.observations import Observations, Points
 from firstlight.serve.tonight import LEVEL, Snapshot, prediction_set
 
@@ -107,9 +107,7 @@ def reasons_in_words(row: Mapping[str, Any], proba: Any, history: History) -> li
         order = np.argsort(-proba, kind="stable")[:3]
         named = [f"{history.classes[k]} {100.0 * proba[k]:.0f} %" for k in order if proba[k] >= 0.005]
         sentences.append(f"Most probable classes: {', '.join(named)}.")
-        chosen = prediction_set(proba, history.classes)
-        words = "one class holds" if len(chosen) == 1 else f"{len(chosen)} classes hold"
-        sentences.append(f"{words.capitalize()} {100 * LEVEL:.0f} % of the probability: {', '.join(chosen)}.")
+        sentences.append(_set_sentence(proba, history))
         sentences += _trend(str(row["class"]), history)
     else:
         why = str(row["reason"]).replace("_", " ") or "no reason given"
@@ -128,6 +126,15 @@ def reasons_in_words(row: Mapping[str, Any], proba: Any, history: History) -> li
     if row.get("late"):
         sentences.append("The newest alert changed earlier observations.")
     return sentences
+
+
+def _set_sentence(proba: Any, history: History) -> str:
+    """The prediction set of the record, or else the fewest classes that hold `LEVEL`."""
+    if given := in_set(record_json(history).get("set")):
+        return f"Prediction set, whose classes cannot be excluded: {', '.join(given)}."
+    chosen = prediction_set(proba, history.classes)
+    words = "one class holds" if len(chosen) == 1 else f"{len(chosen)} classes hold"
+    return f"{words.capitalize()} {100 * LEVEL:.0f} % of the probability: {', '.join(chosen)}."
 
 
 def _trend(label: str, history: History) -> list[str]:

@@ -140,8 +140,8 @@ class Tonight:
             kept = self._kept.get(bundle)
             if kept is not None and kept[1] == versions:
                 return kept[0]
-            results, domain = self.board.results(bundle)
-            table = _joined(_newest(results, domain), ranked.ranking)
+            results, notes = self.board.results(bundle)
+            table = _joined(_newest(results, notes), ranked.ranking)
             note = ranked.note if len(results) else ""
             snapshot = Snapshot(bundle, table, results, ranked.ranking, note, versions[0])
             self._kept = {name: one for name, one in self._kept.items() if name in known}
@@ -226,16 +226,18 @@ def prediction_set(proba: FloatArray, classes: Sequence[str] = CLASSES, level: f
     return [classes[k] for k in order[:n]]
 
 
-def _newest(results: Results, domain: list[str]) -> pd.DataFrame:
-    """Columns of the newest records."""
+def _newest(results: Results, notes: Mapping[str, list[str]]) -> pd.DataFrame:
+    """Columns of the newest records; without a prediction set the fewest classes that hold `LEVEL`."""
     n = len(results)
     classified = results.label != ""
     order = np.argsort(-results.proba, axis=1, kind="stable")
     sums = np.cumsum(np.take_along_axis(results.proba, order, axis=1), axis=1)
     sizes = np.minimum((sums < LEVEL - 1e-9).sum(axis=1) + 1, len(results.classes))
     sets = [
-        ", ".join(results.classes[k] for k in own[:size]) if known else ""
-        for own, size, known in zip(order.tolist(), sizes.tolist(), classified.tolist(), strict=True)
+        given or (", ".join(results.classes[k] for k in own[:size]) if known else "")
+        for given, own, size, known in zip(
+            notes["set"], order.tolist(), sizes.tolist(), classified.tolist(), strict=True
+        )
     ]
     newest = results.mjd.max(initial=-np.inf) if n else np.nan
     columns: dict[str, Any] = {
@@ -257,7 +259,7 @@ def _newest(results: Results, domain: list[str]) -> pd.DataFrame:
         "mjd": results.mjd,
         "followup": results.followup,
         "late": np.where(results.late, "late", ""),
-        "domain": np.array(domain, dtype=object),
+        "domain": np.array(notes["domain"], dtype=object),
         "status": results.status.astype(object),
         "reason": results.reason.astype(object),
     }
