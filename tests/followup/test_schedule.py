@@ -114,3 +114,11 @@ def test_no_two_at_once_and_all_while_up(seed):
 def test_impossible_times_are_refused(settings):
     with pytest.raises(SettingsError, match=next(iter(settings))):
         ScheduleConfig(**settings)
+
+
+def test_a_lower_priority_is_served_first_whatever_the_worth():
+    config = ScheduleConfig(hours=0.5)
+    worth, mag = np.array([0.9, 0.1, 0.005, 0.5]), np.full(4, 18.0)
+    plan = choose_targets(worth, mag, GRID, up(*[(0, 6)] * 4), config, np.array([2, 0, 0, 1]))
+    assert plan.order.tolist() == [1, 3]
+    assert plan.fate.tolist() == [NO_TIME, CHOSEN, NO_WORTH, CHOSEN]

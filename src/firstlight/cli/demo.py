@@ -138,7 +138,7 @@ class _Page(ExitStack):
 
         plan = Plan(
             site=find_site("rubin"),
-            followup=followup_config(None, 0.3, 22.0),
+            followup=followup_config(None, None, 22.0),
             observing=ObservingConfig(),
             telescope=ScheduleConfig(),
         )

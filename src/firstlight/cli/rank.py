@@ -26,8 +26,8 @@ def rank(
     want: Annotated[
         list[str] | None,
         typer.Option(
-            help="Wanted class, as CLASS or CLASS=WORTH (0 to 1); may be repeated. Default: KN, TDE and "
-            "six other rare classes."
+            help="Wanted class, as CLASS or CLASS=WORTH (0 to 1); may be repeated. Likely ones come before "
+            "all other targets. Default: KN, TDE and six other rare classes, by worth alone."
         ),
     ] = None,
     site: Annotated[
@@ -44,9 +44,26 @@ def rank(
     ] = 1.0,
     overhead: Annotated[float, typer.Option(help="Overhead per target (minutes).")] = 6.0,
     novelty: Annotated[
-        float, typer.Option(help="Weight of novelty: the worth of an object unlike any known class, 0 to 1.")
-    ] = 0.3,
+        float | None,
+        typer.Option(
+            help="Weight of novelty: the worth of an object unlike any known class, 0 to 1. Default: .3, and "
+            "0 with --want."
+        ),
+    ] = None,
+    learn: Annotated[
+        float,
+        typer.Option(
+            help="Worth of an object about whose class nothing is known, 0 to 1: its spectrum teaches "
+            "the classifier."
+        ),
+    ] = 0.0,
     airmass: Annotated[float, typer.Option(help="Maximum airmass.")] = 2.0,
+    twilight: Annotated[
+        float,
+        typer.Option(
+            help="Altitude of the Sun below which it is dark (degrees): -18 is night, -12 nautical twilight."
+        ),
+    ] = -18.0,
     moon: Annotated[float, typer.Option(help="Minimum distance from a full Moon (degrees).")] = 30.0,
     max_age: Annotated[float, typer.Option(help="Maximum age of an object's last record (days).")] = 15.0,
     out: Annotated[
@@ -78,12 +95,13 @@ def rank(
         results,
         site,
         night,
-        followup=followup_config(want, novelty, limit_mag),
+        followup=followup_config(want, novelty, limit_mag, learn),
         observing=ObservingConfig(airmass_limit=airmass, moon_limit=moon),
         telescope=ScheduleConfig(
             hours=hours, limit_mag=limit_mag, hours_at_limit=hours_at_limit, overhead=overhead / 60.0
         ),
         max_age=max_age,
+        twilight=twilight,
     )
     if plot is not None:
         with replacing(plot) as partial:
@@ -111,21 +129,34 @@ def _ranking(results: Path, site: str, night: str | None, **settings: Any) -> "R
     return rank_targets(table, place, next_evening(table, place) if night is None else night, **settings)
 
 
-def followup_config(want: list[str] | None, novelty: float, limit_mag: float) -> "FollowupConfig":
-    """Wanted classes as the option --want names them; SettingsError if one cannot be read."""
+def followup_config(
+    want: list[str] | None, novelty: float | None, limit_mag: float, learn: float = 0.0
+) -> "FollowupConfig":
+    """Wanted classes as the option --want names them; SettingsError if one cannot be read.
+
+    Without a weight of novelty it is .3, and 0 where classes are named: who names classes wants these.
+    """
     from firstlight.followup.utility import FollowupConfig
 
-    if not want:
-        return FollowupConfig(novelty=novelty, limit_mag=limit_mag)
     names, weights = [], []
-    for text in want:
+    for text in want or ():
         name, given, weight = text.partition("=")
         try:
             weights.append(float(weight) if given else 1.0)
         except ValueError:
             raise SettingsError(f"--want {text}: give CLASS or CLASS=WORTH, the worth from 0 to 1") from None
         names.append(name.strip())
-    return FollowupConfig(wanted=tuple(names), weights=tuple(weights), novelty=novelty, limit_mag=limit_mag)
+    default = FollowupConfig()
+    if novelty is None:
+        novelty = 0.0 if names else default.novelty
+    return FollowupConfig(
+        wanted=tuple(names) or default.wanted,
+        weights=tuple(weights),
+        novelty=novelty,
+        limit_mag=limit_mag,
+        named=bool(names),
+        learn=learn,
+    )
 
 
 def _print(ranking: "Ranking", n_left_out: int) -> None:

@@ -107,7 +107,7 @@ def serve(
         plan=Plan(
             site=find_site(site),
             evening=night,
-            followup=followup_config(want, 0.3, limit_mag),
+            followup=followup_config(want, None, limit_mag),
             observing=ObservingConfig(),
             telescope=ScheduleConfig(hours=hours, limit_mag=limit_mag),
             max_age=max_age,

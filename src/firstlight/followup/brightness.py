@@ -6,13 +6,13 @@ the errors). An object's numbers depend only on its own observations so far.
 """
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from firstlight._types import FloatArray, StrArray
+from firstlight._types import BoolArray, FloatArray, StrArray
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, N_BANDS
 from firstlight.constants import MAG_PER_E_FOLD
 from firstlight.kernels import kernel
@@ -27,6 +27,7 @@ PRIOR_SLOPE = 0.1  # mag/day; prior scatter of slopes among transients
 SOFTENING = 1.0  # asinh softening, in errors of a band's last flux
 LARGEST_SLOPE = 1.5  # mag/day
 DAMPING = 15.0  # days in which a trend decays by 1/e
+VARIATION = 0.3  # mag; scatter of a variable object about its latest magnitude
 DRIFT = 0.06  # mag per square root of a day; random walk beside the trend
 
 
@@ -76,6 +77,21 @@ class Brightness:
         out = np.empty((2, len(self)))
         _expect(self.mag, self.mag_err, self.mag_mjd, self.slope, self.slope_err, when, out)
         return out[0], out[1]
+
+    def without_trend(self, variable: BoolArray) -> Self:
+        """The same, but variable objects keep their brightness: a straight line says nothing about them.
+
+        Parameters
+        ----------
+        variable : bool array, shape (n_objects,)
+            Objects that brighten and fade again and again; their magnitude gets an error of 0.3 mag more.
+        """
+        return replace(
+            self,
+            slope=np.where(variable, 0.0, self.slope),
+            slope_err=np.where(variable, 0.0, self.slope_err),
+            mag_err=np.where(variable, np.hypot(self.mag_err, VARIATION), self.mag_err),
+        )
 
     @property
     def band_name(self) -> StrArray:

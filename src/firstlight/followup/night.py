@@ -152,12 +152,17 @@ def find_site(text: str) -> Site:
     return Site(f"{longitude:g}, {latitude:g}", (longitude + 180.0) % 360.0 - 180.0, latitude, height)
 
 
-def plan_night(site: Site, evening: str) -> Night:
+def plan_night(site: Site, evening: str, twilight: float = TWILIGHT) -> Night:
     """Find the dark hours of a night (date of the evening, ``YYYY-MM-DD``) and the Moon's position in them.
 
-    The night has no steps if the Sun stays too high. Raises `SettingsError` if `evening` is no date,
-    or not within 1900 to 2100.
+    It is dark where the Sun is below `twilight` [degree]. The night has no steps if the Sun stays too high.
+    Raises `SettingsError` if `evening` is no date, or not within 1900 to 2100, or `twilight` is not within
+    -18 and 0.
     """
+    if not -18.0 <= twilight <= 0.0:
+        raise SettingsError(
+            f"twilight {twilight:g}: the altitude of the Sun, from -18 (night) to 0 degrees (horizon)"
+        )
     from astropy import units as u
     from astropy.coordinates import AltAz, EarthLocation, get_body
     from astropy.time import Time
@@ -169,7 +174,7 @@ def plan_night(site: Site, evening: str) -> Night:
     with _offline():
         place = EarthLocation.from_geodetic(site.longitude * u.deg, site.latitude * u.deg, site.height * u.m)
         times = Time(mjd, format="mjd", scale="utc", location=place)
-        dark = _altitude(get_body("sun", times, place), AltAz(obstime=times, location=place)) < TWILIGHT
+        dark = _altitude(get_body("sun", times, place), AltAz(obstime=times, location=place)) < twilight
         if not dark.any():
             nothing = np.empty(0)
             return Night(site, evening, nothing, nothing, nothing, np.empty((0, 3)), math.nan)

@@ -52,7 +52,7 @@ class ScheduleConfig:
 class Schedule:
     """Chosen targets and their times."""
 
-    order: IntArray  # (n_chosen,); positions of the chosen targets, best worth per hour first
+    order: IntArray  # (n_chosen,); positions of the chosen targets, in the order in which they were chosen
     # (n_targets,); observation of each chosen target, overhead included, on the clock of the grid [hour];
     # NaN for the others
     start: FloatArray
@@ -91,6 +91,7 @@ def choose_targets(
     grid: FloatArray,
     airmass: FloatArray,
     config: ScheduleConfig | None = None,
+    priority: IntArray | None = None,
 ) -> Schedule:
     """Choose targets greedily by worth per hour; each is observed at its lowest airmass.
 
@@ -106,6 +107,8 @@ def choose_targets(
         Airmass in each slot; NaN where the target is not observable.
     config : ScheduleConfig, optional
         The telescope's time.
+    priority : int64 array, shape (n_targets,), optional
+        Targets of a lower number are served before all of a higher one, whatever their worth.
 
     Returns
     -------
@@ -122,9 +125,10 @@ def choose_targets(
     free = np.ones(n_steps, dtype=bool)
     left, chosen = config.hours, []
     rate = np.where(worth >= LEAST_WORTH, worth, 0.0) / np.maximum(hours, 1e-9)
-    for i in np.argsort(-rate, kind="stable"):
+    groups = np.zeros(n_targets, np.int64) if priority is None else priority
+    for i in np.lexsort((-rate, groups)):
         if rate[i] <= 0.0:
-            break
+            continue
         up = np.isfinite(airmass[i])
         if _best_start(airmass[i], up, int(n_slots[i])) < 0:
             fate[i] = NOT_UP

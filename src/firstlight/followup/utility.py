@@ -12,7 +12,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import ArrayLike
 
-from firstlight._types import BoolArray, FloatArray
+from firstlight._types import BoolArray, FloatArray, IntArray
 from firstlight.errors import SettingsError, UnknownClassError
 from firstlight.followup.brightness import Brightness
 from firstlight.kernels import kernel
@@ -47,6 +47,8 @@ SOFTNESS = 0.1  # mag; scatter of the limiting magnitude
 NOVELTY_FROM = 0.95  # anomaly score that one known object in twenty exceeds
 PEAK_DAYS = 5.0  # days after the peak at which the factor has fallen to 0.6
 LATE = 0.1  # factor of an object that fades, or long after its peak
+LIKELY = 0.5  # probability of the wanted classes together from which a target is likely one
+LEAST_WANTED = 0.05  # and below which it is of no wanted class
 LEAD_DAYS = 1.0  # from an alert to the next night
 
 
@@ -67,6 +69,12 @@ class FollowupConfig:
         Worth of an object unlike any known class, 0 to 1.
     limit_mag : float
         Faintest magnitude that the telescope can observe [mag].
+    named : bool
+        Whether the user named the classes: targets that are likely of one then come before all others,
+        and those without a wanted class last; see `priority`.
+    learn : float
+        Worth of an object about whose class nothing is known, 0 to 1: what its spectrum would teach the
+        classifier.
 
     Raises
     ------
@@ -79,6 +87,8 @@ class FollowupConfig:
     rarity: float = 0.3
     novelty: float = 0.3
     limit_mag: float = 22.0
+    named: bool = False
+    learn: float = 0.0
 
     def __post_init__(self) -> None:
         if len(set(self.wanted)) < len(self.wanted):
@@ -87,7 +97,7 @@ class FollowupConfig:
             raise SettingsError(
                 f"{len(self.weights)} weight(s) for {len(self.wanted)} wanted class(es); give one per class"
             )
-        shares = {"rarity": self.rarity, "novelty": self.novelty}
+        shares = {"rarity": self.rarity, "novelty": self.novelty, "learn": self.learn}
         shares |= {f"weight of {k}": w for k, w in zip(self.wanted, self.weights, strict=False)}
         wrong = [f"{name} {value:g}" for name, value in shares.items() if not 0.0 <= value <= 1.0]
         if wrong:
@@ -108,6 +118,17 @@ class FollowupConfig:
             if name in classes:
                 worth[classes.index(name)] = weight
         return worth * (1.0 - self.rarity * (1.0 - class_rarity(classes)))
+
+    def priority(self, proba: FloatArray, classes: tuple[str, ...] = CLASSES) -> IntArray:
+        """Group of each object, shape (n_objects,): the lower is served first, whatever the worth.
+
+        Where the user named classes: 0 if they have half of the probability or more, 1 from `LEAST_WANTED`
+        on, 2 below. Otherwise 0 for all.
+        """
+        if not self.named:
+            return np.zeros(len(proba), np.int64)
+        wanted = proba[:, np.isin(classes, self.wanted)].sum(axis=1)
+        return (wanted < LIKELY).astype(np.int64) + (wanted < LEAST_WANTED)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,7 +186,8 @@ def followup_utility(
 
     where :math:`\rho, \nu, m_{lim}` are ``rarity``, ``novelty`` and ``limit_mag``;
     :math:`a_0 = 0.95`, :math:`\tau = 5` days, :math:`l = 0.1`; :math:`t_{now}` is the time of the
-    latest magnitude and :math:`t_{peak}` that of the brightest.
+    latest magnitude and :math:`t_{peak}` that of the brightest. With ``learn`` :math:`\lambda`,
+    :math:`1 - S` is multiplied by :math:`1 - \lambda E`, where E is the `uncertainty` of the class.
 
     Parameters
     ----------
@@ -206,7 +228,22 @@ def followup_utility(
         np.array(numbers),
         out,
     )
+    if config.learn > 0.0:
+        out[2] = 1.0 - (1.0 - out[2]) * (1.0 - config.learn * uncertainty(proba))
+        out[0] = np.where(classified, out[2] * out[4] * out[5], np.nan)
     return Utility(*out)
+
+
+def uncertainty(proba: FloatArray) -> FloatArray:
+    """Entropy of class probabilities over that of equal ones, 0 to 1, shape (n_objects,).
+
+    Examples
+    --------
+    >>> uncertainty(np.array([[1.0, 0.0], [0.5, 0.5]])).tolist()
+    [0.0, 1.0]
+    """
+    terms = np.where(proba > 0.0, proba * np.log(np.where(proba > 0.0, proba, 1.0)), 0.0)
+    return np.asarray(np.abs(terms.sum(axis=1)) / np.log(proba.shape[1]))
 
 
 def followup_score(

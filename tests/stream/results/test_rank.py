@@ -233,3 +233,47 @@ def test_table_is_written_whole(tmp_path, suffix):
 def test_other_suffixes_are_refused(tmp_path):
     with pytest.raises(SettingsError, match="csv or"):
         check_ranking_output(tmp_path / "targets.xlsx")
+
+
+def test_who_names_classes_gets_likely_ones_before_all_others():
+    bright = [record(f"bright-{k}", "SNIa", 0.99, mag=17.0, anomaly=1.0) for k in range(8)]
+    faint = record("wanted", "TDE", 0.85, mag=21.8, slope=0.0)
+    hours = ScheduleConfig(hours=1.2)
+    named = FollowupConfig(wanted=("TDE",), novelty=0.0, named=True)
+    chosen = rank(faint, *bright, telescope=hours, followup=named).chosen["object"].tolist()
+    assert chosen[0] == "wanted"
+    by_worth = FollowupConfig(wanted=("TDE",), novelty=1.0)
+    assert "wanted" not in rank(faint, *bright, telescope=hours, followup=by_worth).chosen["object"].tolist()
+
+
+def test_targets_without_a_wanted_class_fill_the_hours_that_are_left():
+    named = FollowupConfig(wanted=("TDE",), novelty=1.0, named=True)
+    table = rank(record("a", "SNIa", 0.99, anomaly=1.0), record("b", "TDE", 0.6), followup=named).table
+    assert table["object"].tolist() == ["b", "a"]
+    assert (table["fate"] == "chosen").all()
+
+
+def test_a_variable_star_keeps_its_brightness():
+    table = rank(record("star", "RRL", slope=-0.3), record("nova", "KN", slope=-0.3)).table.set_index(
+        "object"
+    )
+    assert table.loc["star", "mag_expected"] == pytest.approx(20.5)
+    assert table.loc["star", "mag_expected_err"] > 0.3
+    assert "variable" in table.loc["star", "reasons"]
+    assert table.loc["nova", "mag_expected"] < 20.3
+
+
+def test_in_nautical_twilight_the_night_is_longer():
+    nights = [rank(record("a"), twilight=sun).night.dark_hours for sun in (-18.0, -12.0)]
+    assert nights[1] > nights[0] + 0.5
+    with pytest.raises(SettingsError, match="twilight 5"):
+        rank(record("a"), twilight=5.0)
+
+
+def test_an_uncertain_object_is_worth_more_to_who_wants_to_learn():
+    known, unclear = record("known", "SNIa", 0.99), record("unclear", "SNIa", 0.1)
+    first = [
+        rank(known, unclear, followup=FollowupConfig(wanted=("SNIa",), learn=learn)).table["object"][0]
+        for learn in (0.0, 1.0)
+    ]
+    assert first == ["known", "unclear"]

@@ -25,10 +25,11 @@ from firstlight.followup.night import (
     visibility,
 )
 from firstlight.followup.schedule import Schedule, ScheduleConfig, choose_targets
-from firstlight.followup.utility import FollowupConfig, Utility, followup_utility
+from firstlight.followup.utility import LEAST_WANTED, FollowupConfig, Utility, followup_utility
 from firstlight.predictions import CLASSIFIED
 from firstlight.stream.results.read import Results
 from firstlight.stream.results.record import BRIGHTNESS_DIGITS
+from firstlight.taxonomy import COARSE
 from firstlight.text import printable, spreadsheet_cell
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 
 STEADY = 0.02  # mag/day; a slower change counts as no trend
 OLD = 1.5  # days; the age of an older magnitude is shown
-LEAST_SHOWN = 0.05  # probability; a less probable wanted class is not shown
+#: Classes that brighten and fade again and again: their brightness is not extrapolated.
+VARIABLE = frozenset(name for name, group in COARSE.items() if group in ("AGN", "Periodic"))
 _LONGEST = 60  # characters of an object's id in the figure
 _MJD_0 = date(1858, 11, 17)
 _TEXTS = ("object", "fate", "start", "class", "band", "reasons")  # columns of text
@@ -107,13 +109,15 @@ def rank_targets(
     telescope: ScheduleConfig | None = None,
     max_age: float = 15.0,
     during_night: bool = False,
+    twilight: float = TWILIGHT,
 ) -> Ranking:
     """Rank the objects of the stream's records for one night and choose among them.
 
     The last record of each object before the night counts. Its worth is its utility in the middle
     of the night (`followup_utility`) times the factor for airmass and Moon (`Visibility.factor`);
-    targets are chosen by worth per hour (`choose_targets`). Exposures are for one sigma fainter
-    than expected, since a trend may fail.
+    targets are chosen by worth per hour (`choose_targets`); where the user named classes, likely ones come
+    first (`FollowupConfig.priority`). Brightness of variable objects is not extrapolated. Exposures are for
+    one sigma fainter than expected, since a trend may fail.
 
     Parameters
     ----------
@@ -129,6 +133,8 @@ def rank_targets(
         Greatest age of an object's last record at the beginning of the night [day].
     during_night : bool
         Whether records from the night itself and later count too, as on a page that is watched then.
+    twilight : float
+        Altitude of the Sun below which it is dark [degree].
 
     Returns
     -------
@@ -145,23 +151,24 @@ def rank_targets(
     followup = FollowupConfig() if followup is None else followup
     observing = ObservingConfig() if observing is None else observing
     telescope = ScheduleConfig(limit_mag=followup.limit_mag) if telescope is None else telescope
-    night = plan_night(site, evening)
+    night = plan_night(site, evening, twilight)
     if not len(night.mjd):
         raise SettingsError(
             f"it is never dark at {site.name} in the night of {evening} (the Sun stays above "
-            f"{TWILIGHT:g} degrees)"
+            f"{twilight:g} degrees)"
         )
     rows = _last_records(results, night, max_age, np.inf if during_night else night.mjd[0])
     middle = float(night.mjd[len(night.mjd) // 2])
-    brightness = _brightness_of(results, rows)
+    brightness = _brightness_of(results, rows).without_trend(np.isin(results.label[rows], list(VARIABLE)))
     proba, anomaly = results.proba[rows], results.anomaly[rows]
     classified = results.status[rows] == CLASSIFIED
     utility = followup_utility(proba, anomaly, classified, brightness, middle, followup, results.classes)
     seen = visibility(night, results.ra[rows], results.dec[rows], observing)
     expected, error = brightness.expected(middle)
     worth = np.nan_to_num(utility.total) * seen.factor
-    plan = choose_targets(worth, expected + error, night.hours, seen.airmass, telescope)
-    order = _order(worth, utility, plan)
+    priority = followup.priority(proba, results.classes)
+    plan = choose_targets(worth, expected + error, night.hours, seen.airmass, telescope, priority)
+    order = _order(worth, utility, plan, priority)
     table = _table(results, rows, night, brightness, utility, seen, plan, (expected, error), worth)
     table["reasons"] = _reasons(table, results, rows, followup, night)
     table = table.iloc[order].reset_index(drop=True)
@@ -237,10 +244,12 @@ def _brightness_of(results: Results, rows: NDArray[np.int64]) -> Brightness:
     return Brightness(band=band, **{name: getattr(results, name)[rows] for name in BRIGHTNESS_DIGITS})
 
 
-def _order(worth: FloatArray, utility: Utility, plan: Schedule) -> NDArray[np.int64]:
-    """The chosen in their order, then the others by worth tonight, then by utility."""
+def _order(
+    worth: FloatArray, utility: Utility, plan: Schedule, priority: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The chosen in their order, then the others by priority, worth tonight, and utility."""
     others = np.flatnonzero(plan.fate != "chosen")
-    keys = (-np.nan_to_num(utility.total)[others], -worth[others])
+    keys = (-np.nan_to_num(utility.total)[others], -worth[others], priority[others])
     return np.concatenate([plan.order, others[np.lexsort(keys)]])
 
 
@@ -323,10 +332,10 @@ def _kind(
     """Most likely classes."""
     if np.isnan(row["utility"]):
         return f"not classified ({reason.replace('_', ' ')})" if reason else "not classified"
-    best = sorted((k for k in wanted if proba[k] >= LEAST_SHOWN), key=lambda k: -proba[k])[:2]
+    best = sorted((k for k in wanted if proba[k] >= LEAST_WANTED), key=lambda k: -proba[k])[:2]
     if best:
         return ", ".join(f"{classes[k]} {100.0 * proba[k]:.0f} %" for k in best)
-    return f"most likely {row['class']}, no wanted class above {100.0 * LEAST_SHOWN:.0f} %"
+    return f"most likely {row['class']}, no wanted class above {100.0 * LEAST_WANTED:.0f} %"
 
 
 def _light(row: dict[str, Any], limit_mag: float) -> str:
@@ -336,7 +345,9 @@ def _light(row: dict[str, Any], limit_mag: float) -> str:
     words = f"{row['band']} {row['mag']:.1f}"
     if row["mag_age"] >= OLD:
         words += f" {row['mag_age']:.0f} days ago"
-    if abs(row["slope"]) >= max(STEADY, row["slope_err"]):
+    if row["class"] in VARIABLE:
+        words += ", variable"
+    elif abs(row["slope"]) >= max(STEADY, row["slope_err"]):
         way = "fading" if row["slope"] > 0.0 else "brightening"
         words += f", {way} {abs(row['slope']):.2f} mag/day"
     else:
