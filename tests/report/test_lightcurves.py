@@ -247,6 +247,31 @@ def test_a_timeline_without_a_classification_can_be_drawn(tiny_default, curves):
     assert [text.get_text() for text in figure.axes[1].get_legend().get_texts()] == ["not classified"]
 
 
+def test_lines_are_thin_outside_the_prediction_set_and_the_true_class_is_always_drawn(timeline):
+    predictions = timeline.predictions
+    best = predictions.proba.argmax(axis=1)
+    only_best = np.eye(len(predictions.classes), dtype=bool)[best] & predictions.is_classified[:, None]
+    made = replace(timeline, predictions=replace(predictions, in_set=only_best))
+    rare = predictions.classes[int(predictions.proba[-1].argmin())]
+    figure = made.plot(label=rare)
+    texts = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
+    assert f"{rare}  0.00 (true)" in texts
+    assert "outside the set" in texts
+    colour = CLASS_COLOUR[predictions.classes[best[-1]]]
+    lines = [line for line in figure.axes[1].lines if line.get_color() == colour and len(line.get_xdata())]
+    thick = max(lines, key=lambda line: line.get_linewidth())
+    drawn = thick.get_ydata()[only_best[:, best[-1]]] if len(lines) > 1 else thick.get_ydata()[-1:]
+    assert np.isfinite(drawn).all()
+
+
+def test_bars_name_the_prediction_set_in_bold(timeline):
+    one = timeline.predictions[-1]
+    members = one.proba >= np.sort(one.proba)[:, [-2]]
+    figure = replace(one, in_set=members).plot()
+    bold = [text.get_text() for text in figure.axes[0].texts if text.get_weight() == "bold"]
+    assert sorted(bold) == sorted(np.array(one.classes)[members[0]].tolist())
+
+
 def test_a_folded_curve_has_no_timeline(timeline):
     with pytest.raises(DataError, match="no timeline"):
         timeline.plot(period=0.5)

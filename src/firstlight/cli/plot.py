@@ -66,6 +66,7 @@ def plot(
     from firstlight.files import replacing
     from firstlight.pipeline import Pipeline
     from firstlight.report.lightcurves import plot_light_curve
+    from firstlight.report.style import save_figure
 
     path = out or Path("figure-1.png" if figure_1 else f"{object_id}.png".replace("/", "_"))
     check_picture(path)
@@ -87,7 +88,7 @@ def plot(
             period=fold,
         )
     with replacing(path) as partial:
-        figure.savefig(partial, format=path.suffix.lower().removeprefix("."))
+        save_figure(figure, partial, path.suffix.lower().removeprefix("."))
     typer.echo(path)
 
 

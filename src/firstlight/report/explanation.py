@@ -46,7 +46,7 @@ def plot_explanation(made: Explanation) -> Figure:
     handles = draw_light_curve(panel, curve, models=models)
     panel.set_title(f"{made.curve.object_id}: {made.sentences()[0]}", loc="left", parse_math=False)
     panel.legend(handles=handles, ncols=len(handles), loc="upper right", handletextpad=0.1)
-    draw_probabilities(bars, probabilities_of(made.predictions))
+    draw_probabilities(bars, probabilities_of(made.predictions), made.predictions.sets[0])
     for part, why in zip(parts[1 : 1 + n_why], made.why, strict=True):
         draw_reasons(part.subplots(), why)
     if n_near:

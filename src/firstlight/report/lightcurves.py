@@ -117,8 +117,10 @@ def plot_light_curve(
         ``absolute`` and there is no redshift, or a folded light curve has a timeline or models;
         or if the predictions lack the object.
     """
+    members: tuple[str, ...] = ()
     if isinstance(probabilities, Predictions):
         one = probabilities[curve.object_id]
+        members = one.sets[0]
         if title is None and not one.is_classified[0]:
             title = f"not classified: {one.reason[0]}; the prior is shown"
         probabilities = probabilities_of(one)
@@ -129,11 +131,11 @@ def plot_light_curve(
     if isinstance(probabilities, Timeline):
         figure = new_figure(4.9)
         panel, below = figure.subplots(2, 1, sharex=True, height_ratios=(1.45, 1.0))
-        draw_timeline(below, probabilities, scale.time(probabilities.mjd), span)
+        draw_timeline(below, probabilities, scale.time(probabilities.mjd), span, label)
     elif probabilities:
         figure = new_figure(3.4)
         panel, bars = figure.subplots(1, 2, width_ratios=(3.6, 1.0))
-        draw_probabilities(bars, probabilities)
+        draw_probabilities(bars, probabilities, members)
     else:
         figure = new_figure(3.4)
         panel = figure.subplots()
@@ -343,20 +345,29 @@ def _draw_models(panel: Axes, models: Mapping[int, Curve], scale: _Scale) -> Non
             panel.fill_between(time, below, above, color=colour, alpha=0.15, linewidth=0.0, zorder=0)
 
 
-def draw_probabilities(panel: Axes, probabilities: Mapping[str, float]) -> None:
-    """Bars of the most probable classes, each below its name; the first is highlighted."""
+def draw_probabilities(
+    panel: Axes, probabilities: Mapping[str, float], members: tuple[str, ...] = ()
+) -> None:
+    """Bars of the most probable classes, each below its name.
+
+    Highlighted are the first, and those of the prediction set.
+    """
     top = sorted(probabilities.items(), key=lambda item: -item[1])[:_N_BARS]
-    colours = [MAIN] + [FAINT] * (len(top) - 1)
+    shown = {*members, *(name for name, _ in top[:1])}
+    colours = [MAIN if name in shown else FAINT for name, _ in top]
     panel.barh(range(len(top)), [value for _, value in top], color=colours, height=0.34)
     for position, (name, value) in enumerate(top):
-        panel.text(0.0, position - 0.24, name, fontsize=8.0, color=INK, va="bottom")
+        weight = "bold" if name in members else "normal"
+        panel.text(0.0, position - 0.24, name, fontsize=8.0, color=INK, va="bottom", weight=weight)
         panel.text(1.0, position - 0.24, f"{value:.2f}", fontsize=8.0, color=INK, va="bottom", ha="right")
     panel.set_ylim(_N_BARS - 0.5, -0.75)  # constant number of places, so that bars stay thin
     panel.set_xlim(0.0, 1.0)
     panel.set_xticks([0.0, 0.5, 1.0])
     panel.set_yticks([])
     panel.spines["left"].set_visible(False)
-    panel.set_xlabel("probability")
+    n_more = len(set(members) - {name for name, _ in top})
+    more = f", and {n_more} more" if n_more else ""
+    panel.set_xlabel(f"probability\n(bold: prediction set{more})" if members else "probability")
 
 
 def _title(curve: LightCurve, label: str | None) -> str:

@@ -57,7 +57,7 @@ def _of_one(one: Predictions) -> Figure:
     """Bars of the largest probabilities of one object."""
     figure = new_figure(2.6, 3.2)
     panel = figure.subplots()
-    draw_probabilities(panel, probabilities_of(one))
+    draw_probabilities(panel, probabilities_of(one), one.sets[0])
     title = f"object {printable(str(one.object_id[0]), _LONGEST_ID)}"
     if not one.is_classified[0]:
         title += "\nnot classified; the prior is shown"
