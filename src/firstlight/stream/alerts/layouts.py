@@ -415,10 +415,11 @@ class _Values:
 
     def redshift(self) -> tuple[float, float]:
         """Photometric redshift and error of the best host; a star beside the source is no host."""
-        lines = [self._places.get(name, ()) for name in ("redshift", "redshift_err", "star")]
-        for places in zip(*lines, strict=True):
-            value, error, star = (self._number(place) for place in places)
-            if 0.0 <= value < math.inf and not star >= 0.5:
+        lines = (self._places.get(name, ()) for name in ("redshift", "redshift_err", "star"))
+        for place, place_of_error, place_of_star in zip(*lines, strict=True):
+            value = self._number(place)
+            if 0.0 <= value < math.inf and not self._number(place_of_star) >= 0.5:
+                error = self._number(place_of_error)
                 return value, error if 0.0 <= error < math.inf else math.nan
         return math.nan, math.nan
 
@@ -430,8 +431,9 @@ class _Values:
 
 
 def _skip_reason(values: _Values, family: str, object_id: str) -> SkipReason | None:
-    near = 0.0 <= values.number("asteroid_arcsec") <= SOLAR_SYSTEM_ARCSEC
-    if (values.has("asteroid_name") and near) or is_true(values.first("rock")):
+    if values.has("asteroid_name") and 0.0 <= values.number("asteroid_arcsec") <= SOLAR_SYSTEM_ARCSEC:
+        return SkipReason.SOLAR_SYSTEM
+    if is_true(values.first("rock")):
         return SkipReason.SOLAR_SYSTEM
     # a source of LSST may belong to an object and to an asteroid; every one of ZTF has an object
     if values.has("solar_system") and not (family == "lsst" and object_id):
