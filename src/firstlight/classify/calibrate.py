@@ -141,6 +141,15 @@ class PhaseCalibrator:
             self._log_scale, self._shift = _fit(rows, self.chosen, n_shifted)
         return self
 
+    @classmethod
+    def shifted(cls, shift: FloatArray) -> Self:
+        """A calibrator that adds one number per class to the log-probabilities, at every phase."""
+        made = cls()
+        if np.ptp(shift) > 0.0:
+            made.chosen, made._n_classes = _SHIFTED, len(shift)
+            made._shift = np.tile(shift - shift.mean(), (len(made.config.knots), 1))
+        return made
+
     def transform(self, proba: FloatArray, phase: FloatArray) -> FloatArray:
         """Corrected probabilities, columns as in `fit`; rows sum to one. A NaN `phase` counts as 0.
 

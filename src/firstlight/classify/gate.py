@@ -133,6 +133,36 @@ class GatedClassifier:
         self._classes, self._n_features = classes, rows.X.shape[1]
         return self
 
+    def refine(
+        self,
+        rows: TrainingRows,
+        config: LightGBMConfig,
+        touched: frozenset[str],
+        *,
+        seed: int = 0,
+        jobs: int = 1,
+    ) -> Self:
+        """A classifier with these trees and further ones, grown on rows of all of its classes.
+
+        An expert without a class of `touched` stays; so does the gate, unless both experts have one.
+        """
+        made = type(self)(self.config, self.gate)
+        made._classes, made._n_features = self._classes, self._n_features
+        made._experts, made._gate = dict(self._experts), self._gate
+        for name, expert in self._experts.items():
+            if expert.text and touched & set(expert.classes):
+                text = grow_lightgbm(
+                    rows.coded(expert.classes), None, config, seed=seed, jobs=jobs, start=expert.text
+                )
+                made._experts[name] = replace(expert, text=text, forest=read_forest(text))
+        both = len(self._experts) == 2 and all(touched & set(e.classes) for e in self._experts.values())
+        if both and self._gate.text:
+            coded = _all_rows(rows) if self._gate.doubts else _without_redshift(rows)
+            settings = replace(config, class_weight_exponent=self.gate.booster.class_weight_exponent)
+            text = grow_lightgbm(coded, None, settings, seed=seed, jobs=jobs, start=self._gate.text)
+            made._gate = replace(self._gate, text=text, forest=read_forest(text))
+        return made
+
     def predict_proba(self, X: Float32Array, redshift: FloatArray | Float32Array | None = None) -> FloatArray:
         """See `Classifier.predict_proba`."""
         if not self._classes:

@@ -103,6 +103,23 @@ class LightGBMBooster(Booster):
         self._classes = classes
         return self
 
+    def refine(
+        self,
+        rows: TrainingRows,
+        config: LightGBMConfig,
+        touched: frozenset[str],
+        *,
+        seed: int = 0,
+        jobs: int = 1,
+    ) -> Self:
+        """A booster with these trees and further ones, grown on rows of all of its classes."""
+        made = type(self)(config)
+        made._text = grow_lightgbm(
+            rows.coded(self._classes), None, config, seed=seed, jobs=jobs, start=self.text
+        )
+        made._forest, made._classes = read_forest(made._text), self._classes
+        return made
+
     def predict_proba(self, X: Float32Array, redshift: FloatArray | Float32Array | None = None) -> FloatArray:
         """See `Classifier.predict_proba`."""
         forest = self._fitted()
@@ -138,11 +155,13 @@ def grow_lightgbm(
     seed: int,
     jobs: int = 1,
     progress: Progress = no_progress,
+    start: str = "",
 ) -> str:
     """Grow a booster; compact model text.
 
     Every class number of `rows` from 0 up occurs, and there are at least two; with two, one
-    tree per round gives the log-odds of class 1. The trees do not depend on `jobs`.
+    tree per round gives the log-odds of class 1. The trees do not depend on `jobs`. Those of the text
+    `start`, of the same classes, stay and come first.
     """
     import lightgbm
 
@@ -156,7 +175,14 @@ def grow_lightgbm(
     if held is not None and config.patience > 0:
         validation = [training.create_valid(held.X, held.code, weight=held.weight)]
         callbacks.append(lightgbm.early_stopping(config.patience, verbose=False))
-    booster = lightgbm.train(params, training, config.rounds, valid_sets=validation, callbacks=callbacks)
+    booster = lightgbm.train(
+        params,
+        training,
+        config.rounds,
+        valid_sets=validation,
+        callbacks=callbacks,
+        init_model=lightgbm.Booster(model_str=start) if start else None,
+    )
     return compact(booster.model_to_string(num_iteration=booster.best_iteration if validation else -1))
 
 

@@ -2,6 +2,7 @@
 
 # ruff: noqa: F401  (each module adds its commands to the app)
 from firstlight.cli import (
+    adapt,
     anomalies,
     batch,
     bundle,

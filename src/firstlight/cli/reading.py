@@ -133,7 +133,8 @@ class Reading:
     ) -> tuple["LightCurves", "StrArray"]:
         """Light curves and their classes, aligned; spellings of other surveys are translated and shown.
 
-        Objects with a label of no class keep it: training leaves them out and counts them.
+        Objects without a label are set aside, and counted on the terminal; those with a label of no class
+        keep it: training leaves them out and counts them.
         """
         from firstlight.data import Truth, load_plasticc
 
@@ -141,7 +142,7 @@ class Reading:
             table = load_plasticc()[1] if truth is None else Truth.read(truth)
         else:
             table = _truth_beside(Path(data), self.metadata, truth)
-        curves = self.curves(data, objects, out)
+        curves = _with_label(self.curves(data, objects, out), table)
         return curves, translated(table.labels_of(curves.object_id), taxonomy)
 
     def refuse_options(self, reason: str, *names: str) -> None:
@@ -204,6 +205,21 @@ def translated(labels: "StrArray", taxonomy: "Taxonomy | None" = None) -> "StrAr
             soft_wrap=True,
         )
     return np.array([found[name] or name for name in names.tolist()], dtype=np.str_)[index]
+
+
+def _with_label(curves: "LightCurves", truth: "Truth") -> "LightCurves":
+    """The objects that have a label; the others are counted."""
+    known = truth.has(curves.object_id)
+    if known.all() or not known.any():  # without any, `Truth.labels_of` says so
+        return curves
+    first = str(curves.object_id[~known][0])
+    console.print(
+        f"[yellow]{int((~known).sum()):,} of {len(curves):,} object(s) set aside, they have no label; "
+        f"the first is {escape(first)!r}[/yellow]",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return curves.take(known)
 
 
 def show(log: "RejectLog", place: Path) -> None:

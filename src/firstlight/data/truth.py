@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike
 
-from firstlight._types import StrArray
+from firstlight._types import BoolArray, StrArray
 from firstlight.data.delimited import Delimited, choose, read_bytes, read_header, require
 from firstlight.data.parquet import PARQUET_MAGIC, parquet_errors, read_parquet
 from firstlight.errors import DataError, MissingColumnError
@@ -22,6 +22,7 @@ from firstlight.taxonomy import from_plasticc
 
 #: Spellings of the label column, the surest first: Zenodo's test set has both targets.
 _SPELLINGS = ("true_target", "target", "label", "class")
+_SOURCE = "source"  # the column of where an object is from
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +82,10 @@ class Truth:
             raise DataError(f"{len(missing)} object(s) without a label: {shown}; the truth has {len(self)}")
         return self.label[order][where]
 
+    def has(self, object_ids: ArrayLike) -> BoolArray:
+        """Whether each of the given objects has a label, shape (n,)."""
+        return np.isin(np.asarray(object_ids, dtype=np.str_), self.object_id)
+
     @classmethod
     def read(cls, path: str | Path) -> Self:
         """Read labels from CSV (gzipped or not) or Parquet.
@@ -90,7 +95,7 @@ class Truth:
         MissingColumnError, UnknownClassError or DataError, naming the file.
         """
         path = Path(path)
-        object_id, label = _read_parquet(path) if read_bytes(path, 4) == PARQUET_MAGIC else _read_csv(path)
+        object_id, label = _read(path, _SPELLINGS)
         try:
             return cls(object_id, _class_names(label))
         except DataError as error:
@@ -113,9 +118,40 @@ class Truth:
                 pq.write_table(table, partial, compression="zstd")
 
 
-def _read_csv(path: Path) -> tuple[StrArray, StrArray]:
-    found = choose(read_header(path), {"object_id": ("object_id",), "label": _SPELLINGS})
-    require(found, {"object_id": ("object_id",), "label": _SPELLINGS}, path)
+def read_sources(path: str | Path, object_ids: ArrayLike) -> StrArray | None:
+    """The survey or catalogue that each object is from, by a column ``source`` of a file of labels.
+
+    None if the file has no such column, or it is empty for one of the objects. Raises DataError as
+    `Truth.read` does.
+    """
+    path = Path(path)
+    if _SOURCE not in _names(path):
+        return None
+    found = dict(zip(*(column.tolist() for column in _read(path, (_SOURCE,))), strict=True))
+    sources = [found.get(name, "") for name in np.asarray(object_ids, dtype=np.str_).tolist()]
+    return np.array(sources, dtype=np.str_) if all(sources) else None
+
+
+def _is_parquet(path: Path) -> bool:
+    return read_bytes(path, 4) == PARQUET_MAGIC
+
+
+def _names(path: Path) -> list[str]:
+    """Columns of a file of labels."""
+    if not _is_parquet(path):
+        return list(read_header(path))
+    with parquet_errors(path):
+        return list(pq.read_schema(path).names)
+
+
+def _read(path: Path, spellings: tuple[str, ...]) -> tuple[StrArray, StrArray]:
+    """Names of objects, and the first column that is there, as text."""
+    return (_read_parquet if _is_parquet(path) else _read_csv)(path, spellings)
+
+
+def _read_csv(path: Path, spellings: tuple[str, ...]) -> tuple[StrArray, StrArray]:
+    found = choose(read_header(path), {"object_id": ("object_id",), "label": spellings})
+    require(found, {"object_id": ("object_id",), "label": spellings}, path)
     source = Delimited(path, {name: "text" for name in found.values()})
     columns: dict[str, list[Any]] = {name: [pa.array([], pa.string())] for name in found}
     for batch, _ in source.batches():
@@ -128,13 +164,13 @@ def _read_csv(path: Path) -> tuple[StrArray, StrArray]:
     return names_of(untyped_ids(object_id)), names_of(label)
 
 
-def _read_parquet(path: Path) -> tuple[StrArray, StrArray]:
+def _read_parquet(path: Path, spellings: tuple[str, ...]) -> tuple[StrArray, StrArray]:
     with parquet_errors(path):
         names = pq.read_schema(path).names
-        label = next((name for name in _SPELLINGS if name in names), None)
+        label = next((name for name in spellings if name in names), None)
         if label is None or "object_id" not in names:
             raise MissingColumnError(
-                f"{path}: needs object_id and {' or '.join(_SPELLINGS)}; its columns are {', '.join(names)}"
+                f"{path}: needs object_id and {' or '.join(spellings)}; its columns are {', '.join(names)}"
             )
         table = read_parquet(path, ["object_id", label])
     object_id, labels = (names_of(table[name]) for name in ("object_id", label))

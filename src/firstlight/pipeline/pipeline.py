@@ -278,6 +278,50 @@ class Pipeline:
             calibrated, rows.labels, self.classes, phase, rows.redshift, rows.owner, rows.galactic
         )
 
+    @classmethod
+    def of_parts(
+        cls,
+        config: PipelineConfig,
+        builder: InputBuilder,
+        classifier: Classifier,
+        calibrator: PhaseCalibrator,
+        *,
+        anomaly: AnomalyScorer,
+        domain: TrainingDomain,
+        sets: PredictionSets,
+        kept: KeptObjects | None,
+        taxonomy: Taxonomy,
+        prior: FloatArray,
+        object_id: StrArray,
+        info: Mapping[str, Any],
+    ) -> Self:
+        """A pipeline of trained parts; `prior` has a frequency per class of the taxonomy.
+
+        `object_id` are the objects that it was trained on.
+        """
+        made = cls(config)
+        made._inputs, made._classifier, made._calibrator = builder, classifier, calibrator
+        made._anomaly, made._domain, made.taxonomy = anomaly, domain, taxonomy
+        made._sets, made._kept = sets, kept
+        made._prior, made.info = prior, dict(info)
+        made._seen = np.unique(hash_fraction(object_id, _SEEN_SALT))
+        return made
+
+    @property
+    def builder(self) -> InputBuilder:
+        """The trained encoder and templates, which make the classifier's columns."""
+        return self._builder()
+
+    @property
+    def classifier(self) -> Classifier:
+        """The trained classifier."""
+        return self._fitted()
+
+    @property
+    def frequencies(self) -> FloatArray:
+        """Class frequencies of training, shape (n_classes,), columns those of `taxonomy`."""
+        return self._prior
+
     # --- predict ----------------------------------------------------------------
 
     def predict(

@@ -1,0 +1,213 @@
+"""The command ``adapt``: a bundle for one's own survey and labels."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from firstlight.cli.app import (
+    PLASTICC,
+    AsJson,
+    Classes,
+    Jobs,
+    Objects,
+    Redshift,
+    Seed,
+    app,
+    console,
+    need_libraries,
+    print_json,
+    progress,
+)
+from firstlight.cli.reading import Reading, reads_curves
+from firstlight.errors import DataError, FetchError
+
+if TYPE_CHECKING:
+    from firstlight._types import StrArray
+    from firstlight.adapt import Adapted
+    from firstlight.lightcurves import LightCurves
+    from firstlight.taxonomy import Taxonomy
+
+
+@app.command(
+    epilog="Example: firstlight adapt --data mine.csv --labels labels.csv --from default --out my-bundle"
+)
+@reads_curves
+def adapt(
+    data: Annotated[str, typer.Option(help="Light curves of your survey, a file or folder.")],
+    labels: Annotated[
+        Path,
+        typer.Option(
+            help="Their classes: a CSV or Parquet file with object_id and label, class or target. A column "
+            "source (survey or catalogue) makes each source be measured, and left out once."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Bundle folder to write; the survey goes to OUT.survey.toml.")],
+    base: Annotated[
+        Path | None,
+        typer.Option("--from", help="Bundle to adapt: a folder, default or fast. Default: default."),
+    ] = None,
+    survey: Annotated[
+        str | None,
+        typer.Option(
+            help="Your survey: a name such as ztf, ps1, des, lsst-wfd, or a TOML file. Default: measured "
+            "from the light curves."
+        ),
+    ] = None,
+    classes: Classes = None,
+    objects: Objects = None,
+    training: Annotated[
+        str,
+        typer.Option(
+            help="Training set of the bundle, which is observed again: a file, or 'plasticc' for the "
+            "downloaded set (firstlight fetch plasticc)."
+        ),
+    ] = PLASTICC,
+    training_labels: Annotated[
+        Path | None, typer.Option(help="Classes of a training set in a file. Default: as for train.")
+    ] = None,
+    scratch: Annotated[
+        bool,
+        typer.Option(
+            "--scratch/--no-scratch",
+            help="Train on the labels alone, too, for comparison; takes most of the time.",
+        ),
+    ] = True,
+    redshift: Redshift = "photo",
+    seed: Seed = 0,
+    jobs: Jobs = None,
+    as_json: AsJson = False,
+    *,
+    reading: Reading,
+) -> None:
+    """Adapt a bundle to your survey with some labels, from ten per class to thousands.
+
+    Encoder and features stay. The training set is observed again as your survey sees the sky, and trees are
+    grown on it and your labels. The table at the end is of objects that the trees have not seen.
+    """
+    from firstlight.adapt import adapt as adapt_bundle
+    from firstlight.data import cache_folder
+    from firstlight.pipeline import Pipeline
+    from firstlight.pipeline.bundle import check_destination
+    from firstlight.surveys import load_survey
+    from firstlight.taxonomy import Taxonomy
+
+    need_libraries("adapting", "train", ("lightgbm", *(("torch", "sklearn") if scratch else ())))
+    check_destination(out)
+    if survey is not None:
+        load_survey(survey)  # before minutes of work, not after
+    taxonomy = Taxonomy() if classes is None else Taxonomy.read(classes)
+    with progress() as report:
+        bundle = Pipeline.load(base, progress=report)
+    known = _training_set(training, training_labels, out, taxonomy)
+    curves, names = reading.labelled(data, labels, objects, out, taxonomy)
+    sources = _sources(labels, curves)
+    if (n_seen := int(bundle.trained_on(curves.object_id).sum())) > 0:
+        console.print(
+            f"[yellow]{n_seen:,} of {len(curves):,} labelled object(s) are among those that the bundle was "
+            "trained on: it looks better on them than on new ones[/yellow]",
+            highlight=False,
+            soft_wrap=True,
+        )
+    with progress() as report:
+        made = adapt_bundle(
+            bundle,
+            curves,
+            names,
+            known,
+            survey=survey,
+            sources=sources,
+            taxonomy=taxonomy,
+            redshift=redshift,
+            scratch=scratch,
+            seed=seed,
+            jobs=jobs,
+            cache=cache_folder() / "adapt",
+            progress=report,
+        )
+        made.pipeline.save(out)
+    _write_surveys(made, out)
+    if as_json:
+        print_json(made.pipeline.info["adapted"])
+    else:
+        _print(made, len(curves), out)
+
+
+def _training_set(
+    training: str, labels: Path | None, out: Path, taxonomy: "Taxonomy"
+) -> tuple["LightCurves", "StrArray"]:
+    """The training set and its classes."""
+    try:
+        curves, names = Reading().labelled(training, labels, None, out.with_name(f"{out.name}.training"))
+    except FetchError as error:
+        raise DataError(
+            f"the training set that is observed again cannot be had ({error}); run `firstlight fetch "
+            "plasticc` where there is a network, or name a training set of your own with --training"
+        ) from error
+    return curves, names
+
+
+def _sources(labels: Path, curves: "LightCurves") -> "StrArray | None":
+    """Where each object is from, if the file of labels states it."""
+    from firstlight.data.truth import read_sources
+
+    sources = read_sources(labels, curves.object_id)
+    if sources is not None:
+        n = len(set(sources.tolist()))
+        console.print(f"labels from {n} source(s); each is measured as a survey of its own", highlight=False)
+    return sources
+
+
+def _write_surveys(made: "Adapted", out: Path) -> None:
+    """Write each survey beside the bundle, to be read, corrected and used again."""
+    from firstlight.adapt.run import write_survey
+
+    for k, survey in enumerate(made.surveys.values()):
+        number = f"-{k + 1}" if len(made.surveys) > 1 else ""
+        write_survey(survey, out.with_name(f"{out.name}.survey{number}.toml"))
+
+
+def _print(made: "Adapted", n_objects: int, out: Path) -> None:
+    _table("held-out objects", made.held_out)
+    if made.sources_out:
+        _table("with the object's source left out", made.sources_out)
+    console.print(f"[dim]{escape(made.protocol)}[/dim]", highlight=False, soft_wrap=True)
+    worth = (
+        "the labels train nothing"
+        if made.choice.worth == float("inf")
+        else (f"the training objects of a class count as {made.choice.worth:g} labelled ones")
+    )
+    console.print(
+        f"Chosen on unseen labels: trees added to those of the {made.choice.start}, {worth}, "
+        f"class mix of the labels at strength {made.choice.mix:g}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for table, what in ((made.held_out, "held-out objects"), (made.sources_out, "sources left out")):
+        if table and table["adapted"]["log_loss"]["difference"] > 0.0:
+            console.print(
+                f"[yellow]on {what} the adapted bundle is not better than the one it comes from[/yellow]",
+                highlight=False,
+            )
+    console.print(f"Adapted with {n_objects:,} labelled objects: {out}")
+
+
+def _table(title: str, scores: dict[str, dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=None)
+    table.add_column("")
+    shown = {
+        "accuracy": "accuracy",
+        "balanced_accuracy": "balanced",
+        "macro_f1": "macro F1",
+        "macro_auc": "macro AUC",
+        "log_loss": "log-loss",
+        "ece": "ECE",
+    }
+    for name in shown.values():
+        table.add_column(name, justify="right")
+    for kind, row in scores.items():
+        table.add_row(kind, *(f"{row[name]['value']:.3f} ± {row[name]['std']:.3f}" for name in shown))
+    console.print(table)
