@@ -132,6 +132,40 @@ def phase_table() -> str:
     return table(["days since trigger", *PHASES], rows)
 
 
+def mix_table() -> str:
+    """Mean probability over frequency of each class, by days since trigger."""
+    by_phase = crossvals()["default"]["by_phase"]
+    classes = sorted(by_phase["all"]["all"]["mix"], key=lambda name: COARSE_GROUPS.index(COARSE[name]))
+    rows = [
+        [f"`{name}`", *("{mean:.2f} ± {std:.2f}".format(**by_phase[p]["all"]["mix"][name]) for p in PHASES)]
+        for name in classes
+    ]
+    return table(["days since trigger", *PHASES], rows)
+
+
+def doubt_table() -> str:
+    """Answers to false statements."""
+    found = {preset: read(RESULTS / f"doubt-{preset}.json")["cases"] for preset in reversed(PRESETS)}
+    lone = "a lone bright point"
+
+    def cells(case: str) -> Iterable[str]:
+        for cases in found.values():
+            right, confident = (cases[case][key] for key in ("accuracy", "confident_errors"))
+            yield "{mean:.3f} ± {std:.3f}".format(**right)
+            yield f"{100 * confident['mean']:.1f} ± {100 * confident['std']:.1f} %"
+
+    head = ["statement"]
+    for name in found:
+        head += [f"`{name}`, accuracy", f"`{name}`, confident errors"]
+    lines = [
+        f"Of lone bright points, `{name}` answers {100 * cases[lone]['above_0.9']['mean']:.0f} % with a probability "
+        f"above 0.9, and calls {100 * cases[lone]['called_KN']['mean']:.0f} % a KN."
+        for name, cases in found.items()
+    ]
+    rows = [[case, *cells(case)] for case in next(iter(found.values())) if case != lone]
+    return table(head, rows, *lines)
+
+
 def leak() -> str:
     """What the paper's protocol is worth: a paragraph, and all columns in a table."""
     return in_short(Results(RESULTS / "reproduction", must_exist=True), PARTS)
@@ -347,6 +381,8 @@ BLOCKS = {
     "offline": offline_line,
     "skill": skill_table,
     "real-sky": real_sky_table,
+    "mix": mix_table,
+    "doubt": doubt_table,
     "leak": leak,
     "phases": phase_table,
     "protocol": protocol,
