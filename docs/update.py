@@ -158,8 +158,8 @@ def doubt_table() -> str:
     for name in found:
         head += [f"`{name}`, accuracy", f"`{name}`, confident errors"]
     lines = [
-        f"Of lone bright points, `{name}` answers {100 * cases[lone]['above_0.9']['mean']:.0f} % with a probability "
-        f"above 0.9, and calls {100 * cases[lone]['called_KN']['mean']:.0f} % a KN."
+        f"Of lone bright points, `{name}` answers {100 * cases[lone]['above_0.9']['mean']:.0f} % with a "
+        f"probability above 0.9, and calls {100 * cases[lone]['called_KN']['mean']:.0f} % a KN."
         for name, cases in found.items()
     ]
     rows = [[case, *cells(case)] for case in next(iter(found.values())) if case != lone]
