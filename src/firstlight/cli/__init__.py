@@ -13,6 +13,7 @@ from firstlight.cli import (
     files,
     plot,
     rank,
+    reclassify,
     replay,
     reproduce,
     serve,

@@ -70,7 +70,7 @@ def rank(
         Path | None,
         typer.Option(
             help="File for the table of all targets: .csv (an apostrophe before ids that a spreadsheet would "
-            "run as a formula) or .json (all ids as they are)."
+            "run as a formula), .json (all ids as they are), or .tom.csv (the chosen ones, for TOM Toolkit)."
         ),
     ] = None,
     plot: Annotated[

@@ -80,6 +80,9 @@ DeadLetters = Annotated[
         "counts them."
     ),
 ]
+Features = Annotated[
+    bool, typer.Option("--features", help="Add rates, colour, peak and the source's reliability to records.")
+]
 Skipped = Annotated[bool, typer.Option("--skipped", help="Write alerts with nothing to classify there too.")]
 
 
@@ -164,6 +167,7 @@ def stream(
     output_format: OutputFormat = "json",
     dead_letters: DeadLetters = None,
     skipped: Skipped = False,
+    features: Features = False,
     config: Config = None,
     group: Group = "firstlight",
     start: Start = "earliest",
@@ -220,13 +224,14 @@ def stream(
         keep_skips=skipped,
         wait_for_state_s=wait_for_state,
         max_alerts=max_alerts,
+        features=features,
         patience_s=_patience(source, sink, until_end) if retry is None else retry,
     )
     start_time(start)  # refused before the bundle is loaded
     if check:
         pipeline = load()
         _print_plan(context, pipeline, [source, sink], kafka_config)
-        for line in check_routes(settings.route, pipeline.taxonomy):
+        for line in check_routes(settings.route, pipeline.taxonomy, with_features=features):
             text = printable(f"{'route':16} {line}", 300)
             console.print(text, highlight=False, markup=False, soft_wrap=True)
         return
@@ -260,6 +265,7 @@ def stream(
                 kafka_config=kafka_config,
                 wait_s=wait_for_state,
                 patience_s=worker_config.patience_s,
+                with_features=features,
             ),
         )
         metrics, stopped = setup.run(load, state, metrics_port, metrics_host, live)

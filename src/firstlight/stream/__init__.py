@@ -1,5 +1,7 @@
 """Alerts of surveys and their brokers: the internal alert, and codecs for each format."""
 
+from typing import Any
+
 from firstlight.stream.alerts.alert import Alert, Observations, Skip, SkipReason, light_curves
 from firstlight.stream.alerts.antares import AntaresCodec
 from firstlight.stream.alerts.avro import AlertCodec, ConfluentCodec, ContainerCodec, FinkCodec
@@ -24,5 +26,16 @@ __all__ = [
     "SchemaSource",
     "Skip",
     "SkipReason",
+    "classify_packet",
+    "classify_packets",
     "light_curves",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the pipeline only for those who classify."""
+    if name in ("classify_packet", "classify_packets"):
+        from firstlight.stream import embed
+
+        return getattr(embed, name)
+    raise AttributeError(f"module 'firstlight.stream' has no attribute {name!r}")

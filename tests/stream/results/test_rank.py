@@ -230,6 +230,20 @@ def test_table_is_written_whole(tmp_path, suffix):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_the_list_for_a_tom_has_its_columns_and_the_chosen_targets(tmp_path):
+    ranking = rank(record("00123"), record("b", "SNIa", dec=60.0))
+    path = tmp_path / "targets.tom.csv"
+    write_ranking(ranking, path)
+    back = pd.read_csv(path, dtype={"name": str})
+    chosen = ranking.chosen
+    assert 0 < len(chosen) < len(ranking.table)
+    assert back["name"].tolist() == chosen["object"].tolist()
+    assert back.columns.tolist()[:4] == ["name", "type", "ra", "dec"]
+    assert set(back["type"]) == {"SIDEREAL"}
+    assert back["dec"].tolist() == pytest.approx(chosen["dec"].tolist())
+    assert back["firstlight_class"].tolist() == chosen["class"].tolist()
+
+
 def test_other_suffixes_are_refused(tmp_path):
     with pytest.raises(SettingsError, match="csv or"):
         check_ranking_output(tmp_path / "targets.xlsx")

@@ -189,6 +189,8 @@ class Alert:
         [MJD TAI day]; infinite if it lists none.
     survey : str
         ``lsst`` or ``ztf``; empty if the format does not decide it.
+    reliability : float
+        The survey's score that the triggering source is real, in [0, 1]; NaN if unknown.
     """
 
     alert_id: str
@@ -206,6 +208,7 @@ class Alert:
     n_dropped: Mapping[str, int] = field(default_factory=dict)
     listed_from: tuple[float, float] = (_INF, _INF)
     survey: str = ""
+    reliability: float = _NAN
 
     @property
     def n_rejected(self) -> int:

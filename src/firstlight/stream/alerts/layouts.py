@@ -77,6 +77,7 @@ _LSST_VALUES: Names = {
     "star": ("", "xm.legacydr8_pstar"),
     "redshift_spec": ("diaObject.hostgal_zspec", "xm.tns_redshift"),
     "dereddened": ("fluxIsDereddened",),
+    "score": ("diaSource.reliability",),
 }
 _CANDIDATE_VALUES: Names = {
     "alert_id": ("candid", "candidate.candid", "candidate.diaSourceId"),
@@ -91,6 +92,7 @@ _CANDIDATE_VALUES: Names = {
     "mag": ("candidate.magpsf",),
     "flux": ("candidate.psfFlux",),
     "dereddened": ("fluxIsDereddened",),
+    "score": ("candidate.reliability", "candidate.drb", "candidate.rb"),
 }
 _HOST = ("redshift", "redshift_err", "star")  # belong together by place; -1 where the packet lacks one
 #: Arrays of previous sources, and whether their rows are detections.
@@ -355,6 +357,7 @@ def alert_of(cells: Cells, layout: Layout, zero_point: float = AB_ZERO_POINT_NJY
         n_dropped={REASONS[k]: int(dropped[k]) for k in np.flatnonzero(dropped)} if n_dropped else {},
         listed_from=(listed, listed_forced),
         survey="lsst" if layout.family == "lsst" or layout.own_clock == TAI else "ztf",
+        reliability=values.within("score", 0.0, 1.0),
     )
 
 

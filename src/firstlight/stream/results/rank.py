@@ -178,20 +178,22 @@ def rank_targets(
 
 def check_ranking_output(path: Path) -> None:
     """Check before any work that `write_ranking` can write this file; SettingsError if not."""
-    if path.suffix.lower() not in _WRITERS:
+    if _writer(path) is None:
         raise SettingsError(f"{path}: targets are written as {' or '.join(_WRITERS)}")
 
 
 def write_ranking(ranking: Ranking, path: Path) -> None:
-    """Write the table as ``.csv`` or ``.json``, as a whole or not at all.
+    """Write the table as ``.csv`` or ``.json``, or the chosen targets as ``.tom.csv``, whole or not at all.
 
-    In CSV, which people open in spreadsheets, an apostrophe comes before text that a spreadsheet would run
-    as a formula. JSON has every text as it is. Raises SettingsError for another suffix, DataError if the
-    file cannot be written.
+    The last is the list that TOM Toolkit imports. In CSV, which people open in spreadsheets, an apostrophe
+    comes before text that a spreadsheet would run as a formula. JSON has every text as it is. Raises
+    SettingsError for another suffix, DataError if the file cannot be written.
     """
     check_ranking_output(path)
+    write = _writer(path)
+    assert write is not None
     with replacing(path) as partial:
-        _WRITERS[path.suffix.lower()](ranking.table, partial)
+        write(ranking.table, partial)
 
 
 def ranking_json(table: pd.DataFrame) -> str:
@@ -211,7 +213,34 @@ def _write_json(table: pd.DataFrame, path: Path) -> None:
     path.write_text(ranking_json(table) + "\n", encoding="utf-8")
 
 
-_WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {".csv": _write_csv, ".json": _write_json}
+def _write_tom(table: pd.DataFrame, path: Path) -> None:
+    """Chosen targets in the columns of TOM Toolkit's import; other columns become extras of a target."""
+    chosen = table[table["fate"] == "chosen"]
+    texts = {name: chosen[name].map(spreadsheet_cell) for name in ("object", "class", "reasons")}
+    columns = {
+        "name": texts["object"],
+        "type": "SIDEREAL",
+        "ra": chosen["ra"],
+        "dec": chosen["dec"],
+        "firstlight_rank": chosen["rank"],
+        "firstlight_class": texts["class"],
+        "firstlight_worth": chosen["worth"],
+        "firstlight_mag": chosen["mag_expected"],
+        "firstlight_start": chosen["start"],
+        "firstlight_reasons": texts["reasons"],
+    }
+    write_csv(pd.DataFrame(columns), path, "%.10g")
+
+
+_WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
+    ".tom.csv": _write_tom,
+    ".csv": _write_csv,
+    ".json": _write_json,
+}
+
+
+def _writer(path: Path) -> Callable[[pd.DataFrame, Path], None] | None:
+    return next((write for end, write in _WRITERS.items() if path.name.lower().endswith(end)), None)
 
 
 def _last_records(results: Results, night: Night, max_age: float, until: float) -> NDArray[np.int64]:

@@ -25,6 +25,7 @@ from firstlight.stream.alerts.alert import Alert
 from firstlight.stream.alerts.values import integer_name
 from firstlight.stream.avro.container import write_container
 from firstlight.stream.avro.decode import fastavro_module
+from firstlight.stream.results.features import FEATURE_DIGITS, PAIR_NAMES, transient_features
 from firstlight.taxonomy import ELASTICC_NOT_CLASSIFIED, Taxonomy
 
 OutputFormat = Literal["json", "elasticc"]
@@ -81,11 +82,13 @@ def build_records(
     curves: LightCurves,
     update: Update,
     bundle: str,
+    *,
+    with_features: bool = False,
 ) -> list[dict[str, Any]]:
     """Records of alerts of different objects, keys in a fixed order, for `ResultFormat.encode`.
 
     Both have one row per alert: `curves` the observations in the packets, and `update` what the pipeline
-    answers. Probabilities are whole millionths.
+    answers. Probabilities are whole millionths. `with_features` adds the field ``features``.
     """
     predictions = update.predictions
     brightness = measure_brightness(curves)  # of this packet, not corrected for dust
@@ -132,8 +135,21 @@ def build_records(
         "set": [names or None for names in sets],
         "set_size": [len(names) or None for names in sets],
     }
+    if with_features:
+        columns["features"] = _features(alerts, update)
     names = tuple(columns)
     return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _features(alerts: Sequence[Alert], update: Update) -> list[dict[str, Any]]:
+    """The field ``features`` of each record."""
+    values, pair = transient_features(update.states.data["running"])
+    columns: dict[str, list[Any]] = {
+        name: _numbers(values[name], digits) for name, digits in FEATURE_DIGITS.items()
+    }
+    columns["colour_bands"] = [PAIR_NAMES[k] or None for k in pair.tolist()]
+    columns["reliability"] = _finite(np.array([alert.reliability for alert in alerts]))
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _in_millionths(

@@ -7,6 +7,7 @@ from firstlight.classify.status import REASONS
 from firstlight.online.update import LATE_REASONS
 from firstlight.predictions import BEYOND, CLASSIFIED, DOMAINS, NOT_CLASSIFIED
 from firstlight.stream.alerts.observe import REASONS as DROP_REASONS
+from firstlight.stream.results.features import features_schema
 from firstlight.taxonomy import CLASSES, COARSE_GROUPS
 
 _SHARE = {"type": "number", "minimum": 0.0, "maximum": 1.0}
@@ -15,8 +16,8 @@ _SHARE = {"type": "number", "minimum": 0.0, "maximum": 1.0}
 def record_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of one record of ``firstlight stream``, as JSON.
 
-    Every field is always present, in this order. Later versions may add fields at the end, so the schema
-    allows others.
+    Every field but ``features`` is always present, in this order. Later versions may add fields at the end,
+    so the schema allows others.
 
     Examples
     --------
@@ -29,7 +30,7 @@ def record_schema() -> dict[str, Any]:
         "title": "firstlight result",
         "description": "The classification of one object after one alert.",
         "type": "object",
-        "properties": properties,
+        "properties": properties | {"features": features_schema()},
         "required": list(properties),
     }
 

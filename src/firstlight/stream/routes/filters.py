@@ -24,6 +24,7 @@ from typing import Any, Literal, NoReturn
 
 from firstlight.errors import SettingsError
 from firstlight.predictions import CLASSIFIED
+from firstlight.stream.results.features import features_schema
 from firstlight.stream.results.schema import record_schema
 from firstlight.taxonomy import Taxonomy
 
@@ -96,8 +97,8 @@ class _Node:
     is_literal: bool = False
 
 
-def fields_of(taxonomy: Taxonomy) -> dict[str, Field]:
-    """The values of a record by the names that filters and bodies use.
+def fields_of(taxonomy: Taxonomy, *, with_features: bool = False) -> dict[str, Field]:
+    """The values of a record by the names that filters and bodies use, `with_features` those of --features.
 
     The name of a class or group is its probability, which is unknown for an object that is not classified:
     then a record holds the frequencies of the training set.
@@ -108,7 +109,15 @@ def fields_of(taxonomy: Taxonomy) -> dict[str, Field]:
         for name in names:
             field = Field(_share(table, name), "number")
             fields |= {f"{table}.{name}": field, name: field}
-    for name, about in record_schema()["properties"].items():
+    properties = record_schema()["properties"]
+    own = properties.pop("features")["properties"]
+    if with_features:
+        for name, about in own.items():
+            values = tuple(value for value in about.get("enum", ()) if value is not None)
+            fields[f"features.{name}"] = Field(_feature(name), _kind(about) or "number", values)
+            if name not in properties:
+                fields[name] = fields[f"features.{name}"]
+    for name, about in properties.items():
         if (kind := _kind(about)) is not None:
             values = tuple(value for value in about.get("enum", ()) if value is not None)
             if name == "label":
@@ -155,6 +164,10 @@ def _share(table: str, name: str) -> Value:
         return record[table][name] if record["status"] == CLASSIFIED else None
 
     return get
+
+
+def _feature(name: str) -> Value:
+    return lambda record: record["features"][name]
 
 
 def _kind(about: Mapping[str, Any]) -> Kind | None:
@@ -386,6 +399,8 @@ class _Parser:
         if field is None:
             near = get_close_matches(name, self._fields, 1, 0.5)
             hint = f"; did you mean {near[0]}?" if near else ""
+            if name.removeprefix("features.") in features_schema()["properties"]:
+                hint = "; it needs --features"
             self._fail(token, f"{name} is no value of a record, no class and no group{hint}")
         return _Node(field.get, field.kind, token.start, end, field.values)
 

@@ -105,6 +105,7 @@ def open_routes(
     kafka_config: Path | None = None,
     wait_s: float = 0.0,
     patience_s: float = 600.0,
+    with_features: bool = False,
 ) -> list[Route]:
     """Parse all filters and bodies, then open the sinks.
 
@@ -112,7 +113,7 @@ def open_routes(
     earlier than the worker, which waits `patience_s` [s]. SettingsError for a filter, a body, a name or a
     sink that cannot be; BrokerError for a file that cannot be opened.
     """
-    fields = fields_of(taxonomy)
+    fields = fields_of(taxonomy, with_features=with_features)
     parsed = []
     for kind in ("name", "sink"):
         values = [getattr(route, kind) for route in settings]
@@ -146,9 +147,11 @@ def open_routes(
     return routes
 
 
-def check_routes(settings: Sequence[RouteConfig], taxonomy: Taxonomy) -> list[str]:
+def check_routes(
+    settings: Sequence[RouteConfig], taxonomy: Taxonomy, *, with_features: bool = False
+) -> list[str]:
     """One line about each route; SettingsError as `open_routes`, but nothing is opened."""
-    fields = fields_of(taxonomy)
+    fields = fields_of(taxonomy, with_features=with_features)
     lines = []
     for route in settings:
         _parsed(route, fields)

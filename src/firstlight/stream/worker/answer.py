@@ -44,7 +44,7 @@ class LivePipeline(Protocol):
 
 
 def answer(
-    pipeline: LivePipeline, items: Sequence[Item], metrics: Metrics
+    pipeline: LivePipeline, items: Sequence[Item], metrics: Metrics, *, with_features: bool = False
 ) -> list[Record | Exception | None]:
     """The record of each alert; None if it was answered before, or the error that its data caused.
 
@@ -61,10 +61,14 @@ def answer(
     for places in _rounds(items):
         found: Sequence[Record | Exception | None]
         try:
-            found = _update(pipeline, [items[i] for i in places], metrics)
+            found = _update(pipeline, [items[i] for i in places], metrics, with_features)
         except ALERT_ERRORS as error:
             alone = len(places) > 1
-            found = [_update_alone(pipeline, items[i], metrics) for i in places] if alone else [error]
+            found = (
+                [_update_alone(pipeline, items[i], metrics, with_features) for i in places]
+                if alone
+                else [error]
+            )
         for place, record in zip(places, found, strict=True):
             answers[place] = record
     failed = [record for record in answers if isinstance(record, Exception)]
@@ -101,16 +105,20 @@ def _rounds(items: Sequence[Item]) -> list[list[int]]:
     return [rounds[key] for key in sorted(rounds)]
 
 
-def _update_alone(pipeline: LivePipeline, item: Item, metrics: Metrics) -> Record | Exception | None:
+def _update_alone(
+    pipeline: LivePipeline, item: Item, metrics: Metrics, with_features: bool
+) -> Record | Exception | None:
     """Update one object after a group failed; the error if this alert is the cause."""
     try:
-        (record,) = _update(pipeline, [item], metrics)
+        (record,) = _update(pipeline, [item], metrics, with_features)
     except ALERT_ERRORS as error:
         return error
     return record
 
 
-def _update(pipeline: LivePipeline, items: Sequence[Item], metrics: Metrics) -> list[Record | None]:
+def _update(
+    pipeline: LivePipeline, items: Sequence[Item], metrics: Metrics, with_features: bool
+) -> list[Record | None]:
     """Update different objects by one alert each."""
 
     def histories(index: NDArray[Any]) -> list[list[bytes]]:
@@ -124,7 +132,9 @@ def _update(pipeline: LivePipeline, items: Sequence[Item], metrics: Metrics) -> 
         update = pipeline.update(pipeline.states(rows), arrival, histories)
         states = update.states.to_bytes()
     with metrics.timed("encode"):
-        records = build_records(alerts, arrival.curves, update, pipeline.bundle_version)
+        records = build_records(
+            alerts, arrival.curves, update, pipeline.bundle_version, with_features=with_features
+        )
     answers: list[Record | None] = []
     dropped: Counter[str] = Counter()
     rewritten = update.rewritten.tolist()

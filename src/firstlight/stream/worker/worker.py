@@ -68,6 +68,8 @@ class WorkerConfig:
         How long to wait for another worker to release a partition's state [s].
     max_alerts : int, optional
         Stop after so many messages.
+    features : bool
+        Whether records have rates, colour and peak.
 
     Raises
     ------
@@ -82,6 +84,7 @@ class WorkerConfig:
     patience_s: float = 600.0
     wait_for_state_s: float = 30.0
     max_alerts: int | None = None
+    features: bool = False
 
     def __post_init__(self) -> None:
         for name in ("batch", "forget_days"):
@@ -397,7 +400,7 @@ class Worker:
             if not self._claim(origins):
                 return None
         items = [(share.memory, alert) for share, _, alert in origins]
-        answers = answer(self._pipeline, items, self.metrics)
+        answers = answer(self._pipeline, items, self.metrics, with_features=self.config.features)
         records = []
         with self.metrics.timed("encode"):
             for (share, message, alert), record in zip(origins, answers, strict=True):
