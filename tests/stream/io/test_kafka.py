@@ -537,6 +537,30 @@ def test_clusters_and_topics_made_again_have_other_identities(broker):
     assert identity("kafka://127.0.0.1:9/alerts") == ""
 
 
+@pytest.mark.parametrize("is_other", [True, False])
+def test_an_end_that_goes_back_shows_a_topic_that_was_made_again_meanwhile(
+    broker, topic, monkeypatch, is_other
+):
+    send(broker, topic, range(50))
+    source, gaps = open_at(broker, topic, {}), []
+    source.on_gap = lambda *gap: gaps.append(gap)
+    first = read(source, lambda records: len(records) == 50)
+    assert source.lags() == {(topic, 0): 0, (topic, 1): 0}
+    ends = dict(source._ends)
+    # as if an earlier topic had been longer, and librdkafka had not seen it go
+    source._identities[topic] = "cluster/before"
+    number = "now" if is_other else "before"
+    monkeypatch.setattr("firstlight.stream.io.kafka.topic_identity", lambda *_: f"cluster/{number}")
+    source._ends = dict.fromkeys(ends, 1000)
+    assert source.lags() == {(topic, 0): 0, (topic, 1): 0}
+    again = read(source, lambda records: len(records) >= 50, seconds=20.0 if is_other else 1.0)
+    assert values_of(again) == (values_of(first) if is_other else [])
+    assert sorted(gaps) == (
+        [(place, end, 0) for place, end in sorted(ends.items()) if end] if is_other else []
+    )
+    source.close()
+
+
 def test_a_member_to_which_the_group_gives_no_partition_ends_and_others_do_not_before(broker, monkeypatch):
     """Two members on one partition: one reads it to its end, the other has nothing to read."""
     name = f"one-{next(_number)}"

@@ -4,12 +4,20 @@ The state store holds the position; commits to the broker only serve monitoring 
 """
 
 import logging
+import math
 import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from firstlight.errors import BrokerError, UnavailableError
-from firstlight.stream.io.kafka_client import COMMON, Link, first_offsets, kafka_module, topic_identity
+from firstlight.stream.io.kafka_client import (
+    COMMON,
+    Link,
+    first_offsets,
+    is_other_topic,
+    kafka_module,
+    topic_identity,
+)
 from firstlight.stream.io.kafka_config import KafkaAddress, KafkaConfig, read_kafka_config, start_time
 from firstlight.stream.io.message import Message, Partition
 from firstlight.stream.io.sinks import OversizeError
@@ -24,6 +32,7 @@ COMMIT_S = 1.0  # between two commits of positions to the broker
 NO_PARTITIONS_S = 10.0
 QUEUE_FULL_S = 60.0  # a producer whose queue stays full for so long gives up
 _HANGS_S = 15.0  # beyond the delivery's own time limit, a producer that does not end is replaced
+_IDENTITY_S = 60.0  # between two comparisons of a topic's identity, for a broker whose ends often go back
 _WATERMARKS_S = 5.0  # longest wait for the topics, or for the range of offsets of a partition
 
 # 30 to 80 kB per packet, 5,000 per second: prefetch some tenths of a second
@@ -87,6 +96,9 @@ class KafkaSource:
         self._next: dict[Partition, int | None] = {}  # our partitions, and their next offsets
         self._new: set[Partition] = set()  # given by the group, but not yet taken by `on_assign`
         self._beyond: set[Partition] = set()  # partitions without a message at the next offset
+        self._ends: dict[Partition, int] = {}  # largest known end of our partitions
+        self._shrunk: set[Partition] = set()  # partitions whose end went back: a sign of another topic
+        self._compared_at = -math.inf
         self._ended: set[Partition] = set()
         self._ahead: list[Any] = []  # messages of librdkafka that `serve` found
         self._starts: dict[Partition, int] | None = None  # only during `on_assign`
@@ -136,6 +148,7 @@ class KafkaSource:
         """
         self._take_new()
         self._continue_beyond()
+        self._check_shrunk()
         # wait for the first message only; take of the others what is available
         messages, self._ahead = self._ahead[:max_records], self._ahead[max_records:]
         if not messages:
@@ -242,6 +255,9 @@ class KafkaSource:
                 return None
             if high < 0:
                 return None
+            if high < self._ends.get(place, 0):
+                self._shrunk.add(place)
+            self._ends[place] = high
             lags[place] = max(high - at, 0)
         return lags
 
@@ -330,6 +346,24 @@ class KafkaSource:
                     self.on_gap(place, wanted, low)
             self._beyond.discard(place)
 
+    def _check_shrunk(self) -> None:
+        """Begin topics again that were made again, with messages at our next offset, while we held them."""
+        if not self._shrunk or time.monotonic() - self._compared_at < _IDENTITY_S:
+            return
+        self._compared_at = time.monotonic()
+        for topic in sorted({topic for topic, _ in self._shrunk}):
+            before = self._identities.pop(topic, "")
+            if not is_other_topic(before, self.identity(topic)):
+                self._identities[topic] = before  # the broker lost its last messages
+                continue
+            for place, wanted in [
+                (place, at) for place, at in self._next.items() if place[0] == topic and at
+            ]:
+                self._begin(place, 0)
+                if self.on_gap is not None:
+                    self.on_gap(place, wanted, 0)
+        self._shrunk.clear()
+
     def _gain(self, consumer: Any, partitions: list[Any]) -> None:
         """Called by librdkafka within `consume`, with partitions for us; `_take_new` reads them."""
         self._divided_at = time.monotonic()
@@ -376,6 +410,7 @@ class KafkaSource:
         for place in places:
             self._new.discard(place)
             self._next.pop(place, None)
+            self._ends.pop(place, None)
             self._ended.discard(place)
             self._beyond.discard(place)
         self._ahead = [m for m in self._ahead if (m.topic(), m.partition()) in self._next]
