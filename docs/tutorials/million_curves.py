@@ -97,9 +97,9 @@ counts[counts["sum of probabilities"] > 0].T
 # %% [markdown]
 # ## Larger still
 #
-# - **Several computers**: give each its own parts. Nothing is shared.
-# - **LSDB and Dask**: `pipeline.predict` takes the frame of a partition, and `predict(...).to_pandas()` gives a frame back. The
-#   pipeline can be sent to the workers.
-# - **Spark**: the same function in a `pandas_udf` ([how to embed it](../how-to/index.md)).
+# - **Without a loop**: `firstlight batch archive --out answers` does the same in several processes, within a bound of memory, and
+#   goes on where it was interrupted ([how to](../how-to/archive.md)).
+# - **HATS catalogs, LSDB and Dask**: the same command, or `catalog.map_partitions(FrameClassifier("fast"))`.
+# - **Spark**: the same function in a `pandas_udf` ([how to](../how-to/spark.md)).
 # - **Cheaper**: the bundle `fast` needs less time per light curve; `Pipeline.load("fast")`.
 # - **First the interesting ones**: the answers are Parquet, so any tool can select from them, for instance `anomaly > 0.99`.
