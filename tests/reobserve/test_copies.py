@@ -1,17 +1,13 @@
 """Re-observed copies: the same objects, as another survey would have seen them."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from firstlight.bands import find_filter
 from firstlight.cosmology import distance_modulus
-from firstlight.errors import SettingsError
 from firstlight.lightcurves import LightCurves
 from firstlight.reobserve import ReobserveConfig, Surfaces, reobserve
-from firstlight.reobserve.copies import _gain, _redshifts
-from firstlight.reobserve.surface import REDDEST_THERMAL, WAVELENGTHS
+from firstlight.reobserve.copies import _gain
 from firstlight.surveys import load_survey
 
 SURVEYS = {"ztf": 1.0, "des": 1.0, "lsst-wfd": 1.0}
@@ -99,53 +95,3 @@ def test_an_object_without_redshift_gets_none(sample):
     blind = sample.with_redshift("none")
     found = reobserve(blind, np.random.default_rng(0), ReobserveConfig(surveys=SURVEYS))
     assert np.isnan(found.redshift).all()
-
-
-def test_a_scattered_redshift_is_off_by_the_error_that_it_states(sample):
-    many = sample.take(np.repeat(np.flatnonzero(sample.redshift > 0.0), 20))
-    z = many.redshift.astype(np.float64)
-    config = ReobserveConfig(surveys=SURVEYS, spectroscopic=0.0, scattered=1.0)
-    value, err = _redshifts(many, z, z + 0.5, config, np.random.default_rng(2))
-    pull = (value - (z + 0.5)) / err
-    assert abs(pull.std() - 1.0) < 0.05
-    assert abs(pull.mean()) < 0.05
-    exact, _ = _redshifts(
-        many, z, z + 0.5, ReobserveConfig(surveys=SURVEYS, spectroscopic=1.0), np.random.default_rng(2)
-    )
-    np.testing.assert_array_equal(exact, z + 0.5)
-
-
-def test_fractions_beyond_the_whole_are_refused():
-    with pytest.raises(SettingsError, match="sum to at most 1"):
-        ReobserveConfig(spectroscopic=0.7, scattered=0.4)
-
-
-def test_a_population_makes_the_copies_of_its_class_fainter(sample, sample_labels, surfaces):
-    config = ReobserveConfig(surveys={"lsst-wfd": 1.0}, spectroscopic=1.0)
-    fainter = replace(config, populations={name: (0.7, 0.0) for name in set(sample_labels)})
-    plain, dimmed = (
-        reobserve(sample, np.random.default_rng(3), one, surfaces, sample_labels) for one in (config, fainter)
-    )
-    bright = moved(plain, surfaces) & moved(dimmed, surfaces)
-
-    def luminosity(curves: LightCurves) -> np.ndarray:
-        peak = np.maximum.reduceat(curves.flux.astype(np.float64), curves.offsets[:-1])[bright]
-        return -2.5 * np.log10(peak) - distance_modulus(curves.redshift[bright].astype(np.float64))
-
-    assert bright.sum() > 30
-    assert 0.4 < np.median(luminosity(dimmed) - luminosity(plain)) < 1.0
-
-
-def test_a_thermal_surface_continues_beyond_the_reddest_band_without_a_step(surfaces):
-    i = int(np.flatnonzero(surfaces.peak > 0.0)[0])
-    days = np.linspace(0.0, 20.0, 5)
-    edge = WAVELENGTHS[1]
-    at_edge, beyond, far = (
-        surfaces.thermal_flux(i, days, np.full(5, at))
-        for at in (edge - 1.0, edge + 1.0, REDDEST_THERMAL + 1.0)
-    )
-    np.testing.assert_allclose(beyond, at_edge, rtol=5e-3)
-    assert np.isfinite(at_edge).any()
-    assert np.isnan(far).all()
-    inside = np.full(5, 6000.0)
-    np.testing.assert_array_equal(surfaces.thermal_flux(i, days, inside), surfaces.flux(i, days, inside))

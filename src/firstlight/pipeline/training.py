@@ -158,7 +158,7 @@ def training_copies(
     parts = [curves]
     parts += [truncate(curves, rng) for _ in range(copies.truncations)]
     parts += [augment(curves, rng, config.augment) for _ in range(copies.augmented)]
-    parts += _reobserved(curves, labels, config, rng)
+    parts += _reobserved(curves, config, rng)
     parts[1:] = [_mistaken(part, copies, rng) for part in parts[1:]]
     weights = np.ones(len(parts))
     weights[0] = copies.whole_weight
@@ -229,15 +229,13 @@ def usable_objects(
     return ~np.isin(labels, list(left_out)), left_out
 
 
-def _reobserved(
-    curves: LightCurves, labels: StrArray, config: PipelineConfig, rng: np.random.Generator
-) -> list[LightCurves]:
+def _reobserved(curves: LightCurves, config: PipelineConfig, rng: np.random.Generator) -> list[LightCurves]:
     """Copies as other surveys see the objects, half of them cut at a random time."""
     if not config.copies.reobserved:
         return []
     surfaces = Surfaces.of(curves)
     return [
-        truncate(reobserve(curves, rng, config.reobserve, surfaces, labels), rng, whole=0.5)
+        truncate(reobserve(curves, rng, config.reobserve, surfaces), rng, whole=0.5)
         for _ in range(config.copies.reobserved)
     ]
 

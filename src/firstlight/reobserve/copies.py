@@ -1,9 +1,8 @@
 """Re-observed copies: the surface of a training object at another redshift, through another survey.
 
-A copy keeps the name of its object, so that all copies stay on one side of every split. Labels are read for
-two purposes: some classes are made fainter or brighter, as others have observed them, and smooth spectra are
-continued to the red (`ReobserveConfig.populations` and `thermal`). Objects without a good surface (variables,
-faint ones) keep their own observations, thinned to the filters of the survey.
+A copy keeps the name of its object, so that all copies stay on one side of every split. Nothing here reads a
+label. Objects without a good surface (variables, faint ones) keep their own observations, thinned to the
+filters of the survey.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,20 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from firstlight._types import FloatArray, IntArray, StrArray
+from firstlight._types import FloatArray, IntArray
 from firstlight.bands import N_BANDS, find_filter
 from firstlight.cosmology import distance_modulus
-from firstlight.errors import SettingsError
 from firstlight.lightcurves import LightCurves
 from firstlight.lightcurves.curves import DETECTION_SNR
-from firstlight.reobserve.surface import REDDEST_THERMAL, WAVELENGTHS, Surfaces
+from firstlight.reobserve.surface import WAVELENGTHS, Surfaces
 from firstlight.surveys import SurveyConfig, load_survey
 
 _REDSHIFTS = np.geomspace(0.008, 2.5, 48)  # trial redshifts of a copy
 _TRIES = 4  # surveys tried for an object before its own observations are used
 _SPEC_ERRORS = (1e-3, 0.03)  # range of the error that comes with a spectroscopic redshift
-_SCATTERED_ERRORS = (0.01, 0.15)  # range of the error of a redshift that is off by as much, per 1 + z
-_SMALLEST_REDSHIFT = 0.003  # of a scattered redshift
 _MIN_OBS = 3
 _YEAR = 365.25  # days
 _FORCED = 0.7  # probability that the forced photometry of other years is at hand
@@ -42,35 +38,16 @@ class ReobserveConfig:
     nearest, farthest : float
         Limits of a copy's 1 + z over that of its object.
     spectroscopic : float
-        Fraction of copies with an exact redshift and a small stated error.
-    scattered : float
-        Fraction of copies whose redshift is off by the error that it states, as a good photo-z is. The
-        others have the redshift that a host of the training set has at that distance.
+        Fraction of copies with an exact redshift instead of a photometric one.
     luminosity : float
         Scatter of a copy's luminosity about that of its object [mag].
-    populations : mapping of str to (float, float)
-        Classes whose copies are fainter than their objects by a mean and with a scatter [mag] of their own.
-    thermal : tuple of str
-        Classes whose spectra are smooth enough to be continued beyond the reddest band, so that their copies
-        may be much nearer than their objects.
     """
 
     surveys: Mapping[str, float] = field(default_factory=dict)
     nearest: float = 0.4
     farthest: float = 1.25
     spectroscopic: float = 0.6
-    scattered: float = 0.0
     luminosity: float = 0.0
-    populations: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    thermal: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Reject fractions that exceed the whole."""
-        if min(self.spectroscopic, self.scattered) < 0.0 or self.spectroscopic + self.scattered > 1.0:
-            raise SettingsError(
-                f"reobserve: spectroscopic = {self.spectroscopic} and scattered = {self.scattered} are "
-                "fractions of the copies; they must not be negative and sum to at most 1"
-            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,19 +73,10 @@ class _Channels:
 
 
 def reobserve(
-    curves: LightCurves,
-    rng: np.random.Generator,
-    config: ReobserveConfig,
-    surfaces: Surfaces | None = None,
-    labels: StrArray | None = None,
+    curves: LightCurves, rng: np.random.Generator, config: ReobserveConfig, surfaces: Surfaces | None = None
 ) -> LightCurves:
-    """Every object as one of some surveys would have seen it; the same objects, in order.
-
-    Without `labels`, shape (n_objects,), classes keep the luminosities that they have.
-    """
+    """Every object as one of some surveys would have seen it; the same objects, in order."""
     surfaces = Surfaces.of(curves) if surfaces is None else surfaces
-    dimming = _dimming(len(curves), labels, config, rng)
-    thermal = np.zeros(len(curves), dtype=bool) if labels is None else np.isin(labels, config.thermal)
     channels = [_Channels.of(load_survey(name)) for name in config.surveys]
     weight = np.array(list(config.surveys.values()))
     weight = weight / weight.sum()
@@ -119,9 +87,7 @@ def reobserve(
         made = None
         if surfaces.peak[i] > 0.0 and redshift[i] > 0.0:
             for k in rng.choice(len(channels), _TRIES, p=weight):
-                found = _another(
-                    surfaces, i, float(redshift[i]), channels[k], config, dimming[i], bool(thermal[i]), rng
-                )
+                found = _another(surfaces, i, float(redshift[i]), channels[k], config, rng)
                 if found is not None:
                     made, z_new[i] = found
                     break
@@ -139,46 +105,32 @@ def _another(
     z: float,
     channels: _Channels,
     config: ReobserveConfig,
-    dimming: float,
-    thermal: bool,
     rng: np.random.Generator,
 ) -> tuple[dict[str, Any], float] | None:
     """The object at a redshift at which the survey would follow it; None if there is none."""
     survey = channels.survey
-    gain = _gain(z, _REDSHIFTS) * 10.0 ** (-0.4 * dimming)
+    gain = _gain(z, _REDSHIFTS)
     mag = 31.4 - 2.5 * np.log10(surfaces.peak[i] * gain)
     shift = (1.0 + _REDSHIFTS) / (1.0 + z)
     good = (mag > survey.peak[0]) & (mag < survey.peak[1])
     good &= (shift > config.nearest) & (shift < config.farthest)
     read = channels.wavelength[:, None] / shift
-    n_read = ((read > WAVELENGTHS[0]) & (read < (REDDEST_THERMAL if thermal else WAVELENGTHS[1]))).sum(axis=0)
+    n_read = ((read > WAVELENGTHS[0]) & (read < WAVELENGTHS[1])).sum(axis=0)
     good &= n_read >= min(2, len(channels.sky))
     if not good.any():
         return None
     z_new = float(rng.choice(_REDSHIFTS[good])) * float(np.exp(rng.uniform(-0.05, 0.05)))
     stretch = (1.0 + z_new) / (1.0 + z)
     days, channel = _visits(channels, stretch, rng)
-    flux = surfaces.thermal_flux if thermal else surfaces.flux
-    true = flux(i, days / stretch, channels.wavelength[channel] / stretch)
+    true = surfaces.flux(i, days / stretch, channels.wavelength[channel] / stretch)
     known = np.isfinite(true)
     days, channel = days[known], channel[known]
-    true = true[known] * _gain(z, np.array([z_new]))[0] * 10.0 ** (-0.4 * dimming)
+    true = true[known] * _gain(z, np.array([z_new]))[0] * 10.0 ** (0.4 * config.luminosity * rng.normal())
     made = _measure(days, channel, true, channels, rng)
     if made is None:
         return None
     made["mjd"] = made["mjd"] + surfaces.reference[i]
     return made, z_new
-
-
-def _dimming(
-    n: int, labels: StrArray | None, config: ReobserveConfig, rng: np.random.Generator
-) -> FloatArray:
-    """How much fainter than its object every copy is [mag]."""
-    mean, scatter = np.zeros(n), np.full(n, config.luminosity)
-    for name, (shift, own) in config.populations.items():
-        if labels is not None:
-            mean[labels == name], scatter[labels == name] = shift, own
-    return mean + scatter * rng.normal(size=n)
 
 
 def _gain(z: float, z_new: FloatArray) -> FloatArray:
@@ -270,11 +222,9 @@ def _columns(mjd: Any, band: Any, flux: Any, err: Any, detected: Any) -> dict[st
 def _redshifts(
     curves: LightCurves, z: FloatArray, z_new: FloatArray, config: ReobserveConfig, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
-    """Redshift in use and its error: exact, off by the stated error, or off as a real host's photo-z is."""
+    """Redshift in use and its error: exact with a stated error, or off as a real host's photo-z is."""
     extragalactic = z_new > 0.0
-    kind = rng.random(len(z))
-    exact = kind < config.spectroscopic
-    scattered = ~exact & (kind < config.spectroscopic + config.scattered)
+    exact = rng.random(len(z)) < config.spectroscopic
     stated = np.exp(rng.uniform(np.log(_SPEC_ERRORS[0]), np.log(_SPEC_ERRORS[1]), len(z)))
     known = (
         extragalactic
@@ -289,13 +239,10 @@ def _redshifts(
         place = np.searchsorted(curves.redshift_spec[order], z_new) + rng.integers(-20, 21, len(z))
         host = order[np.clip(place, 0, len(order) - 1)]
         ratio = (1.0 + curves.redshift[host]) / (1.0 + curves.redshift_spec[host])
-        moved = np.maximum((1.0 + z_new) * ratio - 1.0, _SMALLEST_REDSHIFT)
+        moved = np.maximum((1.0 + z_new) * ratio - 1.0, 0.003)
         moved_err = curves.redshift_err[host].astype(np.float64)
-    low, high = np.log(_SCATTERED_ERRORS)
-    spread = np.exp(rng.uniform(low, high, len(z))) * (1.0 + z_new)
-    off = np.maximum(z_new + spread * rng.normal(size=len(z)), _SMALLEST_REDSHIFT)
-    value = np.select([~extragalactic, exact, scattered], [z_new, z_new, off], moved)
-    err = np.select([~extragalactic, exact, scattered], [np.zeros(len(z)), stated, spread], moved_err)
+    value = np.where(extragalactic, np.where(exact, z_new, moved), z_new)
+    err = np.where(extragalactic, np.where(exact, stated, moved_err), 0.0)
     unknown = np.isnan(curves.redshift)
     return np.where(unknown, np.nan, value), np.where(unknown, np.nan, err)
 

@@ -32,9 +32,6 @@ WAVELENGTHS = (3200.0, 10_600.0)  # where the six bands constrain the process [A
 QUIET_AFTER = 60.0  # days beyond the window after which a quiet object is taken to be zero
 LARGEST_REST = 0.1  # of the peak that a quiet object may have left by then
 LONGEST_REACH = 12.0  # days beyond the data for which it is believed
-REDDEST_THERMAL = 15_000.0  # to which a thermal spectrum is continued [Angstrom]
-_SLOPE_STEP = 0.8  # ratio of the two wavelengths that give the slope of a spectrum's red end
-_STEEPEST = (-2.0, 1.0)  # limits of that slope; -2 is the tail of a hot blackbody
 LARGEST_ERROR = 0.15  # of a value, over the larger of the peak's fifth and itself
 
 
@@ -70,20 +67,6 @@ class Surfaces:
         quiet &= _no_excess(snr, owner, after, n) | (left < LARGEST_REST * peak)
         good = (detections >= min_detections) & (best >= min_snr) & quiet & (curves.redshift != 0.0)
         return cls(curves, reference, np.where(good, peak, 0.0), quiet)
-
-    def thermal_flux(self, index: int, days: FloatArray, wavelength: FloatArray) -> FloatArray:
-        """As `flux`, continued beyond the reddest band as a power law of frequency."""
-        edge = WAVELENGTHS[1]
-        beyond = (wavelength > edge) & (wavelength <= REDDEST_THERMAL)
-        out = self.flux(index, days, np.where(beyond, edge, wavelength))
-        if beyond.any():
-            inner = self.flux(index, days[beyond], np.full(int(beyond.sum()), _SLOPE_STEP * edge))
-            outer = out[beyond]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                slope = np.clip(np.log(outer / inner) / -np.log(_SLOPE_STEP), *_STEEPEST)
-            slope = np.where((inner > 0.0) & (outer > 0.0), slope, 0.0)
-            out[beyond] = outer * (wavelength[beyond] / edge) ** slope
-        return out
 
     def flux(self, index: int, days: FloatArray, wavelength: FloatArray) -> FloatArray:
         """Flux of an object at days since its reference and wavelengths [Angstrom]; NaN where unknown."""
