@@ -3,7 +3,7 @@
 Every object is tested once, by a pipeline that has never seen it; see `firstlight.experiments.fold`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from firstlight._types import Progress, no_progress
 from firstlight.data import Truth
 from firstlight.errors import DataError
 from firstlight.experiments.fold import FoldTask, load_fold, predict_phases, read_fold, run_fold
-from firstlight.lightcurves import LightCurves, RedshiftMode
+from firstlight.lightcurves import LightCurve, LightCurves, RedshiftMode
 from firstlight.metrics import PHASES, Evaluation, Snapshot, phase_name
 from firstlight.parallel import side_by_side
 from firstlight.pipeline import Pipeline, PipelineConfig
+from firstlight.pipeline.explanation import Explanation
 from firstlight.predictions import Predictions
 from firstlight.provenance import provenance
 from firstlight.report.html import ReportContent, write_report
@@ -232,6 +233,7 @@ def evaluate_predictions(
         warnings=notes,
         curves=curves,
         latent=latent,
+        explain=None if pipeline is None else _explainer([pipeline], {}),
     )
     return write_report(out, content)
 
@@ -292,6 +294,7 @@ def _conclude(
         warnings=(first.config.warning,) if first.config.warning else (),
         curves=shown,
         latent=latent,
+        explain=_explainer(pipelines, _fold_of(evaluation)),
         histories=tuple(pipeline.history for pipeline in pipelines),
         timings={
             f"{key}, mean of {len(tasks)}": float(np.mean([result[key] for result in results]))
@@ -305,6 +308,25 @@ def _conclude(
         },
     )
     return write_report(out, content)
+
+
+def _fold_of(evaluation: Evaluation) -> dict[str, int]:
+    """Fold of each test object; empty if there is one."""
+    if evaluation.fold is None:
+        return {}
+    return dict(zip(evaluation.object_id.tolist(), evaluation.fold.tolist(), strict=True))
+
+
+def _explainer(
+    pipelines: Sequence[Pipeline], fold_of: Mapping[str, int]
+) -> Callable[[LightCurve, str | None], Explanation]:
+    """Explain each object by the pipeline of its fold, which was not trained on it."""
+
+    def explain(curve: LightCurve, against: str | None) -> Explanation:
+        pipeline = pipelines[fold_of.get(curve.object_id, 0)]
+        return pipeline.explain(curve, against=against if against in pipeline.classes else None)
+
+    return explain
 
 
 def _those_of(curves: LightCurves, object_id: NDArray[np.str_]) -> LightCurves:

@@ -148,11 +148,7 @@ class Explanation:
 
     def sentences(self) -> list[str]:
         """The explanation in words."""
-        found = [self._answer()]
-        found += [_why_sentence(one) for one in self.why]
-        if self.nearest:
-            named = ", ".join(f"{one.label} ({one.distance:.1f})" for one in self.nearest)
-            found.append(f"Nearest training objects at the same age, with their distances: {named}.")
+        found = [self._answer(), *self.reasons()]
         if self.reconstruction is not None:
             percent = 100.0 * self.reconstruction.error
             found.append(
@@ -163,13 +159,24 @@ class Explanation:
             found.append(self._next_sentence(self.next_observations[0]))
         return [*found, *self.notes]
 
+    def reasons(self) -> list[str]:
+        """The part of the sentences that is about the decisions and the nearest training objects."""
+        found = [_why_sentence(one) for one in self.why]
+        if self.nearest:
+            named = ", ".join(f"{one.label} ({one.distance:.1f})" for one in self.nearest)
+            found.append(f"Nearest training objects at the same age, with their distances: {named}.")
+        return found
+
     def _answer(self) -> str:
         one = self.predictions
         if not one.is_classified[0]:
             return f"Not classified: {str(one.reason[0]).replace('_', ' ')}."
         order = np.argsort(-one.proba[0], kind="stable")[:3]
         named = [f"{one.classes[k]} {100 * one.proba[0, k]:.0f} %" for k in order if one.proba[0, k] >= 0.005]
-        return f"Most probable classes: {', '.join(named)}."
+        text = f"Most probable classes: {', '.join(named)}."
+        if members := one.sets[0]:
+            text += f" Prediction set: {', '.join(members)}."
+        return text
 
     def _change_sentence(self, change: Change) -> str:
         now = float(self.predictions.proba[0].max())

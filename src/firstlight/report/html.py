@@ -7,7 +7,7 @@
 import base64
 import io
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -26,8 +26,10 @@ from firstlight.files import replacing
 from firstlight.lightcurves import LightCurve, LightCurves
 from firstlight.metrics import Evaluation, summarise, write_summary
 from firstlight.metrics.summary import plain_summary
+from firstlight.pipeline.explanation import Explanation
 from firstlight.provenance import libraries
 from firstlight.report.examples import Chosen, choose_examples
+from firstlight.report.explanation import models_of
 from firstlight.report.lightcurves import plot_light_curve
 from firstlight.report.plots import (
     class_histogram,
@@ -117,6 +119,9 @@ class ReportContent:
         Stage -> wall time [s].
     run : mapping of str to anything
         Where the result comes from; see `provenance`.
+    explain : callable, optional
+        Explains the answer to a light curve against a class, or against the next most probable one (None),
+        for the examples.
     facts : mapping of str to str
         Further entries of the record, such as seed, redshift mode, machine.
     """
@@ -134,6 +139,7 @@ class ReportContent:
     pictures: tuple[Picture, ...] = ()
     timings: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     run: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    explain: Callable[[LightCurve, str | None], Explanation] | None = None
     facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -266,7 +272,7 @@ def _examples(content: ReportContent) -> tuple[list[dict[str, str]], list[dict[s
     position = dict(zip(curves.object_id[drawable].tolist(), drawable.tolist(), strict=True))
     right, wrong = (
         [
-            _example(content.evaluation, curves[position[item.object_id]], item)
+            _example(content, curves[position[item.object_id]], item)
             for item in chosen
             if item.object_id in position
         ]
@@ -275,7 +281,8 @@ def _examples(content: ReportContent) -> tuple[list[dict[str, str]], list[dict[s
     return right, wrong
 
 
-def _example(evaluation: Evaluation, curve: LightCurve, item: Chosen) -> dict[str, str]:
+def _example(content: ReportContent, curve: LightCurve, item: Chosen) -> dict[str, str]:
+    evaluation = content.evaluation
     text = f"predicted {item.predicted} with probability {probability_text(item.proba)}"
     if not item.is_right:
         text += f"; the true class {item.true} has {probability_text(item.proba_true)}"
@@ -283,9 +290,18 @@ def _example(evaluation: Evaluation, curve: LightCurve, item: Chosen) -> dict[st
     probabilities = {name: float(p) for name, p in zip(evaluation.classes, row, strict=True) if p > 0.0}
     transient = item.true not in LASTING and np.isfinite(curve.trigger_mjd)
     window = TRANSIENT_WINDOW if transient else None
-    figure = plot_light_curve(curve, label=item.true, probabilities=probabilities, window=window)
+    made = None if content.explain is None else content.explain(curve, None if item.is_right else item.true)
+    models = None if made is None else models_of(made)
+    figure = plot_light_curve(
+        curve, label=item.true, probabilities=probabilities, window=window, models=models
+    )
+    words = "" if made is None else " ".join(made.reasons())
     title = item.true if item.is_right else f"{item.true}, predicted {item.predicted}"
-    return {"image": _embed(figure), "title": title, "caption": f"Object {item.object_id}: {text}."}
+    return {
+        "image": _embed(figure),
+        "title": title,
+        "caption": f"Object {item.object_id}: {text}. {words}".strip(),
+    }
 
 
 def _embed(figure: Figure, kind: str = "svg") -> str:
