@@ -20,6 +20,7 @@ from firstlight import CLASSES, LightCurve, LightCurves, Pipeline, Predictions, 
 from firstlight._types import FloatArray
 from firstlight.bands import BANDS
 from firstlight.online import Arrivals
+from firstlight.report.explanation import plot_explanation
 from firstlight.report.lightcurves import (
     BAND_COLOUR,
     BAND_MARKER,
@@ -52,6 +53,8 @@ IMAGES, SAMPLE, DATA = (
     ROOT / "docs" / "tutorials" / "sample",
     ROOT / "tests" / "data",
 )
+
+EXPLAINED = "90429960"  # a type Ia supernova of the sample
 
 PICTURES: dict[str, Callable[[], Figure]] = {}
 
@@ -387,6 +390,13 @@ def _decoded(curves: LightCurves) -> tuple[FloatArray, FloatArray, FloatArray, F
     since_first = np.expm1(4.0 * batch.steps[:, :, -3].double().numpy())
     first = np.array([curve.mjd[0] for curve in ready])
     return since_first + (first - ready.trigger_mjd)[:, None], flux, seen, model
+
+
+@picture
+def explanation() -> Figure:
+    """A supernova explained by the bundle `default`, which was trained on it."""
+    young = sample().take(sample().object_id == EXPLAINED).upto_phase(40.0)
+    return plot_explanation(Pipeline.load("default").explain(young))
 
 
 @picture

@@ -42,7 +42,7 @@ def plot_explanation(made: Explanation) -> Figure:
     curve, models = made.curve, models_of(made)
     if (window := around(curve.mjd[curve.detected])) is not None:
         curve = select_observations(curve, (curve.mjd >= window[0]) & (curve.mjd <= window[1]))
-        models = {band: _within(model, window) for band, model in models.items()}
+        models = {b: _within(model, window) for b, model in models.items() if b in curve.band}
     handles = draw_light_curve(panel, curve, models=models)
     panel.set_title(f"{made.curve.object_id}: {made.sentences()[0]}", loc="left", parse_math=False)
     panel.legend(handles=handles, ncols=len(handles), loc="upper right", handletextpad=0.1)
