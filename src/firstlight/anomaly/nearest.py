@@ -162,7 +162,7 @@ def _class_scatter(place: FloatArray, code: IntArray) -> tuple[FloatArray, Float
     return means, np.array(whiten)
 
 
-@kernel
+@kernel(inner=True)
 def normal_deviate(x: Any, q: Any, normal: Any) -> Any:
     """Map a value through quantiles ``q`` to a normal deviate; 0 if it is not finite or they are all equal.
 

@@ -121,7 +121,7 @@ def _lowest(_context: Any, word: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
-@kernel
+@kernel(inner=True)
 def fill_columns(bits, feature, missing, lane, n_lanes, columns):  # type: ignore[no-untyped-def]
     """Write one row, as ordered integers, into its lane of the columns."""
     for c in range(len(feature)):

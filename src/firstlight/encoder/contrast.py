@@ -71,7 +71,7 @@ def _fill(summary: Any, out: Any) -> None:
                 at += 1
 
 
-@kernel
+@kernel(inner=True)
 def _contrast(flux: Any, variance: Any, a: int, b: int) -> float:
     """Bounded difference of two window fluxes; NaN where one is."""
     error = np.sqrt(max(variance[a] + variance[b], 0.0))

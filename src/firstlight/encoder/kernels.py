@@ -71,7 +71,7 @@ def dense(x: Float32Array, weight: Float32Array, bias: Float32Array, out: Float3
         k += 1
 
 
-@kernel(fastmath=False)  # else numba gives it the caller's
+@kernel(inner=True, fastmath=False)  # else numba gives it the caller's
 def _product(x: Any, y: Any) -> Any:
     """Rounded product: of a sum of two products the compiler may else fuse either one."""
     return x * y
@@ -162,7 +162,7 @@ def run_steps(
                 gru_step(values[k], hidden[i], layers, scratch)
 
 
-@kernel(fastmath=_MATH)
+@kernel(fastmath=_MATH, inner=True)
 def _four_steps(
     values: Float32Array, offsets: IntArray, objects: IntArray, t: int, hidden: Float32Array, layers: Layers,
     scratch: Float32Array,
@@ -186,7 +186,7 @@ def _four_steps(
         x0, x1, x2, x3 = h0[layer], h1[layer], h2[layer], h3[layer]
 
 
-@kernel(fastmath=_MATH)
+@kernel(inner=True, fastmath=_MATH)
 def _dense_four(
     x0: Float32Array, x1: Float32Array, x2: Float32Array, x3: Float32Array, weight: Float32Array,
     bias: Float32Array, out: Float32Array,
@@ -272,7 +272,7 @@ def read_latents(
             error[start + i] = _missed(one[i], scaled[i], context[start + i], windows)
 
 
-@kernel(fastmath=_MATH)
+@kernel(inner=True, fastmath=_MATH)
 def _missed(
     drawn: Float32Array, scaled: Float32Array, context: Float32Array, windows: tuple[int, int, int]
 ) -> Any:
@@ -287,7 +287,7 @@ def _missed(
     return missed / total
 
 
-@kernel(fastmath=_MATH)
+@kernel(inner=True, fastmath=_MATH)
 def _layer(x: Float32Array, layer: tuple[Float32Array, Float32Array], out: Float32Array) -> None:
     """A few rows through one layer, with the sums of `dense`; they share each weight in the first cache."""
     weight, bias = layer
@@ -321,7 +321,7 @@ def _layer(x: Float32Array, layer: tuple[Float32Array, Float32Array], out: Float
         k += 1
 
 
-@kernel
+@kernel(inner=True)
 def _rectify(out: Float32Array) -> None:
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):

@@ -196,7 +196,7 @@ def _count(state: AnyArray, mjd: float, detected: bool) -> bool:
     return is_trigger
 
 
-@kernel
+@kernel(inner=True)
 def _advance_band(
     state: AnyArray, mjd: float, band: int, flux: float, err: float, seen: bool, scale: float
 ) -> None:
@@ -243,7 +243,7 @@ def _advance_band(
     block[B_LAST_E] = err
 
 
-@kernel
+@kernel(inner=True)
 def _new_peak(state: AnyArray, mjd: float, band: int) -> None:
     """Restart the windows after the peak, keeping the last fluxes of other bands at the same epoch."""
     state[T_PEAK] = mjd
@@ -257,7 +257,7 @@ def _new_peak(state: AnyArray, mjd: float, band: int) -> None:
             state[PEAK_BLOCK + other * 2 + 1] = weight * block[B_LAST_F]
 
 
-@kernel
+@kernel(inner=True)
 def _advance_windows(state: AnyArray, mjd: float, band: int, flux: float, err: float) -> None:
     """Advance the window fluxes after the trigger and after the running peak."""
     weight = 1.0 / (err * err)
@@ -367,12 +367,12 @@ def bin_channels(state: AnyArray, scale: float, out: AnyArray) -> None:
     out[at + 5] = state[BIN_DET] / max(state[BIN_N], 1.0)
 
 
-@kernel
+@kernel(inner=True)
 def _signed_log(days: float) -> float:
     return np.sign(days) * np.log1p(abs(days))
 
 
-@kernel
+@kernel(inner=True)
 def _summarise_scalars(state: AnyArray, scale: float, out: AnyArray) -> None:
     """Counts, spans and the extremes over all bands."""
     last, triggered = state[T_LAST], not np.isnan(state[T_TRIGGER])
@@ -401,7 +401,7 @@ def _summarise_scalars(state: AnyArray, scale: float, out: AnyArray) -> None:
         out[14] = _signed_log(state[T_DIP] - start)
 
 
-@kernel
+@kernel(inner=True)
 def _summarise_band(state: AnyArray, block: AnyArray, scale: float, out: AnyArray) -> None:
     """Moments, extremes and changes of one band; zeros where it was never observed."""
     n = block[B_N]

@@ -132,17 +132,24 @@ def extract(
     values[:, : len(metadata_features())] = metadata(curves, modulus, modulus_err)
     reference = reference_mjd(curves)
     grid = np.arange(WINDOW[0], WINDOW[1] + 0.5 * GRID_STEP, GRID_STEP)
-    _extract_all(
+    detected_span = np.empty(len(curves))
+    first = len(metadata_features())
+    end = first + len(statistics_features())
+    _statistics_all(
         curves.offsets, curves.mjd, curves.band, curves.flux, curves.flux_err, curves.detected,
-        reference, np.asarray(curves.redshift, dtype=np.float64), modulus, grid, BAND_KERNEL, TIME_SCALES,
-        AMPLITUDES, WAVELENGTH_SCALE, config.max_points, BIN_WIDTH, len(metadata_features()), values,
+        reference, _LAGS, _WINDOWS, _PAIRS, first, end, values, detected_span,
+    )  # fmt: skip
+    _gaussian_all(
+        curves.offsets, curves.mjd, curves.band, curves.flux, curves.flux_err, reference,
+        np.asarray(curves.redshift, dtype=np.float64), modulus, detected_span, grid, BAND_KERNEL, TIME_SCALES,
+        AMPLITUDES, WAVELENGTH_SCALE, config.max_points, BIN_WIDTH, end, values,
     )  # fmt: skip
     if templates is None:
         return FeatureTable(columns, values)
     return FeatureTable(features(templates), np.hstack([values, templates.match(curves, config)]))
 
 
-@kernel
+@kernel(inner=True)
 def _span(grid: FloatArray, first: float, last: float) -> tuple[int, int]:
     """Grid points within the margin of the observations: the first and one past the last."""
     low = n_below(grid, first - MARGIN)
@@ -160,7 +167,7 @@ def _combine(correlation: FloatArray, sums: FloatArray, out: FloatArray) -> None
                 out[w, m] += correlation[w, b] * sums[b, m]
 
 
-@kernel
+@kernel(inline="always")  # into its one caller, not twice through the compiler
 def _gaussian_object(
     points: FloatArray, n: int, scale: float, redshift: float, modulus: float, grid: FloatArray,
     band_kernel: FloatArray, time_scales: FloatArray, amplitudes: FloatArray, wavelength_scale: float,
@@ -221,30 +228,25 @@ def _gaussian_object(
 
 
 @kernel
-def _extract_all(
-    offsets: IntArray, mjd: FloatArray, band: AnyArray, flux: Float32Array,
-    flux_err: Float32Array, detected: BoolArray, reference: FloatArray, redshift: FloatArray,
-    modulus: FloatArray, grid: FloatArray, band_kernel: FloatArray, time_scales: FloatArray,
-    amplitudes: FloatArray,
-    wavelength_scale: float, max_points: int, bin_width: float, start: int, values: Float32Array,
+def _statistics_all(
+    offsets: IntArray, mjd: FloatArray, band: AnyArray, flux: Float32Array, flux_err: Float32Array,
+    detected: BoolArray, reference: FloatArray, lags: FloatArray, windows: FloatArray, pairs: IntArray,
+    start: int, end: int, values: Float32Array, detected_span: FloatArray,
 ) -> None:  # fmt: skip
-    n_features = values.shape[1]
+    """Write each object's statistics in columns from start to end, and its days with detections."""
+    n_features = end - start
     longest = 1
     for i in range(len(offsets) - 1):
         longest = max(longest, offsets[i + 1] - offsets[i])
     time, f, e = np.empty(longest), np.empty(longest), np.empty(longest)
     bands = np.empty(longest, dtype=np.int64)
-    points = np.empty((4, longest))
-    U = np.empty((max_points, max_points))
-    weights = np.empty((max_points, max_points))
-    work = np.empty((max_points, 64))
     out = np.empty(n_features)
     for i in range(len(offsets) - 1):
-        low, high = offsets[i], offsets[i + 1]
-        if high == low:
+        low = offsets[i]
+        n = offsets[i + 1] - low
+        if n == 0:
             values[i, start] = 0.0
             continue
-        n = high - low
         for j in range(n):
             time[j] = mjd[low + j] - reference[i]
             bands[j] = band[low + j]
@@ -252,18 +254,46 @@ def _extract_all(
             e[j] = flux_err[low + j]
         for j in range(n_features):
             out[j] = np.nan
-        k = write_statistics(
-            time[:n], bands[:n], f[:n], e[:n], detected[low:high], _LAGS, _WINDOWS, _PAIRS, out, start
+        write_statistics(
+            time[:n], bands[:n], f[:n], e[:n], detected[low : low + n], lags, windows, pairs, out, 0
         )
+        for j in range(n_features):
+            values[i, start + j] = out[j]
+        detected_span[i] = out[4]
+
+
+@kernel
+def _gaussian_all(
+    offsets: IntArray, mjd: FloatArray, band: AnyArray, flux: Float32Array, flux_err: Float32Array,
+    reference: FloatArray, redshift: FloatArray, modulus: FloatArray, detected_span: FloatArray,
+    grid: FloatArray, band_kernel: FloatArray, time_scales: FloatArray, amplitudes: FloatArray,
+    wavelength_scale: float, max_points: int, bin_width: float, start: int,
+    values: Float32Array,
+) -> None:  # fmt: skip
+    """Write each object's features of the Gaussian process in the columns from start on."""
+    n_features = values.shape[1] - start
+    longest = 1
+    for i in range(len(offsets) - 1):
+        longest = max(longest, offsets[i + 1] - offsets[i])
+    points = np.empty((4, longest))
+    U, weights = np.empty((max_points, max_points)), np.empty((max_points, max_points))
+    work = np.empty((max_points, 64))
+    out = np.empty(n_features)
+    for i in range(len(offsets) - 1):
+        if offsets[i + 1] == offsets[i]:
+            continue
         n = bin_object(
-            low, high, mjd, band, flux, flux_err, reference[i], grid[0], grid[-1], bin_width, max_points,
-            points,
+            offsets[i], offsets[i + 1], mjd, band, flux, flux_err, reference[i], grid[0], grid[-1], bin_width,
+            max_points, points,
         )  # fmt: skip
-        if n > 0:
-            scale = normalise(points, n)
-            _gaussian_object(
-                points, n, scale, redshift[i], modulus[i], grid, band_kernel, time_scales, amplitudes,
-                wavelength_scale, U, work, weights, out, k, out[start + 4],
-            )  # fmt: skip
-        for j in range(start, n_features):
-            values[i, j] = out[j]
+        if n == 0:
+            continue
+        for j in range(n_features):
+            out[j] = np.nan
+        scale = normalise(points, n)
+        _gaussian_object(
+            points, n, scale, redshift[i], modulus[i], grid, band_kernel, time_scales, amplitudes,
+            wavelength_scale, U, work, weights, out, 0, detected_span[i],
+        )  # fmt: skip
+        for j in range(n_features):
+            values[i, start + j] = out[j]

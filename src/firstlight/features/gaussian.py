@@ -126,7 +126,7 @@ def normalise(points: FloatArray, n: int) -> float:
     return scale
 
 
-@kernel(fastmath=True)
+@kernel(inner=True, fastmath=True)
 def _covariance(
     points: FloatArray, n: int, weights: FloatArray, rate: float, variance: float, U: FloatArray
 ) -> None:
@@ -172,7 +172,7 @@ def factorise(U: FloatArray, n: int) -> bool:
     return True
 
 
-@kernel(fastmath=True)
+@kernel(inner=True, fastmath=True)
 def _solve(U: FloatArray, n: int, flux: FloatArray, alpha: FloatArray) -> float:
     """Solve U^T U alpha = flux; return the log-likelihood of `flux`."""
     log_det = 0.0

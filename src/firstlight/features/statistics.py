@@ -23,7 +23,7 @@ def bounded(a: float, b: float, noise: float) -> float:
     return (a - b) / total if total > 0.0 else np.nan
 
 
-@kernel
+@kernel(inner=True)
 def _detections(time: FloatArray, band: IntArray, detected: BoolArray, out: FloatArray, k: int) -> int:
     n = len(time)
     n_detected = n_since = nights = seasons = 0
@@ -63,7 +63,7 @@ def _detections(time: FloatArray, band: IntArray, detected: BoolArray, out: Floa
     return k + 12
 
 
-@kernel
+@kernel(inner=True)
 def _extremes(time: FloatArray, snr: FloatArray, detected: BoolArray, out: FloatArray, k: int) -> int:
     n = len(time)
     at = highest(snr, 0, n)
@@ -105,7 +105,7 @@ def _extremes(time: FloatArray, snr: FloatArray, detected: BoolArray, out: Float
     return k + 14
 
 
-@kernel
+@kernel(inner=True)
 def _outside(time: FloatArray, flux: FloatArray, snr: FloatArray, out: FloatArray, k: int) -> int:
     """Flux before and after the outburst: none, for a supernova."""
     brightest = 0.0
@@ -147,7 +147,7 @@ def _trend(time: FloatArray, snr: FloatArray, out: FloatArray, k: int) -> int:
     return k + 2
 
 
-@kernel
+@kernel(inner=True)
 def _seasons(
     time: FloatArray,
     band: IntArray,
@@ -176,7 +176,7 @@ def _seasons(
     return k + 1
 
 
-@kernel
+@kernel(inner=True)
 def _structure(
     time: FloatArray,
     band: IntArray,
@@ -279,7 +279,7 @@ def _band(flux: FloatArray, flux_err: FloatArray, out: FloatArray, k: int) -> tu
     return weighted, m2, max(m2 - noise / n, 0.0)
 
 
-@kernel
+@kernel(inner=True)
 def _observed_colours(
     time: FloatArray,
     band: IntArray,
@@ -307,7 +307,7 @@ def _observed_colours(
     return k
 
 
-@kernel
+@kernel(inline="always")  # into its one caller, not twice through the compiler
 def write_statistics(
     time: FloatArray,
     band: IntArray,

@@ -18,7 +18,7 @@ MARGIN = 10.0  # day; how far beyond the observations the process is used
 REST_RANGE = (3000.0, 11000.0)  # Angstrom; observed wavelengths at which it is used
 
 
-@kernel
+@kernel(inner=True)
 def _crossing(
     curve: FloatArray, grid: FloatArray, peak: int, level: float, step: int, low: int, high: int
 ) -> float:
@@ -35,7 +35,7 @@ def _crossing(
     return np.nan
 
 
-@kernel
+@kernel(inner=True)
 def _rise_fall(
     curve: FloatArray, grid: FloatArray, peak: int, low: int, high: int, scale: float, out: FloatArray, k: int
 ) -> int:

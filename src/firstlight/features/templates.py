@@ -362,7 +362,7 @@ def _place(
     bounds[6] = m
 
 
-@kernel(fastmath=True)
+@kernel(inner=True, fastmath=True)
 def _scan(
     starts: AnyArray, placed: Float32Array, bounds: IntArray, table: Float32Array, own: Float32Array
 ) -> None:
@@ -395,7 +395,7 @@ def _scan(
                 own[q + m] = (((own[q + m] + f0 * v0) + f1 * v1) + f2 * v2) + f3 * v3
 
 
-@kernel(fastmath=True)
+@kernel(inner=True, fastmath=True)
 def _add_bands(own: Float32Array, tilt: FloatArray, sums: FloatArray) -> None:
     """Sums of the linear fit in amplitude and colour, shape (5 * _N_PEAKS,), over the bands of `_scan`."""
     n = _N_PEAKS
@@ -414,7 +414,7 @@ def _add_bands(own: Float32Array, tilt: FloatArray, sums: FloatArray) -> None:
         sums[4 * n + m] = ((((u0 * b0 + u1 * b1) + u2 * b2) + u3 * b3) + u4 * b4) + u5 * b5
 
 
-@kernel
+@kernel(inner=True)
 def _improve(sums: FloatArray, stretch: float, step: float, fits: FloatArray, best: FloatArray) -> None:
     """Improve score, amplitude, colour, stretch and peak of one template at one redshift.
 
@@ -449,7 +449,7 @@ def _improve(sums: FloatArray, stretch: float, step: float, fits: FloatArray, be
         best[4] = (_FIRST_PEAK + (top + shift) * step) * stretch
 
 
-@kernel
+@kernel(inline="always")  # into its one caller, not twice through the compiler
 def _fit_cells(
     grouped: FloatArray, first: IntArray, weights: Float32Array, tables: Float32Array, tilts: FloatArray,
     phase: FloatArray, grid: FloatArray, starts: IntArray, placed: Float32Array, cells: FloatArray,
@@ -480,7 +480,7 @@ def _fit_cells(
                 _improve(sums, _STRETCHES[s], step, fits, cells[k, j])
 
 
-@kernel
+@kernel(inner=True)
 def _marginalise(
     cells: FloatArray, temper: float, absolute: FloatArray, prior: FloatArray, magnitude: FloatArray,
     magnitude_sd: FloatArray, best: IntArray, evidence: FloatArray,
@@ -506,7 +506,7 @@ def _marginalise(
         evidence[k] -= strongest
 
 
-@kernel
+@kernel(inner=True)
 def _best_score(cells: FloatArray) -> float:
     best = cells[0, 0, 0]
     for k in range(cells.shape[0]):
@@ -515,7 +515,7 @@ def _best_score(cells: FloatArray) -> float:
     return best
 
 
-@kernel
+@kernel(inline="always")  # into its one caller, not twice through the compiler
 def _write_matches(
     cells: FloatArray, n: int, chi2_zero: float, scale: float, redshift: float, redshift_err: float,
     grid: FloatArray, modulus: FloatArray, magnitude: FloatArray, magnitude_sd: FloatArray, out: Float32Array,
@@ -619,7 +619,7 @@ def _group(points: FloatArray, n: int, grouped: FloatArray, first: IntArray, wei
     return chi2_zero
 
 
-@kernel
+@kernel(inner=True)
 def _weight(points: FloatArray, i: int) -> Any:
     """Inverse variance of a point, with that of the template, float32."""
     return np.float32(1.0 / (points[3, i] + (_MODEL_FLOOR * points[2, i]) ** 2))

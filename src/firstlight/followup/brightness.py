@@ -179,7 +179,7 @@ def _expect(mag, mag_err, mag_mjd, slope, slope_err, when, out):  # type: ignore
         out[1, i] = math.sqrt(mag_err[i] * mag_err[i] + trend * trend + DRIFT * DRIFT * days)
 
 
-@kernel
+@kernel(inner=True)
 def _last_of_each_band(mjd: Any, band: Any, first: int, end: int, last: Any) -> None:
     """Position of each band's last recent observation, or -1."""
     last[:] = -1
@@ -190,7 +190,7 @@ def _last_of_each_band(mjd: Any, band: Any, first: int, end: int, last: Any) -> 
             last[band[k]] = k
 
 
-@kernel
+@kernel(inner=True)
 def _best_band(flux: Any, err: Any, last: Any) -> int:
     """Band with the most significant last flux, or -1."""
     best, highest = -1, SEEN_SNR
@@ -200,7 +200,7 @@ def _best_band(flux: Any, err: Any, last: Any) -> int:
     return best
 
 
-@kernel
+@kernel(inner=True)
 def _slope(
     mjd: Any, band: Any, flux: Any, err: Any, first: int, end: int, sums: Any, soft: Any
 ) -> tuple[float, float]:

@@ -273,7 +273,7 @@ def followup_score(
     return followup_utility(proba, anomaly, classified, brightness, next_mjd, config, classes).total
 
 
-@kernel
+@kernel(inner=True)
 def _normal(x: float) -> float:
     """Standard normal distribution function."""
     return 0.5 * math.erfc(-x / math.sqrt(2.0))

@@ -132,7 +132,13 @@ def _jobs(kernels: Mapping[str, Any], table: Mapping[str, list[str]]) -> dict[st
     One with several signatures always is, since two processes must not write one function's index at once.
     """
     names = {kernel: name for name, kernel in kernels.items()}
-    called = {other for kernel in kernels.values() for other in callees(kernel)}
+    called: set[Any] = set()
+    callers = list(kernels.values())
+    while callers:
+        for other in set(callees(callers.pop())) - called:
+            called.add(other)
+            if other not in names:  # numba writes it into its caller; it has no code of its own
+                callers.append(other)
 
     def size(kernel: Any) -> int:
         return len(kernel.py_func.__code__.co_code)
@@ -146,10 +152,10 @@ def _jobs(kernels: Mapping[str, Any], table: Mapping[str, list[str]]) -> dict[st
         open_ends, seen = [kernels[name]], set()
         while open_ends:
             for other in callees(open_ends.pop()):
-                if other in seen or other not in names:
+                if other in seen:
                     continue
                 seen.add(other)
-                if names[other] in chosen:
+                if names.get(other) in chosen:
                     job.needs.add(names[other])
                 else:
                     job.size += size(other)
@@ -314,10 +320,33 @@ def serve() -> None:
 
     answers = sys.stdout
     sys.stdout = sys.stderr
+    _compare_flags_quickly()
     gc.freeze()
     gc.set_threshold(200_000, 20, 20)  # a compiler makes many objects and few cycles
     for line in sys.stdin:
         _serve_one(line, answers)
+
+
+def _compare_flags_quickly() -> None:
+    """Compare numba's compiler flags by those that were set, before all eighty by their defaults.
+
+    numba looks up every operator of every function by its types and flags, which takes a tenth of the time.
+    """
+    from numba.core.targetconfig import TargetConfig
+
+    slow_equal = TargetConfig.__eq__
+
+    def quick_hash(flags: Any) -> int:  # numba's own is that of the flags' names
+        return hash((type(flags), getattr(flags, "no_cpython_wrapper", None)))
+
+    def quick_equal(flags: Any, other: object) -> Any:
+        if type(flags) is type(other):
+            own, others = flags._values, getattr(other, "_values", {})
+            if own.keys() == others.keys():
+                return own == others
+        return slow_equal(flags, other)
+
+    TargetConfig.__hash__, TargetConfig.__eq__ = quick_hash, quick_equal  # type: ignore[method-assign]
 
 
 def _serve_one(line: str, answers: IO[str]) -> None:

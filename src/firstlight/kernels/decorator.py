@@ -8,18 +8,23 @@ from typing import Any
 
 from numba import njit
 from numba.core import event
+from numba.core.dispatcher import Dispatcher
+from numba.core.registry import CPUDispatcher
 
 LOGGER = logging.getLogger("firstlight.kernels")
 _SILENT_S = 1.0  # compilation that takes longer is announced
 
 
-def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+def kernel(function: Callable[..., Any] | None = None, *, inner: bool = False, **options: Any) -> Any:
     """Compile a function at its first call, without the GIL, and keep the machine code on disk.
 
     Parameters
     ----------
     function : callable
         The function; absent in ``@kernel(fastmath=True)``.
+    inner : bool
+        Only other kernels call it. No entry for Python is compiled, a fifth of the work of a small kernel;
+        a call from Python raises TypeError.
     **options
         More options of `numba.njit`.
 
@@ -29,16 +34,21 @@ def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
         The function itself where ``NUMBA_DISABLE_JIT`` is set.
     """
     if function is None:
-        return lambda later: kernel(later, **options)
+        return lambda later: kernel(later, inner=inner, **options)
     _listen()
     # Nothing calls them from C. A division by zero gives what numpy gives: a branch that raises would keep
     # each loop with a division from using vectors, and make it longer to compile.
     options |= {"nogil": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
+    if inner:
+        options["no_cpython_wrapper"] = True
     try:
-        return njit(cache=True, **options)(function)
+        made = njit(cache=True, **options)(function)
     except RuntimeError:  # numba found no folder that it may write
         _warn_of_no_cache()
-        return njit(**options)(function)
+        made = njit(**options)(function)
+    if inner and isinstance(made, Dispatcher):
+        made.__class__ = _Inner
+    return made
 
 
 # --- private --------------------------------------------------------------------
@@ -50,6 +60,14 @@ def _warn_of_no_cache() -> None:
         "compiled code cannot be kept, so every start compiles again (half a minute): neither the "
         "package's folder nor the user's cache can be written; set NUMBA_CACHE_DIR to a folder that can"
     )
+
+
+class _Inner(CPUDispatcher):
+    """A compiled function without an entry for Python; numba's own would crash there."""
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        """Refuse."""
+        raise TypeError(f"only compiled code calls {self.__name__}; its source is {self.__name__}.py_func")
 
 
 class _Announcer(event.Listener):

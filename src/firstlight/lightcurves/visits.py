@@ -14,7 +14,7 @@ from firstlight.kernels import kernel
 SAME_VISIT_DAYS = 1e-5
 
 
-@kernel
+@kernel(inner=True)
 def _better(i: int, k: int, flux: Any, flux_err: Any, detected: Any, source: Any, order: Any) -> bool:
     """Whether row i measures a visit better than row k does."""
     if np.isnan(flux[i]) or np.isnan(flux[k]):
@@ -31,7 +31,7 @@ def _better(i: int, k: int, flux: Any, flux_err: Any, detected: Any, source: Any
     return flux[i] > flux[k]  # of equal rows always the same one
 
 
-@kernel
+@kernel(inner=True)
 def _before(i: int, k: int, mjd: Any, band: Any) -> bool:
     """Whether row i comes before row k: by time, then band."""
     return mjd[i] < mjd[k] or (mjd[i] == mjd[k] and band[i] < band[k])
@@ -138,14 +138,14 @@ def combine(
     return merge(mjd[:n], band[:n], flux[:n], flux_err[:n], detected[:n], source[:n], order[:n])
 
 
-@kernel
+@kernel(inner=True)
 def _covered(mjd: float, detected: bool, since: Any, until: float) -> bool:
     """Whether an alert's packet lists all measurements of a kind at a time."""
     start = since[0] if detected else since[1]
     return start - SAME_VISIT_DAYS <= mjd <= until + SAME_VISIT_DAYS
 
 
-@kernel
+@kernel(inner=True)
 def _is_known(mjd: float, band: int, detected: bool, known: tuple[Any, ...]) -> bool:
     """Whether the known rows, sorted by time, have a measurement of a time, band and kind."""
     k = np.searchsorted(known[0], mjd - SAME_VISIT_DAYS)

@@ -209,7 +209,7 @@ def _fill(
                 at += ROW
 
 
-@kernel(inline="always")
+@kernel(inner=True, inline="always")
 def newer(value: float, mjd: float, known: float, known_mjd: float) -> bool:
     """Whether a value replaces the known one: it is of a later alert, or larger and of the same time."""
     if np.isnan(value):

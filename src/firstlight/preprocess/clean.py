@@ -237,7 +237,7 @@ def _clip_objects(
                 keep[rows[j]] = keep[rows[j]] and low <= flux[rows[j]] <= high
 
 
-@kernel
+@kernel(inner=True)
 def _bounds(values: Floats, n: int, n_sigma: float, iterations: int) -> tuple[float, float]:
     """Bounds of a sigma clip about the mean; `values` is overwritten."""
     low, high = -np.inf, np.inf
@@ -314,7 +314,7 @@ def _first(flags: BoolArray) -> int:
     return -1
 
 
-@kernel
+@kernel(inner=True)
 def _judge_errors(band: Ints, flux: Floats, flux_err: Floats, buffer: Floats, keep: BoolArray) -> None:
     """Reject impossible errors and uninformative ones."""
     for group in range(N_BANDS):
@@ -334,7 +334,7 @@ def _judge_errors(band: Ints, flux: Floats, flux_err: Floats, buffer: Floats, ke
                 keep[k] = not (silent or impossible)
 
 
-@kernel
+@kernel(inner=True)
 def _excesses(
     mjd: Floats,
     band: Ints,
@@ -374,7 +374,7 @@ def _excesses(
     return n_judged
 
 
-@kernel
+@kernel(inner=True)
 def _upper_decile(excess: Floats, excess_err: Floats, n: int, buffer: Floats) -> float:
     """90th percentile of |excess| / error over the judged observations."""
     m = 0
@@ -385,7 +385,7 @@ def _upper_decile(excess: Floats, excess_err: Floats, n: int, buffer: Floats) ->
     return ranked(buffer, m, int(0.9 * (m - 1)))
 
 
-@kernel
+@kernel(inner=True)
 def _witnesses(k: int, mjd: Floats, band: Ints, excess: Floats, excess_err: Floats) -> tuple[bool, int]:
     """Whether another band saw the excess that night, and how many observations contradict it."""
     sign = 1.0 if excess[k] > 0.0 else -1.0

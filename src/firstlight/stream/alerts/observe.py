@@ -110,7 +110,7 @@ def _band(kind: Any, integer: Any, number: Any, data: Any, symbol_bands: Any, co
     return -1
 
 
-@kernel
+@kernel(inner=True)
 def _sign(kind: Any, integer: Any, number: Any, data: Any, column: int, base: int) -> float:
     """-1 if a cell marks the difference flux as negative (False, 0, "f" or "0"), else 1."""
     at = column + base
@@ -124,7 +124,7 @@ def _sign(kind: Any, integer: Any, number: Any, data: Any, column: int, base: in
     return -1.0 if integer[at] <= 0 else 1.0
 
 
-@kernel
+@kernel(inner=True)
 def _is_set(kind: Any, integer: Any, number: Any, data: Any, column: int, base: int) -> bool:
     """Whether a cell is a flag that is set: true, 1, "t", "T" or "1"."""
     at = column + base
@@ -137,7 +137,7 @@ def _is_set(kind: Any, integer: Any, number: Any, data: Any, column: int, base: 
     return integer[at] == 1
 
 
-@kernel
+@kernel(inner=True)
 def _id(kind: Any, integer: Any, number: Any, data: Any, column: int, base: int) -> Any:
     """A cell as a positive integer; 0 if it holds none, -1 if it is a float that cannot hold it."""
     at = column + base
@@ -193,7 +193,7 @@ def _bad_quality(
     return -1
 
 
-@kernel
+@kernel(inner=True)
 def _status_ok(kind: Any, integer: Any, number: Any, data: Any, column: int, base: int) -> bool:
     """Whether ZTF's status is absent, "0" (fine) or "57" (no reference source nearby)."""
     at = column + base
@@ -211,7 +211,7 @@ def _status_ok(kind: Any, integer: Any, number: Any, data: Any, column: int, bas
     return size == 2 and data[place] == 53 and data[place + 1] == 55
 
 
-@kernel
+@kernel(inner=True)
 def _flux(
     kind: Any, integer: Any, number: Any, data: Any, columns: Any, base: int, scale: float
 ) -> tuple[float, float]:

@@ -137,7 +137,7 @@ def _is_utf8(data: Any, position: int, stop: int) -> bool:
     return True
 
 
-@kernel
+@kernel(inner=True)
 def _skip_counted(data: Any, position: int, end: int, text: bool) -> int:
     position, size = _length(data, position, end)
     if position < 0:
@@ -147,7 +147,7 @@ def _skip_counted(data: Any, position: int, end: int, text: bool) -> int:
     return position + size
 
 
-@kernel
+@kernel(inner=True)
 def _skip_optionals(
     data: Any, position: int, end: int, entries: Any, first: int, count: int, most: int
 ) -> Any:
@@ -188,7 +188,7 @@ def _skip_optionals(
     return position
 
 
-@kernel
+@kernel(inner=True)
 def _skip(instruction: int, argument: int, data: Any, position: int, end: int) -> int:
     """Skip one plain value."""
     if instruction == FIXED:
@@ -223,7 +223,7 @@ def _double(_context: Any, bits: Any) -> Any:
     return types.float64(types.uint64), generate
 
 
-@kernel
+@kernel(inner=True)
 def _word(data: Any, place: Any) -> Any:
     """Four bytes, little-endian; the caller has checked that they exist."""
     return (
@@ -298,7 +298,7 @@ def _read(
     return position
 
 
-@kernel
+@kernel(inner=True)
 def _branch(data: Any, position: int, end: int, n_branches: int) -> tuple[Any, Any]:
     """Offset after the branch of a union and the branch, or an error code."""
     if position < end and data[np.uint64(position)] < 0x80 and data[np.uint64(position)] & 1 == 0:
@@ -313,7 +313,7 @@ def _branch(data: Any, position: int, end: int, n_branches: int) -> tuple[Any, A
     return position, branch
 
 
-@kernel
+@kernel(inner=True)
 def _open_block(data: Any, position: int, end: int, smallest: int, empty_left: int) -> tuple[int, int, int]:
     """Offset after the head of a block, its count and its stated end (-1 if not stated), or an error code."""
     position, count = _varint(data, position, end)
@@ -332,7 +332,7 @@ def _open_block(data: Any, position: int, end: int, smallest: int, empty_left: i
     return position, count, stated_end
 
 
-@kernel
+@kernel(inner=True)
 def _next_item(data: Any, position: int, end: int, smallest: int, frames: Any, top: int) -> tuple[int, bool]:
     """Offset of the next item of a block, and whether there is one."""
     if frames[top, 0] > 1:
@@ -347,7 +347,7 @@ def _next_item(data: Any, position: int, end: int, smallest: int, frames: Any, t
     return position, count > 0
 
 
-@kernel
+@kernel(inner=True)
 def _interpret(
     code: Any, jumps: Any, optionals: Any, widths: Any, data: Any, position: int, end: int, used: int,
     kind: Any, integer: Any, number: Any, starts: Any, rows: Any, frames: Any,

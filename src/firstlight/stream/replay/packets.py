@@ -125,7 +125,7 @@ def _copy(out: Any, at: int, data: Any, count: int) -> int:
     return at + count
 
 
-@kernel
+@kernel(inner=True)
 def _long(out: Any, at: int, value: int) -> int:
     """Write a non-negative number as a zigzag integer."""
     bits = np.uint64(value) << np.uint64(1)
@@ -137,13 +137,13 @@ def _long(out: Any, at: int, value: int) -> int:
     return at + 1
 
 
-@kernel
+@kernel(inner=True)
 def _byte(out: Any, at: int, value: int) -> int:
     out[at] = value
     return at + 1
 
 
-@kernel
+@kernel(inner=True)
 def _flux(out: Any, at: int, flux: Any, flux_err: Any) -> int:
     at = _copy(out, _byte(out, at, _VALUE), flux, 4)
     return _copy(out, _byte(out, at, _VALUE), flux_err, 4)
@@ -177,7 +177,7 @@ def _source(
     return _byte(out, _band(out, at, band[row]), _NULL)
 
 
-@kernel
+@kernel(inner=True)
 def _forced(
     out: Any, at: int, row: int, number: int, source_id: Any, mjd: Any, flux: Any, flux_err: Any, band: Any
 ) -> int:
@@ -188,7 +188,7 @@ def _forced(
     return _byte(out, _band(out, at, band[row]), _NULL)
 
 
-@kernel
+@kernel(inner=True)
 def _object(out: Any, at: int, number: int, position: Any, host: Any, unknown: Any) -> int:
     """Write a record diaObject; unknown values are null."""
     at = _long(out, at, number)
