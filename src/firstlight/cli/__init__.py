@@ -20,6 +20,7 @@ from firstlight.cli import (
     stream,
     train,
     tune,
+    warm,
 )
 from firstlight.cli.app import app, main, run
 

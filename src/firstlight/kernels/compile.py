@@ -76,6 +76,14 @@ def compile_kernels(*groups: str, progress: Progress | None = None) -> None:
     _ready.update(groups)
 
 
+def folder_of_code() -> Path | None:
+    """Folder above all compiled code, or None where none can be kept."""
+    if numba.config.DISABLE_JIT:
+        return None
+    found = _find("firstlight.kernels.search:n_below").stats.cache_path
+    return Path(numba.config.CACHE_DIR or found) if found else None
+
+
 # --- which kernels ---------------------------------------------------------------
 
 
@@ -339,14 +347,14 @@ def _compare_flags_quickly() -> None:
     def quick_hash(flags: Any) -> int:  # numba's own is that of the flags' names
         return hash((type(flags), getattr(flags, "no_cpython_wrapper", None)))
 
-    def quick_equal(flags: Any, other: object) -> Any:
+    def quick_equal(flags: Any, other: Any) -> Any:
         if type(flags) is type(other):
-            own, others = flags._values, getattr(other, "_values", {})
+            own, others = flags._values, other._values
             if own.keys() == others.keys():
                 return own == others
         return slow_equal(flags, other)
 
-    TargetConfig.__hash__, TargetConfig.__eq__ = quick_hash, quick_equal  # type: ignore[method-assign]
+    TargetConfig.__hash__, TargetConfig.__eq__ = quick_hash, quick_equal
 
 
 def _serve_one(line: str, answers: IO[str]) -> None:

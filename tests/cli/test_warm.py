@@ -1,0 +1,17 @@
+"""`firstlight warm`: what the first use would compile."""
+
+from firstlight import kernels
+from firstlight.cli import run
+
+
+def test_what_a_bundle_needs_is_ready_and_its_folder_is_named(capsys):
+    assert run(["warm", "--bundle", "fast"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("ready after ")
+    assert str(kernels.folder_of_code()) in text
+
+
+def test_where_no_code_can_be_kept_it_is_a_wrong_setting(monkeypatch, capsys):
+    monkeypatch.setattr(kernels, "folder_of_code", lambda: None)
+    assert run(["warm"]) == 2
+    assert "NUMBA_CACHE_DIR" in capsys.readouterr().err
