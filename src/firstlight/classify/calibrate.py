@@ -19,7 +19,7 @@ from firstlight.classify.balance import object_weights
 from firstlight.errors import BundleError, DataError, SettingsError
 from firstlight.storage import AGAIN, read_state, write_state
 
-_FLOOR = 1e-12  # smaller probabilities count as this
+FLOOR = 1e-12  # smaller probabilities count as this
 _IDENTITY = "identity"
 _LARGEST_LOG_SCALE = 20.0  # of a file, shifts included; the penalties keep fitted ones within a few units
 _SHIFTED = "class shifts by phase"
@@ -126,7 +126,7 @@ class PhaseCalibrator:
         if n_objects < MIN_OBJECTS:
             return self
         rows = _Rows(
-            log_proba=np.log(np.maximum(proba[known], _FLOOR)),
+            log_proba=np.log(np.maximum(proba[known], FLOOR)),
             code=code,
             hats=_hats(np.asarray(phase, dtype=np.float64)[known], self.config.knots),
             weight=object_weights(owner),
@@ -165,12 +165,22 @@ class PhaseCalibrator:
             )
         hats = _hats(np.asarray(phase, dtype=np.float64), self.config.knots)
         scale = np.exp((hats * self._log_scale).sum(axis=1))
-        raw = scale[:, None] * np.log(np.maximum(proba, _FLOOR))
+        raw = scale[:, None] * np.log(np.maximum(proba, FLOOR))
         if self._shift.any():
             for knot, shift in enumerate(self._shift):  # a row gives the same bits in any batch
                 raw += hats[:, knot, None] * shift
         out = np.where(proba > 0.0, np.exp(raw - raw.max(axis=1, keepdims=True)), 0.0)
         return np.asarray(out / out.sum(axis=1, keepdims=True))
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether it changes nothing."""
+        return self.chosen == _IDENTITY
+
+    @property
+    def tables(self) -> tuple[FloatArray, FloatArray]:
+        """Log-scale at each knot, and the shift of each class there, shape (n_knots, n_classes)."""
+        return self._log_scale, self._shift
 
     def save(self, folder: Path) -> None:
         """Write ``calibrator.json`` into an existing folder."""

@@ -99,6 +99,16 @@ class GatedClassifier:
         """See `Classifier.n_features`."""
         return self._n_features
 
+    @property
+    def experts(self) -> Mapping[str, "_Expert"]:
+        """The experts, ``galactic`` and ``extragalactic``, as far as there are classes."""
+        return self._experts
+
+    @property
+    def gate_parts(self) -> "_Gate":
+        """The trained gate."""
+        return self._gate
+
     def fit(
         self,
         rows: TrainingRows,

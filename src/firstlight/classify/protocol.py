@@ -160,6 +160,11 @@ class Booster:
         return self._fitted().n_features
 
     @property
+    def forest(self) -> Forest:
+        """The trees."""
+        return self._fitted()
+
+    @property
     def n_rounds(self) -> int:
         """Boosting rounds kept; each has one tree per output."""
         forest = self._fitted()

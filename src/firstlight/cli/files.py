@@ -164,6 +164,20 @@ def info(
     )
 
 
+@app.command(epilog="Example: firstlight export fast --onnx graphs")
+def export(
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder, or default or fast.")],
+    onnx: Annotated[Path, typer.Option(help="Folder to write: classifier.onnx and encoder.onnx.")],
+    verify_with: VerifyWith = None,
+) -> None:
+    """Write a bundle as ONNX graphs, for programs in other languages."""
+    from firstlight.pipeline import Pipeline
+    from firstlight.pipeline.export import export_onnx
+
+    for path in export_onnx(Pipeline.load(bundle, public_key=verify_with), onnx):
+        typer.echo(path)
+
+
 def _print_bundle(folder: Path, manifest: "Manifest", signer: str | None) -> None:
     """Print what a bundle's manifest states, as a table."""
     from rich.table import Table

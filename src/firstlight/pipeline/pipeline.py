@@ -494,6 +494,17 @@ class Pipeline:
             proba = under_mix(proba, self._prior, self._frequencies[bins])
         return Scores(proba, anomaly, domain, bins, in_set)
 
+    @property
+    def classifier_parts(self) -> tuple[Classifier, PhaseCalibrator]:
+        """The trained classifier and its calibration."""
+        return self._fitted(), self._calibrator
+
+    def calibrated(self, X: Float32Array, redshift: FloatArray, phase: FloatArray) -> FloatArray:
+        """Calibrated probabilities of rows of `inputs`, shape (n_rows, n_classes), as in `taxonomy`."""
+        classifier, calibrator = self.classifier_parts
+        proba = calibrator.transform(classifier.predict_proba(X, redshift=redshift), phase)
+        return to_all_classes(proba, classifier.classes, self.taxonomy.classes)
+
     # --- update -----------------------------------------------------------------
 
     @property
