@@ -15,7 +15,7 @@ export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check docs dist fuzz speed bench bench-stream bench-peers crossval-seed crossval-default crossval-fast reproduce bundle figures stream-demo clean
+.PHONY: help setup run test check docs dist fuzz speed bench bench-check bench-stream bench-peers crossval-seed crossval-default crossval-fast reproduce bundle figures stream-demo clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -57,8 +57,12 @@ dist: setup ## Build wheel and sdist, install each in a new environment and clas
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check build==1.6.1 twine==7.0.0
 	$(BIN)/python release/dist.py
 
-bench: setup ## Speed of each stage and of its peers -> benchmarks/results/*.json
+bench: setup ## Speed of each stage, now and at the last tag (or AGAINST=COMMIT), and of peers -> benchmarks/results/*.json
+	$(BIN)/python benchmarks/stages.py $(if $(AGAINST),--against $(AGAINST))
 	for script in preprocessing features encoder classifiers classify; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+bench-check: setup ## Fail if a bundle is more than a tenth slower per object than at the last tag (or AGAINST=COMMIT)
+	$(BIN)/python benchmarks/stages.py --check $(if $(AGAINST),--against $(AGAINST))
 
 fuzz: setup ## Mutated alerts, bundles, containers, light curves, schemas and states, for BUDGET seconds
 	$(BIN)/python -m tests.fuzz --seconds $(BUDGET) --seed $(SEED)

@@ -183,6 +183,45 @@ def speed_table() -> str:
     return table(["`firstlight classify`, 7,848 whole curves", "objects/s"], rows, machine(result["machine"]))
 
 
+def stages_table() -> str:
+    """Processor time per object by stage, now and at an earlier commit."""
+    result = read(SPEED / "stages.json")
+    now, before = result["times"]["now"], result["times"][result["against"]]
+    rows = [
+        [
+            stage,
+            *(
+                f"{times[name][stage]:.3f}" if stage in times[name] else ""
+                for name in PRESETS
+                for times in (before, now)
+            ),
+        ]
+        for stage in now["default"]
+    ]
+    head = [f"`{name}`, {when}" for name in PRESETS for when in (f"commit {result['against'][:7]}", "now")]
+    return table(
+        ["processor ms per object, one thread", *head],
+        rows,
+        "The whole holds what lies between the stages, and the anomaly score.",
+        f"{machine(result['machine'])}; commit {result['commit'][:7]}.",
+    )
+
+
+def first_use_line() -> str:
+    """Seconds of the first `classify` after installing, beside those of later ones."""
+    result = read(SPEED / "first_use.json")
+    first, later = (
+        {name: result["times"][f"this version, {name}, {use} use"]["wall_s"] for name in PRESETS}
+        for use in ("first", "second")
+    )
+    return (
+        "The first `classify` after the installation compiles the numerical kernels: it took "
+        f"{first['default']:.0f} s with `default` and {first['fast']:.0f} s with `fast`, later ones "
+        f"{later['default']:.1f} and {later['fast']:.1f} s "
+        f"({machine(result['machine'])}). `firstlight warm` compiles them beforehand."
+    )
+
+
 def stream_table() -> str:
     """Throughput, latency and bursts over a real broker, with the aims and LSST's rates."""
     result = read(SPEED / "stream.json")
@@ -387,6 +426,8 @@ BLOCKS = {
     "phases": phase_table,
     "protocol": protocol,
     "speed": speed_table,
+    "stages": stages_table,
+    "first-use": first_use_line,
     "stream": stream_table,
     "peers": peers_table,
     "alert": alert_table,
