@@ -11,6 +11,7 @@ import pytest
 
 import firstlight
 from firstlight.stream.results.schema import record_schema
+from firstlight.taxonomy import Taxonomy
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -78,3 +79,12 @@ def test_the_schema_refuses_a_record_with_a_wrong_class():
     jsonschema = pytest.importorskip("jsonschema")
     record = json.loads(GOLDEN[0].read_text(encoding="utf-8").splitlines()[0]) | {"label": "SNIb"}
     assert not jsonschema.Draft202012Validator(record_schema()).is_valid(record)
+
+
+def test_the_schema_of_a_bundle_has_its_own_classes_and_groups():
+    taxonomy = Taxonomy.of({"nova": {"group": "Fast", "galactic": True}, "SNIa": {}})
+    properties = record_schema(taxonomy)["properties"]
+    assert properties["label"]["enum"] == ["", "SNIa", "nova"]
+    assert list(properties["proba"]["properties"]) == ["SNIa", "nova"]
+    assert list(properties["coarse"]["properties"]) == ["SN-like", "Fast"]
+    assert properties["set"]["items"]["enum"] == ["SNIa", "nova"]

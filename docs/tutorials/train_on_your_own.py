@@ -124,6 +124,9 @@ plots.confusion_matrix(matrix, CLASSES)
 # %% [markdown]
 # ## For real
 #
+# - If your classes are among those of a shipped bundle, `firstlight adapt --data mine.parquet --labels labels.csv --from default --out
+#   my-bundle` needs far fewer labels: it observes PLAsTiCC's training set again as your survey sees the sky, and your labels add trees
+#   ([your own survey](../how-to/own-survey.md)).
 # - `firstlight crossval --data mine.parquet --truth labels.csv --folds 5 --out runs/mine` tests every object once, and gives each score a
 #   spread.
 # - Which labels you have decides what you learn. If all your supernovae of type Ia are bright, the classifier learns that

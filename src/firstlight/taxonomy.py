@@ -329,6 +329,11 @@ class Taxonomy:
         return cls.of(table["classes"], path)
 
     @property
+    def coarse_groups(self) -> tuple[str, ...]:
+        """Coarse groups in the order of their first class."""
+        return tuple(dict.fromkeys(self.groups[name] for name in self.classes))
+
+    @property
     def is_ours(self) -> bool:
         """Whether the classes are those of firstlight."""
         return self.classes == CLASSES and self.groups == COARSE and self.galactic == GALACTIC

@@ -182,6 +182,7 @@ def _print_bundle(folder: Path, manifest: "Manifest", signer: str | None) -> Non
     """Print what a bundle's manifest states, as a table."""
     from rich.table import Table
 
+    from firstlight.storage import read_json
     from firstlight.taxonomy import CLASSES
 
     table = Table(show_header=False, box=None)
@@ -199,7 +200,8 @@ def _print_bundle(folder: Path, manifest: "Manifest", signer: str | None) -> Non
         table.add_row(escape(printable(name)), escape(printable(text)))  # a stranger may have written them
     trained = manifest.info.get("objects_per_class")
     if isinstance(trained, dict):
-        unknown = ", ".join(name for name in CLASSES if name not in trained)
+        classes = read_json(folder / "pipeline.json").get("classes") or CLASSES
+        unknown = ", ".join(printable(str(name)) for name in classes if name not in trained)
         table.add_row("classes without training objects", f"{unknown} (probability 0)" if unknown else "none")
     for name, record in manifest.files.items():
         table.add_row(escape(name), f"{record.size:,} bytes, sha256 {record.sha256[:16]}")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from firstlight.errors import SettingsError
+from firstlight.features.own import check_own
 
 LEAST_REDSHIFT, LARGEST_REDSHIFT = 1e-4, 100.0  # of the templates' grid
 _MOST_POINTS = 1000  # a square matrix of that size takes 8 MB per thread
@@ -57,6 +58,9 @@ class FeatureConfig:
         the cost grows with its cube.
     templates : TemplateConfig
         Templates and their fits.
+    own : tuple of str
+        Further columns, by features of other packages: ``package.module:Class``, an entry point of the group
+        ``firstlight.features``. They are computed whatever the inputs are.
     """
 
     RETIRED: ClassVar[Mapping[str, object]] = {
@@ -70,8 +74,10 @@ class FeatureConfig:
 
     max_points: int = 100
     templates: TemplateConfig = field(default_factory=TemplateConfig)
+    own: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check the number of points."""
+        """Check the number of points, and that the features of other packages are installed."""
+        check_own(self.own)
         if not 1 <= self.max_points <= _MOST_POINTS:
             raise SettingsError(f"features.max_points = {self.max_points}: choose 1 to {_MOST_POINTS}")

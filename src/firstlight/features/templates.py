@@ -37,7 +37,7 @@ from firstlight.features.registry import template_features
 from firstlight.kernels import highest, kernel
 from firstlight.lightcurves import LightCurves
 from firstlight.storage import AGAIN, ArraySpec, read_arrays, read_state, write_arrays, write_state
-from firstlight.taxonomy import CLASSES
+from firstlight.taxonomy import LONGEST_CLASS
 
 # Grid of a template and choice of its objects: as measured for decision 0020.
 _PHASES = np.arange(-24.0, 122.0, 4.0)  # rest-frame days from peak
@@ -218,7 +218,8 @@ class Templates:
         path = folder / "templates.safetensors"
         it = cls(names=names, **read_arrays(path, _SPECS, n_templates=len(names)))
         phase_step = np.diff(it.phase)
-        if not set(names) <= set(CLASSES) or len(set(names)) < len(names):
+        odd = [name for name in names if not name.isprintable() or not 0 < len(name) <= LONGEST_CLASS]
+        if odd or len(set(names)) < len(names):
             raise BundleError(f"{folder}: templates {list(names)} are not different classes; {AGAIN}")
         if min(len(it.phase), len(it.wavelength)) < 2 or not len(it.redshift):
             raise BundleError(f"{path}: too few phases, wavelengths or redshifts; {AGAIN}")

@@ -13,7 +13,9 @@ from firstlight.anomaly import describe
 from firstlight.encoder import Encoder, Latents
 from firstlight.encoder.contrast import CONTRAST_NAMES, contrasts
 from firstlight.encoder.steps import CONTEXT_NAMES, make_steps
+from firstlight.errors import SettingsError
 from firstlight.features import Templates, extract, features
+from firstlight.features.own import own_columns, own_names
 from firstlight.lightcurves import LightCurves
 from firstlight.pipeline.config import PipelineConfig
 
@@ -69,6 +71,8 @@ class InputBuilder:
             parts += [context, contrasts(context)]
         if "features" in inputs:
             parts.append(extract(curves, self.config.features, self.templates).values)
+        if self.config.features.own:
+            parts.append(own_columns(self.config.features.own, curves))
         return np.hstack(parts).astype(np.float32, copy=False)
 
 
@@ -84,7 +88,11 @@ def input_names(config: PipelineConfig, templates: Templates | None) -> tuple[st
         names += CONTEXT_NAMES + CONTRAST_NAMES
     if "features" in config.inputs:
         names += [feature.name for feature in features(templates)]
-    return tuple(names)
+    own = own_names(config.features.own)
+    twice = set(own) & set(names) if len(set(own)) == len(own) else set(own)
+    if twice:
+        raise SettingsError(f"features of other packages: names occur twice, among them {sorted(twice)}")
+    return (*names, *own)
 
 
 def n_threads(jobs: int | None) -> int:

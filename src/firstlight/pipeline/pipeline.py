@@ -510,7 +510,8 @@ class Pipeline:
     @property
     def needs_history(self) -> bool:
         """Whether an update needs the whole history: for features, or for cleaning."""
-        return "features" in self.config.inputs or self.config.preprocess.clean.method != "none"
+        reads = "features" in self.config.inputs or bool(self.config.features.own)
+        return reads or self.config.preprocess.clean.method != "none"
 
     def states(self, rows: int | Sequence[bytes | None]) -> ObjectStates:
         """States of objects to update.

@@ -8,23 +8,25 @@ from firstlight.online.update import LATE_REASONS
 from firstlight.predictions import BEYOND, CLASSIFIED, DOMAINS, NOT_CLASSIFIED
 from firstlight.stream.alerts.observe import REASONS as DROP_REASONS
 from firstlight.stream.results.features import features_schema
-from firstlight.taxonomy import CLASSES, COARSE_GROUPS
+from firstlight.taxonomy import Taxonomy
 
 _SHARE = {"type": "number", "minimum": 0.0, "maximum": 1.0}
 
 
-def record_schema() -> dict[str, Any]:
+def record_schema(taxonomy: Taxonomy | None = None) -> dict[str, Any]:
     """JSON Schema (2020-12) of one record of ``firstlight stream``, as JSON.
 
     Every field but ``features`` is always present, in this order. Later versions may add fields at the end,
-    so the schema allows others.
+    so the schema allows others. The classes are those of a bundle's `taxonomy`, by default those of
+    firstlight.
 
     Examples
     --------
     >>> list(record_schema()["properties"])[:3]
     ['object', 'alert', 'mjd']
     """
-    properties = _key() | _answer() | _brightness() | _history()
+    taxonomy = Taxonomy() if taxonomy is None else taxonomy
+    properties = _key() | _answer(taxonomy) | _brightness() | _history(taxonomy)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "firstlight result",
@@ -49,19 +51,19 @@ def _key() -> dict[str, Any]:
     }
 
 
-def _answer() -> dict[str, Any]:
+def _answer(taxonomy: Taxonomy) -> dict[str, Any]:
     return {
         "status": _one_of(
             (CLASSIFIED, NOT_CLASSIFIED), "Whether there are enough data for a classification."
         ),
         "reason": _one_of(("", *REASONS, BEYOND), "Why the object is not classified; empty if it is."),
-        "label": _one_of(("", *CLASSES), "Most probable class; empty if not classified."),
+        "label": _one_of(("", *taxonomy.classes), "Most probable class; empty if not classified."),
         "proba": _shares(
-            CLASSES,
+            taxonomy.classes,
             "Calibrated probability of each class, in whole millionths; the frequencies of the training set "
             "if not classified.",
         ),
-        "coarse": _shares(COARSE_GROUPS, "Sum of the probabilities of each group of classes."),
+        "coarse": _shares(taxonomy.coarse_groups, "Sum of the probabilities of each group of classes."),
         "anomaly": _share(
             "Anomaly score: a fraction 1 - anomaly of known objects at this phase is more anomalous; null if "
             "not classified."
@@ -94,7 +96,7 @@ def _brightness() -> dict[str, Any]:
     return measured
 
 
-def _history() -> dict[str, Any]:
+def _history(taxonomy: Taxonomy) -> dict[str, Any]:
     return {
         "source": _text("Number of the source that triggered the alert; null if unknown.", or_null=True),
         "late": {
@@ -124,7 +126,7 @@ def _history() -> dict[str, Any]:
         ),
         "set": {
             "type": ["array", "null"],
-            "items": {"enum": list(CLASSES)},
+            "items": {"enum": list(taxonomy.classes)},
             "uniqueItems": True,
             "description": "Prediction set: the classes that the object may have. Of the objects of each "
             "class, 90 %, or the coverage that was chosen, have it in their set. Null if not classified, or "

@@ -1,0 +1,90 @@
+"""Features of other packages, offered as entry points."""
+
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+
+import numpy as np
+import pytest
+
+from firstlight import LightCurves, Pipeline
+from firstlight.errors import BundleError, DataError, SettingsError
+from firstlight.features import FeatureConfig, own
+from firstlight.pipeline.inputs import input_names
+
+SPANS, WRONG, TAKEN = (f"{__name__}:{name}" for name in ("Spans", "Wrong", "Taken"))
+
+
+class Spans:
+    """Days between the first and the last observation, and its logarithm."""
+
+    names = ("own_span", "own_log_span")
+
+    def __call__(self, curves: LightCurves):
+        some = curves.n_obs > 0
+        span = np.full(len(curves), np.nan)
+        span[some] = curves.mjd[curves.offsets[1:][some] - 1] - curves.mjd[curves.offsets[:-1][some]]
+        with np.errstate(divide="ignore"):
+            return np.stack([span, np.log(span)], axis=1)
+
+
+class Wrong(Spans):
+    """A row too few."""
+
+    def __call__(self, curves: LightCurves):
+        return super().__call__(curves)[1:]
+
+
+class Taken(Spans):
+    """A name that the encoder has."""
+
+    names = ("latent_1", "own_log_span")
+
+
+@pytest.fixture
+def offered(monkeypatch):
+    points = [EntryPoint(kind, kind, own.ENTRY_POINTS) for kind in (SPANS, WRONG, TAKEN)]
+    monkeypatch.setattr(own, "entry_points", lambda group: points if group == own.ENTRY_POINTS else [])
+
+
+@pytest.fixture
+def trained(offered, sample, sample_labels, tiny_fast):
+    pytest.importorskip("torch")
+    trees = replace(
+        tiny_fast.config.classifier, lightgbm=replace(tiny_fast.config.classifier.lightgbm, rounds=2)
+    )
+    config = replace(tiny_fast.config, features=FeatureConfig(own=(SPANS,)), classifier=trees)
+    few = np.isin(sample_labels, ["SNIa", "SNII", "RRL"])
+    return Pipeline(config).fit(sample.take(few), sample_labels[few], seed=1, jobs=1)
+
+
+def test_columns_of_another_package_follow_ours_and_stay_in_the_bundle(trained, sample, tmp_path):
+    assert trained.input_names[-2:] == Spans.names
+    columns = trained.inputs(sample)
+    expected = Spans()(sample)[:, 0].astype(np.float32)
+    np.testing.assert_array_equal(columns[:, -2], expected)
+    assert not np.isinf(columns[:, -2:]).any()
+    trained.save(tmp_path / "bundle")
+    loaded = Pipeline.load(tmp_path / "bundle")
+    assert loaded.predict_proba(sample, jobs=1).tobytes() == trained.predict_proba(sample, jobs=1).tobytes()
+    assert loaded.needs_history
+
+
+def test_a_bundle_that_names_what_is_not_installed_is_refused(trained, tmp_path, monkeypatch):
+    trained.save(tmp_path / "bundle")
+    monkeypatch.setattr(own, "entry_points", lambda group: [])
+    with pytest.raises(BundleError, match="entry point"):
+        Pipeline.load(tmp_path / "bundle")
+
+
+def test_what_no_installed_package_offers_is_never_imported():
+    with pytest.raises(SettingsError, match="entry point"):
+        FeatureConfig(own=("os:system",))
+
+
+@pytest.mark.usefixtures("offered")
+def test_another_shape_and_a_name_twice_are_errors(sample, tiny_fast):
+    with pytest.raises(DataError, match="gave an array of shape"):
+        own.own_columns((WRONG,), sample)
+    for kinds in ((TAKEN,), (SPANS, SPANS)):
+        with pytest.raises(SettingsError, match="occur twice"):
+            input_names(replace(tiny_fast.config, features=FeatureConfig(own=kinds)), None)
