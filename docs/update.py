@@ -33,6 +33,7 @@ COLUMNS = (
     ("ece", "ECE", 3),
 )
 PHASES = ("0", "2", "8", "32", "all")
+REAL_PHASES = ("2", "8", "32", "all")  # of the prediction sets of real objects
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -100,6 +101,58 @@ def real_sky_table() -> str:
         for name, found in real_sky().items()
     ]
     return table(["real objects", *REAL_SKY_METRICS.values()], rows)
+
+
+def sets_table() -> str:
+    """Coverage and size of prediction sets by phase, and the least covered class."""
+    result = read(RESULTS / "prediction-sets.json")
+    rows = []
+    for phase in PHASES:
+        found, usual = result["plasticc"]["by_phase"][phase], result["plasticc"]["aps"][phase]
+        outside, classes = found["extragalactic"], found["per_class"]
+        worst = min(classes, key=lambda name: classes[name]["coverage"])
+        real = [
+            f"{part[phase]['coverage']:.2f}, {part[phase]['size']:.1f}" if phase in part else ""
+            for part in (result["real"][name] for name in reversed(PRESETS))
+        ]
+        one = "{coverage:.2f}, {size:.1f}, {worst} {worst_coverage:.2f}".format(**usual)
+        rows.append(
+            [
+                "whole" if phase == "all" else phase,
+                f"{outside['coverage']:.3f}",
+                f"{outside['size']:.2f}",
+                f"{worst} {classes[worst]['coverage']:.2f} of {classes[worst]['n']:,}",
+                one,
+                *real,
+            ]
+        )
+    head = ["days", "coverage", "classes", "least covered class", "one threshold for all classes"]
+    return table([*head, *(f"real objects, `{name}`" for name in reversed(PRESETS))], rows)
+
+
+def sets_where() -> str:
+    """Coverage by magnitude, and of real objects by survey and class."""
+    result = read(RESULTS / "prediction-sets.json")
+    bins = result["plasticc"]["by_magnitude"]
+    by_mag = [
+        [
+            name,
+            *(
+                f"{part[p]['coverage']:.2f}, {part[p]['size']:.1f}" if p in part else ""
+                for p in ("0", "8", "32", "all")
+            ),
+        ]
+        for name, part in bins.items()
+    ]
+    real = result["real"]["default"]
+    rows = []
+    for kind in ("by_survey", "per_class"):
+        for name, last in real["all"][kind].items():
+            parts = [real[phase][kind].get(name) for phase in REAL_PHASES]
+            cells = ["" if part is None else f"{part['coverage']:.2f}, {part['size']:.1f}" for part in parts]
+            rows.append([f"{name} ({last['n']})", *cells])
+    first = table(["brightest detection [mag]", "0 d", "8 d", "32 d", "whole"], by_mag)
+    return first + "\n\n" + table(["real objects, `default`", "2 d", "8 d", "32 d", "whole"], rows)
 
 
 def headline() -> str:
@@ -422,6 +475,8 @@ BLOCKS = {
     "real-sky": real_sky_table,
     "mix": mix_table,
     "doubt": doubt_table,
+    "sets": sets_table,
+    "sets-where": sets_where,
     "leak": leak,
     "phases": phase_table,
     "protocol": protocol,
