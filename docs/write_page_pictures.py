@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "tests" / "data"
 IMAGES = ROOT / "docs" / "images"
-OBJECT = "50301"  # a kilonova of the sample, or what --object names
+OBJECT = "145675"  # of the sample
 WIDE, PHONE = {"width": 1300, "height": 900}, {"width": 390, "height": 844}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PATIENCE_MS = 180_000
@@ -93,6 +93,9 @@ def take(browser: Browser, address: str, name: str, every: Path | None) -> None:
             page = context.new_page()
             page.goto(address.rstrip("/") + place)
             page.wait_for_timeout(1500)
+            while "ranking is being computed" in page.content():
+                page.wait_for_timeout(1000)
+                page.reload()
             if title == "object":
                 page.wait_for_selector("#explained ul, #explained p:not(:text('Computing'))")
                 page.wait_for_timeout(1500)
