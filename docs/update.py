@@ -185,20 +185,10 @@ def phase_table() -> str:
     return table(["days since trigger", *PHASES], rows)
 
 
-def mix_table() -> str:
-    """Mean probability over frequency of each class, by days since trigger."""
-    by_phase = crossvals()["default"]["by_phase"]
-    classes = sorted(by_phase["all"]["all"]["mix"], key=lambda name: COARSE_GROUPS.index(COARSE[name]))
-    rows = [
-        [f"`{name}`", *("{mean:.2f} ± {std:.2f}".format(**by_phase[p]["all"]["mix"][name]) for p in PHASES)]
-        for name in classes
-    ]
-    return table(["days since trigger", *PHASES], rows)
-
-
 def doubt_table() -> str:
     """Answers to false statements."""
-    found = {preset: read(RESULTS / f"doubt-{preset}.json")["cases"] for preset in reversed(PRESETS)}
+    files = {preset: RESULTS / f"doubt-{preset}.json" for preset in reversed(PRESETS)}
+    found = {preset: read(path)["cases"] for preset, path in files.items() if path.exists()}
     lone = "a lone bright point"
 
     def cells(case: str) -> Iterable[str]:
@@ -473,7 +463,6 @@ BLOCKS = {
     "offline": offline_line,
     "skill": skill_table,
     "real-sky": real_sky_table,
-    "mix": mix_table,
     "doubt": doubt_table,
     "sets": sets_table,
     "sets-where": sets_where,
