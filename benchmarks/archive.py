@@ -309,7 +309,7 @@ def main() -> None:
         "--partitions", type=int, default=16, help="partitions of the runs beside the whole one"
     )
     args = words.parse_args()
-    source, work = args.work / f"archive-{args.objects}", args.work / args.bundle
+    source, work = args.work / f"archive-{args.objects}", args.work / f"answers-{args.bundle}"
     figures: dict[str, Any] = {"commit": commit(), "machine": machine()}
     figures["libraries"] = versions("numpy", "numba", "pyarrow", "lsdb", "dask", "distributed")
     figures["archive"] = write_archive(source, args.objects)

@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,11 +17,12 @@ import pytest
 from tests.batch.conftest import N_PARTS, answers, assert_same
 
 from firstlight import read_predictions, write_curves
-from firstlight.batch import Cone, FrameClassifier, Selection, classify_archive
+from firstlight.batch import Cone, FrameClassifier, Selection, archive, classify_archive
 from firstlight.batch.parts import LEAST_MEMORY, most_observations, parts_of, slices
 from firstlight.batch.work import RECORD
 from firstlight.errors import DataError, SettingsError
 from firstlight.files import write_csv
+from firstlight.pipeline.bundle import find_bundle
 
 
 def test_the_answers_are_those_of_predict(folder, classify, wanted, tmp_path):
@@ -129,6 +132,22 @@ def test_files_of_other_formats_are_partitions_too(classify, curves, tmp_path):
     assert done.total("answered") == 12
     found = answers(tmp_path / "out")
     np.testing.assert_allclose(found["redshift"], curves.redshift[:12], rtol=1e-6)
+
+
+def test_workers_get_paths_that_hold_in_their_folders(folder, classify, tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    shutil.copytree(find_bundle("fast"), tmp_path / "mine" / "bundle")
+    shutil.copytree(folder, tmp_path / "mine" / "archive")
+    monkeypatch.chdir(tmp_path / "mine")
+    sent = []
+    monkeypatch.setattr(archive, "on_cluster", lambda *given: sent.append(given) or iter(()))
+    classify_archive("archive", "out", FrameClassifier("bundle"), metadata=Path("m.csv"), cluster="tcp://x:1")
+    (_, parts, job, _) = sent[0]
+    monkeypatch.chdir("/")
+    assert job.classify.pipeline.bundle_version == classify.pipeline.bundle_version
+    assert all(path.is_file() for part in parts for path in part.paths)
+    assert (job.out / RECORD / "run.json").is_file()
+    assert job.metadata == tmp_path / "mine" / "m.csv"
 
 
 def test_lineage_is_in_every_file(folder, classify, tmp_path):

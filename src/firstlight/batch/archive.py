@@ -102,11 +102,12 @@ def classify_archive(
         If LSDB and Dask are needed and not installed.
     """
     start = time.perf_counter()
-    source, out = Path(source), Path(out)
+    source, out = Path(source).resolve(), Path(out).resolve()  # workers have folders of their own
+    metadata = None if metadata is None else metadata.resolve()
     most_observations(memory)  # raises before any work
     if not isinstance(classify.bundle, str | Path):
         raise SettingsError("give the folder or the name of a bundle: workers load it by that")
-    classify = classify.pinned()
+    classify = classify.pinned().with_absolute_paths()
     catalog = hats.open_catalog(source) if hats.is_catalog(source) else None
     selection = selection or Selection()
     if catalog is None:

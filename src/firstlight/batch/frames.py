@@ -156,6 +156,14 @@ class FrameClassifier:
         """The same with the version of its bundle, so that no worker uses another."""
         return replace(self, version=self.pipeline.bundle_version)
 
+    def with_absolute_paths(self) -> "FrameClassifier":
+        """The same with its files under names that hold in every folder."""
+        given = {name: getattr(self, name) for name in ("bundle", "prior", "columns", "verify_with")}
+        files = {
+            n: str(Path(v).resolve()) for n, v in given.items() if isinstance(v, str) and Path(v).exists()
+        }
+        return replace(self, **files)
+
     def carried(self, names: Sequence[str]) -> list[str]:
         """Which of the columns with these names are kept beside the answers.
 
