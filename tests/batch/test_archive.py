@@ -67,10 +67,13 @@ def test_a_second_run_does_nothing_but_what_changed(folder, classify, curves, tm
         (source / path.name).write_bytes(path.read_bytes())
     assert classify_archive(source, out, classify).n_before == 0
     assert classify_archive(source, out, classify).n_before == N_PARTS
+    half = out / ".part-1.parquet.0123456789ab"  # as a killed run leaves it
+    half.write_bytes(b"PAR1")
     write_curves(curves[:5], source / "part-0.parquet")
     (source / "part-2.parquet").unlink()
     done = classify_archive(source, out, classify)
     assert (done.n_before, done.total("answered")) == (1, 25)
+    assert not half.exists()
     assert len(answers(out)) == 25
 
 

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -27,6 +28,7 @@ from firstlight.provenance import commit
 
 DEFAULT_MEMORY = 2_000_000_000  # of a worker [bytes]
 _RUN = "run.json"
+_HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{12}")  # names of `files.replacing`
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +198,10 @@ def _in_use(out: Path) -> Iterator[None]:
 
 
 def _remove_stale(out: Path, parts: list[Part]) -> None:
-    """Remove the answers of partitions that are no longer there."""
+    """Remove the answers of partitions that are no longer there, and what a killed run left half written."""
+    for path in out.rglob(".*"):
+        if _HALF_WRITTEN.fullmatch(path.name):  # hats would take it for a partition
+            path.unlink()
     names = {part.name for part in parts}
     folder = out / RECORD / "parts"
     for path in folder.rglob("*.json"):
