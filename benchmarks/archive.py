@@ -141,9 +141,9 @@ def _resident_mb(pid: int) -> int:
     return pages * resource.getpagesize() // 10**6
 
 
-def classify(source: Path, out: Path, bundle: str, *words: str) -> dict[str, Any]:
-    """Run the command to its end; its times, counts and memory."""
-    before, load = _children_s(), os.getloadavg()[0]
+def classify(source: Path, out: Path, bundle: str, *words: str, before: int = 0) -> dict[str, Any]:
+    """Run the command to its end; its times, counts and memory. `before` objects were answered already."""
+    used, load = _children_s(), os.getloadavg()[0]
     start = time.perf_counter()
     child = _start(source, out, bundle, *words)
     memory = Memory(child.pid)
@@ -152,14 +152,14 @@ def classify(source: Path, out: Path, bundle: str, *words: str) -> dict[str, Any
     wall = time.perf_counter() - start
     if child.returncode:
         raise SystemExit(log)
-    counts = _counts(out)
-    cpu = _children_s() - before
+    n_objects = _counts(out)["answered"] - before
+    cpu = _children_s() - used
     return {
-        "objects": counts["answered"],
+        "objects": n_objects,
         "wall_s": round(wall, 1),
         "cpu_s": round(cpu, 1),
-        "objects_per_s": round(counts["answered"] / wall, 1),
-        "cpu_ms_per_object": round(1e3 * cpu / counts["answered"], 3),
+        "objects_per_s": round(n_objects / wall, 1),
+        "cpu_ms_per_object": round(1e3 * cpu / n_objects, 3),
         "load_before": round(load, 1),
         "memory": memory.figures(),
     }
@@ -209,14 +209,15 @@ def killed_and_resumed(
     child.communicate()
     first = time.perf_counter() - start
     before = {path: path.stat().st_mtime_ns for path in _parts(out)}
-    second = classify(source, out, bundle, *words)
+    done = _counts(out)["answered"]
+    second = classify(source, out, bundle, *words, before=done)
     again = [path for path, stamp in before.items() if path.stat().st_mtime_ns != stamp]
     return {
         "killed_after_s": round(first, 1),
         "partitions_done_at_the_kill": len(before),
         "partitions_done_twice": len(again),
         "resumed": second,
-        "objects": second["objects"],
+        "objects": done + second["objects"],
         "wall_s": round(first + second["wall_s"], 1),
     }
 
@@ -322,7 +323,12 @@ def main() -> None:
     whole = killed_and_resumed(source, work / "whole", args.bundle, n_partitions, "--jobs", "2")
     figures["whole"] = whole
     figures["equal"] = is_equal(source, work / "whole", args.bundle)
-    per_object = figures["workers 2"]["cpu_ms_per_object"] / 1e3
+    few, many = figures["workers 2"], whole["resumed"]  # their difference leaves the start of processes out
+    more = many["objects"] - few["objects"]
+    if more <= 0:
+        raise SystemExit("too few objects to tell their cost from that of starting: raise --objects")
+    per_object = (many["cpu_s"] - few["cpu_s"]) / more
+    figures["marginal_cpu_ms_per_object"] = round(1e3 * per_object, 3)
     figures["extrapolated_core_hours"] = {
         name: round(per_object * number / 3600, 2) for name, number in SIZES.items()
     }

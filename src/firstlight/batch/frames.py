@@ -159,10 +159,11 @@ class FrameClassifier:
     def with_absolute_paths(self) -> "FrameClassifier":
         """The same with its files under names that hold in every folder."""
         given = {name: getattr(self, name) for name in ("bundle", "prior", "columns", "verify_with")}
-        files = {
-            n: str(Path(v).resolve()) for n, v in given.items() if isinstance(v, str) and Path(v).exists()
+        paths = {
+            name: Path(text) for name, text in given.items() if isinstance(text, str) and "=" not in text
         }
-        return replace(self, **files)
+        whole: dict[str, Any] = {name: str(path.resolve()) for name, path in paths.items() if path.exists()}
+        return replace(self, **whole)
 
     def carried(self, names: Sequence[str]) -> list[str]:
         """Which of the columns with these names are kept beside the answers.
