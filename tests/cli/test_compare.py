@@ -16,7 +16,7 @@ def worse(predictions, tmp_path_factory):
     path = tmp_path_factory.mktemp("compare") / "worse.csv"
     pandas = table.to_pandas()
     pandas[[f"proba_{name}" for name in table.classes]] = proba
-    pandas.iloc[::-1].drop(columns="class").to_csv(path, index=False)
+    pandas.iloc[::-1].drop(columns=["class", "set", "set_size"]).to_csv(path, index=False)
     return path
 
 

@@ -81,6 +81,7 @@ class Drawn(NamedTuple):
         label: str,
         probabilities: dict[str, float],
         window: tuple[float, float] | None,
+        models: object = None,
     ) -> Figure:
         assert sum(probabilities.values()) == pytest.approx(1.0)
         assert (window is None) == (label in ("AGN", "EB", "RRL", "muLens-Single"))

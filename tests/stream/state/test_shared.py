@@ -151,7 +151,7 @@ def test_an_object_in_hand_is_waited_for_and_not_evicted(store_beside, holder):
 def test_a_partition_has_one_owner(store_beside, holder):
     with pytest.raises(StateError, match="partition 0 is in use by another worker"):
         store_beside.own(("alerts", 0), 0.1)
-    store_beside.own(1, 0.0)
+    store_beside.own(("alerts", 1), 0.0)
     store_beside.disown(("alerts", 1))
     holder.kill()
     store_beside.own(("alerts", 0), 5.0)
