@@ -92,7 +92,8 @@ def demonstration(folder: Path) -> Iterator[str]:
     words = ("demo", "--seconds", "60", "--rate", "100", "--packet-kb", "30", "--page")
     demo = subprocess.Popen(
         [folder / "env" / "bin" / "firstlight", *words],
-        cwd=folder, env=environment | {"BROWSER": "true"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=folder, env=environment | {"BROWSER": "true"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert demo.stdout is not None
     try:
