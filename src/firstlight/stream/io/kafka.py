@@ -215,6 +215,8 @@ class KafkaSource:
 
     def _begin(self, place: Partition, offset: int) -> None:
         """Read one of our partitions from an offset on."""
+        self._shrunk.discard(place)  # what begins again is read once
+        self._ends.pop(place, None)
         topic, partition = place
         self._ahead = [m for m in self._ahead if (m.topic(), m.partition()) != place]
         where = self._kafka.TopicPartition(topic, partition, offset)
