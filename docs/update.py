@@ -360,6 +360,23 @@ def offline_line() -> str:
     )
 
 
+def stranger_table() -> str:
+    """Time of a new user's first steps."""
+    result = read(RESULTS / "stranger.json")
+    answer, page = result["first_answer_s"], result["first_object_s"]
+    rows = [[name, f"{spent:.1f}"] for name, spent in answer.items()]
+    rows += [[name, f"{spent:.1f}"] for name, spent in page.items()]
+    whole = sum(spent for name, spent in answer.items() if name != "later classify")
+    return table(
+        ["step", "s"],
+        rows,
+        f"From the clone to the first answer that is {whole:.0f} s; downloads {result['downloads']}.",
+        "The last three are counted from the start of `firstlight demo --page`, with PLAsTiCC fetched "
+        f"before; the page of the object is {result['object_page']}.",
+        f"{machine(result['machine'])}; commit {result['commit']}.",
+    )
+
+
 def alert_table() -> str:
     """Time of each stage of a worker."""
     runs = {name: run for name, run in read(SPEED / "stream.json")["alert"].items() if isinstance(run, dict)}
@@ -461,6 +478,7 @@ BLOCKS = {
     "install": install_table,
     "pythons": pythons_table,
     "offline": offline_line,
+    "stranger": stranger_table,
     "skill": skill_table,
     "real-sky": real_sky_table,
     "doubt": doubt_table,
