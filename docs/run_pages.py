@@ -162,7 +162,16 @@ def _shell(command: str) -> tuple[int, str]:
     words = shlex.split(command.replace("\\\n", " "), comments=True)
     if words[0] == "firstlight" and not set(words) & {"|", ">", "&&", "<"}:
         return _firstlight(words[1:])
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=300)
+    # The environment's programs come first, activated or not.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    done = subprocess.run(
+        ["bash", "-c", command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env={**os.environ, "PATH": path},
+    )
     return done.returncode, done.stdout + done.stderr
 
 
