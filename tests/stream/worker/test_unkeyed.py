@@ -337,6 +337,15 @@ def by_alert(alert):
     return alert.alert_id.encode()
 
 
+def test_partitions_of_an_empty_topic_are_counted_before_their_first_message(fast_pipeline):
+    source = MemorySource([])
+    worker = Worker(fast_pipeline, source, MemorySink(), Stores())
+    source.on_assign([(T, 0), (T, 1)])
+    assert worker.metrics.gauge("partitions") == 2
+    source.on_revoke([(T, 1)])
+    assert worker.metrics.gauge("partitions") == 1
+
+
 @pytest.mark.parametrize(("key", "shared"), [(None, True), (by_object, False), (by_alert, True)])
 def test_the_first_messages_show_whether_a_topic_is_keyed(fast_pipeline, alert_stream, key, shared):
     stores = Stores()

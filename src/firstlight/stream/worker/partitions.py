@@ -97,6 +97,7 @@ class Partitions:
                 self._source.seek(*partition, 0)
             else:
                 self.store(partition)
+        self._count()
 
     def choose(self, topic: str, *, shared: bool) -> None:
         """Choose whether the partitions of a topic share a state, then open it."""
@@ -120,6 +121,9 @@ class Partitions:
                 self._clocks.pop(partition, None)
                 self._topics_at = -math.inf
                 log(logging.INFO, "partition lost", topic=partition[0], partition=partition[1])
+        self._count()
+
+    def _count(self) -> None:
         self._metrics.set("partitions", len(self._open) + len(self.undecided))
 
     def close(self) -> None:
@@ -157,7 +161,7 @@ class Partitions:
         log(logging.INFO, "partition gained", topic=topic, partition=number, position=position)
         # from the beginning without a position: the store counts, not the broker's committed offset
         self._seek(partition, store)
-        self._metrics.set("partitions", len(self._open) + len(self.undecided))
+        self._count()
         return store
 
     def _first_position(self, partition: Partition, store: StateStore) -> int:
