@@ -234,6 +234,9 @@ def _compile(jobs: dict[str, _Job], groups: tuple[str, ...], progress: Progress)
     for thread in threads:
         thread.start()
     try:
+        # What numba loads before its first compiled function, now, while another core may be idle later.
+        cpu_target.typing_context.refresh()
+        cpu_target.target_context.refresh()
         for thread in threads:
             thread.join()
     finally:
