@@ -64,7 +64,7 @@ def pages() -> list[Path]:
 def prepare(folder: Path) -> None:
     """Write the files that every page finds.
 
-    ``curves.csv`` and ``metadata.csv`` hold 202 real objects of PLAsTiCC as on Kaggle, ``alerts.avro`` 600
+    ``curves.csv`` and ``metadata.csv`` hold 202 objects of PLAsTiCC as on Kaggle, ``alerts.avro`` 600
     alerts of them. ``rubin_fink.avro``, ``ztf_fink.avro`` and ``ZTF19acihgng.avro`` are public alerts, and
     ``detections.json`` has the detections of the last in the shape of ALeRCE's client.
     """

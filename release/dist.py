@@ -9,7 +9,9 @@ import argparse
 import hashlib
 import os
 import re
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,7 @@ DIST = ROOT / "dist"
 SAMPLE = ROOT / "tests" / "data"
 #: Packages whose name on conda-forge differs; its matplotlib brings a window toolkit.
 CONDA_NAMES = {"matplotlib": "matplotlib-base"}
+_LINES = 30  # of the output of a step that failed
 
 
 def conda_requirement(requirement: str) -> str:
@@ -39,11 +42,26 @@ def recipe(version: str, checksum: str) -> str:
 
 
 def run(*words: object, cwd: Path = ROOT) -> str:
-    """Run a command without this environment's Python path; return what it prints, or stop with its error."""
+    """Run a command without this environment's Python path; return what it prints, or stop with the reason.
+
+    The reason is the command, its return code or signal, and the last lines that it printed.
+    """
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    done = subprocess.run([*map(str, words)], cwd=cwd, env=clean, capture_output=True, text=True, check=False)
+    command = shlex.join(map(str, words))
+    try:
+        done = subprocess.run(
+            [*map(str, words)], cwd=cwd, env=clean, capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        sys.exit(f"{command}\ncannot be run: {error}")
     if done.returncode:
-        sys.exit(f"{' '.join(map(str, words))}\n{done.stdout}{done.stderr}")
+        ended = f"exit code {done.returncode}"
+        if done.returncode < 0:
+            ended = f"ended by {signal.Signals(-done.returncode).name}"
+        printed = f"{done.stdout}\n{done.stderr}".splitlines()
+        last = [line for line in printed if line.strip()][-_LINES:]
+        ended += "; its last lines:" if last else ", without a word"
+        sys.exit("\n".join([command, ended, *last]))
     return done.stdout
 
 

