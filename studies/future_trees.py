@@ -1,0 +1,238 @@
+"""Future work of the paper: hybrids with other boosters and forests; bagging and stacking.
+
+Run ``python -m studies.future_trees --cache FOLDER`` from the top of the project, in an environment with
+xgboost and catboost beside those of firstlight (half an hour of one core); see `future_ground`.
+
+Protocol: hybrids stand in place of LightGBM, or beside it (geometric mean of both probabilities, weights
+a half). All classes have equal total weight. Random forest: 400 trees, at least two rows per leaf.
+XGBoost: rounds, leaves, learning rate and fractions of LightGBM. CatBoost: 500 symmetric trees of depth
+6, learning rate .1, a fifth of the columns per level. Bagging: mean of the probabilities of five
+boosters, each trained on as many objects, drawn with replacement, with all copies; beside it the mean of
+five boosters that differ in their seed alone, and the difference that one other seed makes. Stacking:
+each kind forecasts each half of the training objects from the other half; a multinomial logistic
+regression of these log-probabilities and the days since trigger replaces the mean.
+"""
+
+import pickle
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from studies.future_ground import (
+    Ground,
+    Predict,
+    arguments,
+    booster,
+    differences,
+    ground,
+    keep,
+    kept,
+    reference,
+    scores,
+    settings,
+)
+
+from firstlight._types import AnyArray, Float32Array, FloatArray
+from firstlight.classify import TrainingRows, class_weights
+from firstlight.splits import hash_fraction
+
+Fit = Callable[[Ground, TrainingRows, int], tuple[Predict, int]]  # the classifier and its size [byte]
+SMALLEST = 1e-6  # probability in a logarithm
+N_BAGS = 5
+
+
+def lightgbm(found: Ground, rows: TrainingRows, seed: int) -> tuple[Predict, int]:
+    """The booster of `default`."""
+    model = booster(found, seed, rows)
+    return model.predict_proba, len(model.text.encode())
+
+
+def random_forest(found: Ground, rows: TrainingRows, seed: int) -> tuple[Predict, int]:
+    """Random forest of scikit-learn, which takes missing values as they are."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    coded = rows.coded(found.classes)
+    model = RandomForestClassifier(400, min_samples_leaf=2, max_features="sqrt", random_state=seed, n_jobs=1)
+    model.fit(coded.X, coded.code, sample_weight=class_weights(coded.code, 1.0, coded.weight))
+    return model.predict_proba, len(pickle.dumps(model))
+
+
+def xgboost(found: Ground, rows: TrainingRows, seed: int) -> tuple[Predict, int]:
+    """XGBoost with the settings of LightGBM."""
+    from xgboost import XGBClassifier
+
+    own, coded = settings().classifier.lightgbm, rows.coded(found.classes)
+    model = XGBClassifier(
+        n_estimators=own.rounds,
+        learning_rate=own.learning_rate,
+        grow_policy="lossguide",
+        max_leaves=own.leaves,
+        max_depth=0,
+        tree_method="hist",
+        max_bin=own.max_bin + 1,
+        colsample_bytree=own.feature_fraction,
+        subsample=own.row_fraction,
+        min_child_weight=1e-3,
+        objective="multi:softprob",
+        n_jobs=1,
+        random_state=seed,
+    )
+    model.fit(coded.X, coded.code, sample_weight=class_weights(coded.code, 1.0, coded.weight))
+    return model.predict_proba, len(model.get_booster().save_raw("ubj"))
+
+
+def catboost(found: Ground, rows: TrainingRows, seed: int) -> tuple[Predict, int]:
+    """CatBoost: one tree per round for all classes."""
+    from catboost import CatBoostClassifier, Pool
+
+    coded = rows.coded(found.classes)
+    weight = class_weights(coded.code, 1.0, coded.weight)
+    model = CatBoostClassifier(
+        iterations=500,
+        depth=6,
+        learning_rate=0.1,
+        rsm=0.2,
+        border_count=64,
+        loss_function="MultiClass",
+        thread_count=1,
+        random_seed=seed,
+        verbose=False,
+        allow_writing_files=False,
+    )
+    model.fit(Pool(coded.X, coded.code, weight=weight))
+    return model.predict_proba, len(model._serialize_model())
+
+
+KINDS: Mapping[str, Fit] = {
+    "LightGBM": lightgbm,
+    "random forest": random_forest,
+    "XGBoost": xgboost,
+    "CatBoost": catboost,
+}
+
+
+def probabilities(found: Ground, predict: Predict) -> dict[str, AnyArray]:
+    """Probabilities of the rows to calibrate on, and of those to score by view."""
+    return {"held": predict(found.held.X)} | {view: predict(X) for view, X in found.tests.items()}
+
+
+def trained(found: Ground, kind: str, rows: TrainingRows, seed: int) -> dict[str, AnyArray]:
+    """Probabilities of a classifier, and what it costs."""
+    start = time.process_time()
+    predict, size = KINDS[kind](found, rows, seed)
+    seconds = time.process_time() - start
+    X = np.ascontiguousarray(found.tests["all"][:1000])
+    predict(X)
+    start = time.process_time()
+    predict(X)
+    cost = [seconds, 1e6 * (time.process_time() - start) / len(X), size]
+    print(kind, seed, [round(value, 1) for value in cost], flush=True)
+    return probabilities(found, predict) | {"cost": np.array(cost)}
+
+
+def halves(found: Ground, kind: str, side: int) -> dict[str, AnyArray]:
+    """Forecasts of one half of the training objects, by a classifier of the other half."""
+    own = (hash_fraction(found.train.owner.astype(str), "halves") < 0.5) == bool(side)
+    predict, _ = KINDS[kind](found, found.train.take(~own), 0)
+    return {"rows": np.flatnonzero(own), "proba": predict(found.train.X[own])}
+
+
+def drawn(rows: TrainingRows, seed: int) -> TrainingRows:
+    """All copies of as many objects, drawn with replacement: an object drawn twice weighs twice."""
+    names, owner = np.unique(rows.owner, return_inverse=True)
+    times = np.bincount(np.random.default_rng(seed).integers(0, len(names), len(names)), minlength=len(names))
+    keep_row = times[owner] > 0
+    weight = (rows.weight * times[owner])[keep_row]
+    own = rows.take(keep_row)
+    return TrainingRows(own.X, own.labels, own.redshift, weight, own.object_id)
+
+
+def answers(found: Ground, proba: Mapping[str, AnyArray]) -> dict[str, FloatArray]:
+    """Calibrated probabilities of the scored objects."""
+    return found.calibrated(found.calibrator(proba["held"]), {view: proba[view] for view in found.tests})
+
+
+def mixed(parts: list[Mapping[str, AnyArray]], found: Ground, *, geometric: bool) -> dict[str, AnyArray]:
+    """Mean of several probabilities, or of their logarithms."""
+    table = {}
+    for view in ("held", *found.tests):
+        stack = np.stack([np.asarray(part[view], np.float64) for part in parts])
+        if geometric:
+            stack = np.exp(np.log(np.maximum(stack, SMALLEST)).mean(axis=0))[None]
+        mean = stack.mean(axis=0)
+        table[view] = mean / mean.sum(axis=1, keepdims=True)
+    return table
+
+
+def stacked(
+    found: Ground, whole: Mapping[str, Mapping[str, AnyArray]], oof: list[FloatArray]
+) -> dict[str, AnyArray]:
+    """Logistic regression of the log-probabilities of all kinds."""
+    from sklearn.linear_model import LogisticRegression
+
+    def columns(parts: list[AnyArray], phase: FloatArray) -> Float32Array:
+        logs = [np.log(np.maximum(part, SMALLEST)) for part in parts]
+        days = np.log1p(np.clip(np.nan_to_num(phase), 0.0, 400.0))
+        return np.column_stack([*logs, days]).astype(np.float32)
+
+    coded = found.train.coded(found.classes)
+    weight = class_weights(coded.code, 1.0, coded.weight)
+    model = LogisticRegression(C=0.1, max_iter=1000)
+    model.fit(columns(list(oof), found.train_phase), coded.code, sample_weight=weight)
+    phase = {"held": found.held_phase} | dict(found.test_phase)
+    views = ("held", *found.tests)
+    return {v: model.predict_proba(columns([own[v] for own in whole.values()], phase[v])) for v in views}
+
+
+def main() -> None:
+    args = arguments(__doc__)
+    found = ground(args.cache)
+    base = reference(found, args.cache)
+    whole: dict[str, dict[str, AnyArray]] = {}
+    table: dict[str, Any] = {"objects": found.describe(), "reference": scores(found.labels, base)}
+    for kind in KINDS:
+        whole[kind] = kept(args.cache, f"kind-{kind}", lambda kind=kind: trained(found, kind, found.train, 0))
+    table["cost"] = {
+        kind: dict(zip(("train_cpu_s", "us_per_object", "bytes"), own["cost"].round(1).tolist(), strict=True))
+        for kind, own in whole.items()
+    }
+    table["in place of LightGBM"], table["beside LightGBM"] = {}, {}
+    for kind in list(KINDS)[1:]:
+        table["in place of LightGBM"][kind] = differences(found.labels, base, answers(found, whole[kind]))
+        both = mixed([whole["LightGBM"], whole[kind]], found, geometric=True)
+        table["beside LightGBM"][kind] = differences(found.labels, base, answers(found, both))
+    four = answers(found, mixed(list(whole.values()), found, geometric=True))
+    table["beside LightGBM"]["all four"] = differences(found.labels, base, four)
+    keep("hybrids", __doc__, ("lightgbm", "scikit-learn", "xgboost-cpu", "catboost"), table, args.out)
+
+    seeds = [whole["LightGBM"]] + [
+        kept(args.cache, f"seed-{k}", lambda k=k: trained(found, "LightGBM", found.train, k))
+        for k in range(1, N_BAGS)
+    ]
+    bags = [
+        kept(args.cache, f"bag-{k}", lambda k=k: trained(found, "LightGBM", drawn(found.train, k), k))
+        for k in range(N_BAGS)
+    ]
+    table = {"objects": found.describe(), "reference": scores(found.labels, base), "cost": table["cost"]}
+    table["another seed"] = differences(found.labels, base, answers(found, seeds[1]))
+    table["mean of five seeds"] = differences(
+        found.labels, base, answers(found, mixed(seeds, found, geometric=False))
+    )
+    table["bagging, five boosters"] = differences(
+        found.labels, base, answers(found, mixed(bags, found, geometric=False))
+    )
+    oof = []
+    for kind in KINDS:
+        proba = np.zeros((len(found.train), len(found.classes)))
+        for side in (0, 1):
+            half = kept(args.cache, f"half-{side}-{kind}", lambda k=kind, s=side: halves(found, k, s))
+            proba[half["rows"]] = half["proba"]
+        oof.append(proba)
+    stack = answers(found, stacked(found, whole, oof))
+    table["stacking of the four kinds"] = differences(found.labels, base, stack)
+    keep("ensembles", __doc__, ("lightgbm", "scikit-learn", "xgboost-cpu", "catboost"), table, args.out)
+
+
+if __name__ == "__main__":
+    main()
