@@ -21,6 +21,8 @@ broker alone
     the same without a worker: the broker's own latency grows with the size of its topics
 burst
     seconds to process 10,000 alerts that arrive at once
+loaded
+    alerts per second without a broker, with the histories of up to 200,000 objects in the state
 memory
     memory of a worker over a million alerts; also draws ``docs/images/stream-memory.png``
 """
@@ -32,11 +34,12 @@ import json
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import firstlight
-from streaming import compute, endtoend, soak
+from streaming import compute, endtoend, loaded, soak
 
 REPEATS = 3
 LSST = {
@@ -53,6 +56,7 @@ PARTS: dict[str, Callable[[Bundles, Path | None, int], dict[str, Any]]] = {
     "latency": endtoend.latency,
     "broker alone": endtoend.broker_alone,
     "burst": endtoend.burst,
+    "loaded": loaded.loaded,
     "memory": soak.memory,
 }
 
@@ -63,6 +67,7 @@ def main() -> None:
     words.add_argument(
         "--bundle", action="append", metavar="NAME=FOLDER", help="default: those that ship with firstlight"
     )
+    words.add_argument("--objects", type=int, default=200_000, help="objects in the state of part loaded")
     words.add_argument("--repeats", type=int, default=REPEATS)
     args = words.parse_args()
     bundles: Bundles = {}
@@ -71,7 +76,8 @@ def main() -> None:
         bundles[name] = Path(folder) if folder else shipped(name)
     for part in args.part or PARTS:
         load, start = os.getloadavg()[0], time.time()
-        figures = PARTS[part](bundles, args.source, args.repeats)
+        run = partial(PARTS[part], n_objects=args.objects) if part == "loaded" else PARTS[part]
+        figures = run(bundles, args.source, args.repeats)
         keep(args.out, part, figures | {"load_before": round(load, 2), "took_s": round(time.time() - start)})
 
 

@@ -81,6 +81,21 @@ Coverage = Annotated[
         help="Fraction of the objects of each class whose prediction set holds it, .5 to .99. Default: .9."
     ),
 ]
+Context = Annotated[
+    str | None,
+    typer.Option(
+        "--context",
+        metavar="FILE|PACKAGE.MODULE:CLASS",
+        help="Host redshifts from outside, by object or position: a Parquet or CSV file, or a lookup of an "
+        "installed package.",
+    ),
+]
+ContextRadius = Annotated[
+    float,
+    typer.Option(
+        help="Distance within which a row of the context without the object belongs to it (arcsec)."
+    ),
+]
 Data = Annotated[
     str, typer.Option(help="Light curves: a file, or 'plasticc' for the downloaded PLAsTiCC training set.")
 ]

@@ -11,6 +11,8 @@ from firstlight.cli.app import (
     PLASTICC,
     AsJson,
     Bundle,
+    Context,
+    ContextRadius,
     Coverage,
     Jobs,
     MinDomain,
@@ -82,6 +84,8 @@ def classify(
     min_domain: MinDomain = None,
     coverage: Coverage = None,
     redshift: Redshift = "photo",
+    context: Context = None,
+    context_radius: ContextRadius = 1.0,
     upto_phase: Annotated[
         float | None,
         typer.Option(help="Use only observations up to this many days after the first detection."),
@@ -91,12 +95,15 @@ def classify(
     reading: Reading,
 ) -> None:
     """Classify every object in a file: one row per object, with calibrated probabilities."""
+    from firstlight.hosts import Hosts
     from firstlight.pipeline import Pipeline
     from firstlight.predictions import check_output, domain_warning, write_predictions
 
     check_output(out)
     if upto_phase is not None and upto_phase != upto_phase:
         raise SettingsError("--upto-phase is a number of days since the first detection, not NaN")
+    if context is not None and redshift == "none":
+        raise SettingsError("--redshift none hides all redshifts; leave --context out")
     with progress() as report:
         pipeline = Pipeline.load(
             bundle,
@@ -104,6 +111,7 @@ def classify(
             prior=prior,
             min_domain=min_domain,
             coverage=coverage,
+            context=None if context is None else Hosts.open(context, context_radius),
             progress=report,
         )
     curves = reading.curves(source, objects, out).with_redshift(redshift)
@@ -111,7 +119,8 @@ def classify(
         curves = curves.upto_phase(upto_phase)
     with progress() as report:
         predictions = pipeline.predict(curves, jobs=jobs, progress=report)
-    write_predictions(predictions, out)
+    used = pipeline.redshifts_in_use(curves)
+    write_predictions(predictions, out, None if used is None else used.columns())
     _warn_of_formulas(predictions.object_id, out)
     n_classified = int((predictions.status == "classified").sum())
     console.print(f"{n_classified:,} of {len(curves):,} objects classified: {out}")

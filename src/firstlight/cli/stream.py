@@ -14,6 +14,8 @@ import typer
 
 from firstlight.cli.app import (
     Bundle,
+    Context,
+    ContextRadius,
     Coverage,
     KafkaConfig,
     MinDomain,
@@ -27,6 +29,7 @@ from firstlight.errors import INTERRUPTED, SettingsError
 from firstlight.text import printable
 
 if TYPE_CHECKING:
+    from firstlight.hosts import Hosts
     from firstlight.pipeline import Pipeline
     from firstlight.stream.alerts.decoder import AlertDecoder
     from firstlight.stream.io.sinks import ResultSink
@@ -162,6 +165,8 @@ def stream(
     prior: Prior = None,
     min_domain: MinDomain = None,
     coverage: Coverage = None,
+    context: Context = None,
+    context_radius: ContextRadius = 1.0,
     format: Format = "auto",
     schemas: Schemas = "",
     output_format: OutputFormat = "json",
@@ -187,7 +192,7 @@ def stream(
     live: Live = False,
     check: Check = False,
     *,
-    context: typer.Context,
+    call: typer.Context,
 ) -> None:
     """Classify a stream of alerts: one result per alert, and none is lost if it is killed.
 
@@ -199,6 +204,7 @@ def stream(
         source, until_end, dead_letters = redrive, True, dead_letters or _left_of(redrive)
     _one_math_thread()
     _need_stream_libraries(source, sink, output_format)
+    from firstlight.hosts import Hosts
     from firstlight.pipeline import Pipeline
     from firstlight.stream.alerts.decoder import alert_decoder
     from firstlight.stream.config import read_config
@@ -207,6 +213,7 @@ def stream(
     from firstlight.stream.routes.routes import check_routes, open_routes, secrets_of
     from firstlight.stream.worker.worker import WorkerConfig
 
+    hosts = None if context is None else Hosts.open(context, context_radius)
     settings, kafka_config = read_config(config), _kafka_settings(config, kafka_config)
     load = partial(
         Pipeline.load,
@@ -215,6 +222,7 @@ def stream(
         prior=prior,
         min_domain=min_domain,
         coverage=coverage,
+        context=hosts,
     )
     decoder = alert_decoder(format, schemas, settings.quality, settings.limits)
     worker_config = WorkerConfig(
@@ -230,7 +238,7 @@ def stream(
     start_time(start)  # refused before the bundle is loaded
     if check:
         pipeline = load()
-        _print_plan(context, pipeline, [source, sink], kafka_config)
+        _print_plan(call, pipeline, [source, sink], kafka_config)
         for line in check_routes(settings.route, pipeline.taxonomy, with_features=features):
             text = printable(f"{'route':16} {line}", 300)
             console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -258,6 +266,7 @@ def stream(
             several_topics=source.startswith(_KAFKA) and KafkaAddress.parse(source, several=True).is_several,
             keyed=keyed,
             limits=settings.limits,
+            hosts=hosts,
             routes=partial(
                 open_routes,
                 settings.route,
@@ -289,6 +298,7 @@ class _Setup:
     several_topics: bool
     keyed: "Keyed"
     limits: "Limits"
+    hosts: "Hosts | None"
     routes: "Callable[[Taxonomy, ResultFormat], list[Route]]"  # opened once the bundle's classes are known
 
     def run(
@@ -305,6 +315,7 @@ class _Setup:
         from firstlight.kernels import compile_kernels
         from firstlight.stream.results.record import result_format
         from firstlight.stream.state.folder import StateFolder
+        from firstlight.stream.worker.context import refresher
         from firstlight.stream.worker.letters import redriven
         from firstlight.stream.worker.metrics import Metrics, MetricsServer
         from firstlight.stream.worker.terminal import LiveTable
@@ -342,6 +353,7 @@ class _Setup:
                 metrics=metrics,
                 limits=self.limits,
                 unwrap=redriven if self.redrive else None,
+                before_batch=None if self.hosts is None else refresher(self.hosts),
                 on_batch=stack.enter_context(table).show_batch,
             )
             stack.enter_context(_stopped_by_signals(worker))

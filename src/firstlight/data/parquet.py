@@ -1,6 +1,6 @@
 """Parquet files: whole tables, bounded before they are read; faults become DataError."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,14 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """The named columns of a Parquet file, by default all; DataError as for `open_parquet`."""
     with open_parquet(path, columns) as file:
         return file.read(columns=None if columns is None else list(columns))
+
+
+def parse_parquet(data: bytes, path: Path, choose: Callable[[list[str]], list[str]]) -> pa.Table:
+    """The chosen columns of a Parquet file whose bytes were read already; DataError as for `open_parquet`."""
+    with parquet_errors(path, "write it again"), pq.ParquetFile(pa.BufferReader(data)) as file:
+        columns = choose(file.schema_arrow.names)
+        _bound(file, path, columns)
+        return file.read(columns=columns)
 
 
 def _bound(file: Any, path: Path, columns: Sequence[str] | None) -> None:

@@ -16,6 +16,7 @@ from firstlight.bands import N_BANDS
 from firstlight.classify import StatusConfig, status_from_counts
 from firstlight.encoder import Encoder, EncoderState, Latents, running
 from firstlight.errors import DataError
+from firstlight.hosts import UsedRedshifts
 from firstlight.lightcurves import LightCurves
 from firstlight.lightcurves.curves import RedshiftMode
 from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
@@ -69,6 +70,8 @@ class Parts:
         From codes of the domain to domains and reasons; None if the bundle has none.
     min_domain : str, optional
         As in `Predictions.of`.
+    hosts : callable, optional
+        From objects to the redshifts that their answers use; None without a context.
     taxonomy : Taxonomy
         Classes of the probabilities.
     """
@@ -81,6 +84,7 @@ class Parts:
     assumed: Callable[[IntArray], FloatArray]
     domain_words: Callable[[IntArray], tuple[StrArray, StrArray] | None]
     min_domain: Domain | None = None
+    hosts: Callable[[LightCurves], UsedRedshifts] | None = None
     taxonomy: Taxonomy = field(default_factory=Taxonomy)
 
 
@@ -111,6 +115,8 @@ class Update:
         E(B-V) that the predictions use [mag]; NaN where unknown, or not answered.
     ebv_source : list of str
         Its source: ``given``, ``map``, or empty.
+    redshifts : UsedRedshifts, optional
+        The redshifts that the predictions of the answered objects use; None without a context.
     """
 
     states: ObjectStates
@@ -123,6 +129,7 @@ class Update:
     previous: FloatArray
     ebv: FloatArray
     ebv_source: list[str]
+    redshifts: UsedRedshifts | None = None
 
 
 class _Batch:
@@ -144,6 +151,7 @@ class _Batch:
         self.meta = np.column_stack([getattr(arrivals.curves, name) for name in META]).astype(np.float64)
         self.ready: LightCurves | None = None
         self.ebv = np.full(n, np.nan)
+        self.redshifts: UsedRedshifts | None = None
 
     def route(self) -> None:
         """Choose the route of each alert."""
@@ -414,12 +422,9 @@ class _Batch:
         has_signal = snr.max(axis=1, initial=0.0) >= least.min_snr
         n_obs, n_detected = state.running[:, running.N_OBS], state.running[:, running.N_DET]
         status, reason = status_from_counts(n_obs, n_detected, has_signal, least)
-        latents, context = self.parts.encoder.latents_and_context(
-            state, objects.redshift, objects.redshift_err
-        )
         n = len(curves)
         scores = Scores.empty(n, len(self.parts.taxonomy.classes))
-        found = self.parts.score(latents, context, objects, phase)
+        found = self._score(state, objects, phase)
         for whole, part in zip(scores, found, strict=True):
             whole[answered] = part
         all_status, all_reason = np.full(n, NOT_CLASSIFIED), np.full(n, "repeated", dtype="U32")
@@ -441,6 +446,18 @@ class _Batch:
         )
         d["proba"][answered] = predictions.proba[answered]
         return predictions
+
+    def _score(self, state: EncoderState, objects: LightCurves, phase: FloatArray) -> Scores:
+        """Scores of the answered objects, over all redshifts of a context if there is one."""
+        used = None if self.parts.hosts is None else self.parts.hosts(objects)
+        if used is not None:
+            self.redshifts, objects = used, used.shown(objects)
+            state, phase = state.take(used.owner), phase[used.owner]
+        latents, context = self.parts.encoder.latents_and_context(
+            state, objects.redshift, objects.redshift_err
+        )
+        found = self.parts.score(latents, context, objects, phase)
+        return found if used is None else used.marginal(found)
 
     def ebv_source(self) -> list[str]:
         """Source of the E(B-V) of each object, as in `Update`."""
@@ -505,6 +522,7 @@ def update(
         previous=np.ascontiguousarray(states.data["proba"]),
         ebv=batch.ebv,
         ebv_source=batch.ebv_source(),
+        redshifts=batch.redshifts,
     )
 
 

@@ -30,6 +30,7 @@ from firstlight.classify import (
 from firstlight.encoder import Encoder, Latents
 from firstlight.errors import BundleError, DataError, NotFittedError, SettingsError
 from firstlight.features import Templates
+from firstlight.hosts import Hosts, UsedRedshifts
 from firstlight.kernels import compile_kernels
 from firstlight.lightcurves import LightCurves, RedshiftMode, as_light_curves
 from firstlight.mix import ClassMix, under_mix
@@ -98,6 +99,7 @@ class Pipeline:
         self._domain: TrainingDomain | None = None
         self._min_domain: Domain | None = None
         self._kept: KeptObjects | None = None
+        self._hosts: Hosts | None = None
         self._mix: ClassMix | None = None
         self._frequencies = np.empty((0, 0))  # of the mix, one row per bin
         self.taxonomy = Taxonomy()
@@ -377,7 +379,10 @@ class Pipeline:
             made = self._builder().rows(part)
             return self._score(made, part.redshift, part.last_phase)
 
-        scores = in_chunks(score, ready, jobs, lambda done: progress("classify", done))
+        used = None if self._hosts is None else self._hosts.in_use(ready)
+        rows = ready if used is None else used.shown(ready)
+        scores = in_chunks(score, rows, jobs, lambda done: progress("classify", done))
+        scores = scores if used is None else used.marginal(scores)
         return Predictions.of(
             scores,
             status,
@@ -414,11 +419,17 @@ class Pipeline:
             If the pipeline was neither fitted nor loaded.
         DataError
             If there is not exactly one object with observations, or the times do not ascend.
+        SettingsError
+            If the pipeline has a context.
         """
         self._fitted()
         curves = as_light_curves(curve)
         if len(curves) != 1:
             raise DataError(f"a timeline is that of one object; {len(curves)} given")
+        if self._hosts is not None:
+            raise SettingsError(
+                "a timeline uses its light curve's redshift; load the bundle without a context"
+            )
         times = night_ends(curves[0]) if mjd is None else np.asarray(mjd, dtype=np.float64)
         return Timeline(curves[0], times, self.predict(prefixes(curves, times), jobs=jobs))
 
@@ -585,6 +596,7 @@ class Pipeline:
             assumed=self._assumed,
             domain_words=self._domain_words,
             min_domain=self._min_domain,
+            hosts=None if self._hosts is None else self._hosts.in_use,
             taxonomy=self.taxonomy,
         )
         return update(parts, states, arrivals, read_history, "none" if self._is_blind else redshift)
@@ -715,6 +727,7 @@ class Pipeline:
         prior: "str | Path | Mapping[str, float] | ClassMix | None" = None,
         min_domain: Domain | None = None,
         coverage: float | None = None,
+        context: "str | Path | Hosts | None" = None,
         progress: Progress | None = None,
     ) -> Self:
         """Read a bundle; its checksums are verified first, and with a key its signature.
@@ -738,6 +751,9 @@ class Pipeline:
         coverage : float, optional
             Fraction of the objects of each class whose prediction set holds it, .5 to .99 in steps of .01;
             by default .9. Bundles of earlier versions have no sets.
+        context : path, str or Hosts, optional
+            Host redshifts from outside: a Parquet or CSV file, or a lookup of an installed package; see
+            `Hosts.open`. All answers of the pipeline use it.
         progress : callable, optional
             Called with a stage's name and the fraction of it that is done.
 
@@ -747,7 +763,7 @@ class Pipeline:
             If the folder is not a bundle of ours, damaged, impossible, or not signed with the key.
         SettingsError
             If the key or the class mix cannot be read, or a domain or coverage is demanded of a bundle that
-            knows none.
+            knows none, or a context of one that was trained without redshifts.
         MissingExtraError
             If there is a key, but not the extra ``sign``.
 
@@ -797,6 +813,8 @@ class Pipeline:
             pipeline._assume(ClassMix.read(prior))
         if coverage is not None:
             pipeline._cover(coverage)
+        if context is not None:
+            pipeline._use(context if isinstance(context, Hosts) else Hosts.open(context))
         pipeline._bundle = f"{path.resolve().name}, version {manifest.fingerprint}"
         pipeline._check_parts(path)
         groups = ("base", "features") if "features" in pipeline.config.inputs else ("base",)
@@ -815,6 +833,16 @@ class Pipeline:
             self._sets.choose(coverage)
             if coverage != COVERAGE:
                 self.bundle_version += f"+coverage-{coverage:g}"
+
+    def _use(self, hosts: Hosts) -> None:
+        """Use redshifts from outside in all answers to come."""
+        if self._is_blind:
+            raise SettingsError("this bundle was trained without redshifts; leave the context out")
+        self._hosts = hosts
+
+    def redshifts_in_use(self, curves: LightCurves) -> UsedRedshifts | None:
+        """The redshifts that answers to these objects use; None without a context."""
+        return None if self._hosts is None else self._hosts.in_use(curves)
 
     def _check_parts(self, path: Path) -> None:
         """Raise BundleError unless the parts of a bundle fit each other: each was checked alone."""

@@ -1,7 +1,7 @@
 """Predictions on disk: CSV, JSON lines and Parquet."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from firstlight._types import AnyArray
 from firstlight.errors import DataError, MissingColumnError, SettingsError
 from firstlight.files import replacing, write_csv
 from firstlight.predictions.table import CLASSIFIED, PROBA, SEPARATOR, UNKNOWN, Predictions
@@ -34,7 +35,9 @@ def check_output(path: str | Path) -> None:
         raise DataError(f"cannot write {path}: a folder or a file is in the way; choose another name")
 
 
-def write_predictions(predictions: Predictions, path: str | Path) -> None:
+def write_predictions(
+    predictions: Predictions, path: str | Path, more: Mapping[str, AnyArray] | None = None
+) -> None:
     """Write predictions in the format of the suffix, as a whole or not at all.
 
     Parameters
@@ -43,6 +46,8 @@ def write_predictions(predictions: Predictions, path: str | Path) -> None:
         The table.
     path : path
         ``.csv`` and ``.jsonl`` have six significant digits, ``.parquet`` all.
+    more : mapping of str to array, shape (n_objects,), optional
+        Columns to add at the end.
 
     Raises
     ------
@@ -52,7 +57,7 @@ def write_predictions(predictions: Predictions, path: str | Path) -> None:
     path = Path(path)
     write = _choose(path, _WRITERS)
     with replacing(path) as partial:
-        write(predictions.to_pandas(), partial)
+        write(predictions.to_pandas().assign(**(more or {})), partial)
 
 
 def read_predictions(path: str | Path) -> Predictions:

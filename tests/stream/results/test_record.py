@@ -63,6 +63,7 @@ def updated(predictions, previous=None):
         late_reason=["added" if number % 2 == 1 else "" for number in predictions.n_obs.tolist()],
         ebv=np.where(predictions.n_obs % 3 == 0, np.nan, 0.1),
         ebv_source=["" if number % 3 == 0 else "map" for number in predictions.n_obs.tolist()],
+        redshifts=None,
     )
 
 

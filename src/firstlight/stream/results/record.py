@@ -25,6 +25,7 @@ from firstlight.stream.alerts.alert import Alert
 from firstlight.stream.alerts.values import integer_name
 from firstlight.stream.avro.container import write_container
 from firstlight.stream.avro.decode import fastavro_module
+from firstlight.stream.results.context import context_fields
 from firstlight.stream.results.features import FEATURE_DIGITS, PAIR_NAMES, transient_features
 from firstlight.taxonomy import ELASTICC_NOT_CLASSIFIED, Taxonomy
 
@@ -88,7 +89,8 @@ def build_records(
     """Records of alerts of different objects, keys in a fixed order, for `ResultFormat.encode`.
 
     Both have one row per alert: `curves` the observations in the packets, and `update` what the pipeline
-    answers. Probabilities are whole millionths. `with_features` adds the field ``features``.
+    answers. Probabilities are whole millionths. `with_features` adds the field ``features``, and a context of
+    the pipeline the field ``context``.
     """
     predictions = update.predictions
     brightness = measure_brightness(curves)  # of this packet, not corrected for dust
@@ -137,6 +139,8 @@ def build_records(
     }
     if with_features:
         columns["features"] = _features(alerts, update)
+    if update.redshifts is not None:
+        columns["context"] = context_fields(update.redshifts, np.flatnonzero(update.answered), len(alerts))
     names = tuple(columns)
     return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 

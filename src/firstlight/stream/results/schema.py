@@ -7,6 +7,7 @@ from firstlight.classify.status import REASONS
 from firstlight.online.update import LATE_REASONS
 from firstlight.predictions import BEYOND, CLASSIFIED, DOMAINS, NOT_CLASSIFIED
 from firstlight.stream.alerts.observe import REASONS as DROP_REASONS
+from firstlight.stream.results.context import context_schema
 from firstlight.stream.results.features import features_schema
 from firstlight.taxonomy import Taxonomy
 
@@ -16,9 +17,9 @@ _SHARE = {"type": "number", "minimum": 0.0, "maximum": 1.0}
 def record_schema(taxonomy: Taxonomy | None = None) -> dict[str, Any]:
     """JSON Schema (2020-12) of one record of ``firstlight stream``, as JSON.
 
-    Every field but ``features`` is always present, in this order. Later versions may add fields at the end,
-    so the schema allows others. The classes are those of a bundle's `taxonomy`, by default those of
-    firstlight.
+    Every field but ``features`` and ``context`` is always present, in this order. Later versions may add
+    fields at the end, so the schema allows others. The classes are those of a bundle's `taxonomy`, by default
+    those of firstlight.
 
     Examples
     --------
@@ -32,7 +33,7 @@ def record_schema(taxonomy: Taxonomy | None = None) -> dict[str, Any]:
         "title": "firstlight result",
         "description": "The classification of one object after one alert.",
         "type": "object",
-        "properties": properties | {"features": features_schema()},
+        "properties": properties | {"features": features_schema(), "context": context_schema()},
         "required": list(properties),
     }
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from firstlight.errors import DataError
 from firstlight.online import read_histories
-from firstlight.stream.state.store import Changes, StateStore
+from firstlight.stream.state.store import Changes, ObjectReader
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class PartitionMemory:
 
     def __init__(
         self,
-        store: StateStore,
+        store: ObjectReader,
         state_dtype: np.dtype[Any],
         *,
         forget_days: float = math.inf,

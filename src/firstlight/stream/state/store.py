@@ -34,7 +34,19 @@ class Changes:
         return self.rewritten[name] if name in self.rewritten else self.appended.get(name, [])
 
 
-class StateStore(Protocol):
+class ObjectReader(Protocol):
+    """Part of a store that reads objects; the laws are those of `StateStore`."""
+
+    def states(self, objects: Sequence[str]) -> list[bytes | None]:
+        """State row of each object; None if it has none, or a damaged one."""
+        ...
+
+    def histories(self, objects: Sequence[str]) -> list[list[bytes]]:
+        """History of each object, oldest entry first, without damaged entries; may be empty."""
+        ...
+
+
+class StateStore(ObjectReader, Protocol):
     """States, histories and positions of one partition, or of all partitions of a topic (`is_shared`).
 
     Laws: committed data is read back byte for byte until it is changed or evicted; a commit is
@@ -98,14 +110,6 @@ class StateStore(Protocol):
 
         If a StateError changes it, the partition must be read again from its beginning.
         """
-        ...
-
-    def states(self, objects: Sequence[str]) -> list[bytes | None]:
-        """State row of each object; None if it has none, or a damaged one."""
-        ...
-
-    def histories(self, objects: Sequence[str]) -> list[list[bytes]]:
-        """History of each object, oldest entry first, without damaged entries; may be empty."""
         ...
 
     def commit(self, changes: Changes) -> None:

@@ -132,6 +132,8 @@ class Worker:
         How many bytes of a message a dead letter keeps.
     routes : sequence of Route
         Where records that pass a filter go besides the sink.
+    before_batch : callable, optional
+        Called before each micro-batch.
     on_batch : callable, optional
         Called with each `Batch` once it is committed.
     clock, clock_alerts : callable, int
@@ -153,6 +155,7 @@ class Worker:
         unwrap: Callable[[Message], Message] | None = None,
         limits: Limits = DEFAULT_LIMITS,
         routes: Sequence[Route] = (),
+        before_batch: Callable[[], None] | None = None,
         on_batch: Callable[[Batch], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         clock_alerts: int = CLOCK_ALERTS,
@@ -183,6 +186,7 @@ class Worker:
         )
         self._decoding = Decoding(decoder or AlertDecoder(), patience_s=self.config.patience_s, clock=clock)
         self._unwrap = unwrap
+        self._before_batch = before_batch
         self._on_batch = on_batch
         self._clock = clock
         self._stop = threading.Event()
@@ -306,6 +310,8 @@ class Worker:
     # --- a micro-batch -----------------------------------------------------------
 
     def _process(self, messages: Sequence[Message]) -> None:
+        if self._before_batch is not None:
+            self._before_batch()
         try:
             with self.metrics.timed("batch"):
                 shares = self._share(messages)

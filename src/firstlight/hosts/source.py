@@ -1,0 +1,125 @@
+"""`Hosts`: where candidates come from, a file that may change or a lookup of another package."""
+
+import re
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from firstlight.errors import DataError, FirstlightError, SettingsError
+from firstlight.hosts.candidates import HostLookup
+from firstlight.hosts.rule import UsedRedshifts, redshifts_in_use
+from firstlight.hosts.table import RADIUS_ARCSEC, HostTable
+from firstlight.lightcurves import LightCurves
+
+#: Group of entry points by which other packages offer lookups; their values are ``package.module:Class``.
+ENTRY_POINTS = "firstlight.hosts"
+
+_KIND = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+class Reread(NamedTuple):
+    """What became of a file that changed: its version and rows, or why the former content goes on."""
+
+    path: Path
+    version: str
+    n_rows: int
+    error: str = ""
+
+
+class Hosts:
+    """Redshifts from outside, for pipelines; several may share it.
+
+    Parameters
+    ----------
+    lookup : HostLookup
+        Finds candidates.
+    version : str
+        What records name.
+    name : str
+        What messages name.
+    """
+
+    def __init__(self, lookup: HostLookup, version: str, name: str = "context") -> None:
+        self._lookup, self.version, self.name = lookup, version, name
+        self._path: Path | None = None
+        self._radius = RADIUS_ARCSEC
+        self._seen: tuple[int, int, int] | None = None
+
+    def __repr__(self) -> str:
+        """Name and version."""
+        return f"Hosts({self.name!r}, version {self.version})"
+
+    @classmethod
+    def open(cls, name: str | Path, radius: float = RADIUS_ARCSEC) -> Self:
+        """Read a file, or load the lookup ``package.module:Class`` of an installed package.
+
+        Parameters
+        ----------
+        name : str or path
+            Parquet or CSV file, or an entry point of the group ``firstlight.hosts``.
+        radius : float
+            Cross-match radius of a file [arcsec].
+
+        Raises
+        ------
+        DataError
+            If the file cannot be read.
+        SettingsError
+            If no installed package offers the lookup, or the radius cannot hold.
+        """
+        text = str(name)
+        if _KIND.fullmatch(text) and not Path(text).exists():
+            return cls(_installed_lookup(text), text, text)
+        path = Path(name)
+        seen = _stamp(path)
+        table = HostTable.read(path, radius)
+        made = cls(table, table.version, text)
+        made._path, made._radius, made._seen = path, radius, seen
+        return made
+
+    def refresh(self) -> Reread | None:
+        """Read the file again if it changed; None if it did not.
+
+        A file that cannot be used is not tried again before it changes once more.
+        """
+        if self._path is None or (seen := _stamp(self._path)) == self._seen:
+            return None
+        self._seen = seen
+        try:
+            table = HostTable.read(self._path, self._radius)
+        except DataError as error:
+            return Reread(self._path, self.version, 0, str(error))
+        self._lookup, self.version = table, table.version
+        return Reread(self._path, table.version, len(table))
+
+    def in_use(self, curves: LightCurves) -> UsedRedshifts:
+        """The redshifts that answers to these objects use; see `redshifts_in_use`.
+
+        Raises FirstlightError, which is no fault of an object's data, if the lookup fails.
+        """
+        try:
+            found = self._lookup(curves.object_id, curves.ra, curves.dec).checked(len(curves))
+        except Exception as error:  # of any package
+            raise FirstlightError(f"the context {self.name} fails: {error!r}") from error
+        return redshifts_in_use(curves, found, self.version)
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """What changes with the content of a file; None without a file."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _installed_lookup(kind: str) -> HostLookup:
+    """The lookup of an installed package; nothing else is ever imported."""
+    found: dict[str, EntryPoint] = {point.value: point for point in entry_points(group=ENTRY_POINTS)}
+    if kind not in found:
+        raise SettingsError(
+            f"context {kind!r}: no such file, and no installed package has an entry point of that value in "
+            f"the group {ENTRY_POINTS}; offered are {', '.join(found) or 'none'}"
+        )
+    lookup: HostLookup = found[kind].load()()
+    return lookup
