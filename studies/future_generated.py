@@ -7,12 +7,12 @@ Protocol: a generated object of a class is decoded from a latent of that class (
 object of the class, moved by a third of the class's scatter), at the observations of another training
 object of the class, with its redshift, errors and peak; noise is added, and detections are drawn from the
 measured probability at each signal-to-noise ratio. Objects that would not trigger twice are drawn again.
-`auc`: a booster separates real objects of the training part from copies of them by features without
-templates, one half of the objects (by hash) from what it learnt on the other; .5 means that it cannot.
-Rare classes are those with fewer than 250 training objects; each of their objects gives three more rows
-to the trees, half of them cut at a random day: thinned and noisier copies as the trees have already,
-copies observed again at another redshift by the LSST surveys (decision 0180), or generated ones. All rows
-of an object share its weight.
+`auc`: a booster separates real objects of the training part from copies of them by features of the
+Gaussian process (shapes and colours), one half of the objects (by hash) from what it learnt on the other;
+.5 means that it cannot. Rare classes are those with fewer than 250 training objects; each of their
+objects gives three more rows to the trees, half of them cut at a random day: thinned and noisier copies
+as the trees have already, copies observed again at another redshift by the LSST surveys (decision 0180),
+or generated ones. All rows of an object share its weight.
 """
 
 from collections.abc import Callable
@@ -46,6 +46,7 @@ from firstlight.encoder import Encoder, running
 from firstlight.encoder.steps import make_steps
 from firstlight.encoder.vae import RnnVae
 from firstlight.features import extract
+from firstlight.features.registry import gaussian_features
 from firstlight.metrics.curves import roc_auc
 from firstlight.preprocess import preprocess
 from firstlight.reobserve import ReobserveConfig, reobserve
@@ -57,6 +58,7 @@ RARE = 250  # objects
 N_COPIES = 3
 MOVE = 0.33  # of a latent, in standard deviations of the class
 TRIES = 6
+LEAST_TOP = 1e-3  # of a decoded light curve
 SEPARATOR = LightGBMConfig(rounds=120, learning_rate=0.1, leaves=15, class_weight_exponent=1.0)
 SURVEYS = {"lsst-wfd": 1.0, "lsst-ddf": 0.2}
 
@@ -90,7 +92,7 @@ class Generator:
         return out
 
     def relative(self, latent: FloatArray, batch: int = 128) -> list[FloatArray]:
-        """Decoded flux of each object over its peak, (bins, bands); at most 1 where it was observed."""
+        """Decoded flux of each object over its peak, (bins, bands); 1 at its largest observed excursion."""
         found: list[FloatArray] = [np.empty(0)] * len(latent)
         order = np.argsort(self.steps.n_steps, kind="stable")
         shown = CHANNEL_KNOWN
@@ -105,8 +107,9 @@ class Generator:
                     n = int(part.n_steps[k])
                     values = flux[k, :n].numpy().astype(np.float64)
                     seen = padded[k, :n][:, shown] > 0.0
-                    top = values[seen].max(initial=0.0)
-                    found[row] = values / top if top > 0.05 else np.full_like(values, np.nan)
+                    # the loss fits an amplitude of either sign, so the sign of the decoder is arbitrary
+                    top = max(values[seen].tolist(), key=abs, default=0.0)
+                    found[row] = values / top if abs(top) > LEAST_TOP else np.full_like(values, np.nan)
         return found
 
     def draw(self, rng: np.random.Generator) -> LightCurves:
@@ -163,7 +166,8 @@ def bins_of(curves: LightCurves, encoder: Encoder) -> IntArray:
 def distinguished(real: LightCurves, copies: LightCurves, labels: dict[str, str]) -> dict[str, Any]:
     """AUC of a booster that separates copies from real objects, of all and by class."""
     both = LightCurves.concatenate([real, copies], check=False)
-    X = extract(preprocess(both, settings().preprocess), settings().features, None).values
+    found = extract(preprocess(both, settings().preprocess), settings().features, None)
+    X = np.column_stack([found.column(feature.name) for feature in gaussian_features()])
     is_copy = np.arange(len(both)) >= len(real)
     side = hash_fraction(both.object_id, "halves") < 0.5
     score = np.empty(len(both))

@@ -9,16 +9,19 @@ XGBoost: rounds, leaves, learning rate and fractions of LightGBM. CatBoost: 500 
 6, learning rate .1, a fifth of the columns per level. Bagging: mean of the probabilities of five
 boosters, each trained on as many objects, drawn with replacement, with all copies; beside it the mean of
 five boosters that differ in their seed alone, and the difference that one other seed makes. Stacking:
-each kind forecasts each half of the training objects from the other half; a multinomial logistic
-regression of these log-probabilities and the days since trigger replaces the mean.
+each kind forecasts each half of the training objects from the other half; in each of four ranges of days
+since trigger (edges 4, 16 and 64) these log-probabilities enter a weighted sum, one weight per kind, or a
+multinomial logistic regression; both are fitted to the training objects.
 """
 
 import pickle
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
 from studies.future_ground import (
     Ground,
     Predict,
@@ -33,12 +36,13 @@ from studies.future_ground import (
     settings,
 )
 
-from firstlight._types import AnyArray, Float32Array, FloatArray
+from firstlight._types import AnyArray, FloatArray, IntArray
 from firstlight.classify import TrainingRows, class_weights
 from firstlight.splits import hash_fraction
 
 Fit = Callable[[Ground, TrainingRows, int], tuple[Predict, int]]  # the classifier and its size [byte]
-SMALLEST = 1e-6  # probability in a logarithm
+SMALLEST = 1e-4  # probability in a logarithm
+EDGES = (4.0, 16.0, 64.0)  # of the ranges of phases [day]
 N_BAGS = 5
 
 
@@ -165,24 +169,57 @@ def mixed(parts: list[Mapping[str, AnyArray]], found: Ground, *, geometric: bool
     return table
 
 
-def stacked(
-    found: Ground, whole: Mapping[str, Mapping[str, AnyArray]], oof: list[FloatArray]
-) -> dict[str, AnyArray]:
-    """Logistic regression of the log-probabilities of all kinds."""
+def logs(parts: Sequence[AnyArray]) -> FloatArray:
+    """Log-probabilities, (kinds, rows, classes)."""
+    return np.log(np.maximum(np.stack([np.asarray(part, np.float64) for part in parts]), SMALLEST))
+
+
+def pool(parts: FloatArray, code: IntArray, weight: FloatArray) -> Predict:
+    """Weighted sum of the log-probabilities of the kinds, with the least log-loss."""
+    rows = np.arange(len(code))
+
+    def loss(w: FloatArray) -> float:
+        return float(np.average(-log_softmax(np.tensordot(w, parts, 1), axis=1)[rows, code], weights=weight))
+
+    start = np.full(len(parts), 1.0 / len(parts))
+    w = minimize(loss, start, method="L-BFGS-B", bounds=[(0.0, 3.0)] * len(parts)).x
+    return lambda own: np.asarray(softmax(np.tensordot(w, own, 1), axis=1))
+
+
+def logistic(parts: FloatArray, code: IntArray, weight: FloatArray) -> Predict:
+    """Multinomial logistic regression of the log-probabilities of the kinds."""
     from sklearn.linear_model import LogisticRegression
 
-    def columns(parts: list[AnyArray], phase: FloatArray) -> Float32Array:
-        logs = [np.log(np.maximum(part, SMALLEST)) for part in parts]
-        days = np.log1p(np.clip(np.nan_to_num(phase), 0.0, 400.0))
-        return np.column_stack([*logs, days]).astype(np.float32)
-
-    coded = found.train.coded(found.classes)
-    weight = class_weights(coded.code, 1.0, coded.weight)
     model = LogisticRegression(C=0.1, max_iter=1000)
-    model.fit(columns(list(oof), found.train_phase), coded.code, sample_weight=weight)
-    phase = {"held": found.held_phase} | dict(found.test_phase)
-    views = ("held", *found.tests)
-    return {v: model.predict_proba(columns([own[v] for own in whole.values()], phase[v])) for v in views}
+    model.fit(np.hstack(list(parts)), code, sample_weight=class_weights(code, 1.0, weight))
+
+    def predict(own: FloatArray) -> FloatArray:
+        proba = np.full(own.shape[1:], SMALLEST)
+        proba[:, model.classes_] = model.predict_proba(np.hstack(list(own)))
+        return proba
+
+    return predict
+
+
+def stacked(
+    found: Ground,
+    whole: Mapping[str, Mapping[str, AnyArray]],
+    oof: Sequence[AnyArray],
+    fit: Callable[[FloatArray, IntArray, FloatArray], Predict],
+) -> dict[str, AnyArray]:
+    """Probabilities of a second step that learns from forecasts out of fold, in each range of phases."""
+    coded = found.train.coded(found.classes)
+    parts, phase = logs(oof), {"held": found.held_phase} | dict(found.test_phase)
+    table = {view: np.zeros((len(own), len(found.classes))) for view, own in phase.items()}
+    for k in range(len(EDGES) + 1):
+        learn = np.searchsorted(EDGES, found.train_phase) == k
+        predict = fit(parts[:, learn], coded.code[learn], coded.weight[learn])
+        for view, days in phase.items():
+            here = np.searchsorted(EDGES, days) == k
+            if here.any():
+                own = logs([proba[view] for proba in whole.values()])
+                table[view][here] = predict(own[:, here])  # type: ignore[arg-type]
+    return table
 
 
 def main() -> None:
@@ -229,8 +266,9 @@ def main() -> None:
             half = kept(args.cache, f"half-{side}-{kind}", lambda k=kind, s=side: halves(found, k, s))
             proba[half["rows"]] = half["proba"]
         oof.append(proba)
-    stack = answers(found, stacked(found, whole, oof))
-    table["stacking of the four kinds"] = differences(found.labels, base, stack)
+    for name, fit in (("weights per kind", pool), ("logistic regression", logistic)):
+        stack = answers(found, stacked(found, whole, oof, fit))
+        table[f"stacking, {name}"] = differences(found.labels, base, stack)
     keep("ensembles", __doc__, ("lightgbm", "scikit-learn", "xgboost-cpu", "catboost"), table, args.out)
 
 

@@ -23,6 +23,7 @@ from astropy.table import Table
 
 N_COPIES = 10
 CHUNK = 256
+LEAST_WEIGHTS = (1000.0, 100.0)  # of a leaf: by default, for a hundred copies, and for ten
 
 
 def embedding(folder: Path) -> dict[str, Any]:
@@ -84,17 +85,20 @@ def main() -> None:
         "augmented": found["copy"] > 0,
     }
     classes = np.unique(labels)
-    proba = np.empty((len(names), len(classes)))
-    for k in np.unique(fold):
-        classifier = parsnip.Classifier()
-        learn = fold[owner] != k
-        part = Table({key: values[learn] for key, values in columns.items()})
-        classifier.train(part, num_folds=1, labels=labels[owner[learn]])
-        shown = np.flatnonzero((fold[owner] == k) & (found["copy"] == 0))
-        answer = classifier.classify(Table({key: values[shown] for key, values in columns.items()}))
-        proba[owner[shown]] = np.column_stack([np.asarray(answer[str(name)]) for name in classes])
-        print("fold", k, flush=True)
-    np.savez(folder / "parsnip.npz", object_id=names, proba=proba, classes=classes)
+    answers = {}
+    for weight in LEAST_WEIGHTS:
+        proba = np.empty((len(names), len(classes)))
+        for k in np.unique(fold):
+            classifier = parsnip.Classifier()
+            learn = fold[owner] != k
+            part = Table({key: values[learn] for key, values in columns.items()})
+            classifier.train(part, num_folds=1, labels=labels[owner[learn]], min_child_weight=weight)
+            shown = np.flatnonzero((fold[owner] == k) & (found["copy"] == 0))
+            answer = classifier.classify(Table({key: values[shown] for key, values in columns.items()}))
+            proba[owner[shown]] = np.column_stack([np.asarray(answer[str(name)]) for name in classes])
+            print("weight", weight, "fold", k, flush=True)
+        answers[f"proba_{weight:g}"] = proba
+    np.savez(folder / "parsnip.npz", object_id=names, classes=classes, **answers)
 
 
 if __name__ == "__main__":
