@@ -11,7 +11,8 @@ boosters, each trained on as many objects, drawn with replacement, with all copi
 five boosters that differ in their seed alone, and the difference that one other seed makes. Stacking:
 each kind forecasts each half of the training objects from the other half; in each of four ranges of days
 since trigger (edges 4, 16 and 64) these log-probabilities enter a weighted sum, one weight per kind, or a
-multinomial logistic regression; both are fitted to the training objects.
+multinomial logistic regression; both are fitted to the training objects, whose classes keep their
+frequency.
 """
 
 import pickle
@@ -191,7 +192,7 @@ def logistic(parts: FloatArray, code: IntArray, weight: FloatArray) -> Predict:
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(C=0.1, max_iter=1000)
-    model.fit(np.hstack(list(parts)), code, sample_weight=class_weights(code, 1.0, weight))
+    model.fit(np.hstack(list(parts)), code, sample_weight=weight)
 
     def predict(own: FloatArray) -> FloatArray:
         proba = np.full(own.shape[1:], SMALLEST)
