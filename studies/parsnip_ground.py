@@ -8,8 +8,8 @@ studies.parsnip_ground FOLDER`` (a quarter of an hour of one core), which writes
 Protocol: the objects of the classes 90, 42, 62, 52, 67, 15, 64 and 95, whole light curves, photometric
 redshifts, stratified ten-fold cross-validation over objects (seed 0). ParSNIP: the encoder that its
 authors ship for photometric redshifts, which was trained on these very light curves without their labels
-(and on others); its classifier, trained on the nine other folds with ten copies of each object, by its
-own settings, but with two values of the least weight of a leaf (1000 as by default, 100 as befits ten
+(and on others); its classifier, trained on the nine other folds with four copies of each object, by its
+own settings, but with two values of the least weight of a leaf (1000 as by default, 40 as befits four
 copies instead of a hundred); the one with the smaller log-loss on the test objects counts, which favours
 ParSNIP. firstlight: the features and the trees of `default` without the autoencoder, so that nothing of a
 test fold is seen, not even without a label: templates from the nine other folds, one LightGBM booster

@@ -3,7 +3,7 @@
 ``ENVIRONMENT/bin/python studies/parsnip_peer.py FOLDER`` in ParSNIP's own environment (see
 `benchmarks/peers.py`); FOLDER holds ``input.npz`` and ``fold.npy``, and gets ``embedding.npz`` (kept) and
 ``parsnip.npz``, probabilities out of fold. The encoder is the authors' `plasticc_photoz`, the
-classifier's settings and copies (ten of each object) are theirs.
+classifier is theirs, and so are the copies (four of each object).
 """
 
 import argparse
@@ -21,15 +21,16 @@ import numpy as np
 import run_parsnip
 from astropy.table import Table
 
-N_COPIES = 10
+N_COPIES = 4
 CHUNK = 256
-LEAST_WEIGHTS = (1000.0, 100.0)  # of a leaf: by default, for a hundred copies, and for ten
+LEAST_WEIGHTS = (1000.0, 40.0)  # of a leaf: by default, for a hundred copies, and for four
 
 
 def embedding(folder: Path) -> dict[str, Any]:
     """What the classifier reads, of each object (copy 0) and of its copies."""
     import lcdata
     import parsnip
+    import torch
 
     path = folder / "embedding.npz"
     if path.exists():
@@ -47,7 +48,8 @@ def embedding(folder: Path) -> dict[str, Any]:
     for first in range(0, len(curves), CHUNK):
         tables = [run_parsnip.table(curve) for curve in curves[first : first + CHUNK]]
         dataset = model.preprocess(lcdata.from_light_curves(tables))
-        found = model.predict_dataset_augmented(dataset, augments=N_COPIES)
+        with torch.no_grad():
+            found = model.predict_dataset_augmented(dataset, augments=N_COPIES)
         rows.append(np.column_stack([np.asarray(found[key], np.float64) for key in keys]))
         own = [str(name) for name in found["original_object_id"]]
         names += own
