@@ -4,7 +4,7 @@ Run `make figures` after a new cross-validation or benchmark. A test checks that
 the text of `fill`, so that no number is typed by hand.
 """
 
-import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,12 @@ from firstlight_paper.parts import PARTS
 from firstlight_paper.render import in_short, write_pages
 from firstlight_paper.results import Results
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS, SPEED = ROOT / "docs" / "results", ROOT / "benchmarks" / "results"
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # also where a test loads this file by its path
+
+from study_tables import STUDY_BLOCKS
+from tables import RESULTS, ROOT, machine, read, table
+
+SPEED = ROOT / "benchmarks" / "results"
 STUDIES = ROOT / "studies" / "results"
 PRESETS, SIZES = ("fast", "default"), ("30 kB", "80 kB")
 PRINTED = {"accuracy": "0.89", "macro_f1": "0.89", "macro_auc": "0.94"}
@@ -36,32 +40,11 @@ PHASES = ("0", "2", "8", "32", "all")
 REAL_PHASES = ("2", "8", "32", "all")  # of the prediction sets of real objects
 
 
-def read(path: Path) -> dict[str, Any]:
-    """One JSON document."""
-    return dict(json.loads(path.read_text(encoding="utf-8")))
-
-
 def crossvals() -> dict[str, dict[str, Any]]:
     """Cross-validation result of each preset that has one."""
     return {
         path.stem.removeprefix("crossval-"): read(path) for path in sorted(RESULTS.glob("crossval-*.json"))
     }
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[str]], *lines: str) -> str:
-    """Markdown table, and lines of text below it."""
-    first, *others = ["| " + " | ".join(row) + " |" for row in (list(head), *rows)]
-    return "\n".join(
-        [first, "|---" * (first.count(" | ") + 1) + "|", *others, *([""] if lines else []), *lines]
-    )
-
-
-def machine(found: str | dict[str, Any]) -> str:
-    """Description of the machine in one line; older results hold it as text."""
-    if isinstance(found, str):
-        return found
-    parts = ("cores", "cpu", "python", "load_before")
-    return "{} cores, {}, Python {}, machine load before the run {}".format(*(found[name] for name in parts))
 
 
 def skill_table() -> str:
@@ -495,6 +478,7 @@ BLOCKS = {
     "alert": alert_table,
     "anomaly": anomaly_table,
     "metrics": metrics_table,
+    **STUDY_BLOCKS,
 }
 PAGES = (
     "README.md",
@@ -502,6 +486,7 @@ PAGES = (
     "docs/concepts/classes.md",
     "docs/install.md",
     "docs/skill.md",
+    "docs/results/future-work.md",
     "docs/performance.md",
     "docs/how-to/stream.md",
     "docs/comparison.md",
