@@ -51,17 +51,20 @@ def _items(parts: dict[str, Any]) -> Iterable[tuple[tuple[str, str], dict[str, A
 
 def _trees(hybrids: dict[str, Any], ensembles: dict[str, Any]) -> Iterable[Any]:
     own = hybrids["cost"]["LightGBM"]
+    kinds = list(hybrids["cost"])
 
-    def cost(kind: str) -> str:
-        times = hybrids["cost"][kind]["us_per_object"] / own["us_per_object"]
-        return f"{times:.1f} times the time, {hybrids['cost'][kind]['bytes'] / own['bytes']:.1f} the size"
+    def cost(*used: str) -> str:
+        times, sizes = (
+            sum(hybrids["cost"][kind][key] / own[key] for kind in used) for key in ("us_per_object", "bytes")
+        )
+        return f"{times:.1f} times the time, {sizes:.1f} the size"
 
     for kind, found in hybrids["in place of LightGBM"].items():
         yield ("hybrids", f"{kind} in place of LightGBM"), found, cost(kind), "no"
     for kind, found in hybrids["beside LightGBM"].items():
-        words = kind if kind != "all four" else "all four kinds"
-        added = "added" if kind != "all four" else "the sum of all"
-        yield ("hybrids", f"LightGBM with {words}, geometric mean"), found, f"{added}", "no"
+        used = kinds if kind == "all four" else ["LightGBM", kind]
+        words = "all four kinds" if kind == "all four" else f"LightGBM with {kind}"
+        yield ("hybrids", f"{words}, geometric mean"), found, cost(*used), "no"
     yield ("ensembles", "one other seed, for comparison"), ensembles["another seed"], "none", ""
     named = {
         "mean of five seeds": "mean of five seeds",
@@ -70,7 +73,7 @@ def _trees(hybrids: dict[str, Any], ensembles: dict[str, Any]) -> Iterable[Any]:
         "stacking, logistic regression": "stacking of the four kinds, logistic regression",
     }
     for key, words in named.items():
-        price = "5 times the time and size" if "five" in key else "the sum of all kinds"
+        price = "5 times the time and size" if "five" in key else cost(*kinds)
         yield ("ensembles", words), ensembles[key], price, "no"
 
 
@@ -105,7 +108,8 @@ def compression_table() -> str:
         0, ["accuracy as it is", *(f"{part['reference'][kind]['all']['accuracy']:.3f}" for kind in kinds)]
     )
     times = "; ".join(
-        f"{n}: " + ", ".join(f"{name} {spent:g} µs" for name, spent in found.items())
+        f"{n.replace('1 objects', 'one object')}: "
+        + ", ".join(f"{name} {spent:g} µs" for name, spent in found.items())
         for n, found in part["us_per_step"].items()
     )
     return table(["whole light curves", *kinds], rows, f"One step of the recurrent layers, {times}.")
