@@ -73,6 +73,9 @@ class Reader:
             self.values += [m.value() for m in self._consumer.consume(100, 0.2) if m.error() is None]
         return self.values
 
+    def close(self):
+        self._consumer.close()
+
 
 def send(address, values):
     from confluent_kafka import Producer
@@ -93,7 +96,8 @@ def test_a_runner_takes_over_the_state_of_one_that_was_killed_with_its_folder(
 
         def begin(name):
             words = [sys.executable, "-c", RUNNER, broker.address, str(fast_bundle), str(tmp_path / name)]
-            return subprocess.Popen(words, stderr=(tmp_path / f"{name}.log").open("w"))
+            with (tmp_path / f"{name}.log").open("w") as log:
+                return subprocess.Popen(words, stderr=log)
 
         runners = [begin("a")]
         try:
@@ -107,7 +111,10 @@ def test_a_runner_takes_over_the_state_of_one_that_was_killed_with_its_folder(
             shutil.rmtree(tmp_path / "a")
             send(broker.address, values[20:])
             results.until(lambda found: len({_name(value) for value in found}) == len(expected))
-            letters = Reader(broker.address, "results.rejects", 1).until(len)
+            rejects = Reader(broker.address, "results.rejects", 1)
+            letters = rejects.until(len)
+            for reader in (results, rejects):
+                reader.close()
         finally:
             for runner in runners:
                 runner.kill()
