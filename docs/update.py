@@ -287,6 +287,31 @@ def stream_table() -> str:
     )
 
 
+def loaded_table() -> str:
+    """Alerts per second of a worker by the number of objects in its state."""
+    stream = read(SPEED / "stream.json")
+    found = stream.get("loaded")
+    if found is None:
+        return "Not measured yet: `python benchmarks/stream.py --part loaded`."
+    presets = [preset for preset in PRESETS if preset in found]
+    rows = [
+        [
+            f"{int(size):,}",
+            *(f"{own['alerts_per_s']:,} ({own['speed_of_empty']:.2f})" for own in runs),
+            f"{runs[0].get('state_gb', 0.0):.2f}",
+        ]
+        for size in found[presets[0]]["objects"]
+        if (runs := [found[preset]["objects"][size] for preset in presets])
+    ]
+    note = (
+        f"Histories of {found['observations_per_object']} observations, without a broker, one core, all in "
+        f"one run; in brackets the speed over that of an empty state. {machine(stream['machine'])}; load before "
+        f"{found['load_before']:.2f}."
+    )
+    heads = [f"`{preset}`, alerts/s" for preset in presets]
+    return table(["objects in the state", *heads, "state [GB]"], rows, note)
+
+
 def by_workers(run: dict[str, Any]) -> list[dict[str, Any]]:
     """Results with one worker and with several."""
     return [found for name, found in run.items() if name.endswith(("worker", "workers"))]
@@ -474,6 +499,7 @@ BLOCKS = {
     "stages": stages_table,
     "first-use": first_use_line,
     "stream": stream_table,
+    "loaded": loaded_table,
     "peers": peers_table,
     "alert": alert_table,
     "anomaly": anomaly_table,
