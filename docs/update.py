@@ -305,8 +305,8 @@ def loaded_table() -> str:
     ]
     note = (
         f"Histories of {found['observations_per_object']} observations, without a broker, one core, all in "
-        f"one run; in brackets the speed over that of an empty state. {machine(stream['machine'])}; load before "
-        f"{found['load_before']:.2f}."
+        f"one run; in brackets the speed over that of an empty state. {machine(stream['machine'])}; load "
+        f"before {found['load_before']:.2f}."
     )
     heads = [f"`{preset}`, alerts/s" for preset in presets]
     return table(["objects in the state", *heads, "state [GB]"], rows, note)
