@@ -27,7 +27,7 @@ memory
     memory of a worker over a million alerts; also draws ``docs/images/stream-memory.png``
 """
 
-from _harness import machine, parser, versions, write
+from _harness import commit, machine, parser, versions, write
 
 # isort: split
 import json
@@ -78,7 +78,12 @@ def main() -> None:
         load, start = os.getloadavg()[0], time.time()
         run = partial(PARTS[part], n_objects=args.objects) if part == "loaded" else PARTS[part]
         figures = run(bundles, args.source, args.repeats)
-        keep(args.out, part, figures | {"load_before": round(load, 2), "took_s": round(time.time() - start)})
+        keep(
+            args.out,
+            part,
+            figures
+            | {"load_before": round(load, 2), "took_s": round(time.time() - start), "commit": commit()},
+        )
 
 
 def shipped(name: str) -> Path:

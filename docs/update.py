@@ -273,7 +273,8 @@ def stream_table() -> str:
         )
     lsst, packets = result["lsst"], throughput["fast, 30 kB"]["packets"]
     loads = [
-        f"load before {part} {result[part]['load_before']}" for part in ("throughput", "latency", "burst")
+        f"{part}: commit {result[part].get('commit', 'unknown')}, load before {result[part]['load_before']}"
+        for part in ("throughput", "latency", "burst")
     ]
     return table(
         ["over a real broker, two cores shared with it", "`fast`", "`default`", "target"],

@@ -17,10 +17,10 @@ from streaming.night import Night
 
 #: Preset, bytes of a packet: alerts sent, and the aim [alerts/s].
 RUNS = {
-    ("fast", 30_000): (60_000, 5000),
-    ("fast", 80_000): (30_000, 2700),
-    ("default", 30_000): (10_000, 600),
-    ("default", 80_000): (10_000, 600),
+    ("fast", 30_000): (60_000, 6900),
+    ("fast", 80_000): (30_000, 5100),
+    ("default", 30_000): (10_000, 2200),
+    ("default", 80_000): (10_000, 2200),
 }
 #: The same for latency and bursts.
 CASES = (("fast", 30_000), ("fast", 80_000), ("default", 30_000))
