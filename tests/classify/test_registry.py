@@ -6,7 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firstlight.classify import ClassifierConfig, load_classifier, make_classifier, registry
+from firstlight.classify import (
+    CLASSIFIERS,
+    ClassifierConfig,
+    SearchSpace,
+    Tunable,
+    load_classifier,
+    make_classifier,
+    registry,
+    search_space,
+    tunable_values,
+    with_values,
+)
 from firstlight.errors import BundleError, SettingsError
 from firstlight.storage import read_json, write_state
 
@@ -15,6 +26,10 @@ KIND = f"{__name__}:Frequencies"
 
 class Frequencies:
     """Give each class a power of its frequency in training."""
+
+    SEARCH_SPACE = SearchSpace(
+        settings=(Tunable(name="power", words="power of the frequency", low=0.1, high=3, default=1.0),)
+    )
 
     def __init__(self, settings):
         self.power, self.classes, self.n_features, self.shares = settings["power"], (), 0, []
@@ -58,3 +73,45 @@ def test_what_no_installed_package_offers_is_never_imported(tmp_path):
         ClassifierConfig(kind="os:system")
     with pytest.raises(BundleError, match="unknown classifier"):
         load_classifier("os:system", tmp_path)
+
+
+# --- search spaces --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+def test_every_kind_states_settings_that_can_be_changed(kind):
+    config = ClassifierConfig(kind=kind)
+    space = search_space(config)
+    assert tunable_values(config).keys() == {setting.name for setting in space}
+    for end in ("low", "high"):
+        values = {setting.name: getattr(setting, end) for setting in space}
+        changed = with_values(config, values)
+        assert tunable_values(changed) == values
+        make_classifier(changed)
+
+
+def test_a_classifier_of_another_package_states_its_settings(offered, toy):
+    config = ClassifierConfig(kind=KIND)
+    assert tunable_values(config) == {"power": 1.0}  # the default
+    assert tunable_values(ClassifierConfig(kind=KIND, own={"power": 2.0, "other": 5.0})) == {"power": 2.0}
+    changed = with_values(ClassifierConfig(kind=KIND, own={"other": 5.0}), {"power": 0.5})
+    assert changed.own == {"power": 0.5, "other": 5.0}
+    assert make_classifier(changed).fit(toy.rows).power == 0.5
+
+
+@pytest.mark.parametrize(
+    ("space", "words"), [(None, "gated, lightgbm, seed"), ({"power": (0, 1)}, "not a SearchSpace")]
+)
+def test_a_classifier_without_a_search_space_is_refused_with_those_that_have_one(
+    offered, monkeypatch, space, words
+):
+    monkeypatch.setattr(Frequencies, "SEARCH_SPACE", space)
+    with pytest.raises(SettingsError, match=words):
+        search_space(ClassifierConfig(kind=KIND))
+
+
+def test_a_setting_without_value_and_default_is_refused(offered, monkeypatch):
+    space = SearchSpace(settings=(Tunable(name="power", words="power", low=0.1, high=3),))
+    monkeypatch.setattr(Frequencies, "SEARCH_SPACE", space)
+    with pytest.raises(SettingsError, match="power has no default"):
+        tunable_values(ClassifierConfig(kind=KIND))

@@ -4,13 +4,11 @@ import io
 import json
 import sys
 from contextlib import redirect_stderr, redirect_stdout
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from firstlight.cli.app import run
-from firstlight.experiments import study
 from firstlight.pipeline import load_preset
 
 PRESET = Path(__file__).parent.parent / "tiny_seed.toml"
@@ -30,11 +28,14 @@ def files(sample_paths) -> list[object]:
     return ["--data", sample_paths.light_curves, "--metadata", sample_paths.metadata, "--preset", PRESET]
 
 
+def depth_alone(rows, settings, seed, **_):
+    return 1.0 / settings.seed_booster.max_depth
+
+
 def test_a_tuning_leaves_a_preset_that_trains(files, sample_paths, tmp_path, monkeypatch):
     pytest.importorskip("torch")
     pytest.importorskip("optuna")
-    quick = partial(study.tune, loss=lambda rows, fold, settings, seed: 1.0 / settings.max_depth)
-    monkeypatch.setattr("firstlight.experiments.tuning.tune", quick)
+    monkeypatch.setattr("firstlight.experiments.tuning.fold_loss", depth_alone)
     code, said = tune(*files, "--trials", 2, "--inner-folds", 2, "--out", tmp_path)
     assert code == 0, said
     assert "accuracy, test" in said
@@ -69,7 +70,6 @@ def test_values_without_sense_are_misspelt(files, tmp_path, words):
 @pytest.mark.parametrize(
     ("words", "ends", "expected"),
     [
-        (("--preset", "default"), 2, "seed"),
         (("--preset", "nowhere.toml"), 2, "no preset or file"),
         (("--data", "nowhere.csv"), 1, "nowhere.csv"),
     ],
@@ -93,8 +93,8 @@ def test_an_interrupted_tuning_ends_as_interrupted(files, tmp_path, monkeypatch)
     pytest.importorskip("torch")
     pytest.importorskip("optuna")
 
-    def interrupt(*_):
+    def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("firstlight.experiments.tuning.tune", partial(study.tune, loss=interrupt))
+    monkeypatch.setattr("firstlight.experiments.tuning.fold_loss", interrupt)
     assert tune(*files, "--out", tmp_path)[0] == 130

@@ -1,6 +1,7 @@
 """The study: exact, resumable, blind to test objects."""
 
 import fcntl
+import hashlib
 import json
 import sqlite3
 import subprocess
@@ -14,14 +15,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstlight.classify import SklearnBooster, SklearnBoosterConfig, TrainingRows
+from firstlight._version import __version__
+from firstlight.classify import (
+    ClassifierConfig,
+    LightGBMConfig,
+    SklearnBooster,
+    SklearnBoosterConfig,
+    TrainingRows,
+    search_space,
+)
 from firstlight.errors import DataError, LeakageError, MissingExtraError, SettingsError
-from firstlight.experiments.study import PARAMETERS, TuneConfig, inner_folds, tune
+from firstlight.experiments import study
+from firstlight.experiments.inner import InnerFolds, object_folds, shared_folds
+from firstlight.experiments.study import TuneConfig, tune
+from firstlight.settings import to_table
 
 optuna = pytest.importorskip("optuna")
 
-BASE = SklearnBoosterConfig(n_estimators=6)
-QUICK = TuneConfig(n_trials=6, inner_folds=2, startup=3, n_estimators=(3, 9), max_depth=(1, 3))
+BASE = ClassifierConfig(kind="seed", seed_booster=SklearnBoosterConfig(n_estimators=6))
+RANGES = {"n_estimators": (3, 9), "max_depth": (1, 3)}
+QUICK = TuneConfig(n_trials=6, inner_folds=2, startup=3, ranges=RANGES)
+PARAMETERS = ("n_estimators", "max_depth", "min_samples_split", "min_impurity_decrease")
 
 
 class KilledError(BaseException):
@@ -43,6 +57,10 @@ def make_rows(n: int = 60, copies: int = 2, seed: int = 0) -> TrainingRows:
     )
 
 
+def make_folds(seed: int = 0, split: int = 0) -> InnerFolds:
+    return shared_folds(make_rows(seed=seed), 2, split)
+
+
 def upto(n: int) -> TuneConfig:
     return TuneConfig(**{**QUICK.__dict__, "n_trials": n})
 
@@ -54,11 +72,12 @@ class Losses:
         self.n_fits = 0
         self.kill_at = kill_at
 
-    def __call__(self, rows, fold, settings, seed) -> float:
+    def __call__(self, rows, settings, seed) -> float:
         self.n_fits += 1
         if self.n_fits == self.kill_at:
             raise KilledError
-        return 0.1 * abs(settings.max_depth - 2) + 1.0 / settings.n_estimators
+        booster = settings.seed_booster
+        return 0.1 * abs(booster.max_depth - 2) + 1.0 / booster.n_estimators
 
 
 @pytest.fixture
@@ -67,7 +86,7 @@ def losses() -> Losses:
 
 
 def run(path, n=6, **rest):
-    return tune(make_rows(), path / "study.sqlite", upto(n), BASE, **rest)
+    return tune(make_folds(), path / "study.sqlite", upto(n), BASE, **rest)
 
 
 def states(path) -> list[str]:
@@ -169,16 +188,16 @@ def test_progress_ends_at_one_and_starts_with_what_is_there(tmp_path, losses):
 def test_other_rows_seeds_or_settings_are_another_study(tmp_path, losses):
     path = tmp_path / "study.sqlite"
     names = {
-        tune(make_rows(), path, upto(2), BASE, loss=losses).study,
-        tune(make_rows(seed=1), path, upto(2), BASE, loss=losses).study,
-        tune(make_rows(), path, upto(2), BASE, seed=1, loss=losses).study,
-        tune(make_rows(), path, upto(2), SklearnBoosterConfig(n_estimators=7), loss=losses).study,
-        tune(make_rows(), path, TuneConfig(n_trials=2), BASE, loss=losses).study,
+        tune(make_folds(), path, upto(2), BASE, loss=losses).study,
+        tune(make_folds(seed=1), path, upto(2), BASE, loss=losses).study,
+        tune(make_folds(split=1), path, upto(2), BASE, seed=1, loss=losses).study,
+        tune(make_folds(), path, upto(2), ClassifierConfig(kind="seed"), loss=losses).study,
+        tune(make_folds(), path, TuneConfig(n_trials=2), BASE, loss=losses).study,
     }
     assert len(names) == 5
     assert len(states(tmp_path)) == 10
     assert (
-        tune(make_rows(), path, upto(3), BASE, loss=losses).study in names
+        tune(make_folds(), path, upto(3), BASE, loss=losses).study in names
     )  # more trials go on with the first
 
 
@@ -200,25 +219,24 @@ def test_the_best_is_the_lowest_complete_and_never_rises(tmp_path, losses):
     lowest = min((t for t in found.trials if t["state"] == "complete"), key=lambda t: t["value"])
     assert best[-1] == lowest["value"]
     for name in PARAMETERS:
-        assert getattr(found.best, name) == lowest[name]
-    assert found.best.patience == 0
-    assert found.best.class_weight_exponent == BASE.class_weight_exponent
+        assert getattr(found.best.seed_booster, name) == lowest[name]
+    assert found.best.seed_booster.patience == 0
+    assert found.best.seed_booster.class_weight_exponent == BASE.seed_booster.class_weight_exponent
 
 
 def test_tried_settings_stay_in_their_ranges(tmp_path, losses):
     for trial in run(tmp_path, 8, loss=losses).trials:
-        for name in PARAMETERS:
-            low, high = getattr(QUICK, name)
-            assert low <= trial[name] <= high
+        for setting in QUICK.space(BASE):
+            assert setting.low <= trial[setting.name] <= setting.high
 
 
-def depth_alone(rows, fold, settings, seed) -> float:
-    return float(settings.max_depth)
+def depth_alone(rows, settings, seed) -> float:
+    return float(settings.seed_booster.max_depth)
 
 
 def test_importances_are_shares_of_what_matters(tmp_path):
     config = TuneConfig(n_trials=14, inner_folds=2, startup=14)
-    found = tune(make_rows(), tmp_path / "study.sqlite", config, BASE, loss=depth_alone).importances
+    found = tune(make_folds(), tmp_path / "study.sqlite", config, BASE, loss=depth_alone).importances
     assert found is not None
     assert set(found) == set(PARAMETERS)
     assert sum(found.values()) == pytest.approx(1.0)
@@ -230,7 +248,7 @@ def test_one_trial_has_no_importances(tmp_path, losses):
 
 
 def test_the_untuned_settings_are_judged_on_the_same_folds(tmp_path, losses):
-    assert run(tmp_path, 1, loss=losses).untuned == pytest.approx(0.1 * 2 + 1.0 / BASE.n_estimators)
+    assert run(tmp_path, 1, loss=losses).untuned == pytest.approx(0.1 * 2 + 1.0 / 6)
 
 
 def test_really_trained_trials_learn_something(tmp_path):
@@ -245,7 +263,7 @@ def test_really_trained_trials_learn_something(tmp_path):
 @given(n=st.integers(12, 40), copies=st.integers(1, 3), n_folds=st.integers(2, 4), seed=st.integers(0, 99))
 def test_inner_folds_keep_all_copies_of_an_object_on_one_side(n, copies, n_folds, seed):
     rows = make_rows(n, copies)
-    folds = inner_folds(rows, n_folds, seed)
+    folds = object_folds(rows, n_folds, seed)
     tested = np.concatenate([fold.test for fold in folds])
     assert sorted(tested.tolist()) == list(range(len(rows.labels)))
     for fold in folds:
@@ -258,7 +276,35 @@ def test_inner_folds_keep_all_copies_of_an_object_on_one_side(n, copies, n_folds
 def test_an_object_that_is_held_out_cannot_be_trained_on():
     rows = make_rows()
     with pytest.raises(LeakageError):
-        SklearnBooster(BASE).fit(rows, rows.take(np.arange(5)))
+        SklearnBooster(BASE.seed_booster).fit(rows, rows.take(np.arange(5)))
+
+
+# --- every kind of classifier ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["gated", "lightgbm"])
+def test_every_kind_of_classifier_is_trained_and_tuned(tmp_path, kind):
+    base = ClassifierConfig(kind=kind, lightgbm=LightGBMConfig(rounds=3, patience=2))
+    config = TuneConfig(n_trials=3, inner_folds=2, ranges={"rounds": (2, 6)})
+    found = tune(make_folds(), tmp_path / "study.sqlite", config, base)
+    best = min(found.trials, key=lambda trial: trial["value"])
+    for setting in search_space(base):
+        table = found.best.gate if setting.name == "galactic_rounds" else found.best.lightgbm
+        assert getattr(table, setting.name) == best[setting.name]
+    assert found.best.lightgbm.patience == 0
+    assert found.best.kind == kind
+
+
+def test_the_name_of_a_study_of_the_paper_does_not_change():
+    """A study goes on where an earlier version of the code began it."""
+    ranges = {"n_estimators": [20, 150], "max_depth": [1, 6], "min_samples_split": [2, 200]}
+    settings = {"inner_folds": 3, "startup": 10, "min_impurity_decrease": [1e-7, 1e-3], **ranges}
+    rows = make_rows()
+    words = json.dumps([settings, to_table(SklearnBoosterConfig())], sort_keys=True)
+    digest = hashlib.sha256("\n".join((__version__, rows.fingerprint, words, "4")).encode()).hexdigest()
+    base, config = ClassifierConfig(kind="seed"), TuneConfig()
+    made = study._make_task(shared_folds(rows, 3, 4), Path(), config, base, 4, study.fold_loss)
+    assert made.name == f"tune-{digest[:16]}"
 
 
 # --- refused ------------------------------------------------------------------------
@@ -269,16 +315,18 @@ def test_an_object_that_is_held_out_cannot_be_trained_on():
     [
         {"n_trials": 0},
         {"inner_folds": 1},
-        {"n_estimators": (0, 5)},
-        {"max_depth": (4, 4)},
-        {"min_samples_split": (1, 10)},
-        {"min_impurity_decrease": (0.0, 0.1)},
-        {"min_impurity_decrease": (0.1, float("nan"))},
+        {"ranges": {"n_estimators": (0, 5)}},
+        {"ranges": {"n_estimators": (2.5, 5)}},
+        {"ranges": {"max_depth": (4, 4)}},
+        {"ranges": {"min_samples_split": (1, 10)}},
+        {"ranges": {"min_impurity_decrease": (0.0, 0.1)}},
+        {"ranges": {"min_impurity_decrease": (0.1, float("nan"))}},
+        {"ranges": {"leaves": (2, 4)}},
     ],
 )
 def test_ranges_without_sense_are_refused(tmp_path, settings):
     with pytest.raises(SettingsError):
-        tune(make_rows(), tmp_path / "study.sqlite", TuneConfig(**settings), BASE)
+        tune(make_folds(), tmp_path / "study.sqlite", TuneConfig(**settings), BASE)
     assert not (tmp_path / "study.sqlite").exists()
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firstlight.classify import SklearnBooster
-from firstlight.errors import DataError, SettingsError
+from firstlight.classify import SklearnBooster, with_values
+from firstlight.errors import DataError
+from firstlight.experiments import inner, study
 from firstlight.experiments import tuning as holdout
-from firstlight.experiments.study import PARAMETERS, TuneConfig
+from firstlight.experiments.study import TuneConfig
 from firstlight.experiments.tuning import check_tunable, run_tuning
 from firstlight.pipeline import load_preset
 from firstlight.splits import hash_split
@@ -18,8 +19,11 @@ from firstlight.splits import hash_split
 pytest.importorskip("torch")
 pytest.importorskip("optuna")
 
-TINY = load_preset(str(Path(__file__).parent.parent / "tiny_seed.toml"))
-SETTINGS = TuneConfig(n_trials=4, inner_folds=2, startup=3, n_estimators=(3, 6), max_depth=(1, 2))
+FOLDER = Path(__file__).parent.parent
+TINY = load_preset(str(FOLDER / "tiny_seed.toml"))
+SETTINGS = TuneConfig(
+    n_trials=4, inner_folds=2, startup=3, ranges={"n_estimators": (3, 6), "max_depth": (1, 2)}
+)
 FILES = ("tuning.json", "tuned.toml", "history.png", "importance.png", "parallel.png", "study.sqlite")
 
 
@@ -33,15 +37,16 @@ class Spy:
         self.scored: list[int] = []
 
     def install(self, patch: pytest.MonkeyPatch) -> None:
-        train, tune, fit, compare = holdout.train_inputs, holdout.tune, SklearnBooster.fit, holdout.compare
+        train, tune, fit, compare = inner.train_inputs, holdout.tune, SklearnBooster.fit, holdout.compare
 
         def spied_train(objects, *rest, **more):
             self.encoded |= set(objects.curves.object_id.tolist())
             return train(objects, *rest, **more)
 
-        def spied_tune(rows, *rest, **more):
-            self.tuned |= set(rows.object_id.tolist())
-            return tune(rows, *rest, **more)
+        def spied_tune(folds, *rest, **more):
+            for rows in folds.folds:
+                self.tuned |= {name for side in rows()[:3] for name in side.object_id.tolist()}
+            return tune(folds, *rest, **more)
 
         def spied_fit(booster, rows, held, **more):
             self.fitted.append(set(rows.object_id.tolist()) | set(held.object_id.tolist()))
@@ -51,7 +56,7 @@ class Spy:
             self.scored.append(len(labels))
             return compare(labels, *rest, **more)
 
-        patch.setattr(holdout, "train_inputs", spied_train)
+        patch.setattr(inner, "train_inputs", spied_train)
         patch.setattr(holdout, "tune", spied_tune)
         patch.setattr(SklearnBooster, "fit", spied_fit)
         patch.setattr(holdout, "compare", spied_compare)
@@ -97,7 +102,6 @@ def test_the_tuned_preset_is_the_preset_with_the_settings_found(tuned):
     booster = replace(TINY.classifier.seed_booster, **result["settings"]["tuned"], patience=0)
     classifier = replace(TINY.classifier, seed_booster=booster)
     assert preset == replace(TINY, name="tiny_seed-tuned", classifier=classifier)
-    assert set(result["settings"]["tuned"]) == set(PARAMETERS)
 
 
 def test_the_same_again_runs_no_trial_and_gives_the_same(tuned, sample, sample_labels, monkeypatch):
@@ -114,17 +118,103 @@ def test_too_few_objects_are_an_error_in_words(sample, sample_labels, tmp_path):
         run_tuning(sample.take(few), sample_labels[few], TINY, tmp_path, settings=SETTINGS)
 
 
-@pytest.mark.parametrize("preset", ["default", "fast"])
-def test_presets_with_another_classifier_are_refused(preset):
-    with pytest.raises(SettingsError, match="seed"):
-        check_tunable(load_preset(preset))
+@pytest.mark.parametrize("preset", ["default", "fast", "quick", "seed", "seed-printed"])
+def test_every_preset_can_be_tuned(preset):
+    config = load_preset(preset)
+    names = {setting.name for setting in check_tunable(config)}
+    assert names >= ({"max_depth"} if preset.startswith("seed") else {"leaves", "galactic_rounds"})
 
 
-def test_presets_that_read_more_than_latents_are_refused():
-    with pytest.raises(SettingsError, match="latents alone"):
-        check_tunable(replace(TINY, inputs=("latent", "features")))
+# --- presets that read what was learnt with labels -----------------------------------
 
 
-@pytest.mark.parametrize("preset", ["seed", "seed-printed"])
-def test_the_presets_of_the_paper_can_be_tuned(preset):
-    check_tunable(load_preset(preset))
+class Learners:
+    """Remembers the objects that every training of encoder and templates, and of trees, was given."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.inputs: list[set[str]] = []
+        train = inner.train_inputs
+
+        def spied(objects, *rest, **more):
+            self.inputs.append(set(objects.curves.object_id.tolist()))
+            return train(objects, *rest, **more)
+
+        patch.setattr(inner, "train_inputs", spied)
+
+
+SMALL = TuneConfig(n_trials=3, inner_folds=2, startup=2, ranges={"rounds": (2, 6), "leaves": (3, 5)})
+
+
+@pytest.fixture(scope="module")
+def gated(sample, sample_labels, tmp_path_factory):
+    """A tiny tuning of everything of the preset default."""
+    config = load_preset(str(FOLDER / "tiny.toml"))
+    copies = replace(config.copies, truncations=0)
+    config = replace(config, copies=copies, classifier=with_values(config.classifier, {"rounds": 4}))
+    out = tmp_path_factory.mktemp("gated")
+    with pytest.MonkeyPatch.context() as patch:
+        learners = Learners(patch)
+        result = run_tuning(sample, sample_labels, config, out, settings=SMALL, seed=1)
+    return config, result, learners, out
+
+
+def test_inputs_are_made_once_per_inner_fold_and_never_from_its_test_objects(gated, sample):
+    _, _, learners, out = gated
+    learn = set(sample.object_id[np.concatenate(hash_split(sample.object_id)[:2])].tolist())
+    held_out = set(sample.object_id.tolist()) - learn
+    *folds, outer = learners.inputs
+    assert len(folds) == SMALL.inner_folds  # however many trials there are
+    for seen in (*folds, outer):
+        assert seen
+        assert not seen & held_out
+    for k, seen in enumerate(folds, 1):
+        rows = inner._read(out / "rows" / f"inner-{k}.safetensors")
+        tested = set(rows.test.object_id.tolist())
+        assert tested <= learn - seen
+        assert set(rows.train.object_id.tolist()) | set(rows.held.object_id.tolist()) == seen
+
+
+def test_a_killed_run_makes_no_input_and_no_trial_again(gated, sample, sample_labels, monkeypatch):
+    config, result, _, out = gated
+    learners = Learners(monkeypatch)
+    (out / "tuning.json").unlink()
+    again = run_tuning(sample, sample_labels, config, out, settings=SMALL, seed=1)
+    assert again == result
+    assert not learners.inputs
+
+
+def test_the_tuned_preset_differs_in_the_settings_found_alone(gated):
+    config, result, _, out = gated
+    best = with_values(config.classifier, result["settings"]["tuned"])
+    assert load_preset(str(out / "tuned.toml")) == replace(config, name="tiny-tuned", classifier=best)
+    assert {"rounds", "galactic_rounds"} <= set(result["settings"]["tuned"])
+
+
+def test_trials_are_judged_by_calibrated_probabilities(gated):
+    config, result, _, out = gated
+    losses = [
+        study.fold_loss(
+            inner._read(out / "rows" / f"inner-{k}.safetensors"),
+            config.classifier,
+            1,
+            calibration=config.calibration,
+        )
+        for k in (1, 2)
+    ]
+    assert np.mean(losses) == result["inner"]["untuned"]
+    assert "calibrated as in training" in result["protocol"]
+
+
+def test_rows_are_read_as_they_were_written(gated, tmp_path):
+    rows = inner._read(gated[3] / "rows" / "inner-1.safetensors")
+    inner._write(tmp_path / "again.safetensors", rows)
+    assert (tmp_path / "again.safetensors").read_bytes() == (
+        gated[3] / "rows" / "inner-1.safetensors"
+    ).read_bytes()
+    assert rows.train.object_id.dtype.kind == "U"
+
+
+def test_a_damaged_file_of_rows_is_named(tmp_path):
+    (tmp_path / "inner-1.safetensors").write_bytes(b"nothing of ours")
+    with pytest.raises(DataError, match=r"inner-1\.safetensors"):
+        inner._read(tmp_path / "inner-1.safetensors")

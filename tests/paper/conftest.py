@@ -46,7 +46,9 @@ AMOUNTS = {
     "table-1": table_1.Amount(latents=(1, 2, 6, 8, 25), folds=2, epochs=1, leaky_rows=300, booster=WEAK),
     "training": training.Amount(epochs=1, seeds=2, values={"layers": (1,), "decay": ("no",)}),
     "tuning": tuning.Amount(
-        study=TuneConfig(n_trials=5, inner_folds=2, startup=4, n_estimators=(3, 6), max_depth=(1, 2)),
+        study=TuneConfig(
+            n_trials=5, inner_folds=2, startup=4, ranges={"n_estimators": (3, 6), "max_depth": (1, 2)}
+        ),
         leaky_rows=300,
     ),
     "baselines": baselines.Amount(

@@ -21,6 +21,7 @@ from firstlight.classify.lightgbm_text import read_covers, read_forest
 from firstlight.classify.protocol import check_classes, check_frequencies, check_outputs, not_fitted
 from firstlight.classify.reasons import Decision, decide
 from firstlight.classify.rows import CodedRows, TrainingRows, check_rows, check_split, redshift_of
+from firstlight.classify.space import SearchSpace, Tunable
 from firstlight.errors import BundleError, DataError
 from firstlight.storage import AGAIN, read_state, read_text, write_state, write_text
 
@@ -42,6 +43,20 @@ class GateConfig:
     """
 
     RETIRED: ClassVar = {"statement_error": STATEMENT_ERROR}
+    #: What `firstlight tune` searches, beside the experts' `LightGBMConfig.SEARCH_SPACE`.
+    SEARCH_SPACE: ClassVar = SearchSpace(
+        settings=(
+            Tunable(
+                name="galactic_rounds",
+                words="rounds of the galactic expert",
+                low=20,
+                high=150,
+                log=True,
+                integer=True,
+                least=1,
+            ),
+        )
+    )
 
     # maximum number of rounds of the galactic expert; its classes are easier to separate
     galactic_rounds: int = 120

@@ -6,7 +6,7 @@ that classifying needs neither pickle nor scikit-learn.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from firstlight.classify.forest import Forest, softmax
 from firstlight.classify.protocol import Booster, SavedClasses, check_outputs
 from firstlight.classify.reasons import Decision, decide
 from firstlight.classify.rows import CodedRows, TrainingRows, check_rows, coded_split
+from firstlight.classify.space import SearchSpace, Tunable
 from firstlight.storage import ArraySpec, check_arrays, read_arrays, write_arrays, write_state
 
 _LARGEST = 1e30  # scikit-learn takes no infinity, nor a float32 sum of all values that overflows
@@ -26,6 +27,30 @@ _FLOOR = float(np.finfo(np.float64).eps)  # scikit-learn clips the prior here
 @dataclass(frozen=True, kw_only=True)
 class SklearnBoosterConfig:
     """Settings of `SklearnBooster`, named as in scikit-learn. `firstlight tune` searches four of them."""
+
+    #: What `firstlight tune` searches, as the paper did; the lowest impurity decrease refuses no split. The
+    #: number of estimators is tuned, so none is stopped early.
+    SEARCH_SPACE: ClassVar = SearchSpace(
+        settings=(
+            Tunable(
+                name="n_estimators", words="number of estimators", low=20, high=150, integer=True, least=1
+            ),
+            Tunable(name="max_depth", words="maximum depth", low=1, high=6, integer=True, least=1),
+            Tunable(
+                name="min_samples_split",
+                words="minimum samples to split",
+                low=2,
+                high=200,
+                log=True,
+                integer=True,
+                least=2,
+            ),
+            Tunable(
+                name="min_impurity_decrease", words="minimum impurity decrease", low=1e-7, high=1e-3, log=True
+            ),
+        ),
+        fixed={"patience": 0},
+    )
 
     n_estimators: int = 150  # maximum number of boosting stages; each grows one tree per class
     learning_rate: float = 0.1  # shrinkage of each stage

@@ -14,6 +14,7 @@ from firstlight.classify.lightgbm_text import compact, read_covers, read_forest
 from firstlight.classify.protocol import Booster, SavedClasses, check_outputs
 from firstlight.classify.reasons import Decision, decide
 from firstlight.classify.rows import CodedRows, TrainingRows, check_rows, coded_split
+from firstlight.classify.space import SearchSpace, Tunable
 from firstlight.storage import read_text, write_state, write_text
 
 # LightGBM's defaults, which no measurement has improved on.
@@ -56,6 +57,30 @@ class LightGBMConfig:
     """
 
     RETIRED: ClassVar = {"min_hessian_in_leaf": 0.001, "l1": 0.0, "l2": 1.0, "min_gain": 0.0}
+    #: What `firstlight tune` searches. The number of rounds is tuned, so none is stopped early.
+    SEARCH_SPACE: ClassVar = SearchSpace(
+        settings=(
+            Tunable(
+                name="rounds", words="boosting rounds", low=30, high=300, log=True, integer=True, least=1
+            ),
+            Tunable(name="learning_rate", words="learning rate", low=0.03, high=0.3, log=True),
+            Tunable(name="leaves", words="leaves per tree", low=7, high=127, log=True, integer=True, least=2),
+            Tunable(
+                name="min_data_in_leaf",
+                words="minimum rows per leaf",
+                low=3,
+                high=100,
+                log=True,
+                integer=True,
+                least=1,
+            ),
+            Tunable(
+                name="feature_fraction", words="fraction of features per tree", low=0.05, high=1.0, log=True
+            ),
+            Tunable(name="row_fraction", words="fraction of rows per round", low=0.4, high=1.0, least=1e-3),
+        ),
+        fixed={"patience": 0},
+    )
 
     rounds: int = 250
     learning_rate: float = 0.06

@@ -1,17 +1,19 @@
 """The classifiers by name. A new one needs one line here; the contract tests then cover it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from firstlight.classify.gate import GateConfig, GatedClassifier
 from firstlight.classify.gradient import SklearnBooster, SklearnBoosterConfig
 from firstlight.classify.lightgbm import LightGBMBooster, LightGBMConfig
 from firstlight.classify.protocol import Classifier
+from firstlight.classify.space import SearchSpace, Tunable
 from firstlight.errors import BundleError, SettingsError
+from firstlight.settings import to_table
 
 _LAST_LOGISTIC = "0.1.0.dev0"
 
@@ -97,6 +99,84 @@ def load_classifier(kind: str, folder: Path) -> Classifier:
         raise BundleError(f"{folder}: unknown classifier {kind!r}; known: {', '.join([*_LOADERS, *found])}")
     loaded: Classifier = found[kind].load().load(Path(folder))
     return loaded
+
+
+#: Fields of `ClassifierConfig` with the settings of each classifier; their classes state a ``SEARCH_SPACE``.
+_TABLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"gated": ("lightgbm", "gate"), "lightgbm": ("lightgbm",), "seed": ("seed_booster",)}
+)
+
+
+def search_space(config: ClassifierConfig) -> tuple[Tunable, ...]:
+    """The settings of the classifier that a search may change, in order.
+
+    A classifier of another package states them as its class attribute ``SEARCH_SPACE``, a `SearchSpace` of
+    names in the table ``own``.
+
+    Raises
+    ------
+    SettingsError
+        If it states none, or one that makes no sense.
+    """
+    return tuple(setting for space in _spaces(config).values() for setting in space.settings)
+
+
+def tunable_values(config: ClassifierConfig) -> dict[str, float]:
+    """Value of each setting of `search_space`; SettingsError if one has neither a value nor a default."""
+    found: dict[str, float] = {}
+    for table, space in _spaces(config).items():
+        stated = to_table(config)[table]
+        for setting in space.settings:
+            value = stated.get(setting.name, setting.default)
+            if value is None:
+                raise SettingsError(
+                    f"classifier {config.kind!r}: {setting.name} has no default; state it in [classifier.own]"
+                )
+            found[setting.name] = value
+    return found
+
+
+def with_values(config: ClassifierConfig, values: Mapping[str, float]) -> ClassifierConfig:
+    """The same settings with other values of some of those in `search_space`, and with what it fixes."""
+    changes: dict[str, Any] = {}
+    for table, space in _spaces(config).items():
+        mine = {setting.name: values[setting.name] for setting in space.settings if setting.name in values}
+        mine |= space.fixed
+        if table == "own":
+            changes[table] = {**config.own, **{name: float(value) for name, value in mine.items()}}
+        else:
+            changes[table] = replace(getattr(config, table), **mine)
+    return replace(config, **changes)
+
+
+def settings_in_use(config: ClassifierConfig) -> dict[str, Any]:
+    """The settings that the classifier reads, as a table; those of other kinds are left out."""
+    if config.kind not in CLASSIFIERS:
+        return {"kind": config.kind, "own": dict(config.own)}
+    tables = {name: to_table(getattr(config, name)) for name in _TABLES[config.kind]}
+    return next(iter(tables.values())) if len(tables) == 1 else tables
+
+
+def _spaces(config: ClassifierConfig) -> dict[str, SearchSpace]:
+    """The search space of each table of the classifier."""
+    if config.kind in CLASSIFIERS:
+        return {name: getattr(config, name).SEARCH_SPACE for name in _TABLES[config.kind]}
+    space = _own_space(_installed()[config.kind])
+    if space is None:
+        others = [kind for kind, point in _installed().items() if _own_space(point) is not None]
+        raise SettingsError(
+            f"classifier {config.kind!r} states no settings to tune (class attribute SEARCH_SPACE); "
+            f"those of {', '.join([*CLASSIFIERS, *others])} can be tuned"
+        )
+    return {"own": space}
+
+
+def _own_space(point: EntryPoint) -> SearchSpace | None:
+    """The search space that a classifier of another package states."""
+    space = getattr(point.load(), "SEARCH_SPACE", None)
+    if space is not None and not (isinstance(space, SearchSpace) and space.settings):
+        raise SettingsError(f"classifier {point.value!r}: SEARCH_SPACE is not a SearchSpace with settings")
+    return space
 
 
 def _installed() -> dict[str, EntryPoint]:

@@ -1,4 +1,4 @@
-"""The command ``tune``: an Optuna study of the paper's classifier, kept on disk."""
+"""The command ``tune``: an Optuna study of a preset's classifier, kept on disk."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,8 +23,8 @@ from firstlight.cli.reading import Reading, reads_curves
 TunedPreset = Annotated[
     str,
     typer.Option(
-        help="seed (also called paper), seed-printed (also called paper-printed), or a TOML file "
-        "whose classifier is 'seed' on latents."
+        help="Preset whose classifier is tuned: default, fast, quick, seed (also called paper), "
+        "seed-printed (also called paper-printed), or a TOML file."
     ),
 ]
 
@@ -33,7 +33,7 @@ TunedPreset = Annotated[
 @reads_curves
 def tune(
     out: Annotated[
-        Path, typer.Option(help="Folder for study.sqlite, tuning.json, tuned.toml and three figures.")
+        Path, typer.Option(help="Folder for study.sqlite, tuning.json, tuned.toml, figures and kept rows.")
     ],
     data: Data = PLASTICC,
     truth: TruthFile = None,
@@ -52,12 +52,12 @@ def tune(
     *,
     reading: Reading,
 ) -> None:
-    """Tune the paper's gradient boosting on inner folds; score it once on held-out objects.
+    """Tune a preset's classifier on inner folds; score it once on held-out objects.
 
-    Number of estimators, maximum depth, minimum samples to split and minimum impurity decrease
-    are chosen by log-loss on inner folds of 80 % of the objects (by a fixed hash). The other 20 %
-    are scored once, with the tuned and the untuned settings. A killed run resumes; more --trials
-    continue a finished study. OUT/tuned.toml is a preset for firstlight train.
+    The settings that its kind of classifier states are chosen by log-loss on inner folds of 80 % of
+    the objects (by a fixed hash). The other 20 % choose nothing and are scored once, with the tuned
+    and the untuned settings. Encoder and features are made once per inner fold. A killed run resumes;
+    more --trials continue a finished study. OUT/tuned.toml is a preset for firstlight train.
     """
     from firstlight.experiments.study import TuneConfig, need_optuna
     from firstlight.experiments.tuning import check_tunable, run_tuning
@@ -89,15 +89,13 @@ def tune(
 def _print(result: dict[str, Any], out: Path) -> None:
     from rich.table import Table
 
-    from firstlight.experiments.study import PARAMETERS
-
     table = Table(
         box=None, title=f"{result['n_trials']} trials, study {result['study']}", title_justify="left"
     )
     for name in ("", "untuned", "tuned", "difference"):
         table.add_column(name, justify="left" if not name else "right")
     before, after = result["settings"]["untuned"], result["settings"]["tuned"]
-    for name, words in PARAMETERS.items():
+    for name, words in result["words"].items():
         table.add_row(words, f"{before[name]:.3g}", f"{after[name]:.3g}", "")
     inner = result["inner"]
     gain = inner["tuned"] - inner["untuned"]
@@ -108,4 +106,6 @@ def _print(result: dict[str, Any], out: Path) -> None:
         table.add_row(words, f"{row['before']:.3f}", f"{row['after']:.3f}", difference)
     console.print(table)
     console.print(f"[dim]{result['protocol']}[/dim]", highlight=False)
+    if gain >= 0.0:
+        console.print("No trial was better than the untuned settings: keep the preset, or raise --trials.")
     console.print(f"Results and the tuned preset: {out / 'tuning.json'}, {out / 'tuned.toml'}")

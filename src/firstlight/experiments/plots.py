@@ -4,6 +4,7 @@ Each function reads ``Tuning.trials`` of `firstlight.experiments.study`.
 """
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -99,7 +100,7 @@ def parallel_coordinates(trials: Trials, names: Mapping[str, str], log: Sequence
     panel.plot(where, heights[:, best], color=ACCENT, lw=2.4, marker="o", zorder=4, clip_on=False)
     for x, axis in enumerate(axes):
         axis.draw(panel, x)
-    words = [text.replace(" ", "\n", 1) for text in names.values()]
+    words = [fill(text, 14) for text in names.values()]
     panel.set_xticks(where, [*words, LOSS.replace(" [", "\n[")])
     panel.tick_params(axis="x", length=0)
     panel.set_yticks([])

@@ -10,39 +10,35 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from firstlight._types import Progress, no_progress
+from firstlight._types import FloatArray, Progress, no_progress
 from firstlight._version import __version__
-from firstlight.classify import SklearnBooster, SklearnBoosterConfig, TrainingRows, to_all_classes
+from firstlight.classify import (
+    CalibrationConfig,
+    ClassifierConfig,
+    PhaseCalibrator,
+    Tunable,
+    make_classifier,
+    search_space,
+    settings_in_use,
+    to_all_classes,
+    tunable_values,
+    with_values,
+)
 from firstlight.errors import DataError, SettingsError, missing_extra
+from firstlight.experiments.inner import InnerFolds, SplitRows
 from firstlight.metrics.compare import object_losses
 from firstlight.parallel import side_by_side
-from firstlight.settings import to_table
-from firstlight.splits import Fold, check_disjoint, stratified_folds
 
 #: Log-loss [nat] of a fold's test rows, trained with some settings and a seed.
-Loss = Callable[[TrainingRows, Fold, SklearnBoosterConfig, int], float]
+Loss = Callable[[SplitRows, ClassifierConfig, int], float]
 
-#: The settings that the paper tunes, and their names in words.
-PARAMETERS: Mapping[str, str] = MappingProxyType(
-    {
-        "n_estimators": "number of estimators",
-        "max_depth": "maximum depth",
-        "min_samples_split": "minimum samples to split",
-        "min_impurity_decrease": "minimum impurity decrease",
-    }
-)
-#: Settings searched on a logarithmic scale.
-LOGARITHMIC = ("min_samples_split", "min_impurity_decrease")
-
-HELD_SHARE = 0.1  # of each inner training part, for early stopping of the untuned settings
 LOCK_TIMEOUT_S = 60.0  # two processes write to one SQLite file
 
 
@@ -54,24 +50,28 @@ class TuneConfig:
     inner_folds: int = 3  # folds within the learning objects
     # random trials before the sampler learns, and complete trials before any is stopped early
     startup: int = 10
-    # lowest and highest value
-    n_estimators: tuple[int, int] = (20, 150)
-    max_depth: tuple[int, int] = (1, 6)
-    min_samples_split: tuple[int, int] = (2, 200)
-    # lowest and highest value, on a logarithmic scale; the lowest refuses no split
-    min_impurity_decrease: tuple[float, float] = (1e-7, 1e-3)
+    # lowest and highest value of settings that are not to be searched in the range of their `Tunable`
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Raise SettingsError for numbers and ranges that make no sense."""
+        """Raise SettingsError for numbers that make no sense."""
         if self.n_trials < 1:
             raise SettingsError(f"{self.n_trials} trials: a study has one or more")
         if self.inner_folds < 2:
             raise SettingsError(f"{self.inner_folds} inner folds: choosing needs two or more")
-        for name in PARAMETERS:
-            low, high = getattr(self, name)
-            least = 2 if name == "min_samples_split" else 1
-            if not (low < high and low >= (1e-12 if name == "min_impurity_decrease" else least)):
-                raise SettingsError(f"{name} from {low:g} to {high:g} is not a range")
+
+    def space(self, base: ClassifierConfig) -> tuple[Tunable, ...]:
+        """Settings to search, with their ranges; SettingsError if a name or a range makes no sense."""
+        space = search_space(base)
+        unknown = sorted(set(self.ranges) - {setting.name for setting in space})
+        if unknown:
+            known = ", ".join(setting.name for setting in space)
+            raise SettingsError(f"no setting(s) {', '.join(unknown)} to tune; there are {known}")
+        found = []
+        for setting in space:
+            low, high = self.ranges.get(setting.name, (setting.low, setting.high))
+            found.append(replace(setting, low=low, high=high))
+        return tuple(found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +79,13 @@ class Tuning:
     """Result of a study."""
 
     study: str  # its name in the SQLite file; changes with rows, settings, seed and version
-    # in order: ``number`` from 1, the four `PARAMETERS`, ``value`` (mean log-loss over the inner folds that
+    # in order: ``number`` from 1, the settings searched, ``value`` (mean log-loss over the inner folds that
     # ran, in nat), ``state`` (``"complete"`` or ``"pruned"``), ``best`` (lowest value so far among the
     # complete)
     trials: tuple[dict[str, Any], ...]
     untuned: float  # value of the untuned settings on the same inner folds
-    best: SklearnBoosterConfig  # settings of the lowest value, without early stopping
-    # share of the variance of the value that each parameter explains (fANOVA over the complete trials);
+    best: ClassifierConfig  # settings of the lowest value
+    # share of the variance of the value that each setting explains (fANOVA over the complete trials);
     # None with fewer than three
     importances: dict[str, float] | None
 
@@ -100,28 +100,39 @@ def need_optuna() -> Any:
     return optuna
 
 
-def fold_loss(rows: TrainingRows, fold: Fold, settings: SklearnBoosterConfig, seed: int) -> float:
+def fitted_proba(
+    rows: SplitRows, settings: ClassifierConfig, seed: int, calibration: CalibrationConfig | None = None
+) -> FloatArray:
+    """Probabilities of the test rows by a classifier of these settings, shape (n_rows, 17).
+
+    With `calibration` they are calibrated on the held-out rows, as in training.
+    """
+    model = make_classifier(settings).fit(rows.train, rows.held, seed=seed)
+    proba = model.predict_proba(rows.test.X, redshift=rows.test.redshift)
+    if calibration is not None:
+        assert rows.held_phase is not None
+        assert rows.test_phase is not None
+        held = model.predict_proba(rows.held.X, redshift=rows.held.redshift)
+        labels, groups = rows.held.labels, rows.held.object_id
+        calibrator = PhaseCalibrator(calibration)
+        calibrator.fit(held, labels, model.classes, rows.held_phase, groups=groups, seed=seed)
+        proba = calibrator.transform(proba, rows.test_phase)
+    return to_all_classes(proba, model.classes)
+
+
+def fold_loss(
+    rows: SplitRows, settings: ClassifierConfig, seed: int, *, calibration: CalibrationConfig | None = None
+) -> float:
     """Log-loss [nat] of a fold's test rows after training on its training rows."""
-    train, held, test = (rows.take(part) for part in fold)
-    model = SklearnBooster(settings).fit(train, held, seed=seed)
-    proba = to_all_classes(model.predict_proba(test.X), model.classes)
-    return float(np.average(object_losses(test.labels, proba), weights=test.weight))
-
-
-def inner_folds(rows: TrainingRows, n_folds: int, seed: int) -> tuple[Fold, ...]:
-    """Folds over the objects of the rows; all copies of an object are on one side."""
-    rng = np.random.default_rng(seed)
-    folds = stratified_folds(rows.owner, rows.labels, n_folds, rng=rng, validation=HELD_SHARE)
-    for fold in folds:
-        check_disjoint(rows.owner[np.concatenate(fold[:2])], rows.owner[fold.test])
-    return tuple(folds)
+    proba = fitted_proba(rows, settings, seed, calibration)
+    return float(np.average(object_losses(rows.test.labels, proba), weights=rows.test.weight))
 
 
 def tune(
-    rows: TrainingRows,
+    folds: InnerFolds,
     path: Path,
-    config: TuneConfig | None = None,
-    base: SklearnBoosterConfig | None = None,
+    config: TuneConfig,
+    base: ClassifierConfig,
     *,
     seed: int = 0,
     jobs: int = 1,
@@ -135,14 +146,14 @@ def tune(
 
     Parameters
     ----------
-    rows : TrainingRows
-        Learning objects; test objects must not be among them.
+    folds : InnerFolds
+        Inner folds of the learning objects; test objects must not be among them.
     path : Path
         The SQLite file; studies of other rows or settings in it stay as they are.
-    config : TuneConfig, optional
+    config : TuneConfig
         Number of trials and ranges.
-    base : SklearnBoosterConfig, optional
-        The untuned settings; `PARAMETERS` and ``patience`` change.
+    base : ClassifierConfig
+        The untuned settings; those of `search_space` change.
     seed : int
         Seed of folds, sampler and classifier.
     jobs : int
@@ -157,20 +168,19 @@ def tune(
     MissingExtraError
         If optuna is not installed.
     SettingsError
-        If a range or a number makes no sense.
+        If a range or a number makes no sense, or the classifier states nothing to tune.
     DataError
         If the file is not a study, cannot be written, or another run uses it.
     """
     optuna = need_optuna()
-    config = config or TuneConfig()
     config.check()
-    task = _make_task(rows, path, config, base or SklearnBoosterConfig(), seed, loss)
+    task = _make_task(folds, path, config, base, seed, loss)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(path), _as_data_error(path), _study(task) as study:
         for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # its process is gone
         if "untuned" not in study.user_attrs:
-            losses = [task.loss(rows, fold, task.base, seed) for fold in task.folds]
+            losses = [task.loss(fold(), task.base, seed) for fold in task.folds]
             study.set_user_attr("untuned", float(np.mean(losses)))
         n_done = len(_counted(study))
         progress("tuning", min(n_done / config.n_trials, 1.0))
@@ -189,25 +199,30 @@ class _Task:
 
     name: str
     path: Path
-    rows: TrainingRows
-    folds: tuple[Fold, ...]
-    base: SklearnBoosterConfig
+    folds: tuple[Callable[[], SplitRows], ...]
+    base: ClassifierConfig
+    space: tuple[Tunable, ...]
     config: TuneConfig
     seed: int
     loss: Loss
 
 
 def _make_task(
-    rows: TrainingRows, path: Path, config: TuneConfig, base: SklearnBoosterConfig, seed: int, loss: Loss
+    folds: InnerFolds, path: Path, config: TuneConfig, base: ClassifierConfig, seed: int, loss: Loss
 ) -> _Task:
-    settings = {k: v for k, v in to_table(config).items() if k != "n_trials"}  # it may be raised later
-    parts = (__version__, rows.fingerprint, json.dumps([settings, to_table(base)], sort_keys=True), str(seed))
+    space = config.space(base)
+    tunable_values(base)  # raises where a setting has no value
+    # all but the number of trials, which may be raised later
+    settings = {"inner_folds": config.inner_folds, "startup": config.startup}
+    ranges = {setting.name: [setting.low, setting.high] for setting in space}
+    searched = json.dumps([settings | ranges, settings_in_use(base)], sort_keys=True)
+    parts = (__version__, folds.fingerprint, searched, str(seed))
     return _Task(
         name="tune-" + hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16],
         path=path,
-        rows=rows,
-        folds=inner_folds(rows, config.inner_folds, seed),
+        folds=folds.folds,
         base=base,
+        space=space,
         config=config,
         seed=seed,
         loss=loss,
@@ -227,25 +242,20 @@ def _objective(task: _Task, trial: Any) -> float:
     settings = _suggest(task, trial)
     losses: list[float] = []
     for step, fold in enumerate(task.folds):
-        losses.append(task.loss(task.rows, fold, settings, task.seed))
+        losses.append(task.loss(fold(), settings, task.seed))
         trial.report(float(np.mean(losses)), step)
         if step + 1 < len(task.folds) and trial.should_prune():
             raise need_optuna().TrialPruned
     return float(np.mean(losses))
 
 
-def _suggest(task: _Task, trial: Any) -> SklearnBoosterConfig:
-    space = task.config
-    return replace(
-        task.base,
-        n_estimators=trial.suggest_int("n_estimators", *space.n_estimators),
-        max_depth=trial.suggest_int("max_depth", *space.max_depth),
-        min_samples_split=trial.suggest_int("min_samples_split", *space.min_samples_split, log=True),
-        min_impurity_decrease=trial.suggest_float(
-            "min_impurity_decrease", *space.min_impurity_decrease, log=True
-        ),
-        patience=0,  # the number of estimators is tuned instead
-    )
+def _suggest(task: _Task, trial: Any) -> ClassifierConfig:
+    """Settings of a trial, which the sampler proposes one after the other."""
+    values = {}
+    for setting in task.space:
+        suggest = trial.suggest_int if setting.integer else trial.suggest_float
+        values[setting.name] = suggest(setting.name, setting.low, setting.high, log=setting.log)
+    return with_values(task.base, values)
 
 
 # --- several trials ---------------------------------------------------------------
@@ -288,26 +298,26 @@ def _summary(study: Any, task: _Task) -> Tuning:
         state = trial.state.name.lower()
         if state == "complete":
             best = trial.value if best is None else min(best, trial.value)
-        row = {name: trial.params[name] for name in PARAMETERS}
+        row = {setting.name: trial.params[setting.name] for setting in task.space}
         trials.append({"number": number, **row, "value": trial.value, "state": state, "best": best})
-    settings = {name: study.best_trial.params[name] for name in PARAMETERS}
+    names = [setting.name for setting in task.space]
     return Tuning(
         study=task.name,
         trials=tuple(trials),
         untuned=study.user_attrs["untuned"],
-        best=replace(task.base, **settings, patience=0),
-        importances=_importances(study, task.seed),
+        best=with_values(task.base, {name: study.best_trial.params[name] for name in names}),
+        importances=_importances(study, names, task.seed),
     )
 
 
-def _importances(study: Any, seed: int) -> dict[str, float] | None:
+def _importances(study: Any, names: list[str], seed: int) -> dict[str, float] | None:
     importance = need_optuna().importance
     values = {trial.value for trial in _counted(study) if trial.state.name == "COMPLETE"}
     if len(values) < 3:
         return None
     evaluator = importance.FanovaImportanceEvaluator(seed=seed)
-    found = importance.get_param_importances(study, evaluator=evaluator, params=list(PARAMETERS))
-    return {name: float(found[name]) for name in PARAMETERS}
+    found = importance.get_param_importances(study, evaluator=evaluator, params=names)
+    return {name: float(found[name]) for name in names}
 
 
 # --- the file ---------------------------------------------------------------------

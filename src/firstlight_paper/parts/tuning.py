@@ -9,9 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from firstlight._types import Progress
-from firstlight.classify import SklearnBoosterConfig, TrainingRows
+from firstlight.classify import ClassifierConfig, SklearnBoosterConfig, TrainingRows, Tunable, tunable_values
+from firstlight.experiments.inner import shared_folds
 from firstlight.experiments.plots import parallel_coordinates, tuning_history
-from firstlight.experiments.study import LOGARITHMIC, PARAMETERS, TuneConfig, tune
+from firstlight.experiments.study import TuneConfig, tune
 from firstlight.metrics.compare import compare
 from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant, more
@@ -26,6 +27,8 @@ _EDGE = 0.03  # of a range, near its ends
 
 
 _STUDY = TuneConfig(n_trials=105, inner_folds=2)
+_BASE = ClassifierConfig(kind="seed", seed_booster=PLAIN)
+_SPACE = _STUDY.space(_BASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +40,9 @@ class Amount:
 
 
 FEW = Amount(
-    study=TuneConfig(n_trials=10, inner_folds=2, startup=5, n_estimators=(10, 40), max_depth=(1, 4)),
+    study=TuneConfig(
+        n_trials=10, inner_folds=2, startup=5, ranges={"n_estimators": (10, 40), "max_depth": (1, 4)}
+    ),
     leaky_rows=2_000,
 )
 
@@ -49,11 +54,14 @@ def _study(context: Context, fold: int, progress: Progress, *, amount: Amount) -
     X, names = latents_of(context, 0)[learn], objects.curves.object_id[learn]
     rows = TrainingRows(X, objects.labels[learn], object_id=names)
     database = context.keep("tuning") / "study.sqlite"
-    found = tune(rows, database, amount.study, PLAIN, seed=context.seed, jobs=context.jobs, progress=progress)
+    inner = shared_folds(rows, amount.study.inner_folds, context.seed)
+    found = tune(
+        inner, database, amount.study, _BASE, seed=context.seed, jobs=context.jobs, progress=progress
+    )
     settings = {
-        "untuned": {name: getattr(PLAIN, name) for name in PARAMETERS},
-        "tuned": {name: getattr(found.best, name) for name in PARAMETERS},
-        "range": {name: list(getattr(amount.study, name)) for name in PARAMETERS},
+        "untuned": tunable_values(_BASE),
+        "tuned": tunable_values(found.best),
+        "range": {setting.name: [setting.low, setting.high] for setting in amount.study.space(_BASE)},
     }
     outcome = Outcome(
         extra={"": {"settings": settings, "importances": found.importances, "trials": list(found.trials)}}
@@ -115,7 +123,7 @@ def variants(context: Context, amount: Amount) -> Sequence[Variant]:
 def facts(view: View) -> Mapping[str, Any]:
     """Number of trials, settings at an end of their range, and the change against the folds' spread."""
     study = view.only("study")
-    ends = [name for name in PARAMETERS if _at_end(name, study["settings"])]
+    ends = [setting.name for setting in _SPACE if _at_end(setting, study["settings"])]
     change = view.mean("difference", "accuracy")
     folds = view.spread("six latents", "accuracy", part="latents")
     return {
@@ -128,10 +136,10 @@ def facts(view: View) -> Mapping[str, Any]:
     }
 
 
-def _at_end(name: str, settings: Mapping[str, Any]) -> bool:
-    low, high = settings["range"][name]
-    ends = np.array([low, settings["tuned"][name], high], dtype=np.float64)
-    low, tuned, high = np.log(ends) if name in LOGARITHMIC else ends
+def _at_end(setting: Tunable, settings: Mapping[str, Any]) -> bool:
+    low, high = settings["range"][setting.name]
+    ends = np.array([low, settings["tuned"][setting.name], high], dtype=np.float64)
+    low, tuned, high = np.log(ends) if setting.log else ends
     return not _EDGE < (tuned - low) / (high - low) < 1.0 - _EDGE
 
 
@@ -160,13 +168,13 @@ def settings(view: View) -> str:
     found = study["settings"]
     rows = [
         [
-            title,
-            *(f"{end:g}" for end in found["range"][name]),
-            f"{found['untuned'][name]:g}" + (" at most" if name == "n_estimators" else ""),
-            f"{found['tuned'][name]:.3g}",
-            f"{study['importances'][name]:.2f}" if study["importances"] else "-",
+            setting.words,
+            *(f"{end:g}" for end in found["range"][setting.name]),
+            f"{found['untuned'][setting.name]:g}" + (" at most" if setting.name == "n_estimators" else ""),
+            f"{found['tuned'][setting.name]:.3g}",
+            f"{study['importances'][setting.name]:.2f}" if study["importances"] else "-",
         ]
-        for name, title in PARAMETERS.items()
+        for setting in _SPACE
     ]
     return markdown(["setting", "lowest tried", "highest tried", "untuned", "tuned", "importance"], rows)
 
@@ -178,7 +186,9 @@ def history(view: View) -> Figure:
 
 def parallel(view: View) -> Figure:
     """Settings of every trial."""
-    return parallel_coordinates(view.only("study")["trials"], PARAMETERS, LOGARITHMIC)
+    words = {setting.name: setting.words for setting in _SPACE}
+    logarithmic = [setting.name for setting in _SPACE if setting.log]
+    return parallel_coordinates(view.only("study")["trials"], words, logarithmic)
 
 
 TUNING = Part(
