@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 
 from firstlight.cli import app
 from firstlight.cli.app import run
+from firstlight.pipeline import Pipeline
 from firstlight.stream import ConfluentCodec, ContainerCodec, JsonLinesCodec
 from firstlight.stream.alerts.write import LSST_SCHEMA
-from firstlight.stream.results.read import read_results
+from firstlight.stream.results.read import by_bundle, read_results
 
 
 @pytest.fixture(scope="module")
@@ -371,3 +372,97 @@ def test_a_fault_in_a_filter_is_marked_before_anything_is_read(lines, bundle, tm
     at = next(k for k, line in enumerate(shown) if "route r: phse is no value" in line)
     assert shown[at + 1].index("phse") == shown[at + 2].index("^^^^")
     assert (tmp_path / "o.jsonl").read_bytes() == b""
+
+
+# --- several bundles ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def other(tiny_default, tmp_path_factory) -> Path:
+    """A bundle beside the first one."""
+    folder = tmp_path_factory.mktemp("stream") / "other"
+    tiny_default.save(folder)
+    return folder
+
+
+def test_a_second_bundle_answers_beside_the_first_by_option_or_configuration(
+    expected, lines, bundle, other, tmp_path, capsys
+):
+    config = tmp_path / "stream.toml"
+    config.write_text(f'bundle = ["{bundle}", "{other}"]\n')
+    for name, words in (("a", ("--bundle", bundle, "--bundle", other)), ("b", ("--config", config))):
+        out = tmp_path / f"{name}.jsonl"
+        about = ("--source", lines, "--sink", out, "--state", tmp_path / name, *words)
+        shown = stream(*about, "--check", capsys=capsys)
+        assert f"bundle {bundle}, {other}" in " ".join(shown.split())
+        assert "beside it        " in shown
+        stream(*about)
+    assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+    records = [by_bundle(json.loads(line)) for line in (tmp_path / "a.jsonl").read_bytes().splitlines()]
+    assert [first for first, _ in records] == [json.loads(line) for line in expected.splitlines()]
+    assert {beside["bundle"] for _, beside in records} == {Pipeline.load(other).bundle_version}
+
+
+@pytest.mark.parametrize(
+    ("second", "code", "words"), [("SAME", 2, "two of the bundles are the same"), ("nowhere", 1, "nowhere")]
+)
+def test_a_second_bundle_that_cannot_be_is_refused_before_anything_is_written(
+    second, code, words, lines, bundle, tmp_path, capsys
+):
+    about = ("--source", lines, "--sink", tmp_path / "o", "--state", tmp_path / "s", "--bundle", bundle)
+    for check in ((), ("--check",)):
+        name = bundle if second == "SAME" else second
+        assert words in stream(*about, "--bundle", name, *check, code=code, capsys=capsys)
+    assert not (tmp_path / "s").exists()
+
+
+def test_sighup_changes_to_the_bundles_that_the_configuration_names_now(
+    lines, bundle, other, tmp_path, expected
+):
+    source, out, config = (tmp_path / name for name in ("growing.jsonl", "o.jsonl", "stream.toml"))
+    text = lines.read_bytes().splitlines(keepends=True)
+    source.write_bytes(b"".join(text[:10]))
+    config.write_text(f'bundle = "{bundle}"\nmetrics-port = 0\n')
+    command = _command(source, out, bundle, tmp_path / "s", "--follow", "--config", config)
+    at = command.index("--bundle")
+    del command[at : at + 2]
+    worker = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"})
+    try:
+        assert worker.stderr is not None
+        port = int(worker.stderr.readline().rsplit(":", 1)[1])
+        before = _health(port, 10)["bundle"]
+        config.write_text(f'bundle = ["{other}", "{bundle}"]\n')
+        worker.send_signal(signal.SIGHUP)
+        _until(lambda: _health(port, 10)["bundle"] != before)
+        assert _health(port, 10)["others"] == [before]
+        config.write_text('bundle = "nowhere"\n')
+        worker.send_signal(signal.SIGHUP)
+        _until(lambda: 'firstlight_reloads_total{result="refused"} 1.0' in _metrics(port))
+        with open(source, "ab") as file:
+            file.write(b"".join(text[10:]))
+        _wait_for(out, len(text))
+        assert _health(port, len(text))["status"] == "ok"
+        worker.send_signal(signal.SIGTERM)
+        rest = worker.communicate(timeout=20)[1]
+    finally:
+        worker.kill()
+        worker.wait()
+    assert worker.returncode == 0
+    assert "nowhere" in rest
+    records = [json.loads(line) for line in out.read_bytes().splitlines()]
+    wanted = [json.loads(line) for line in expected.splitlines()]
+    assert [r["alert"] for r in records] == [r["alert"] for r in wanted]
+    assert records[:10] == wanted[:10]
+    assert [by_bundle(record)[1] for record in records[10:]] == wanted[10:]
+
+
+def _until(condition, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def _metrics(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        return answer.read().decode()

@@ -1,19 +1,16 @@
 """`firstlight stream`: classify alerts as they arrive."""
 
 import os
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from firstlight.cli.app import (
-    Bundle,
     Context,
     ContextRadius,
     Coverage,
@@ -32,14 +29,15 @@ if TYPE_CHECKING:
     from firstlight.hosts import Hosts
     from firstlight.pipeline import Pipeline
     from firstlight.stream.alerts.decoder import AlertDecoder
+    from firstlight.stream.config import StreamConfig
     from firstlight.stream.io.sinks import ResultSink
     from firstlight.stream.io.sources import AlertSource
-    from firstlight.stream.limits import Limits
     from firstlight.stream.results.record import ResultFormat
     from firstlight.stream.routes.routes import Route
-    from firstlight.stream.state.folder import Keyed
+    from firstlight.stream.state.folder import StateFolder
+    from firstlight.stream.worker.bundles import Answering
     from firstlight.stream.worker.metrics import Metrics
-    from firstlight.stream.worker.worker import Worker, WorkerConfig
+    from firstlight.stream.worker.worker import WorkerConfig
     from firstlight.taxonomy import Taxonomy
 
 _EPILOG = (
@@ -56,6 +54,15 @@ Source = Annotated[
     typer.Option(
         help="Alerts: kafka://HOST:PORT/TOPIC, a file, a folder, or - for JSON lines on stdin. TOPIC may be "
         "a list of topics and patterns such as ^ztf_.*_programid1$, separated by commas."
+    ),
+]
+Bundles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--bundle",
+        help="Trained bundle: a folder, or one that ships with firstlight: default (most accurate) or "
+        "fast (constant time per alert). Default: default. Given again: further ones answer beside the "
+        "first, in the field others of the results. SIGHUP loads them again.",
     ),
 ]
 Redrive = Annotated[
@@ -89,14 +96,20 @@ Features = Annotated[
 Skipped = Annotated[bool, typer.Option("--skipped", help="Write alerts with nothing to classify there too.")]
 
 
-def _use_file(context: typer.Context, path: Path | None) -> Path | None:
+def _use_file(call: typer.Context, path: Path | None) -> Path | None:
     """Take the options of the configuration as defaults of those that the command line lacks."""
     if path is not None:
-        from firstlight.stream.config import read_options
-
-        known = {str(option.name) for option in context.command.params} - {"config", "help", "check"}
-        context.default_map = {**(context.default_map or {}), **read_options(path, known)}
+        call.default_map = {**(call.default_map or {}), **_options_of(call, path)}
     return path
+
+
+def _options_of(call: typer.Context, path: Path) -> dict[str, Any]:
+    """The options in a configuration."""
+    from firstlight.stream.config import read_options
+
+    options = [option for option in call.command.params if option.name not in ("config", "help", "check")]
+    repeated = {str(option.name) for option in options if getattr(option, "multiple", False)}
+    return read_options(path, {str(option.name) for option in options}, repeated)
 
 
 Config = Annotated[
@@ -160,7 +173,7 @@ def stream(
     state: State,
     source: Source = "",
     redrive: Redrive = "",
-    bundle: Bundle = None,
+    bundle: Bundles = None,
     verify_with: VerifyWith = None,
     prior: Prior = None,
     min_domain: MinDomain = None,
@@ -208,157 +221,228 @@ def stream(
     from firstlight.pipeline import Pipeline
     from firstlight.stream.alerts.decoder import alert_decoder
     from firstlight.stream.config import read_config
-    from firstlight.stream.io.kafka_config import KafkaAddress, start_time
-    from firstlight.stream.io.open import open_source
-    from firstlight.stream.routes.routes import check_routes, open_routes, secrets_of
-    from firstlight.stream.worker.worker import WorkerConfig
+    from firstlight.stream.io.kafka_config import start_time
+    from firstlight.stream.routes.routes import secrets_of
 
     hosts = None if context is None else Hosts.open(context, context_radius)
     settings, kafka_config = read_config(config), _kafka_settings(config, kafka_config)
     load = partial(
         Pipeline.load,
-        bundle,
         public_key=verify_with,
         prior=prior,
         min_domain=min_domain,
         coverage=coverage,
         context=hosts,
     )
+    bundles = _Bundles(call, bundle, config, load)
     decoder = alert_decoder(format, schemas, settings.quality, settings.limits)
-    worker_config = WorkerConfig(
-        batch=batch,
-        linger_ms=linger_ms,
-        forget_days=forget_days,
-        keep_skips=skipped,
-        wait_for_state_s=wait_for_state,
-        max_alerts=max_alerts,
-        features=features,
-        patience_s=_patience(source, sink, until_end) if retry is None else retry,
-    )
+    worker_config = _worker_config(call, _patience(source, sink, until_end) if retry is None else retry)
     start_time(start)  # refused before the bundle is loaded
     if check:
-        pipeline = load()
-        _print_plan(call, pipeline, [source, sink], kafka_config)
-        for line in check_routes(settings.route, pipeline.taxonomy, with_features=features):
-            text = printable(f"{'route':16} {line}", 300)
-            console.print(text, highlight=False, markup=False, soft_wrap=True)
+        _print_plan(call, bundles, [source, sink], kafka_config, settings)
         return
     with ExitStack() as stack:
         stack.callback(_configure_logs(log_format, kafka_config, schemas, secrets_of(settings.route)))
-        opened = open_source(
-            source,
-            group=group,
-            kafka_config=kafka_config,
-            follow=follow,
-            until_end=until_end,
-            start=start,
-            limits=settings.limits,
-            ignored=[state, *_output_files(sink, dead_letters, *(route.sink for route in settings.route))],
-        )
-        setup = _Setup(
-            stack.enter_context(closing(opened)),
-            *_sinks(stack, sink, dead_letters, redrive, kafka_config, output_format, wait_for_state),
-            decoder,
-            worker_config,
-            output_format,
-            in_file=not sink.startswith(_KAFKA),
-            redrive=bool(redrive),
-            several_topics=source.startswith(_KAFKA) and KafkaAddress.parse(source, several=True).is_several,
-            keyed=keyed,
-            limits=settings.limits,
-            hosts=hosts,
-            routes=partial(
-                open_routes,
-                settings.route,
-                newline=output_format == "json",
-                kafka_config=kafka_config,
-                wait_s=wait_for_state,
-                patience_s=worker_config.patience_s,
-                with_features=features,
-            ),
-        )
-        metrics, stopped = setup.run(load, state, metrics_port, metrics_host, live)
+        places = _Places(source, sink, dead_letters, redrive, until_end, state)
+        setup = _Setup(call, settings, kafka_config, places, decoder, worker_config, output_format, hosts)
+        metrics, stopped = setup.run(stack, bundles, metrics_port, metrics_host, live)
     _report(metrics, sink)
     if stopped and until_end:
         raise typer.Exit(INTERRUPTED)
 
 
 @dataclass(frozen=True)
-class _Setup:
-    """What a worker is made of, apart from the bundle and the state."""
+class _Bundles:
+    """The bundles of the command line or, without one there, of the configuration as it is now."""
 
-    source: "AlertSource"
-    sink: "ResultSink"
-    dead_letters: "ResultSink | None"
+    call: typer.Context
+    given: list[Path] | None
+    config: Path | None
+    read: "Callable[[Path | None], Pipeline]"
+
+    def load(self) -> "list[Pipeline]":
+        """Load them, the one in charge first."""
+        from firstlight.stream.worker.bundles import check_bundles
+
+        pipelines = [self.read(name) for name in self._names()]
+        check_bundles([pipeline.bundle_version for pipeline in pipelines])
+        return pipelines
+
+    def _names(self) -> "Sequence[Path | None]":
+        origin = self.call.get_parameter_source("bundle")
+        names = self.given
+        if self.config is not None and (origin is None or origin.name in ("DEFAULT_MAP", "DEFAULT")):
+            names = [Path(name) for name in _options_of(self.call, self.config).get("bundle", ())]
+        return names or [None]
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where alerts come from, and where results, dead letters and the state go."""
+
+    source: str
+    sink: str
+    dead_letters: str | None
+    redrive: str
+    until_end: bool
+    state: Path
+
+    @property
+    def has_several_topics(self) -> bool:
+        """Whether the source is a list or pattern of topics."""
+        from firstlight.stream.io.kafka_config import KafkaAddress
+
+        return self.source.startswith(_KAFKA) and KafkaAddress.parse(self.source, several=True).is_several
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """What a worker is made of, apart from the bundles."""
+
+    call: typer.Context
+    settings: "StreamConfig"
+    kafka_config: Path | None
+    places: _Places
     decoder: "AlertDecoder"
     config: "WorkerConfig"
     output_format: Literal["json", "elasticc"]
-    in_file: bool
-    redrive: bool
-    several_topics: bool
-    keyed: "Keyed"
-    limits: "Limits"
     hosts: "Hosts | None"
-    routes: "Callable[[Taxonomy, ResultFormat], list[Route]]"  # opened once the bundle's classes are known
 
     def run(
-        self,
-        load: "Callable[[], Pipeline]",
-        state: Path,
-        port: int | None,
-        host: str,
-        live: bool,
+        self, stack: ExitStack, bundles: _Bundles, port: int | None, host: str, live: bool
     ) -> "tuple[Metrics, bool]":
-        """Load the bundle and process alerts until the end or a signal; the counts, and whether stopped."""
+        """Load the bundles and process alerts until the end or a signal; the counts, and whether stopped."""
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         from firstlight.kernels import compile_kernels
-        from firstlight.stream.results.record import result_format
-        from firstlight.stream.state.folder import StateFolder
+        from firstlight.stream.worker.bundles import Answering
         from firstlight.stream.worker.context import refresher
         from firstlight.stream.worker.letters import redriven
         from firstlight.stream.worker.metrics import Metrics, MetricsServer
+        from firstlight.stream.worker.signals import answering_signals
         from firstlight.stream.worker.terminal import LiveTable
         from firstlight.stream.worker.worker import Worker
 
-        pipeline = load()
+        source = stack.enter_context(closing(self._open_source()))
+        sink, dead_letters = _sinks(
+            stack, self.places, self.kafka_config, self.output_format, self.config.wait_for_state_s
+        )
+        pipeline, *others = bundles.load()
         compile_kernels("stream")
-        version, size = pipeline.bundle_version, pipeline.states([]).data.dtype.itemsize
-        metrics = Metrics(version)
-        with ExitStack() as stack:
-            stack.enter_context(threadpool_limits(1))
-            if port is not None:
-                server = stack.enter_context(closing(MetricsServer(metrics, port, host)))
-                console.print(f"metrics and health: http://{host}:{server.port}", highlight=False)
-            table = LiveTable(console=console, metrics=metrics, line_only=not live)
-            form = result_format(
-                self.output_format,
-                in_file=self.in_file,
-                preset=pipeline.config.name,
-                taxonomy=pipeline.taxonomy,
-            )
-            routes = [stack.enter_context(closing(route)) for route in self.routes(pipeline.taxonomy, form)]
-            worker = Worker(
-                pipeline,
-                self.source,
-                self.sink,
-                StateFolder(
-                    state, bundle=version, state_size=size, keyed=self.keyed, several=self.several_topics
-                ),
-                dead_letters=self.dead_letters,
-                decoder=self.decoder,
-                form=form,
-                routes=routes,
-                config=self.config,
-                metrics=metrics,
-                limits=self.limits,
-                unwrap=redriven if self.redrive else None,
-                before_batch=None if self.hosts is None else refresher(self.hosts),
-                on_batch=stack.enter_context(table).show_batch,
-            )
-            stack.enter_context(_stopped_by_signals(worker))
-            worker.run()
+        form = self._form(pipeline)
+        answering = Answering((pipeline, *others), form)
+        metrics = Metrics(*answering.versions)
+        stack.enter_context(threadpool_limits(1))
+        if port is not None:
+            server = stack.enter_context(closing(MetricsServer(metrics, port, host)))
+            console.print(f"metrics and health: http://{host}:{server.port}", highlight=False)
+        table = LiveTable(console=console, metrics=metrics, line_only=not live)
+        routes = [stack.enter_context(closing(route)) for route in self._routes(pipeline.taxonomy, form)]
+        worker = Worker(
+            pipeline,
+            source,
+            sink,
+            self._stores(answering),
+            dead_letters=dead_letters,
+            decoder=self.decoder,
+            form=form,
+            routes=routes,
+            config=self.config,
+            metrics=metrics,
+            limits=self.settings.limits,
+            others=others,
+            reload=lambda: self._again(bundles, routes),
+            unwrap=redriven if self.places.redrive else None,
+            before_batch=None if self.hosts is None else refresher(self.hosts),
+            on_batch=stack.enter_context(table).show_batch,
+        )
+        stack.enter_context(answering_signals(worker))
+        worker.run()
         return metrics, worker.stopped
+
+    def _open_source(self) -> "AlertSource":
+        from firstlight.stream.io.open import open_source
+
+        routes = (route.sink for route in self.settings.route)
+        return open_source(
+            self.places.source,
+            group=self.call.params["group"],
+            kafka_config=self.kafka_config,
+            follow=self.call.params["follow"],
+            until_end=self.places.until_end,
+            start=self.call.params["start"],
+            limits=self.settings.limits,
+            ignored=[
+                self.places.state,
+                *_output_files(self.places.sink, self.places.dead_letters, *routes),
+            ],
+        )
+
+    def _stores(self, answering: "Answering") -> "StateFolder":
+        from firstlight.stream.state.folder import StateFolder
+
+        owner, *others = answering.owners
+        return StateFolder(
+            self.places.state,
+            bundle=owner.bundle,
+            state_size=owner.size,
+            others=others,
+            keyed=self.call.params["keyed"],
+            several=self.places.has_several_topics,
+        )
+
+    def _form(self, pipeline: "Pipeline") -> "ResultFormat":
+        from firstlight.stream.results.record import result_format
+
+        return result_format(
+            self.output_format,
+            in_file=not self.places.sink.startswith(_KAFKA),
+            preset=pipeline.config.name,
+            taxonomy=pipeline.taxonomy,
+        )
+
+    def _routes(self, taxonomy: "Taxonomy", form: "ResultFormat") -> "list[Route]":
+        from firstlight.stream.routes.routes import open_routes
+
+        return open_routes(
+            self.settings.route,
+            taxonomy,
+            form,
+            newline=self.output_format == "json",
+            kafka_config=self.kafka_config,
+            wait_s=self.config.wait_for_state_s,
+            patience_s=self.config.patience_s,
+            with_features=self.config.features,
+        )
+
+    def _again(self, bundles: _Bundles, routes: "list[Route]") -> "Answering":
+        """The bundles as they are now, with the open routes; FirstlightError if they cannot be used."""
+        from firstlight.stream.routes.routes import with_classes
+        from firstlight.stream.worker.bundles import Answering
+
+        first, *others = bundles.load()
+        form = self._form(first)
+        routes = with_classes(
+            routes, self.settings.route, first.taxonomy, form, with_features=self.config.features
+        )
+        return Answering((first, *others), form, tuple(routes))
+
+
+def _worker_config(call: typer.Context, patience_s: float) -> "WorkerConfig":
+    """Settings of the worker."""
+    from firstlight.stream.worker.worker import WorkerConfig
+
+    given = call.params
+    return WorkerConfig(
+        batch=given["batch"],
+        linger_ms=given["linger_ms"],
+        forget_days=given["forget_days"],
+        keep_skips=given["skipped"],
+        wait_for_state_s=given["wait_for_state"],
+        max_alerts=given["max_alerts"],
+        features=given["features"],
+        patience_s=patience_s,
+    )
 
 
 def _kafka_settings(config: Path | None, kafka_config: Path | None) -> Path | None:
@@ -373,11 +457,17 @@ def _kafka_settings(config: Path | None, kafka_config: Path | None) -> Path | No
 
 
 def _print_plan(
-    context: typer.Context, pipeline: "Pipeline", places: list[str], kafka_config: Path | None
+    call: typer.Context,
+    bundles: _Bundles,
+    places: list[str],
+    kafka_config: Path | None,
+    settings: "StreamConfig",
 ) -> None:
     """Show each option with its origin; SettingsError for an address or a file that cannot be used."""
     from firstlight.stream.io.kafka_config import KafkaAddress, read_kafka_config
+    from firstlight.stream.routes.routes import check_routes
 
+    pipelines = bundles.load()
     hide = str if kafka_config is None else read_kafka_config(kafka_config).hide
     for number, place in enumerate(places):
         if place.startswith(_KAFKA):
@@ -385,15 +475,23 @@ def _print_plan(
     if not places[0].startswith(_KAFKA) and places[0] != "-" and not Path(places[0]).expanduser().exists():
         raise SettingsError(f"--source {places[0]}: there is no such file or folder")
     origins = {"COMMANDLINE": "command line", "DEFAULT_MAP": "file", "ENVIRONMENT": "environment"}
-    for name, value in context.params.items():
+    for name, value in call.params.items():
         if name == "check":
             continue
-        origin = context.get_parameter_source(name)
+        origin = call.get_parameter_source(name)
         where = origins.get(origin.name if origin is not None else "", "")
+        if isinstance(value, list | tuple):
+            value = ", ".join(map(str, value))
         if where or value not in (None, "", False):
             line = f"{name.replace('_', '-'):16} {hide(value)}{f'  ({where})' if where else ''}"
             console.print(printable(line, 300), highlight=False, markup=False)
-    console.print(f"{'bundle is':16} {pipeline.config.name} {pipeline.bundle_version}", highlight=False)
+    for number, pipeline in enumerate(pipelines):
+        name = "beside it" if number else "bundle is"
+        console.print(f"{name:16} {pipeline.config.name} {pipeline.bundle_version}", highlight=False)
+    features = call.params["features"]
+    for line in check_routes(settings.route, pipelines[0].taxonomy, with_features=features):
+        text = printable(f"{'route':16} {line}", 300)
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _left_of(redrive: str) -> str:
@@ -446,22 +544,17 @@ def _output_files(sink: str, dead_letters: str | None, *others: str) -> list[Pat
 
 
 def _sinks(
-    stack: ExitStack,
-    sink: str,
-    dead_letters: str | None,
-    redrive: str,
-    kafka_config: Path | None,
-    output_format: str,
-    wait_s: float,
+    stack: ExitStack, places: _Places, kafka_config: Path | None, output_format: str, wait_s: float
 ) -> "tuple[ResultSink, ResultSink | None]":
     """The sinks of results and of dead letters."""
     from firstlight.stream.io.open import open_sink
 
+    sink, dead_letters = places.sink, places.dead_letters
     if dead_letters is None:
         dead_letters = (
             "none" if sink == "-" else f"{sink}.rejects{'' if sink.startswith(_KAFKA) else '.jsonl'}"
         )
-    for name, other in (("--sink", sink), ("--redrive", redrive)):
+    for name, other in (("--sink", sink), ("--redrive", places.redrive)):
         if dead_letters == other:
             raise SettingsError(f"--dead-letters {other} is the same as {name}; choose another place")
     opened = partial(open_sink, kafka_config=kafka_config, wait_s=wait_s)
@@ -469,24 +562,6 @@ def _sinks(
     if dead_letters == "none":
         return results, None
     return results, stack.enter_context(closing(opened(dead_letters)))
-
-
-@contextmanager
-def _stopped_by_signals(worker: "Worker") -> Iterator[None]:
-    """SIGTERM or Ctrl-C stops the worker after its micro-batch; a second one ends it at once."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        worker.stop()
-        signal.signal(number, before[signal.Signals(number)])
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    for number in before:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _report(metrics: "Metrics", sink: str) -> None:

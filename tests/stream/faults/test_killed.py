@@ -7,6 +7,8 @@ import signal
 import time
 from collections import Counter
 
+from firstlight.stream.results.read import by_bundle
+
 KILLS = int(os.environ.get("FIRSTLIGHT_TEST_KILLS", "24"))
 STAGES = {"poll", "batch", "decode", "read", "update", "encode", "publish", "commit"}
 
@@ -34,6 +36,29 @@ def test_kills_at_random_times_change_nothing(launch, place, hard_file, hard_run
     logging.getLogger(__name__).info(f"{died.total()} kills in {rounds} runs, while at {dict(died)}")
     assert len(died.keys() & STAGES) >= (4 if KILLS >= 50 else 2)  # kills hit several stages
     assert died["publish"] + died["commit"] > 0
+
+
+def test_kills_between_workers_of_one_bundle_more_or_less_lose_no_alert(
+    launch, place, hard_file, hard_run, rng
+):
+    """The second bundle answers as the first one does, apart from its name."""
+    chosen = [(), ("other",), ("one", "other"), ("other", "one")]
+    while True:
+        words = [word for name in chosen[rng.integers(len(chosen))] for word in ("--bundle", name)]
+        child = launch(place.argv(hard_file, "--batch", "9", *words))
+        if place.out.exists() and len(place.records()) > 1000:
+            break
+        kill_sometime(child, rng)
+        assert child.wait() in (0, -signal.SIGKILL), child.log()
+    assert child.wait() == 0, child.log()
+    wanted = [json.loads(line) for line in hard_run.records()]
+    found = [json.loads(line) for line in place.records()]
+    assert len(found) == len(wanted)
+    for record, right in zip(found, wanted, strict=True):
+        for answer in by_bundle(record):
+            assert answer["change"] in (None, right["change"])
+            assert answer | {"bundle": "", "change": None} == right | {"bundle": "", "change": None}
+    assert place.rejects() == hard_run.rejects()
 
 
 def kill_sometime(child, rng) -> None:

@@ -183,7 +183,7 @@ def test_deep_filters_are_refused():
 
 
 def test_every_scalar_field_of_a_record_can_be_used():
-    tables = {"proba", "coarse", "n_dropped", "set", "features", "context"}
+    tables = {"proba", "coarse", "n_dropped", "set", "features", "context", "others"}
     assert set(record_schema()["properties"]) - set(FIELDS) == tables
 
 

@@ -38,6 +38,9 @@ class Topics(MemorySource):
     def identity(self, topic):
         return ""
 
+    def new_identities(self):
+        return {}
+
     def lags(self):
         return None
 

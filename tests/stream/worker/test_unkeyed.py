@@ -254,6 +254,9 @@ class Topic(MemorySource):
     def identity(self, topic):
         return self.name
 
+    def new_identities(self):
+        return {}
+
     def topics(self):
         return None
 
@@ -308,6 +311,45 @@ def test_removed_messages_are_counted_once_and_a_topic_made_again_is_read(
     shorter = run(parts[0], "/")  # a broker without identities: the range of offsets shows it
     assert shorter == (n_first, 0, n_first, 0, N_PARTITIONS)
     assert len({json.loads(value)["alert"] for _, value in sink.records}) == len(sink.records) == n
+
+
+class Remade(Topic):
+    """Once it is read, it is another topic of its name, with more messages than there were."""
+
+    def __init__(self, before, after) -> None:
+        super().__init__(before)
+        self.after = after
+
+    @property
+    def exhausted(self):
+        return not self.after and super().exhausted
+
+    def new_identities(self):
+        if not self.after or not self._assigned or self.lag():
+            return {}
+        self._messages.clear()
+        self.append(self.after)
+        self.after, self.name = [], "cluster/2"
+        return {T: "/2"}
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_topic_made_again_with_more_messages_is_read_from_its_beginning(
+    fast_pipeline, alert_stream, shared
+):
+    sink, messages = MemorySink(), spread(alert_stream)
+    first = [message for message in messages if message.offset < 20]
+    ticks = iter(range(10**9)).__next__  # housekeeping after each batch
+    config = WorkerConfig(linger_ms=0.0, batch=20, forget_days=1e5)
+    source, stores = Remade(first, messages), Stores(shared)
+    worker = Worker(fast_pipeline, source, sink, stores, config=config, clock=ticks)
+    worker.run()
+    n_first, n = len(first), len(messages)
+    assert counts(worker) == (n_first + n, n, n_first, 0, N_PARTITIONS)
+    assert len({json.loads(value)["alert"] for _, value in sink.records}) == len(sink.records) == n
+    assert worker.metrics.health()["status"] == "messages lost"
+    _, records = read(fast_pipeline, Topic(messages, "cluster/2"), stores)
+    assert records == []
 
 
 def test_a_gap_in_an_unfinished_micro_batch_is_counted_once(fast_pipeline, alert_stream):

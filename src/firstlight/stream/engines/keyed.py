@@ -153,7 +153,7 @@ class ObjectClassifier:
             values, loaded.state_dtype, forget_days=self.forget_days, count=loaded.metrics.count
         )
         answers = answer(
-            loaded.pipeline,
+            [loaded.pipeline],
             [(memory, alert) for alert in alerts],
             loaded.metrics,
             with_features=self.features,

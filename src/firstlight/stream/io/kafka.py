@@ -4,7 +4,6 @@ The state store holds the position; commits to the broker only serve monitoring 
 """
 
 import logging
-import math
 import time
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from firstlight.errors import BrokerError, UnavailableError
 from firstlight.stream.io.kafka_client import (
     COMMON,
     Link,
+    TopicWatch,
     first_offsets,
     is_other_topic,
     kafka_module,
@@ -32,7 +32,6 @@ COMMIT_S = 1.0  # between two commits of positions to the broker
 NO_PARTITIONS_S = 10.0
 QUEUE_FULL_S = 60.0  # a producer whose queue stays full for so long gives up
 _HANGS_S = 15.0  # beyond the delivery's own time limit, a producer that does not end is replaced
-_IDENTITY_S = 60.0  # between two comparisons of a topic's identity, for a broker whose ends often go back
 _WATERMARKS_S = 5.0  # longest wait for the topics, or for the range of offsets of a partition
 
 # 30 to 80 kB per packet, 5,000 per second: prefetch some tenths of a second
@@ -96,9 +95,6 @@ class KafkaSource:
         self._next: dict[Partition, int | None] = {}  # our partitions, and their next offsets
         self._new: set[Partition] = set()  # given by the group, but not yet taken by `on_assign`
         self._beyond: set[Partition] = set()  # partitions without a message at the next offset
-        self._ends: dict[Partition, int] = {}  # largest known end of our partitions
-        self._shrunk: set[Partition] = set()  # partitions whose end went back: a sign of another topic
-        self._compared_at = -math.inf
         self._ended: set[Partition] = set()
         self._ahead: list[Any] = []  # messages of librdkafka that `serve` found
         self._starts: dict[Partition, int] | None = None  # only during `on_assign`
@@ -106,6 +102,7 @@ class KafkaSource:
         self._committed_at = time.monotonic()
         self._divided_at: float | None = None  # when the group last gave or took partitions
         self._identities: dict[str, str] = {}  # by topic
+        self._watch = TopicWatch(self._admin_settings)
         self._closed = False
         settings: dict[str, Any] = {
             **COMMON,
@@ -148,7 +145,6 @@ class KafkaSource:
         """
         self._take_new()
         self._continue_beyond()
-        self._check_shrunk()
         # wait for the first message only; take of the others what is available
         messages, self._ahead = self._ahead[:max_records], self._ahead[max_records:]
         if not messages:
@@ -168,9 +164,20 @@ class KafkaSource:
     def identity(self, topic: str) -> str:
         """See `GroupSource`."""
         if topic not in self._identities:
-            settings = {**COMMON, **self._config.values, "bootstrap.servers": self.address.servers}
-            self._identities[topic] = topic_identity(settings, topic)
+            self._identities[topic] = topic_identity(self._admin_settings, topic)
         return self._identities[topic]
+
+    def new_identities(self) -> dict[str, str]:
+        """See `GroupSource`."""
+        found = self._watch.poll({topic for topic, _ in self._next})
+        for topic, identity in found.items():
+            if is_other_topic(self._identities.get(topic, ""), identity):
+                del self._identities[topic]
+        return found
+
+    @property
+    def _admin_settings(self) -> dict[str, Any]:
+        return {**COMMON, **self._config.values, "bootstrap.servers": self.address.servers}
 
     @property
     def has_starts(self) -> bool:
@@ -215,8 +222,6 @@ class KafkaSource:
 
     def _begin(self, place: Partition, offset: int) -> None:
         """Read one of our partitions from an offset on."""
-        self._shrunk.discard(place)  # what begins again is read once
-        self._ends.pop(place, None)
         topic, partition = place
         self._ahead = [m for m in self._ahead if (m.topic(), m.partition()) != place]
         where = self._kafka.TopicPartition(topic, partition, offset)
@@ -257,9 +262,6 @@ class KafkaSource:
                 return None
             if high < 0:
                 return None
-            if high < self._ends.get(place, 0):
-                self._shrunk.add(place)
-            self._ends[place] = high
             lags[place] = max(high - at, 0)
         return lags
 
@@ -270,6 +272,7 @@ class KafkaSource:
         self._closed = True
         self._commit_now(at_once=True)
         self._consumer.close()
+        self._watch.close()
 
     def _consume(self, most: int, timeout_s: float) -> list[Any]:
         """Messages and events of librdkafka; calls `_gain` and `_lose`."""
@@ -344,32 +347,16 @@ class KafkaSource:
             else:
                 self._begin(place, low)
                 self._identities.pop(place[0], None)
+                self._watch.forget()
                 if wanted and self.on_gap is not None:  # not at the beginning
                     self.on_gap(place, wanted, low)
             self._beyond.discard(place)
-
-    def _check_shrunk(self) -> None:
-        """Begin topics again that were made again, with messages at our next offset, while we held them."""
-        if not self._shrunk or time.monotonic() - self._compared_at < _IDENTITY_S:
-            return
-        self._compared_at = time.monotonic()
-        for topic in sorted({topic for topic, _ in self._shrunk}):
-            before = self._identities.pop(topic, "")
-            if not is_other_topic(before, self.identity(topic)):
-                self._identities[topic] = before  # the broker lost its last messages
-                continue
-            for place, wanted in [
-                (place, at) for place, at in self._next.items() if place[0] == topic and at
-            ]:
-                self._begin(place, 0)
-                if self.on_gap is not None:
-                    self.on_gap(place, wanted, 0)
-        self._shrunk.clear()
 
     def _gain(self, consumer: Any, partitions: list[Any]) -> None:
         """Called by librdkafka within `consume`, with partitions for us; `_take_new` reads them."""
         self._divided_at = time.monotonic()
         self._identities.clear()
+        self._watch.forget()
         self._new |= {(partition.topic, partition.partition) for partition in partitions}
         # librdkafka needs an answer within this call
         if self._cooperative:
@@ -412,7 +399,6 @@ class KafkaSource:
         for place in places:
             self._new.discard(place)
             self._next.pop(place, None)
-            self._ends.pop(place, None)
             self._ended.discard(place)
             self._beyond.discard(place)
         self._ahead = [m for m in self._ahead if (m.topic(), m.partition()) in self._next]

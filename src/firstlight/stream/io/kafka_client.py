@@ -3,7 +3,8 @@
 import json
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from concurrent.futures import Future
 from typing import Any
 
 from firstlight.errors import UnavailableError, missing_extra
@@ -16,6 +17,7 @@ _log = logging.getLogger(__name__)
 STATISTICS_MS = 2000  # between two reports of the client
 SILENT_S = 10.0  # a broker that sends nothing for so long is away
 _LOG_AGAIN_S = 600.0  # between two logs of the same error
+IDENTITY_S = 10.0  # between two questions for the ids of topics
 
 #: Settings of consumers and producers.
 COMMON: dict[str, Any] = {
@@ -149,10 +151,80 @@ def topic_identity(settings: dict[str, Any], topic: str, timeout_s: float = 5.0)
         if cluster.controller_id in cluster.brokers:  # else the description would wait for one
             topics = kafka.TopicCollection([topic])
             found = admin.describe_topics(topics, request_timeout=timeout_s)[topic].result(timeout_s)
-            number = str(found.topic_id or "").strip("A")  # zeros: the broker is too old to number topics
+            number = _number(found)
     except (kafka.KafkaException, TimeoutError):
         return ""
     return f"{cluster.cluster_id or ''}/{number}"
+
+
+def _number(description: Any) -> str:
+    """Id of a described topic; "" if the broker is too old to give topics one, which it spells as zeros."""
+    return str(description.topic_id or "").strip("A")
+
+
+class TopicWatch:
+    """Asks from time to time which topics stand behind names, and does not wait for the answer.
+
+    It alone shows a topic that was made again within moments and has more messages than the old one had:
+    librdkafka, and the range of offsets, show no change then.
+    """
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self._settings = settings | {"statistics.interval.ms": 0}
+        self._admin: Any = None
+        self._asked: dict[str, Future[Any]] = {}
+        self._asked_at = time.monotonic()
+
+    def poll(self, topics: Collection[str]) -> dict[str, str]:
+        """Identities that have come since the last call, as of `topic_identity` but without the cluster."""
+        if self._asked:
+            if not all(future.done() for future in self._asked.values()):
+                return {}
+            asked, self._asked = self._asked, {}
+            numbers = {topic: self._result(future) for topic, future in asked.items()}
+            return {topic: f"/{number}" for topic, number in numbers.items() if number}
+        if topics and time.monotonic() - self._asked_at >= IDENTITY_S:
+            self._asked_at = time.monotonic()
+            self._asked = self._ask(sorted(topics))
+        return {}
+
+    def forget(self) -> None:
+        """Leave a pending answer, which may be older than what is known by now."""
+        self._asked = {}
+
+    def close(self) -> None:
+        """Release the client."""
+        self._admin, self._asked = None, {}
+
+    def _ask(self, topics: list[str]) -> dict[str, Future[Any]]:
+        kafka = kafka_module()
+        from confluent_kafka.admin import AdminClient
+
+        try:
+            self._admin = self._admin or AdminClient(self._settings)
+            wanted = kafka.TopicCollection(topics)
+            asked: dict[str, Future[Any]] = self._admin.describe_topics(wanted, request_timeout=IDENTITY_S)
+        except kafka.KafkaException:
+            return {}
+        return asked
+
+    def _result(self, future: Future[Any]) -> str:
+        """Id of a topic; "" if it is not known, as while the topic is gone."""
+        try:
+            return _number(future.result(0.0))
+        except (kafka_module().KafkaException, TimeoutError):
+            return ""
+
+
+def merged_identity(before: str, now: str) -> str:
+    """An identity with the known parts of an earlier one in place of unknown parts.
+
+    >>> merged_identity("c1/t1", "/t2"), merged_identity("", "c1/t1")
+    ('c1/t2', 'c1/t1')
+    """
+    old, new = (text.partition("/") for text in (before, now))
+    cluster, topic = new[0] or old[0], new[2] or old[2]
+    return f"{cluster}/{topic}" if cluster or topic else ""
 
 
 def first_offsets(

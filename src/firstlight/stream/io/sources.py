@@ -89,6 +89,10 @@ class GroupSource(Protocol):
         """Text that differs for another topic of the same name, made again or elsewhere; "" if unknown."""
         ...
 
+    def new_identities(self) -> dict[str, str]:
+        """Identities of its topics that have come since the last call, some parts unknown; does not wait."""
+        ...
+
     def lags(self) -> dict[Partition, int] | None:
         """Number of available messages not yet returned, by partition; None if any is unknown."""
         ...

@@ -192,6 +192,37 @@ def parse_result(line: bytes, where: str) -> dict[str, Any]:
     return found
 
 
+def by_bundle(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One record per bundle, each as that bundle alone would write it, the one in charge first.
+
+    Parameters
+    ----------
+    record : mapping
+        A record of a stream of several bundles, or of one.
+
+    Returns
+    -------
+    list of dict
+        The records; a bundle that has no answer has no record.
+
+    Raises
+    ------
+    DataError
+        If the field ``others`` is not one of a record.
+
+    Examples
+    --------
+    >>> record = {"object": "a", "label": "KN", "bundle": "1", "others": [{"label": "TDE", "bundle": "2"}]}
+    >>> [(found["bundle"], found["label"]) for found in by_bundle(record)]
+    [('1', 'KN'), ('2', 'TDE')]
+    """
+    first = {key: value for key, value in record.items() if key != "others"}
+    others = record.get("others", [])
+    if not isinstance(others, list) or not all(isinstance(answer, dict) for answer in others):
+        raise DataError("the field others of a record is not a list of answers")
+    return [first, *(first | answer for answer in others if "error" not in answer)]
+
+
 def _check_values(record: Mapping[str, Any], where: str) -> None:
     """Raise DataError for a value that no record has; all texts of a file take the space of the longest."""
     for key in TEXTS.values():

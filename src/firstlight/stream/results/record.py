@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from firstlight._version import __version__
 from firstlight.constants import MJD_OF_1970, TAI_MINUS_UTC_S
 from firstlight.errors import SettingsError, missing_extra
-from firstlight.followup.brightness import measure_brightness
+from firstlight.followup.brightness import Brightness, measure_brightness
 from firstlight.followup.utility import followup_score
 from firstlight.lightcurves import LightCurves
 from firstlight.online import Update
@@ -92,8 +92,47 @@ def build_records(
     answers. Probabilities are whole millionths. `with_features` adds the field ``features``, and a context of
     the pipeline the field ``context``.
     """
-    predictions = update.predictions
     brightness = measure_brightness(curves)  # of this packet, not corrected for dust
+    measured = {name: _numbers(getattr(brightness, name), n) for name, n in BRIGHTNESS_DIGITS.items()}
+    columns: dict[str, list[Any]] = {
+        "object": [alert.object_id for alert in alerts],
+        "alert": [alert.alert_id for alert in alerts],
+        "mjd": [alert.mjd for alert in alerts],
+        "ra": _finite(np.array([alert.ra for alert in alerts], np.float64)),
+        "dec": _finite(np.array([alert.dec for alert in alerts], np.float64)),
+        **_classification(alerts, update, bundle, brightness),
+        "mag": measured.pop("mag"),
+        "mag_err": measured.pop("mag_err"),
+        "band": [name or None for name in brightness.band_name.tolist()],
+        **measured,
+        "source": [str(alert.source_id) if alert.source_id else None for alert in alerts],
+        "late": [bool(reason) for reason in update.late_reason],
+        "late_reason": [reason or None for reason in update.late_reason],
+        "n_dropped": [dict(alert.n_dropped) for alert in alerts],
+        **_conditions(update),
+        **_optional(alerts, update, with_features),
+    }
+    return _rows(columns)
+
+
+def build_answers(
+    alerts: Sequence[Alert],
+    curves: LightCurves,
+    update: Update,
+    bundle: str,
+    *,
+    with_features: bool = False,
+) -> list[dict[str, Any]]:
+    """The part of `build_records` that depends on the bundle: what another bundle says of the same alerts."""
+    columns = _classification(alerts, update, bundle, measure_brightness(curves)) | _conditions(update)
+    return _rows(columns | _optional(alerts, update, with_features))
+
+
+def _classification(
+    alerts: Sequence[Alert], update: Update, bundle: str, brightness: Brightness
+) -> dict[str, list[Any]]:
+    """The fields ``bundle`` to ``phase``."""
+    predictions = update.predictions
     followup = followup_score(
         predictions.proba,
         predictions.anomaly,
@@ -102,15 +141,9 @@ def build_records(
         np.array([alert.mjd for alert in alerts], np.float64),
         classes=predictions.classes,
     )
-    groups, sets = predictions.coarse_groups, predictions.sets
+    groups = predictions.coarse_groups
     fine, coarse, change = _in_millionths(predictions, update.previous)
-    measured = {name: _numbers(getattr(brightness, name), n) for name, n in BRIGHTNESS_DIGITS.items()}
-    columns = {
-        "object": [alert.object_id for alert in alerts],
-        "alert": [alert.alert_id for alert in alerts],
-        "mjd": [alert.mjd for alert in alerts],
-        "ra": _finite(np.array([alert.ra for alert in alerts], np.float64)),
-        "dec": _finite(np.array([alert.dec for alert in alerts], np.float64)),
+    return {
         "bundle": [bundle] * len(alerts),
         "status": predictions.status.tolist(),
         "reason": predictions.reason.tolist(),
@@ -122,14 +155,14 @@ def build_records(
         "followup": _numbers(followup, 6),
         "n_obs": predictions.n_obs.tolist(),
         "phase": _numbers(predictions.phase, 6),
-        "mag": measured.pop("mag"),
-        "mag_err": measured.pop("mag_err"),
-        "band": [name or None for name in brightness.band_name.tolist()],
-        **measured,
-        "source": [str(alert.source_id) if alert.source_id else None for alert in alerts],
-        "late": [bool(reason) for reason in update.late_reason],
-        "late_reason": [reason or None for reason in update.late_reason],
-        "n_dropped": [dict(alert.n_dropped) for alert in alerts],
+    }
+
+
+def _conditions(update: Update) -> dict[str, list[Any]]:
+    """The fields ``ebv`` to ``set_size``."""
+    predictions = update.predictions
+    sets = predictions.sets
+    return {
         "ebv": _numbers(update.ebv, 4),
         "ebv_source": [source or None for source in update.ebv_source],
         "domain": predictions.domain.tolist(),
@@ -137,10 +170,20 @@ def build_records(
         "set": [names or None for names in sets],
         "set_size": [len(names) or None for names in sets],
     }
+
+
+def _optional(alerts: Sequence[Alert], update: Update, with_features: bool) -> dict[str, list[Any]]:
+    """The fields ``features`` and ``context``, where there are any."""
+    columns: dict[str, list[Any]] = {}
     if with_features:
         columns["features"] = _features(alerts, update)
     if update.redshifts is not None:
         columns["context"] = context_fields(update.redshifts, np.flatnonzero(update.answered), len(alerts))
+    return columns
+
+
+def _rows(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """One table per alert."""
     names = tuple(columns)
     return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
@@ -153,7 +196,7 @@ def _features(alerts: Sequence[Alert], update: Update) -> list[dict[str, Any]]:
     }
     columns["colour_bands"] = [PAIR_NAMES[k] or None for k in pair.tolist()]
     columns["reliability"] = _finite(np.array([alert.reliability for alert in alerts]))
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return _rows(columns)
 
 
 def _in_millionths(

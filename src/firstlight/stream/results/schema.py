@@ -17,9 +17,9 @@ _SHARE = {"type": "number", "minimum": 0.0, "maximum": 1.0}
 def record_schema(taxonomy: Taxonomy | None = None) -> dict[str, Any]:
     """JSON Schema (2020-12) of one record of ``firstlight stream``, as JSON.
 
-    Every field but ``features`` and ``context`` is always present, in this order. Later versions may add
-    fields at the end, so the schema allows others. The classes are those of a bundle's `taxonomy`, by default
-    those of firstlight.
+    Every field but ``features``, ``context`` and ``others`` is always present, in this order. Later versions
+    may add fields at the end, so the schema allows more. The classes are those of a bundle's `taxonomy`,
+    by default those of firstlight.
 
     Examples
     --------
@@ -33,7 +33,8 @@ def record_schema(taxonomy: Taxonomy | None = None) -> dict[str, Any]:
         "title": "firstlight result",
         "description": "The classification of one object after one alert.",
         "type": "object",
-        "properties": properties | {"features": features_schema(), "context": context_schema()},
+        "properties": properties
+        | {"features": features_schema(), "context": context_schema(), "others": _others()},
         "required": list(properties),
     }
 
@@ -138,6 +139,24 @@ def _history(taxonomy: Taxonomy) -> dict[str, Any]:
             "minimum": 1,
             "description": "Number of classes in the set; null without one.",
         },
+    }
+
+
+def _others() -> dict[str, Any]:
+    """Answers of the bundles beside the one in charge, whose classes may be others."""
+    return {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {
+                "bundle": _text("Identity of that bundle."),
+                "error": _text("Why it has no answer; then there are no other fields."),
+            },
+            "required": ["bundle"],
+        },
+        "description": "With several bundles: the answers of those beside the one in charge, in their order. "
+        "Each has the fields bundle to phase, ebv to set_size, features and context of the record that "
+        "the bundle would write alone; the other fields would be those of this record.",
     }
 
 

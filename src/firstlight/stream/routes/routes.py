@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +145,27 @@ def open_routes(
             opened.close()
         raise
     return routes
+
+
+def with_classes(
+    routes: Sequence[Route],
+    settings: Sequence[RouteConfig],
+    taxonomy: Taxonomy,
+    form: ResultFormat,
+    *,
+    with_features: bool = False,
+) -> list[Route]:
+    """The same open routes for another bundle; SettingsError if its classes do not fit a filter or a body."""
+    fields = fields_of(taxonomy, with_features=with_features)
+    return [
+        replace(
+            route,
+            accepts=_parsed(setting, fields),
+            encode=_encoder(setting, fields),
+            form=None if setting.is_webhook else form,
+        )
+        for route, setting in zip(routes, settings, strict=True)
+    ]
 
 
 def check_routes(

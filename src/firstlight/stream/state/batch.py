@@ -11,6 +11,7 @@ import numpy as np
 
 from firstlight.errors import DataError
 from firstlight.online import read_histories
+from firstlight.stream.state.rows import Rows
 from firstlight.stream.state.store import Changes, ObjectReader
 
 _log = logging.getLogger(__name__)
@@ -37,8 +38,9 @@ class _Known:
 class PartitionMemory:
     """Objects of one partition during one micro-batch.
 
-    `state_dtype` is the layout of a row. An alert `forget_days` after its object's last observation starts
-    the object again; `count` is called with ``"forgotten"`` or ``"damaged"`` for each such object.
+    `state_dtype` is the layout of a state. With several bundles `rows` is that of their states in a row, all
+    of which begin with the same fields. An alert `forget_days` after its object's last observation starts the
+    object again; `count` is called with ``"forgotten"`` or ``"damaged"`` for each such object.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class PartitionMemory:
         store: ObjectReader,
         state_dtype: np.dtype[Any],
         *,
+        rows: Rows | None = None,
         forget_days: float = math.inf,
         count: Callable[[str], None] = _ignore,
     ) -> None:
@@ -53,6 +56,7 @@ class PartitionMemory:
         self._store = store
         self._mjd_at = int(state_dtype.fields["last_mjd"][1])
         self._entries_at = int(state_dtype.fields["n_entries"][1])
+        self._rows = None if rows is None or rows.is_single else rows
         self._forget_days = forget_days
         self._count = count
         self._known: dict[str, _Known] = {}
@@ -80,21 +84,25 @@ class PartitionMemory:
         return _Known(None, float(mjd.max()) if len(mjd) else -math.inf, list(history))
 
     def _last_mjd(self, row: bytes) -> float:
-        mjd: float = _MJD.unpack_from(row, self._mjd_at)[0]
+        mjd: float = _MJD.unpack_from(row, self._start(row) + self._mjd_at)[0]
         return mjd
 
     def _n_entries(self, row: bytes) -> int:
-        n: int = _INT.unpack_from(row, self._entries_at)[0]
+        n: int = _INT.unpack_from(row, self._start(row) + self._entries_at)[0]
         return n
+
+    def _start(self, row: bytes) -> int:
+        return 0 if self._rows is None else self._rows.start(row)
 
     def is_forgotten(self, name: str, alert_mjd: float) -> bool:
         """Whether an object had no observation for so long before an alert that it starts again."""
         last = self._known[name].last_mjd
         return last > -math.inf and alert_mjd - last > self._forget_days
 
-    def row(self, name: str, alert_mjd: float) -> bytes | None:
-        """State row that an alert at that time [MJD TAI day] builds on."""
-        return None if self.is_forgotten(name, alert_mjd) else self._known[name].row
+    def row(self, name: str, alert_mjd: float, bundle: int = 0) -> bytes | None:
+        """State of a bundle, by its number, that an alert at that time [MJD TAI day] builds on."""
+        row = None if self.is_forgotten(name, alert_mjd) else self._known[name].row
+        return row if row is None or self._rows is None else self._rows.state(row, bundle)
 
     def history(self, name: str, alert_mjd: float) -> list[bytes]:
         """History that an alert at that time [MJD TAI day] builds on, oldest entry first."""
@@ -109,8 +117,21 @@ class PartitionMemory:
                 _log.warning("the history of object %s lacks entries: a page of its store is damaged", name)
         return list(known.history)
 
-    def learn(self, name: str, alert_mjd: float, row: bytes, entry: bytes, rewritten: bool) -> None:
-        """Record the new row and entry after an alert; if `rewritten`, the entry replaces the history."""
+    def learn(
+        self,
+        name: str,
+        alert_mjd: float,
+        row: bytes,
+        entry: bytes,
+        rewritten: bool,
+        others: Sequence[bytes | None] = (),
+    ) -> None:
+        """Record the new state and entry after an alert; if `rewritten`, the entry replaces the history.
+
+        `others` are the states of the bundles beside the first one.
+        """
+        if self._rows is not None:
+            row = self._rows.join([row, *others])
         known = self._known[name]
         forgotten = self.is_forgotten(name, alert_mjd)
         if forgotten:

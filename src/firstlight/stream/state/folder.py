@@ -5,13 +5,14 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypedDict
 
 from firstlight.errors import SettingsError, StateError
 from firstlight.stream.io.message import LOCAL_TOPICS, Partition
+from firstlight.stream.state.rows import Owner
 from firstlight.stream.state.shared import SharedStore
 from firstlight.stream.state.sqlite import SqliteStore
 
@@ -34,7 +35,8 @@ class StateFolder:
     ``<topic>.shared.sqlite`` (decision 0140). ``<topic>.keyed`` remembers which; with `keyed` ``auto`` the
     worker chooses by the first messages. If `several` topics are read they share ``@topics.shared.sqlite``,
     also when one of them is read alone later. `bundle` is the fingerprint of the bundle whose states these
-    are, `state_size` the length of a row [byte]. StateError if the folder cannot be created.
+    are, `state_size` the length of one [byte]; `others` are bundles that answer beside it. StateError if the
+    folder cannot be created.
     """
 
     def __init__(
@@ -43,12 +45,12 @@ class StateFolder:
         *,
         bundle: str,
         state_size: int,
+        others: Sequence[Owner] = (),
         keyed: Keyed = "auto",
         several: bool = False,
     ) -> None:
         self._folder = Path(folder)
-        self._bundle = bundle
-        self._state_size = state_size
+        self._owners = (Owner(bundle, state_size), *others)
         self._keyed = keyed
         self._shared: dict[Path, SharedStore] = {}
         self._recovered: dict[Path, str] = {}  # stores that were found damaged before a worker had them
@@ -134,6 +136,10 @@ class StateFolder:
             raise
         return store
 
+    def use(self, bundles: Sequence[Owner]) -> None:
+        """Change the bundles of stores that are opened from now on."""
+        self._owners = tuple(bundles)
+
     def _check_several(self) -> None:
         """SettingsError for a setting, or states of one topic, that several topics cannot have."""
         if self._keyed == "yes":
@@ -151,7 +157,8 @@ class StateFolder:
 
     @property
     def _about(self) -> "_About":
-        return {"bundle": self._bundle, "state_size": self._state_size}
+        (bundle, size), *others = self._owners
+        return {"bundle": bundle, "state_size": size, "others": others}
 
     def _open(self, path: Path, wait_s: float) -> SqliteStore:
         kind = SharedStore if path.name.endswith(_SHARED) else SqliteStore
@@ -196,6 +203,7 @@ class StateFolder:
 class _About(TypedDict):
     bundle: str
     state_size: int
+    others: Sequence[Owner]
 
 
 def _write_once(path: Path, text: str) -> None:

@@ -10,15 +10,15 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 from zlib import crc32
 
 from firstlight.errors import StateError, StateInUseError
 from firstlight.stream.io.message import Partition
 from firstlight.stream.state.database import CorruptError, DamagedError
+from firstlight.stream.state.rows import Owner
 from firstlight.stream.state.sqlite import SqliteStore
 
 _USERS, _PARTITIONS, _OBJECTS = 0, 1, 1 << 32  # places of locks in the file
@@ -33,7 +33,8 @@ class SharedStore(SqliteStore):
 
     With `several` they are those of several topics, and a digest of topic and number stands for a partition.
     The first worker that opens it checks it, moves a damaged file aside and drops the states of another
-    bundle. While others use it, damage and another bundle are a StateError.
+    bundle. While others use it, damage is a StateError, and so is a start with another bundle; but each of
+    them may change its bundle with `use`, since rows carry the bundle that wrote them.
     """
 
     is_shared = True
@@ -41,11 +42,18 @@ class SharedStore(SqliteStore):
     _busy_s = 60.0
 
     def __init__(
-        self, path: Path, *, bundle: str, state_size: int, wait_s: float = 0.0, several: bool = False
+        self,
+        path: Path,
+        *,
+        bundle: str,
+        state_size: int,
+        others: Sequence[Owner] = (),
+        wait_s: float = 0.0,
+        several: bool = False,
     ) -> None:
         self._several = several
         self._locks = -1
-        self._is_first = False
+        self._is_first = self._is_ready = False
         self._owned: set[Partition] = set()
         self._n_evicted = 0
         self._lock_path = Path(f"{path}.lock")
@@ -56,8 +64,8 @@ class SharedStore(SqliteStore):
             raise StateError(f"{self._lock_path}: cannot open the locks of the state: {error}") from error
         try:
             self._enter(wait_s)
-            super().__init__(path, bundle=bundle, state_size=state_size, wait_s=wait_s)
-            self._is_first = False
+            super().__init__(path, bundle=bundle, state_size=state_size, others=others, wait_s=wait_s)
+            self._is_first, self._is_ready = False, True
             fcntl.lockf(self._locks, fcntl.LOCK_SH, 1, _USERS)
         except BaseException:
             self.close()
@@ -192,13 +200,13 @@ class SharedStore(SqliteStore):
     def _end_reading(self) -> None:
         self._connection.execute("COMMIT")
 
-    def _take_over(self, owner: tuple[Any, Any], generation: int) -> None:
-        if not self._is_first:
+    def _take_over(self) -> None:
+        if not (self._is_first or self._is_ready):
             raise StateError(
-                f"{self.path}: other workers use it with bundle {owner[0]}, this one has {self._bundle}; "
-                "stop them first, or give this one another path for its state"
+                f"{self.path}: other workers use it with bundle {self._owner.bundle}, this one has "
+                f"{self._rows.owners[0].bundle}; stop them first, or give this one another path for its state"
             )
-        super()._take_over(owner, generation)
+        super()._take_over()
 
     def _replace(self, reason: str) -> None:
         if not self._is_first:

@@ -26,6 +26,7 @@ from firstlight.stream.state.database import (
     error_code,
     pragma,
 )
+from firstlight.stream.state.rows import MARK, Owner, Rows
 from firstlight.stream.state.store import Changes, OneOwner
 
 _log = logging.getLogger(__name__)
@@ -55,7 +56,8 @@ class SqliteStore(OneOwner):
     one; `recovered`, and later a StateError, gives the reason.
 
     The file is locked while it is open; `wait_s` [s] is the time to wait for another process to release
-    it. States of another `bundle` or `state_size` [byte] are dropped; their histories rebuild them.
+    it. States of another `bundle` or `state_size` [byte] are dropped; their histories rebuild them. With
+    `others` beside the bundle a row has the states of all of them.
     StateError if another process or program owns the file, or it cannot be opened or written.
 
     >>> from tempfile import TemporaryDirectory
@@ -70,11 +72,19 @@ class SqliteStore(OneOwner):
     _locking = "EXCLUSIVE"
     _busy_s = 0.0  # how long SQLite waits for a lock [s]
 
-    def __init__(self, path: Path, *, bundle: str, state_size: int, wait_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        bundle: str,
+        state_size: int,
+        others: Sequence[Owner] = (),
+        wait_s: float = 0.0,
+    ) -> None:
         self.path = Path(path)
         self.damaged = 0
         self.recovered = ""
-        self._bundle, self._state_size = bundle, state_size
+        self._rows = Rows([Owner(bundle, state_size), *others])
         self._db: sqlite3.Connection | None = None
         self.position: int | None = None
         self._sink_position: dict[str, int] = {}
@@ -175,10 +185,10 @@ class SqliteStore(OneOwner):
         """See `StateStore`; after a StateError nothing was written and the store can be used."""
         objects = changes.objects()
         for name, (state, _) in changes.states.items():
-            if len(state) != self._state_size:
+            if len(state) != self._rows.size:
                 raise StateError(
                     f"{self.path}: the state of object {name} has {len(state)} bytes instead of "
-                    f"{self._state_size}; open the store with the bundle's state size"
+                    f"{self._rows.size}; open the store with the bundle's state size"
                 )
         try:
             db = self._connection
@@ -210,6 +220,16 @@ class SqliteStore(OneOwner):
         self.n_objects += len(new)
         self._last += len(new)
         self._sequence = sequence
+
+    def use(self, bundles: Sequence[Owner]) -> None:
+        """See `StateStore`; StateError if the file cannot be written."""
+        self._rows = Rows(bundles)
+        try:
+            self._begin(self._connection)  # reads what other workers left
+            self._connection.execute("COMMIT")
+            self._adopt()
+        except sqlite3.Error as error:
+            raise self._failed("the bundle was not changed", error) from error
 
     def evict(self, before_mjd: float, limit: int) -> int:
         """See `StateStore`.
@@ -350,27 +370,32 @@ class SqliteStore(OneOwner):
             db.execute(f"PRAGMA user_version = {FORMAT}")
             db.execute("COMMIT")
         self._old_sequence: int | None = self._meta.get(_OLD_SEQUENCE)
-        generation = self._meta.get("generation", 0)
-        owner = (self._meta.get("bundle"), self._meta.get("state_size"))
-        if owner != (self._bundle, self._state_size):
-            # rows of an older generation read as absent
-            generation += 1
-            self._take_over(owner, generation)
-        self._generation = generation.to_bytes(_GENERATION, "little")
+        self._adopt()
 
-    def _take_over(self, owner: tuple[Any, Any], generation: int) -> None:
-        """Drop the states of another bundle."""
-        db = self._connection
+    @property
+    def _owner(self) -> Owner:
+        """The bundle of the rows with one state."""
+        return Owner(self._meta.get("bundle", ""), self._meta.get("state_size", 0))
+
+    def _adopt(self) -> None:
+        """Take over the rows with one state, unless they are of one of our bundles."""
+        if self._owner not in self._rows.owners:
+            self._take_over()
+        self._generation = self._meta.get("generation", 0).to_bytes(_GENERATION, "little")
+
+    def _take_over(self) -> None:
+        """Drop the states of another bundle: rows of an older generation read as absent."""
+        db, before, new = self._connection, self._owner, self._rows.owners[0]
         self._begin(db)
-        self._meta = self._write_meta(
-            db, generation=generation, bundle=self._bundle, state_size=self._state_size
-        )
+        if self._owner not in self._rows.owners:  # else another worker has just done it
+            generation = self._meta.get("generation", 0) + 1
+            self._meta = self._write_meta(db, generation=generation, bundle=new.bundle, state_size=new.size)
         db.execute("COMMIT")
-        if owner != (None, None):
+        if before.bundle:
             _log.warning(
-                "%s: its states are of bundle %s (%s bytes each), the worker has %s (%d bytes): they are "
-                "dropped, and rebuilt from the histories, which are kept",
-                self.path, *owner, self._bundle, self._state_size,
+                "%s: the states of bundle %s (%s bytes each) are dropped; those that bundle %s (%d bytes) "
+                "lacks are rebuilt from the histories, which are kept",
+                self.path, *before, *new,
             )  # fmt: skip
 
     def _read_meta(self, db: sqlite3.Connection) -> None:
@@ -443,7 +468,10 @@ class SqliteStore(OneOwner):
         if body is None:
             self._count_damaged(f"state of object {name}")
             return None
-        return body[_GENERATION:] if body[:_GENERATION] == self._generation else None
+        mark, state = body[:_GENERATION], body[_GENERATION:]
+        if mark == self._generation:
+            return state if self._rows.is_single else self._rows.place(self._owner, state)
+        return self._rows.load(body) if mark == MARK else None
 
     def _unsealed(self, name: str, number: int, last_mjd: float | None, blob: bytes) -> bytes | None:
         body = seal.unseal(blob, seal.state_salt(name, number, last_mjd))
@@ -452,7 +480,8 @@ class SqliteStore(OneOwner):
         return body
 
     def _state_blob(self, name: str, number: int, last_mjd: float, state: bytes) -> bytes:
-        return seal.seal(self._generation + state, seal.state_salt(name, number, last_mjd))
+        body = self._generation + state if self._rows.is_single else self._rows.store(state)
+        return seal.seal(body, seal.state_salt(name, number, last_mjd))
 
     def _entries(self, number: int, rows: Iterable[tuple[int, Any]]) -> list[bytes]:
         """The entries in rows of an object, without damaged ones."""

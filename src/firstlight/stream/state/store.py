@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from firstlight.stream.io.message import Partition
+from firstlight.stream.state.rows import Owner
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class ObjectReader(Protocol):
     """Part of a store that reads objects; the laws are those of `StateStore`."""
 
     def states(self, objects: Sequence[str]) -> list[bytes | None]:
-        """State row of each object; None if it has none, or a damaged one."""
+        """State row of each object (of several bundles: `Rows`); None if it has none, or a damaged one."""
         ...
 
     def histories(self, objects: Sequence[str]) -> list[list[bytes]]:
@@ -110,6 +111,10 @@ class StateStore(ObjectReader, Protocol):
 
         If a StateError changes it, the partition must be read again from its beginning.
         """
+        ...
+
+    def use(self, bundles: Sequence[Owner]) -> None:
+        """Change the bundles whose states the rows hold; states of others read as absent from now on."""
         ...
 
     def commit(self, changes: Changes) -> None:
@@ -238,6 +243,10 @@ class MemoryStore(OneOwner):
         self.offsets |= changes.offsets
         self.planned |= changes.planned
         self.clocks |= changes.clocks
+
+    def use(self, bundles: Sequence[Owner]) -> None:
+        """See `StateStore`; it does not know whose its states are, so all are dropped."""
+        self.rows = {name: (number, None, mjd) for name, (number, _, mjd) in self.rows.items()}
 
     def evict(self, before_mjd: float, limit: int) -> int:
         """See `StateStore`."""

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 COUNTERS: dict[str, tuple[str | None, str]] = {
     "alerts": (None, "Messages read from the source."),
     "results": ("label", "Records written, by class; empty if not classified."),
+    "other_results": ("bundle", "Answers of bundles beside the one in charge, by bundle."),
+    "other_labels": ("bundle", "Those of them with another class than the bundle in charge."),
+    "other_failures": ("bundle", "Alerts that a bundle beside the one in charge could not answer."),
+    "reloads": ("result", "Times that the bundles were read again: changed, unchanged or refused."),
     "domains": ("domain", "Records written, by domain: inside, edge or outside of what was trained on."),
     "skipped": ("reason", "Alerts with nothing to classify."),
     "rejected": ("reason", "Messages sent to the dead letters."),
@@ -64,15 +68,19 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 class Metrics:
     """Counts and times of one worker. One thread writes, any may read.
 
-    `bundle` is the bundle's fingerprint; without a heartbeat for `stuck_after` [s] the worker counts as
-    stuck; `clock` is monotonic time [s], for tests. MissingExtraError without prometheus_client.
+    `bundle` is the fingerprint of the bundle in charge, `others` are those beside it; without a heartbeat
+    for `stuck_after` [s] the worker counts as stuck; `clock` is monotonic time [s], for tests.
+    MissingExtraError without prometheus_client.
     """
 
     def __init__(
-        self, bundle: str = "", *, stuck_after: float = 25.0, clock: Callable[[], float] = time.monotonic
+        self,
+        bundle: str = "",
+        *others: str,
+        stuck_after: float = 25.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         prometheus = _prometheus()
-        self.bundle = bundle
         self._clock = clock
         self._stuck_after = stuck_after
         self._registry = prometheus.CollectorRegistry()
@@ -99,12 +107,18 @@ class Metrics:
         )
         if platform.system() == "Linux":  # memory, CPU time and open files, under Prometheus' usual names
             prometheus.ProcessCollector(registry=self._registry)
-        info = prometheus.Info("firstlight", "Version and bundle.", registry=self._registry)
-        info.info({"bundle": bundle, "version": __version__})
+        self._info = prometheus.Info("firstlight", "Version and bundle.", registry=self._registry)
+        self.use(bundle, *others)
         self._started = self._last_beat = clock()
         self._last_batch: float | None = None
         self._last_loss: float | None = None
         self._activity = "starting"
+
+    def use(self, bundle: str, *others: str) -> None:
+        """Set the fingerprints of the bundles."""
+        self.bundle, self.others = bundle, others
+        beside = {"others": " ".join(others)} if others else {}
+        self._info.info({"bundle": bundle, "version": __version__, **beside})
 
     def count(self, name: str, label: str = "", n: int = 1) -> None:
         """Add `n` to a counter of `COUNTERS`."""
@@ -187,6 +201,7 @@ class Metrics:
             "status": status,
             "version": __version__,
             "bundle": self.bundle,
+            **({"others": list(self.others)} if self.others else {}),
             "uptime_s": round(now - self._started, 3),
             "last_batch_age_s": None if self._last_batch is None else round(now - self._last_batch, 3),
             **{

@@ -121,6 +121,10 @@ class Output:
                 if sink.truncates:
                     self.lengths[sink.name] = length
 
+    def use(self, form: ResultFormat, routes: Sequence[Route]) -> None:
+        """Change the encoding and the filters, for other classes; the sinks of the routes stay the same."""
+        self._form, self._routes = form, tuple(routes)
+
     def expect_repeats(self) -> None:
         """Note the results that the file holds: the alerts of a lost state are answered again."""
         sink = self._sink

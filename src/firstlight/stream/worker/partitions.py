@@ -3,14 +3,15 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from firstlight.errors import StateError
-from firstlight.stream.io.kafka_client import is_other_topic
+from firstlight.stream.io.kafka_client import is_other_topic, merged_identity
 from firstlight.stream.io.message import Message, Partition
 from firstlight.stream.io.sources import AlertSource, BookmarkedSource, GroupSource
+from firstlight.stream.state.rows import Owner
 from firstlight.stream.state.store import Changes, StateStore
 from firstlight.stream.worker.clocks import CLOCK_ALERTS, Clock
 from firstlight.stream.worker.keys import KeyWatch
@@ -44,6 +45,10 @@ class Stores(Protocol):
 
     def starts(self, find: Callable[[], Mapping[Partition, int]]) -> Mapping[Partition, int]:
         """Offsets of `find` at the first start ever, of partitions that were there."""
+        ...
+
+    def use(self, bundles: Sequence[Owner]) -> None:
+        """Change the bundles of stores that are opened from now on."""
         ...
 
     def sink_position(self, name: str) -> int | None:
@@ -146,11 +151,7 @@ class Partitions:
         if unknown := {n: at for n, at in self._lengths.items() if n not in store.sink_position}:
             store.commit(Changes(sink_position=unknown))
         if isinstance(self._source, GroupSource):
-            name, known, identity = self._identities(self._source, partition, store)
-            if _position(store, partition) and is_other_topic(known, identity):
-                self._begin_again(partition, store, 0)
-            elif identity and identity != known:
-                store.commit(Changes(bookmarks={name: identity}))
+            self._compare(partition, store, self._source.identity(topic))
         position = self._first_position(partition, store)
         if store.is_shared:
             if known_as not in store.offsets:  # so that its clock is waited for
@@ -173,14 +174,29 @@ class Partitions:
                 store.commit(_next(partition, store, stored))
         return stored or 0
 
-    def _identities(
-        self, source: GroupSource, partition: Partition, store: StateStore
-    ) -> tuple[str, str, str]:
-        """Name of the bookmark with the identity of the topic, that identity, and the present one."""
-        name = _TOPIC.format(store.number(partition))
-        return name, store.bookmarks.get(name, ""), source.identity(partition[0])
+    def compare_topics(self) -> None:
+        """Begin topics again that were made again while we held them."""
+        if not isinstance(self._source, GroupSource):
+            return
+        for topic, identity in self._source.new_identities().items():
+            for partition, store in self._open.items():
+                if partition[0] == topic:
+                    known = store.bookmarks.get(_TOPIC.format(store.number(partition)), "")
+                    is_other = is_other_topic(known, identity)  # then its cluster may be another one, too
+                    self._compare(partition, store, self._source.identity(topic) if is_other else identity)
 
-    def _begin_again(self, partition: Partition, store: StateStore, offset: int) -> None:
+    def _compare(self, partition: Partition, store: StateStore, identity: str) -> None:
+        """Begin a partition again if the identity of its topic is not the one that was read."""
+        name = _TOPIC.format(store.number(partition))
+        known = store.bookmarks.get(name, "")
+        identity = merged_identity(known, identity)
+        if is_other_topic(known, identity) and _position(store, partition):
+            self._source.seek(*partition, 0)  # first: without it nothing is committed
+            self._begin_again(partition, store, 0, identity)
+        elif identity != known:
+            store.commit(Changes(bookmarks={name: identity}))
+
+    def _begin_again(self, partition: Partition, store: StateStore, offset: int, identity: str) -> None:
         """Begin a topic that was made again, or is of another cluster, at its beginning."""
         self._metrics.count("recreated")
         log(
@@ -190,13 +206,12 @@ class Partitions:
             partition=partition[1],
             position=_position(store, partition),
         )
-        assert isinstance(self._source, GroupSource)
-        name, _, identity = self._identities(self._source, partition, store)
         self.unfinished.forget(partition)
         self._clocks.pop(partition, None)  # its alerts may be older than those before
-        changes = replace(_next(partition, store, offset), bookmarks={name: identity} if identity else {})
+        number = store.number(partition)
+        # an unknown identity, too, replaces the old one, which would begin the partition a second time
+        changes = replace(_next(partition, store, offset), bookmarks={_TOPIC.format(number): identity})
         if store.is_shared:
-            number = store.number(partition)
             changes = replace(changes, planned={number: offset}, clocks={number: -math.inf})
         store.commit(changes)
 
@@ -204,7 +219,8 @@ class Partitions:
         """Count messages that were removed before they were read; `found` follows instead of `wanted`."""
         store = self._open[partition]
         if found < wanted:
-            self._begin_again(partition, store, found)
+            assert isinstance(self._source, GroupSource)
+            self._begin_again(partition, store, found, self._source.identity(partition[0]))
             return
         if self.unfinished.is_waiting and wanted != _position(store, partition):
             return  # messages before the gap are not committed yet: then they are read again up to it
@@ -241,6 +257,12 @@ class Partitions:
     def position(self, partition: Partition) -> int:
         """Stored next offset of a partition."""
         return _position(self.store(partition), partition)
+
+    def use(self, bundles: Sequence[Owner]) -> None:
+        """Change the bundles whose states all stores hold."""
+        self._stores.use(bundles)
+        for store in set(self._open.values()):
+            store.use(bundles)
 
     def rewind(self) -> None:
         """Read all partitions again from their stored positions."""

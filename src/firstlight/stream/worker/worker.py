@@ -14,7 +14,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from firstlight.errors import BrokerError, SchemaError, SettingsError, StateError, StateInUseError
+from firstlight.errors import (
+    BrokerError,
+    FirstlightError,
+    SchemaError,
+    SettingsError,
+    StateError,
+    StateInUseError,
+)
 from firstlight.stream.alerts.alert import Alert, Skip
 from firstlight.stream.alerts.decoder import AlertDecoder
 from firstlight.stream.io.message import Message, Partition
@@ -24,8 +31,10 @@ from firstlight.stream.limits import DEFAULT_LIMITS, Limits
 from firstlight.stream.results.record import JsonResults, ResultFormat
 from firstlight.stream.routes.routes import Route
 from firstlight.stream.state.batch import PartitionMemory
+from firstlight.stream.state.rows import Rows
 from firstlight.stream.state.store import StateStore
 from firstlight.stream.worker.answer import LivePipeline, answer, in_order
+from firstlight.stream.worker.bundles import Answering
 from firstlight.stream.worker.clocks import CLOCK_ALERTS
 from firstlight.stream.worker.decoding import Decoding
 from firstlight.stream.worker.delays import unix_seconds
@@ -113,7 +122,7 @@ class Worker:
     Parameters
     ----------
     pipeline : LivePipeline
-        A trained pipeline.
+        A trained pipeline, whose answers are the records.
     source, sink : AlertSource, ResultSink
         Where alerts come from, and where records go.
     stores : Stores
@@ -134,6 +143,10 @@ class Worker:
         Where records that pass a filter go besides the sink.
     before_batch : callable, optional
         Called before each micro-batch.
+    others : sequence of LivePipeline
+        Pipelines that answer beside it, in the field ``others`` of the records.
+    reload : callable, optional
+        Gives what shall answer from now on, after `change_bundles`.
     on_batch : callable, optional
         Called with each `Batch` once it is committed.
     clock, clock_alerts : callable, int
@@ -156,25 +169,29 @@ class Worker:
         limits: Limits = DEFAULT_LIMITS,
         routes: Sequence[Route] = (),
         before_batch: Callable[[], None] | None = None,
+        others: Sequence[LivePipeline] = (),
+        reload: Callable[[], Answering] | None = None,
         on_batch: Callable[[Batch], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         clock_alerts: int = CLOCK_ALERTS,
     ) -> None:
         self.config = config or WorkerConfig()
-        self.metrics = metrics or Metrics(pipeline.bundle_version)
-        self._pipeline = pipeline
-        self._state_dtype = pipeline.states([]).data.dtype
+        answering = Answering((pipeline, *others), form or JsonResults(), tuple(routes))
+        self.metrics = metrics or Metrics(*answering.versions)
+        self._reload = reload
+        self._is_reload_wanted = threading.Event()
         self._source = source
         self._stores = stores
         self._output = Output(
             sink,
             dead_letters,
-            form or JsonResults(),
+            answering.form,
             self.metrics,
             keep_skips=self.config.keep_skips,
             limits=limits,
-            routes=routes,
+            routes=answering.routes,
         )
+        self._set(answering)
         self._partitions = Partitions(
             source,
             stores,
@@ -198,6 +215,10 @@ class Worker:
         """Finish and commit the current micro-batch, then return from `run`."""
         self._stop.set()
 
+    def change_bundles(self) -> None:
+        """Load the bundles again and change to them after the current micro-batch; bad ones are refused."""
+        self._is_reload_wanted.set()
+
     @property
     def stopped(self) -> bool:
         """Whether `stop` ended the work before the source was exhausted."""
@@ -212,6 +233,8 @@ class Worker:
         self._output.start(self._stores)
         try:
             while not self._stop.is_set():
+                if self._is_reload_wanted.is_set() and not self._partitions.unfinished.is_waiting:
+                    self._change_bundles()
                 messages = self._poll()
                 if self._partitions.unfinished.is_waiting:
                     self._resume(messages)
@@ -228,6 +251,35 @@ class Worker:
             self._housekeep(force=True)
         finally:
             self._partitions.close()
+
+    def _set(self, answering: Answering) -> None:
+        """Let these bundles answer."""
+        self._answering, self._rows = answering, Rows(answering.owners)
+        self._state_dtype = answering.pipelines[0].states([]).data.dtype
+
+    def _change_bundles(self) -> None:
+        """Change to the bundles that `reload` gives, between two micro-batches."""
+        self._is_reload_wanted.clear()
+        if self._reload is None:
+            return
+        before = self._answering.versions
+        try:
+            answering = self._reload()
+        except FirstlightError as error:
+            self.metrics.count("reloads", "refused")
+            log(logging.ERROR, "bundle refused, the one before goes on", bundle=before[0], error=str(error))
+            return
+        bundle, *others = answering.versions
+        if (bundle, *others) == before:
+            self.metrics.count("reloads", "unchanged")
+            log(logging.INFO, "bundle read again: it is the same", bundle=bundle, others=others)
+            return
+        self._partitions.use(answering.owners)
+        self._output.use(answering.form, answering.routes)
+        self._set(answering)
+        self.metrics.use(bundle, *others)
+        self.metrics.count("reloads", "changed")
+        log(logging.INFO, "bundle changed", before=before[0], bundle=bundle, others=others)
 
     def _n_left(self) -> float:
         limit = self.config.max_alerts
@@ -372,6 +424,7 @@ class Worker:
                 memory = PartitionMemory(
                     store,
                     self._state_dtype,
+                    rows=self._rows,
                     forget_days=self.config.forget_days,
                     count=self.metrics.count,
                 )
@@ -406,7 +459,8 @@ class Worker:
             if not self._claim(origins):
                 return None
         items = [(share.memory, alert) for share, _, alert in origins]
-        answers = answer(self._pipeline, items, self.metrics, with_features=self.config.features)
+        pipelines = self._answering.pipelines
+        answers = answer(pipelines, items, self.metrics, with_features=self.config.features)
         records = []
         with self.metrics.timed("encode"):
             for (share, message, alert), record in zip(origins, answers, strict=True):
@@ -467,5 +521,6 @@ class Worker:
         if not force and now - self._last_housekeeping < _HOUSEKEEPING_S:
             return
         self._last_housekeeping = now
+        self._retry("source", self._partitions.compare_topics, None)
         self._partitions.evict(self.config.forget_days)
         self._partitions.measure()
