@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from firstlight.adapt import AdaptConfig
+
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "tutorials"
 SOURCES = sorted(FOLDER.glob("*.py"))
@@ -27,6 +29,14 @@ def pages(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("tutorials")
 
 
+@pytest.fixture
+def few_trees(monkeypatch) -> None:
+    """Adapting takes seconds."""
+    small = AdaptConfig(folds=3, worth=(10.0,), mixes=(1.0,), rounds=5, leaves=7, further_rounds=4)
+    monkeypatch.setattr("firstlight.adapt.run.AdaptConfig", lambda: small)
+
+
+@pytest.mark.usefixtures("few_trees")
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_a_tutorial_runs_and_shows_a_picture(tutorials, pages, source):
     pytest.importorskip("torch")

@@ -1,15 +1,15 @@
 # %% [markdown]
-# # Train on your own labels and survey
+# # Train on labels of your own
 #
 # **At the end** you will have a classifier trained on labels of your own, and an honest measurement of what it is worth beside a
 # bundle made for another survey. **Time**: fifteen minutes; the training here takes seconds, a real one
 # minutes. **You need** the extra `train`.
 #
-# There are two reasons to train. Your survey sees the sky in another way: other bands, depths and nights. Or you look for
-# something that the shipped bundles do not know. This tutorial takes the second, because it shows with few objects; the
-# commands are the same.
+# If your survey sees the sky in another way than LSST, and your classes are among those of a shipped bundle, adapt that bundle:
+# [your survey in fifteen minutes](your_survey.md). This tutorial is about the other reason to train: you look for something that the
+# shipped bundles do not know.
 #
-# ## Your survey
+# ## Your objects
 #
 # Say that you hunt rare transients: calcium-rich transients (CaRT), intermediate-luminosity optical transients (ILOT) and
 # pair-instability supernovae (PISN). PLAsTiCC's training set holds none of them, so the shipped bundles give them
@@ -124,9 +124,8 @@ plots.confusion_matrix(matrix, CLASSES)
 # %% [markdown]
 # ## For real
 #
-# - If your classes are among those of a shipped bundle, `firstlight adapt --data mine.parquet --labels labels.csv --from default --out
-#   my-bundle` needs far fewer labels: it observes PLAsTiCC's training set again as your survey sees the sky, and your labels add trees
-#   ([your own survey](../how-to/own-survey.md)).
+# - With labels of classes that a shipped bundle knows, too, begin with `firstlight adapt`
+#   ([your survey in fifteen minutes](your_survey.md)).
 # - `firstlight crossval --data mine.parquet --truth labels.csv --folds 5 --out runs/mine` tests every object once, and gives each score a
 #   spread.
 # - Which labels you have decides what you learn. If all your supernovae of type Ia are bright, the classifier learns that

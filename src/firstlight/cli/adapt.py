@@ -29,6 +29,16 @@ if TYPE_CHECKING:
     from firstlight.lightcurves import LightCurves
     from firstlight.taxonomy import Taxonomy
 
+#: Scores of the table, and their words.
+_SCORES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced",
+    "macro_f1": "macro F1",
+    "macro_auc": "macro AUC",
+    "log_loss": "log-loss",
+    "ece": "ECE",
+}
+
 
 @app.command(
     epilog="Example: firstlight adapt --data mine.csv --labels labels.csv --from default --out my-bundle"
@@ -198,16 +208,9 @@ def _table(title: str, scores: dict[str, dict[str, Any]]) -> None:
 
     table = Table(title=title, title_justify="left", box=None)
     table.add_column("")
-    shown = {
-        "accuracy": "accuracy",
-        "balanced_accuracy": "balanced",
-        "macro_f1": "macro F1",
-        "macro_auc": "macro AUC",
-        "log_loss": "log-loss",
-        "ece": "ECE",
-    }
-    for name in shown.values():
-        table.add_column(name, justify="right")
-    for kind, row in scores.items():
-        table.add_row(kind, *(f"{row[name]['value']:.3f} ± {row[name]['std']:.3f}" for name in shown))
+    for kind in scores:  # their names are long, and may take several lines; numbers may not
+        table.add_column(kind, justify="right", min_width=len("0.000 ± 0.000"))
+    for key, name in _SCORES.items():
+        cells = (f"{row[key]['value']:.3f} ± {row[key]['std']:.3f}" for row in scores.values())
+        table.add_row(name, *cells)
     console.print(table)
