@@ -48,10 +48,21 @@ def main() -> None:
             threading.Thread(target=page.stdout.read, daemon=True).start()
             with sync_playwright() as play:
                 browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+                wait_for_all(browser, address, (night / "classes.jsonl").read_text().count("\n"))
                 take(browser, address, words.object, words.every)
         finally:
             page.terminate()
             page.wait()
+
+
+def wait_for_all(browser: Browser, address: str, n_records: int) -> None:
+    """Wait until all records are read and ranked."""
+    page = browser.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(address)
+    page.wait_for_selector(f".count:has-text('{n_records:,} records')")
+    page.wait_for_timeout(5000)
+    page.close()
 
 
 def command(*words: object) -> list[str]:
