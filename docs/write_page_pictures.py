@@ -5,6 +5,7 @@ Replays the sample of the tests as alerts, classifies them, shows the results an
 """
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -48,20 +49,23 @@ def main() -> None:
             threading.Thread(target=page.stdout.read, daemon=True).start()
             with sync_playwright() as play:
                 browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-                wait_for_all(browser, address, (night / "classes.jsonl").read_text().count("\n"))
+                wait_for_all(browser, address, night / "classes.jsonl")
                 take(browser, address, words.object, words.every)
         finally:
             page.terminate()
             page.wait()
 
 
-def wait_for_all(browser: Browser, address: str, n_records: int) -> None:
-    """Wait until all records are read and ranked."""
+def wait_for_all(browser: Browser, address: str, results: Path) -> None:
+    """Wait until all objects of the results are ranked."""
+    objects = {json.loads(line)["object"] for line in results.read_text(encoding="utf-8").splitlines()}
     page = browser.new_page()
     page.set_default_timeout(PATIENCE_MS)
     page.goto(address)
-    page.wait_for_selector(f".count:has-text('{n_records:,} records')")
-    page.wait_for_timeout(5000)
+    page.wait_for_timeout(2000)
+    while f"{len(objects):,} ranked objects" not in page.content():
+        page.wait_for_timeout(1000)
+        page.reload()
     page.close()
 
 
