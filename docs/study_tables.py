@@ -219,7 +219,8 @@ def stability_table() -> str:
         f"{found['n_objects']:,} objects ({name}) with {found['answers_per_object']:g} answers each"
         for name, found in cases.items()
     )
-    return table(["night by night, `default`", *cases], rows, f"{counts}; commit {result['commit']}.")
+    note = f"{counts}, test objects of {result['n_folds']} folds; commit {result['commit']}."
+    return table(["night by night, `default`", *cases], rows, note)
 
 
 def parsnip_table() -> str:
