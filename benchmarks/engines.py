@@ -23,16 +23,17 @@ from firstlight.stream.replay.broker import LocalBroker, end_process
 from streaming.chain import Results, Workers, broker_with, cpu_seconds, send
 from streaming.night import Night
 
-BUNDLE, PARTITIONS, PACKET_BYTES = "fast", 1, 30_000
+BUNDLE, PARTITIONS, PACKET_BYTES = "fast", 4, 30_000
 WINDOW = (0.3, 0.95)
-#: The trial broker does not state the retention of topics, which `group_by` needs.
+#: The trial broker states the retention of a topic only if it was given, and Quix Streams needs it.
+TOPIC = {"retention.ms": "604800000", "cleanup.policy": "delete"}
 RUNNER = """
 import sys
 from firstlight.stream.engines.keyed import ObjectClassifier
 from firstlight.stream.engines.quix import QuixConfig, QuixRunner
 broker, sink, state, rekey = sys.argv[1:]
 config = QuixConfig(
-    broker, "alerts", sink, state, group=sink, rekey=rekey,
+    broker, "alerts", sink, state, group=sink, rekey=rekey, partitions=4,
     topic={"retention.ms": "604800000", "cleanup.policy": "delete"},
     application={"consumer_extra_config": {"session.timeout.ms": 6000}},
 )
@@ -64,7 +65,7 @@ def quix(rekey: str) -> Callable[[LocalBroker, str], AbstractContextManager[int]
 ENGINES = {
     "firstlight stream": worker,
     "Quix Streams, topic keyed by object": quix("none"),
-    "Quix Streams, keyed by the runner": quix("topic"),
+    "Quix Streams, keyed by the runner (`group_by`)": quix("group_by"),
 }
 
 
@@ -93,7 +94,8 @@ def main() -> None:
     args = words.parse_args()
     night = Night(args.alerts, PACKET_BYTES, args.source)
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in ENGINES}
-    with broker_with("alerts", partitions=PARTITIONS) as broker:
+    with broker_with() as broker:
+        broker.create_topic("alerts", PARTITIONS, TOPIC)
         send(broker, "alerts", night.packets())
         for turn in range(args.repeats):
             for number, (name, engine) in enumerate(ENGINES.items()):

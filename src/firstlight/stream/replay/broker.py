@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from typing import Any, Self
 
 from firstlight.errors import BrokerError, MissingExtraError, missing_extra
@@ -88,14 +89,14 @@ class LocalBroker:
         """Let a paused broker continue."""
         self._signal(signal.SIGCONT)
 
-    def create_topic(self, name: str, partitions: int = 1) -> None:
-        """Create a topic; BrokerError if the broker refuses."""
+    def create_topic(self, name: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> None:
+        """Create a topic, with settings such as ``retention.ms``; BrokerError if the broker refuses."""
         from confluent_kafka import KafkaException
         from confluent_kafka.admin import AdminClient
         from confluent_kafka.cimpl import NewTopic
 
         admin = AdminClient({"bootstrap.servers": self.address, "log_level": 2})
-        topic = NewTopic(name, num_partitions=partitions, replication_factor=1)
+        topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=dict(config or {}))
         try:
             admin.create_topics([topic], operation_timeout=10.0)[name].result(timeout=20.0)
         except (KafkaException, TimeoutError) as error:
