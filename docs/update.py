@@ -479,7 +479,19 @@ def page_table() -> str:
     return table([f"{result['objects']:,} objects, {result['records']:,} records", "measured"], rows, note)
 
 
+def engines_table() -> str:
+    """Alerts per second by engine."""
+    found = read(SPEED / "engines.json")
+    rows = [[name, f"{own['alerts_per_s']:,}"] for name, own in found["engines"].items()]
+    note = (
+        f"One process each, one run, `{found['bundle']}`, packets of 30 kB, the trial broker on the same "
+        f"machine: {machine(found['machine'])}."
+    )
+    return table(["engine", "alerts per second"], rows, note)
+
+
 BLOCKS = {
+    "engines": engines_table,
     "page-speed": page_table,
     "feedback": feedback_table,
     "classes": classes_table,
@@ -518,6 +530,7 @@ PAGES = (
     "docs/how-to/stream.md",
     "docs/comparison.md",
     "docs/how-to/live-page.md",
+    "docs/how-to/engines.md",
     "docs/decisions/0170-feedback.md",
 )
 

@@ -780,33 +780,16 @@ class Pipeline:
             raise BundleError(f"{path}: {', '.join(absent)} missing, of an unreleased layout; train it again")
         state = read_state(path / "pipeline.json", _Saved)
         pipeline = cls(state.config)
-        pipeline.taxonomy = _taxonomy(state, path)
-        encoder = Encoder.load(path / "encoder")
-        templates = Templates.load(path / "templates") if (path / "templates").is_dir() else None
-        pipeline._inputs = InputBuilder(pipeline.config, encoder, templates)
-        pipeline._classifier = load_classifier(pipeline.config.classifier.kind, path / "classifier")
-        pipeline._calibrator = PhaseCalibrator.load(path / "calibrator")
-        if (path / "anomaly").is_dir():
-            pipeline._anomaly = AnomalyScorer.load(path / "anomaly")
-        if (path / "domain").is_dir():
-            pipeline._domain = TrainingDomain.load(path / "domain")
-        elif min_domain is not None:
+        pipeline._read_parts(path, state)
+        if pipeline._domain is None and min_domain is not None:
             raise SettingsError(
                 f"{path}: this bundle does not know its domain; train it again, or demand none"
             )
-        if (path / "kept").is_dir():
-            pipeline._kept = KeptObjects.load(path / "kept")
-        pipeline._min_domain = min_domain
-        if (path / "sets").is_dir():
-            pipeline._sets = PredictionSets.load(path / "sets")
-        elif coverage is not None:
+        if pipeline._sets is None and coverage is not None:
             raise SettingsError(
                 f"{path}: this bundle has no prediction sets; train it again, or state no coverage"
             )
-        pipeline._prior = check_frequencies(
-            state.prior, len(pipeline.taxonomy.classes), path / "pipeline.json"
-        )
-        pipeline._seen = read_arrays(path / SEEN_FILE, _SEEN_SPECS)["hash"]
+        pipeline._min_domain = min_domain
         pipeline.info = dict(manifest.info)
         pipeline.bundle_version = manifest.fingerprint
         if prior is not None:
@@ -820,6 +803,25 @@ class Pipeline:
         groups = ("base", "features") if "features" in pipeline.config.inputs else ("base",)
         compile_kernels(*groups, progress=progress)  # last, so that a damaged bundle costs no time
         return pipeline
+
+    def _read_parts(self, path: Path, state: "_Saved") -> None:
+        """Read what was trained; parts that a bundle lacks stay None."""
+        self.taxonomy = _taxonomy(state, path)
+        encoder = Encoder.load(path / "encoder")
+        templates = Templates.load(path / "templates") if (path / "templates").is_dir() else None
+        self._inputs = InputBuilder(self.config, encoder, templates)
+        self._classifier = load_classifier(self.config.classifier.kind, path / "classifier")
+        self._calibrator = PhaseCalibrator.load(path / "calibrator")
+        if (path / "anomaly").is_dir():
+            self._anomaly = AnomalyScorer.load(path / "anomaly")
+        if (path / "domain").is_dir():
+            self._domain = TrainingDomain.load(path / "domain")
+        if (path / "kept").is_dir():
+            self._kept = KeptObjects.load(path / "kept")
+        if (path / "sets").is_dir():
+            self._sets = PredictionSets.load(path / "sets")
+        self._prior = check_frequencies(state.prior, len(self.taxonomy.classes), path / "pipeline.json")
+        self._seen = read_arrays(path / SEEN_FILE, _SEEN_SPECS)["hash"]
 
     def _assume(self, mix: ClassMix) -> None:
         """Assume a class mix in all answers to come; records name it beside the bundle."""
