@@ -4,48 +4,38 @@ It joins the stages: preprocessing -> encoder and features -> classifier -> cali
 status. Everything learnt is learnt in `Pipeline.fit`; `Pipeline.predict` has no state.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from firstlight._types import Float32Array, FloatArray, IntArray, Progress, StrArray, no_progress
-from firstlight.anomaly import AnomalyInputs, AnomalyScorer, TrainingDomain, brighter, describe
+from firstlight._types import Float32Array, FloatArray, Progress, StrArray, no_progress
+from firstlight.anomaly import AnomalyScorer, TrainingDomain, describe
 from firstlight.classify import (
-    COVERAGE,
     Classifier,
     PhaseCalibrator,
     PredictionSets,
-    check_frequencies,
-    class_frequencies,
-    load_classifier,
-    make_classifier,
     status_of,
     to_all_classes,
 )
-from firstlight.encoder import Encoder, Latents
-from firstlight.errors import BundleError, DataError, NotFittedError, SettingsError
-from firstlight.features import Templates
+from firstlight.encoder import Encoder
+from firstlight.errors import BundleError, DataError, SettingsError
 from firstlight.hosts import Hosts, UsedRedshifts
 from firstlight.kernels import compile_kernels
 from firstlight.lightcurves import LightCurves, RedshiftMode, as_light_curves
-from firstlight.mix import ClassMix, under_mix
-from firstlight.notebook import LONGEST, html_panel, html_table
+from firstlight.mix import ClassMix
 from firstlight.online import Arrivals, HistoryReader, ObjectStates, Parts, Update, update
-from firstlight.pipeline.bundle import find_bundle, open_bundle, write_bundle
-from firstlight.pipeline.config import PipelineConfig, load_preset
+from firstlight.pipeline.bundle import write_bundle
+from firstlight.pipeline.config import PipelineConfig
 from firstlight.pipeline.explain import N_NEAREST, Explained, explain
 from firstlight.pipeline.explanation import Explanation
-from firstlight.pipeline.inputs import InputBuilder, InputRows, in_chunks, input_names, n_threads
-from firstlight.pipeline.kept import KeptObjects, choose
+from firstlight.pipeline.inputs import InputBuilder, InputRows, in_chunks
+from firstlight.pipeline.kept import KeptObjects
+from firstlight.pipeline.saving import BUNDLE_KIND, Saved
+from firstlight.pipeline.trained import Places, seen_hash
 from firstlight.pipeline.training import (
-    CopyRows,
-    TrainingObjects,
-    out_of_fold,
     train_inputs,
     training_objects,
     training_rows,
@@ -54,26 +44,13 @@ from firstlight.pipeline.words import meanings
 from firstlight.predictions import Domain, Predictions, Scores
 from firstlight.preprocess import preprocess
 from firstlight.provenance import provenance
-from firstlight.settings import to_table
-from firstlight.splits import check_columns, hash_fraction
-from firstlight.storage import AGAIN, ArraySpec, read_arrays, read_state, write_arrays, write_state
+from firstlight.splits import check_columns
+from firstlight.storage import AGAIN
 from firstlight.taxonomy import Taxonomy
-from firstlight.text import printable
 from firstlight.timeline import Timeline, night_ends, prefixes
 
-BUNDLE_KIND = "firstlight-pipeline"
-SEEN_FILE = "training_objects.safetensors"
-_SEEN_SALT = "trained"
-_SEEN_SPECS = {"hash": ArraySpec("float64", ("n_objects",), 0.0, 1.0, "not_falling")}
 
-
-class _Saves(Protocol):
-    """A trained part with a folder of its own in the bundle."""
-
-    def save(self, folder: Path) -> None: ...
-
-
-class Pipeline:
+class Pipeline(Saved):
     """Classify light curves: preprocessing, encoder, features, boosted trees, calibration.
 
     The settings are by default those of the preset ``default``.
@@ -87,46 +64,6 @@ class Pipeline:
     ('AGN', 'EB', 'M-dwarf')
     """
 
-    def __init__(self, config: PipelineConfig | None = None) -> None:
-        self.config = load_preset("default") if config is None else config
-        self.info: dict[str, Any] = {}
-        self.bundle_version = "unsaved"
-        self._inputs: InputBuilder | None = None
-        self._classifier: Classifier | None = None
-        self._calibrator = PhaseCalibrator()
-        self._sets: PredictionSets | None = None
-        self._anomaly: AnomalyScorer | None = None
-        self._domain: TrainingDomain | None = None
-        self._min_domain: Domain | None = None
-        self._kept: KeptObjects | None = None
-        self._hosts: Hosts | None = None
-        self._mix: ClassMix | None = None
-        self._frequencies = np.empty((0, 0))  # of the mix, one row per bin
-        self.taxonomy = Taxonomy()
-        self._prior = np.zeros(len(self.taxonomy.classes))
-        self._seen = np.empty(0)
-        self._bundle = "not saved"
-
-    def __repr__(self) -> str:
-        """Bundle, preset, classes and training set."""
-        return "\n".join(["Pipeline", *(f"  {name}: {text}" for name, text in self._described().items())])
-
-    def _repr_html_(self) -> str:
-        """`repr` for notebooks."""
-        return html_panel("Pipeline", html_table(("", ""), list(self._described().items())))
-
-    def _described(self) -> dict[str, str]:
-        """What `repr` shows, on one line each."""
-        rows = {"bundle": self._bundle, "preset": self.config.name}
-        if self._classifier is None:
-            return rows | {"trained on": "nothing yet"}
-        rows["classes"] = f"{len(self.classes)}: {', '.join(self.classes)}"
-        rows["inputs"] = f"{', '.join(self.config.inputs)} ({len(self.input_names)} columns)"
-        counts = {name: self.info.get(f"n_{name}") for name in ("objects", "observations")}
-        trained = [f"{count:,} {name}" for name, count in counts.items() if isinstance(count, int)]
-        rows["trained on"] = ", ".join([*trained, f"redshift {self.info.get('redshift', 'unknown')}"])
-        return {name: printable(text, 10 * LONGEST) for name, text in rows.items()}
-
     @property
     def classes(self) -> tuple[str, ...]:
         """Classes that the pipeline was trained on, in taxonomy order."""
@@ -135,7 +72,7 @@ class Pipeline:
     @property
     def input_names(self) -> tuple[str, ...]:
         """Name of each column that the classifier reads."""
-        return input_names(self.config, None if self._inputs is None else self._inputs.templates)
+        return self._input_names()
 
     @property
     def encoder(self) -> Encoder:
@@ -210,75 +147,9 @@ class Pipeline:
         )
         self._fit_classifier(rows, held, seed, jobs, progress)
         self._keep(objects, rows)
-        self._prior = class_frequencies(objects.labels, self.classes, self.taxonomy.classes)
-        self._seen = np.sort(hash_fraction(objects.curves.object_id, _SEEN_SALT))
         self.info = objects.info(self.config.name, seed)
         self.info["run"] = provenance([curves.fingerprint, *np.asarray(labels).tolist()], seed=seed)
         return self
-
-    def _fit_classifier(
-        self, copies: CopyRows, held: CopyRows, seed: int, jobs: int | None, progress: Progress
-    ) -> None:
-        classifier = make_classifier(self.config.classifier)
-        self._classifier = classifier.fit(
-            copies.rows, held.rows, seed=seed, jobs=n_threads(jobs), progress=progress
-        )
-        proba = self._classifier.predict_proba(held.rows.X, redshift=held.rows.redshift)
-        self._calibrator = PhaseCalibrator(self.config.calibration).fit(
-            proba, held.rows.labels, self.classes, held.phase, groups=held.rows.object_id, seed=seed
-        )
-        calibrated = self._calibrator.transform(proba, held.phase)
-        self._sets = self._fit_sets(copies, held, calibrated, seed, jobs, progress)
-        self._anomaly = AnomalyScorer(self.config.anomaly).fit(
-            copies.rows.X,
-            copies.rows.labels,
-            held.rows.X,
-            inputs=_anomaly_inputs(copies.latents),
-            validation_inputs=_anomaly_inputs(held.latents, calibrated),
-            phase=held.phase,
-            names=self.input_names,
-            seed=seed,
-        )
-        anomaly = self._anomaly.score(held.rows.X, held.phase, _anomaly_inputs(held.latents, calibrated))
-        self._domain = TrainingDomain(self.config.encoder.steps.flux_scale).fit(
-            copies.described, copies.phase, held.described, held.phase, anomaly
-        )
-        progress("calibration", 1.0)
-
-    def _keep(self, objects: TrainingObjects, copies: CopyRows) -> None:
-        """Keep some of the objects trained on; whole curves are the first of their copies."""
-        assert self._anomaly is not None
-        curves, labels = objects.part(held_out=False)
-        place = self._anomaly.places(copies.rows.X[: len(curves)])
-        self._kept = choose(curves, labels, place, self.config.kept_per_class)
-
-    def _fit_sets(
-        self,
-        copies: CopyRows,
-        held: CopyRows,
-        calibrated: FloatArray,
-        seed: int,
-        jobs: int | None,
-        progress: Progress,
-    ) -> PredictionSets:
-        """Prediction sets of the held-out rows, or of the training rows out of fold."""
-        rows, phase, n_folds = held.rows, held.phase, self.config.sets.folds
-        if n_folds:
-            rows, phase = copies.rows, copies.phase
-            proba = out_of_fold(
-                rows,
-                held.rows,
-                self.config.classifier,
-                self.classes,
-                n_folds,
-                seed=seed,
-                jobs=n_threads(jobs),
-                progress=progress,
-            )
-            calibrated = self._calibrator.transform(proba, phase)
-        return PredictionSets().fit(
-            calibrated, rows.labels, self.classes, phase, rows.redshift, rows.owner, rows.galactic
-        )
 
     @classmethod
     def of_parts(
@@ -306,7 +177,7 @@ class Pipeline:
         made._anomaly, made._domain, made.taxonomy = anomaly, domain, taxonomy
         made._sets, made._kept = sets, kept
         made._prior, made.info = prior, dict(info)
-        made._seen = np.unique(hash_fraction(object_id, _SEEN_SALT))
+        made._seen = np.unique(seen_hash(object_id))
         return made
 
     @property
@@ -474,37 +345,6 @@ class Pipeline:
         )
         return explain(parts, as_light_curves(curve), against, n_nearest)
 
-    def _assumed(self, bins: IntArray) -> FloatArray:
-        """Class frequencies that the probabilities of some objects assume, by their bins of the mix."""
-        return self._prior if self._mix is None else self._frequencies[bins]
-
-    def _domain_words(self, codes: IntArray) -> tuple[StrArray, StrArray] | None:
-        return None if self._domain is None else self._domain.words(codes)
-
-    def _score(self, inputs: InputRows, redshift: Float32Array, phase: FloatArray) -> Scores:
-        """Calibrated probabilities of all classes, anomaly scores and domains."""
-        classifier, X, latents = self._fitted(), inputs.X, inputs.latents
-        if not len(X):
-            return Scores.empty(0, len(self.taxonomy.classes))
-        proba = self._calibrator.transform(classifier.predict_proba(X, redshift=redshift), phase)
-        anomaly = np.zeros(len(X))
-        if self._anomaly is not None:
-            anomaly = self._anomaly.score(X, phase, _anomaly_inputs(latents, proba))
-        domain = np.zeros(len(X), np.int64)
-        if self._domain is not None:
-            domain = self._domain.codes(inputs.described, phase, anomaly)
-        in_set = np.zeros((len(X), len(self.taxonomy.classes)), np.bool_)
-        if self._sets is not None:
-            columns = [self.taxonomy.classes.index(name) for name in classifier.classes]
-            in_set[:, columns] = self._sets.members(proba, phase, redshift)
-        proba = to_all_classes(proba, classifier.classes, self.taxonomy.classes)
-        bins = np.zeros(len(X), np.int64)
-        if self._mix is not None:
-            scale = self.config.encoder.steps.flux_scale
-            bins = self._mix.bin_of(redshift, brighter(inputs.described, scale), len(X))
-            proba = under_mix(proba, self._prior, self._frequencies[bins])
-        return Scores(proba, anomaly, domain, bins, in_set)
-
     @property
     def classifier_parts(self) -> tuple[Classifier, PhaseCalibrator]:
         """The trained classifier and its calibration."""
@@ -601,11 +441,6 @@ class Pipeline:
         )
         return update(parts, states, arrivals, read_history, "none" if self._is_blind else redshift)
 
-    def _builder(self) -> InputBuilder:
-        if self._inputs is None:
-            raise _not_trained()
-        return self._inputs
-
     def predict_proba(self, curves: Any, *, jobs: int | None = None) -> FloatArray:
         """Calibrated probabilities alone, shape (n_objects, n_classes), columns those of `taxonomy`.
 
@@ -620,7 +455,7 @@ class Pipeline:
 
     def trained_on(self, object_id: NDArray[np.str_]) -> NDArray[np.bool_]:
         """Which objects this pipeline was trained on, by hashes of their names, shape (n_objects,)."""
-        return np.isin(hash_fraction(object_id, _SEEN_SALT), self._seen)
+        return np.isin(seen_hash(object_id), self._seen)
 
     def latents(self, curves: LightCurves) -> Float32Array:
         """Latent means of every object, shape (n_objects, n_latents)."""
@@ -659,26 +494,11 @@ class Pipeline:
             raise BundleError(f"{self._bundle} has no anomaly score; {AGAIN}")
         scorer, progress = self._anomaly, progress or no_progress
 
-        def place(part: LightCurves) -> _Places:
-            return _Places(scorer.places(self._builder().rows(part).X))
+        def place(part: LightCurves) -> Places:
+            return Places(scorer.places(self._builder().rows(part).X))
 
         made = in_chunks(place, self._ready(curves), jobs, lambda done: progress("places", done))
         return made.place
-
-    @property
-    def _is_blind(self) -> bool:
-        """Whether it was trained without redshifts: one would mislead it."""
-        return self.info.get("redshift") == "none"
-
-    def _ready(self, curves: LightCurves) -> LightCurves:
-        """Preprocessed light curves with the redshift that the classifier may see."""
-        shown = curves.with_redshift("none") if self._is_blind else curves
-        return preprocess(shown, self.config.preprocess)
-
-    def _fitted(self) -> Classifier:
-        if self._classifier is None:
-            raise _not_trained()
-        return self._classifier
 
     # --- save and load -----------------------------------------------------------
 
@@ -694,29 +514,6 @@ class Pipeline:
         """
         self._fitted()
         write_bundle(Path(folder), BUNDLE_KIND, self.info, self._write)
-
-    def _write(self, folder: Path) -> None:
-        inputs = self._builder()
-        state = {"config": to_table(self.config), "prior": self._prior.tolist()}
-        if not self.taxonomy.is_ours:
-            state["classes"] = self.taxonomy.table()
-        write_state(folder / "pipeline.json", state)
-        write_arrays(folder / SEEN_FILE, {"hash": self._seen})
-        _write_history(folder, self.history)
-        parts: dict[str, _Saves | None] = {
-            "encoder": inputs.encoder,
-            "classifier": self._classifier,
-            "calibrator": self._calibrator,
-            "sets": self._sets,
-            "templates": inputs.templates,
-            "anomaly": self._anomaly,
-            "domain": self._domain,
-            "kept": self._kept,
-        }
-        for name, part in parts.items():
-            if part is not None:
-                (folder / name).mkdir()
-                part.save(folder / name)
 
     @classmethod
     def load(
@@ -773,157 +570,26 @@ class Pipeline:
         Pipeline
           bundle: default, ...
         """
-        path = find_bundle(folder)
-        manifest = open_bundle(path, kind=BUNDLE_KIND, public_key=public_key)
-        absent = [name for name in ("pipeline.json", SEEN_FILE) if name not in manifest.files]
-        if absent:
-            raise BundleError(f"{path}: {', '.join(absent)} missing, of an unreleased layout; train it again")
-        state = read_state(path / "pipeline.json", _Saved)
-        pipeline = cls(state.config)
-        pipeline._read_parts(path, state)
-        if pipeline._domain is None and min_domain is not None:
+        pipeline, path = cls._read(folder, public_key)
+        if min_domain is not None and pipeline._domain is None:
             raise SettingsError(
                 f"{path}: this bundle does not know its domain; train it again, or demand none"
             )
-        if pipeline._sets is None and coverage is not None:
+        if coverage is not None and pipeline._sets is None:
             raise SettingsError(
                 f"{path}: this bundle has no prediction sets; train it again, or state no coverage"
             )
         pipeline._min_domain = min_domain
-        pipeline.info = dict(manifest.info)
-        pipeline.bundle_version = manifest.fingerprint
         if prior is not None:
             pipeline._assume(ClassMix.read(prior))
         if coverage is not None:
             pipeline._cover(coverage)
         if context is not None:
             pipeline._use(context if isinstance(context, Hosts) else Hosts.open(context))
-        pipeline._bundle = f"{path.resolve().name}, version {manifest.fingerprint}"
-        pipeline._check_parts(path)
         groups = ("base", "features") if "features" in pipeline.config.inputs else ("base",)
         compile_kernels(*groups, progress=progress)  # last, so that a damaged bundle costs no time
         return pipeline
 
-    def _read_parts(self, path: Path, state: "_Saved") -> None:
-        """Read what was trained; parts that a bundle lacks stay None."""
-        self.taxonomy = _taxonomy(state, path)
-        encoder = Encoder.load(path / "encoder")
-        templates = Templates.load(path / "templates") if (path / "templates").is_dir() else None
-        self._inputs = InputBuilder(self.config, encoder, templates)
-        self._classifier = load_classifier(self.config.classifier.kind, path / "classifier")
-        self._calibrator = PhaseCalibrator.load(path / "calibrator")
-        if (path / "anomaly").is_dir():
-            self._anomaly = AnomalyScorer.load(path / "anomaly")
-        if (path / "domain").is_dir():
-            self._domain = TrainingDomain.load(path / "domain")
-        if (path / "kept").is_dir():
-            self._kept = KeptObjects.load(path / "kept")
-        if (path / "sets").is_dir():
-            self._sets = PredictionSets.load(path / "sets")
-        self._prior = check_frequencies(state.prior, len(self.taxonomy.classes), path / "pipeline.json")
-        self._seen = read_arrays(path / SEEN_FILE, _SEEN_SPECS)["hash"]
-
-    def _assume(self, mix: ClassMix) -> None:
-        """Assume a class mix in all answers to come; records name it beside the bundle."""
-        mix.check(self.taxonomy.classes)
-        self._mix, self._frequencies = mix, mix.frequencies(self.taxonomy.classes, self._prior)
-        self.bundle_version += f"+{mix.fingerprint}"
-
-    def _cover(self, coverage: float) -> None:
-        """Choose the coverage of the prediction sets; records name another than the usual one."""
-        if self._sets is not None:
-            self._sets.choose(coverage)
-            if coverage != COVERAGE:
-                self.bundle_version += f"+coverage-{coverage:g}"
-
-    def _use(self, hosts: Hosts) -> None:
-        """Use redshifts from outside in all answers to come."""
-        if self._is_blind:
-            raise SettingsError("this bundle was trained without redshifts; leave the context out")
-        self._hosts = hosts
-
     def redshifts_in_use(self, curves: LightCurves) -> UsedRedshifts | None:
         """The redshifts that answers to these objects use; None without a context."""
         return None if self._hosts is None else self._hosts.in_use(curves)
-
-    def _check_parts(self, path: Path) -> None:
-        """Raise BundleError unless the parts of a bundle fit each other: each was checked alone."""
-        classifier, n_inputs = self._fitted(), len(self.input_names)
-        n_classes, n_latents = len(classifier.classes), self.encoder.n_latent
-        faults = []
-        if not set(classifier.classes) <= set(self.taxonomy.classes):
-            faults.append("classes of the classifier that the taxonomy lacks")
-        if (
-            self.encoder.config.steps != self.config.encoder.steps
-            or n_latents != self.config.encoder.vae.latent
-        ):
-            faults.append("settings of the encoder")
-        if classifier.n_features != n_inputs:
-            faults.append(f"classifier of {classifier.n_features} inputs, not {n_inputs}")
-        if self._calibrator.n_classes not in (None, n_classes):
-            faults.append(f"calibration of {self._calibrator.n_classes} classes, not {n_classes}")
-        if self._sets is not None and self._sets.classes != classifier.classes:
-            faults.append("classes of the prediction sets")
-        if self._anomaly is not None:
-            if self._anomaly.n_features != n_inputs:
-                faults.append(f"anomaly score of {self._anomaly.n_features} inputs, not {n_inputs}")
-            if self._anomaly.n_latents not in (None, 2 * n_latents):
-                faults.append(f"anomaly score of {self._anomaly.n_latents} latents, not {2 * n_latents}")
-        if faults:
-            raise BundleError(f"{path}: parts do not fit each other ({'; '.join(faults)}); {AGAIN}")
-
-
-class _Places(NamedTuple):
-    """Coordinates of objects, in chunks."""
-
-    place: FloatArray
-
-
-@dataclass(frozen=True)
-class _Saved:
-    """The content of ``pipeline.json``."""
-
-    config: PipelineConfig
-    prior: tuple[float, ...]
-    classes: Mapping[str, "_SavedClass"] | None = None  # None for those of firstlight
-
-
-@dataclass(frozen=True)
-class _SavedClass:
-    """A class of a user's taxonomy in ``pipeline.json``."""
-
-    group: str
-    galactic: bool
-    elasticc: int | None = None
-
-
-def _taxonomy(state: _Saved, path: Path) -> Taxonomy:
-    """The taxonomy of a bundle."""
-    if state.classes is None:
-        return Taxonomy()
-    try:
-        return Taxonomy.of(
-            {n: {k: v for k, v in vars(c).items() if v is not None} for n, c in state.classes.items()}
-        )
-    except SettingsError as error:
-        raise BundleError(f"{path}: {error}; {AGAIN}") from error
-
-
-# --- private --------------------------------------------------------------------
-
-
-def _not_trained() -> NotFittedError:
-    return NotFittedError("this pipeline is not trained; call fit, or Pipeline.load(bundle)")
-
-
-def _anomaly_inputs(latents: Latents, proba: FloatArray | None = None) -> AnomalyInputs:
-    """Inputs of the anomaly score beside the rows."""
-    return AnomalyInputs(np.hstack([latents.mean, latents.log_var]), latents.recon_error, proba)
-
-
-def _write_history(folder: Path, history: tuple[dict[str, float], ...]) -> None:
-    """Write the encoder's training history as a table."""
-    with open(folder / "training.csv", "w", encoding="utf-8", newline="") as file:
-        rows = csv.DictWriter(file, list(history[0]))
-        rows.writeheader()
-        rows.writerows(history)
