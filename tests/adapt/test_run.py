@@ -1,5 +1,6 @@
 """A bundle adapted to a survey, on a few real objects."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import pytest
 from firstlight import LightCurves, Pipeline
 from firstlight._types import no_progress
 from firstlight.adapt import AdaptConfig, Adapted, adapt
-from firstlight.adapt.rows import PLAIN, Seen, cached_copies
+from firstlight.adapt.rows import PLAIN, CopyTask, Seen, cached_copies
 from firstlight.adapt.run import _copies, _pool, _training, _usable, _Views
 from firstlight.adapt.scores import ADAPTED, MIXED, SCRATCH, UNADAPTED
 from firstlight.adapt.trees import BUNDLE, SURVEY, balanced
@@ -140,11 +141,17 @@ def test_training_from_the_labels_alone_is_in_the_table(tiny_fast: Pipeline, hal
 def test_rows_of_the_training_set_are_kept(tiny_fast: Pipeline, halves: Halves, tmp_path: Path) -> None:
     curves, labels = halves.training
     few = np.arange(20)
-    args = (tiny_fast.bundle_version, curves.take(few), labels[few], tiny_fast.builder, SMALL.training)
-    made = [
-        cached_copies(tmp_path, *args, [Seen("des", 1.0)], galactic=GALACTIC, seed=seed, jobs=1)
-        for seed in (0, 0, 1)
-    ]
+    task = CopyTask(
+        curves=curves.take(few),
+        labels=labels[few],
+        builder=tiny_fast.builder,
+        copies=SMALL.training,
+        pool=[Seen("des", 1.0)],
+        galactic=GALACTIC,
+        seed=0,
+        jobs=1,
+    )
+    made = [cached_copies(replace(task, seed=seed), tmp_path, tiny_fast.bundle_version) for seed in (0, 0, 1)]
     assert len(list(tmp_path.iterdir())) == 2
     first, again, other = (one.made.rows for one in made)
     assert first.X.tobytes() == again.X.tobytes()

@@ -23,6 +23,7 @@ from firstlight.settings import to_table
 from firstlight.storage import read_arrays, write_arrays
 from firstlight.surveys import load_survey
 
+_STATED_ERROR = 0.031  # of a redshift over 1 + z, up to which it counts as spectroscopic in copies
 PLAIN = -1  # stands for the survey of a copy that keeps its own observations
 _MOST_CACHED = 4  # files of rows that the cache keeps, of some 80 MB each
 _ROOMS = ("adapt", "encoder", "features", "lightcurves", "pipeline", "preprocess", "reobserve", "simulate")
@@ -54,21 +55,36 @@ class Copies:
         return Copies(rows, self.survey[keep], self.whole[keep], self.object[keep])
 
 
-def make_copies(
-    curves: LightCurves,
-    labels: StrArray,
-    builder: InputBuilder,
-    copies: CopiesConfig,
-    pool: Sequence[Seen],
-    *,
-    galactic: frozenset[str],
-    seed: int,
-    jobs: int | None = None,
-    progress: Progress = no_progress,
-    stage: str = "rows",
-) -> Copies:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CopyTask:
+    """Raw objects, and how to copy them."""
+
+    curves: LightCurves
+    labels: StrArray  # (n_objects,)
+    builder: InputBuilder
+    copies: CopiesConfig
+    pool: Sequence[Seen]  # surveys that re-observe, one drawn for each copy
+    galactic: frozenset[str]  # classes in the Milky Way
+    seed: int
+    jobs: int | None = None  # threads; by default one per core
+    progress: Progress = no_progress
+    stage: str = "rows"  # its name in the progress
+
+
+def redshift_shares(curves: LightCurves) -> tuple[float, float]:
+    """Share of copies without a redshift, and of those with a spectroscopic one."""
+    known = curves.redshift > 0.0
+    unknown = float(np.isnan(curves.redshift).mean())
+    if not known.any():
+        return float(np.clip(unknown, 0.1, 0.9)), 0.5
+    exact = curves.redshift_err[known] <= _STATED_ERROR * (1.0 + curves.redshift[known])
+    return float(np.clip(unknown, 0.1, 0.9)), float(exact.mean())
+
+
+def make_copies(task: CopyTask) -> Copies:
     """Copies of raw objects, each re-observed as a survey of the pool drawn for it."""
-    rng = np.random.default_rng(seed)
+    curves, labels, builder, copies, pool = task.curves, task.labels, task.builder, task.copies, task.pool
+    rng = np.random.default_rng(task.seed)
     n = len(curves)
     plain = training_copies(
         curves, labels, replace(builder.config, copies=replace(copies, reobserved=0)), rng
@@ -90,9 +106,9 @@ def make_copies(
                 survey.append(np.full(len(chosen), k))
     joined = LightCurves.concatenate(parts, check=False)
     index = np.concatenate(owner)
-    made = in_chunks(builder.rows, joined, jobs, lambda done: progress(stage, done))
+    made = in_chunks(builder.rows, joined, task.jobs, lambda done: task.progress(task.stage, done))
     shared = object_weights(joined.object_id, np.concatenate(weight))
-    rows = TrainingRows(made.X, labels[index], joined.redshift, shared, joined.object_id, galactic)
+    rows = TrainingRows(made.X, labels[index], joined.redshift, shared, joined.object_id, task.galactic)
     return Copies(
         CopyRows(rows, made.latents, joined.last_phase, made.described),
         np.concatenate(survey),
@@ -121,48 +137,23 @@ def _seen_by(
     return made.curves.take(np.arange(n, 2 * n))  # after the whole ones
 
 
-def cached_copies(
-    folder: Path,
-    bundle_version: str,
-    curves: LightCurves,
-    labels: StrArray,
-    builder: InputBuilder,
-    copies: CopiesConfig,
-    pool: Sequence[Seen],
-    *,
-    galactic: frozenset[str],
-    seed: int,
-    jobs: int | None = None,
-    progress: Progress = no_progress,
-    stage: str = "rows",
-) -> Copies:
+def cached_copies(task: CopyTask, folder: Path, bundle_version: str) -> Copies:
     """`make_copies`, kept in a folder: the same bundle, survey and objects need no second pass."""
     parts = [
         __version__,
         bundle_version,
-        curves.fingerprint,
+        task.curves.fingerprint,
         source_digest(_ROOMS),
-        json.dumps(to_table(copies), sort_keys=True),
-        *(json.dumps([to_table(load_survey(one.survey)) | {"name": ""}, *one[1:]]) for one in pool),
-        str(seed),
+        json.dumps(to_table(task.copies), sort_keys=True),
+        *(json.dumps([to_table(load_survey(one.survey)) | {"name": ""}, *one[1:]]) for one in task.pool),
+        str(task.seed),
     ]
     path = folder / f"{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()[:20]}.safetensors"
-    found = _read(path, curves, labels, galactic)
+    found = _read(path, task)
     if found is not None:
-        progress(stage, 1.0)
+        task.progress(task.stage, 1.0)
         return found
-    made = make_copies(
-        curves,
-        labels,
-        builder,
-        copies,
-        pool,
-        galactic=galactic,
-        seed=seed,
-        jobs=jobs,
-        progress=progress,
-        stage=stage,
-    )
+    made = make_copies(task)
     with replacing(path) as partial:
         write_arrays(partial, _arrays(made))
     for old in sorted(folder.glob("*.safetensors"), key=lambda one: one.stat().st_mtime)[:-_MOST_CACHED]:
@@ -187,7 +178,7 @@ def _arrays(copies: Copies) -> dict[str, AnyArray]:
     }
 
 
-def _read(path: Path, curves: LightCurves, labels: StrArray, galactic: frozenset[str]) -> Copies | None:
+def _read(path: Path, task: CopyTask) -> Copies | None:
     if not path.exists():
         return None
     try:
@@ -196,7 +187,12 @@ def _read(path: Path, curves: LightCurves, labels: StrArray, galactic: frozenset
         return None
     index = found["object"]
     rows = TrainingRows(
-        found["X"], labels[index], found["redshift"], found["weight"], curves.object_id[index], galactic
+        found["X"],
+        task.labels[index],
+        found["redshift"],
+        found["weight"],
+        task.curves.object_id[index],
+        task.galactic,
     )
     latents = Latents(found["mean"], found["log_var"], found["recon_error"])
     return Copies(

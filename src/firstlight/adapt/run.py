@@ -11,7 +11,7 @@ import numpy as np
 from firstlight._types import FloatArray, IntArray, Progress, StrArray, no_progress
 from firstlight._version import __version__
 from firstlight.adapt.config import AdaptConfig
-from firstlight.adapt.rows import Copies, Seen, cached_copies, make_copies
+from firstlight.adapt.rows import Copies, CopyTask, Seen, cached_copies, make_copies, redshift_shares
 from firstlight.adapt.scores import ADAPTED, MIXED, SCRATCH, UNADAPTED, score_table
 from firstlight.adapt.trees import Choice, Grower, Unseen, balanced, check_folds, tree_settings
 from firstlight.anomaly import AnomalyInputs, AnomalyScorer, TrainingDomain
@@ -31,7 +31,6 @@ from firstlight.splits import check_near_duplicates, hash_fraction, stratified_f
 from firstlight.surveys import SurveyConfig, load_survey, measure_survey
 from firstlight.taxonomy import Taxonomy
 
-_STATED_ERROR = 0.031  # of a redshift over 1 + z, up to which it counts as spectroscopic in copies
 _HELD_SHARE = 0.1  # of the training objects, for the scales of anomaly score and domain
 _SMALLEST = 1e-9
 
@@ -125,14 +124,10 @@ def adapt(
         Which host redshift to use.
     scratch : bool
         Whether to train pipelines on the labelled objects alone, for comparison.
-    seed : int
-        Seed of every random choice.
-    jobs : int, optional
-        Threads; by default one per core.
     cache : Path, optional
         Folder that keeps the rows of the re-observed training set.
-    progress : callable, optional
-        Called with a stage's name and the fraction of it that is done.
+    seed, jobs, progress
+        As for `Pipeline.fit`.
 
     Returns
     -------
@@ -158,17 +153,28 @@ def adapt(
     by_source = views.by_source()
     proba = random.proba | (_scratch(base, mine, random, config, seed, jobs, progress) if scratch else {})
     pipeline, choice = _finish(base, mine, known, made, random, by_source, seed, surveys)
-    held_out = score_table(mine.labels, taxonomy.classes, proba)
-    sources_out: dict[str, Any] = {}
-    accuracy: dict[str, Any] = {}
-    if by_source is not None:
-        sources_out = score_table(mine.labels, taxonomy.classes, by_source.proba)
-        accuracy = _by_source(mine, by_source.proba)
     protocol = _protocol(mine, known, random, config, seed)
-    pipeline.info["adapted"] |= {"held_out": held_out, "protocol": protocol}
-    if by_source is not None:
-        pipeline.info["adapted"] |= {"source_left_out": sources_out, "by_source": accuracy}
+    held_out, sources_out, accuracy = _measured(pipeline, mine, proba, by_source, protocol)
     return Adapted(pipeline, surveys, held_out, sources_out, accuracy, choice, protocol)
+
+
+def _measured(
+    pipeline: Pipeline,
+    mine: _Labelled,
+    proba: dict[str, FloatArray],
+    by_source: "_View | None",
+    protocol: str,
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Scores of held-out objects, with the source left out, and by source; noted in the pipeline."""
+    classes = mine.taxonomy.classes
+    held_out = score_table(mine.labels, classes, proba)
+    pipeline.info["adapted"] |= {"held_out": held_out, "protocol": protocol}
+    if by_source is None:
+        return held_out, {}, {}
+    sources_out = score_table(mine.labels, classes, by_source.proba)
+    accuracy = _by_source(mine, by_source.proba)
+    pipeline.info["adapted"] |= {"source_left_out": sources_out, "by_source": accuracy}
+    return held_out, sources_out, accuracy
 
 
 # --- objects and rows -----------------------------------------------------------
@@ -218,22 +224,12 @@ def _pool(
         surveys[name] = load_survey(survey) if survey is not None else measure_survey(own, name)
         path = folder / f"{k}.toml"
         path.write_text(to_toml(to_table(surveys[name])), encoding="utf-8")
-        pool.append(Seen(str(path), config.own_share / len(names), *_redshifts(own)))
+        pool.append(Seen(str(path), config.own_share / len(names), *redshift_shares(own)))
     others = base.config.reobserve.surveys
     total = sum(others.values())
     if total > 0.0 and config.own_share < 1.0:
         pool += [Seen(name, (1.0 - config.own_share) * w / total) for name, w in others.items()]
     return surveys, pool
-
-
-def _redshifts(curves: LightCurves) -> tuple[float, float]:
-    """Share of copies without a redshift, and of those with a spectroscopic one."""
-    known = curves.redshift > 0.0
-    unknown = float(np.isnan(curves.redshift).mean())
-    if not known.any():
-        return float(np.clip(unknown, 0.1, 0.9)), 0.5
-    exact = curves.redshift_err[known] <= _STATED_ERROR * (1.0 + curves.redshift[known])
-    return float(np.clip(unknown, 0.1, 0.9)), float(exact.mean())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -256,23 +252,33 @@ def _copies(
     cache: Path | None,
     progress: Progress,
 ) -> _Made:
-    options: dict[str, Any] = {"galactic": mine.taxonomy.galactic, "seed": seed, "jobs": jobs}
-    options["progress"] = progress
     n_own = len(np.unique(mine.sources)) if mine.sources is not None else 1
-    labels = make_copies(
-        mine.curves, mine.labels, base.builder, config.labels, pool[:n_own], stage="rows of labels", **options
+    task = CopyTask(
+        curves=mine.curves,
+        labels=mine.labels,
+        builder=base.builder,
+        copies=config.labels,
+        pool=pool[:n_own],
+        galactic=mine.taxonomy.galactic,
+        seed=seed,
+        jobs=jobs,
+        progress=progress,
+        stage="rows of labels",
     )
+    labels = make_copies(task)
     if not len(known[0]):
         raise DataError(
             "no object of the training set has a class of the labels' taxonomy; train on the labels alone"
         )
-    stage = "rows of the training set"
-    if cache is None:
-        rows = make_copies(*known, base.builder, config.training, pool, stage=stage, **options)
-    else:
-        rows = cached_copies(
-            cache, base.bundle_version, *known, base.builder, config.training, pool, stage=stage, **options
-        )
+    task = replace(
+        task,
+        curves=known[0],
+        labels=known[1],
+        copies=config.training,
+        pool=pool,
+        stage="rows of the training set",
+    )
+    rows = make_copies(task) if cache is None else cached_copies(task, cache, base.bundle_version)
     held = validation_part(known[0].object_id, known[1], _HELD_SHARE)[rows.object]
     return _Made(rows.take(~held), rows.take(held), labels)
 

@@ -40,50 +40,56 @@ _SCORES = {
 }
 
 
+Labels = Annotated[
+    Path,
+    typer.Option(
+        help="Their classes: a CSV or Parquet file with object_id and label, class or target. A column "
+        "source (survey or catalogue) makes each source be measured, and left out once."
+    ),
+]
+Survey = Annotated[
+    str | None,
+    typer.Option(
+        help="Your survey: a name such as ztf, ps1, des, lsst-wfd, or a TOML file. Default: measured "
+        "from the light curves."
+    ),
+]
+Training = Annotated[
+    str,
+    typer.Option(
+        help="Training set of the bundle, which is observed again: a file, or 'plasticc' for the "
+        "downloaded set (firstlight fetch plasticc)."
+    ),
+]
+Scratch = Annotated[
+    bool,
+    typer.Option(
+        "--scratch/--no-scratch",
+        help="Train on the labels alone, too, for comparison; takes most of the time.",
+    ),
+]
+
+
 @app.command(
     epilog="Example: firstlight adapt --data mine.csv --labels labels.csv --from default --out my-bundle"
 )
 @reads_curves
 def adapt(
     data: Annotated[str, typer.Option(help="Light curves of your survey, a file or folder.")],
-    labels: Annotated[
-        Path,
-        typer.Option(
-            help="Their classes: a CSV or Parquet file with object_id and label, class or target. A column "
-            "source (survey or catalogue) makes each source be measured, and left out once."
-        ),
-    ],
+    labels: Labels,
     out: Annotated[Path, typer.Option(help="Bundle folder to write; the survey goes to OUT.survey.toml.")],
     base: Annotated[
         Path | None,
         typer.Option("--from", help="Bundle to adapt: a folder, default or fast. Default: default."),
     ] = None,
-    survey: Annotated[
-        str | None,
-        typer.Option(
-            help="Your survey: a name such as ztf, ps1, des, lsst-wfd, or a TOML file. Default: measured "
-            "from the light curves."
-        ),
-    ] = None,
+    survey: Survey = None,
     classes: Classes = None,
     objects: Objects = None,
-    training: Annotated[
-        str,
-        typer.Option(
-            help="Training set of the bundle, which is observed again: a file, or 'plasticc' for the "
-            "downloaded set (firstlight fetch plasticc)."
-        ),
-    ] = PLASTICC,
+    training: Training = PLASTICC,
     training_labels: Annotated[
         Path | None, typer.Option(help="Classes of a training set in a file. Default: as for train.")
     ] = None,
-    scratch: Annotated[
-        bool,
-        typer.Option(
-            "--scratch/--no-scratch",
-            help="Train on the labels alone, too, for comparison; takes most of the time.",
-        ),
-    ] = True,
+    scratch: Scratch = True,
     redshift: Redshift = "photo",
     seed: Seed = 0,
     jobs: Jobs = None,
