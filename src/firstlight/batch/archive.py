@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from firstlight._types import Progress, no_progress
 from firstlight._version import __version__
@@ -124,15 +125,7 @@ def classify_archive(
         if before and report is not None:
             report(f"{len(before):,} of {len(parts):,} partition(s) were done before")
         done = _Done(todo, progress or no_progress)
-        work: Iterator[Outcome] = iter(())
-        if todo and cluster is None:
-            work = _locally(todo, job, jobs, done)
-        elif todo and cluster is not None:
-            work = on_cluster(cluster, todo, job, catalog)
-        made: list[Outcome] = []
-        for outcome in work:
-            made.append(outcome)
-            done(outcome.name, "classify", 1.0)
+        made = _outcomes(todo, job, jobs, cluster, catalog, done)
         outcomes = (*before, *(one for one in made if not one.error))
         if catalog is not None:
             hats.finish(catalog, out, [one for one in outcomes if one.answered], job)
@@ -233,6 +226,27 @@ def _begin(job: Job) -> None:
 
 def _work(part: Part, progress: Progress) -> Outcome:
     return classify_part(part, _jobs[0], progress)
+
+
+def _outcomes(
+    todo: list[Part],
+    job: Job,
+    jobs: int,
+    cluster: str | None,
+    catalog: Any,
+    progress: Callable[[str, str, float], None],
+) -> list[Outcome]:
+    """Outcomes of all partitions, by local processes or by the workers of a cluster."""
+    work: Iterator[Outcome] = iter(())
+    if todo and cluster is None:
+        work = _locally(todo, job, jobs, progress)
+    elif todo and cluster is not None:
+        work = on_cluster(cluster, todo, job, catalog)
+    made: list[Outcome] = []
+    for outcome in work:
+        made.append(outcome)
+        progress(outcome.name, "classify", 1.0)
+    return made
 
 
 def _locally(

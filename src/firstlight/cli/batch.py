@@ -20,17 +20,30 @@ _UNITS = {"": 1, "B": 1, "MB": 1e6, "GB": 1e9, "MIB": 2**20, "GIB": 2**30}
 _SHOWN = 5  # partitions that failed, in the terminal
 
 
+Catalog = Annotated[
+    Path,
+    typer.Argument(
+        metavar="CATALOG",
+        help="A HATS catalog with nested light curves, or a folder of files of any known format "
+        "(docs/reference/files.md), each object in one file.",
+    ),
+]
+Carry = Annotated[
+    str | None,
+    typer.Option(help="Columns of CATALOG to keep beside the answers, as ra,dec. Default: the position."),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        help="Address of a Dask scheduler, tcp://HOST:PORT, whose workers of one thread classify instead."
+    ),
+]
+
+
 @app.command(epilog="Example: firstlight batch catalog --bundle fast --out classes --jobs 8")
 @reads_curves
 def batch(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            metavar="CATALOG",
-            help="A HATS catalog with nested light curves, or a folder of files of any known format "
-            "(docs/reference/files.md), each object in one file.",
-        ),
-    ],
+    source: Catalog,
     out: Annotated[
         Path,
         typer.Option(
@@ -50,10 +63,7 @@ def batch(
         float | None,
         typer.Option(help="Use only observations up to this many days after the first detection."),
     ] = None,
-    carry: Annotated[
-        str | None,
-        typer.Option(help="Columns of CATALOG to keep beside the answers, as ra,dec. Default: the position."),
-    ] = None,
+    carry: Carry = None,
     jobs: Annotated[
         int | None,
         typer.Option(min=1, help="Number of local processes, of one thread each. Default: one per core."),
@@ -61,12 +71,7 @@ def batch(
     memory: Annotated[
         str, typer.Option(help="Memory of each process, as 900MB; files are read in pieces that fit.")
     ] = "2GB",
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            help="Address of a Dask scheduler, tcp://HOST:PORT, whose workers of one thread classify instead."
-        ),
-    ] = None,
+    cluster: Cluster = None,
     *,
     reading: Reading,
 ) -> None:
