@@ -9,6 +9,7 @@ import threading
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ def in_set(members: Any) -> list[str]:
     )
 
 
+@cache  # one object for all places: it is larger than a point
 def point_type(n_classes: int) -> np.dtype[Any]:
     """Layout of one point of an object's history."""
     fields: list[Any] = [
