@@ -35,7 +35,7 @@ def seen_by(survey, chosen):
 
 
 write_curves(seen_by("des", is_mine), "mine.parquet")
-mine = labels[is_mine].replace({"SNIa": "SN Ia", "AGN": "QSO"})  # as your catalogue may call them
+mine = labels[is_mine].replace({"SNIa": "SN Ia", "AGN": "QSO"})  # other spellings
 mine.to_csv("labels.csv", index=False)
 mine["class"].value_counts().to_frame().T
 
