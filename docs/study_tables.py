@@ -231,7 +231,8 @@ def parsnip_table() -> str:
         [name, *("{mean:.3f} ± {std:.3f}".format(**result[part][key]) for key in keys)]
         for part, name in (("firstlight", "firstlight, features and trees"), ("parsnip", "ParSNIP"))
     ]
-    return table([f"{result['firstlight']['n_objects']:,} objects, ten folds", *keys.values()], rows)
+    own = result["firstlight"]
+    return table([f"{own['n_objects']:,} objects, {own['n_folds']} of ten folds", *keys.values()], rows)
 
 
 STUDY_BLOCKS = {

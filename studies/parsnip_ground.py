@@ -48,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--input", action="store_true", help="write the input of ParSNIP and stop")
+    parser.add_argument("--folds", type=int, default=N_FOLDS, help="folds to test, from the first on")
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
@@ -55,6 +56,8 @@ def main() -> None:
     if args.input:
         write_input(args.folder / "input.npz", curves, labels, folds)
         return
+    folds = folds[: args.folds]
+    tested = np.concatenate([fold.test for fold in folds])
     ours = np.zeros((len(curves), len(CLASSES)))
     for k, fold in enumerate(folds):
         path = args.folder / f"firstlight-{k}.npy"
@@ -68,20 +71,23 @@ def main() -> None:
             raise SystemExit("parsnip.npz holds other objects; write the input again")
         names = tuple(file["classes"].tolist())
         peers = {name: spread(file[name], names) for name in file.files if name.startswith("proba")}
-    chosen = min(peers, key=lambda name: float(object_losses(labels, peers[name]).mean()))
+    chosen = min(peers, key=lambda name: float(object_losses(labels[tested], peers[name][tested]).mean()))
     peer = peers[chosen]
     protocol = " ".join((__doc__ or "").split("Protocol: ")[1].split())
     table = {
         name: summarise_folds([score(labels[f.test], p[f.test], CLASSES) for f in folds], protocol=protocol)
         for name, p in (("firstlight", ours), ("parsnip", peer))
     }
-    least = {name.removeprefix("proba_"): score(labels, own, CLASSES) for name, own in peers.items()}
+    least = {
+        name.removeprefix("proba_"): score(labels[tested], own[tested], CLASSES)
+        for name, own in peers.items()
+    }
     other = {
         name: {key: own[key] for key in ("accuracy", "macro_f1", "macro_auc", "log_loss")}
         for name, own in least.items()
     }
     head = result("ParSNIP's ground (studies/parsnip_ground.py)", "numpy", "lightgbm")
-    difference = compare(labels, peer, ours)
+    difference = compare(labels[tested], peer[tested], ours[tested])
     write_summary(
         head | {"protocol": protocol, "difference": difference, "parsnip_by_least_weight": other, **table},
         args.out,

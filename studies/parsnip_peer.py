@@ -71,7 +71,9 @@ def embedding(folder: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
+    parser.add_argument("--folds", type=int, default=10, help="folds to test, from the first on")
+    args = parser.parse_args()
+    folder = args.folder
     import parsnip
 
     found = embedding(folder)
@@ -89,8 +91,8 @@ def main() -> None:
     classes = np.unique(labels)
     answers = {}
     for weight in LEAST_WEIGHTS:
-        proba = np.empty((len(names), len(classes)))
-        for k in np.unique(fold):
+        proba = np.full((len(names), len(classes)), np.nan)
+        for k in range(args.folds):
             classifier = parsnip.Classifier()
             learn = fold[owner] != k
             part = Table({key: values[learn] for key, values in columns.items()})
