@@ -313,6 +313,53 @@ def loaded_table() -> str:
     return table(["objects in the state", *heads, "state [GB]"], rows, note)
 
 
+def archive_table() -> str:
+    """Speed, cost and memory of `firstlight batch` on an archive, by bundle."""
+    path = RESULTS / "archive.json"
+    if not path.exists():
+        return "Not measured yet: `python benchmarks/archive.py --work FOLDER`."
+    found = {preset: run for preset, run in read(path).items() if preset in PRESETS}
+    runs = list(found.values())
+    whole = [run["whole"] for run in runs]
+    n = runs[0]["archive"]["objects"]
+    goals = {"default": 15, "fast": 5}
+    rows = [
+        [
+            f"minutes for {n:,} light curves, two workers",
+            *(f"{run['wall_s'] * 1e6 / run['objects'] / 60:.1f}" for run in whole),
+        ],
+        ["goal, minutes per million", *(str(goals[preset]) for preset in found)],
+        ["objects per second, one worker", *(f"{run['workers 1']['objects_per_s']:,.0f}" for run in runs)],
+        ["objects per second, two workers", *(f"{run['resumed']['objects_per_s']:,.0f}" for run in whole)],
+        [
+            "objects per second, Dask scheduler and two worker processes",
+            *(f"{run['cluster']['objects_per_s']:,.0f}" for run in runs),
+        ],
+        [
+            "largest process [MB]",
+            *(f"{run['resumed']['memory']['largest_process_mb']:,}" for run in whole),
+        ],
+        ["processor time per object [ms]", *(f"{run['marginal_cpu_ms_per_object']:.2f}" for run in runs)],
+        *(
+            [f"core hours for {name}", *(f"{run['extrapolated_core_hours'][name]:,.2f}" for run in runs)]
+            for name in runs[0]["extrapolated_core_hours"]
+        ),
+    ]
+    doubled = sum(run["partitions_done_twice"] for run in whole)
+    equal = sum(run["equal"]["rows"] for run in runs)
+    note = (
+        f"PLAsTiCC's training curves with jitter in time and flux, {runs[0]['archive']['gb']} GB in "
+        f"{runs[0]['archive']['partitions']} HATS partitions. Each run was killed about half-way and started "
+        f"again, which is in its minutes; {doubled} partitions were done twice. {equal:,} rows were compared "
+        "with `Pipeline.predict` and are equal to the last bit. One worker, the Dask run and the start of "
+        "processes are measured on 16 partitions; small runs start slowly. "
+        f"{machine(runs[0]['machine'])}; commit {runs[0]['commit']}; load before the whole run "
+        + ", ".join(f"{run['resumed']['load_before']}" for run in whole)
+        + "."
+    )
+    return table(["archive", *(f"`{preset}`" for preset in found)], rows, note)
+
+
 def by_workers(run: dict[str, Any]) -> list[dict[str, Any]]:
     """Results with one worker and with several."""
     return [found for name, found in run.items() if name.endswith(("worker", "workers"))]
@@ -513,6 +560,7 @@ BLOCKS = {
     "first-use": first_use_line,
     "stream": stream_table,
     "loaded": loaded_table,
+    "archive": archive_table,
     "peers": peers_table,
     "alert": alert_table,
     "anomaly": anomaly_table,
