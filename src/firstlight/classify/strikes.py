@@ -122,7 +122,14 @@ def _lowest(_context: Any, word: Any) -> Any:
 
 
 @kernel(inner=True)
-def fill_columns(bits, feature, missing, lane, n_lanes, columns):  # type: ignore[no-untyped-def]
+def fill_columns(
+    bits: NDArray[np.int32],
+    feature: IntArray,
+    missing: IntArray,
+    lane: int,
+    n_lanes: int,
+    columns: NDArray[np.int32],
+) -> None:
     """Write one row, as ordered integers, into its lane of the columns."""
     for c in range(len(feature)):
         b = bits[feature[c]]
@@ -141,7 +148,15 @@ def fill_columns(bits, feature, missing, lane, n_lanes, columns):  # type: ignor
 
 
 @kernel
-def _strike(bits, feature, missing, strikes, words, value, total):  # type: ignore[no-untyped-def]
+def _strike(
+    bits: NDArray[np.int32],
+    feature: IntArray,
+    missing: IntArray,
+    strikes: Any,
+    words: Any,
+    value: FloatArray,
+    total: FloatArray,
+) -> None:
     """Add the leaf that remains in every tree to every row."""
     column, threshold, mask = strikes
     tests, leaves, goes_on, output = words
