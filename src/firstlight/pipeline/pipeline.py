@@ -57,6 +57,7 @@ class Pipeline(Saved):
 
     Examples
     --------
+    >>> from firstlight.pipeline import load_preset
     >>> pipeline = Pipeline(load_preset("seed"))  # settings; `fit` trains it
     >>> pipeline.config.inputs
     ('latent',)
