@@ -1,12 +1,10 @@
 """The update as a stateful function of Spark: records equal to those of the worker."""
 
 import json
-import os
-import shutil
-import sys
 
 import pandas as pd
 import pytest
+from tests.spark import local_session
 from tests.stream.conftest import alerts_of
 
 from firstlight.stream import JsonLinesCodec
@@ -82,27 +80,8 @@ def test_rows_are_ordered_by_their_place_and_the_state_goes_on(classifier, batch
 
 @pytest.fixture(scope="module")
 def session():
-    pytest.importorskip("pyspark", reason='needs pip install "firstlight[spark]"')
-    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
-        pytest.skip("needs a Java virtual machine")
-    from pyspark.sql import SparkSession
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYSPARK_PYTHON", sys.executable)
-        patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
-        settings = {
-            "spark.ui.enabled": "false",
-            "spark.driver.bindAddress": "127.0.0.1",
-            "spark.driver.host": "127.0.0.1",
-            "spark.sql.shuffle.partitions": "1",
-        }
-        builder = SparkSession.builder.master("local[1]").appName("firstlight tests")
-        for name, value in settings.items():
-            builder = builder.config(name, value)
-        made = builder.getOrCreate()
-        made.sparkContext.setLogLevel("ERROR")
+    with local_session() as made:
         yield made
-        made.stop()
 
 
 def test_a_stopped_query_goes_on_with_the_state_of_its_objects(

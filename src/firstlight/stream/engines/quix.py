@@ -103,7 +103,7 @@ class QuixRunner:
         self._build()
 
     def run(self, **until: Any) -> None:
-        """Work until SIGTERM, or as long as ``quixstreams.Application.run`` is asked to.
+        """Work until SIGTERM, or until the limits in `until`, those of ``quixstreams.Application.run``.
 
         BrokerError if the broker cannot be used.
         """
