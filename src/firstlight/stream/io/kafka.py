@@ -37,7 +37,8 @@ _WATERMARKS_S = 5.0  # longest wait for the topics, or for the range of offsets 
 # 30 to 80 kB per packet, 5,000 per second: prefetch some tenths of a second
 _CONSUMER: dict[str, Any] = {
     "fetch.min.bytes": 1,
-    "fetch.wait.max.ms": 10,  # some brokers always wait this long, so it adds to the latency
+    # Some brokers always wait this long, which adds to the latency, and all have work with each empty fetch.
+    "fetch.wait.max.ms": 30,
     "fetch.error.backoff.ms": 100,
     "fetch.message.max.bytes": 8 << 20,
     "fetch.max.bytes": 32 << 20,
