@@ -64,7 +64,7 @@ class Results:
                 "bootstrap.servers": broker.address,
                 "group.id": "reader",
                 "enable.auto.commit": False,
-                "fetch.wait.max.ms": 5,
+                "fetch.wait.max.ms": 10,
                 "fetch.queue.backoff.ms": 1,
                 "queued.max.messages.kbytes": 200_000,
             }
@@ -102,6 +102,14 @@ class Process:
             if self.popen.poll() is not None:
                 raise SystemExit(f"a worker ended with {self.popen.returncode}") from None
             return None
+
+    def stage(self, name: str) -> tuple[float, int]:
+        """Time in a stage of a micro-batch so far [s], and how often."""
+        with urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        values = dict(line.rpartition(" ")[::2] for line in lines if not line.startswith("#"))
+        total, count = (values[f'firstlight_seconds_{part}{{stage="{name}"}}'] for part in ("sum", "count"))
+        return float(total), round(float(count))
 
     def memory_mb(self, name: str = "VmRSS") -> float:
         """Resident memory [MB]; ``RssAnon`` is the part that no file backs."""
@@ -198,7 +206,7 @@ class Workers:
             if count > last:
                 end = now + PATIENCE_S
             last = count
-            series.append((now, count, self.cpu_s(), cpu_seconds(self._broker_pid)))
+            series.append((now, count, self.cpu_s(), self.broker_cpu_s()))
             if now > end:
                 raise SystemExit(f"no progress after {last} of {n} alerts")
             time.sleep(0.2)
@@ -207,6 +215,15 @@ class Workers:
     def cpu_s(self) -> float:
         """Processor time of all so far [s]."""
         return sum(process.cpu_s() for process in self.processes)
+
+    def broker_cpu_s(self) -> float:
+        """Processor time of the broker so far [s]."""
+        return cpu_seconds(self._broker_pid)
+
+    def stage(self, name: str) -> tuple[float, int]:
+        """Time that all spent in a stage of a micro-batch so far [s], and how often."""
+        found = [process.stage(name) for process in self.processes]
+        return sum(seconds for seconds, _ in found), sum(n for _, n in found)
 
 
 def free_ports(n: int) -> list[int]:

@@ -120,7 +120,8 @@ def one_latency(bundle: Path | None, night: Night, n: int) -> dict[str, Any]:
             stdout=subprocess.PIPE,
             cwd=Path(__file__).parents[1],
         )
-        held = dict(read_alerts(results, n, 60 + LATENCY_S))
+        with Use(workers) as use:
+            held = dict(read_alerts(results, n, 60 + LATENCY_S))
         out, _ = sender.communicate(timeout=30)
         results.close()
     sent = json.loads(out)
@@ -128,7 +129,35 @@ def one_latency(bundle: Path | None, night: Night, n: int) -> dict[str, Any]:
         raise SystemExit(f"{len(held)} results for {len(sent)} alerts")
     late_ms = np.array([(held[alert] - t) * 1e3 for alert, t in sent.items()])
     late_ms = late_ms[RATE * 2 :]  # the first seconds: clients find their partitions
-    return {name: round(float(np.quantile(late_ms, q)), 2) for name, q in QUANTILES.items()}
+    return {name: round(float(np.quantile(late_ms, q)), 2) for name, q in QUANTILES.items()} | use.result(n)
+
+
+class Use:
+    """Cores that workers and broker use meanwhile, and the micro-batches of the workers."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+
+    def __enter__(self) -> "Use":
+        self._start = self._now()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end = self._now()
+
+    def _now(self) -> tuple[float, ...]:
+        batches = self._workers.stage("batch")
+        return (time.monotonic(), self._workers.cpu_s(), self._workers.broker_cpu_s(), *batches)
+
+    def result(self, n_alerts: int) -> dict[str, float]:
+        """Means over that time."""
+        wall, worker, broker, busy, batches = np.subtract(self._end, self._start).tolist()
+        return {
+            "worker_cores": round(worker / wall, 2),
+            "broker_cores": round(broker / wall, 2),
+            "alerts_per_batch": round(n_alerts / batches, 1),
+            "worker_ms_per_batch": round(1e3 * busy / batches, 2),
+        }
 
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
