@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -43,6 +44,9 @@ class Problem(BaseModel):
     """Why a request cannot be answered."""
 
     detail: str
+
+
+_PROBLEMS: Any = {404: {"model": Problem}, 422: {"model": Problem}}
 
 
 class Objects(BaseModel):
@@ -108,10 +112,19 @@ class Verdicts(BaseModel):
 
 def make_api(desk: Desk, stream_response: Callable[[AsyncIterator[str]], Response]) -> APIRouter:
     """The routes of the API; `stream_response` makes a response of server-sent events."""
-    problems: Any = {404: {"model": Problem}, 422: {"model": Problem}}
     router = APIRouter(prefix="/api", tags=["objects"], responses={422: {"model": Problem}})
+    _add_table(router, desk)
+    _add_object(router, desk)
+    _add_evidence(router, desk)
+    _add_news(router, desk, stream_response)
+    _add_verdicts(router, desk)
+    return router
 
-    @router.get("/objects", response_model=Objects, responses=problems)
+
+def _add_table(router: APIRouter, desk: Desk) -> None:
+    """Add the table of objects."""
+
+    @router.get("/objects", response_model=Objects, responses=_PROBLEMS)
     def objects(
         request: Request,
         q: Annotated[str, Query(max_length=200, description="Part of a name, or a position.")] = "",
@@ -145,17 +158,14 @@ def make_api(desk: Desk, stream_response: Callable[[AsyncIterator[str]], Respons
             objects=[row_json(snapshot, row) for row in part.to_dict("records")],
         )
 
-    def history_of(object_id: str, bundle: str) -> tuple[str, History]:
-        bundle = bundle or next(iter(desk.board.bundles_of(object_id)), "")
-        history = desk.board.history(object_id, bundle)
-        if history is None:
-            raise HTTPException(404, "no such object")
-        return bundle, history
 
-    @router.get("/object", response_model=OneObject, responses=problems)
+def _add_object(router: APIRouter, desk: Desk) -> None:
+    """Add what the records state about one object."""
+
+    @router.get("/object", response_model=OneObject, responses=_PROBLEMS)
     def one(id: ObjectId, bundle: Bundle = "") -> OneObject:
         """One object: newest record, history, reasons in words and links."""
-        bundle, history = history_of(id, bundle)
+        bundle, history = _history_of(desk, id, bundle)
         snapshot = desk.snapshot(bundle)
         row = snapshot.row(id)
         if row is None:
@@ -177,18 +187,37 @@ def make_api(desk: Desk, stream_response: Callable[[AsyncIterator[str]], Respons
             links=links(id, float(row["ra"]), float(row["dec"])),
         )
 
-    @router.get("/lightcurve", response_model=Curve, responses=problems)
+
+def _add_evidence(router: APIRouter, desk: Desk) -> None:
+    """Add observations and explanation of one object."""
+
+    @router.get("/lightcurve", response_model=Curve, responses=_PROBLEMS)
     def light_curve(id: ObjectId, bundle: Bundle = "") -> Curve:
         """Observations of one object."""
-        _, history = history_of(id, bundle)
+        _, history = _history_of(desk, id, bundle)
         points, from_records = light_curve_of(id, history, desk.observations)
         about = desk.observations.about
         return Curve(object=id, from_records=from_records, about=about, **points_json(points))
 
-    @router.get("/explain", response_model=dict[str, Any], responses=problems)
+    @router.get("/explain", response_model=dict[str, Any], responses=_PROBLEMS)
     def explain(id: ObjectId, bundle: Bundle = "") -> dict[str, Any]:
         """Reasons for the class, nearest training objects, reconstruction, and what would change it."""
         return desk.explain(id, bundle).to_dict()
+
+
+def _history_of(desk: Desk, object_id: str, bundle: str) -> tuple[str, History]:
+    """An object's bundle, by default the one whose record came last, and its history; 404 without one."""
+    bundle = bundle or next(iter(desk.board.bundles_of(object_id)), "")
+    history = desk.board.history(object_id, bundle)
+    if history is None:
+        raise HTTPException(404, "no such object")
+    return bundle, history
+
+
+def _add_news(
+    router: APIRouter, desk: Desk, stream_response: Callable[[AsyncIterator[str]], Response]
+) -> None:
+    """Add records as they come, and the state of the stream."""
 
     @router.get("/latest", response_model=Latest)
     def latest(n: Annotated[int, Query(ge=0, le=_MOST_LATEST)] = 100) -> Latest:
@@ -205,11 +234,13 @@ def make_api(desk: Desk, stream_response: Callable[[AsyncIterator[str]], Respons
         """Rates, delays, problems, classes per hour, dead letters, and the worker's state."""
         return health_of(desk)
 
+
+def _add_verdicts(router: APIRouter, desk: Desk) -> None:
+    """Add reading and writing of verdicts."""
+
     @router.get("/verdicts", response_model=Verdicts)
     def verdicts() -> Verdicts:
         """The newest verdict of each object; none without --feedback."""
-        from dataclasses import asdict
-
         return Verdicts(verdicts=[asdict(one) for one in desk.verdicts().values()])
 
     @router.post(
@@ -220,15 +251,11 @@ def make_api(desk: Desk, stream_response: Callable[[AsyncIterator[str]], Respons
     )
     def give(new: NewVerdict) -> dict[str, Any]:
         """Write a verdict, if the page was started with --feedback."""
-        from dataclasses import asdict
-
         if not desk.takes_verdicts:
             raise HTTPException(403, "the page is read-only: start it with --feedback FILE")
         if not desk.board.bundles_of(new.object):
             raise HTTPException(404, "no such object")
         return asdict(desk.give_verdict(new.object, new.verdict, new.true_class))
-
-    return router
 
 
 async def _records(desk: Desk, request: Request) -> AsyncIterator[str]:

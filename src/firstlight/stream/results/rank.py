@@ -373,7 +373,7 @@ def _light(row: dict[str, Any], limit_mag: float) -> str:
         return "no recent detection"
     words = f"{row['band']} {row['mag']:.1f}"
     if row["mag_age"] >= OLD:
-        words += f" {row['mag_age']:.0f} days ago"
+        words += f", {row['mag_age']:.0f} days ago"
     if row["class"] in VARIABLE:
         words += ", variable"
     elif abs(row["slope"]) >= max(STEADY, row["slope_err"]):
