@@ -102,6 +102,14 @@ def test_one_more_observation_is_predicted_like_any_other(pipeline, one, made):
     assert each.favoured[1] == found.proba[0, found.classes.index(made.label)]
 
 
+def test_an_observation_that_moves_nothing_is_not_recommended(made):
+    now = float(made.predictions.proba[0].max())
+    each = made.next_observations[0]
+    for favoured, words in (((now, now, now), "would change nothing"), ((now, now, now - 0.3), "tell most")):
+        one = each._replace(favoured=favoured, labels=(made.label,) * 3)
+        assert words in replace(made, next_observations=(one,)).sentences()[-1 - len(made.notes)]
+
+
 def test_it_is_plain_json(made):
     content = made.to_dict()
     assert json.loads(json.dumps(content, allow_nan=False))["class"] == made.label

@@ -241,7 +241,11 @@ def _redshift_variants(
     known = [("redshift", "Without the redshift", curves.with_redshift("none"))]
     if redshift > 0.0 and not float(curves.redshift_err[0]) <= _SPEC_ERR:
         known.append(
-            ("redshift", f"With the redshift {redshift:.3f} to .001", _at_redshift(curves, redshift))
+            (
+                "redshift",
+                f"With the redshift known precisely, {redshift:.3f} ± 0.001",
+                _at_redshift(curves, redshift),
+            )
         )
     return known
 

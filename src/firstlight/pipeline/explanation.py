@@ -195,6 +195,9 @@ class Explanation:
     def _next_sentence(self, one: NextObservation) -> str:
         low, high = min(one.favoured), max(one.favoured)
         others = sorted({name for name in one.labels if name != self.label})
+        now = float(self.predictions.proba[0].max())
+        if not others and max(high - now, now - low) < _MOVED:
+            return "One more observation a day later would change nothing."
         rest = f", or make it {' or '.join(others)}" if others else ""
         return (
             f"One more {one.band} observation a day later would tell most: it may move {self.label} to "

@@ -8,6 +8,7 @@ import jinja2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from firstlight._version import __version__
 from firstlight.bands import BANDS
@@ -35,7 +36,7 @@ _LEAST_SHARE = 0.01  # of the largest weight; a smaller bar is not drawn
 def plot_explanation(made: Explanation) -> Figure:
     """Light curve with its reconstruction and probabilities, reasons as bars, nearest training objects."""
     n_why, n_near = len(made.why), len(made.nearest)
-    heights = [3.0, *[2.1] * n_why, *([1.5] if n_near else [])]
+    heights = [3.3, *[2.1] * n_why, *([1.5] if n_near else [])]
     figure = new_figure(sum(heights) + 0.3)
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     panel, bars = parts[0].subplots(1, 2, width_ratios=(3.6, 1.0))
@@ -45,7 +46,9 @@ def plot_explanation(made: Explanation) -> Figure:
         models = {b: _within(model, window) for b, model in models.items() if b in curve.band}
     handles = draw_light_curve(panel, curve, models=models)
     panel.set_title(f"{made.curve.object_id}: {made.sentences()[0]}", loc="left", parse_math=False)
-    panel.legend(handles=handles, ncols=len(handles), loc="upper right", handletextpad=0.1)
+    if models:
+        handles.append(Line2D([], [], color=FAINT, label="autoencoder"))
+    parts[0].legend(handles=handles, ncols=len(handles), loc="outside lower center", handletextpad=0.4)
     draw_probabilities(bars, probabilities_of(made.predictions), made.predictions.sets[0])
     for part, why in zip(parts[1 : 1 + n_why], made.why, strict=True):
         draw_reasons(part.subplots(), why)
