@@ -133,7 +133,8 @@ class Forest:
         X = np.ascontiguousarray(X, dtype=np.float32)
         if X.ndim != 2 or X.shape[1] != self.n_features:
             raise DataError(f"rows of shape {X.shape}; this forest needs {self.n_features} features per row")
-        total = np.tile(self.start, (len(X), 1))
+        total = np.empty((len(X), self.n_outputs))
+        total[:] = self.start
         rows = (X.view(np.int32), self.column_feature, self.column_missing)
         if len(X) > _FEW_ROWS and self._strikes is not None:
             self._strikes.add(*rows, total)
@@ -322,10 +323,15 @@ def _walk_trees(  # type: ignore[no-untyped-def]
                 deepest = max(deepest, depth[live])
                 at[q] = 0
             for _ in range(deepest):
+                moved = np.int64(0)
                 for q in range(_LANES):
                     node = nodes[first[q] + at[q]]
                     column = (node >> 16) & 0xFFFF
-                    at[q] = (node & 0xFFFF) + np.int64(columns[column] > (node >> 32))
+                    place = (node & 0xFFFF) + np.int64(columns[column] > (node >> 32))
+                    moved |= place ^ at[q]
+                    at[q] = place
+                if moved == 0:  # a leaf leads to itself
+                    break
             for q in range(n_live):
                 total[row, output[t + q]] += value[first[q] + at[q]]
 

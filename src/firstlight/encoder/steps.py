@@ -102,7 +102,7 @@ class Steps:
     @property
     def n_steps(self) -> IntArray:
         """Steps of each object, shape (n_objects,)."""
-        return np.diff(self.offsets)
+        return self.offsets[1:] - self.offsets[:-1]
 
     def context(self) -> Float32Array:
         """Summary and redshift of every object, float32, shape (n_objects, N_CONTEXT)."""

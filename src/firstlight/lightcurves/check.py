@@ -22,7 +22,7 @@ def check(curves: "LightCurves") -> None:
         offsets.shape != (n_objects + 1,)
         or offsets[0] != 0
         or offsets[-1] != n_total
-        or np.any(np.diff(offsets) < 0)
+        or np.any(offsets[1:] < offsets[:-1])
     ):
         raise DataError(
             f"offsets must rise from 0 to {n_total} with one entry more than the "
@@ -34,8 +34,8 @@ def check(curves: "LightCurves") -> None:
                 raise DataError(f"column {name!r}: {getattr(curves, name).shape}, expected ({length},)")
     if curves.survey.shape != (n_objects,):
         raise DataError(f"column {SURVEY!r}: {curves.survey.shape}, expected ({n_objects},)")
-    unique, counts = np.unique(curves.object_id, return_counts=True)
-    if len(unique) != n_objects:
+    if len(set(curves.object_id.tolist())) != n_objects:
+        unique, counts = np.unique(curves.object_id, return_counts=True)
         name, times = str(unique[counts > 1][0]), int(counts[counts > 1][0])
         raise DataError(f"object {name!r} occurs {times} times; names are unique")
     _check_redshifts(curves)
@@ -61,10 +61,10 @@ def order_of_ties(curves: "LightCurves") -> IntArray | None:
 
     Raises DataError if a band is there twice.
     """
-    tied = np.diff(curves.mjd) == 0
+    tied = curves.mjd[1:] == curves.mjd[:-1]
     starts = curves.offsets[1:-1]
     tied[starts[(starts > 0) & (starts < len(curves.mjd))] - 1] = False
-    if not np.any(tied & (np.diff(curves.band) <= 0)):
+    if not np.any(tied & (curves.band[1:] <= curves.band[:-1])):
         return None
     order = np.lexsort((curves.band, curves.mjd, curves.object_index))
     band, mjd, owner = curves.band[order], curves.mjd[order], curves.object_index[order]
@@ -94,7 +94,7 @@ def _check_redshifts(curves: "LightCurves") -> None:
 
 def _goes_back(curves: "LightCurves") -> BoolArray:
     back = np.zeros(len(curves.mjd), dtype=bool)
-    back[1:] = np.diff(curves.mjd) < 0
+    back[1:] = curves.mjd[1:] < curves.mjd[:-1]
     starts = curves.offsets[1:-1]
     back[starts[starts < len(back)]] = False
     return back

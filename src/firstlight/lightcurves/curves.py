@@ -142,7 +142,7 @@ class LightCurves:
     @property
     def n_obs(self) -> IntArray:
         """Observations of each object, shape (n_objects,)."""
-        return np.diff(self.offsets)
+        return self.offsets[1:] - self.offsets[:-1]  # `np.diff` takes five times as long for one object
 
     @property
     def object_index(self) -> IntArray:
