@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from firstlight.errors import SettingsError
-from firstlight.mix import Brighter, ClassMix, MixBin, mix_names, under_mix
+from firstlight.errors import DataError, SettingsError
+from firstlight.mix import Brighter, ClassMix, MixBin, estimate_mix, mix_names, under_mix
+from firstlight.predictions import Predictions, estimated_mix
 from firstlight.taxonomy import CLASSES
 
 _shares = arrays(np.float64, 4, elements=st.floats(0.01, 1.0)).map(lambda x: x / x.sum())
@@ -73,3 +74,65 @@ def test_a_mix_from_a_file_is_read_and_a_wrong_one_is_refused(tmp_path):
             ClassMix.read(path)
     with pytest.raises(SettingsError, match="mixes: bts, lsst"):
         ClassMix.read("no-such-mix")
+
+
+def _overlapping(mix: np.ndarray, apart: float, n: int = 4000) -> np.ndarray:
+    """Probabilities of objects of two classes under equal frequencies."""
+    rng = np.random.default_rng(0)
+    second = rng.random(n) < mix[1]
+    x = rng.normal(np.where(second, apart, -apart), 1.0)
+    proba = 1.0 / (1.0 + np.exp(-2.0 * apart * x))
+    return np.stack([1.0 - proba, proba], axis=1)
+
+
+def test_the_mix_of_separable_objects_is_found_without_labels():
+    mix, trained = np.array([0.9, 0.1]), np.array([0.5, 0.5])
+    found = estimate_mix(_overlapping(mix, 2.0), trained)
+    np.testing.assert_allclose(found, mix, atol=0.02)
+    np.testing.assert_allclose(found.sum(), 1.0)
+    twice = np.concatenate([_overlapping(mix, 2.0), np.full((50, 2), 0.5)])
+    weight = np.concatenate([np.ones(4000), np.zeros(50)])
+    np.testing.assert_allclose(estimate_mix(twice, trained, weight), found, atol=1e-6)
+
+
+def test_without_objects_the_mix_is_that_of_training():
+    trained = np.array([0.3, 0.7, 0.0])
+    np.testing.assert_allclose(estimate_mix(np.empty((0, 3)), trained), trained)
+
+
+def _answers(phase: float, proba: np.ndarray, prior: np.ndarray | None) -> Predictions:
+    n = len(proba)
+    return Predictions(
+        object_id=np.arange(n).astype(np.str_),
+        status=np.full(n, "classified"),
+        reason=np.full(n, ""),
+        label=np.array(["SNIa", "SNII"])[proba.argmax(axis=1)],
+        proba=proba,
+        anomaly=np.zeros(n),
+        n_obs=np.full(n, 9),
+        phase=np.full(n, phase),
+        classes=("SNIa", "SNII"),
+        prior=prior,
+    )
+
+
+def test_an_estimated_mix_moves_the_answers_of_objects_that_were_followed_long_enough():
+    proba = _overlapping(np.array([0.9, 0.1]), 1.5)
+    answers = _answers(100.0, proba, np.array([0.5, 0.5]))
+    mix = estimated_mix(answers)
+    assert mix.mix["SNIa"] == pytest.approx(0.9, abs=0.03)
+    assert "4,000 objects" in mix.source
+    assert answers.with_prior(mix).proba[:, 0].mean() == pytest.approx(mix.mix["SNIa"], abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        (_answers(8.0, np.full((500, 2), 0.5), np.array([0.5, 0.5])), "0 objects were followed"),
+        (_answers(99.0, np.full((99, 2), 0.5), np.array([0.5, 0.5])), "99 objects were followed"),
+        (_answers(99.0, np.full((500, 2), 0.5), None), "not known"),
+    ],
+)
+def test_an_estimate_that_would_invent_classes_is_refused(answers, message):
+    with pytest.raises(DataError, match=message):
+        estimated_mix(answers)

@@ -21,6 +21,8 @@ from firstlight.settings import from_table
 
 #: Share of all classes together that a mix does not name: nothing is impossible for not being listed.
 OTHERS = 0.001
+_MOST_STEPS, _CONVERGED = 2000, 1e-7  # of `estimate_mix`
+_ADDED = 10.0  # objects of the training mix beside those of the estimate, so that no class vanishes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +189,45 @@ def under_mix(proba: FloatArray, trained: FloatArray, mix: FloatArray) -> FloatA
         total = total + column
     possible = total > 0.0
     return np.where(possible[:, None], moved / np.where(possible, total, 1.0)[:, None], proba)
+
+
+def estimate_mix(proba: FloatArray, trained: FloatArray, weight: FloatArray | None = None) -> FloatArray:
+    """Class frequencies of unlabelled objects, by expectation maximisation.
+
+    Safe for whole light curves alone: at early phases probabilities overlap too much, and frequencies that
+    are not there are found (decision 0184).
+
+    Parameters
+    ----------
+    proba : float64 array, shape (n_objects, n_classes)
+        Calibrated probabilities under the class frequencies of training.
+    trained : float64 array, shape (n_classes,)
+        Class frequencies of training.
+    weight : float64 array, shape (n_objects,), optional
+        How many objects each one stands for; by default one. Ten objects of the training mix are added, so
+        that few objects do not make a class impossible.
+
+    Returns
+    -------
+    float64 array, shape (n_classes,)
+        Frequencies that sum to 1; those of training without objects. Classes that were not trained get none.
+
+    References
+    ----------
+    Saerens, Latinne & Decaestecker 2002, doi:10.1162/089976602753284446.
+    """
+    shown = np.asarray(trained, np.float64)
+    mix = shown / max(float(shown.sum()), 1e-300)
+    count = np.ones(len(proba)) if weight is None else np.asarray(weight, np.float64)
+    if not count.sum() > 0.0:
+        return mix
+    start = mix
+    for _ in range(_MOST_STEPS):
+        expected = count @ under_mix(proba, shown, mix) + _ADDED * start
+        before, mix = mix, expected / (count.sum() + _ADDED)
+        if np.abs(mix - before).max() < _CONVERGED:
+            break
+    return mix
 
 
 def mix_names() -> list[str]:

@@ -1,5 +1,7 @@
 """`classify` under a stated class mix, and with a demanded domain."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -61,3 +63,28 @@ def test_objects_unlike_training_are_announced_and_may_be_left_unclassified(
     refused = answers.reason == "outside_domain"
     assert refused.any()
     assert np.isin(answers.domain[answers.is_classified], ["inside"]).all()
+
+
+def test_objects_through_filters_that_the_bundle_does_not_know_are_announced(
+    tiny_fast, sample, tmp_path, capsys
+):
+    tiny_fast.save(tmp_path / "bundle")
+    surveys = np.full(len(sample), "lsst", "U16")
+    surveys[:3] = "skymapper"
+    write_curves(sample.with_columns(survey=surveys), tmp_path / "curves.parquet")
+    words = ["classify", str(tmp_path / "curves.parquet"), "--bundle", str(tmp_path / "bundle")]
+    assert run([*words, "--out", str(tmp_path / "out.csv")]) == 0
+    message = " ".join(capsys.readouterr().err.split())
+    assert f"3 of {len(sample)} objects were observed through filters" in message
+    assert "skymapper_" in message
+    assert run(["info", str(tmp_path / "bundle"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["filters"] == tiny_fast.filters
+
+
+def test_a_mix_is_estimated_where_enough_objects_were_followed(words, tmp_path, capsys):
+    out = tmp_path / "out.csv"
+    assert run([*words, "--bundle", "fast", "--prior", "estimated", "--out", str(out)]) == 0
+    assert "class mix estimated from" in capsys.readouterr().err
+    early = [*words, "--bundle", "fast", "--prior", "estimated", "--upto-phase", "8", "--out", str(out)]
+    assert run(early) == 1
+    assert "state a mix instead" in capsys.readouterr().err

@@ -142,6 +142,15 @@ Prior = Annotated[
         "of the training set."
     ),
 ]
+MixOrEstimate = Annotated[
+    str | None,
+    typer.Option(
+        "--prior",
+        help="Class mix to assume: lsst, bts (a survey limited by magnitude), a TOML file, or 'estimated' "
+        "from these objects, of which 100 or more must be followed for 64 days. Default: that of the "
+        "training set.",
+    ),
+]
 Redshift = Annotated[
     Literal["photo", "spec", "none"],
     typer.Option(help="Host redshift to use: photo (photometric), spec (spectroscopic where known) or none."),

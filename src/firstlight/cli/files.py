@@ -16,8 +16,8 @@ from firstlight.cli.app import (
     Coverage,
     Jobs,
     MinDomain,
+    MixOrEstimate,
     Objects,
-    Prior,
     Redshift,
     Seed,
     VerifyWith,
@@ -34,6 +34,7 @@ from firstlight.text import is_formula, printable
 
 if TYPE_CHECKING:
     from firstlight._types import StrArray
+    from firstlight.mix import ClassMix
     from firstlight.pipeline.bundle import Manifest
 
 
@@ -80,7 +81,7 @@ def classify(
     bundle: Bundle = None,
     verify_with: VerifyWith = None,
     objects: Objects = None,
-    prior: Prior = None,
+    prior: MixOrEstimate = None,
     min_domain: MinDomain = None,
     coverage: Coverage = None,
     redshift: Redshift = "photo",
@@ -97,7 +98,14 @@ def classify(
     """Classify every object in a file: one row per object, with calibrated probabilities."""
     from firstlight.hosts import Hosts
     from firstlight.pipeline import Pipeline
-    from firstlight.predictions import check_output, domain_warning, write_predictions
+    from firstlight.pipeline.filters import filters_warning
+    from firstlight.predictions import (
+        ESTIMATED,
+        check_output,
+        domain_warning,
+        estimated_mix,
+        write_predictions,
+    )
 
     check_output(out)
     if upto_phase is not None and upto_phase != upto_phase:
@@ -108,7 +116,7 @@ def classify(
         pipeline = Pipeline.load(
             bundle,
             public_key=verify_with,
-            prior=prior,
+            prior=None if prior == ESTIMATED else prior,
             min_domain=min_domain,
             coverage=coverage,
             context=None if context is None else Hosts.open(context, context_radius),
@@ -119,13 +127,25 @@ def classify(
         curves = curves.upto_phase(upto_phase)
     with progress() as report:
         predictions = pipeline.predict(curves, jobs=jobs, progress=report)
+    if prior == ESTIMATED:
+        mix = estimated_mix(predictions)
+        predictions = predictions.with_prior(mix)
+        _show_mix(mix)
     used = pipeline.redshifts_in_use(curves)
     write_predictions(predictions, out, None if used is None else used.columns())
     _warn_of_formulas(predictions.object_id, out)
     n_classified = int((predictions.status == "classified").sum())
     console.print(f"{n_classified:,} of {len(curves):,} objects classified: {out}")
-    if (warning := domain_warning(predictions)) is not None:
-        console.print(f"[yellow]{escape(warning)}[/yellow]", highlight=False, soft_wrap=True)
+    for warning in (domain_warning(predictions), filters_warning(curves, pipeline.filters)):
+        if warning is not None:
+            console.print(f"[yellow]{escape(warning)}[/yellow]", highlight=False, soft_wrap=True)
+
+
+def _show_mix(mix: "ClassMix") -> None:
+    """Print an estimated class mix, the most frequent classes first."""
+    shares = sorted(mix.mix.items(), key=lambda item: -item[1])
+    shown = ", ".join(f"{name} {share:.3f}" for name, share in shares)
+    console.print(escape(f"class mix {mix.source}: {shown}"), highlight=False, soft_wrap=True)
 
 
 def _warn_of_formulas(names: "StrArray", out: Path) -> None:
@@ -151,6 +171,7 @@ def info(
 ) -> None:
     """Describe a bundle: preset, classes, training set, files and their checksums."""
     from firstlight.pipeline.bundle import find_bundle, open_bundle
+    from firstlight.pipeline.saving import saved_filters_of
     from firstlight.pipeline.signature import signed_with
 
     folder = find_bundle(bundle)
@@ -169,6 +190,7 @@ def info(
             "created": manifest.created,
             "info": manifest.info,
             "files": {n: {"size": file.size, "sha256": file.sha256} for n, file in manifest.files.items()},
+            "filters": saved_filters_of(folder, manifest.info),
         }
     )
 
@@ -191,6 +213,8 @@ def _print_bundle(folder: Path, manifest: "Manifest", signer: str | None) -> Non
     """Print what a bundle's manifest states, as a table."""
     from rich.table import Table
 
+    from firstlight.pipeline.filters import FILTERS
+    from firstlight.pipeline.saving import saved_filters_of
     from firstlight.storage import read_json
     from firstlight.taxonomy import CLASSES
 
@@ -205,6 +229,8 @@ def _print_bundle(folder: Path, manifest: "Manifest", signer: str | None) -> Non
     for name, value in manifest.info.items():
         shown = ", ".join(f"{k} {v}" for k, v in value.items()) if hasattr(value, "items") else str(value)
         rows[name.replace("_", " ")] = shown or "none"
+    filters = ", ".join(f"{name} as {band}" for name, band in saved_filters_of(folder, manifest.info).items())
+    rows[FILTERS] = filters or "none"
     for name, text in rows.items():
         table.add_row(escape(printable(name)), escape(printable(text)))  # a stranger may have written them
     trained = manifest.info.get("objects_per_class")

@@ -31,6 +31,7 @@ from firstlight.pipeline.bundle import write_bundle
 from firstlight.pipeline.config import PipelineConfig
 from firstlight.pipeline.explain import N_NEAREST, Explained, explain
 from firstlight.pipeline.explanation import Explanation
+from firstlight.pipeline.filters import FILTERS, trained_filters
 from firstlight.pipeline.inputs import InputBuilder, InputRows, in_chunks
 from firstlight.pipeline.kept import KeptObjects
 from firstlight.pipeline.saving import BUNDLE_KIND, Saved
@@ -149,6 +150,7 @@ class Pipeline(Saved):
         self._fit_classifier(rows, held, seed, jobs, progress)
         self._keep(objects, rows)
         self.info = objects.info(self.config.name, seed)
+        self.info[FILTERS] = trained_filters(objects.curves, self.config)
         self.info["run"] = provenance([curves.fingerprint, *np.asarray(labels).tolist()], seed=seed)
         return self
 

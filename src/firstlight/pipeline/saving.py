@@ -4,7 +4,7 @@ import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from firstlight.anomaly import AnomalyScorer, TrainingDomain
 from firstlight.classify import PhaseCalibrator, PredictionSets, check_frequencies, load_classifier
@@ -13,6 +13,7 @@ from firstlight.errors import BundleError, SettingsError
 from firstlight.features import Templates
 from firstlight.pipeline.bundle import find_bundle, open_bundle
 from firstlight.pipeline.config import PipelineConfig
+from firstlight.pipeline.filters import saved_filters
 from firstlight.pipeline.inputs import InputBuilder
 from firstlight.pipeline.kept import KeptObjects
 from firstlight.pipeline.trained import Trained
@@ -116,6 +117,12 @@ class Saved(Trained):
                 faults.append(f"anomaly score of {self._anomaly.n_latents} latents, not {2 * n_latents}")
         if faults:
             raise BundleError(f"{path}: parts do not fit each other ({'; '.join(faults)}); {AGAIN}")
+
+
+def saved_filters_of(folder: Path, info: Mapping[str, Any]) -> dict[str, str]:
+    """Filters that the bundle of a folder was trained on, read without other parts; of no pipeline none."""
+    path = folder / "pipeline.json"
+    return saved_filters(info, read_state(path, _State).config) if path.is_file() else {}
 
 
 # --- private --------------------------------------------------------------------

@@ -22,6 +22,7 @@ from firstlight.lightcurves import LightCurves
 from firstlight.mix import ClassMix, under_mix
 from firstlight.notebook import LONGEST, html_panel, html_table
 from firstlight.pipeline.config import PipelineConfig, load_preset
+from firstlight.pipeline.filters import saved_filters, seen_surveys
 from firstlight.pipeline.inputs import InputBuilder, InputRows, input_names, n_threads
 from firstlight.pipeline.kept import KeptObjects, choose
 from firstlight.pipeline.training import CopyRows, TrainingObjects, out_of_fold
@@ -82,6 +83,16 @@ class Trained:
         trained = [f"{count:,} {name}" for name, count in counts.items() if isinstance(count, int)]
         rows["trained on"] = ", ".join([*trained, f"redshift {self.info.get('redshift', 'unknown')}"])
         return {name: printable(text, 10 * LONGEST) for name, text in rows.items()}
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """Filters that the training saw, such as ``ztf_g``, and the band of ugrizy that each enters as."""
+        return saved_filters(self.info, self.config)
+
+    @property
+    def surveys(self) -> frozenset[str]:
+        """Surveys whose filters the training saw, as `bands.find_survey` names them."""
+        return seen_surveys(self.filters)
 
     def _input_names(self) -> tuple[str, ...]:
         """Name of each column that the classifier reads."""

@@ -1,5 +1,6 @@
 """`Predictions`: the answer for each object, in memory and on disk."""
 
+from firstlight.predictions.estimate import ESTIMATED, estimated_mix
 from firstlight.predictions.files import check_output, read_predictions, write_predictions
 from firstlight.predictions.table import (
     BEYOND,
@@ -22,6 +23,7 @@ __all__ = [
     "CLASSIFIED",
     "DOMAINS",
     "EDGE",
+    "ESTIMATED",
     "INSIDE",
     "NOT_CLASSIFIED",
     "OUTSIDE",
@@ -32,6 +34,7 @@ __all__ = [
     "Scores",
     "check_output",
     "domain_warning",
+    "estimated_mix",
     "read_predictions",
     "write_predictions",
 ]

@@ -98,6 +98,7 @@ def test_the_cost_of_an_alert_in_order_does_not_grow(run, fast_pipeline, make_al
     class Counting:
         bundle_version = fast_pipeline.bundle_version
         states = fast_pipeline.states
+        surveys = fast_pipeline.surveys
 
         def update(self, states, arrivals, logs):
             def counted(index):

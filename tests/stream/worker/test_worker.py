@@ -1,7 +1,9 @@
 """The worker answers every alert once, whatever the batches, the order and the crashes."""
 
 import base64
+import copy
 import json
+import logging
 import threading
 from collections import Counter
 from dataclasses import replace
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from firstlight.errors import BrokerError, DataError, FirstlightError, SchemaError, SettingsError, StateError
-from firstlight.stream import JsonLinesCodec
+from firstlight.stream import ContainerCodec, JsonLinesCodec
 from firstlight.stream.alerts.decoder import AlertDecoder
 from firstlight.stream.io.message import Message
 from firstlight.stream.results.record import ElasticcResults, JsonResults
@@ -216,6 +218,23 @@ def test_the_last_records_equal_the_batch_predictions(undisturbed, fast_pipeline
         np.testing.assert_allclose(list(last[name]["proba"].values()), proba, atol=1e-6)  # parity
 
 
+def test_alerts_through_filters_that_the_bundle_does_not_know_are_counted_and_logged_once(
+    run, fast_pipeline, alert_stream, caplog
+):
+    codec = ContainerCodec(survey="lsst")
+    alerts = [replace(alert, alert_id=str(i + 1)) for i, alert in enumerate(alert_stream[:12])]
+    sent = [Message(codec.encode(alert), None, T, 0, i) for i, alert in enumerate(alerts)]
+    assert run(sent).metrics.by_label("other_filters") == {}
+    foreign = copy.copy(fast_pipeline)
+    foreign.info = fast_pipeline.info | {"filters": {"ztf_g": "g"}}
+    with caplog.at_level(logging.WARNING, logger="firstlight.stream"):
+        worker = run(sent, pipeline=foreign, batch=4)
+    assert worker.metrics.by_label("other_filters") == {"lsst": 12}
+    assert [r.getMessage() for r in caplog.records if "filters" in r.getMessage()] == [
+        "alerts through filters that the bundle was not trained on"
+    ]
+
+
 # --- redelivery, order, time ---------------------------------------------------------
 
 
@@ -333,7 +352,7 @@ class Picky:
     def __init__(self, pipeline, fails, error) -> None:
         self._pipeline, self._fails, self._error = pipeline, fails, error
         self.bundle_version = pipeline.bundle_version
-        self.states = pipeline.states
+        self.states, self.surveys = pipeline.states, pipeline.surveys
 
     def update(self, states, arrivals, logs):
         if set(arrivals.curves.object_id.tolist()) & self._fails:

@@ -42,6 +42,11 @@ class LivePipeline(Protocol):
 
     bundle_version: str
 
+    @property
+    def surveys(self) -> frozenset[str]:
+        """Surveys whose filters it was trained on."""
+        ...
+
     def states(self, rows: Sequence[bytes | None]) -> ObjectStates:
         """States of stored rows; None for an object without one."""
         ...

@@ -25,6 +25,7 @@ COUNTERS: dict[str, tuple[str | None, str]] = {
     "other_failures": ("bundle", "Alerts that a bundle beside the one in charge could not answer."),
     "reloads": ("result", "Times that the bundles were read again: changed, unchanged or refused."),
     "domains": ("domain", "Records written, by domain: inside, edge or outside of what was trained on."),
+    "other_filters": ("survey", "Alerts of a survey whose filters the bundle in charge was not trained on."),
     "skipped": ("reason", "Alerts with nothing to classify."),
     "rejected": ("reason", "Messages sent to the dead letters."),
     "undecoded": ("schema", "Messages that could not be decoded, by their format and number of schema."),

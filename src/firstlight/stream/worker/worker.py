@@ -7,7 +7,8 @@ is answered exactly once, counted as a set.
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -256,6 +257,7 @@ class Worker:
         """Let these bundles answer."""
         self._answering, self._rows = answering, Rows(answering.owners)
         self._state_dtype = answering.pipelines[0].states([]).data.dtype
+        self._surveys, self._noted = answering.pipelines[0].surveys, set[str]()
 
     def _change_bundles(self) -> None:
         """Change to the bundles that `reload` gives, between two micro-batches."""
@@ -460,6 +462,7 @@ class Worker:
                 return None
         items = [(share.memory, alert) for share, _, alert in origins]
         pipelines = self._answering.pipelines
+        self._note_filters(alert for _, alert in items)
         answers = answer(pipelines, items, self.metrics, with_features=self.config.features)
         records = []
         with self.metrics.timed("encode"):
@@ -477,6 +480,17 @@ class Worker:
             if not share.store.is_shared:
                 self._partitions.watch(message, alert.object_id)
         return Batch(sum(len(share.messages) for share in shares.values()), records, n_rejected, n_skipped)
+
+    def _note_filters(self, alerts: Iterable[Alert]) -> None:
+        """Count alerts of surveys whose filters the bundle was not trained on; log each survey once."""
+        for survey, n in Counter(alert.survey for alert in alerts).items():
+            if not survey or survey in self._surveys:
+                continue
+            self.metrics.count("other_filters", survey, n)
+            if survey not in self._noted:
+                self._noted.add(survey)
+                event = "alerts through filters that the bundle was not trained on"
+                log(logging.WARNING, event, survey=survey, trained=sorted(self._surveys))
 
     def _keep(self, shares: Mapping[Partition, Share]) -> bool:
         """Answer the group during a wait; whether this worker still has the partitions.
