@@ -1,8 +1,8 @@
 """What is adapting a bundle worth: on real surveys with sources left out, and by the number of labels.
 
 Run ``python -m studies.adapt --real FOLDER --snpcc FOLDER`` from the top of the project; it writes
-``docs/results/adapt.json`` after each part and goes on where it stopped. On one quiet core a part takes two
-to five minutes with the bundle `fast`, and about twice that with `default`.
+``docs/results/adapt.json`` after each part and goes on where it stopped. On one core a part takes some six
+minutes, with the bundle `fast` as with `default`.
 
 Protocol of the real set: 967 typed objects of seven surveys and catalogues (see `studies/real_sky.py`), in
 five stratified folds, and with each source left out: then neither its objects nor the survey that is measured
@@ -32,7 +32,6 @@ from firstlight.taxonomy import CLASSES
 OUT = Path(__file__).parent.parent / "docs" / "results" / "adapt.json"
 COUNTS = (1000, 100, 300, 30)  # labels, in the order in which they are measured
 N_TEST = 2000
-REAL = AdaptConfig(worth=(10.0, 100.0), anchors=100)
 
 
 def main() -> None:
@@ -70,7 +69,7 @@ def real(bundle: Pipeline, training: Any, args: argparse.Namespace, name: str) -
     """The real set: five folds, and sources left out."""
     curves, types, source, _ = read_set(args.real)
     made = adapt(
-        bundle, curves, types, training, sources=source, config=REAL, scratch=False, jobs=1,
+        bundle, curves, types, training, sources=source, scratch=False, jobs=1,
         cache=cache_folder() / "adapt",
     )  # fmt: skip
     return {

@@ -11,9 +11,10 @@ from firstlight import LightCurves, Pipeline
 from firstlight._types import no_progress
 from firstlight.adapt import AdaptConfig, Adapted, adapt
 from firstlight.adapt.rows import PLAIN, CopyTask, Seen, cached_copies
-from firstlight.adapt.run import _copies, _pool, _training, _usable, _Views
+from firstlight.adapt.run import _copies, _pool, _training, _usable
 from firstlight.adapt.scores import ADAPTED, MIXED, SCRATCH, UNADAPTED
-from firstlight.adapt.trees import BUNDLE, SURVEY, balanced
+from firstlight.adapt.trees import BUNDLE, NO_LABELS, SURVEY, balanced
+from firstlight.adapt.views import Views
 from firstlight.errors import DataError
 from firstlight.pipeline.config import CopiesConfig
 from firstlight.taxonomy import GALACTIC, Taxonomy
@@ -103,7 +104,7 @@ def test_held_out_objects_have_no_part_in_their_own_trees(
     made = _copies(tiny_fast, mine, known, pool, SMALL, 0, 1, None, no_progress)
     found = []
     for flip in (False, True):
-        grower = _Views(tiny_fast, mine, SMALL, made, 0, 1, no_progress).random().grower
+        grower = Views(tiny_fast, mine, SMALL, made, 0, 1, no_progress).random().grower
         own = grower.fold[made.labels.object] == 0
         if flip:
             labels = made.labels.made.rows.labels
@@ -170,3 +171,63 @@ def test_sources_weigh_the_same_within_a_class() -> None:
 def test_too_few_labels_are_an_error(tiny_fast: Pipeline, halves: Halves) -> None:
     with pytest.raises(DataError, match="two classes or more"):
         adapt(tiny_fast, halves.mine.take([0]), halves.labels[:1], halves.training, config=SMALL)
+
+
+def _views(bundle: Pipeline, halves: Halves, sources: np.ndarray, folder: Path) -> Views:
+    mine = _usable(halves.mine, halves.labels, sources, Taxonomy())
+    known = _training(halves.training, mine, Taxonomy(), 100)
+    _, pool = _pool(bundle, mine, None, SMALL, folder)
+    made = _copies(bundle, mine, known, pool, SMALL, 0, 1, None, no_progress)
+    return Views(bundle, mine, SMALL, made, 0, 1, no_progress)
+
+
+def test_a_source_that_is_a_class_says_nothing_about_the_class(
+    tiny_fast: Pipeline, halves: Halves, tmp_path: Path
+) -> None:
+    """Each source has one class; within what it sees all classes that were copied weigh the same."""
+    view = _views(tiny_fast, halves, halves.labels, tmp_path).by_source()
+    assert view is not None
+    grower = view.grower
+    assert grower.keeps
+    rows, labels = grower.training, grower.labels
+    seen = rows.survey != PLAIN
+    fill = grower._fill(seen & np.isin(rows.survey, (0, 1, 2)), frozenset({2}))
+    for source in (0, 1):
+        own = labels.made.rows.weight * grower.balance[labels.object]
+        of_labels = own[grower._used(frozenset({2})) & (grower.fold[labels.object] == source)].sum()
+        mine = rows.survey == source
+        name = np.unique(halves.labels)[source]
+        for label in np.unique(rows.made.rows.labels[mine]).tolist():
+            chosen = mine & (rows.made.rows.labels == label)
+            of_copies = (fill * rows.made.rows.weight)[chosen].sum()
+            assert of_copies == pytest.approx(0.0 if label == name else of_labels)
+    assert not fill[rows.survey == 2].any()
+
+
+def test_labels_of_several_sources_keep_the_calibration_and_the_mix_of_the_bundle(
+    adapted: Adapted, tiny_fast: Pipeline
+) -> None:
+    assert adapted.choice.start == BUNDLE
+    assert adapted.choice.mix == 0.0
+    np.testing.assert_array_equal(adapted.pipeline.frequencies, tiny_fast.frequencies)
+    before, after = (one.classifier_parts[1].tables for one in (tiny_fast, adapted.pipeline))
+    for own, kept in zip(before, after, strict=True):
+        np.testing.assert_array_equal(own, kept)
+
+
+def test_trees_without_labels_answer_a_source_as_the_bundle_does(
+    tiny_fast: Pipeline, halves: Halves, tmp_path: Path
+) -> None:
+    sources = np.array(["a", "b", "c"])[np.arange(len(halves.labels)) % 3]
+    view = _views(tiny_fast, halves, sources, tmp_path).by_source()
+    assert view is not None
+    grower = view.grower
+    for part in grower.unseen(0, BUNDLE, NO_LABELS):
+        whole = grower.labels.whole[part.rows]
+        own = grower.labels.object[part.rows][whole]
+        columns = [Taxonomy().classes.index(name) for name in grower.classes]
+        np.testing.assert_allclose(part.proba[whole], view.proba[UNADAPTED][own][:, columns])
+
+
+def test_an_adapted_bundle_names_the_filters_of_the_labels_too(adapted: Adapted, tiny_fast: Pipeline) -> None:
+    assert set(tiny_fast.filters) <= set(adapted.pipeline.filters)

@@ -29,6 +29,9 @@ class AdaptConfig:
         The same of the trees that labelled objects add.
     further_rate : float
         Shrinkage of these.
+    source_rounds : int
+        Rounds in place of `further_rounds` where the labels are from several sources. Few are safer for a
+        source that is not among them.
     own_share : float
         Share of the copies that are observed as the new survey sees the sky; the others as the surveys of
         the bundle do.
@@ -48,6 +51,7 @@ class AdaptConfig:
     further_rounds: int = 25
     further_leaves: int = 15
     further_rate: float = 0.1
+    source_rounds: int = 12
     own_share: float = 0.7
     training: CopiesConfig = field(
         default_factory=lambda: CopiesConfig(
@@ -66,7 +70,7 @@ class AdaptConfig:
             raise SettingsError(f"folds = {self.folds}: adapting needs three or more")
         if not self.worth or min(self.worth) <= 0.0 or not self.mixes or min(self.mixes) < 0.0:
             raise SettingsError("worth: one positive value or more; mixes: one value of 0 or more")
-        counts = (self.most_per_class, self.anchors, self.rounds, self.further_rounds)
+        counts = (self.most_per_class, self.anchors, self.rounds, self.further_rounds, self.source_rounds)
         if min(counts) < 1 or min(self.leaves, self.further_leaves) < 2:
             raise SettingsError("objects and rounds are 1 or more, leaves 2 or more")
         if not (0.0 <= self.own_share <= 1.0 and 0.0 < self.further_rate <= 1.0):

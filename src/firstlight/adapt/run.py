@@ -11,28 +11,29 @@ import numpy as np
 from firstlight._types import FloatArray, IntArray, Progress, StrArray, no_progress
 from firstlight._version import __version__
 from firstlight.adapt.config import AdaptConfig
-from firstlight.adapt.rows import Copies, CopyTask, Seen, cached_copies, make_copies, redshift_shares
-from firstlight.adapt.scores import ADAPTED, MIXED, SCRATCH, UNADAPTED, score_table
-from firstlight.adapt.trees import Choice, Grower, Unseen, balanced, check_folds, tree_settings
+from firstlight.adapt.rows import CopyTask, Seen, cached_copies, make_copies, redshift_shares
+from firstlight.adapt.scores import SCRATCH, score_table
+from firstlight.adapt.trees import Choice, Grower, Unseen, tree_settings
+from firstlight.adapt.views import Labelled, Made, View, Views, right_by_source
 from firstlight.anomaly import AnomalyInputs, AnomalyScorer, TrainingDomain
+from firstlight.bands import BANDS
 from firstlight.classify import Classifier, PhaseCalibrator, PredictionSets, SetsConfig, TrainingRows
 from firstlight.errors import DataError
 from firstlight.files import replacing
 from firstlight.lightcurves import LightCurves, RedshiftMode
-from firstlight.mix import under_mix
 from firstlight.pipeline import Pipeline
+from firstlight.pipeline.filters import FILTERS, added_filters
 from firstlight.pipeline.inputs import n_threads
 from firstlight.pipeline.kept import choose
 from firstlight.pipeline.training import usable_objects
 from firstlight.predictions import Predictions
 from firstlight.provenance import provenance
 from firstlight.settings import to_table, to_toml
-from firstlight.splits import check_near_duplicates, hash_fraction, stratified_folds, validation_part
+from firstlight.splits import check_near_duplicates, hash_fraction, validation_part
 from firstlight.surveys import SurveyConfig, load_survey, measure_survey
 from firstlight.taxonomy import Taxonomy
 
 _HELD_SHARE = 0.1  # of the training objects, for the scales of anomaly score and domain
-_SMALLEST = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,17 +65,6 @@ class Adapted:
     by_source: dict[str, dict[str, Any]]
     choice: Choice
     protocol: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Labelled:
-    """Labelled objects as they are used."""
-
-    curves: LightCurves
-    labels: StrArray
-    sources: StrArray | None
-    taxonomy: Taxonomy
-    left_out: dict[str, int]
 
 
 def adapt(
@@ -148,7 +138,7 @@ def adapt(
     with tempfile.TemporaryDirectory() as folder:
         surveys, pool = _pool(base, mine, survey, config, Path(folder))
         made = _copies(base, mine, known, pool, config, seed, jobs, cache, progress)
-    views = _Views(base, mine, config, made, seed, n_threads(jobs), progress)
+    views = Views(base, mine, config, made, seed, n_threads(jobs), progress)
     random = views.random()
     by_source = views.by_source()
     proba = random.proba | (_scratch(base, mine, random, config, seed, jobs, progress) if scratch else {})
@@ -160,9 +150,9 @@ def adapt(
 
 def _measured(
     pipeline: Pipeline,
-    mine: _Labelled,
+    mine: Labelled,
     proba: dict[str, FloatArray],
-    by_source: "_View | None",
+    by_source: View | None,
     protocol: str,
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Scores of held-out objects, with the source left out, and by source; noted in the pipeline."""
@@ -172,7 +162,7 @@ def _measured(
     if by_source is None:
         return held_out, {}, {}
     sources_out = score_table(mine.labels, classes, by_source.proba)
-    accuracy = _by_source(mine, by_source.proba)
+    accuracy = right_by_source(mine, by_source.proba)
     pipeline.info["adapted"] |= {"source_left_out": sources_out, "by_source": accuracy}
     return held_out, sources_out, accuracy
 
@@ -180,16 +170,16 @@ def _measured(
 # --- objects and rows -----------------------------------------------------------
 
 
-def _usable(curves: LightCurves, labels: StrArray, sources: StrArray | None, taxonomy: Taxonomy) -> _Labelled:
+def _usable(curves: LightCurves, labels: StrArray, sources: StrArray | None, taxonomy: Taxonomy) -> Labelled:
     usable, left_out = usable_objects(curves, labels, taxonomy.classes)
     chosen = None if sources is None else np.asarray(sources, np.str_)[usable]
     if chosen is not None and len(np.unique(chosen)) < 2:
         chosen = None
-    return _Labelled(curves.take(usable), labels[usable], chosen, taxonomy, left_out)
+    return Labelled(curves.take(usable), labels[usable], chosen, taxonomy, left_out)
 
 
 def _training(
-    training: tuple[LightCurves, StrArray], mine: _Labelled, taxonomy: Taxonomy, most: int
+    training: tuple[LightCurves, StrArray], mine: Labelled, taxonomy: Taxonomy, most: int
 ) -> tuple[LightCurves, StrArray]:
     """The training set in the classes of the taxonomy, without the labelled objects."""
     curves, labels = training
@@ -212,7 +202,7 @@ def _some_of_each(object_id: StrArray, labels: StrArray, most: int) -> IntArray:
 
 
 def _pool(
-    base: Pipeline, mine: _Labelled, survey: str | None, config: AdaptConfig, folder: Path
+    base: Pipeline, mine: Labelled, survey: str | None, config: AdaptConfig, folder: Path
 ) -> tuple[dict[str, SurveyConfig], list[Seen]]:
     """The surveys of the labelled objects, and all that re-observe: theirs first, then the bundle's."""
     sources = np.full(len(mine.labels), "survey") if mine.sources is None else mine.sources
@@ -232,18 +222,9 @@ def _pool(
     return surveys, pool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Made:
-    """Rows of all objects."""
-
-    training: Copies  # of the training set, without the held-out part
-    held: Copies  # of the held-out part, for the scales of anomaly score and domain
-    labels: Copies
-
-
 def _copies(
     base: Pipeline,
-    mine: _Labelled,
+    mine: Labelled,
     known: tuple[LightCurves, StrArray],
     pool: Sequence[Seen],
     config: AdaptConfig,
@@ -251,7 +232,7 @@ def _copies(
     jobs: int | None,
     cache: Path | None,
     progress: Progress,
-) -> _Made:
+) -> Made:
     n_own = len(np.unique(mine.sources)) if mine.sources is not None else 1
     task = CopyTask(
         curves=mine.curves,
@@ -280,112 +261,16 @@ def _copies(
     )
     rows = make_copies(task) if cache is None else cached_copies(task, cache, base.bundle_version)
     held = validation_part(known[0].object_id, known[1], _HELD_SHARE)[rows.object]
-    return _Made(rows.take(~held), rows.take(held), labels)
+    return Made(rows.take(~held), rows.take(held), labels)
 
 
-# --- measurements ---------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _View:
-    """Labelled objects predicted by trees that have not seen their fold."""
-
-    grower: Grower
-    choices: list[Choice]  # of each fold
-    proba: dict[str, FloatArray]  # (n_labelled, n_classes of the taxonomy), by classifier
-    raw: FloatArray  # (n_rows, n_classes); of all copies, before calibration
-
-
-@dataclass(eq=False)
-class _Views:
-    """The labelled objects in random folds, and with sources left out."""
-
-    base: Pipeline
-    mine: _Labelled
-    config: AdaptConfig
-    made: _Made
-    seed: int
-    jobs: int
-    progress: Progress
-
-    def random(self) -> _View:
-        """Stratified folds."""
-        rng = np.random.default_rng(self.seed)
-        n_folds = min(self.config.folds, len(self.mine.labels))
-        folds = stratified_folds(
-            self.mine.curves.object_id, self.mine.labels, n_folds, rng=rng, validation=0.0
-        )
-        fold = np.empty(len(self.mine.labels), dtype=np.int64)
-        for k, part in enumerate(folds):
-            fold[part.test] = k
-        return self._view(fold, {}, "trees")
-
-    def by_source(self) -> _View | None:
-        """Each source a fold, whose survey is not seen either; None with fewer than three sources."""
-        if self.mine.sources is None or len(np.unique(self.mine.sources)) < 3:
-            return None
-        _, fold = np.unique(self.mine.sources, return_inverse=True)
-        return self._view(fold.astype(np.int64), {k: k for k in range(int(fold.max()) + 1)}, "sources")
-
-    def _view(self, fold: IntArray, excluded: Mapping[int, int], stage: str) -> _View:
-        check_folds(fold, self.mine.labels)
-        n_folds = int(fold.max()) + 1
-        grower = Grower(
-            self.config,
-            tree_settings(self.base.config.classifier, self.config),
-            self.base.classifier if self.base.taxonomy.classes == self.mine.taxonomy.classes else None,
-            self.made.training,
-            self.made.labels,
-            fold,
-            balanced(self.mine.labels, self.mine.sources),
-            excluded,
-            self.seed,
-            self.jobs,
-            lambda _, done: self.progress(stage, done),
-        )
-        copies, taxonomy = self.made.labels, self.mine.taxonomy
-        raw = np.zeros((len(copies.object), len(grower.classes)))
-        found = np.zeros((len(self.mine.labels), len(taxonomy.classes)))
-        mixes = np.zeros_like(found)
-        choices = []
-        columns = np.array([taxonomy.classes.index(name) for name in grower.classes])
-        for k in range(n_folds):
-            choice = grower.choose([k])
-            choices.append(choice)
-            calibrator = grower.calibrate(grower.unseen(k, choice.start, choice.worth), choice)
-            rows = np.flatnonzero(fold[copies.object] == k)
-            raw[rows] = grower.proba(grower.grow((k,), choice.start, choice.worth), rows)
-            whole = rows[copies.whole[rows]]
-            calibrated = calibrator.transform(raw[whole], copies.made.phase[whole])
-            found[np.ix_(copies.object[whole], columns)] = calibrated
-            mixes[np.ix_(np.flatnonzero(fold == k), columns)] = grower.frequency((k,))
-        self.progress(stage, 1.0)
-        before = _unadapted(self.base, self.mine, self.jobs)
-        mixed = under_mix(before, _mapped(self.base, self.base.frequencies[None], taxonomy)[0], mixes)
-        return _View(grower, choices, {UNADAPTED: before, MIXED: mixed, ADAPTED: found}, raw)
-
-
-def _unadapted(base: Pipeline, mine: _Labelled, jobs: int) -> FloatArray:
-    """Probabilities of the bundle as it is, in the classes of the taxonomy."""
-    return _mapped(base, base.predict(mine.curves, jobs=jobs).proba, mine.taxonomy)
-
-
-def _mapped(base: Pipeline, proba: FloatArray, taxonomy: Taxonomy) -> FloatArray:
-    """Probabilities of a bundle's classes as those of a taxonomy; of no known class, all alike."""
-    found = taxonomy.match(base.taxonomy.classes)
-    out = np.zeros((len(proba), len(taxonomy.classes)))
-    for k, name in enumerate(base.taxonomy.classes):
-        target = found[name]
-        if target is not None:
-            out[:, taxonomy.classes.index(target)] += proba[:, k]
-    total = out.sum(axis=1, keepdims=True)
-    return np.where(total > _SMALLEST, out / np.maximum(total, _SMALLEST), 1.0 / out.shape[1])
+# --- training on the labels alone -------------------------------------------------
 
 
 def _scratch(
     base: Pipeline,
-    mine: _Labelled,
-    view: _View,
+    mine: Labelled,
+    view: View,
     config: AdaptConfig,
     seed: int,
     jobs: int | None,
@@ -416,28 +301,16 @@ def _scratch(
     return {SCRATCH: found}
 
 
-def _by_source(mine: _Labelled, proba: Mapping[str, FloatArray]) -> dict[str, dict[str, Any]]:
-    """Accuracy by source and classifier, and number of objects."""
-    assert mine.sources is not None
-    truth = np.array([mine.taxonomy.classes.index(name) for name in mine.labels.tolist()])
-    table: dict[str, dict[str, Any]] = {}
-    for name in np.unique(mine.sources).tolist():
-        own = mine.sources == name
-        right = {kind: float((p[own].argmax(axis=1) == truth[own]).mean()) for kind, p in proba.items()}
-        table[name] = {"n_objects": int(own.sum())} | {kind: round(r, 4) for kind, r in right.items()}
-    return table
-
-
 # --- the result -----------------------------------------------------------------
 
 
 def _finish(
     base: Pipeline,
-    mine: _Labelled,
+    mine: Labelled,
     known: tuple[LightCurves, StrArray],
-    made: _Made,
-    random: _View,
-    by_source: _View | None,
+    made: Made,
+    random: View,
+    by_source: View | None,
     seed: int,
     surveys: Mapping[str, SurveyConfig],
 ) -> tuple[Pipeline, Choice]:
@@ -456,9 +329,10 @@ def _finish(
             raw[rows] = grower.proba(grower.grow((k,), choice.start, choice.worth), rows)
     calibrator = grower.calibrate([_all_rows(raw, grower)], choice)
     classifier = grower.grow((), choice.start, choice.worth)
-    frequency = grower.frequency(()) ** (choice.mix if calibrator.n_classes is None else 1.0)
-    prior = np.zeros(len(mine.taxonomy.classes))
-    prior[[mine.taxonomy.classes.index(name) for name in grower.classes]] = frequency / frequency.sum()
+    prior = base.frequencies if grower.keeps else np.zeros(len(mine.taxonomy.classes))
+    if not grower.keeps:
+        frequency = grower.frequency(()) ** (choice.mix if calibrator.n_classes is None else 1.0)
+        prior[[mine.taxonomy.classes.index(name) for name in grower.classes]] = frequency / frequency.sum()
     anomaly, domain = _scales(base, made, classifier, calibrator, seed)
     inside = np.unique(made.training.object)
     kept = choose(
@@ -488,9 +362,7 @@ def _all_rows(raw: FloatArray, grower: Grower) -> Unseen:
     return Unseen(raw, np.arange(len(raw)), grower.frequency(()))
 
 
-def _sets(
-    made: _Made, classifier: Classifier, calibrator: PhaseCalibrator, raw: FloatArray
-) -> PredictionSets:
+def _sets(made: Made, classifier: Classifier, calibrator: PhaseCalibrator, raw: FloatArray) -> PredictionSets:
     """Prediction sets of rows that their trees have not seen: labelled ones, and held-out training ones."""
     labels, held = made.labels.made, made.held.made
     proba = np.vstack([raw, classifier.predict_proba(held.rows.X, redshift=held.rows.redshift)])
@@ -508,7 +380,7 @@ def _sets(
 
 
 def _scales(
-    base: Pipeline, made: _Made, classifier: Classifier, calibrator: PhaseCalibrator, seed: int
+    base: Pipeline, made: Made, classifier: Classifier, calibrator: PhaseCalibrator, seed: int
 ) -> tuple[AnomalyScorer, TrainingDomain]:
     """Anomaly score and domain, with scales from held-out training objects."""
     rows, labels, held = made.training.made, made.labels.made, made.held.made
@@ -540,7 +412,7 @@ def _scales(
 
 def _info(
     base: Pipeline,
-    mine: _Labelled,
+    mine: Labelled,
     known: tuple[LightCurves, StrArray],
     choice: Choice,
     surveys: Mapping[str, SurveyConfig],
@@ -566,6 +438,11 @@ def _info(
             "mix": choice.mix,
             "surveys": {name: to_table(one) for name, one in surveys.items()},
         },
+        FILTERS: added_filters(
+            base.filters,
+            mine.curves,
+            [name for one in surveys.values() for name in one.filters if name not in BANDS],  # else measured
+        ),
         "run": provenance(
             [known[0].fingerprint, mine.curves.fingerprint, *known[1].tolist(), *mine.labels.tolist()],
             seed=seed,
@@ -574,7 +451,7 @@ def _info(
 
 
 def _protocol(
-    mine: _Labelled, known: tuple[LightCurves, StrArray], view: _View, config: AdaptConfig, seed: int
+    mine: Labelled, known: tuple[LightCurves, StrArray], view: View, config: AdaptConfig, seed: int
 ) -> str:
     n_folds = int(view.grower.fold.max()) + 1
     return (

@@ -67,6 +67,10 @@ class Grower:
 
     Trees of the labels are added to those of the bundle, or to new ones of the re-observed training set.
     Where the training set lacks a class, or the classifier cannot add trees, all are grown with the labels.
+
+    With several sources a class may be nearly a source. Then every class weighs the same within what is seen
+    as each source sees the sky, so that the source says nothing about the class. Trees are added to those of
+    the bundle, whose calibration and class mix stay: those of the labels are the choice of the catalogues.
     """
 
     config: AdaptConfig
@@ -76,6 +80,8 @@ class Grower:
     labels: Copies  # of the labelled objects
     fold: IntArray  # (n_labelled,); fold of each object
     balance: FloatArray  # (n_labelled,); weight of each object, against the number of its source
+    source: IntArray | None = None  # (n_labelled,); survey of each object's source, if there are several
+    calibrator: PhaseCalibrator | None = None  # that of the bundle
     excluded: Mapping[int, int] = field(default_factory=dict)  # survey that goes with a fold, by fold
     seed: int = 0
     jobs: int = 1
@@ -98,12 +104,27 @@ class Grower:
         kind = self.settings.kind
         return not len(self._new_classes()) and (kind in ("gated", "lightgbm"))
 
+    @cached_property
+    def continues(self) -> bool:
+        """Whether trees can be added to those of the bundle: it has the classes."""
+        return self.adds and self.bundle is not None and self.bundle.classes == self.classes
+
+    @cached_property
+    def keeps(self) -> bool:
+        """Whether calibration and class mix of the bundle stay: the labels are from several sources."""
+        return self.continues and self.source is not None and self.calibrator is not None
+
     @property
     def starts(self) -> tuple[str, ...]:
         """Where the trees of the labels may begin."""
-        if self.adds and self.bundle is not None and set(self.bundle.classes) == set(self.classes):
-            return BUNDLE, SURVEY
-        return (SURVEY,)
+        if self.keeps:
+            return (BUNDLE,)
+        return (BUNDLE, SURVEY) if self.continues else (SURVEY,)
+
+    @property
+    def mixes(self) -> tuple[float, ...]:
+        """Strengths of the labels' class mix that are tried."""
+        return (0.0,) if self.keeps else self.config.mixes
 
     @property
     def worths(self) -> tuple[float, ...]:
@@ -133,7 +154,7 @@ class Grower:
             first = cast(_Refines, self.grow((), start, NO_LABELS))
             further = replace(
                 self.settings.lightgbm,
-                rounds=self.config.further_rounds,
+                rounds=self.config.source_rounds if self.keeps else self.config.further_rounds,
                 leaves=self.config.further_leaves,
                 learning_rate=self.config.further_rate,
             )
@@ -157,12 +178,19 @@ class Grower:
         return counts / counts.sum()
 
     def unseen(self, fold: int, start: str, worth: float) -> list[Unseen]:
-        """Rows of the folds beside a fold, by trees that saw neither of the two."""
+        """Rows of other folds, by trees that did not see their own fold.
+
+        They are of the folds beside the given one, and their trees did not see that one either. Where
+        folds are sources, they are of all others: two sources may have one class alone.
+        """
         found = []
         for other in self._beside(fold):
             rows = np.flatnonzero(self.fold[self.labels.object] == other)
-            model = self.grow((fold, other), start, worth)
-            found.append(Unseen(self.proba(model, rows), rows, self.frequency((fold, other))))
+            out = (other,) if self.excluded else (fold, other)
+            proba = self.proba(self.grow(out, start, worth), rows)
+            if self.keeps and self.calibrator is not None:
+                proba = self.calibrator.transform(proba, self.labels.made.phase[rows])
+            found.append(Unseen(proba, rows, self.frequency(out)))
         return found
 
     def choose(self, folds: Iterable[int]) -> Choice:
@@ -172,14 +200,16 @@ class Grower:
         for start in self.starts:
             for worth in self.worths:
                 parts = [part for fold in folds for part in self.unseen(fold, start, worth)]
-                for mix in self.config.mixes:
+                for mix in self.mixes:
                     loss = self._loss(parts, mix)
                     if loss < best.loss:
                         best = Choice(start, worth, mix, loss)
         return best
 
     def calibrate(self, parts: list[Unseen], choice: Choice) -> PhaseCalibrator:
-        """The calibration of unseen rows; of few objects, the chosen mix alone."""
+        """The calibration of unseen rows, or that of the bundle; of few objects, the chosen mix alone."""
+        if self.keeps and self.calibrator is not None:
+            return self.calibrator
         rows = np.concatenate([part.rows for part in parts])
         shown = self.labels.made
         if len(np.unique(self.labels.object[rows])) >= MIN_OBJECTS:
@@ -195,20 +225,23 @@ class Grower:
         return PhaseCalibrator.shifted(choice.mix * np.log(frequency))
 
     def _loss(self, parts: list[Unseen], mix: float) -> float:
-        """Mean log-loss of the objects under a strength of the mix."""
+        """Mean log-loss of the objects under a strength of the mix; of sources all count alike."""
         total, n = 0.0, 0.0
         for part in parts:
             raised = part.proba * part.frequency**mix
             code = [self.classes.index(name) for name in self.labels.made.rows.labels[part.rows].tolist()]
             own = raised[np.arange(len(code)), code] / raised.sum(axis=1)
             weight = self.labels.made.rows.weight[part.rows]
+            weight = weight / weight.sum() if self.excluded else weight
             total -= float(weight @ np.log(np.maximum(own, SMALLEST_PROBA)))
             n += float(weight.sum())
         return total / n
 
     def _beside(self, fold: int) -> list[int]:
-        """The folds before and after a fold, in a ring."""
+        """The folds before and after a fold, in a ring; where they are sources, all others."""
         n = int(self.fold.max()) + 1
+        if self.excluded:
+            return [other for other in range(n) if other != fold]
         return sorted({(fold - 1) % n, (fold + 1) % n} - {fold})
 
     def _new_classes(self) -> StrArray:
@@ -226,15 +259,47 @@ class Grower:
         """Rows of some training objects and of the labels."""
         training = self.training
         kept = self._anchors & ~np.isin(training.survey, self._gone(without))
-        part = _weighted(training.made.rows, kept, np.ones(len(kept)))
-        return self._with_labels(_worth(part, worth), without)
+        if not self.keeps or self.source is None:
+            part = _weighted(training.made.rows, kept, np.ones(len(kept)))
+            return self._with_labels(_worth(part, worth), without)
+        seen = kept & np.isin(training.survey, np.unique(self.source))
+        part = _weighted(training.made.rows, kept & ~seen, np.ones(len(kept)))
+        fill = self._fill(seen, without)
+        alike = _weighted(training.made.rows, seen & (fill > 0.0), fill)
+        return self._with_labels(TrainingRows.concatenate([_worth(part, worth), alike]), without)
 
     def _with_labels(self, part: TrainingRows, without: frozenset[int]) -> TrainingRows:
         labels = self.labels
-        use = ~np.isin(self.fold[labels.object], list(without))
-        use &= ~np.isin(labels.survey, self._gone(without))
-        own = _weighted(labels.made.rows, use, self.balance[labels.object])
+        own = _weighted(labels.made.rows, self._used(without), self.balance[labels.object])
         return TrainingRows.concatenate([part, own])
+
+    def _used(self, without: frozenset[int]) -> BoolArray:
+        """Rows of labelled objects that train."""
+        labels = self.labels
+        use = ~np.isin(self.fold[labels.object], list(without))
+        return np.asarray(use & ~np.isin(labels.survey, self._gone(without)))
+
+    def _fill(self, seen: BoolArray, without: frozenset[int]) -> FloatArray:
+        """Factors of training rows by which all classes weigh the same within what each source sees.
+
+        The labelled objects of a source weigh as they do; copies of training objects as that source sees
+        the sky fill each class up to the class of its labels that weighs most.
+        """
+        assert self.source is not None
+        training, labels = self.training, self.labels
+        names = np.array(self.classes)
+        code = np.searchsorted(names[order := np.argsort(names)], training.made.rows.labels)
+        code, own = order[code], order[np.searchsorted(names[order], labels.made.rows.labels)]
+        weight = labels.made.rows.weight * self.balance[labels.object] * self._used(without)
+        factor = np.zeros(len(seen))
+        for source in np.unique(self.source).tolist():
+            mine = self.source[labels.object] == source
+            labelled = np.bincount(own[mine], weights=weight[mine], minlength=len(names))
+            rows = seen & (training.survey == source)
+            copies = np.bincount(code[rows], weights=training.made.rows.weight[rows], minlength=len(names))
+            lacking = labelled.max() - labelled
+            factor[rows] = (lacking / np.where(copies > 0.0, copies, 1.0))[code[rows]]
+        return factor
 
     def _gone(self, without: frozenset[int]) -> list[int]:
         """Surveys that trees without some folds must not know."""
