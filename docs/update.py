@@ -21,6 +21,7 @@ from firstlight_paper.results import Results
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # also where a test loads this file by its path
 
+from sky_tables import SKY_BLOCKS
 from speed_tables import PRESETS, SPEED, SPEED_BLOCKS, by_workers
 from study_tables import STUDY_BLOCKS
 from tables import RESULTS, ROOT, machine, read, table
@@ -338,6 +339,7 @@ BLOCKS = {
     "metrics": metrics_table,
     **SPEED_BLOCKS,
     **STUDY_BLOCKS,
+    **SKY_BLOCKS,
 }
 PAGES = (
     "README.md",

@@ -1,0 +1,182 @@
+"""Tables and a figure of the real sky: what is missed there, adapted bundles, class mixes."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from tables import RESULTS, machine, read, table
+
+from firstlight.adapt.scores import ADAPTED, MIXED, SCRATCH, UNADAPTED
+from firstlight.report.style import ACCENT, FAINT, MAIN, THIRD, panel_grid, styled
+
+PHASES = {"0": "0 d", "2": "2 d", "8": "8 d", "32": "32 d", "all": "whole"}
+METRICS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced",
+    "macro_f1": "macro F1",
+    "macro_auc": "macro AUC",
+    "log_loss": "log-loss",
+    "ece": "ECE",
+}
+LOOKS = {
+    ADAPTED: (MAIN, "o", "-"),
+    UNADAPTED: (ACCENT, "s", "--"),
+    MIXED: (THIRD, "^", "-."),
+    SCRATCH: (FAINT, "D", ":"),
+}
+_MOST_WRONG = 3
+
+
+def real_gap_table() -> str:
+    """Types of the unseen half: how many are right, what the others are taken for, what each costs."""
+    half = read(RESULTS / "real-sky.json")["bundles"]["default"]["testing"]
+    n, types = half["n_objects"], half["by_type"]
+    rows = []
+    for name, found in sorted(types.items(), key=lambda item: item[1]["accuracy"]):
+        answers = dict(half["answers"][name])
+        right = answers.pop(name, 0)
+        wrong = sorted(answers.items(), key=lambda item: -item[1])[:_MOST_WRONG]
+        lost = found["n_objects"] - right
+        rows.append(
+            [
+                name,
+                f"{right} of {found['n_objects']}",
+                ", ".join(f"{other} {count}" for other, count in wrong) or "-",
+                f"{lost / n:.3f}",
+                f"{(1.0 - right / found['n_objects']) / len(types):.3f}",
+            ]
+        )
+    head = ["type", "right", "most often taken for", "of the accuracy", "of the balanced accuracy"]
+    return table(head, rows)
+
+
+def real_sources_table() -> str:
+    """Sources of the unseen half: objects, wrong answers, and the accuracy of both halves."""
+    halves = read(RESULTS / "real-sky.json")["bundles"]["default"]
+    rows = []
+    for name, found in sorted(halves["testing"]["by_source"].items(), key=lambda item: item[1]["accuracy"]):
+        n, other = found["n_objects"], halves["choosing"]["by_source"][name]
+        cells = ["{accuracy:.3f} ± {std:.3f}".format(**part) for part in (found, other)]
+        rows.append([name, str(n), str(n - round(found["accuracy"] * n)), *cells])
+    return table(["source", "objects", "wrong", "accuracy", "accuracy, choosing half"], rows)
+
+
+def _adapt() -> dict[str, Any]:
+    return read(RESULTS / "adapt.json")
+
+
+def _cell(row: dict[str, Any], key: str) -> str:
+    return "{value:.3f} ± {std:.3f}".format(**row[key])
+
+
+def adapt_table() -> str:
+    """Adapted and unadapted on the real set, in folds and with sources left out."""
+    result = _adapt()
+    part = result["parts"]["real"]
+    rows = []
+    for words, key in (("five folds", "scores"), ("its source left out", "source_left_out")):
+        for kind, row in part[key].items():
+            rows.append([f"{words}, {kind}", *(_cell(row, name) for name in METRICS)])
+    note = (
+        f"{part['n_labels']} typed objects, bundle `{result['bundle']}` of version {result['version']}; "
+        f"{machine(result['machine'])}; commit {result['commit']}."
+    )
+    return table(["real objects", *METRICS.values()], rows, note)
+
+
+def adapt_sources_table() -> str:
+    """Accuracy by source where that source was left out."""
+    found = _adapt()["parts"]["real"]["by_source"]
+    kinds = [kind for kind in next(iter(found.values())) if kind != "n_objects"]
+    rows = [
+        [name, str(own["n_objects"]), *(f"{own[kind]:.3f}" for kind in kinds)] for name, own in found.items()
+    ]
+    return table(["accuracy, the source left out", "objects", *kinds], rows)
+
+
+def _by_labels() -> list[tuple[int, dict[str, Any]]]:
+    parts = _adapt()["parts"]
+    return sorted((part["n_labels"], part["scores"]) for name, part in parts.items() if name != "real")
+
+
+def adapt_labels_table() -> str:
+    """SNPCC by the number of labels."""
+    rows = []
+    for n, scores in _by_labels():
+        for kind, row in scores.items():
+            if kind == UNADAPTED and rows:  # the same for any number of labels
+                continue
+            words = kind if kind == UNADAPTED else f"{kind}, {n:,} labels"
+            rows.append([words, *(_cell(row, name) for name in METRICS)])
+    return table(["2,000 unseen supernovae of SNPCC", *METRICS.values()], rows)
+
+
+@styled
+def skill_by_labels() -> Figure:
+    """Accuracy and macro F1 on unseen objects of SNPCC by the number of labels."""
+    found = _by_labels()
+    counts = np.array([n for n, _ in found])
+    shown = ("accuracy", "macro_f1", "log_loss")
+    figure, panels = panel_grid(len(shown), 3, 1.9, sharey=False)
+    for panel, key in zip(panels, shown, strict=True):
+        for kind in found[0][1]:
+            colour, marker, line = LOOKS[kind]
+            value, std = (
+                np.array([scores[kind][key][part] for _, scores in found]) for part in ("value", "std")
+            )
+            panel.fill_between(counts, value - std, value + std, color=colour, alpha=0.18, lw=0)
+            panel.plot(counts, value, color=colour, marker=marker, ls=line, label=kind)
+        panel.set_xscale("log")
+        panel.set_xticks(counts, [f"{n:,}" for n in counts.tolist()])
+        panel.minorticks_off()
+        panel.set_title(METRICS[key], loc="left")
+        panel.grid()
+    panels[0].legend(loc="lower right")
+    figure.supxlabel("labels", fontsize=9)
+    return figure
+
+
+def mix_kept_table() -> str:
+    """Mean probability of each class over its frequency, by days since trigger."""
+    rows = []
+    by_phase = read(RESULTS / "crossval-default.json")["by_phase"]
+    other = read(RESULTS / "crossval-fast.json")["by_phase"]
+    for name in by_phase["all"]["all"]["mix"]:
+        cells = [_ratio(by_phase[phase]["all"]["mix"][name]) for phase in PHASES]
+        rows.append([name, *cells, _ratio(other["2"]["all"]["mix"][name])])
+    return table(["`default`", *PHASES.values(), "`fast`, 2 d"], rows)
+
+
+def _ratio(found: dict[str, float]) -> str:
+    return f"{found['mean']:.2f} ± {found['std']:.2f}"
+
+
+def mix_table() -> str:
+    """Accuracy and log-loss under mixes that are stated and estimated."""
+    result = read(RESULTS / "mix-default.json")
+    rows: list[Iterable[str]] = []
+    for mix, phases in result["mixes"].items():
+        words = "training set" if mix == "as in training" else f"`{mix}`"
+        for phase, kinds in phases.items():
+            where = "whole" if phase == "whole" else f"{phase} d"
+            cells = [
+                "{mean:.3f} ± {std:.3f}".format(**own["accuracy"]) + f" / {own['log_loss']['mean']:.3f}"
+                for own in kinds.values()
+            ]
+            far = [f"{own['distance']['mean']:.3f}" for own in list(kinds.values())[2:]]
+            rows.append([f"{words}, {where}", *cells, " / ".join(far)])
+    kinds = list(next(iter(next(iter(result["mixes"].values())).values())))
+    note = f"Accuracy / log-loss; {result['n_folds']} folds, `default`; commit {result['commit']}."
+    return table(["objects, phase", *kinds, "distance of the estimates"], rows, note)
+
+
+SKY_BLOCKS = {
+    "real-gap": real_gap_table,
+    "real-sources": real_sources_table,
+    "adapt": adapt_table,
+    "adapt-sources": adapt_sources_table,
+    "adapt-labels": adapt_labels_table,
+    "mix-kept": mix_kept_table,
+    "mix": mix_table,
+}
