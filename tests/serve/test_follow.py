@@ -67,6 +67,51 @@ def test_what_is_no_record_is_counted_with_place_and_reason(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "values",
+    [
+        {"n_obs": 10**30}, {"n_obs": -1}, {"n_obs": 1.5}, {"mjd": None}, {"mjd": float("nan")}, {"mjd": 1e9},
+        {"dec": 500.0}, {"ra": -1.0}, {"anomaly": 9.0}, {"mag": float("nan")}, {"proba": {"KN": 2.0}},
+        {"proba": {"KN": float("nan")}}, {"object": ""},
+        {"object": "half \ud800"}, {"features": {"colour": float("inf")}},
+    ],
+)  # fmt: skip
+def test_a_value_that_no_record_has_is_refused_and_the_page_goes_on(tmp_path, values):
+    path = tmp_path / "classes.jsonl"
+    path.write_bytes(lines(make_record("bad") | values, make_record("good")))
+    with make_desk(path) as desk:
+        wait_until(lambda: desk.board.n_records == 1 and desk.parser.refusals.n == 1)
+        reason = desk.parser.refusals.last[0][1]
+        assert any(word in reason for word in (*values, "KN", "not JSON"))
+
+
+def test_a_fault_of_our_own_is_shown_and_ends_neither_the_reading_nor_the_ranking(tmp_path, monkeypatch):
+    path = tmp_path / "classes.jsonl"
+    path.write_bytes(lines(make_record("a")))
+    desk = make_desk(path)
+    add = desk.board.add
+
+    def fail(records):
+        monkeypatch.setattr(desk.board, "add", add)
+        raise RuntimeError("of the board")
+
+    def fail_to_rank(*values, **named):
+        raise RuntimeError("of the ranking")
+
+    monkeypatch.setattr(desk.board, "add", fail)
+    monkeypatch.setattr("firstlight.serve.tonight.rank_targets", fail_to_rank)
+    with desk:
+        wait_until(lambda: desk.reader.failure)
+        with path.open("ab") as file:
+            file.write(lines(make_record("b")))
+        wait_until(lambda: desk.board.n_records == 1 and "of the ranking" in desk.snapshot().note)
+        assert any("of the board" in problem for problem in desk.problems())
+        monkeypatch.undo()
+        with path.open("ab") as file:
+            file.write(lines(make_record("c")))
+        wait_until(lambda: desk.board.n_records == 2 and desk.snapshot().ranking is not None)
+
+
+@pytest.mark.parametrize(
     ("results", "error"),
     [("/nowhere/at/all.jsonl", DataError), ("ftp://x/y", SettingsError), ("kafka://nobody", SettingsError)],
 )

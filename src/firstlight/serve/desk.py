@@ -274,4 +274,7 @@ class Desk:
         for reader in (self.letter_reader, *self.more_readers):
             if reader is not None and reader.problem:
                 found.append(reader.problem)
+        for reader in (self.reader, self.letter_reader, *self.more_readers):
+            if reader is not None and reader.failure:
+                found.append(f"Some messages may be missing: {reader.failure}")
         return found

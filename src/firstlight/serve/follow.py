@@ -48,6 +48,7 @@ class Reader:
     def __init__(self, url: str, take: Take, kafka_config: Path | None = None) -> None:
         self.url = url
         self.problem = ""  # why nothing can be read now
+        self.failure = ""  # why some messages were not taken
         self.n_gaps = 0  # places in a topic whose messages were removed before they were read
         self._take = take
         self._kafka_config = kafka_config
@@ -113,6 +114,10 @@ class Reader:
                 self.problem = printable(str(error))
                 if isinstance(error, SettingsError) or self._source is None:
                     self._source = None
+                self._stop.wait(_AGAIN_S)
+            except Exception as error:  # a thread that ended would stop the page in silence
+                _log.exception("%s", self.url)
+                self.failure = printable(f"{self.url}: {type(error).__name__}: {error}", 300)
                 self._stop.wait(_AGAIN_S)
         if self._source is not None:
             self._source.close()

@@ -1,5 +1,6 @@
 """`Tonight`: the newest records of all objects with the night's ranking, computed again as records come."""
 
+import logging
 import math
 import threading
 import time
@@ -23,6 +24,9 @@ from firstlight.serve.query import AbsentError
 from firstlight.stream.results.rank import Ranking, rank_targets
 from firstlight.stream.results.read import Results
 from firstlight.taxonomy import CLASSES
+from firstlight.text import printable
+
+_log = logging.getLogger(__name__)
 
 LEVEL = 0.9  # probability that a prediction set holds
 _SHARE = 0.15  # of the time, at most, in which the ranking is computed
@@ -158,7 +162,11 @@ class Tonight:
         begun = time.perf_counter()
         version = self.board.version
         results, _ = self.board.results(bundle)
-        ranking, note = rank_results(results, self.plan, self._clock())
+        try:
+            ranking, note = rank_results(results, self.plan, self._clock())
+        except Exception as error:  # a thread that ended would leave old ranks on the page, in silence
+            _log.exception("the ranking of bundle %s failed", bundle)
+            ranking, note = None, printable(f"the ranking failed: {type(error).__name__}: {error}", 300)
         with self._lock:
             self._rankings[bundle] = _Ranked(ranking, note, version)
         return time.perf_counter() - begun

@@ -161,7 +161,7 @@ def test_too_faint_fading_strange_and_unclassified_have_their_reasons():
     assert "24.0 expected (fainter than the limit 22); 8 days past its brightest" in said["faint"]
     assert "no clear trend" in said["faint"]
     assert "fading 0.20 mag/day" in said["fading"]
-    assert "r 20.5 6 days ago, brightening" in said["old"]
+    assert "r 20.5, 6 days ago, brightening" in said["old"]
     assert "stranger than 99.1 % of known objects" in said["strange"]
     assert said["early"].startswith("not classified (too few observations)")
     assert "no recent detection" in said["dark"]

@@ -15,7 +15,7 @@ from firstlight._types import Progress, no_progress
 from firstlight.bands import BANDS
 from firstlight.errors import DataError
 from firstlight.predictions import CLASSIFIED, NOT_CLASSIFIED
-from firstlight.stream.alerts.values import LONGEST_NAME
+from firstlight.stream.alerts.values import EARLIEST_MJD, LATEST_MJD, LONGEST_NAME
 from firstlight.stream.avro.container import MAGIC
 from firstlight.stream.avro.decode import fastavro_module
 from firstlight.stream.results.record import BRIGHTNESS_DIGITS, BROKER_CLASSIFICATION
@@ -23,7 +23,14 @@ from firstlight.taxonomy import CLASSES, COARSE, COARSE_GROUPS, ELASTICC, in_ord
 
 _LINES_PER_REPORT = 1000
 _LONGEST_TEXT = 1024  # characters of a name in a record; the stream takes no longer ones
-_LARGEST = 1e30  # of a number
+_LARGEST = 1e30  # of a number that has no range of its own
+_CHANCE = (0.0, 1.0 + 1e-6)  # a probability, rounded or in single precision
+#: Ranges of numbers, as the stream checks them in alerts.
+_RANGES = {
+    "mjd": (EARLIEST_MJD, LATEST_MJD), "ra": (0.0, 360.0), "dec": (-90.0, 90.0),
+    "anomaly": _CHANCE, "change": _CHANCE, "followup": _CHANCE,
+}  # fmt: skip
+_MOST_OBSERVATIONS = 2**31 - 1
 _CLASS_OF = {number: name for name, number in ELASTICC.items()}
 #: Numbers of a record, each a column; null reads as NaN.
 NUMBERS = ("mjd", "ra", "dec", "anomaly", "change", "followup", "phase", *BRIGHTNESS_DIGITS)
@@ -49,7 +56,7 @@ class Results:
         Names, ``classified`` or ``not_classified`` and the reason, the most probable class, and the band of
         `mag`; empty if there is none. One long name does not make the others longer.
     mjd, ra, dec : float64 arrays, shape (n_records,)
-        Time of the alert [MJD TAI day] and position [degree]; NaN if unknown.
+        Time of the alert [MJD TAI day] and position [degree]; a position is NaN if unknown.
     anomaly, change, followup : float64 arrays, shape (n_records,)
         Scores in [0, 1]; NaN if there is none.
     phase : float64 array, shape (n_records,)
@@ -152,6 +159,21 @@ def iter_results(path: str | Path, progress: Progress = no_progress) -> Iterator
         raise DataError(f"cannot read the results {path}: {error.strerror or error}") from error
 
 
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no value of JSON")
+
+
+_JSON = json.JSONDecoder(parse_constant=_no_number)
+
+
+def _decode(line: bytes) -> Any:
+    """A line of JSON; ValueError or RecursionError if it is not one, or has a text that is not Unicode."""
+    record = _JSON.decode(line.decode())
+    if b"\\ud" in line.lower():  # the only way to half a character
+        json.dumps(record, ensure_ascii=False).encode()
+    return record
+
+
 def parse_result(line: bytes, where: str) -> dict[str, Any]:
     """Read one record of the stream: a line of JSON, or bare Avro in ELAsTiCC's form as in a topic.
 
@@ -173,7 +195,7 @@ def parse_result(line: bytes, where: str) -> dict[str, Any]:
         If it is not a record, or a value is out of its range.
     """
     try:
-        record = json.loads(line)
+        record = _decode(line)
     except (ValueError, RecursionError) as error:
         if line.lstrip()[:1] == b"{" or line[:1].isspace():
             raise DataError(f"{where}: not JSON: {error}") from error
@@ -187,6 +209,8 @@ def parse_result(line: bytes, where: str) -> dict[str, Any]:
     for key in ("object", "alert"):
         if not isinstance(found[key], str) or len(found[key]) > LONGEST_NAME:
             raise DataError(f"{where}: {key} is not a name of at most {LONGEST_NAME} characters")
+    if not found["object"]:
+        raise DataError(f"{where}: object is empty")
     if isinstance(source := found.get("source"), int):  # as it was written before ids were text
         found["source"] = str(source) if source else None
     return found
@@ -229,10 +253,16 @@ def _check_values(record: Mapping[str, Any], where: str) -> None:
         text = record.get(key)
         if not (text is None or isinstance(text, str)) or len(text or "") > _LONGEST_TEXT:
             raise DataError(f"{where}: {key} is not a text of at most {_LONGEST_TEXT} characters")
-    numbers = {key: record.get(key) for key in (*NUMBERS, "n_obs")} | dict(_as_table(record["proba"], where))
-    for key, number in numbers.items():
-        if not (number is None or isinstance(number, int | float)) or abs(number or 0) > _LARGEST:
+    numbers = {key: (record.get(key), *_RANGES.get(key, (-_LARGEST, _LARGEST))) for key in NUMBERS}
+    numbers |= {key: (number, *_CHANCE) for key, number in _as_table(record["proba"], where).items()}
+    for key, (number, low, high) in numbers.items():
+        if not (number is None or (isinstance(number, int | float) and low <= number <= high)):
             raise DataError(f"{where}: {key} is not a number that a record can have")
+    if record["mjd"] is None:
+        raise DataError(f"{where}: mjd is missing")
+    n_obs = record.get("n_obs")
+    if not (n_obs is None or (isinstance(n_obs, int) and 0 <= n_obs <= _MOST_OBSERVATIONS)):
+        raise DataError(f"{where}: n_obs is not a number of observations")
     if record.get("label") not in ("", None, *CLASSES, *record["proba"]) or record.get("band") not in (
         "",
         None,
