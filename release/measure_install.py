@@ -2,11 +2,13 @@
 
 Run ``python release/measure_install.py --python python3.12 --python python3.13``; it writes
 ``docs/results/install.json``, from which ``docs/install.md`` takes its numbers. Each extra is installed with
-the pinned versions into a new environment outside of the repository. About ten minutes.
+the pinned versions into an environment outside of the repository. About ten minutes.
 """
 
 import argparse
 import json
+import platform
+import shutil
 import statistics
 import sys
 import tempfile
@@ -52,9 +54,8 @@ def seconds(python: Path, code: str) -> float:
     return round(statistics.median(times[1:]), 3)  # the first fills the cache of files
 
 
-def measure(wheel: Path, extra: str, modules: tuple[str, ...], folder: Path) -> dict[str, Any]:
-    """Sizes and import time of firstlight with an extra."""
-    python = install(f"{wheel}[{extra}]" if extra else wheel, sys.executable, folder)
+def measure(python: Path, modules: tuple[str, ...], folder: Path) -> dict[str, Any]:
+    """Sizes and import time of an environment with firstlight."""
     sizes = json.loads(run(python, "-c", SIZES, cwd=folder))
     largest = sorted(sizes, key=lambda name: -sum(sizes[name]))[:8]
     return {
@@ -64,6 +65,26 @@ def measure(wheel: Path, extra: str, modules: tuple[str, ...], folder: Path) -> 
         "largest_mb": {name: round(sum(sizes[name])) for name in largest},
         "import_s": seconds(python, "import " + ", ".join(modules)),
     }
+
+
+def measure_extras(wheel: Path, core: Path) -> dict[str, Any]:
+    """Each extra, added to a copy of the core's environment; all versions are pinned, so it changes none."""
+    extras = {}
+    for extra, modules in sorted(EXTRAS.items()):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            shutil.copytree(core.parent.parent, folder / "env", symlinks=True)
+            python = folder / "env" / core.parent.name / core.name
+            if extra:
+                pip = (python, "-m", "pip", "--quiet", "--disable-pip-version-check")
+                run(
+                    *pip, "install", "--constraint", ROOT / "constraints.txt", f"{wheel}[{extra}]", cwd=folder
+                )
+                run(*pip, "check", cwd=folder)
+            extras[extra or "core"] = measure(python, modules, folder)
+        sys.stdout.write(f"{extra or 'core'}: {extras[extra or 'core']}\n")
+        sys.stdout.flush()
+    return extras
 
 
 def offline(wheel: Path, folder: Path) -> dict[str, Any]:
@@ -99,14 +120,11 @@ def main() -> None:
         folder = Path(name)
         run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT)
         wheel = next(folder.glob("*.whl"))
-        extras = {}
-        for extra in sorted(EXTRAS):
-            with tempfile.TemporaryDirectory() as inner:
-                extras[extra or "core"] = measure(wheel, extra, EXTRAS[extra], Path(inner))
-            sys.stdout.write(f"{extra or 'core'}: {extras[extra or 'core']}\n")
-        own = classes_of(wheel, sys.executable)
-        tried = {}
-        for python in [sys.executable, *others]:
+        core = install(wheel, sys.executable, folder / "core")
+        extras = measure_extras(wheel, core)
+        own = sample_classes(core, folder)
+        tried = {platform.python_version(): {"objects": own.count("\n") - 1, "same_classes": True}}
+        for python in others:
             version = run(python, "-c", "import platform; print(platform.python_version())").strip()
             answer = classes_of(wheel, python)
             tried[version] = {"objects": answer.count("\n") - 1, "same_classes": answer == own}
