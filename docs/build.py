@@ -28,6 +28,8 @@ LOADS = re.compile(
 )
 LINKS = re.compile(r"""<(?:a|img|link|script)\b[^>]*?\s(?:href|src)=["']?([^"'\s>]+)""")
 IDS = re.compile(r"""\s(?:id|name)=["']?([^"'\s>]+)""")
+#: Addresses from the root of a host, in links and in the settings of the search.
+ROOTED = re.compile(r'((?:\s(?:href|src)=|"search":)")/([^"/][^"]*|)"')
 #: Fences and classes for which the theme loads a library from the network when a page holds them.
 FETCHED = re.compile(r"""class=["']?(?:mermaid|glightbox|arithmatex|pyodide)\b""")
 
@@ -38,6 +40,15 @@ def vendor(site: Path) -> None:
         text = page.read_text(encoding="utf-8")
         up = os.path.relpath(site / VENDORED, page.parent).replace(os.sep, "/")
         page.write_text(text.replace(SHIM, up), encoding="utf-8")
+
+
+def without_root(site: Path) -> None:
+    """Let the page of a missing page, which the builder writes for the root of a host, work from a folder."""
+    page = site / "404.html"
+    text = page.read_text(encoding="utf-8")
+    text = ROOTED.sub(lambda found: f'{found[1]}{found[2] or "index.html"}"', text)
+    text = text.replace('"base":"/"', '"base":"."').replace('new URL("/"', 'new URL("."')
+    page.write_text(text, encoding="utf-8")
 
 
 def without_lists(site: Path) -> None:
@@ -76,7 +87,7 @@ def broken_links(site: Path) -> list[str]:
     for page, text in texts.items():
         for link in {unescape(found) for found in LINKS.findall(text)}:
             parts = urlsplit(link)
-            if parts.scheme or parts.netloc or page.name == "404.html":
+            if parts.scheme or parts.netloc:
                 continue
             target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
             if not target.is_file():
@@ -93,6 +104,7 @@ def main() -> None:
     if subprocess.run(command, cwd=ROOT, check=False).returncode:
         sys.exit("the documentation has errors")
     vendor(SITE)
+    without_root(SITE)
     without_lists(SITE)
     if found := loads_from_elsewhere(SITE):
         sys.exit("the site would load from other hosts:\n" + "\n".join(found))

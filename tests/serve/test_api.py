@@ -5,7 +5,7 @@ import json
 import pytest
 from tests.serve._night import make_desk, wait_until
 
-from firstlight.serve.app import build_app
+from firstlight.serve.app import MOST_STREAMS, Streams, build_app
 from firstlight.serve.run import listen, serving
 from firstlight.taxonomy import CLASSES
 
@@ -100,6 +100,20 @@ def test_verdicts_need_feedback_and_a_known_object(desk, client, night_file):
             own.post("/api/verdicts", json={"object": "obj001", "verdict": "interesting"}).status_code == 403
         )
         assert own.post("/feedback", data={"object": "obj001", "verdict": "interesting"}).status_code == 403
+
+
+def test_a_form_with_many_fields_is_refused(client):
+    answer = client.post("/feedback", data={f"field{k}": "1" for k in range(20)})
+    assert answer.status_code == 422
+
+
+def test_no_more_streams_are_open_than_allowed_also_if_all_come_at_once():
+    async def none():
+        yield ""
+
+    streams = Streams()
+    answers = [streams.response(none()) for _ in range(MOST_STREAMS + 3)]
+    assert [answer.status_code for answer in answers].count(503) == 3
 
 
 @pytest.mark.parametrize("form", ["csv", "votable", "tom"])

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from firstlight._version import __version__
 from firstlight.errors import DataError, SettingsError
@@ -27,7 +28,7 @@ _TICK_S = 0.5  # between two looks for changes
 _PAUSE_S = 2.0  # least time between two updates of a page
 _ALIVE_S = 15.0  # between two signs of life on a quiet stream
 MOST_STREAMS = 64  # open at once
-_LARGEST_FORM = 8192  # bytes; three short fields
+_LARGEST_FORM, _MOST_FIELDS = 8192, 8  # bytes, fields; three short ones are expected
 
 _ABOUT = (
     "What the live page shows, as JSON. Records are those of `firstlight stream`; names of objects are given "
@@ -45,17 +46,23 @@ class Streams:
         """A stream of server-sent events; 503 if too many are open."""
         if self.n >= MOST_STREAMS:
             return JSONResponse({"detail": "too many open streams"}, 503)
-        return StreamingResponse(
-            self._counted(events), media_type="text/event-stream", headers={"cache-control": "no-store"}
-        )
+        self.n += 1  # here, since many requests may be answered before the first stream starts
+        return _Stream(self, events)
 
-    async def _counted(self, events: AsyncIterator[str]) -> AsyncIterator[str]:
-        self.n += 1
+
+class _Stream(StreamingResponse):
+    """An event stream that counts as open until it has ended."""
+
+    def __init__(self, streams: Streams, events: AsyncIterator[str]) -> None:
+        super().__init__(events, media_type="text/event-stream", headers={"cache-control": "no-store"})
+        self._streams = streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events; see `StreamingResponse`."""
         try:
-            async for event in events:
-                yield event
+            await super().__call__(scope, receive, send)
         finally:
-            self.n -= 1
+            self._streams.n -= 1
 
 
 def build_app(desk: Desk, *, host: str = "127.0.0.1", token: str = "", name: str = "") -> App:
@@ -119,8 +126,13 @@ def _add_pages(app: FastAPI, pages: Pages, desk: Desk, streams: Streams) -> None
             body += part
             if len(body) > _LARGEST_FORM:
                 raise HTTPException(413, "The form is too large.")
-        values = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=8))
-        return await run_in_threadpool(pages.feedback, values, "hx-request" in request.headers)
+        try:
+            pairs = parse_qsl(
+                body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS
+            )
+        except ValueError as error:
+            raise HTTPException(422, "The form has too many fields.") from error
+        return await run_in_threadpool(pages.feedback, dict(pairs), "hx-request" in request.headers)
 
     async def events(request: Request) -> Response:
         return streams.response(_changes(desk, request))
