@@ -9,7 +9,7 @@ import time
 import pytest
 
 from firstlight.errors import DataError
-from firstlight.parallel import side_by_side
+from firstlight.parallel import one_core, side_by_side
 
 ready: list[str] = []
 
@@ -100,3 +100,18 @@ def _runs(pid):
             return file.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_one_job_keeps_math_libraries_to_one_thread_and_then_restores_them(monkeypatch):
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    with threadpoolctl.threadpool_limits(2):
+        before = [library["num_threads"] for library in threadpoolctl.threadpool_info()]
+        assert max(before) == 2
+        with one_core(1):
+            assert {library["num_threads"] for library in threadpoolctl.threadpool_info()} == {1}
+            assert os.environ["OMP_NUM_THREADS"] == "1"
+        with one_core(2):
+            assert [library["num_threads"] for library in threadpoolctl.threadpool_info()] == before
+        assert os.environ["OMP_NUM_THREADS"] == "3"
+        assert [library["num_threads"] for library in threadpoolctl.threadpool_info()] == before

@@ -113,13 +113,14 @@ pd.crosstab(mixed["class"], mixed["source"])
 #     --training-labels others.csv --no-scratch --jobs 1 --out mixed-bundle
 
 # %% [markdown]
-# The first table promises a gain. The second is of the same objects, by trees that have seen no object of their source, and
-# the gain is gone. In part the trees had learned to recognise the *survey*: griz once a week is an SN Ia or an eclipsing
-# binary. So it is with the mix of classes, which is another one in each source. On a new survey such knowledge is worthless, and without the column
-# `source` nothing would have said so.
+# Look at the middle column, the bundle under the class mix of the labels. In the first table it is as good as any. In the second, which is of the
+# same objects with the mix of the *other* sources, it is far worse: griz once a week is an SN Ia or an eclipsing binary here, and something
+# else on the next survey. Trees learn the same mistake. So with a column `source`, `adapt` lets every class weigh the same within what each source
+# sees, keeps the calibration and the class mix of the bundle, and believes the second table. Without the column nothing would have said so.
 #
-# `adapt` believes the second table: it kept the trees of the bundle as they were ("the labels train nothing"), and said at the end that there is
-# no gain. What helps is a label from the other side: some SNe Ia of the survey of AGN, some AGN of the survey of SNe Ia.
+# Where a source is a class, little is left that a label can teach. Here `adapt` kept the trees of the bundle as they were ("the labels train
+# nothing"), and said at the end that there is no gain. What helps is a label from the other side: some SNe Ia of the survey of AGN, some
+# AGN of the survey of SNe Ia.
 #
 # ## For real
 #

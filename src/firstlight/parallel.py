@@ -5,7 +5,8 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from queue import Empty
 from threading import Thread
 from typing import Any, TypeVar
@@ -83,6 +84,23 @@ def side_by_side(
             raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def one_core(jobs: int | None) -> Iterator[None]:
+    """Keep math libraries to one thread where `jobs` is 1; any other number leaves them as they are.
+
+    Libraries that are loaded meanwhile read the environment, those that are loaded already are asked.
+    """
+    if jobs != 1:
+        yield
+        return
+    with _one_thread_each(), ExitStack() as stack:
+        if find_spec("threadpoolctl") is not None:
+            from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+            stack.enter_context(threadpool_limits(1))
+        yield
 
 
 # --- private --------------------------------------------------------------------

@@ -206,6 +206,17 @@ def _print(made: "Adapted", n_objects: int, out: Path) -> None:
                 f"[yellow]on {what} the adapted bundle is not better than the one it comes from[/yellow]",
                 highlight=False,
             )
+    worse = {source: row for source, row in made.by_source.items() if row["adapted"] < row["unadapted"]}
+    if worse:
+        shown = ", ".join(
+            f"{s} ({row['adapted']:.2f}, was {row['unadapted']:.2f})" for s, row in worse.items()
+        )
+        console.print(
+            f"[yellow]with its source left out, accuracy falls for {escape(shown)}: expect no gain on a "
+            "survey like these that gave no labels[/yellow]",
+            highlight=False,
+            soft_wrap=True,
+        )
     console.print(f"Adapted with {n_objects:,} labelled objects: {out}")
 
 

@@ -55,6 +55,7 @@ def train(
     reading: Reading,
 ) -> None:
     """Train a classifier and write it as a bundle. Run again after an interruption to resume."""
+    from firstlight.parallel import one_core
     from firstlight.pipeline import Pipeline, load_preset
     from firstlight.pipeline.bundle import check_destination
 
@@ -64,7 +65,7 @@ def train(
     taxonomy = _taxonomy(classes)
     curves, labels = reading.labelled(data, truth, objects, out, taxonomy)
     checkpoints = out.absolute().with_name(out.absolute().name + ".partial")
-    with progress() as report:
+    with progress() as report, one_core(jobs):
         pipeline.fit(
             curves,
             labels,

@@ -20,6 +20,7 @@ from firstlight._version import __version__
 from firstlight.files import keep, kept, source_digest
 from firstlight.lightcurves import LightCurves, RedshiftMode
 from firstlight.metrics import PHASES, phase_name
+from firstlight.parallel import one_core
 from firstlight.pipeline import Pipeline, PipelineConfig
 from firstlight.predictions import Predictions, read_predictions, write_predictions
 from firstlight.settings import to_table
@@ -128,22 +129,23 @@ def run_fold(task: FoldTask, progress: Progress = no_progress) -> Mapping[str, A
     task.folder.mkdir(parents=True, exist_ok=True)
     sides = fold_sides(task.curves, task.labels, task.fold)
     started = time.perf_counter()
-    pipeline = Pipeline(task.config).fit(
-        sides.training,
-        sides.labels,
-        redshift=task.redshift,
-        seed=task.seed,
-        held_out=sides.held_out,
-        taxonomy=task.taxonomy,
-        jobs=task.jobs,
-        workdir=task.folder / f"training-{identity[:12]}",
-        progress=named,
-    )
-    trained = time.perf_counter()
-    pipeline.save(task.folder / "bundle")
-    test = sides.test.with_redshift(task.redshift)
-    for name, predictions in predict_phases(pipeline, test, jobs=task.jobs, progress=named).items():
-        write_predictions(predictions, task.folder / f"phase-{name}.parquet")
+    with one_core(task.jobs):
+        pipeline = Pipeline(task.config).fit(
+            sides.training,
+            sides.labels,
+            redshift=task.redshift,
+            seed=task.seed,
+            held_out=sides.held_out,
+            taxonomy=task.taxonomy,
+            jobs=task.jobs,
+            workdir=task.folder / f"training-{identity[:12]}",
+            progress=named,
+        )
+        trained = time.perf_counter()
+        pipeline.save(task.folder / "bundle")
+        test = sides.test.with_redshift(task.redshift)
+        for name, predictions in predict_phases(pipeline, test, jobs=task.jobs, progress=named).items():
+            write_predictions(predictions, task.folder / f"phase-{name}.parquet")
     result = {
         "train": round(trained - started, 1),
         "score": round(time.perf_counter() - trained, 1),
