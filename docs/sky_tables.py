@@ -88,7 +88,7 @@ def adapt_table() -> str:
 def adapt_sources_table() -> str:
     """Accuracy by source where that source was left out."""
     found = _adapt()["parts"]["real"]["by_source"]
-    kinds = [kind for kind in next(iter(found.values())) if kind != "n_objects"]
+    kinds = (UNADAPTED, ADAPTED)
     rows = [
         [name, str(own["n_objects"]), *(f"{own[kind]:.3f}" for kind in kinds)] for name, own in found.items()
     ]
