@@ -5,12 +5,14 @@ import zipfile
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests._make import assert_same_curves
 
 import firstlight.data
 from firstlight.data import RejectLog, read, write_curves
-from firstlight.errors import DataError, MissingColumnError
+from firstlight.errors import DataError, MissingColumnError, UnknownBandError
 
 
 def test_plasticc_files_are_read_whatever_they_are_called(sample, sample_paths, tmp_path):
@@ -126,3 +128,30 @@ def test_plasticc_is_dereddened_and_cannot_be_said_not_to_be(csv):
 def test_the_package_exports_what_it_says():
     assert sorted(firstlight.data.__all__) == firstlight.data.__all__
     assert all(hasattr(firstlight.data, name) for name in firstlight.data.__all__)
+
+
+def test_minus_signs_of_unicode_and_exponents_of_fortran_are_numbers(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "object_id,mjd,band,flux,flux_err\na,60000,g,\u2212900.5,60\na,60001,r,1.5D+03,6.0d1\n",
+        encoding="utf-8",
+    )
+    curves = read(path)
+    assert curves.flux.tolist() == [-900.5, 1500.0]
+    assert curves.flux_err.tolist() == [60.0, 60.0]
+
+
+def test_numbers_of_bands_that_count_from_one_are_refused_whole(tmp_path):
+    rows = "\n".join(f"a,{60000 + k},{k},900,60" for k in range(1, 7))
+    path = tmp_path / "a.csv"
+    path.write_text(f"object_id,mjd,band,flux,flux_err\n{rows}\n")
+    with pytest.raises(UnknownBandError, match="numbers from 1 to 6"):
+        read(path, rejects=RejectLog())
+
+
+def test_a_column_that_occurs_twice_in_parquet_is_refused(tmp_path):
+    columns = [["a"], [60000.0], ["g"], [900.0], [60.0], [0.0]]
+    names = ["object_id", "mjd", "band", "flux", "flux_err", "flux"]
+    pq.write_table(pa.table([pa.array(one) for one in columns], names=names), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="flux occur more than once"):
+        read(tmp_path / "a.parquet")

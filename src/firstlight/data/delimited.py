@@ -24,6 +24,7 @@ import pyarrow.csv as pcsv
 from firstlight._types import IntArray, Progress, no_progress
 from firstlight.errors import DataError, MissingColumnError
 from firstlight.files import GZIP_MAGIC
+from firstlight.lightcurves.names import refuse_twice
 from firstlight.lightcurves.values import numbers_of
 
 BZIP2_MAGIC, XZ_MAGIC, ZSTD_MAGIC = b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"
@@ -362,9 +363,7 @@ def read_dialect(path: Path) -> Dialect:
         header, below, number = comment, lines[data : data + 20], data - 1
     delimiter = _delimiter(header)
     names = [name.strip().strip('"').strip() for name in _split(header, delimiter)]
-    twice = sorted({name for name in names if name and names.count(name) > 1})
-    if twice:
-        raise DataError(f"{path}: column(s) {', '.join(twice)} occur more than once; keep one of each")
+    refuse_twice(names, str(path))
     comma = delimiter != "," and any(
         re.fullmatch(r'\s*"?[+-]?\d+,\d+([eE][+-]?\d+)?"?\s*', cell)
         for line in below
@@ -383,6 +382,13 @@ def _refuse_decimal_commas(path: Path, delimiter: str, width: int, below: Sequen
             f"{path}: the header has {width} columns and every line below has {min(counts)} or more; if the "
             "numbers have decimal commas, write them with points, or separate the columns by semicolons"
         )
+
+
+def is_ipac(head: bytes) -> bool:
+    """Whether text is a table of IPAC: bars in the header and none in the rows."""
+    lines = [line for line in head.splitlines() if line.strip() and not line.startswith(b"\\")]
+    first = next((line for line in lines if not line.startswith(b"|")), b"")
+    return bool(first) and lines[0].startswith(b"|") and b"|" not in first
 
 
 def _delimiter(header: str) -> str:

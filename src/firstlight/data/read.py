@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from firstlight._types import Progress, no_progress
 from firstlight.bands import SNANA_ZERO_POINT
-from firstlight.data.delimited import COMPRESSED, UTF_16, read_bytes, read_header, unpacked_head
+from firstlight.data.delimited import COMPRESSED, UTF_16, is_ipac, read_bytes, read_header, unpacked_head
 from firstlight.data.formats import (
     ColumnNames,
     is_alert_file,
@@ -229,7 +229,7 @@ def _own_format(path: Path) -> str:
     if magic.startswith(UTF_16):
         raise DataError(f"{path}: this is UTF-16 text; save it as UTF-8")
     head = unpacked_head(path) if magic.startswith(COMPRESSED) else magic
-    if b"\0" in head or head.lstrip().startswith(_NOT_DELIMITED):
+    if b"\0" in head or head.lstrip().startswith(_NOT_DELIMITED) or is_ipac(head):
         return ""
     try:
         header = read_header(path)

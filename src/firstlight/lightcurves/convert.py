@@ -24,6 +24,7 @@ from firstlight.lightcurves.names import (
     SNCOSMO_SPELLINGS,
     SURVEY,
     find_columns,
+    refuse_twice,
 )
 from firstlight.lightcurves.raw import NEEDED, RawTable, our_columns, plasticc_defaults, require
 from firstlight.lightcurves.reject import RejectLog
@@ -128,8 +129,9 @@ def raw_from_arrow(
     dereddened = stated if dereddened is None else dereddened
     if zero_point is None and b"bands" in (table.schema.metadata or {}):
         zero_point = AB_ZERO_POINT_NJY  # a table of ours, perhaps changed: it is in nJy
+    refuse_twice(table.column_names, intake.file)
     table = _unnest(table)
-    _refuse_twice(table.column_names, intake.file)
+    refuse_twice(table.column_names, intake.file)
     found = find_columns(table.column_names, dict(OBSERVATION_SPELLINGS) | dict(PER_OBJECT))
     require(found, table.column_names, OBSERVATION_SPELLINGS, intake.file)
     implied = plasticc_defaults(table.column_names, zero_point, dereddened, intake.file)
@@ -176,12 +178,6 @@ def _states(table: pa.Table) -> bool | None:
 def in_njy(zero_point: float | None) -> bool:
     """Whether a zero point, if given, is that of nJy."""
     return zero_point in (None, AB_ZERO_POINT_NJY)
-
-
-def _refuse_twice(header: Sequence[str], where: str) -> None:
-    twice = sorted({name for name in header if list(header).count(name) > 1})
-    if twice:
-        raise DataError(f"{where}: column(s) {', '.join(twice)} occur more than once; keep one of each")
 
 
 def _unnest(table: pa.Table) -> pa.Table:
@@ -253,7 +249,7 @@ def _with_id_column(frame: Any, where: str) -> Any:
         raise DataError(f"{where} is a {type(frame).__name__}; give a pandas DataFrame")
     if "object_id" not in frame.columns and "object_id" in frame.index.names:
         frame = frame.reset_index()
-    _refuse_twice([str(name) for name in frame.columns], where)
+    refuse_twice(frame.columns, where)
     return frame
 
 

@@ -26,6 +26,7 @@ from firstlight.lightcurves.units import ANY_DEPTH, PLASTICC_DEPTH, check_depth,
 from firstlight.lightcurves.values import (
     as_arrow,
     as_column,
+    bands_count_from_one,
     bands_of,
     distinct_names,
     filter_names,
@@ -178,6 +179,11 @@ class Intake:
         if not scale.stated or raw.depth != ANY_DEPTH:
             check_depth(flux_err, len(names), self.file, raw.depth, raw.zero_point)
         band = self._within("band", bands_of, raw)
+        if raw.depth == ANY_DEPTH and bands_count_from_one(raw.columns["band"]):
+            raise UnknownBandError(
+                f"{self.file}, column 'band': numbers from 1 to 6; firstlight and PLAsTiCC count from 0 (u) "
+                "to 5 (y): write names"
+            )
         detected, unflagged = self._flags(raw)
         for note in (times.note, scale.note, case_note(filter_names(raw.columns["band"])[0])):
             self.note(note)

@@ -7,7 +7,7 @@ nested-pandas and astropy.
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from firstlight.errors import MissingColumnError
+from firstlight.errors import DataError, MissingColumnError
 
 #: Spellings of each column with one value per observation, the preferred one first.
 OBSERVATION_SPELLINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -70,6 +70,14 @@ def find_columns(header: Iterable[object], spellings: Mapping[str, Sequence[str]
                 found[name] = match
                 break
     return found
+
+
+def refuse_twice(header: Iterable[object], where: str) -> None:
+    """Raise DataError if a name of a column occurs more than once."""
+    names = [str(name) for name in header]
+    twice = sorted({name for name in names if name and names.count(name) > 1})
+    if twice:
+        raise DataError(f"{where}: column(s) {', '.join(twice)} occur more than once; keep one of each")
 
 
 def require_columns(present: Iterable[object], needed: Iterable[str], where: str) -> None:

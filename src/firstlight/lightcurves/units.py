@@ -116,6 +116,26 @@ def unit_scale(unit: str) -> float:
         return float("nan")
 
 
+def days_per_unit(unit: str) -> float | None:
+    """Days per unit of time, such as ``s``; None for what is no unit of time, such as ``MJD``.
+
+    Examples
+    --------
+    >>> days_per_unit("h"), days_per_unit("MJD")
+    (0.041666666666666664, None)
+    """
+    import warnings
+
+    from astropy import units as u
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", u.UnitsWarning)
+            return float(u.Unit(unit).to(u.d))
+    except (u.UnitsError, ValueError, TypeError):
+        return None
+
+
 def _refuse_contradiction(one: FloatArray, other: FloatArray, what: str) -> None:
     with np.errstate(invalid="ignore"):
         differ = np.flatnonzero(np.abs(one / other - 1.0) > _SAME_SCALE)

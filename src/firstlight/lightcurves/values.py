@@ -225,7 +225,7 @@ def _id_texts_of_floats(values: Any) -> StrArray:
     known = numbers[~np.isnan(numbers)]
     fraction = known[~(np.floor(known) == known)]
     if len(fraction):
-        raise DataError(f"object_id {fraction[0]!r} is no whole number; give ids as integers or texts")
+        raise DataError(f"object_id {fraction[0]:g} is no whole number; give ids as integers or texts")
     inexact = known[np.abs(known) >= LARGEST_EXACT_FLOAT]
     if len(inexact):
         raise DataError(
@@ -285,8 +285,10 @@ def _parsed(values: Any) -> FloatArray:
     """Numbers of an Arrow array of texts; NaN where a text is none."""
     code = values.dictionary_encode()
     trimmed = pc.utf8_trim_whitespace(code.dictionary)
-    number = pc.match_substring_regex(trimmed, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
-    numeric = pc.if_else(number, pc.replace_substring_regex(trimmed, r"^\+", ""), None)
+    trimmed = pc.replace_substring(trimmed, "\u2212", "-")  # the minus sign of Unicode
+    number = pc.match_substring_regex(trimmed, r"^[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?$")
+    plain = pc.replace_substring_regex(trimmed, r"^\+", "")
+    numeric = pc.if_else(number, pc.replace_substring_regex(plain, "[dD]", "e"), None)  # Fortran's 1.5D+02
     distinct = np.append(numeric.cast(pa.float64()).to_numpy(zero_copy_only=False), np.nan)
     parsed: FloatArray = distinct[np.asarray(code.indices.fill_null(len(distinct) - 1))]
     return parsed
@@ -402,6 +404,12 @@ def bands_of(values: Any) -> NDArray[np.int8]:
     names, code = filter_names(values)
     index: NDArray[np.int8] = match_bands(names)[code]
     return index
+
+
+def bands_count_from_one(values: Any) -> bool:
+    """Whether numbers of bands are 1 to 6, so that they are not PLAsTiCC's 0 to 5."""
+    names, _ = filter_names(values)
+    return "6" in names and "0" not in names
 
 
 def filter_names(values: Any) -> tuple[list[str], IntArray]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -784,3 +785,88 @@ def test_object_values_that_are_no_numbers_are_counted_in_a_note(mjd, tmp_path):
     assert "ebv 1e+09 is taken for unknown (2 such value(s))" in log.notes
     assert np.isnan([curves.ebv[0], curves.redshift[0]]).all()
     assert curves.redshift_spec[0] == np.float32(0.1)
+
+
+def test_json_objects_keep_their_values_and_lists_of_values_become_rows(tmp_path):
+    rows = {"mjd": [60000.0, 60003.0], "band": ["g", "r"], "flux": [900.0, 2000.0], "flux_err": [60.0, 60.0]}
+    records = [dict(zip(rows, row, strict=True)) for row in zip(*rows.values(), strict=True)]
+    stated = {"object_id": "007", "redshift": 0.25, "ra": 10.5, "dec": -3.0, "survey": "ztf"}
+    for name, content in {"lists": [stated | rows], "records": [stated | {"lightcurve": records}]}.items():
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps(content))
+        found = read(path)
+        assert (found.object_id.tolist(), found.n_obs.tolist()) == (["007"], [2])
+        np.testing.assert_allclose([found.redshift[0], found.ra[0], found.dec[0]], [0.25, 10.5, -3.0])
+        assert found.survey.tolist() == ["ztf"]
+
+
+def test_all_tables_of_a_fits_file_that_hold_light_curves_are_read_and_the_others_named(tmp_path):
+    path = tmp_path / "a.fits"
+    units = Table({"note": ["n"]})
+    parts = [_rows_of(name) for name in ("a", "b")]
+    hdus = [fits.BinTableHDU(table, name=f"T{k}") for k, table in enumerate([units, *parts])]
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path)
+    said = []
+    found = read(path, report=said.append)
+    assert (found.object_id.tolist(), found.n_obs.tolist()) == (["a", "b"], [3, 3])
+    assert "not read: table T0" in said[0]
+    for table in parts:
+        table.remove_column("object_id")
+    hdus = [fits.BinTableHDU(table) for table in parts]
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path, overwrite=True)
+    with pytest.raises(DataError, match="no column of object names"):
+        read(path)
+
+
+def test_the_unit_of_the_time_is_used_and_vectors_are_named(tmp_path):
+    table = _rows_of("a")
+    days = np.array(table["mjd"])
+    table["mjd"] = days * 86_400.0
+    table["mjd"].unit = "s"
+    table.write(tmp_path / "a.fits")
+    np.testing.assert_allclose(read(tmp_path / "a.fits").mjd, days)
+    wide = Table(
+        {
+            "object_id": ["a"],
+            **{name: np.array([_rows_of("a")[name].tolist()]) for name in table.colnames[1:]},
+        }
+    )
+    wide.write(tmp_path / "wide.fits")
+    with pytest.raises(MissingColumnError, match="mjd, band, flux, flux_err have several values per row"):
+        read(tmp_path / "wide.fits")
+
+
+def _rows_of(name):
+    return Table(
+        {
+            "object_id": [name] * 3,
+            "mjd": [60000.0, 60001.0, 60002.5],
+            "band": ["g", "r", "i"],
+            "flux": [900.0, 2000.0, 100.0],
+            "flux_err": [60.0, 60.0, 60.0],
+        }
+    )
+
+
+def test_a_table_of_ipac_with_our_names_is_read(tmp_path):
+    _rows_of("a").write(tmp_path / "a.tbl", format="ascii.ipac")
+    assert read(tmp_path / "a.tbl").n_obs.tolist() == [3]
+
+
+def test_a_column_of_julian_dates_without_any_is_refused_unless_it_is_named(tmp_path):
+    table = _rows_of("a").to_pandas().rename(columns={"mjd": "JD"})
+    path = tmp_path / "a.csv"
+    table.to_csv(path, index=False)
+    with pytest.raises(DataError, match="column 'JD' has no Julian dates"):
+        read(path)
+    np.testing.assert_allclose(read(path, columns="mjd=JD").mjd, table["JD"])
+    table.assign(JD=table["JD"] + 2_400_000.5).to_csv(path, index=False)
+    np.testing.assert_allclose(read(path).mjd, table["JD"])
+
+
+def test_tables_beside_the_parquet_files_of_a_folder_are_named(tmp_path):
+    _rows_of("a").to_pandas().to_parquet(tmp_path / "a.parquet")
+    _rows_of("b").to_pandas().to_csv(tmp_path / "b.csv", index=False)
+    said = []
+    assert read(tmp_path, report=said.append).object_id.tolist() == ["a"]
+    assert "not read: b.csv" in said[0]

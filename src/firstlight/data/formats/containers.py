@@ -24,6 +24,7 @@ from firstlight.data.formats.source import (
 )
 from firstlight.data.parquet import parquet_errors, read_parquet
 from firstlight.errors import DataError
+from firstlight.lightcurves.names import OBSERVATION_SPELLINGS, PER_OBJECT, refuse_twice
 
 #: Keys under which brokers and archives put lists of measurements in JSON.
 _LISTS = (
@@ -33,7 +34,13 @@ _LISTS = (
 #: Lists of forced photometry whose magnitudes have other names than those of the detections beside them.
 _IGNORED_LISTS = ("forced_photometry", "forcedphot")
 _HISTORIES = ("prvDiaSources", "prvDiaForcedSources", "prv_candidates", "fp_hists")  # of alert packets
+_TIMES = frozenset({"mjd", "midpointmjdtai", "midpointtai", "time", "jd", "hmjd"})
 _OBJECT_KEYS = ("objectId", "oid", "object_id", "diaObjectId", "name")
+#: What else an object can state beside its lists of measurements, in lower case.
+_OBJECT_VALUES = (
+    *(spelling for spellings in PER_OBJECT.values() for spelling in spellings),
+    *(spelling for word in ("zero_point", "unit", "system") for spelling in OBSERVATION_SPELLINGS[word]),
+)
 
 
 def stem(path: Path) -> str:
@@ -177,14 +184,25 @@ def source_of_json(path: Path, value: Any) -> Source:
 
 
 def _records(item: Any) -> list[Mapping[str, Any]]:
-    """Measurements of one JSON value: itself, or those of its lists under the object's name."""
+    """Measurements of one JSON value: itself, or those of its lists with the object's name and values."""
     if not isinstance(item, dict):
         return []
     lists = [item[key] for key in _LISTS if isinstance(item.get(key), list)]
     if not lists:
-        return [item]
+        return _unfolded(item)
     named = {key: item[key] for key in _OBJECT_KEYS if isinstance(item.get(key), str | int)}
-    return [named | record for records in lists for record in records if isinstance(record, dict)]
+    stated = {key: value for key, value in item.items() if plain_name(key) in _OBJECT_VALUES}
+    own = named | {key: value for key, value in stated.items() if isinstance(value, str | int | float)}
+    return [own | record for records in lists for record in records if isinstance(record, dict)]
+
+
+def _unfolded(item: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The measurements of a record whose values are lists of equal length, beside values of the object."""
+    columns = {key: value for key, value in item.items() if isinstance(value, list)}
+    if not _TIMES.intersection(map(plain_name, columns)) or len({len(v) for v in columns.values()}) > 1:
+        return [item]
+    rest = {key: value for key, value in item.items() if key not in columns}
+    return [rest | dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 # --- Parquet --------------------------------------------------------------------
@@ -194,6 +212,7 @@ def parquet_source(path: Path) -> Source:
     """A Parquet file with one row per observation, or with observations in lists or one nested column."""
     with parquet_errors(path):
         schema = pq.read_schema(path)
+    refuse_twice(schema.names, str(path))
 
     def read(names: list[str]) -> pa.Table:
         return read_parquet(path, names)
@@ -304,8 +323,7 @@ def _fields(kind: Any) -> tuple[str, ...]:
 
 
 def _times_in(kind: Any) -> bool:
-    times = {"mjd", "midpointmjdtai", "midpointtai", "time", "jd", "hmjd"}
-    return bool(times.intersection(plain_name(name) for name in _fields(kind)))
+    return bool(_TIMES.intersection(plain_name(name) for name in _fields(kind)))
 
 
 def _one(column: Any) -> Any:
@@ -362,19 +380,43 @@ def first_line(error: BaseException) -> str:
 
 
 def fits_source(path: Path) -> Source:
-    """The first table of a FITS file."""
+    """The table of light curves of a FITS file, or several with the same columns; others are reported."""
     from astropy.io import fits
 
     with open_fits(path) as hdus:
         tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
         if not tables:
             raise DataError(f"{path}: this FITS file holds no table")
-        columns = fits_columns(tables[0])
-        units = {one.name: one.unit for one in tables[0].columns if one.unit}
-        meta = {str(key).lower(): value for key, value in tables[0].header.items()}
+        timed = [hdu for hdu in tables if _TIMES.intersection(map(plain_name, hdu.columns.names))]
+        first = (timed or tables)[0]
+        alike = [hdu for hdu in tables if _kinds(hdu) == _kinds(first)]
+        if len(alike) > 1 and not _names_objects(first):
+            raise DataError(
+                f"{path}: its {len(alike)} tables have no column of object names; add one, or write a file "
+                "per object"
+            )
+        parts = [fits_columns(hdu) for hdu in alike]
+        columns = parts[0] if len(parts) == 1 else {n: _stacked([p[n] for p in parts]) for n in parts[0]}
+        meta = {str(key).lower(): value for key, value in first.header.items()}
         meta = {str(key).lower(): value for key, value in hdus[0].header.items()} | meta
-    meta |= {"units": units}
+        ignored = [f"table {hdu.name or hdus.index(hdu)}" for hdu in tables if hdu not in alike]
+        several = [one.name for one in first.columns if one.name not in columns]
+        units = {one.name: one.unit for one in first.columns if one.unit}
+    meta |= {"units": units, "ignored": ", ".join(ignored), "several": several}
     return source_of_columns(path, "FITS", columns, meta=meta, one_object=_stated_name(path, meta))
+
+
+def _stacked(parts: list[Any]) -> Any:
+    return np.ma.concatenate(parts)  # type: ignore[no-untyped-call]
+
+
+def _kinds(hdu: Any) -> dict[str, str | None]:
+    """Columns of a FITS table and their units."""
+    return {one.name: one.unit for one in hdu.columns}
+
+
+def _names_objects(hdu: Any) -> bool:
+    return bool({name.lower() for name in _OBJECT_KEYS}.intersection(map(plain_name, hdu.columns.names)))
 
 
 def fits_columns(hdu: Any, names: "list[str] | None" = None) -> dict[str, Any]:

@@ -41,11 +41,12 @@ from firstlight.data.formats.source import Source, plain_name
 from firstlight.errors import DataError, MissingColumnError, SettingsError
 from firstlight.lightcurves import RawTable
 from firstlight.lightcurves.reject import NO_ROW
-from firstlight.lightcurves.units import ANY_DEPTH, unit_scale
-from firstlight.lightcurves.values import as_arrow, numbers_of, untyped_ids
+from firstlight.lightcurves.units import ANY_DEPTH, days_per_unit, unit_scale
+from firstlight.lightcurves.values import LARGEST_MJD, as_arrow, numbers_of, untyped_ids
 
 _AVRO_MAGIC = b"Obj\x01"
 _HDF_MAGIC = b"\x89HDF"
+_JULIAN_DATES = ("jd", "hjd", "bjd")
 _VAGUE_NAMES = ("id", "name", "object")  # columns that name objects, or rows, or something else
 _SAME_STAR_ARCSEC = 1.5  # IRSA gives a star one number per filter and field
 
@@ -169,6 +170,9 @@ def _foreign(source: Source, layout: Layout, names: ColumnNames) -> Foreign:
     if "object_id" not in names.columns and plain_name(found.get("object_id", "")) in _VAGUE_NAMES:
         _refuse_names_of_rows(source, found["object_id"], words["object_id"])
     _use_units(words, found, source)
+    _use_unit_of_time(words, found, source)
+    if "mjd" not in names.columns:
+        _refuse_shortened_dates(source, found["mjd"], words["mjd"])
     if layout.name == "irsa":
         words["object_id"] = _same_stars(words)
     survey = find_survey(str(source.meta.get("survey", "")))
@@ -276,9 +280,11 @@ def _found(source: Source, layout: Layout, names: ColumnNames) -> dict[str, str]
     if nameless and not (layout.name == "sncosmo" and source.one_object):
         missing.append("object_id (or --columns object_id=@file if the file holds one object)")
     if missing:
+        several = source.meta.get("several")
+        why = f" ({', '.join(several)} have several values per row: write one per row)" if several else ""
         raise MissingColumnError(
             f"{source.path}: not a light-curve file that firstlight knows: nothing like "
-            f"{', '.join(missing)} among its columns {', '.join(source.names)[:600]}; name them: "
+            f"{', '.join(missing)} among its columns {', '.join(source.names)[:600]}{why}; name them: "
             "--columns mjd=NAME,filter=NAME,flux=NAME,flux_err=NAME"
         )
     return found
@@ -304,6 +310,27 @@ def _use_units(words: dict[str, Any], found: Mapping[str, str], source: Source) 
     words["unit"] = np.full(len(words["flux"]), unit)
     if error_unit and error_unit != unit:
         words["flux_err"] = numbers_of(words["flux_err"]) * (unit_scale(error_unit) / unit_scale(unit))
+
+
+def _use_unit_of_time(words: dict[str, Any], found: Mapping[str, str], source: Source) -> None:
+    """Convert times to days, if the container states another unit of time."""
+    unit = source.meta.get("units", {}).get(found["mjd"])
+    if unit and (scale := days_per_unit(unit)) not in (None, 1.0):
+        words["mjd"] = numbers_of(words["mjd"]) * scale
+
+
+def _refuse_shortened_dates(source: Source, column: str, values: Any) -> None:
+    """Raise DataError if a column that is named for Julian dates has none: they lack 2,400,000 or so."""
+    if plain_name(column) not in _JULIAN_DATES:
+        return
+    numbers = numbers_of(values)
+    known = numbers[np.isfinite(numbers)]
+    if len(known) and known.max() < LARGEST_MJD:
+        span = f"{known.min():g} to {known.max():g}"
+        raise DataError(
+            f"{source.path}: column {column!r} has no Julian dates ({span}): state that these are MJD "
+            f"(--columns mjd={column}), or add the 2,400,000 or 2,450,000 days that they lack"
+        )
 
 
 def _newest_positions(words: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from firstlight._types import IntArray, Progress, no_progress
-from firstlight.data.delimited import read_bytes, unpacked, unpacked_head
+from firstlight.data.delimited import is_ipac, read_bytes, unpacked, unpacked_head
 from firstlight.data.formats import catalog, containers, snana
 from firstlight.data.formats.angles import degrees
 from firstlight.data.formats.layouts import (
@@ -33,6 +33,7 @@ _HDF_MAGIC = b"\x89HDF"
 _SNANA_TEXTS = (".dat", ".dat.gz", ".txt", ".txt.gz")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 _TABLES = (".txt", ".dat", ".csv", ".tsv", ".ecsv", ".tbl", ".json", ".fits", ".xml", ".vot")
+_PACKED = (".gz", ".bz2", ".xz", ".zst")
 _FILE = "object_id"  # column with the name of each file, where a file is one object
 
 
@@ -81,10 +82,17 @@ def separate_files(folder: Path) -> tuple[list[Path], list[Path]]:
     kinds = [
         avro,
         [one for one in parquet if _has_observations(one)],
-        [one for one in files if one.name.lower().removesuffix(".gz").endswith(_TABLES)],
+        [one for one in files if _is_table(one)],
     ]
     chosen = next((kind for kind in kinds if kind), [])
     return chosen, sorted(set(files) - set(chosen))
+
+
+def _is_table(path: Path) -> bool:
+    """Whether a file is named as a table of text or FITS, packed or not."""
+    name = path.name.lower()
+    packed = next((ending for ending in _PACKED if name.endswith(ending)), "")
+    return name.removesuffix(packed).endswith(_TABLES)
 
 
 def _has_observations(path: Path) -> bool:
@@ -149,7 +157,7 @@ def _open_text(
         return containers.astropy_source(path, "ascii.ecsv", "ECSV"), None
     if first.startswith(b"<") and b"<VOTABLE" in head:
         return containers.astropy_source(path, "votable", "VOTable"), None
-    if first.startswith((b"\\", b"|")):
+    if is_ipac(text):
         return containers.astropy_source(path, "ascii.ipac", "IPAC table"), None
     if first.startswith(b"@"):
         return containers.sncosmo_source(path, unpacked(path)), None
@@ -171,12 +179,14 @@ def _open_folder(path: Path, damage: list[Any] | None, progress: Progress) -> tu
         one for one in files if one.suffix in PARQUET_SUFFIXES and "margin" not in str(one.parent).lower()
     ]
     if parquet:
-        return _open_parts(path, parquet), None
+        source = _open_parts(path, parquet)
+        others = [one.name for one in files if _is_table(one)]
+        return replace(source, meta=dict(source.meta) | {"ignored": ", ".join(others[:5])}), None
     texts_ = [one for one in files if one.name.lower().endswith(_SNANA_TEXTS)]
     snana_texts = [one for one in texts_ if snana.is_snana_text(unpacked_head(one))]
     if snana_texts:
         return snana.text_source(snana_texts), SNANA
-    tables = [one for one in files if one.name.lower().removesuffix(".gz").endswith(_TABLES)]
+    tables = [one for one in files if _is_table(one)]
     if tables:
         return _open_tables(path, tables, damage, progress)
     raise DataError(
