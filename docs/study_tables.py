@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from tables import RESULTS, machine, read, table
+from tables import RESULTS, STUDIES, machine, read, table
 
 VIEWS = {"2": "2 d", "8": "8 d", "32": "32 d", "all": "whole"}
 SUPERNOVAE = ("SNIa", "SNIax", "SNIbc")
@@ -235,7 +235,47 @@ def parsnip_table() -> str:
     return table([f"{own['n_objects']:,} objects, {own['n_folds']} of ten folds", *keys.values()], rows)
 
 
+def feedback_table() -> str:
+    """Purity of the first 50 candidates after some verdicts, beside that of a random list."""
+    result = read(STUDIES / "feedback.json")
+    rows = []
+    for name, own in result["found"].items():
+        for method, found in own["methods"].items():
+            cells = [f"{p['mean']:.2f} ± {p['sd']:.2f}" for p in found["purity"].values()]
+            rows.append([f"{name}, {method}", f"{own['by_chance']:.2f}", *cells])
+    own = next(iter(result["found"].values()))
+    verdicts = next(iter(own["methods"].values()))["purity"]
+    note = (
+        f"{result['draws']} draws, `{result['preset']}`; with {own['n_rare']} such objects no list of 50 is "
+        f"purer than {own['n_rare'] / 50:.2f}. {machine(result['machine'])}; commit {result['commit']}."
+    )
+    return table(["hidden class, order", "by chance", *(f"{n} verdicts" for n in verdicts)], rows, note)
+
+
+def teaching_table() -> str:
+    """What spectra teach a classifier, by how they were chosen."""
+    result = read(STUDIES / "teaching.json")
+
+    def cell(found: dict[str, float], spread: str) -> str:
+        text = f"{found['mean']:+.3f}" if spread == "error" else f"{found['mean']:.3f}"
+        return f"{text} ± {found[spread]:.3f}"
+
+    rows = []
+    for name, own in result["choices"].items():
+        cells = [cell(own["scores"][view]["accuracy"], "std") for view in ("day 8", "whole")]
+        for view in ("day 8", "whole"):
+            cells += [cell(own["difference"][view][key], "error") for key in ("accuracy", "macro_f1")]
+        rows.append([name, *cells, f"{own['spectra']['median magnitude']:.1f}"])
+    views = ("after 8 days", "whole")
+    head = ["choice", *(f"accuracy, {v}" for v in views)]
+    head += [f"{key} against chance, {v}" for v in views for key in ("accuracy", "macro F1")]
+    note = f"{result['starts']} start samples; {machine(result['machine'])}; commit {result['commit']}."
+    return table([*head, "median magnitude"], rows, note)
+
+
 STUDY_BLOCKS = {
+    "feedback": feedback_table,
+    "teaching": teaching_table,
     "future-objects": future_objects,
     "future-work": future_table,
     "compression": compression_table,

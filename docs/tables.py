@@ -7,6 +7,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
+STUDIES = ROOT / "studies" / "results"
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -21,12 +21,12 @@ from firstlight_paper.results import Results
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # also where a test loads this file by its path
 
+from autoencoder_tables import AUTOENCODER_BLOCKS
 from sky_tables import SKY_BLOCKS
 from speed_tables import PRESETS, SPEED, SPEED_BLOCKS, by_workers
 from study_tables import STUDY_BLOCKS
-from tables import RESULTS, ROOT, machine, read, table
+from tables import RESULTS, ROOT, STUDIES, machine, read, table
 
-STUDIES = ROOT / "studies" / "results"
 PRINTED = {"accuracy": "0.89", "macro_f1": "0.89", "macro_auc": "0.94"}
 COLUMNS = (
     ("accuracy", "accuracy", 3),
@@ -307,20 +307,7 @@ def classes_table() -> str:
     return table(["class", "group", "what it is", "objects", "found", "most often taken for"], rows)
 
 
-def feedback_table() -> str:
-    """Interesting objects among the first candidates, with and without verdicts."""
-    result = read(STUDIES / "feedback.json")
-    methods = list(next(iter(result["found"].values()))["methods"])
-    rows = [
-        [name, *(f"{own['methods'][m]['mean']:.1f} ± {own['methods'][m]['sd']:.1f}" for m in methods)]
-        for name, own in result["found"].items()
-    ]
-    note = f"{result['draws']} draws, `{result['preset']}`, {machine(result['machine'])}."
-    return table(["hidden class", *methods], rows, note)
-
-
 BLOCKS = {
-    "feedback": feedback_table,
     "classes": classes_table,
     "headline": headline,
     "install": install_table,
@@ -339,6 +326,7 @@ BLOCKS = {
     "metrics": metrics_table,
     **SPEED_BLOCKS,
     **STUDY_BLOCKS,
+    **AUTOENCODER_BLOCKS,
     **SKY_BLOCKS,
 }
 PAGES = (
@@ -348,12 +336,14 @@ PAGES = (
     "docs/install.md",
     "docs/skill.md",
     "docs/results/future-work.md",
+    "docs/results/autoencoder.md",
     "docs/performance.md",
     "docs/how-to/stream.md",
     "docs/comparison.md",
     "docs/how-to/live-page.md",
     "docs/how-to/engines.md",
     "docs/decisions/0170-feedback.md",
+    "docs/decisions/0223-spectra-that-teach.md",
 )
 
 

@@ -1,306 +1,62 @@
-"""What autoencoders are worth: alone, beside the presets, part by part, as anomaly detectors, on a real sky.
+"""What autoencoders are worth: alone, beside the presets, early, in `fast`, on a real sky.
 
-First ``autoencoder_input.py`` (input), then ``autoencoder_gpu.py`` on a GPU (networks), then
-``python studies/autoencoder.py INPUT.npz NETWORKS --crossval FOLDER [--real FOLDER]``, which writes
-``docs/results/autoencoder.json`` (about ten minutes of one core). NETWORKS holds what the GPU made;
-``FOLDER/crossval-default`` and ``FOLDER/crossval-fast`` hold fold predictions (``firstlight crossval``).
-``--real`` needs torch, and the top of the project on PYTHONPATH.
+First ``python -m studies.autoencoder_networks`` (networks); then ``python -m studies.autoencoder --cache
+FOLDER --crossval FOLDER [--data FOLDER]`` from the top of the project, which writes
+``docs/results/autoencoder.json`` (six minutes of one core). ``--cache`` holds what the networks gave;
+``--crossval`` holds ``default`` and ``fast``, folders of ``firstlight crossval``; ``--data`` is the folder
+of real objects of `real_sky`.
 
-Protocol: PLAsTiCC training set, photometric redshifts, the five folds of the cross-validation of every preset
-(seed 0); days since trigger 0, 2, 8, 32 and whole curves. An object's forecast comes from networks that saw
-neither the object nor its fold, not even without a label. Scores are means over folds; differences are
-paired by fold, with their standard error over folds. Networks were trained with classes weighted by n^-1/2,
-which is undone by the class frequencies. Mixes are weighted sums of log-probabilities, normalised; the
-weights of a fold are fitted to the log-loss of the other four, for each phase. An object that a preset
-does not classify keeps the preset's prior in every mix.
+Protocol: PLAsTiCC training set, photometric redshifts, the five folds of the cross-validation of every
+preset (seed 0), or the first ones where a number of folds is stated; days since trigger 0, 2, 8, 32 and
+whole light curves. An object's forecast comes from a network that saw neither the object nor its fold, not
+even without a label. Scores are means over folds with their standard deviation; differences are paired by
+fold, with their standard error over folds. Networks learn with classes weighted by n^-1/2, which is undone
+by the class frequencies of the other folds. `trees` are boosted trees on the latent means of networks
+without labels, from the other folds' objects at the five phases. A mixture is a weighted sum of
+log-probabilities, normalised; the weights of a fold are fitted to the log-loss of the other folds, for each
+phase, and its difference is to the preset rescaled in the same way. Objects that a preset does not classify
+keep its prior. On the real sky the forecast is the mean of the networks, and a mixture has the mean weights;
+the objects and scores are those of the testing half of `studies/real_sky.py`.
 """
 
+from benchmarks._harness import result
+
+# isort: split
 import argparse
 import json
-import os
-import re
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
+import lightgbm
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, logsumexp
+from studies.autoencoder_networks import N_FOLDS, PHASES, VARIANTS, file_of, frequencies, objects, say
+from studies.real_sky import SALT, read_set, scores_of
 
-import anomaly
-import firstlight
-from anomaly_rows import LEFT_OUT
-from firstlight import read_predictions
-from firstlight.anomaly import AnomalyConfig, AnomalyScorer
+from firstlight import Pipeline, read_predictions
+from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
+from firstlight.classify import to_all_classes
+from firstlight.metrics import phase_name
 from firstlight.metrics.scores import class_weights, headline
-from firstlight.provenance import provenance
-from firstlight.taxonomy import GALACTIC
+from firstlight.preprocess import preprocess
+from firstlight.splits import hash_fraction
+from firstlight.taxonomy import GALACTIC, class_index
 
 OUT = Path(__file__).parent.parent / "docs" / "results" / "autoencoder.json"
-PHASES = ("0", "2", "8", "32", "all")
+VIEWS = tuple(phase_name(days) for days in PHASES)
 METRICS = ("accuracy", "macro_f1", "macro_auc", "log_loss")
-N_FOLDS = 5
+SEEDS = ("joint 6", "joint 6, seed 1", "joint 6, seed 2")
+SIZES = ("joint 6", "joint 16", "joint 64", "joint 256")
+STREAMED = "recurrent 6, without GP"  # reads what `fast` has
+N_TODAY = 2  # folds in which today's latents are compared
 LEAST = np.log(1e-7)  # of a log-probability that is mixed
 MOST_WEIGHT = 3.0
-#: Variants of equal time that differ from `base` in one part.
-ABLATION = ("base", "recurrent", "class32", "without GP", "without copies", "without cuts")
-UNSUPERVISED = ("vae6", "vae16", "vae64")
-
-Forecast = NDArray[np.float64]  # (n_objects, phases, classes); log-probabilities
-Table = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Objects:
-    """Names, classes and folds, in the order of the networks' rows."""
-
-    object_id: NDArray[np.str_]
-    classes: tuple[str, ...]
-    label: NDArray[np.int64]
-    fold: NDArray[np.int64]
-
-    @classmethod
-    def read(cls, path: Path) -> "Objects":
-        """Read the input of the GPU study."""
-        with np.load(path) as file:
-            label, fold = file["label"].astype(np.int64), file["fold"].astype(np.int64)
-            return cls(file["object_id"], tuple(file["classes"].tolist()), label, fold)
-
-    @property
-    def log_frequency(self) -> NDArray[np.float64]:
-        """Logarithm of the frequency of each class."""
-        counts = np.bincount(self.label, minlength=len(self.classes))
-        return np.log(counts / counts.sum())
-
-
-# --- forecasts ---------------------------------------------------------------------------
-
-
-def of_networks(arrays: Mapping[str, NDArray[Any]], objects: Objects) -> dict[str, Forecast]:
-    """Forecast of each variant with a classifier; that of `joint32` is the mean of five networks."""
-
-    def proba(logits: NDArray[Any]) -> Forecast:
-        return np.exp(log_softmax(logits.astype(np.float64) + 0.5 * objects.log_frequency, axis=-1))
-
-    found = {}
-    for key, logits in arrays.items():
-        name, _, kind = key.partition("|")
-        if kind != "logits":
-            continue
-        own = proba(logits)
-        if f"{name}|pairs" in arrays:
-            pairs = proba(arrays[f"{name}|pairs"])
-            own = (own + pairs.sum(axis=0)) / (1 + len(pairs))
-        found[name] = np.log(own)
-    return found
-
-
-def of_preset(folder: Path, objects: Objects) -> tuple[Forecast, NDArray[np.bool_]]:
-    """Out-of-fold forecast of a preset, and which objects it classified at each phase."""
-    place = {name: i for i, name in enumerate(objects.object_id.tolist())}
-    n = len(place)
-    proba = np.full((n, len(PHASES), len(objects.classes)), np.nan)
-    classified = np.zeros((n, len(PHASES)), bool)
-    folders = sorted(folder.glob("fold-*"))
-    for k, own in enumerate(folders):
-        for p, phase in enumerate(PHASES):
-            found = read_predictions(own / f"phase-{phase}.parquet")
-            rows = np.array([place[name] for name in found.object_id.tolist()])
-            if not (objects.fold[rows] == k).all():
-                raise SystemExit(f"{own}: the objects are not those of fold {k} of the networks")
-            columns = [found.classes.index(name) for name in objects.classes]
-            part = found.proba[:, columns]
-            proba[rows, p] = part / part.sum(axis=1, keepdims=True)
-            classified[rows, p] = found.is_classified
-    if np.isnan(proba).any():
-        raise SystemExit(f"{folder}: predictions of {len(folders)} folds do not cover all objects")
-    return np.log(np.maximum(proba, 1e-15)), classified
-
-
-def mean_of(forecasts: Sequence[Forecast]) -> Forecast:
-    """Mean of the probabilities."""
-    return np.asarray(logsumexp(np.stack(forecasts), axis=0) - np.log(len(forecasts)))
-
-
-# --- mixes ---------------------------------------------------------------------------
-
-
-def fit_weights(parts: NDArray[np.float64], label: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Weights of log-probabilities, (n_forecasts, n, classes), with the least log-loss."""
-    own = parts[:, np.arange(len(label)), label]
-
-    def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        total = log_softmax(np.tensordot(w, parts, axes=1), axis=1)
-        expected = (np.exp(total)[None] * parts).sum(axis=2)
-        return float(-total[np.arange(len(label)), label].mean()), (expected - own).mean(axis=1)
-
-    start = np.full(len(parts), 1.0 / len(parts))
-    return np.asarray(
-        minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, MOST_WEIGHT)] * len(parts)).x
-    )
-
-
-def mix(
-    forecasts: Sequence[Forecast], classified: NDArray[np.bool_], objects: Objects
-) -> tuple[Forecast, list[list[float]]]:
-    """Mix forecasts, weights fitted on the other folds; and the mean weights by phase."""
-    out = forecasts[0].copy()
-    weights = []
-    for p in range(len(PHASES)):
-        parts = np.maximum(np.stack([one[:, p] for one in forecasts]), LEAST)
-        fitted = []
-        for k in range(N_FOLDS):
-            learn = (objects.fold != k) & classified[:, p]
-            test = (objects.fold == k) & classified[:, p]
-            w = fit_weights(parts[:, learn], objects.label[learn])
-            out[test, p] = log_softmax(np.tensordot(w, parts[:, test], axes=1), axis=1)
-            fitted.append(w)
-        weights.append([round(float(x), 3) for x in np.mean(fitted, axis=0)])
-    return out, weights
-
-
-# --- scores ---------------------------------------------------------------------------
-
-
-def by_fold(forecast: Forecast, objects: Objects, phase: int, extragalactic: bool) -> NDArray[np.float64]:
-    """`METRICS` of each fold, (folds, metrics)."""
-    weights = class_weights(objects.classes)
-    use = ~np.isin(np.array(objects.classes)[objects.label], list(GALACTIC)) | (not extragalactic)
-    rows = []
-    for k in range(N_FOLDS):
-        chosen = (objects.fold == k) & use
-        proba = np.exp(forecast[chosen, phase])
-        proba /= proba.sum(axis=1, keepdims=True)
-        found = headline(objects.label[chosen], proba, weights)
-        rows.append([found[name] for name in METRICS])
-    return np.array(rows)
-
-
-def scores(forecast: Forecast, objects: Objects) -> Table:
-    """Mean and scatter over folds of every metric, by phase and selection."""
-    table: Table = {}
-    for p, phase in enumerate(PHASES):
-        table[phase] = {}
-        for name, extragalactic in (("all", False), ("extragalactic", True)):
-            rows = by_fold(forecast, objects, p, extragalactic)
-            table[phase][name] = {
-                metric: {"mean": round(float(x.mean()), 4), "std": round(float(x.std(ddof=1)), 4)}
-                for metric, x in zip(METRICS, rows.T, strict=True)
-            }
-    return table
-
-
-def differences(after: Forecast, before: Forecast, objects: Objects) -> Table:
-    """Paired difference of every metric over all objects and its standard error over folds, by phase."""
-    table: Table = {}
-    for p, phase in enumerate(PHASES):
-        rows = by_fold(after, objects, p, False) - by_fold(before, objects, p, False)
-        table[phase] = {
-            metric: {
-                "mean": round(float(x.mean()), 4),
-                "error": round(float(x.std(ddof=1) / np.sqrt(N_FOLDS)), 4),
-            }
-            for metric, x in zip(METRICS, rows.T, strict=True)
-        }
-    return table
-
-
-# --- measurements ---------------------------------------------------------------------------
-
-
-def alone(
-    rows: Sequence[Table], networks: dict[str, Forecast], trees: dict[str, Forecast], objects: Objects
-) -> Table:
-    """Every variant by its own classifier, by trees on its latents, and by a linear probe on the GPU."""
-    table: Table = {}
-    for row in rows:
-        own = row["variant"]
-        name = own["name"]
-        table[name] = {
-            "latents": own["latent"],
-            "active": row["active"],
-            "networks": row["networks"],
-            "steps": row["steps"],
-            "curves_per_network": row["curves_per_network"],
-            "train_seconds": row["train_seconds"],
-            "last_losses": row["history"][-1] if row["history"] else [],
-            "losses": row["losses"],
-            "linear_probe": {
-                phase: {metric: one[metric] for metric in METRICS}
-                for phase, one in zip(PHASES, row["probe"], strict=True)
-            },
-        }
-        if name in networks:
-            table[name]["classifier"] = scores(networks[name], objects)
-        if name in trees:
-            table[name]["trees"] = scores(trees[name], objects)
-    return table
-
-
-def beside(
-    presets: Mapping[str, tuple[Forecast, NDArray[np.bool_]]],
-    partners: Mapping[str, Forecast],
-    objects: Objects,
-) -> Table:
-    """Each preset mixed with autoencoders, against the same preset rescaled in the same way."""
-    table: Table = {}
-    for preset, (own, classified) in presets.items():
-        rescaled, scale = mix([own], classified, objects)
-        mixes: dict[str, tuple[Forecast, Any, Forecast]] = {}
-        for name, partner in partners.items():
-            mixes[name] = (*mix([own, partner], classified, objects), rescaled)
-        if preset == "default" and "fast" in presets:
-            both, weights = mix([own, presets["fast"][0]], classified, objects)
-            mixes["fast"] = (both, weights, rescaled)
-            for name, partner in partners.items():
-                three = mix([own, presets["fast"][0], partner], classified, objects)
-                mixes[f"{name}, beside fast"] = (*three, both)
-        table[preset] = {
-            "not_classified": {phase: int((~classified[:, p]).sum()) for p, phase in enumerate(PHASES)},
-            "as it is": scores(own, objects),
-            "rescaled": {
-                "scores": scores(rescaled, objects),
-                "weights": dict(zip(PHASES, scale, strict=True)),
-            },
-            "mixed": {
-                name: {
-                    "scores": scores(found, objects),
-                    "difference": differences(found, against, objects),
-                    "weights": dict(zip(PHASES, weights, strict=True)),
-                }
-                for name, (found, weights, against) in mixes.items()
-            },
-        }
-        say(f"{preset}: {', '.join(mixes)}")
-    return table
-
-
-def trees_on(latent: NDArray[np.float32], objects: Objects, rounds: int) -> Forecast:
-    """Boosted trees on the latents of all phases, learnt from the objects that the network learnt from."""
-    import lightgbm
-
-    n, n_classes = len(objects.label), len(objects.classes)
-    out = np.empty((n, len(PHASES), n_classes))
-    for k in range(N_FOLDS):
-        learn, test = objects.fold != k, objects.fold == k
-        X = latent[k][:, learn].reshape(-1, latent.shape[-1])
-        label = np.tile(objects.label[learn], len(PHASES))
-        weight = np.repeat([1.0, 1.0, 1.0, 1.0, 3.0], int(learn.sum()))
-        booster = lightgbm.train(TREES, lightgbm.Dataset(X, label, weight=weight), rounds)
-        for p in range(len(PHASES)):
-            out[test, p] = np.log(np.maximum(np.asarray(booster.predict(latent[k][p, test])), 1e-15))
-    return out
-
-
 TREES = {
     "objective": "multiclass",
-    "num_class": 14,
     "learning_rate": 0.1,
     "num_leaves": 15,
     "min_data_in_leaf": 20,
@@ -311,172 +67,337 @@ TREES = {
     "num_threads": 1,
     "verbose": -1,
 }
-RESIDUAL = TREES | {"learning_rate": 0.05, "num_leaves": 7, "lambda_l2": 10.0}
-RESIDUAL_ROUNDS = 60
+ROUNDS = 80
+
+Forecast = FloatArray  # (n_objects, phases, classes); log-probabilities, NaN for folds that were not run
+Table = dict[str, Any]
 
 
-def residual(
-    preset: Forecast, classified: NDArray[np.bool_], latent: NDArray[np.float32], objects: Objects
-) -> Table:
-    """Gain of trees that start from the preset's log-probabilities, with and without latents."""
-    corrected = {}
-    for name, extra in (("probabilities alone", False), ("probabilities and latents", True)):
-        out = preset.copy()
-        for p in range(len(PHASES)):
-            for k in range(N_FOLDS):
-                learn, test = ((s & classified[:, p]) for s in (objects.fold != k, objects.fold == k))
-                X = np.maximum(preset[:, p], LEAST)
-                if extra:
-                    X = np.hstack([X, latent[k][p]])
-                out[test, p] = _boosted(X, preset[:, p], learn, test, objects, hold=(k + 1) % N_FOLDS)
-        corrected[name] = out
-    control, latents = corrected.values()
-    return {
-        "probabilities alone": differences(control, preset, objects),
-        "probabilities and latents": differences(latents, preset, objects),
-        "latents": differences(latents, control, objects),
-    }
+@dataclass(frozen=True)
+class Sky:
+    """Names, classes and folds of the training set."""
+
+    object_id: StrArray
+    classes: tuple[str, ...]
+    label: IntArray
+    fold: IntArray
+
+    def folds_of(self, forecast: Forecast) -> list[int]:
+        """Folds that a forecast covers."""
+        return [k for k in range(N_FOLDS) if np.isfinite(forecast[self.fold == k]).all()]
 
 
-def _boosted(
-    X: NDArray[Any],
-    start: NDArray[np.float64],
-    learn: NDArray[np.bool_],
-    test: NDArray[np.bool_],
-    objects: Objects,
-    hold: int,
-) -> NDArray[np.float64]:
-    """Log-probabilities of test objects; a fold of the others stops the boosting."""
-    import lightgbm
-
-    held = learn & (objects.fold == hold)
-    first = learn & ~held
-    data = lightgbm.Dataset(X[first], objects.label[first], init_score=start[first])
-    check = lightgbm.Dataset(X[held], objects.label[held], init_score=start[held], reference=data)
-    stop = lightgbm.early_stopping(10, verbose=False)
-    booster = lightgbm.train(RESIDUAL, data, RESIDUAL_ROUNDS, valid_sets=[check], callbacks=[stop])
-    raw = booster.predict(X[test], raw_score=True, num_iteration=booster.best_iteration)
-    last = min(dict(booster.best_score["valid_0"]).values())
-    begun = -start[held][np.arange(int(held.sum())), objects.label[held]].mean()
-    if last >= begun:  # no tree helped the held-out fold
-        return start[test]
-    return np.asarray(log_softmax(start[test] + np.asarray(raw), axis=1))
+# --- forecasts ---------------------------------------------------------------------------
 
 
-def strangers(latent: NDArray[np.float32], objects: Objects) -> Table:
-    """Detection of a class that the score never saw; the network saw it without a label."""
-    config = AnomalyConfig(isolation_weight=0.0, doubt_weight=0.0, error_weight=0.0)
-    names = np.array(objects.classes)[objects.label]
+def of_networks(cache: Path, sky: Sky) -> tuple[dict[str, Forecast], dict[str, Table]]:
+    """Forecast of each variant with classes, and what its networks cost."""
+    found, costs = {}, {}
+    for name, variant in VARIANTS.items():
+        paths = [file_of(cache, name, k) for k in range(variant.folds)]
+        paths = [path for path in paths if path.exists()]
+        if not paths:
+            continue
+        out = np.full((len(sky.label), len(PHASES), len(sky.classes)), np.nan)
+        spent, commits = [], set()
+        for k, path in enumerate(paths):
+            with np.load(path) as file:
+                out[sky.fold == k] = undone(file["logits"], sky, k)
+                spent.append(float(file["cpu_seconds"]))
+                commits.add(str(file["commit"]))
+        costs[name] = {
+            "latents": variant.latent,
+            "folds": len(paths),
+            "cpu_seconds_per_network": round(float(np.mean(spent)), 1),
+            "commits": sorted(commits),
+        }
+        if variant.classes:
+            found[name] = out
+    return found, costs
+
+
+def undone(logits: FloatArray, sky: Sky, k: int) -> FloatArray:
+    """Log-probabilities, the weights of the classes undone by their frequencies outside of a fold."""
+    return log_softmax(logits.astype(np.float64) + 0.5 * frequencies(sky.label[sky.fold != k]), axis=-1)
+
+
+def of_preset(folder: Path, sky: Sky) -> tuple[Forecast, BoolArray]:
+    """Out-of-fold forecast of a preset, and which objects it classified at each phase."""
+    place = {name: i for i, name in enumerate(sky.object_id.tolist())}
+    proba = np.full((len(place), len(VIEWS), len(sky.classes)), np.nan)
+    classified = np.zeros((len(place), len(VIEWS)), bool)
+    for k, own in enumerate(sorted(folder.glob("fold-*"))):
+        for p, view in enumerate(VIEWS):
+            found = read_predictions(own / f"phase-{view}.parquet")
+            rows = np.array([place[name] for name in found.object_id.tolist()])
+            if not (sky.fold[rows] == k).all():
+                raise SystemExit(f"{own}: the objects are not those of fold {k} of the networks")
+            part = found.proba[:, [found.classes.index(name) for name in sky.classes]]
+            proba[rows, p] = part / part.sum(axis=1, keepdims=True)
+            classified[rows, p] = found.is_classified
+    if np.isnan(proba).any():
+        raise SystemExit(f"{folder}: its predictions do not cover all objects")
+    return np.log(np.maximum(proba, 1e-15)), classified
+
+
+def mean_of(forecasts: Sequence[Forecast]) -> Forecast:
+    """Mean of the probabilities."""
+    return np.asarray(logsumexp(np.stack(forecasts), axis=0) - np.log(len(forecasts)))
+
+
+def trees_on(cache: Path, name: str, sky: Sky) -> Forecast:
+    """Boosted trees on the latents of a network without labels, from the objects of the other folds."""
+    out = np.full((len(sky.label), len(PHASES), len(sky.classes)), np.nan)
+    for k in range(N_FOLDS):
+        path = file_of(cache, name, k)
+        if path.exists():
+            with np.load(path) as file:
+                latents = file["latents"].astype(np.float32)
+            learn, test = sky.fold != k, sky.fold == k
+            X, label = latents[learn].reshape(-1, latents.shape[2]), np.repeat(sky.label[learn], len(PHASES))
+            out[test] = boosted(X, label, len(sky.classes))(latents[test])
+    return out
+
+
+def boosted(X: FloatArray, label: IntArray, n_classes: int) -> Callable[[FloatArray], FloatArray]:
+    """Trees that learnt from some rows, as a function from (n, phases, columns) to log-probabilities."""
+    model = lightgbm.train(TREES | {"num_class": n_classes}, lightgbm.Dataset(X, label), ROUNDS)
+
+    def forecast(test: FloatArray) -> FloatArray:
+        proba = np.asarray(model.predict(test.reshape(-1, test.shape[2]))).reshape(*test.shape[:2], -1)
+        return np.log(np.maximum(proba, 1e-15))
+
+    return forecast
+
+
+# --- mixtures ------------------------------------------------------------------------------
+
+
+def fit_weights(parts: FloatArray, label: IntArray) -> FloatArray:
+    """Weights of log-probabilities, (n_forecasts, n, classes), with the least log-loss."""
+    own = parts[:, np.arange(len(label)), label]
+
+    def loss(w: FloatArray) -> tuple[float, FloatArray]:
+        total = log_softmax(np.tensordot(w, parts, axes=1), axis=1)
+        expected = (np.exp(total)[None] * parts).sum(axis=2)
+        return float(-total[np.arange(len(label)), label].mean()), (expected - own).mean(axis=1)
+
+    start, bounds = np.full(len(parts), 1.0 / len(parts)), [(0.0, MOST_WEIGHT)] * len(parts)
+    return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x)
+
+
+def mix(
+    forecasts: Sequence[Forecast], classified: BoolArray, sky: Sky, folds: Sequence[int]
+) -> tuple[Forecast, list[list[float]]]:
+    """Mix forecasts, weights fitted on the other folds; and the mean weights by phase."""
+    out = np.full_like(forecasts[0], np.nan)
+    known = np.isin(sky.fold, folds)
+    out[known] = forecasts[0][known]
+    weights = []
+    for p in range(len(PHASES)):
+        parts = np.maximum(np.stack([one[:, p] for one in forecasts]), LEAST)
+        fitted = []
+        for k in folds:
+            learn = (sky.fold != k) & classified[:, p] & known
+            test = (sky.fold == k) & classified[:, p]
+            w = fit_weights(parts[:, learn], sky.label[learn])
+            out[test, p] = log_softmax(np.tensordot(w, parts[:, test], axes=1), axis=1)
+            fitted.append(w)
+        weights.append([round(float(x), 3) for x in np.mean(fitted, axis=0)])
+    return out, weights
+
+
+# --- scores ---------------------------------------------------------------------------
+
+
+def by_fold(forecast: Forecast, sky: Sky, phase: int, extragalactic: bool) -> FloatArray:
+    """`METRICS` of each fold that the forecast covers, (folds, metrics)."""
+    weights = class_weights(sky.classes)
+    use = ~np.isin(np.array(sky.classes)[sky.label], list(GALACTIC)) | (not extragalactic)
+    rows = []
+    for k in sky.folds_of(forecast):
+        chosen = (sky.fold == k) & use
+        proba = np.exp(forecast[chosen, phase])
+        found = headline(sky.label[chosen], proba / proba.sum(axis=1, keepdims=True), weights)
+        rows.append([found[name] for name in METRICS])
+    return np.array(rows)
+
+
+def scores(forecast: Forecast, sky: Sky) -> Table:
+    """Mean and scatter over folds of every metric, by phase and selection."""
     table: Table = {}
-    for p, view in ((4, "whole"), (3, "32 days")):
+    for p, view in enumerate(VIEWS):
         table[view] = {}
-        for left_out in LEFT_OUT:
-            strange = names == left_out
-            found = np.empty(len(names))
-            for k in range(N_FOLDS):
-                test, scale = objects.fold == k, (objects.fold == (k + 1) % N_FOLDS) & ~strange
-                learn = ~test & ~scale & ~strange
-                X = latent[k][p].astype(np.float32)
-                scorer = AnomalyScorer(config).fit(
-                    X[learn], names[learn], X[scale], phase=np.full(int(scale.sum()), 1e3)
-                )
-                found[test] = scorer.score(X[test], np.full(int(test.sum()), 1e3))
-            own = anomaly.figures(found, strange, False)
-            table[view][left_out] = {key: round(float(own[key]), 3) for key in ("auc", "purity_top_1pct")}
+        for name, extragalactic in (("all", False), ("extragalactic", True)):
+            rows = by_fold(forecast, sky, p, extragalactic)
+            table[view][name] = {
+                metric: {"mean": round(float(x.mean()), 4), "std": _std(x)}
+                for metric, x in zip(METRICS, rows.T, strict=True)
+            }
     return table
 
 
-# --- files ---------------------------------------------------------------------------
+def _std(x: FloatArray) -> float | None:
+    return round(float(x.std(ddof=1)), 4) if len(x) > 1 else None
 
 
-def read_networks(folder: Path) -> tuple[list[Table], dict[str, NDArray[Any]], Table]:
-    """Rows, arrays and machine of the GPU's run."""
-    at = next(folder.rglob("results.jsonl")).parent
-    rows = [json.loads(line) for line in (at / "results.jsonl").read_text().splitlines()]
-    arrays: dict[str, NDArray[Any]] = {}
-    for path in sorted(at.glob("worker*.npz")):
-        with np.load(path) as file:
-            arrays |= {name: file[name] for name in file.files}
-    machine: Table = {}
-    for path in folder.rglob("*log*.txt"):
-        text = path.read_text(errors="replace")
-        if device := re.search(r"GPU \d+: (.+?) \(UUID", text):
-            machine["gpu"] = device[1]
-        if seconds := re.search(r"\[ *([\d.]+) s\] done", text):
-            machine["seconds"] = float(seconds[1])
-    return rows, arrays, machine
+def differences(after: Forecast, before: Forecast, sky: Sky) -> Table:
+    """Paired difference of every metric over all objects and its standard error over folds, by phase."""
+    both = np.isfinite(after + before)
+    after, before = np.where(both, after, np.nan), np.where(both, before, np.nan)
+    table: Table = {}
+    for p, view in enumerate(VIEWS):
+        rows = by_fold(after, sky, p, False) - by_fold(before, sky, p, False)
+        table[view] = {
+            metric: {
+                "mean": round(float(x.mean()), 4),
+                "error": round(float(x.std(ddof=1) / np.sqrt(len(x))), 4) if len(x) > 1 else None,
+            }
+            for metric, x in zip(METRICS, rows.T, strict=True)
+        }
+    return table
 
 
-def latents_of(arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[np.float32]:
-    """Latents of all objects by each network, (networks, phases, n_objects, latents)."""
-    value = arrays[f"{name}|latents"].astype(np.float32)
-    return value * arrays[f"{name}|unit"] if f"{name}|unit" in arrays else value
+# --- measurements ---------------------------------------------------------------------------
 
 
-BEGUN = time.perf_counter()
+def beside(
+    presets: Mapping[str, tuple[Forecast, BoolArray]], partners: Mapping[str, Forecast], sky: Sky
+) -> Table:
+    """Each preset mixed with autoencoders, against the same preset rescaled in the same way."""
+    table: Table = {}
+    for preset, (own, classified) in presets.items():
+        mixed = {}
+        for name, partner in partners.items():
+            folds = sky.folds_of(partner)
+            rescaled, _ = mix([own], classified, sky, folds)
+            both, weights = mix([own, partner], classified, sky, folds)
+            mixed[name] = {
+                "folds": len(folds),
+                "difference": differences(both, rescaled, sky),
+                "weights": dict(zip(VIEWS, weights, strict=True)),
+            }
+        table[preset] = {"as it is": scores(own, sky), "mixed": mixed}
+        say(f"{preset}: {', '.join(mixed)}")
+    return table
 
 
-def say(text: str) -> None:
-    print(f"[{time.perf_counter() - BEGUN:5.0f} s] {text}", flush=True)
+def todays_latents(folder: Path, preset: str, sky: Sky) -> Table:
+    """Trees with and without the six latents of the preset's own encoder, bundle by bundle of its folds."""
+    curves, _, _ = objects()
+    rng = np.random.default_rng(0)
+    with_, without, alone = (
+        np.full((len(sky.label), len(PHASES), len(sky.classes)), np.nan) for _ in range(3)
+    )
+    for k, own in enumerate(sorted(folder.glob("fold-*"))[:N_TODAY]):
+        pipeline = Pipeline.load(own / "bundle")
+        inputs = pipeline._builder()
+        n_latents = 2 * inputs.encoder.n_latent
+
+        def rows(which: IntArray, days: Any, inputs: Any = inputs, pipeline: Any = pipeline) -> FloatArray:
+            return inputs.rows(preprocess(curves.take(which).upto_phase(days), pipeline.config.preprocess)).X
+
+        learn, test = np.flatnonzero(sky.fold != k), np.flatnonzero(sky.fold == k)
+        young = rng.choice(PHASES[:-1], len(learn))
+        X = np.concatenate([rows(learn, np.inf), rows(learn, young)])
+        label = np.tile(sky.label[learn], 2)
+        shown = np.stack([rows(test, days) for days in PHASES], axis=1)
+        n_classes = len(sky.classes)
+        with_[test] = boosted(X, label, n_classes)(shown)
+        without[test] = boosted(X[:, n_latents:], label, n_classes)(shown[:, :, n_latents:])
+        alone[test] = boosted(X[:, :n_latents], label, n_classes)(shown[:, :, :n_latents])
+        say(f"{own}: trees with and without latents")
+    return {
+        "folds": len(sky.folds_of(with_)),
+        "alone": scores(alone, sky),
+        "difference": differences(with_, without, sky),
+    }
+
+
+def real_sky(cache: Path, data: Path, names: Sequence[str], weights: Mapping[str, Any], sky: Sky) -> Table:
+    """Networks on real objects: alone, and mixed with the shipped bundles."""
+    curves, types, _, read = read_set(data)
+    with np.load(cache / "real.npz") as file:
+        assert (file["object_id"] == curves.object_id).all(), "the real objects are others: delete real.npz"
+    truth = class_index(types.tolist())
+    testing = np.flatnonzero(hash_fraction(curves.object_id, SALT) >= 0.5)
+
+    def measured(log_proba: FloatArray) -> Table:
+        proba = to_all_classes(np.exp(log_softmax(log_proba, axis=1)), sky.classes)
+        return scores_of(SimpleNamespace(proba=proba), truth, testing)  # type: ignore[arg-type]
+
+    networks = {}
+    for name in names:
+        logs = []
+        for k in range(N_FOLDS):
+            path = file_of(cache, name, k)
+            if path.exists():
+                with np.load(path) as file:
+                    logs.append(undone(file["real"], sky, k))
+        networks[name] = mean_of(logs)
+    table: Table = {"objects": read, "n_testing": len(testing)}
+    table["alone"] = {name: measured(own) for name, own in networks.items()}
+    for preset, of_mix in weights.items():
+        found = Pipeline.load(preset).predict(curves, jobs=1)
+        own = np.log(np.maximum(found.proba[:, [found.classes.index(c) for c in sky.classes]], 1e-7))
+        table[preset] = {"as it is": measured(own)}
+        for name, by_view in of_mix.items():
+            if name in networks:
+                a, b = by_view["all"]
+                table[preset][f"mixed with {name}"] = measured(
+                    a * own + b * np.maximum(networks[name], LEAST)
+                )
+        say(f"real sky: {preset}")
+    return table
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("input", type=Path)
-    parser.add_argument("networks", type=Path)
+    parser.add_argument("--cache", type=Path, default=Path("runs/autoencoder"))
     parser.add_argument("--crossval", type=Path, required=True)
-    parser.add_argument("--real", type=Path, help="folder of real objects, as for real_sky.py")
-    parser.add_argument("--gpu-commit", required=True, help="commit of autoencoder_gpu.py that ran")
+    parser.add_argument("--data", type=Path, help="folder of real objects, as for real_sky")
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
-    objects = Objects.read(args.input)
-    rows, arrays, machine = read_networks(args.networks)
-    networks = of_networks(arrays, objects)
-    presets = {
-        name: of_preset(args.crossval / f"crossval-{name}", objects)
-        for name in ("default", "fast")
-        if (args.crossval / f"crossval-{name}").exists()
-    }
-    partners = {"joint32": networks["joint32"], "all networks": mean_of(list(networks.values()))}
-    say(f"{len(rows)} variants, {', '.join(presets)}")
-    result: Table = {
-        "what": "autoencoders alone, beside the presets, and changed in one part (studies/autoencoder.py)",
-        "protocol": " ".join((__doc__ or "").split("Protocol: ")[1].split()),
-        "version": firstlight.__version__,
-        "run": provenance([*objects.object_id.tolist()], seed=0),
-        "networks": machine | {"commit": args.gpu_commit},
-        "n_objects": len(objects.label),
-    }
+    curves, labels, fold = objects()
+    classes, label = np.unique(labels, return_inverse=True)
+    sky = Sky(curves.object_id, tuple(classes.tolist()), label, fold)
+    networks, costs = of_networks(args.cache, sky)
+    protocol = " ".join((__doc__ or "").split("Protocol: ")[1].split())
+    table: Table = result(
+        "autoencoders, alone and beside the presets (studies/autoencoder.py)", "torch", "lightgbm"
+    )
+    table |= {"protocol": protocol, "n_objects": len(label), "networks": costs}
 
     def keep(key: str, value: Any) -> None:
-        result[key] = value
-        args.out.write_text(json.dumps(result, indent=1) + "\n")
+        table[key] = value
+        args.out.write_text(json.dumps(table, indent=1) + "\n")
         say(key)
 
-    keep("ensemble", {"members": list(networks), "scores": scores(partners["all networks"], objects)})
-    keep("beside", beside(presets, partners, objects))
-    trees = {}
-    for name in UNSUPERVISED:
-        if f"{name}|latents" in arrays:
-            trees[name] = trees_on(latents_of(arrays, name), objects, 80)
-            say(f"trees on {name}")
-    keep("alone", alone(rows, networks, trees, objects))
+    ensembles = {
+        "three of joint 6": mean_of([networks[name] for name in SEEDS if name in networks]),
+        "all joint": mean_of([own for name, own in networks.items() if name.startswith("joint")]),
+    }
+    keep("alone", {name: scores(own, sky) for name, own in (networks | ensembles).items()})
     keep(
-        "ablation",
+        "against joint 6",
         {
-            name: differences(networks[name], networks["base"], objects)
-            for name in ABLATION[1:]
-            if name in networks and "base" in networks
+            n: differences(own, networks["joint 6"], sky)
+            for n, own in (networks | ensembles).items()
+            if n != "joint 6"
         },
     )
-    keep("anomaly", {n: strangers(latents_of(arrays, n), objects) for n in trees})
-    if "vae64" in trees and "default" in presets:
-        keep("residual", residual(*presets["default"], latents_of(arrays, "vae64"), objects))
-    if args.real:
-        import autoencoder_sky
-
-        weights = result["beside"]["default"]["mixed"]["joint32"]["weights"]["all"]
-        keep("real_sky", autoencoder_sky.measure(args.input, args.networks, args.real, weights))
+    unlabelled = [name for name in costs if not VARIANTS[name].classes]
+    keep("trees", {name: scores(trees_on(args.cache, name, sky), sky) for name in unlabelled})
+    presets = {name: of_preset(args.crossval / name, sky) for name in ("default", "fast")}
+    partners = {name: networks[name] for name in (*SIZES, STREAMED) if name in networks} | ensembles
+    keep("beside", beside(presets, partners, sky))
+    keep("todays", {name: todays_latents(args.crossval / name, name, sky) for name in ("default", "fast")})
+    if args.data:
+        weights = {
+            preset: {name: mixed["weights"] for name, mixed in own["mixed"].items()}
+            for preset, own in table["beside"].items()
+        }
+        keep("real_sky", real_sky(args.cache, args.data, list(networks), weights, sky))
 
 
 if __name__ == "__main__":

@@ -1,140 +1,156 @@
-"""Rare objects among the first candidates that a person looks at, with and without verdicts.
+"""Rare objects among the first 50 candidates, after no, 10 and 30 verdicts and after a verdict on each.
 
-First ``python studies/anomaly_rows.py``, which trains without each class; then
-``python studies/feedback.py``, which writes ``studies/results/feedback.json`` (ten minutes of one core).
+Run ``python -m studies.feedback`` from the top of the project; it writes ``studies/results/feedback.json``
+and ``docs/images/feedback.png``. Each of the four classes costs one training of the preset (six minutes of
+one core); candidates are kept in ``--cache``.
 
-A class is hidden from everything that trains. The candidates are known objects that nothing was trained
-on, and 50 objects of the hidden class, drawn at random. A person looks at one candidate after another,
-always the first of the list, and calls it interesting if it is of the hidden class; the list is ordered
-again after each answer. Counted are the interesting ones among the first 50. Settings of the ranker were
-chosen on draws 0 to 3; the figures are of draws 100 and later, with other objects of the same classes.
+Protocol: a class is hidden from everything that trains. The preset, as it ships but without prediction sets,
+is trained on the other objects of the training part of `hash_split`. The candidates are the known objects of
+the validation and test parts, and objects of the hidden class, drawn at random so that they are one in a
+hundred; as they are then about 30, no list of 50 can be purer than .6. A person answers one candidate after
+another, always the first of the list, and calls it interesting if it is of the hidden class. The list is
+ordered again after each answer, and after 0, 10, 30 or 50 answers it stays as it is. Purity is the share of
+the hidden class among the first 50, answered ones included; `by chance` is the expectation of a random list.
+coniferest's forests read the same columns as the ranker (places and probabilities). Settings of the ranker
+were chosen on draws 0 to 3; the figures are of draws 100 and later, with other objects of the hidden class.
+Spreads are standard deviations over draws.
 """
 
+from benchmarks._harness import result
+
+# isort: split
 import argparse
 import json
-import os
-import platform
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 import numpy as np
-from numpy.typing import NDArray
 
-import anomaly
-import firstlight
-from anomaly_rows import LEFT_OUT
-from firstlight.anomaly import AnomalyConfig, AnomalyInputs, AnomalyScorer
+from firstlight import Pipeline, load_plasticc, load_preset
+from firstlight._types import AnyArray, FloatArray, IntArray
 from firstlight.anomaly.feedback import FeedbackRanker
+from firstlight.predictions import CLASSIFIED
+from firstlight.report.style import ACCENT, INK, MAIN, panel_grid, save_figure, styled
+from firstlight.splits import hash_split
 
 OUT = Path(__file__).parent / "results" / "feedback.json"
-N_RARE, BUDGET, FIRST_DRAW = 50, 50, 100
-MIN_OBS = 2  # as for a verdict of the classifier
-PRESET = "default"
+PICTURE = Path(__file__).parent.parent / "docs" / "images" / "feedback.png"
+LEFT_OUT = ("KN", "TDE", "SLSN-I", "muLens-Single")
+N_FIRST, N_VERDICTS, FIRST_DRAW = 50, (0, 10, 30, 50), 100
+N_KNOWN_PER_RARE = 99
 
-Columns = dict[str, NDArray[Any]]
-#: Takes the candidates, those that have an answer and the answers; returns an order, best first.
-Order = Callable[[Columns, NDArray[np.int64], NDArray[np.float64]], NDArray[np.float64]]
+Columns = dict[str, AnyArray]
+#: Takes the candidates, those that have an answer and the answers; returns interest, higher first.
+Order = Callable[[Columns, IntArray, FloatArray], FloatArray]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("classes", nargs="*", default=LEFT_OUT)
+    parser.add_argument("--preset", default="default")
     parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--cache", type=Path, default=Path("runs/feedback"))
     parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--picture", type=Path, default=PICTURE)
     args = parser.parse_args()
-    result: dict[str, Any] = {
-        "protocol": " ".join(__doc__.split("\n\n")[2].split()),
-        "version": firstlight.__version__,
-        "machine": f"{platform.machine()}, one thread, load {os.getloadavg()[0]:.1f}",
-        "preset": PRESET,
-        "n_rare": N_RARE,
-        "budget": BUDGET,
-        "draws": args.draws,
-        "found": {},
+    found = {
+        name: measure(candidates(name, args.preset, args.cache), name, args.draws) for name in args.classes
     }
-    for name in args.classes:
-        pool = candidates(name)
-        table: dict[str, Any] = {}
-        for method, order in METHODS.items():
-            begun = time.perf_counter()
-            counts = [run(pool, name, FIRST_DRAW + k, order) for k in range(args.draws)]
-            spent = (time.perf_counter() - begun) / args.draws
-            table[method] = {
-                "mean": round(float(np.mean(counts)), 2),
-                "sd": round(float(np.std(counts, ddof=1)), 2),
-                "counts": counts,
-                "seconds": round(spent, 2),
-            }
-            print(name, method, table[method], flush=True)
-        n = len(pool["label"])
-        result["found"][name] = {"n_known": n - int((pool["label"] == name).sum()), "methods": table}
-        args.out.write_text(json.dumps(result, indent=1) + "\n")
+    protocol = " ".join((__doc__ or "").split("Protocol: ")[1].split())
+    head = result("verdicts on candidates (studies/feedback.py)", "lightgbm", "torch", "coniferest")
+    table = {"protocol": protocol, "preset": args.preset, "draws": args.draws, "found": found}
+    args.out.write_text(json.dumps(head | table, indent=1) + "\n")
+    save_figure(curves_of_all(found), args.picture)
 
 
-def candidates(name: str) -> Columns:
-    """Whole curves of the objects that nothing was trained on, with their scores."""
-    parts = anomaly.load(name)
-    anomaly.add_proba(parts, name, PRESET)
+def candidates(name: str, preset: str, cache: Path) -> Columns:
+    """Objects that nothing was trained on, with what a bundle trained without the class says of them."""
+    path = cache / f"{preset}-{name}.npz"
+    if not path.exists():
+        curves, truth = load_plasticc()
+        labels, split = truth.labels_of(curves.object_id), hash_split(curves.object_id)
+        learn = split.train[labels[split.train] != name]
+        config = load_preset(preset)
+        config = replace(config, sets=replace(config.sets, folds=0))
+        pipeline = Pipeline(config).fit(
+            curves.take(learn), labels[learn], jobs=1, workdir=cache / f"training-{preset}-{name}"
+        )
+        rest = np.setdiff1d(np.arange(len(labels)), learn)
+        shown = curves.take(rest).with_redshift("photo")
+        answers = pipeline.predict(shown, jobs=1)
+        known = answers.status == CLASSIFIED
+        np.savez(
+            path,
+            label=labels[rest][known],
+            proba=answers.proba[known],
+            anomaly=answers.anomaly[known],
+            place=pipeline.places(shown.take(known), jobs=1),
+        )
+    with np.load(path) as file:
+        return {key: file[key] for key in file.files}
 
-    def inputs(rows: anomaly.Rows) -> AnomalyInputs:
-        return AnomalyInputs(anomaly.latents(rows), rows["error"], rows.get("proba"))
 
-    train, scale = parts["train"], parts["scale"]
-    scorer = AnomalyScorer(AnomalyConfig()).fit(
-        anomaly.matrix(train, PRESET),
-        train["label"],
-        anomaly.matrix(scale, PRESET),
-        inputs=inputs(train),
-        validation_inputs=inputs(scale),
-        phase=scale["phase"],
-        names=anomaly.names(PRESET),
-    )
-    columns: dict[str, list[NDArray[Any]]] = {}
-    for split in ("dev", "test"):
-        rows = parts[f"{split}|whole"]
-        X = anomaly.matrix(rows, PRESET)
-        own = {
-            "X": X,
-            "label": rows["label"],
-            "proba": rows["proba"],
-            "anomaly": scorer.score(X, rows["phase"], inputs(rows)),
-            "place": scorer.places(X),
+def measure(pool: Columns, name: str, n_draws: int) -> dict[str, Any]:
+    """Purity of every method after some verdicts, and objects found with each look."""
+    n_known = int((pool["label"] != name).sum())
+    n_rare = round(n_known / N_KNOWN_PER_RARE)
+    table: dict[str, Any] = {
+        "n_known": n_known,
+        "n_rare": n_rare,
+        "by_chance": round(n_rare / (n_known + n_rare), 4),
+        "methods": {},
+    }
+    for method, order in METHODS.items():
+        begun = time.process_time()
+        runs = [session(pool, name, FIRST_DRAW + k, n_rare, order) for k in range(n_draws)]
+        shares = np.array([one[0] for one in runs])
+        table["methods"][method] = {
+            "purity": {
+                str(n): {"mean": round(float(own.mean()), 4), "sd": round(float(own.std(ddof=1)), 4)}
+                for n, own in zip(N_VERDICTS, shares.T, strict=True)
+            },
+            "found": np.mean([one[1] for one in runs], axis=0).round(2).tolist(),
+            "cpu_seconds": round((time.process_time() - begun) / n_draws, 2),
         }
-        for key, value in own.items():
-            columns.setdefault(key, []).append(value[rows["n_obs"] >= MIN_OBS])
-    return {key: np.concatenate(values) for key, values in columns.items()}
+        print(name, method, table["methods"][method]["purity"], flush=True)
+    return table
 
 
-def run(pool: Columns, name: str, draw: int, order: Order) -> int:
-    """Interesting objects among the first `BUDGET` candidates of one draw."""
+def session(pool: Columns, name: str, draw: int, n_rare: int, order: Order) -> tuple[list[float], list[int]]:
+    """Purity of the first 50 after each of `N_VERDICTS`, and rare objects found after each look."""
     rng = np.random.default_rng(draw)
-    rare = rng.choice(np.flatnonzero(pool["label"] == name), N_RARE, replace=False)
+    rare = rng.choice(np.flatnonzero(pool["label"] == name), n_rare, replace=False)
     index = rng.permutation(np.concatenate([np.flatnonzero(pool["label"] != name), rare]))
     some = {key: value[index] for key, value in pool.items()}
     truth = np.where(some["label"] == name, 1.0, -1.0)
-    seen = np.empty(0, np.int64)
-    for _ in range(BUDGET):
+    seen: IntArray = np.empty(0, np.int64)
+    shares = []
+    for n in range(N_FIRST + 1):
         interest = order(some, seen, truth[seen])
         interest[seen] = -np.inf
-        seen = np.append(seen, int(np.argmax(interest)))
-    return int((truth[seen] > 0.0).sum())
+        rest = np.argsort(-interest, kind="stable")
+        if n in N_VERDICTS:
+            first = np.concatenate([seen, rest[: N_FIRST - n]])
+            shares.append(float((truth[first] > 0.0).mean()))
+        if n < N_FIRST:
+            seen = np.append(seen, rest[0])
+    return shares, np.cumsum(truth[seen] > 0.0).tolist()
 
 
-def by_score(some: Columns, seen: NDArray[np.int64], answers: NDArray[np.float64]) -> NDArray[np.float64]:
+def by_score(some: Columns, seen: IntArray, answers: FloatArray) -> FloatArray:
     """No feedback."""
     return some["anomaly"].copy()
 
 
-def by_ranker(some: Columns, seen: NDArray[np.int64], answers: NDArray[np.float64]) -> NDArray[np.float64]:
+def by_ranker(some: Columns, seen: IntArray, answers: FloatArray) -> FloatArray:
     """Our ranker."""
-    if "ranker" not in _KEPT or _KEPT["of"] is not some["X"]:
-        _KEPT.update(ranker=FeedbackRanker(some["place"], some["proba"], some["anomaly"]), of=some["X"])
-    known, values = np.zeros(len(some["X"]), bool), np.zeros(len(some["X"]))
+    if _KEPT.get("of") is not some["place"]:
+        ranker = FeedbackRanker(some["place"], some["proba"], some["anomaly"])
+        _KEPT.update(ranker=ranker, of=some["place"])
+    known, values = np.zeros(len(some["place"]), bool), np.zeros(len(some["place"]))
     known[seen], values[seen] = True, answers
     return np.asarray(_KEPT["ranker"].interest(known, values))
 
@@ -145,7 +161,7 @@ _KEPT: dict[str, Any] = {}
 def by_forest(kind: str) -> Order:
     """Coniferest's forests on the places and probabilities that our ranker reads."""
 
-    def order(some: Columns, seen: NDArray[np.int64], answers: NDArray[np.float64]) -> NDArray[np.float64]:
+    def order(some: Columns, seen: IntArray, answers: FloatArray) -> FloatArray:
         from coniferest.aadforest import AADForest
         from coniferest.pineforest import PineForest
 
@@ -155,23 +171,49 @@ def by_forest(kind: str) -> Order:
             "Pine": lambda: PineForest(
                 n_trees=128, n_subsamples=256, n_spare_trees=256, random_seed=0, n_jobs=1
             ),
-            "isolation": lambda: AADForest(n_trees=128, n_subsamples=256, random_seed=0, n_jobs=1),
         }[kind]()
-        if kind == "isolation" or not len(seen):
-            made.fit(rows)
-        else:
+        if len(seen):
             made.fit_known(rows, rows[seen], np.where(answers > 0.0, -1, 1))
+        else:
+            made.fit(rows)
         return -np.asarray(made.score_samples(rows))
 
     return order
 
 
 METHODS: dict[str, Order] = {
-    "no feedback": by_score,
+    "score alone": by_score,
     "feedback": by_ranker,
     "AAD forest (coniferest)": by_forest("AAD"),
     "Pine forest (coniferest)": by_forest("Pine"),
 }
+#: Colour and dashes of each method in the picture.
+DRAWN: dict[str, tuple[str, Any]] = {
+    "score alone": (MAIN, (0, (5, 1))),
+    "feedback": (ACCENT, "-"),
+    "AAD forest (coniferest)": ("#009E73", "-."),
+    "Pine forest (coniferest)": ("#999933", ":"),
+}
+
+
+@styled
+def curves_of_all(found: dict[str, Any]) -> Any:
+    """Rare objects found against candidates looked at, a panel per class."""
+    figure, panels = panel_grid(len(found), len(found), 2.0)
+    looks = np.arange(1, N_FIRST + 1)
+    for panel, (name, own) in zip(panels, found.items(), strict=True):
+        panel.plot(looks, own["by_chance"] * looks, color="#BBBBBB", lw=0.8, label="by chance")
+        for method, (colour, dash) in DRAWN.items():
+            panel.plot(looks, own["methods"][method]["found"], color=colour, ls=dash, label=method)
+        panel.axhline(own["n_rare"], color=INK, lw=0.6, ls=":")
+        panel.set(xlim=(0, N_FIRST), ylim=(0.0, None))
+        panel.set_title(name, color=INK)
+        panel.grid(True)
+    figure.supxlabel("candidates looked at, a verdict on each", fontsize=9)
+    figure.supylabel("objects of the hidden class", fontsize=9)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=5)
+    return figure
 
 
 if __name__ == "__main__":

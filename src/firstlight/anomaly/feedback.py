@@ -16,9 +16,9 @@ from firstlight.errors import DataError
 # Settings as measured for decision 0170, on classes that were hidden from training.
 _PROBA_WEIGHT = 3.0  # of the square roots of the probabilities, against standard deviations of the places
 _FURTHEST = 5.0  # standard deviations; further places count as so far
-_LENGTH = 0.5  # correlation length, in median distances of two candidates
-_TREND = 0.3  # of the prior mean, per standard deviation of the anomaly score among the candidates
-_PRIOR = -0.5  # mean of the prior: an unknown candidate is rather dull
+_LENGTH = 0.35  # correlation length, in median distances of two candidates
+_TREND = 0.2  # of the prior mean, per standard deviation of the anomaly score among the candidates
+_PRIOR = -1.0  # mean of the prior: an unknown candidate is dull
 _NOISE = 0.3  # scatter of a verdict; 1 is interesting, -1 is not
 _N_PAIRS = 2000  # of candidates, whose median distance is the unit
 
@@ -84,10 +84,13 @@ class FeedbackRanker:
         return np.asarray(self._prior + own @ weights)
 
     def _similarity(self, at: np.ndarray) -> FloatArray:
-        """Similarity of every candidate to some of them, 0 to 1, shape (n_objects, n_chosen)."""
+        """Similarity of every candidate to some of them, 0 to 1, shape (n_objects, n_chosen).
+
+        It falls with the inverse square of the distance: a mixture of many correlation lengths.
+        """
         points, some = self._points, self._points[at]
         squared = (points**2).sum(axis=1)[:, None] + (some**2).sum(axis=1) - 2.0 * points @ some.T
-        return np.asarray(np.exp(-0.5 * np.maximum(squared, 0.0) / (_LENGTH * self._unit) ** 2))
+        return np.asarray(1.0 / (1.0 + 0.5 * np.maximum(squared, 0.0) / (_LENGTH * self._unit) ** 2))
 
 
 def _median_distance(points: FloatArray) -> float:
