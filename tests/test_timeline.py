@@ -1,7 +1,10 @@
+from copy import copy
+
 import numpy as np
 import pytest
 
 from firstlight.errors import DataError
+from firstlight.hosts import Hosts
 from firstlight.lightcurves import LightCurves
 from firstlight.timeline import NIGHT_GAP, Timeline, night_ends
 
@@ -19,6 +22,18 @@ def test_each_answer_is_that_of_the_observations_up_to_its_time(tiny_default, sa
             assert timeline.predictions.n_obs[k] == alone.n_obs[0]
             assert timeline.predictions.status[k] == alone.status[0]
             np.testing.assert_array_equal(timeline.predictions.proba[k], alone.proba[0])
+
+
+def test_a_context_finds_the_object_by_its_own_name(tiny_fast, sample, tmp_path):
+    curve = sample.take([100]).with_redshift("none")
+    (tmp_path / "hosts.csv").write_text(f"object_id,redshift,redshift_err\n{curve.object_id[0]},0.3,0.05\n")
+    found = copy(tiny_fast)
+    found._use(Hosts.open(tmp_path / "hosts.csv"))
+    timeline, without = found.timeline(curve, jobs=1), tiny_fast.timeline(curve, jobs=1)
+    stated = curve._derive(redshift=np.float32([0.3]), redshift_err=np.float32([0.05]))
+    expected = tiny_fast.timeline(stated, jobs=1)
+    np.testing.assert_array_equal(timeline.predictions.proba, expected.predictions.proba)
+    assert not np.array_equal(timeline.predictions.proba, without.predictions.proba)
 
 
 def test_there_is_one_answer_per_night_from_the_trigger_on(sample):

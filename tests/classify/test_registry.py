@@ -57,7 +57,9 @@ class Frequencies:
 @pytest.fixture
 def offered(monkeypatch):
     point = EntryPoint("frequencies", KIND, registry.ENTRY_POINTS)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == point.group else [])
+    monkeypatch.setattr(
+        "firstlight.plugins.entry_points", lambda group: [point] if group == point.group else []
+    )
 
 
 def test_a_classifier_of_another_package_is_made_trained_saved_and_loaded(offered, toy, tmp_path):

@@ -43,7 +43,9 @@ class Taken(Spans):
 @pytest.fixture
 def offered(monkeypatch):
     points = [EntryPoint(kind, kind, own.ENTRY_POINTS) for kind in (SPANS, WRONG, TAKEN)]
-    monkeypatch.setattr(own, "entry_points", lambda group: points if group == own.ENTRY_POINTS else [])
+    monkeypatch.setattr(
+        "firstlight.plugins.entry_points", lambda group: points if group == own.ENTRY_POINTS else []
+    )
 
 
 @pytest.fixture
@@ -71,7 +73,7 @@ def test_columns_of_another_package_follow_ours_and_stay_in_the_bundle(trained, 
 
 def test_a_bundle_that_names_what_is_not_installed_is_refused(trained, tmp_path, monkeypatch):
     trained.save(tmp_path / "bundle")
-    monkeypatch.setattr(own, "entry_points", lambda group: [])
+    monkeypatch.setattr("firstlight.plugins.entry_points", lambda group: [])
     with pytest.raises(BundleError, match="entry point"):
         Pipeline.load(tmp_path / "bundle")
 

@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from firstlight.errors import FirstlightError, SettingsError
+from firstlight.errors import SettingsError
 from firstlight.hosts import Candidates, Hosts, source
 
-LOOKUP, SHORT, FAILING = (f"{__name__}:{name}" for name in ("Lookup", "Short", "Failing"))
+LOOKUP, SHORT, FAILING, PICKY, BROKEN = (
+    f"{__name__}:{name}" for name in ("Lookup", "Short", "Failing", "Picky", "Broken")
+)
 
 
 class Lookup:
@@ -39,10 +41,29 @@ class Failing(Lookup):
         raise LookupError("the service is away")
 
 
+class Picky(Lookup):
+    """A service without one of the objects."""
+
+    def __call__(self, object_id, ra, dec):
+        if (missing := "49389") in object_id.tolist():
+            raise KeyError(missing)
+        return super().__call__(object_id, ra, dec)
+
+
+class Broken:
+    """A service that cannot be reached at the start."""
+
+    def __init__(self):
+        raise OSError("no route")
+
+
 @pytest.fixture
 def offered(monkeypatch):
-    points = [EntryPoint(kind, kind, source.ENTRY_POINTS) for kind in (LOOKUP, SHORT, FAILING)]
-    monkeypatch.setattr(source, "entry_points", lambda group: points if group == source.ENTRY_POINTS else [])
+    kinds = (LOOKUP, SHORT, FAILING, PICKY, BROKEN, f"{__name__}:Nowhere", "no_such_module_here:Lookup")
+    points = [EntryPoint(kind, kind, source.ENTRY_POINTS) for kind in kinds]
+    monkeypatch.setattr(
+        "firstlight.plugins.entry_points", lambda group: points if group == source.ENTRY_POINTS else []
+    )
 
 
 def test_a_lookup_of_an_installed_package_gives_redshifts(offered, sample):
@@ -59,10 +80,34 @@ def test_what_no_installed_package_offers_is_never_imported():
 
 
 @pytest.mark.parametrize(("kind", "words"), [(SHORT, "differ in length"), (FAILING, "service is away")])
-def test_a_lookup_that_fails_is_no_fault_of_an_objects_data(offered, sample, kind, words):
-    with pytest.raises(FirstlightError, match=words) as caught:
-        Hosts.open(kind).in_use(sample)
-    assert not isinstance(caught.value, ValueError | LookupError)  # what the worker blames an alert for
+def test_objects_that_a_lookup_fails_for_keep_their_own_redshift(offered, sample, kind, words):
+    sample = sample.take(np.arange(5))
+    used = Hosts.open(kind).in_use(sample)
+    assert sorted(used.failures) == list(range(5))
+    assert all(words in reason for _, reason in used.failures.values())
+    assert not used.from_context.any()
+    np.testing.assert_array_equal(used.redshift, sample.redshift)
+
+
+def test_an_error_for_one_object_costs_the_others_nothing(offered, sample):
+    sample = sample.take(np.arange(5))
+    found, alone = Hosts.open(PICKY).in_use(sample), Hosts.open(LOOKUP).in_use(sample)
+    assert found.failures == {2: ("KeyError", f"KeyError: '{sample.object_id[2]}'")}
+    for k in (0, 1, 3, 4):
+        assert found.redshift[found.owner == k].tolist() == alone.redshift[alone.owner == k].tolist()
+
+
+def test_objects_of_a_lookup_that_is_slow_to_fail_are_not_all_looked_up_alone(offered, sample, monkeypatch):
+    monkeypatch.setattr(source, "PATIENCE_S", -1.0)
+    used = Hosts.open(PICKY).in_use(sample)
+    assert set(used.failures) == set(range(len(sample)))
+    assert {kind for kind, _ in used.failures.values()} == {"KeyError"}
+
+
+@pytest.mark.parametrize("kind", [BROKEN, f"{__name__}:Nowhere", "no_such_module_here:Lookup"])
+def test_a_lookup_that_cannot_be_made_is_a_wrong_setting(offered, kind):
+    with pytest.raises(SettingsError, match=f"context {kind!r} cannot be"):
+        Hosts.open(kind)
 
 
 def test_a_file_is_read_again_when_it_changes_and_a_bad_one_leaves_the_former(tmp_path, sample):

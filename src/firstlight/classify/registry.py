@@ -1,8 +1,9 @@
 """The classifiers by name. A new one needs one line here; the contract tests then cover it."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from firstlight.classify.lightgbm import LightGBMBooster, LightGBMConfig
 from firstlight.classify.protocol import Classifier
 from firstlight.classify.space import SearchSpace, Tunable
 from firstlight.errors import BundleError, SettingsError
+from firstlight.plugins import errors_of, loaded, made, offered
 from firstlight.settings import to_table
 
 _LAST_LOGISTIC = "0.1.0.dev0"
@@ -82,8 +84,8 @@ def make_classifier(config: ClassifierConfig) -> Classifier:
     """The untrained classifier of some settings; one of another package is called with ``config.own``."""
     if config.kind in CLASSIFIERS:
         return CLASSIFIERS[config.kind](config)
-    made: Classifier = _installed()[config.kind].load()(dict(config.own))
-    return made
+    own: Classifier = made(_installed()[config.kind], "classifier", dict(config.own))
+    return own
 
 
 def load_classifier(kind: str, folder: Path) -> Classifier:
@@ -97,8 +99,15 @@ def load_classifier(kind: str, folder: Path) -> Classifier:
     found = _installed()
     if kind not in found:
         raise BundleError(f"{folder}: unknown classifier {kind!r}; known: {', '.join([*_LOADERS, *found])}")
-    loaded: Classifier = found[kind].load().load(Path(folder))
-    return loaded
+    own = loaded(found[kind], "classifier")
+    with errors_of(f"{folder}: classifier {kind!r} cannot read its files", BundleError):
+        classifier: Classifier = own.load(Path(folder))
+    return classifier
+
+
+def errors_of_classifier(kind: str) -> AbstractContextManager[None]:
+    """Raise what a classifier of another package raises as DataError."""
+    return nullcontext() if kind in CLASSIFIERS else errors_of(f"classifier {kind!r} fails")
 
 
 #: Fields of `ClassifierConfig` with the settings of each classifier; their classes state a ``SEARCH_SPACE``.
@@ -173,7 +182,7 @@ def _spaces(config: ClassifierConfig) -> dict[str, SearchSpace]:
 
 def _own_space(point: EntryPoint) -> SearchSpace | None:
     """The search space that a classifier of another package states."""
-    space = getattr(point.load(), "SEARCH_SPACE", None)
+    space = getattr(loaded(point, "classifier"), "SEARCH_SPACE", None)
     if space is not None and not (isinstance(space, SearchSpace) and space.settings):
         raise SettingsError(f"classifier {point.value!r}: SEARCH_SPACE is not a SearchSpace with settings")
     return space
@@ -181,4 +190,4 @@ def _own_space(point: EntryPoint) -> SearchSpace | None:
 
 def _installed() -> dict[str, EntryPoint]:
     """Classifiers of other packages, by ``package.module:Class``."""
-    return {point.value: point for point in entry_points(group=ENTRY_POINTS)}
+    return offered(ENTRY_POINTS)

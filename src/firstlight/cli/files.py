@@ -33,6 +33,8 @@ from firstlight.errors import SettingsError
 from firstlight.text import is_formula, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from firstlight._types import StrArray
     from firstlight.mix import ClassMix
     from firstlight.pipeline.bundle import Manifest
@@ -125,14 +127,16 @@ def classify(
     curves = reading.curves(source, objects, out).with_redshift(redshift)
     if upto_phase is not None:
         curves = curves.upto_phase(upto_phase)
+    used = pipeline.redshifts_in_use(curves)
     with progress() as report:
-        predictions = pipeline.predict(curves, jobs=jobs, progress=report)
+        predictions = pipeline.predict(curves, jobs=jobs, progress=report, redshifts=used)
     if prior == ESTIMATED:
         mix = estimated_mix(predictions)
         predictions = predictions.with_prior(mix)
         _show_mix(mix)
-    used = pipeline.redshifts_in_use(curves)
     write_predictions(predictions, out, None if used is None else used.columns())
+    if used is not None and used.failures:
+        _warn_of_failures(used.failures, predictions.object_id)
     _warn_of_formulas(predictions.object_id, out)
     n_classified = int((predictions.status == "classified").sum())
     console.print(f"{n_classified:,} of {len(curves):,} objects classified: {out}")
@@ -146,6 +150,17 @@ def _show_mix(mix: "ClassMix") -> None:
     shares = sorted(mix.mix.items(), key=lambda item: -item[1])
     shown = ", ".join(f"{name} {share:.3f}" for name, share in shares)
     console.print(escape(f"class mix {mix.source}: {shown}"), highlight=False, soft_wrap=True)
+
+
+def _warn_of_failures(failures: "Mapping[int, tuple[str, str]]", names: "StrArray") -> None:
+    """Say which objects have no redshift from the context because its lookup failed."""
+    place, (_, reason) = next(iter(failures.items()))
+    console.print(
+        f"[yellow]{len(failures):,} object(s) are answered without the context, which failed: "
+        f"{escape(reason)} (first: {escape(printable(names[place], 60))}; see context_error)[/yellow]",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _warn_of_formulas(names: "StrArray", out: Path) -> None:

@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from firstlight.stream.io.sinks import ResultSink
     from firstlight.stream.io.sources import AlertSource
     from firstlight.stream.results.record import ResultFormat
+    from firstlight.stream.routes.filters import Field
     from firstlight.stream.routes.routes import Route
     from firstlight.stream.state.folder import StateFolder
     from firstlight.stream.worker.bundles import Answering
     from firstlight.stream.worker.metrics import Metrics
     from firstlight.stream.worker.worker import WorkerConfig
-    from firstlight.taxonomy import Taxonomy
 
 _EPILOG = (
     "Examples: firstlight stream --source alerts.avro --sink classes.jsonl --state state  |  "
@@ -218,7 +218,6 @@ def stream(
     _one_math_thread()
     _need_stream_libraries(source, sink, output_format)
     from firstlight.hosts import Hosts
-    from firstlight.pipeline import Pipeline
     from firstlight.stream.alerts.decoder import alert_decoder
     from firstlight.stream.config import read_config
     from firstlight.stream.io.kafka_config import start_time
@@ -226,15 +225,7 @@ def stream(
 
     hosts = None if context is None else Hosts.open(context, context_radius)
     settings, kafka_config = read_config(config), _kafka_settings(config, kafka_config)
-    load = partial(
-        Pipeline.load,
-        public_key=verify_with,
-        prior=prior,
-        min_domain=min_domain,
-        coverage=coverage,
-        context=hosts,
-    )
-    bundles = _Bundles(call, bundle, config, load)
+    bundles = _Bundles(call, bundle, config, hosts)
     decoder = alert_decoder(format, schemas, settings.quality, settings.limits)
     worker_config = _worker_config(call, _patience(source, sink, until_end) if retry is None else retry)
     start_time(start)  # refused before the bundle is loaded
@@ -244,7 +235,7 @@ def stream(
     with ExitStack() as stack:
         stack.callback(_configure_logs(log_format, kafka_config, schemas, secrets_of(settings.route)))
         places = _Places(source, sink, dead_letters, redrive, until_end, state)
-        setup = _Setup(call, settings, kafka_config, places, decoder, worker_config, output_format, hosts)
+        setup = _Setup(call, settings, kafka_config, places, decoder, worker_config, output_format)
         metrics, stopped = setup.run(stack, bundles, metrics_port, metrics_host, live)
     _report(metrics, sink)
     if stopped and until_end:
@@ -258,15 +249,36 @@ class _Bundles:
     call: typer.Context
     given: list[Path] | None
     config: Path | None
-    read: "Callable[[Path | None], Pipeline]"
+    hosts: "Hosts | None"
 
     def load(self) -> "list[Pipeline]":
         """Load them, the one in charge first."""
+        from firstlight.pipeline import Pipeline
         from firstlight.stream.worker.bundles import check_bundles
 
-        pipelines = [self.read(name) for name in self._names()]
+        options = self.call.params
+        pipelines = [
+            Pipeline.load(
+                name,
+                public_key=options["verify_with"],
+                prior=options["prior"],
+                min_domain=options["min_domain"],
+                coverage=options["coverage"],
+                context=self.hosts,
+            )
+            for name in self._names()
+        ]
         check_bundles([pipeline.bundle_version for pipeline in pipelines])
         return pipelines
+
+    def fields(self, pipelines: "Sequence[Pipeline]") -> "dict[str, Field]":
+        """The values of the records that these bundles write, for filters and bodies."""
+        from firstlight.stream.routes.filters import fields_of
+
+        first, *others = [pipeline.taxonomy for pipeline in pipelines]
+        has_context = self.hosts is not None
+        features = self.call.params["features"]
+        return fields_of(first, with_features=features, with_context=has_context, others=others)
 
     def _names(self) -> "Sequence[Path | None]":
         origin = self.call.get_parameter_source("bundle")
@@ -306,7 +318,6 @@ class _Setup:
     decoder: "AlertDecoder"
     config: "WorkerConfig"
     output_format: Literal["json", "elasticc"]
-    hosts: "Hosts | None"
 
     def run(
         self, stack: ExitStack, bundles: _Bundles, port: int | None, host: str, live: bool
@@ -337,7 +348,10 @@ class _Setup:
             server = stack.enter_context(closing(MetricsServer(metrics, port, host)))
             console.print(f"metrics and health: http://{host}:{server.port}", highlight=False)
         table = LiveTable(console=console, metrics=metrics, line_only=not live)
-        routes = [stack.enter_context(closing(route)) for route in self._routes(pipeline.taxonomy, form)]
+        routes = [
+            stack.enter_context(closing(route))
+            for route in self._routes(bundles.fields((pipeline, *others)), form)
+        ]
         worker = Worker(
             pipeline,
             source,
@@ -353,7 +367,7 @@ class _Setup:
             others=others,
             reload=lambda: self._again(bundles, routes),
             unwrap=redriven if self.places.redrive else None,
-            before_batch=None if self.hosts is None else refresher(self.hosts),
+            before_batch=None if bundles.hosts is None else refresher(bundles.hosts),
             on_batch=stack.enter_context(table).show_batch,
         )
         stack.enter_context(answering_signals(worker))
@@ -401,31 +415,28 @@ class _Setup:
             taxonomy=pipeline.taxonomy,
         )
 
-    def _routes(self, taxonomy: "Taxonomy", form: "ResultFormat") -> "list[Route]":
+    def _routes(self, fields: "dict[str, Field]", form: "ResultFormat") -> "list[Route]":
         from firstlight.stream.routes.routes import open_routes
 
         return open_routes(
             self.settings.route,
-            taxonomy,
+            fields,
             form,
             newline=self.output_format == "json",
             kafka_config=self.kafka_config,
             wait_s=self.config.wait_for_state_s,
             patience_s=self.config.patience_s,
-            with_features=self.config.features,
         )
 
     def _again(self, bundles: _Bundles, routes: "list[Route]") -> "Answering":
         """The bundles as they are now, with the open routes; FirstlightError if they cannot be used."""
-        from firstlight.stream.routes.routes import with_classes
+        from firstlight.stream.routes.routes import with_fields
         from firstlight.stream.worker.bundles import Answering
 
-        first, *others = bundles.load()
-        form = self._form(first)
-        routes = with_classes(
-            routes, self.settings.route, first.taxonomy, form, with_features=self.config.features
-        )
-        return Answering((first, *others), form, tuple(routes))
+        pipelines = bundles.load()
+        form = self._form(pipelines[0])
+        routes = with_fields(routes, self.settings.route, bundles.fields(pipelines), form)
+        return Answering(tuple(pipelines), form, tuple(routes))
 
 
 def _worker_config(call: typer.Context, patience_s: float) -> "WorkerConfig":
@@ -488,8 +499,7 @@ def _print_plan(
     for number, pipeline in enumerate(pipelines):
         name = "beside it" if number else "bundle is"
         console.print(f"{name:16} {pipeline.config.name} {pipeline.bundle_version}", highlight=False)
-    features = call.params["features"]
-    for line in check_routes(settings.route, pipelines[0].taxonomy, with_features=features):
+    for line in check_routes(settings.route, bundles.fields(pipelines)):
         text = printable(f"{'route':16} {line}", 300)
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 

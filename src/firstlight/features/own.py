@@ -1,6 +1,5 @@
 """Features of other packages, offered as entry points; see `OwnFeatures`."""
 
-from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from firstlight._types import Float32Array
 from firstlight.errors import DataError, SettingsError
 from firstlight.lightcurves import LightCurves
+from firstlight.plugins import errors_of, made, offered
 
 #: Group of entry points by which other packages offer features; their values are ``package.module:Class``.
 ENTRY_POINTS = "firstlight.features"
@@ -32,21 +32,20 @@ class OwnFeatures(Protocol):
 
 def check_own(kinds: tuple[str, ...]) -> None:
     """Raise SettingsError for features that no installed package offers; nothing else is ever imported."""
-    found = _installed()
+    found = offered(ENTRY_POINTS)
     for kind in kinds:
         if kind not in found:
-            offered = ", ".join(found) or "none"
             raise SettingsError(
                 f"features {kind!r}: install a package with an entry point of that value in the group "
-                f"{ENTRY_POINTS}; offered are {offered}"
+                f"{ENTRY_POINTS}; offered are {', '.join(found) or 'none'}"
             )
 
 
 def own_features(kinds: tuple[str, ...]) -> list[OwnFeatures]:
     """The features of some kinds."""
     check_own(kinds)
-    found = _installed()
-    return [found[kind].load()() for kind in kinds]
+    found = offered(ENTRY_POINTS)
+    return [made(found[kind], "features") for kind in kinds]
 
 
 def own_names(kinds: tuple[str, ...]) -> tuple[str, ...]:
@@ -58,7 +57,8 @@ def own_columns(kinds: tuple[str, ...], curves: LightCurves) -> Float32Array:
     """Their columns, shape (n_objects, n_names); DataError if one returns another shape."""
     parts = [np.empty((len(curves), 0), dtype=np.float32)]
     for kind, one in zip(kinds, own_features(kinds), strict=True):
-        values = np.asarray(one(curves), dtype=np.float32)
+        with errors_of(f"features {kind!r} fail"):
+            values = np.asarray(one(curves), dtype=np.float32)
         if values.shape != (len(curves), len(one.names)):
             raise DataError(
                 f"features {kind!r} gave an array of shape {values.shape} for {len(curves)} objects and "
@@ -66,8 +66,3 @@ def own_columns(kinds: tuple[str, ...], curves: LightCurves) -> Float32Array:
             )
         parts.append(np.where(np.isfinite(values), values, np.float32(np.nan)))
     return np.hstack(parts)
-
-
-def _installed() -> dict[str, EntryPoint]:
-    """Features of other packages, by ``package.module:Class``."""
-    return {point.value: point for point in entry_points(group=ENTRY_POINTS)}

@@ -1,6 +1,7 @@
 """`Candidates`: the possible hosts of some objects, with redshifts and weights."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -52,6 +53,22 @@ class Candidates:
         """Number of candidates."""
         return len(self.owner)
 
+    @classmethod
+    def none(cls) -> Self:
+        """No candidates."""
+        columns: dict[str, Any] = {name: np.empty(0) for name in _COLUMNS}
+        return cls(**columns)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Candidates"]) -> Self:
+        """The candidates of parts, whose objects ascend from one part to the next."""
+        parts = [cls.none(), *parts]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS))
+
+    def of(self, place: int) -> Self:
+        """The candidates of one object, as those of the object at another position."""
+        return replace(self, owner=np.full(len(self), place))
+
     def checked(self, n_objects: int) -> Self:
         """The same candidates; DataError unless they are possible ones of so many objects."""
         shapes = {name: getattr(self, name).shape for name in _COLUMNS}
@@ -76,7 +93,8 @@ class HostLookup(Protocol):
 
     A lookup of another package is called without arguments to make it. Laws: equal arguments give equal
     candidates as long as its source does not change, the candidates of an object do not depend on the other
-    objects of the call, and no true class or true redshift is read.
+    objects of the call, and no true class or true redshift is read. If it raises an error, it is called again
+    for each object alone, and those for which it fails are answered without it.
     """
 
     def __call__(self, object_id: StrArray, ra: FloatArray, dec: FloatArray) -> Candidates:

@@ -1,6 +1,7 @@
 """Which redshifts are used where packets and context state some, and the answer over several of them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -40,6 +41,8 @@ class UsedRedshifts:
         Whether the rows of an object are the candidates of the context; if not, its row is its own redshift.
     host_offset : float64 array, shape (n_objects,)
         Distance to the centre of the most probable candidate [arcsec]; NaN where unknown.
+    failures : mapping of int to (str, str)
+        Objects that could not be looked up, by position: the kind of the error, and the reason.
     """
 
     version: str
@@ -51,6 +54,7 @@ class UsedRedshifts:
     weight: FloatArray
     from_context: BoolArray
     host_offset: FloatArray
+    failures: Mapping[int, tuple[str, str]] = field(default_factory=dict)
 
     @cached_property
     def starts(self) -> IntArray:
@@ -92,7 +96,7 @@ class UsedRedshifts:
         return made
 
     def columns(self) -> dict[str, Any]:
-        """Columns of a table of objects: most probable redshift, error, kind, number, source, host offset."""
+        """Columns of a table of objects: most probable redshift, error, kind, number, source, distance."""
         row = self.heaviest
         source = np.where(self.from_context, "context", "given")
         n = np.bincount(self.owner, self.kind != _NONE, minlength=self.n_objects).astype(np.int64)
@@ -103,10 +107,16 @@ class UsedRedshifts:
             "redshift_source": np.where(n > 0, source, ""),
             "n_redshifts": n,
             "host_offset": self.host_offset,
+            "context_error": [self.failures.get(k, ("", ""))[1] for k in range(self.n_objects)],
         }
 
 
-def redshifts_in_use(curves: LightCurves, found: Candidates, version: str = "") -> UsedRedshifts:
+def redshifts_in_use(
+    curves: LightCurves,
+    found: Candidates,
+    version: str = "",
+    failures: Mapping[int, tuple[str, str]] | None = None,
+) -> UsedRedshifts:
     """The redshifts that the answers use.
 
     An object's own redshift is that of its packets or file, in use by the mode (`LightCurves.with_redshift`).
@@ -147,6 +157,7 @@ def redshifts_in_use(curves: LightCurves, found: Candidates, version: str = "") 
         column(np.ones(len(others)), found.weight / total[found.owner]),
         use,
         offset,
+        failures or {},
     )
 
 

@@ -1,18 +1,23 @@
 """`Hosts`: where candidates come from, a file that may change or a lookup of another package."""
 
 import re
-from importlib.metadata import EntryPoint, entry_points
+import time
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from firstlight.errors import DataError, FirstlightError, SettingsError
-from firstlight.hosts.candidates import HostLookup
+from firstlight._types import FloatArray, StrArray
+from firstlight.errors import DataError, SettingsError
+from firstlight.hosts.candidates import Candidates, HostLookup
 from firstlight.hosts.rule import UsedRedshifts, redshifts_in_use
 from firstlight.hosts.table import RADIUS_ARCSEC, HostTable
 from firstlight.lightcurves import LightCurves
+from firstlight.plugins import made, offered, reason_of
 
 #: Group of entry points by which other packages offer lookups; their values are ``package.module:Class``.
 ENTRY_POINTS = "firstlight.hosts"
+
+#: Longest time for the single look-ups of a batch that failed as a whole [s].
+PATIENCE_S = 10.0
 
 _KIND = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -65,7 +70,7 @@ class Hosts:
         DataError
             If the file cannot be read.
         SettingsError
-            If no installed package offers the lookup, or the radius cannot hold.
+            If no installed package offers the lookup, it cannot be made, or the radius cannot hold.
         """
         text = str(name)
         if _KIND.fullmatch(text) and not Path(text).exists():
@@ -92,16 +97,36 @@ class Hosts:
         self._lookup, self.version = table, table.version
         return Reread(self._path, table.version, len(table))
 
-    def in_use(self, curves: LightCurves) -> UsedRedshifts:
+    def in_use(self, curves: LightCurves, names: StrArray | None = None) -> UsedRedshifts:
         """The redshifts that answers to these objects use; see `redshifts_in_use`.
 
-        Raises FirstlightError, which is no fault of an object's data, if the lookup fails.
+        `names` are those of the objects in the context, if the light curves have others. An object for which
+        the lookup fails has no candidates; `UsedRedshifts.failures` says why.
         """
+        names = curves.object_id if names is None else names
+        found, failures = self._look_up(names, curves.ra, curves.dec)
+        return redshifts_in_use(curves, found, self.version, failures)
+
+    def _look_up(
+        self, names: StrArray, ra: FloatArray, dec: FloatArray
+    ) -> tuple[Candidates, dict[int, tuple[str, str]]]:
+        """Candidates of objects, and the kind and the reason of what failed, by the object's position."""
         try:
-            found = self._lookup(curves.object_id, curves.ra, curves.dec).checked(len(curves))
+            return self._lookup(names, ra, dec).checked(len(names)), {}
         except Exception as error:  # of any package
-            raise FirstlightError(f"the context {self.name} fails: {error!r}") from error
-        return redshifts_in_use(curves, found, self.version)
+            first = type(error).__name__, reason_of(error)
+        if len(names) == 1:
+            return Candidates.none(), {0: first}
+        found, failures = [], {}
+        end = time.monotonic() + PATIENCE_S
+        for k in range(len(names)):  # one object must not cost the others their redshifts
+            if time.monotonic() > end:
+                failures[k] = first
+                continue
+            mine, failed = self._look_up(names[k : k + 1], ra[k : k + 1], dec[k : k + 1])
+            found.append(mine.of(k))
+            failures.update((k, reason) for reason in failed.values())
+        return Candidates.joined(found), failures
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
@@ -115,11 +140,11 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 
 def _installed_lookup(kind: str) -> HostLookup:
     """The lookup of an installed package; nothing else is ever imported."""
-    found: dict[str, EntryPoint] = {point.value: point for point in entry_points(group=ENTRY_POINTS)}
+    found = offered(ENTRY_POINTS)
     if kind not in found:
         raise SettingsError(
             f"context {kind!r}: no such file, and no installed package has an entry point of that value in "
             f"the group {ENTRY_POINTS}; offered are {', '.join(found) or 'none'}"
         )
-    lookup: HostLookup = found[kind].load()()
+    lookup: HostLookup = made(found[kind], "context")
     return lookup

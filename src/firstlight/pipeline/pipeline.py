@@ -17,6 +17,7 @@ from firstlight.classify import (
     Classifier,
     PhaseCalibrator,
     PredictionSets,
+    errors_of_classifier,
     status_of,
     to_all_classes,
 )
@@ -201,7 +202,12 @@ class Pipeline(Saved):
     # --- predict ----------------------------------------------------------------
 
     def predict(
-        self, curves: Any, *, jobs: int | None = None, progress: Progress | None = None
+        self,
+        curves: Any,
+        *,
+        jobs: int | None = None,
+        progress: Progress | None = None,
+        redshifts: UsedRedshifts | None = None,
     ) -> Predictions:
         """Classify every object from the observations given.
 
@@ -214,6 +220,8 @@ class Pipeline(Saved):
             Threads; by default one per core.
         progress : callable, optional
             Called with a stage's name and the fraction of it that is done.
+        redshifts : UsedRedshifts, optional
+            Redshifts of the answers; by default those of `redshifts_in_use`.
 
         Returns
         -------
@@ -253,7 +261,7 @@ class Pipeline(Saved):
             made = self._builder().rows(part)
             return self._score(made, part.redshift, part.last_phase)
 
-        used = None if self._hosts is None else self._hosts.in_use(ready)
+        used = self.redshifts_in_use(curves) if redshifts is None else redshifts
         rows = ready if used is None else used.shown(ready)
         scores = in_chunks(score, rows, jobs, lambda done: progress("classify", done))
         scores = scores if used is None else used.marginal(scores)
@@ -293,19 +301,15 @@ class Pipeline(Saved):
             If the pipeline was neither fitted nor loaded.
         DataError
             If there is not exactly one object with observations, or the times do not ascend.
-        SettingsError
-            If the pipeline has a context.
         """
         self._fitted()
         curves = as_light_curves(curve)
         if len(curves) != 1:
             raise DataError(f"a timeline is that of one object; {len(curves)} given")
-        if self._hosts is not None:
-            raise SettingsError(
-                "a timeline uses its light curve's redshift; load the bundle without a context"
-            )
         times = night_ends(curves[0]) if mjd is None else np.asarray(mjd, dtype=np.float64)
-        return Timeline(curves[0], times, self.predict(prefixes(curves, times), jobs=jobs))
+        parts = prefixes(curves, times)
+        used = self.redshifts_in_use(parts, np.repeat(curves.object_id, len(parts)))
+        return Timeline(curves[0], times, self.predict(parts, jobs=jobs, redshifts=used))
 
     def explain(self, curve: Any, *, against: str | None = None, n_nearest: int = N_NEAREST) -> Explanation:
         """Explain the answer to one object.
@@ -356,8 +360,9 @@ class Pipeline(Saved):
     def calibrated(self, X: Float32Array, redshift: FloatArray, phase: FloatArray) -> FloatArray:
         """Calibrated probabilities of rows of `inputs`, shape (n_rows, n_classes), as in `taxonomy`."""
         classifier, calibrator = self.classifier_parts
-        proba = calibrator.transform(classifier.predict_proba(X, redshift=redshift), phase)
-        return to_all_classes(proba, classifier.classes, self.taxonomy.classes)
+        with errors_of_classifier(self.config.classifier.kind):
+            raw = classifier.predict_proba(X, redshift=redshift)
+        return to_all_classes(calibrator.transform(raw, phase), classifier.classes, self.taxonomy.classes)
 
     # --- update -----------------------------------------------------------------
 
@@ -592,7 +597,3 @@ class Pipeline(Saved):
         groups = ("base", "features") if "features" in pipeline.config.inputs else ("base",)
         compile_kernels(*groups, progress=progress)  # last, so that a damaged bundle costs no time
         return pipeline
-
-    def redshifts_in_use(self, curves: LightCurves) -> UsedRedshifts | None:
-        """The redshifts that answers to these objects use; None without a context."""
-        return None if self._hosts is None else self._hosts.in_use(curves)

@@ -17,7 +17,7 @@ from firstlight.classify import (
 )
 from firstlight.encoder import Latents
 from firstlight.errors import NotFittedError, SettingsError
-from firstlight.hosts import Hosts
+from firstlight.hosts import Hosts, UsedRedshifts
 from firstlight.lightcurves import LightCurves
 from firstlight.mix import ClassMix, under_mix
 from firstlight.notebook import LONGEST, html_panel, html_table
@@ -237,6 +237,13 @@ class Trained:
         if self._is_blind:
             raise SettingsError("this bundle was trained without redshifts; leave the context out")
         self._hosts = hosts
+
+    def redshifts_in_use(self, curves: LightCurves, names: StrArray | None = None) -> UsedRedshifts | None:
+        """The redshifts that answers to these objects use; None without a context.
+
+        `names` are those of the objects in the context, by default the light curves'.
+        """
+        return None if self._hosts is None else self._hosts.in_use(curves, names)
 
 
 def seen_hash(object_id: StrArray) -> FloatArray:

@@ -11,6 +11,7 @@ import pytest
 from firstlight.settings import from_table
 from firstlight.stream.config import StreamConfig
 from firstlight.stream.results.record import JsonResults
+from firstlight.stream.routes.filters import fields_of
 from firstlight.stream.routes.routes import open_routes
 from firstlight.taxonomy import CLASSES, COARSE_GROUPS, Taxonomy
 
@@ -39,7 +40,7 @@ def routes(receiver, monkeypatch):
     settings = from_table(StreamConfig, tomllib.loads(toml)).route
     here = [replace(route, sink=re.sub(r"^https://[^/]*", receiver.url, route.sink)) for route in settings]
     with ExitStack() as stack:
-        opened = open_routes(here, Taxonomy(), JsonResults(), newline=True)
+        opened = open_routes(here, fields_of(Taxonomy()), JsonResults(), newline=True)
         yield [stack.enter_context(closing(route)) for route in opened]
 
 

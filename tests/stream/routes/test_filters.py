@@ -187,6 +187,55 @@ def test_every_scalar_field_of_a_record_can_be_used():
     assert set(record_schema()["properties"]) - set(FIELDS) == tables
 
 
+@pytest.mark.parametrize(
+    ("text", "passes"),
+    [
+        ("context.redshift < 0.2 and context.kind == 'photo'", True),  # of the heavier one
+        ("context.redshift_err > 0.1 or context.weight < 0.5", False),
+        ("context.source == 'context' and context.host_offset < 3 and context.error == null", True),
+        ("others.1.label != label and others.1.KN > 0.5", True),
+        ("others.1.proba.KN > others.1.anomaly and others.1.status == 'classified'", True),
+        ("others.1.SN-like > 0.5", False),
+        ("others.2.error != null and others.2.label == null", True),
+        ("others.2.KN < 2 or not others.2.KN < 2", False),  # it has no answer
+    ],
+)
+def test_values_of_a_context_and_of_other_bundles_can_be_used(text, passes):
+    fields = fields_of(Taxonomy(), with_context=True, others=[Taxonomy(), Taxonomy()])
+    shares = {name: 0.0 for name in Taxonomy().classes} | {"KN": 0.9, "Ia": 0.1}
+    groups = dict.fromkeys(Taxonomy().coarse_groups, 0.0)
+    answer = {"status": "classified", "label": "KN", "proba": shares, "coarse": groups, "anomaly": 0.2}
+    rows = [("photo", 0.5, 0.2, 0.3), ("photo", 0.1, 0.05, 0.7)]
+    names = ("kind", "redshift", "redshift_err", "weight")
+    record = {
+        "label": "SNIa",
+        "context": {
+            "version": "0",
+            "source": "context",
+            "redshifts": [dict(zip(names, row, strict=True)) for row in rows],
+            "host_offset": 2.0,
+            "error": None,
+        },
+        "others": [answer, {"bundle": "b", "error": "KeyError: 3"}],
+    }
+    assert parse_filter(text, fields)(record) is passes
+    record["context"] = record["context"] | {"redshifts": [], "source": None}
+    assert not parse_filter("context.redshift < 9", fields)(record)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("context.redshift > 1", "--context"),
+        ("others.1.KN > 1", "--bundle"),
+        ("features.rise > 1", "--features"),
+    ],
+)
+def test_values_that_records_lack_without_an_option_name_it(text, hint):
+    with pytest.raises(FilterError, match=f"it needs .*{hint}"):
+        parse_filter(text, FIELDS)
+
+
 def test_classes_of_a_bundle_have_names_of_their_own():
     own = Taxonomy.of({"SN Ia": {"group": "SN"}, "phase": {}})
     accepts = parse_filter('proba["SN Ia"] > 0.5 and proba.phase < 0.2 and phase > 1', fields_of(own))

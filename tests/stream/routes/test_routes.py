@@ -11,7 +11,7 @@ from firstlight.stream.io.message import Message
 from firstlight.stream.io.sinks import FileSink, MemorySink
 from firstlight.stream.io.sources import MemorySource
 from firstlight.stream.results.record import JsonResults
-from firstlight.stream.routes.filters import FilterError
+from firstlight.stream.routes.filters import FilterError, fields_of
 from firstlight.stream.routes.routes import RouteConfig, check_routes, open_routes, secrets_of
 from firstlight.stream.state.folder import StateFolder
 from firstlight.stream.worker.worker import Worker, WorkerConfig
@@ -29,7 +29,7 @@ def run(pipeline, messages, folder, settings, *, crash_after=None, letters=None)
     with ExitStack() as stack:
         sink = stack.enter_context(closing(FileSink(folder / "all.jsonl")))
         form = JsonResults()
-        opened = open_routes(settings, Taxonomy(), form, newline=True)
+        opened = open_routes(settings, fields_of(Taxonomy()), form, newline=True)
         routes = [stack.enter_context(closing(route)) for route in opened]
         size = pipeline.states([]).data.dtype.itemsize
         stores = StateFolder(folder / "state", bundle=pipeline.bundle_version, state_size=size)
@@ -95,7 +95,7 @@ def test_a_body_is_filled_with_values(receiver):
     route = RouteConfig(name="r", filter="late", sink=receiver.url, body=body)
     record = {"object": "x", "label": "KN", "status": "classified", "proba": {"KN": 0.876}}
     record |= {"mag": None, "ra": 1.5, "band": "g", "n_obs": 4}
-    with closing(open_routes([route], Taxonomy(), JsonResults(), newline=True)[0]) as opened:
+    with closing(open_routes([route], fields_of(Taxonomy()), JsonResults(), newline=True)[0]) as opened:
         assert json.loads(opened.encode(record, b"")) == {
             "text": "x may be KN: KN 0.88, unknown mag",
             "ra": 1.5,
@@ -132,7 +132,7 @@ def test_a_fault_in_a_route_opens_nothing(changes, message, tmp_path):
     settings = {"name": "r", "filter": "late", "sink": "https://127.0.0.1/x"} | changes
     first = RouteConfig(name="first", filter="late", sink=str(tmp_path / "first.jsonl"))
     with pytest.raises(SettingsError, match=message):
-        open_routes([first, RouteConfig(**settings)], Taxonomy(), JsonResults(), newline=True)
+        open_routes([first, RouteConfig(**settings)], fields_of(Taxonomy()), JsonResults(), newline=True)
     with closing(FileSink(tmp_path / "first.jsonl")):  # free again
         pass
 
@@ -140,13 +140,13 @@ def test_a_fault_in_a_route_opens_nothing(changes, message, tmp_path):
 def test_two_routes_to_one_place_are_refused():
     twice = [RouteConfig(name=name, filter="late", sink="x.jsonl") for name in "ab"]
     with pytest.raises(SettingsError, match=r"two routes have the sink x\.jsonl"):
-        open_routes(twice, Taxonomy(), JsonResults(), newline=True)
+        open_routes(twice, fields_of(Taxonomy()), JsonResults(), newline=True)
 
 
 def test_the_mark_stands_under_the_fault_of_a_filter_over_several_lines():
     route = RouteConfig(name="r", filter="  late and\n    KM > 1", sink="x")
     with pytest.raises(FilterError) as caught:
-        check_routes([route], Taxonomy())
+        check_routes([route], fields_of(Taxonomy()))
     assert caught.value.excerpt == ("late and KM > 1", "         ^^")
 
 
@@ -157,7 +157,7 @@ def test_addresses_of_webhooks_are_not_shown(monkeypatch):
         RouteConfig(name="b", filter="late", sink="https://chat.example.org/services/xyz"),
         RouteConfig(name="c", filter="late", sink="c.jsonl"),
     ]
-    shown = check_routes(routes, Taxonomy())
+    shown = check_routes(routes, fields_of(Taxonomy()))
     assert not any("xyz" in line for line in shown)
     assert shown[2] == "c: late -> c.jsonl"
     assert len(secrets_of(routes)) == 3

@@ -18,8 +18,8 @@ from firstlight.stream.io.sinks import FileSink
 from firstlight.stream.io.sources import MemorySource
 from firstlight.stream.results.read import by_bundle, iter_results
 from firstlight.stream.results.record import JsonResults
-from firstlight.stream.routes.filters import FilterError
-from firstlight.stream.routes.routes import RouteConfig, open_routes, with_classes
+from firstlight.stream.routes.filters import FilterError, fields_of
+from firstlight.stream.routes.routes import RouteConfig, open_routes, with_fields
 from firstlight.stream.state.folder import StateFolder
 from firstlight.stream.worker.bundles import Answering
 from firstlight.stream.worker.worker import Worker, WorkerConfig
@@ -57,7 +57,7 @@ def run(pipelines, messages, folder, *, upto=None, settings=(), reload=None, on_
     with ExitStack() as stack:
         sink = stack.enter_context(closing(FileSink(folder / "out.jsonl")))
         form = JsonResults()
-        opened = open_routes(settings, Taxonomy(), form, newline=True)
+        opened = open_routes(settings, fields_of(Taxonomy()), form, newline=True)
         routes = [stack.enter_context(closing(route)) for route in opened]
         answering = Answering(tuple(pipelines), form, tuple(routes))
         (bundle, size), *others = answering.owners
@@ -244,13 +244,13 @@ def test_filters_of_routes_follow_the_classes_in_charge(tmp_path):
     path.write_text("[classes.KN]\n[classes.Flaring]\n")
     few, form = Taxonomy.read(path), JsonResults()
     settings = [RouteConfig(name="kn", filter="KN > 0.5", sink=str(tmp_path / "kn.jsonl"))]
-    (route,) = open_routes(settings, Taxonomy(), form, newline=True)
+    (route,) = open_routes(settings, fields_of(Taxonomy()), form, newline=True)
     with closing(route):
-        (changed,) = with_classes([route], settings, few, form)
+        (changed,) = with_fields([route], settings, fields_of(few), form)
         assert changed.sink is route.sink
         assert changed.accepts({"status": "classified", "proba": {"KN": 0.7, "Flaring": 0.3}})
         with pytest.raises(FilterError, match="TDE"):
-            with_classes([route], [RouteConfig(name="kn", filter="TDE > 0.5", sink="-")], few, form)
+            with_fields([route], [RouteConfig(name="kn", filter="TDE > 0.5", sink="-")], fields_of(few), form)
 
 
 def test_bundles_are_few_and_different(pipelines):

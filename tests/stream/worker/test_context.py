@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from tests.stream.conftest import alerts_of
 
-from firstlight.hosts import Hosts
+from firstlight.hosts import Hosts, HostTable
 from firstlight.stream import JsonLinesCodec
 from firstlight.stream.io.message import Message
 from firstlight.stream.io.sinks import MemorySink
@@ -18,6 +18,7 @@ from firstlight.stream.io.sources import MemorySource
 from firstlight.stream.results.schema import record_schema
 from firstlight.stream.state.folder import StateFolder
 from firstlight.stream.worker.context import refresher
+from firstlight.stream.worker.metrics import Metrics
 from firstlight.stream.worker.worker import Worker, WorkerConfig
 
 
@@ -45,7 +46,20 @@ def table(sample, tmp_path):
     return path, put
 
 
-def run(pipeline, messages, folder, hosts=None, between=None):
+class Half:
+    """A service that lacks one of the two objects and tells two kinds of faults apart."""
+
+    def __init__(self, table, missing):
+        self._table, self._missing, self.calls = table, missing, 0
+
+    def __call__(self, object_id, ra, dec):
+        self.calls += 1
+        if self._missing in object_id.tolist():
+            raise (TimeoutError if self.calls > 14 else RuntimeError)("the service\nis away")
+        return self._table(object_id, ra, dec)
+
+
+def run(pipeline, messages, folder, hosts=None, between=None, metrics=None):
     """Records of a worker with batches of four alerts; `between` is called after each."""
     sink, batches = MemorySink(), []
 
@@ -67,6 +81,7 @@ def run(pipeline, messages, folder, hosts=None, between=None):
         config=WorkerConfig(batch=4),
         before_batch=None if hosts is None else refresher(hosts),
         on_batch=after,
+        metrics=metrics,
     ).run()
     return [json.loads(value) for _, value in sink.records]
 
@@ -118,3 +133,30 @@ def test_the_state_of_a_stream_does_not_depend_on_the_context(fast_pipeline, mes
     run(fast_pipeline, messages[:12], tmp_path / "parts", Hosts.open(path))
     rest = run(fast_pipeline, messages, tmp_path / "parts")
     assert [record["proba"] for record in rest] == [record["proba"] for record in whole[12:]]
+
+
+def test_alerts_whose_redshift_cannot_be_looked_up_are_answered_without_it(
+    fast_pipeline, messages, table, sample, tmp_path, caplog
+):
+    path, _ = table
+    whole = run(fast_pipeline, messages, tmp_path / "whole", Hosts.open(path))
+    bare = run(fast_pipeline, messages, tmp_path / "bare")
+    lookup = Half(HostTable.read(path), sample.object_id[100])
+    metrics = Metrics()
+    found = run(fast_pipeline, messages, tmp_path / "half", Hosts(lookup, "a.b:Half"), metrics=metrics)
+    check = jsonschema.Draft202012Validator(record_schema())
+    for record, full, without in zip(found, whole, bare, strict=True):
+        assert [error.message for error in check.iter_errors(record)] == []
+        about = record.pop("context")
+        full.pop("context")
+        if record["object"] == sample.object_id[100]:
+            assert about["error"].endswith("Error: the service\\nis away")
+            assert (about["source"], about["redshifts"]) == (None, [])
+            assert record == without
+        else:
+            assert about["error"] is None
+            assert record == full
+    assert metrics.by_label("context_failures") == {"RuntimeError": 6, "TimeoutError": 2}
+    assert metrics.health()["context_failures"] == 8
+    logged = [record.getMessage() for record in caplog.records if "context" in record.getMessage()]
+    assert len(logged) == 2  # once for each kind

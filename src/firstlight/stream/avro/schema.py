@@ -105,7 +105,7 @@ def compile_schema(schema: Any, selection: Selection, limits: Limits = DEFAULT_L
         compiler.add(END)
         compiler.finish_subroutines()
     except RecursionError:
-        raise DataError("the Avro schema is nested too deeply to be one of an alert") from None
+        raise DataError("the Avro schema is nested too deeply for an alert") from None
     return Program(
         code=np.array(compiler.code, dtype=np.int64),
         jumps=np.array(compiler.jumps or [0], dtype=np.int64),
@@ -127,7 +127,7 @@ def field_paths(schema: Any, limits: Limits = DEFAULT_LIMITS) -> frozenset[str]:
         compiler.collect(schema, "")
         return frozenset(compiler.paths(schema, "", "", frozenset()))
     except RecursionError:
-        raise DataError("the Avro schema is nested too deeply to be one of an alert") from None
+        raise DataError("the Avro schema is nested too deeply for an alert") from None
 
 
 def check_bounds(schema: Any, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -142,12 +142,12 @@ def check_bounds(schema: Any, limits: Limits = DEFAULT_LIMITS) -> None:
         if n_nodes > limits.schema_nodes:
             raise DataError(
                 f"the Avro schema has more than {limits.schema_nodes} parts, the limit schema_nodes; "
-                "an alert's has some 10,000"
+                "those of alerts have some 10,000"
             )
         if depth > limits.schema_depth:
             raise DataError(
                 f"the Avro schema has more than {limits.schema_depth} levels, the limit schema_depth: "
-                "it is nested too deeply to be one of an alert"
+                "too deep for the schema of an alert"
             )
         if isinstance(node, dict):
             open_nodes += [(item, depth + 1) for item in node.values()]
@@ -286,7 +286,9 @@ class _Compiler:
     def add(self, instruction: int, a: int = 0, b: int = 0, c: int = 0) -> int:
         """Append one instruction, merged with the last if both only skip."""
         if len(self.code) >= MAX_INSTRUCTIONS:
-            raise DataError(f"the Avro schema needs more than {MAX_INSTRUCTIONS} steps; an alert's has fewer")
+            raise DataError(
+                f"the Avro schema needs more than {MAX_INSTRUCTIONS} steps; those of alerts need fewer"
+            )
         if len(self.code) > self.fusable:
             last, last_a, last_b, last_c = self.code[-1]
             if instruction == FIXED and last == FIXED:

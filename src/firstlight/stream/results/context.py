@@ -39,7 +39,7 @@ def context_fields(used: UsedRedshifts, answered: IntArray, n_alerts: int) -> li
         used.host_offset.tolist(),
         strict=True,
     )
-    for place, start, count, from_context, offset in table:
+    for k, (place, start, count, from_context, offset) in enumerate(table):
         mine = rows[start : start + count]
         if all(row["kind"] == KINDS[_NONE] for row in mine):
             source, mine = None, []
@@ -50,6 +50,7 @@ def context_fields(used: UsedRedshifts, answered: IntArray, n_alerts: int) -> li
             "source": source,
             "redshifts": mine,
             "host_offset": _number(offset, _ARCSEC),
+            "error": used.failures[k][1] if k in used.failures else None,
         }
     return fields
 
@@ -89,6 +90,11 @@ def context_schema() -> dict[str, Any]:
         },
         "host_offset": number
         | {"description": "Distance to the centre of the most probable host [arcsec]; null if unknown."},
+        "error": {
+            "type": ["string", "null"],
+            "description": "Why the context could not be read for this object, so that the answer uses what "
+            "the alerts give; null if it could.",
+        },
     }
     return {
         "type": "object",

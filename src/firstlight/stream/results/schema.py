@@ -11,6 +11,11 @@ from firstlight.stream.results.context import context_schema
 from firstlight.stream.results.features import features_schema
 from firstlight.taxonomy import Taxonomy
 
+#: Single values that each bundle beside the one in charge has in its answer.
+ANSWER_FIELDS = (
+    *("bundle", "status", "reason", "label", "anomaly", "change", "followup", "n_obs", "phase"),
+    *("ebv", "ebv_source", "domain", "domain_reason", "set_size"),
+)
 _SHARE = {"type": "number", "minimum": 0.0, "maximum": 1.0}
 
 

@@ -17,15 +17,15 @@ filter is true. Only ``== null`` and ``!= null`` tell whether a value is there.
 
 import operator
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Literal, NoReturn
 
 from firstlight.errors import SettingsError
 from firstlight.predictions import CLASSIFIED
 from firstlight.stream.results.features import features_schema
-from firstlight.stream.results.schema import record_schema
+from firstlight.stream.results.schema import ANSWER_FIELDS, record_schema
 from firstlight.taxonomy import Taxonomy
 
 Record = Mapping[str, Any]
@@ -97,33 +97,80 @@ class _Node:
     is_literal: bool = False
 
 
-def fields_of(taxonomy: Taxonomy, *, with_features: bool = False) -> dict[str, Field]:
-    """The values of a record by the names that filters and bodies use, `with_features` those of --features.
+def fields_of(
+    taxonomy: Taxonomy,
+    *,
+    with_features: bool = False,
+    with_context: bool = False,
+    others: Sequence[Taxonomy] = (),
+) -> dict[str, Field]:
+    """The values of a record by the names that filters and bodies use.
 
     The name of a class or group is its probability, which is unknown for an object that is not classified:
     then a record holds the frequencies of the training set.
+
+    Parameters
+    ----------
+    taxonomy : Taxonomy
+        Classes of the bundle in charge.
+    with_features, with_context : bool
+        Whether records have the values of ``--features`` and of ``--context``.
+    others : sequence of Taxonomy
+        Classes of the bundles beside it, whose answers are ``others.1.label`` and so on.
     """
+    properties = record_schema()["properties"]
+    own = properties.pop("features")["properties"]
+    context = properties.pop("context")["properties"]
+    answer = {name: about for name, about in properties.items() if name in ANSWER_FIELDS}
+    fields = _shares_of(taxonomy)
+    if with_features:
+        for name, about in own.items():
+            fields[f"features.{name}"] = _field(about, _inside("features", name), "number")
+            if name not in properties:
+                fields[name] = fields[f"features.{name}"]
+    if with_context:
+        row = context.pop("redshifts")["items"]["properties"]
+        for name, about in context.items():
+            fields[f"context.{name}"] = _field(about, _inside("context", name), "text")
+        for name, about in row.items():
+            fields[f"context.{name}"] = _field(about, _most_probable(name), "number")
+    fields |= _scalars(properties, taxonomy)
+    for place, classes in enumerate(others):
+        fields[f"others.{place + 1}.error"] = Field(
+            _of_other(place, operator.methodcaller("get", "error")), "text"
+        )
+        for name, field in (_shares_of(classes) | _scalars(answer, classes)).items():
+            fields[f"others.{place + 1}.{name}"] = replace(field, get=_answered(place, field.get))
+    return fields
+
+
+def _shares_of(taxonomy: Taxonomy) -> dict[str, Field]:
+    """Probabilities of groups and classes, by their short and long names."""
     fields: dict[str, Field] = {}
     groups = tuple(dict.fromkeys(taxonomy.groups.get(name, name) for name in taxonomy.classes))
     for table, names in (("coarse", groups), ("proba", taxonomy.classes)):
         for name in names:
             field = Field(_share(table, name), "number")
             fields |= {f"{table}.{name}": field, name: field}
-    properties = record_schema()["properties"]
-    own = properties.pop("features")["properties"]
-    if with_features:
-        for name, about in own.items():
-            values = tuple(value for value in about.get("enum", ()) if value is not None)
-            fields[f"features.{name}"] = Field(_feature(name), _kind(about) or "number", values)
-            if name not in properties:
-                fields[name] = fields[f"features.{name}"]
-    for name, about in properties.items():
-        if (kind := _kind(about)) is not None:
-            values = tuple(value for value in about.get("enum", ()) if value is not None)
-            if name == "label":
-                values = ("", *taxonomy.classes)
-            fields[name] = Field(operator.itemgetter(name), kind, values)
     return fields
+
+
+def _scalars(properties: Mapping[str, Any], taxonomy: Taxonomy) -> dict[str, Field]:
+    """The values of a record that are no tables."""
+    fields: dict[str, Field] = {}
+    for name, about in properties.items():
+        if _kind(about) is not None:
+            fields[name] = _field(about, operator.itemgetter(name))
+            if name == "label":
+                fields[name] = replace(fields[name], values=("", *taxonomy.classes))
+    return fields
+
+
+def _field(about: Mapping[str, Any], get: Value, kind: Kind = "number") -> Field:
+    """A value by its schema; `kind` where that states none."""
+    return Field(
+        get, _kind(about) or kind, tuple(value for value in about.get("enum", ()) if value is not None)
+    )
 
 
 def parse_filter(text: str, fields: Mapping[str, Field]) -> Callable[[Record], bool]:
@@ -166,8 +213,32 @@ def _share(table: str, name: str) -> Value:
     return get
 
 
-def _feature(name: str) -> Value:
-    return lambda record: record["features"][name]
+def _inside(table: str, name: str) -> Value:
+    return lambda record: record[table][name]
+
+
+def _most_probable(name: str) -> Value:
+    """A value of the redshift with the largest weight; None without a redshift."""
+
+    def get(record: Record) -> Any:
+        rows = record["context"]["redshifts"]
+        return max(rows, key=operator.itemgetter("weight"))[name] if rows else None
+
+    return get
+
+
+def _of_other(place: int, get: Value) -> Value:
+    return lambda record: get(record["others"][place])
+
+
+def _answered(place: int, get: Value) -> Value:
+    """A value of another bundle's answer; None if it has none."""
+
+    def value(record: Record) -> Any:
+        answer = record["others"][place]
+        return None if "error" in answer else get(answer)
+
+    return value
 
 
 def _kind(about: Mapping[str, Any]) -> Kind | None:
@@ -401,6 +472,10 @@ class _Parser:
             hint = f"; did you mean {near[0]}?" if near else ""
             if name.removeprefix("features.") in features_schema()["properties"]:
                 hint = "; it needs --features"
+            elif name.startswith("context."):
+                hint = "; it needs --context" if "context.error" not in self._fields else hint
+            elif name.startswith("others."):
+                hint = hint if "others.1.error" in self._fields else "; it needs a second --bundle"
             self._fail(token, f"{name} is no value of a record, no class and no group{hint}")
         return _Node(field.get, field.kind, token.start, end, field.values)
 

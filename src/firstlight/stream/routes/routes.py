@@ -12,9 +12,8 @@ from firstlight.stream.io.kafka_config import KafkaAddress, fill_variables
 from firstlight.stream.io.open import open_sink
 from firstlight.stream.io.sinks import ResultSink
 from firstlight.stream.results.record import ResultFormat
-from firstlight.stream.routes.filters import Field, FilterError, Record, fields_of, parse_filter
+from firstlight.stream.routes.filters import Field, FilterError, Record, parse_filter
 from firstlight.stream.routes.webhook import WebhookSink
-from firstlight.taxonomy import Taxonomy
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PLACE = re.compile(r"\{([^{}:]*)(?::([^{}]*))?\}")
@@ -98,22 +97,21 @@ class Route:
 
 def open_routes(
     settings: Sequence[RouteConfig],
-    taxonomy: Taxonomy,
+    fields: Mapping[str, Field],
     form: ResultFormat,
     *,
     newline: bool,
     kafka_config: Path | None = None,
     wait_s: float = 0.0,
     patience_s: float = 600.0,
-    with_features: bool = False,
 ) -> list[Route]:
     """Parse all filters and bodies, then open the sinks.
 
-    `form` is that of the results, `newline` whether a file has one after each of them; a webhook gives up
-    earlier than the worker, which waits `patience_s` [s]. SettingsError for a filter, a body, a name or a
-    sink that cannot be; BrokerError for a file that cannot be opened.
+    `fields` are the values of the records (`fields_of`), `form` is that of the results, `newline` whether a
+    file has one after each of them; a webhook gives up earlier than the worker, which waits `patience_s` [s].
+    SettingsError for a filter, a body, a name or a sink that cannot be; BrokerError for a file that cannot
+    be opened.
     """
-    fields = fields_of(taxonomy, with_features=with_features)
     parsed = []
     for kind in ("name", "sink"):
         values = [getattr(route, kind) for route in settings]
@@ -147,16 +145,13 @@ def open_routes(
     return routes
 
 
-def with_classes(
+def with_fields(
     routes: Sequence[Route],
     settings: Sequence[RouteConfig],
-    taxonomy: Taxonomy,
+    fields: Mapping[str, Field],
     form: ResultFormat,
-    *,
-    with_features: bool = False,
 ) -> list[Route]:
-    """The same open routes for another bundle; SettingsError if its classes do not fit a filter or a body."""
-    fields = fields_of(taxonomy, with_features=with_features)
+    """The same open routes for other bundles; SettingsError if a filter or body does not fit them."""
     return [
         replace(
             route,
@@ -168,11 +163,8 @@ def with_classes(
     ]
 
 
-def check_routes(
-    settings: Sequence[RouteConfig], taxonomy: Taxonomy, *, with_features: bool = False
-) -> list[str]:
+def check_routes(settings: Sequence[RouteConfig], fields: Mapping[str, Field]) -> list[str]:
     """One line about each route; SettingsError as `open_routes`, but nothing is opened."""
-    fields = fields_of(taxonomy, with_features=with_features)
     lines = []
     for route in settings:
         _parsed(route, fields)

@@ -23,6 +23,7 @@ from firstlight.stream.alerts.alert import Alert, arrivals
 from firstlight.stream.io.message import Partition
 from firstlight.stream.results.record import build_answers, build_records
 from firstlight.stream.state.batch import PartitionMemory
+from firstlight.stream.worker.context import count_failures
 from firstlight.stream.worker.logging import log
 from firstlight.stream.worker.metrics import Metrics
 
@@ -195,6 +196,8 @@ def _update(
         metrics.count("domains", domain, n)
     for reason, n in dropped.items():
         metrics.count("dropped", reason, n)
+    if update.redshifts is not None and update.redshifts.failures:
+        count_failures(update.redshifts, metrics)
     metrics.count("late", n=int(np.count_nonzero(update.late & update.answered)))
     metrics.count("redelivered", n=len(items) - len(new))
     if others:

@@ -1,10 +1,12 @@
-"""Redshifts from outside in a running worker: read again between batches when their file changes."""
+"""Redshifts from outside in a running worker: a file that changes, look-ups that fail."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 
-from firstlight.hosts import Hosts
+from firstlight.hosts import Hosts, UsedRedshifts
 from firstlight.stream.worker.logging import log
+from firstlight.stream.worker.metrics import Metrics
 
 
 def refresher(hosts: Hosts) -> Callable[[], None]:
@@ -31,3 +33,20 @@ def refresher(hosts: Hosts) -> Callable[[], None]:
         )
 
     return refresh
+
+
+def count_failures(used: UsedRedshifts, metrics: Metrics) -> None:
+    """Count the alerts whose object could not be looked up, by the kind of error; log the first of each."""
+    known = metrics.by_label("context_failures")
+    first = dict(reversed([*used.failures.values()]))
+    for kind, n in Counter(kind for kind, _ in used.failures.values()).items():
+        metrics.count("context_failures", kind, n)
+        if kind not in known:
+            log(
+                logging.WARNING,
+                "the context fails for some objects; they are answered without it, and this kind of error "
+                "is not logged again",
+                kind=kind,
+                n=n,
+                first=first[kind],
+            )

@@ -23,6 +23,7 @@ COUNTERS: dict[str, tuple[str | None, str]] = {
     "other_results": ("bundle", "Answers of bundles beside the one in charge, by bundle."),
     "other_labels": ("bundle", "Those of them with another class than the bundle in charge."),
     "other_failures": ("bundle", "Alerts that a bundle beside the one in charge could not answer."),
+    "context_failures": ("kind", "Alerts whose object could not be looked up in the context, by error."),
     "reloads": ("result", "Times that the bundles were read again: changed, unchanged or refused."),
     "domains": ("domain", "Records written, by domain: inside, edge or outside of what was trained on."),
     "other_filters": ("survey", "Alerts of a survey whose filters the bundle in charge was not trained on."),
@@ -207,7 +208,16 @@ class Metrics:
             "last_batch_age_s": None if self._last_batch is None else round(now - self._last_batch, 3),
             **{
                 name: self.total(name)
-                for name in ("alerts", "results", "skipped", "rejected", "redelivered", "late", *_LOSSES)
+                for name in (
+                    "alerts",
+                    "results",
+                    "skipped",
+                    "rejected",
+                    "redelivered",
+                    "late",
+                    "context_failures",
+                    *_LOSSES,
+                )
             },
             **{
                 name: None if (value := self.gauge(name)) is None else int(value)
