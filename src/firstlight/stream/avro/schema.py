@@ -147,7 +147,7 @@ def check_bounds(schema: Any, limits: Limits = DEFAULT_LIMITS) -> None:
         if depth > limits.schema_depth:
             raise DataError(
                 f"the Avro schema has more than {limits.schema_depth} levels, the limit schema_depth: "
-                "too deep for the schema of an alert"
+                "it is nested too deeply for an alert"
             )
         if isinstance(node, dict):
             open_nodes += [(item, depth + 1) for item in node.values()]
