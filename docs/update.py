@@ -213,11 +213,12 @@ def install_table() -> str:
         cells = [f"{files:,}", f"{code:,}", added, str(run["packages"]), f"{run['import_s']:.2f}"]
         rows.append([title, *cells])
     largest = ", ".join(f"{name} {size}" for name, size in core["largest_mb"].items())
+    commits = dict.fromkeys(run.get("commit", result["commit"]) for run in result["extras"].values())
     head = ["", "files, MB", "bytecode, MB", "more than the core, MB", "packages", "import, s"]
     lines = (
         f"Largest packages of the core, MB: {largest}.",
         "PyTorch is the CPU build.",
-        f"{machine(result['machine'])}; commit {result['commit']}.",
+        f"{machine(result['machine'])}; commits {', '.join(commits)}.",
     )
     return table(head, rows, *lines)
 

@@ -2,16 +2,17 @@
 
 Run ``python release/measure_install.py --python python3.12 --python python3.13``; it writes
 ``docs/results/install.json``, from which ``docs/install.md`` takes its numbers. Each extra is installed with
-the pinned versions into an environment outside of the repository. About ten minutes.
+the pinned versions into an environment outside of the repository. About ten minutes. With ``--extra`` it measures
+the core and the named extras, and keeps the rest of the file; each extra has the commit at which it was measured.
 """
 
 import argparse
 import json
 import platform
-import shutil
 import statistics
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -67,21 +68,19 @@ def measure(python: Path, modules: tuple[str, ...], folder: Path) -> dict[str, A
     }
 
 
-def measure_extras(wheel: Path, core: Path) -> dict[str, Any]:
-    """Each extra, added to a copy of the core's environment; all versions are pinned, so it changes none."""
+def measure_extras(wheel: Path, core: Path, names: Iterable[str], folder: Path) -> dict[str, Any]:
+    """Each extra, added to the core's environment, measured and taken out; pinned, it changes no version."""
+    own = set(json.loads(run(core, "-c", SIZES, cwd=folder)))
+    pip = (core, "-m", "pip", "--quiet", "--disable-pip-version-check")
     extras = {}
-    for extra, modules in sorted(EXTRAS.items()):
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            shutil.copytree(core.parent.parent, folder / "env", symlinks=True)
-            python = folder / "env" / core.parent.name / core.name
-            if extra:
-                pip = (python, "-m", "pip", "--quiet", "--disable-pip-version-check")
-                run(
-                    *pip, "install", "--constraint", ROOT / "constraints.txt", f"{wheel}[{extra}]", cwd=folder
-                )
-                run(*pip, "check", cwd=folder)
-            extras[extra or "core"] = measure(python, modules, folder)
+    for extra in sorted(names):
+        if extra:
+            what = f"{wheel}[{extra}]"
+            run(*pip, "install", "--constraint", ROOT / "constraints.txt", what, cwd=folder)
+            run(*pip, "check", cwd=folder)
+        extras[extra or "core"] = measure(core, EXTRAS[extra], folder) | {"commit": commit()}
+        if added := set(json.loads(run(core, "-c", SIZES, cwd=folder))) - own:
+            run(*pip, "uninstall", "--yes", *sorted(added), cwd=folder)
         sys.stdout.write(f"{extra or 'core'}: {extras[extra or 'core']}\n")
         sys.stdout.flush()
     return extras
@@ -115,16 +114,26 @@ def main() -> None:
     """Build a wheel, measure and write the result."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--python", action="append", default=[], help="Another Python to try.")
-    others = arguments.parse_args().python
+    arguments.add_argument(
+        "--extra", action="append", default=[], choices=sorted(set(EXTRAS) - {""}), help="This alone."
+    )
+    given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT)
         wheel = next(folder.glob("*.whl"))
         core = install(wheel, sys.executable, folder / "core")
-        extras = measure_extras(wheel, core)
+        if given.extra:
+            result = json.loads(RESULT.read_text(encoding="utf-8"))
+            for one in result["extras"].values():
+                one.setdefault("commit", result["commit"])
+            result["extras"] |= measure_extras(wheel, core, ["", *given.extra], folder)
+            write(RESULT, result | {"commit": commit(), "machine": machine()})
+            return
+        extras = measure_extras(wheel, core, EXTRAS, folder)
         own = sample_classes(core, folder)
         tried = {platform.python_version(): {"objects": own.count("\n") - 1, "same_classes": True}}
-        for python in others:
+        for python in given.python:
             version = run(python, "-c", "import platform; print(platform.python_version())").strip()
             answer = classes_of(wheel, python)
             tried[version] = {"objects": answer.count("\n") - 1, "same_classes": answer == own}
