@@ -2,8 +2,8 @@
 
 Run ``python release/measure_install.py --python python3.12 --python python3.13``; it writes
 ``docs/results/install.json``, from which ``docs/install.md`` takes its numbers. Each extra is installed with
-the pinned versions into an environment outside of the repository. About ten minutes. With ``--extra`` it measures
-the core and the named extras, and keeps the rest of the file; each extra has the commit at which it was measured.
+the pinned versions into an environment outside of the repository. About ten minutes. With ``--extra`` the
+core and the named extras are measured, and the rest of the file is kept; each row has its commit.
 """
 
 import argparse

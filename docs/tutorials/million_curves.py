@@ -3,7 +3,7 @@
 #
 # **At the end** you will have a program that classifies an archive of any size on one computer, part by part, that goes on where it
 # was interrupted, and you will know how long a million light curves take on yours. **Time**: ten minutes to
-# read; a million light curves take about a quarter of an hour on two cores ([performance](../performance.md)).
+# read; [Speed](../performance.md) has the time of a million light curves on two cores.
 #
 # ## The archive
 #
