@@ -155,3 +155,31 @@ def test_a_column_that_occurs_twice_in_parquet_is_refused(tmp_path):
     pq.write_table(pa.table([pa.array(one) for one in columns], names=names), tmp_path / "a.parquet")
     with pytest.raises(DataError, match="flux occur more than once"):
         read(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_fluxes_that_magnitudes_beside_them_contradict_are_refused_with_our_names_too(ending, tmp_path):
+    table = pd.DataFrame(
+        {"object_id": "a", "mjd": [60000.0, 60001.0], "band": "g", "flux": [900.0, 950.0], "flux_err": 20.0}
+    )
+    path = tmp_path / f"a.{ending}"
+    for zero_point in (31.4, 23.9):
+        made = table.assign(mag=zero_point - 2.5 * np.log10(table["flux"]))
+        if ending == "csv":
+            made.to_csv(path, index=False)
+        else:
+            made.to_parquet(path)
+        if zero_point == 31.4:
+            assert read(path).flux.tolist() == [900.0, 950.0]
+    with pytest.raises(DataError, match=r"zero point 23\.90"):
+        read(path, rejects=RejectLog())
+    assert read(path, zero_point=23.9).flux[0] == pytest.approx(9e5, rel=1e-6)
+
+
+def test_a_row_of_units_below_the_header_is_not_passed_over(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("object_id,mjd,band,flux,flux_err\n-,d,-,uJy,uJy\na,60000,g,900,60\n")
+    with pytest.raises(DataError, match="states the unit 'uJy'"):
+        read(path, rejects=RejectLog())
+    path.write_text("object_id,mjd,band,flux,flux_err\n-,d,-,nJy,nJy\na,60000,g,900,60\n")
+    assert read(path, rejects=RejectLog()).flux.tolist() == [900.0]

@@ -22,7 +22,14 @@ from firstlight.lightcurves.raw import RawTable
 from firstlight.lightcurves.reject import NO_ROW, RejectLog
 from firstlight.lightcurves.rows import OBJECT_COLUMNS, ObservationRows
 from firstlight.lightcurves.surveys import with_surveys
-from firstlight.lightcurves.units import ANY_DEPTH, PLASTICC_DEPTH, check_depth, flux_scale
+from firstlight.lightcurves.units import (
+    ANY_DEPTH,
+    PLASTICC_DEPTH,
+    check_depth,
+    flux_scale,
+    unit_doubt,
+    unit_scale,
+)
 from firstlight.lightcurves.values import (
     as_arrow,
     as_column,
@@ -178,6 +185,8 @@ class Intake:
         flux_err = self._within("flux_err", numbers_of, raw) * scale.factor
         if not scale.stated or raw.depth != ANY_DEPTH:
             check_depth(flux_err, len(names), self.file, raw.depth, raw.zero_point)
+        if not (scale.stated or raw.implied):
+            self._check_unit(raw, flux)
         band = self._within("band", bands_of, raw)
         if raw.depth == ANY_DEPTH and bands_count_from_one(raw.columns["band"]):
             raise UnknownBandError(
@@ -208,6 +217,19 @@ class Intake:
         good = self._refuse_faults(faults, names, owner, band, raw)
         rows = ObservationRows(names, owner, times.mjd, band, flux, flux_err, detected, raw.places)
         return rows if good.all() else rows.select(good)
+
+    def _check_unit(self, raw: RawTable, flux: FloatArray) -> None:
+        """Raise DataError if magnitudes beside the fluxes, or a row of units, give another unit than nJy."""
+        if "mag" in raw.columns and (doubt := unit_doubt(flux, self._within("mag", numbers_of, raw))):
+            raise DataError(f"{self.file}: {doubt}")
+        if not len(flux) or not np.isnan(flux[0]):
+            return
+        text = str(shown(raw.columns["flux"], np.zeros(1, np.int64), raw.words.get("flux"))[0])
+        if "jy" in text.lower() and unit_scale(text.strip("[]() ")) != 1.0:
+            raise DataError(
+                f"{self.file}: its first row states the unit {text!r} of the fluxes; remove the row and "
+                "state their zero point (--zero-point: 23.9 for microjansky, 16.4 for mJy, 8.9 for Jy)"
+            )
 
     def _within(self, column: str, rule: Any, raw: RawTable) -> Any:
         """Apply a rule to a column; its error gets the file and the column."""

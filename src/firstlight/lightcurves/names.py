@@ -21,6 +21,7 @@ OBSERVATION_SPELLINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "zero_point": ("zero_point", "zeropoint", "zp", "zpt"),
         "unit": ("unit", "units", "flux_unit"),
         "system": ("zpsys", "zpmagsys", "magsys"),
+        "mag": ("mag", "magnitude"),  # read only to check the unit of the fluxes
     }
 )
 #: Spellings of each column with one value per object. Nothing else of a survey's metadata is read,

@@ -20,6 +20,8 @@ PLASTICC_DEPTH = (24.0, 28.8)
 #: magnitudes; how shallow a survey may be has no bound.
 ANY_DEPTH = (-np.inf, 28.8)
 _ENOUGH_OBJECTS = 50
+_LARGEST_AB_OFFSET = 1.1  # mag; of a filter that ugrizy cover, with some room for corrections
+_BRIGHTEST, _FAINTEST = -30.0, 50.0  # mag; beyond these a magnitude stands for none
 _SAME_SCALE = 0.01  # relative; a unit and a zero point that differ by less state the same
 _LARGEST_ZERO_POINT = 40.0  # mag; no survey's is beyond
 #: Units of a detector, whose meaning a zero point gives.
@@ -114,6 +116,21 @@ def unit_scale(unit: str) -> float:
             return float(f"{u.Unit(text).to(u.nJy):.12g}") if text else float("nan")
     except (u.UnitsError, ValueError, TypeError):
         return float("nan")
+
+
+def unit_doubt(flux: FloatArray, mag: FloatArray) -> str:
+    """What is wrong if fluxes that state no unit are not in nJy by the magnitudes beside them; else empty."""
+    both = (mag > _BRIGHTEST) & (mag < _FAINTEST) & (flux > 0)
+    if not both.any():
+        return ""
+    zero_point = float(np.median(mag[both] + 2.5 * np.log10(flux[both])))
+    if abs(zero_point - AB_ZERO_POINT_NJY) <= _LARGEST_AB_OFFSET:
+        return ""
+    return (
+        f"the fluxes are not in nJy: the table's magnitudes give them the zero point {zero_point:.2f}, and "
+        f"that of nJy is {AB_ZERO_POINT_NJY}; state it "
+        f"(--zero-point {zero_point:.2f} if the magnitudes are AB)"
+    )
 
 
 def days_per_unit(unit: str) -> float | None:

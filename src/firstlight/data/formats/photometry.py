@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 
 from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
 from firstlight.bands import (
-    AB_ZERO_POINT_NJY,
     BANDS,
     EFFECTIVE_WAVELENGTH,
     Filter,
@@ -26,12 +25,12 @@ from firstlight.bands import (
 from firstlight.data.formats.layouts import Layout
 from firstlight.data.formats.names import ColumnNames
 from firstlight.errors import DataError, UnknownBandError
+from firstlight.lightcurves.units import unit_doubt
 from firstlight.lightcurves.values import as_arrow, is_text, numbers_of
 
 #: Magnitudes beyond these stand for "none": surveys write 99, 999, -99 or -999.
 _BRIGHTEST, _FAINTEST = -30.0, 50.0
 _FAILED_FLUX = -99_998.0  # ZTF writes -99999 where its forced photometry failed
-_LARGEST_AB_OFFSET = 1.1  # mag; of a filter that ugrizy cover, with some room for corrections
 _BAD_CATFLAG = 32_768  # bit of ZTF's catflags: the measurement is unusable
 _GOOD_STATUS = ("0", "57", "")  # ZTF's procstatus: fine; no reference source nearby
 _POSITIVE = ("t", "true", "1", "1.0", "+", "y", "yes")
@@ -107,18 +106,7 @@ def _doubt_of_unit(words: Mapping[str, Any]) -> str:
     """What is wrong if a table's fluxes state no unit, and its magnitudes say that it is not nJy."""
     if "mag" not in words or {"zero_point", "unit"} & set(words):
         return ""
-    flux, mag = numbers_of(words["flux"]), _magnitudes(words["mag"])
-    both = np.isfinite(mag) & (flux > 0)
-    if not both.any():
-        return ""
-    zero_point = float(np.median(mag[both] + 2.5 * np.log10(flux[both])))
-    if abs(zero_point - AB_ZERO_POINT_NJY) <= _LARGEST_AB_OFFSET:
-        return ""
-    return (
-        f"the fluxes are not in nJy: the table's magnitudes give them the zero point {zero_point:.2f}, and "
-        f"that of nJy is {AB_ZERO_POINT_NJY}; state it "
-        f"(--zero-point {zero_point:.2f} if the magnitudes are AB)"
-    )
+    return unit_doubt(numbers_of(words["flux"]), numbers_of(words["mag"]))
 
 
 # --- filters --------------------------------------------------------------------
