@@ -218,7 +218,7 @@ def install_table() -> str:
     lines = (
         f"Largest packages of the core, MB: {largest}.",
         "PyTorch is the CPU build.",
-        f"{machine(result['machine'])}; commits {', '.join(commits)}.",
+        f"{machine(result['machine'])}; commit{'s' * (len(commits) > 1)} {', '.join(commits)}.",
     )
     return table(head, rows, *lines)
 
