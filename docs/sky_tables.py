@@ -51,6 +51,28 @@ def real_gap_table() -> str:
     return table(head, rows)
 
 
+def side_by_side_table() -> str:
+    """Simulated and real objects beside each other: accuracy by phase, other scores of whole curves."""
+    real = read(RESULTS / "real-sky.json")["bundles"]
+    simulated = {preset: read(RESULTS / f"crossval-{preset}.json") for preset in ("default", "fast")}
+    rows = []
+    for phase, words in PHASES.items():
+        cells = []
+        for preset, found in simulated.items():
+            own = real[preset]["testing"]["by_phase"]["whole" if phase == "all" else phase]
+            cells.append(f"{found['by_phase'][phase]['all']['accuracy']['mean']:.2f}")
+            cells.append("{value:.2f} ± {std:.2f}".format(**own["accuracy"]))
+        rows.append([f"accuracy, {words}", *cells])
+    for key, words in (("macro_f1", "macro F1"), ("macro_auc", "macro AUC"), ("ece", "ECE")):
+        cells = []
+        for preset, found in simulated.items():
+            cells.append(f"{found[key]['mean']:.2f}")
+            cells.append("{value:.2f} ± {std:.2f}".format(**real[preset]["testing"]["whole"][key]))
+        rows.append([f"{words}, whole", *cells])
+    head = [f"`{preset}`, {kind}" for preset in simulated for kind in ("simulated", "real")]
+    return table(["", *head], rows)
+
+
 def real_sources_table() -> str:
     """Sources of the unseen half: objects, wrong answers, and the accuracy of both halves."""
     halves = read(RESULTS / "real-sky.json")["bundles"]["default"]
@@ -172,6 +194,7 @@ def mix_table() -> str:
 
 
 SKY_BLOCKS = {
+    "side-by-side": side_by_side_table,
     "real-gap": real_gap_table,
     "real-sources": real_sources_table,
     "adapt": adapt_table,
