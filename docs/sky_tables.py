@@ -1,14 +1,11 @@
-"""Tables and a figure of the real sky: what is missed there, adapted bundles, class mixes."""
+"""Tables of the real sky: what is missed there, adapted bundles, class mixes."""
 
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-from matplotlib.figure import Figure
 from tables import RESULTS, machine, read, table
 
-from firstlight.adapt.scores import ADAPTED, MIXED, SCRATCH, UNADAPTED
-from firstlight.report.style import ACCENT, FAINT, MAIN, THIRD, panel_grid, styled
+from firstlight.adapt.scores import ADAPTED, UNADAPTED
 
 PHASES = {"0": "0 d", "2": "2 d", "8": "8 d", "32": "32 d", "all": "whole"}
 METRICS = {
@@ -18,12 +15,6 @@ METRICS = {
     "macro_auc": "macro AUC",
     "log_loss": "log-loss",
     "ece": "ECE",
-}
-LOOKS = {
-    ADAPTED: (MAIN, "o", "-"),
-    UNADAPTED: (ACCENT, "s", "--"),
-    MIXED: (THIRD, "^", "-."),
-    SCRATCH: (FAINT, "D", ":"),
 }
 _MOST_WRONG = 3
 
@@ -124,7 +115,9 @@ def _by_labels() -> list[tuple[int, dict[str, Any]]]:
 
 def adapt_labels_table() -> str:
     """SNPCC by the number of labels."""
-    rows = []
+    if not _by_labels():
+        return "Not measured yet: `python -m studies.adapt --real FOLDER --snpcc FOLDER`."
+    rows: list[list[str]] = []
     for n, scores in _by_labels():
         for kind, row in scores.items():
             if kind == UNADAPTED and rows:  # the same for any number of labels
@@ -132,31 +125,6 @@ def adapt_labels_table() -> str:
             words = kind if kind == UNADAPTED else f"{kind}, {n:,} labels"
             rows.append([words, *(_cell(row, name) for name in METRICS)])
     return table(["2,000 unseen supernovae of SNPCC", *METRICS.values()], rows)
-
-
-@styled
-def skill_by_labels() -> Figure:
-    """Accuracy and macro F1 on unseen objects of SNPCC by the number of labels."""
-    found = _by_labels()
-    counts = np.array([n for n, _ in found])
-    shown = ("accuracy", "macro_f1", "log_loss")
-    figure, panels = panel_grid(len(shown), 3, 1.9, sharey=False)
-    for panel, key in zip(panels, shown, strict=True):
-        for kind in found[0][1]:
-            colour, marker, line = LOOKS[kind]
-            value, std = (
-                np.array([scores[kind][key][part] for _, scores in found]) for part in ("value", "std")
-            )
-            panel.fill_between(counts, value - std, value + std, color=colour, alpha=0.18, lw=0)
-            panel.plot(counts, value, color=colour, marker=marker, ls=line, label=kind)
-        panel.set_xscale("log")
-        panel.set_xticks(counts, [f"{n:,}" for n in counts.tolist()])
-        panel.minorticks_off()
-        panel.set_title(METRICS[key], loc="left")
-        panel.grid()
-    panels[0].legend(loc="lower right")
-    figure.supxlabel("labels", fontsize=9)
-    return figure
 
 
 def mix_kept_table() -> str:
