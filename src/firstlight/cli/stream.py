@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from firstlight.stream.io.sources import AlertSource
     from firstlight.stream.results.record import ResultFormat
     from firstlight.stream.routes.filters import Field
-    from firstlight.stream.routes.routes import Route
+    from firstlight.stream.routes.routes import Route, RouteConfig
     from firstlight.stream.state.folder import StateFolder
     from firstlight.stream.worker.bundles import Answering
     from firstlight.stream.worker.metrics import Metrics
@@ -229,12 +229,13 @@ def stream(
     decoder = alert_decoder(format, schemas, settings.quality, settings.limits)
     worker_config = _worker_config(call, _patience(source, sink, until_end) if retry is None else retry)
     start_time(start)  # refused before the bundle is loaded
+    places = _Places(source, sink, dead_letters, redrive, until_end, state)
+    places.check(settings.route)
     if check:
         _print_plan(call, bundles, [source, sink], kafka_config, settings)
         return
     with ExitStack() as stack:
         stack.callback(_configure_logs(log_format, kafka_config, schemas, secrets_of(settings.route)))
-        places = _Places(source, sink, dead_letters, redrive, until_end, state)
         setup = _Setup(call, settings, kafka_config, places, decoder, worker_config, output_format)
         metrics, stopped = setup.run(stack, bundles, metrics_port, metrics_host, live)
     _report(metrics, sink)
@@ -298,6 +299,25 @@ class _Places:
     redrive: str
     until_end: bool
     state: Path
+
+    @property
+    def letters(self) -> str:
+        """Where dead letters go; ``none`` for nowhere."""
+        if self.dead_letters is not None:
+            return self.dead_letters
+        if self.sink == "-":
+            return "none"
+        return f"{self.sink}.rejects{'' if self.sink.startswith(_KAFKA) else '.jsonl'}"
+
+    def check(self, routes: "Sequence[RouteConfig]") -> None:
+        """SettingsError if two of the places are one."""
+        from firstlight.stream.io.open import check_places
+
+        sinks = {"--sink": self.sink}
+        if self.letters != "none":
+            sinks["--dead-letters"] = self.letters
+        sinks |= {f"route {route.name}:": route.sink for route in routes if not route.is_webhook}
+        check_places(("--redrive" if self.redrive else "--source", self.source), sinks)
 
     @property
     def has_several_topics(self) -> bool:
@@ -388,7 +408,7 @@ class _Setup:
             limits=self.settings.limits,
             ignored=[
                 self.places.state,
-                *_output_files(self.places.sink, self.places.dead_letters, *routes),
+                *_output_files(self.places.sink, self.places.letters, *routes),
             ],
         )
 
@@ -547,9 +567,8 @@ def _configure_logs(
     return release_logs
 
 
-def _output_files(sink: str, dead_letters: str | None, *others: str) -> list[Path]:
+def _output_files(*names: str) -> list[Path]:
     """Files that the worker writes, which a folder of alerts may hold."""
-    names = (sink, dead_letters or f"{sink}.rejects.jsonl", *others)
     return [Path(name).expanduser() for name in names if "://" not in name]
 
 
@@ -559,19 +578,11 @@ def _sinks(
     """The sinks of results and of dead letters."""
     from firstlight.stream.io.open import open_sink
 
-    sink, dead_letters = places.sink, places.dead_letters
-    if dead_letters is None:
-        dead_letters = (
-            "none" if sink == "-" else f"{sink}.rejects{'' if sink.startswith(_KAFKA) else '.jsonl'}"
-        )
-    for name, other in (("--sink", sink), ("--redrive", places.redrive)):
-        if dead_letters == other:
-            raise SettingsError(f"--dead-letters {other} is the same as {name}; choose another place")
     opened = partial(open_sink, kafka_config=kafka_config, wait_s=wait_s)
-    results = stack.enter_context(closing(opened(sink, newline=output_format == "json")))
-    if dead_letters == "none":
+    results = stack.enter_context(closing(opened(places.sink, newline=output_format == "json")))
+    if places.letters == "none":
         return results, None
-    return results, stack.enter_context(closing(opened(dead_letters)))
+    return results, stack.enter_context(closing(opened(places.letters)))
 
 
 def _report(metrics: "Metrics", sink: str) -> None:

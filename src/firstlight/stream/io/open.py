@@ -1,14 +1,46 @@
 """Sources and sinks from their addresses, as the command line names them."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
+from itertools import combinations
 from pathlib import Path
 
 from firstlight.errors import SettingsError
 from firstlight.stream.io.files import DirectorySource, FileSource, PipeSource
-from firstlight.stream.io.kafka_config import read_kafka_config
+from firstlight.stream.io.kafka_config import KafkaAddress, read_kafka_config
 from firstlight.stream.io.sinks import FileSink, ResultSink, StdoutSink
 from firstlight.stream.io.sources import EARLIEST, AlertSource
 from firstlight.stream.limits import DEFAULT_LIMITS, Limits
+
+_KAFKA = "kafka://"
+
+
+def check_places(source: tuple[str, str], sinks: Mapping[str, str]) -> None:
+    """SettingsError if two places are one, however they are spelt: results among alerts damage both.
+
+    `source` is the name of its option and its address, `sinks` are addresses by the names of their options.
+    """
+    name, url = source
+    for other, sink in sinks.items():
+        if url != "-" and _is_same(url, sink):
+            raise SettingsError(f"{other} {sink} is the same place as {name} {url}; choose another place")
+    for (first, one), (second, two) in combinations(sinks.items(), 2):
+        if one == two == "-" or _is_same(one, two):
+            raise SettingsError(f"{second} {two} is the same place as {first} {one}; choose another place")
+
+
+def _is_same(url: str, sink: str) -> bool:
+    """Whether a sink is a topic of an address, or a regular file of another name."""
+    if url.startswith(_KAFKA) and sink.startswith(_KAFKA):
+        address, topic = KafkaAddress.parse(url, several=True), KafkaAddress.parse(sink)
+        shared = set(address.servers.split(",")) & set(topic.servers.split(","))
+        return bool(shared) and address.has(topic.topic)
+    if any("://" in place or place == "-" for place in (url, sink)):
+        return False
+    one, two = (Path(place).expanduser() for place in (url, sink))
+    if one.exists() and two.exists():
+        return two.is_file() and one.samefile(two)
+    return os.path.realpath(one) == os.path.realpath(two)
 
 
 def open_source(
