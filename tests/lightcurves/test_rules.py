@@ -478,3 +478,12 @@ def test_a_row_of_the_table_of_objects_without_a_name_is_reported():
     curves = LightCurves.from_pandas(pd.DataFrame(rows), objects, rejects=log)
     assert list(curves.object_id) == ["a"]
     assert any("1 row(s) of the table of objects have no name" in note for note in log.notes)
+
+
+def test_sexagesimal_positions_beside_observations_are_read():
+    table = pd.DataFrame(
+        {"object_id": "a", "mjd": [60000.0, 60001.0], "band": "g", "flux": 900.0, "flux_err": 60.0}
+    ).assign(ra="10:12:30", dec=["-05 30 00", None])
+    curves = LightCurves.from_pandas(table)
+    assert curves.ra[0] == pytest.approx(153.125)
+    assert curves.dec[0] == pytest.approx(-5.5)

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
+from firstlight.lightcurves.angles import degrees
 from firstlight.lightcurves.rows import LARGEST_EBV, OBJECT_COLUMNS
 from firstlight.lightcurves.values import NO_VALUE, as_arrow, decoded, is_text, numbers_of
 
@@ -16,13 +17,19 @@ _LIMITS = {"ra": (-180.0, 360.0), "dec": (-90.0, 90.0), "ebv": (0.0, LARGEST_EBV
 
 
 def known_values(columns: Mapping[str, Any]) -> dict[str, FloatArray]:
-    """Numbers of object columns, with NaN for every spelling of unknown.
+    """Numbers of object columns, with NaN for every spelling of unknown; positions may be sexagesimal.
 
     Unknown are missing values, infinities, and negative numbers of all but positions, such as -9 and -99;
     a position outside of the sphere, or -9 in both coordinates; E(B-V) above `LARGEST_EBV`; an error without
     its redshift.
     """
-    values = {name: numbers_of(columns[name]) for name in OBJECT_COLUMNS if name in columns}
+    values = {
+        name: degrees(columns[name], hours=name == "ra")
+        if name in ("ra", "dec")
+        else numbers_of(columns[name])
+        for name in OBJECT_COLUMNS
+        if name in columns
+    }
     for name, value in values.items():
         low, high = _LIMITS.get(name, (0.0, np.inf))
         value = value.astype(OBJECT_COLUMNS[name]).astype(np.float64)  # as they are stored, to be compared

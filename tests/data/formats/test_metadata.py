@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from tests.data.formats._samples import IDS, own_columns, truth, write_csv, write_parquet
 
 from firstlight.data import RejectLog, read
-from firstlight.data.formats.angles import degrees
 from firstlight.errors import DataError, MissingColumnError
+from firstlight.lightcurves.angles import degrees
 
 COLUMNS = {"diaObjectId": list(IDS), "ra": [10.5, 20.5], "dec": [-3.25, 4.0], "mwebv": [0.02, -9.0]}
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from firstlight.data.formats.angles import degrees
 from firstlight.data.formats.source import Source, columns_of_records, source_of_columns
 from firstlight.errors import DataError
+from firstlight.lightcurves.angles import degrees
 
 _KEYS = (
     "time", "u_time", "magnitude", "e_magnitude", "e_lower_magnitude", "e_upper_magnitude", "band", "system",

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from firstlight.data.formats.angles import degrees
 from firstlight.data.formats.layouts import OBJECT_WORDS, WORDS
 from firstlight.data.formats.names import ColumnNames
 from firstlight.data.formats.recognise import open_source
 from firstlight.errors import MissingColumnError
 from firstlight.lightcurves import Intake, MetadataTable, RejectLog
+from firstlight.lightcurves.angles import degrees
 from firstlight.lightcurves.intake import object_table
 from firstlight.lightcurves.objects import known_values, unusual
 from firstlight.lightcurves.values import distinct_names, untyped_ids

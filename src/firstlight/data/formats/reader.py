@@ -11,7 +11,6 @@ import pyarrow as pa
 from firstlight._types import BoolArray, FloatArray, IntArray, Progress, StrArray, no_progress
 from firstlight.bands import find_survey
 from firstlight.data.delimited import Kind
-from firstlight.data.formats.angles import degrees
 from firstlight.data.formats.containers import nested_table_source
 from firstlight.data.formats.layouts import (
     LAYOUTS,
@@ -40,6 +39,7 @@ from firstlight.data.formats.recognise import open_source, stated_once
 from firstlight.data.formats.source import Source, plain_name
 from firstlight.errors import DataError, MissingColumnError, SettingsError
 from firstlight.lightcurves import RawTable
+from firstlight.lightcurves.angles import degrees
 from firstlight.lightcurves.reject import NO_ROW
 from firstlight.lightcurves.units import ANY_DEPTH, days_per_unit, unit_scale
 from firstlight.lightcurves.values import LARGEST_MJD, as_arrow, numbers_of, untyped_ids

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from firstlight._types import IntArray, Progress, no_progress
 from firstlight.data.delimited import is_ipac, read_bytes, unpacked, unpacked_head
 from firstlight.data.formats import catalog, containers, snana
-from firstlight.data.formats.angles import degrees
 from firstlight.data.formats.layouts import (
     LAYOUTS,
     OBJECT_WORDS,
@@ -26,6 +25,7 @@ from firstlight.data.formats.layouts import (
 from firstlight.data.formats.source import Source
 from firstlight.data.parquet import PARQUET_FAULTS, PARQUET_MAGIC
 from firstlight.errors import DataError
+from firstlight.lightcurves.angles import degrees
 from firstlight.lightcurves.values import as_arrow, is_text, numbers_of
 
 _AVRO_MAGIC = b"Obj\x01"

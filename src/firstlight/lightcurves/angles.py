@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow as pa
 
 from firstlight._types import FloatArray
-from firstlight.data.formats.photometry import coded
 from firstlight.lightcurves.values import as_arrow, decoded, is_text, numbers_of
 
 _SEPARATORS = re.compile(r"(?<=\d)\s*[hdms\u00b0'\u2032\"\u2033:]+\s*|(?<=\d)\s+(?=\d)")
@@ -19,13 +18,14 @@ def degrees(values: Any, *, hours: bool) -> FloatArray:
     rest = np.flatnonzero(np.isnan(angles))
     if not len(rest) or not is_text(decoded(as_arrow(values)).type):
         return angles
-    distinct, code = coded(decoded(as_arrow(values)).take(pa.array(rest)))
-    found = np.full(len(distinct), np.nan)
-    for i, name in enumerate(distinct.tolist()):
-        text = _SEPARATORS.sub(":", name).rstrip(":")
+    code = decoded(as_arrow(values)).take(pa.array(rest)).dictionary_encode()
+    found = np.full(len(code.dictionary) + 1, np.nan)  # the last stands for a missing text
+    for i, name in enumerate(code.dictionary.to_pylist()):
+        text = _SEPARATORS.sub(":", name.strip()).rstrip(":")
         if ":" in text:
             found[i] = _sexagesimal(text) * (15.0 if hours else 1.0)
-    angles[rest] = found[code]
+    angles = angles.copy()
+    angles[rest] = found[np.asarray(code.indices.fill_null(len(code.dictionary)))]
     return angles
 
 
