@@ -225,8 +225,9 @@ def learning(chosen: dict[str, Any]) -> Any:
     figure, panels = panel_grid(2, 2, 2.4)
     labels = N_START + N_SPECTRA * np.arange(N_SEASONS + 1)
     for panel, view in zip(panels, ("day 8", "whole"), strict=True):
-        for name, (colour, dash) in DRAWN.items():
-            panel.plot(labels, chosen[name]["growth"][view], color=colour, ls=dash, label=name)
+        for name, own in chosen.items():
+            colour, dash = DRAWN[name]
+            panel.plot(labels, own["growth"][view], color=colour, ls=dash, label=name)
         panel.set_title({"day 8": "after eight days", "whole": "whole light curves"}[view], color=INK)
         panel.grid(True)
     figure.supxlabel("labelled objects", fontsize=9)

@@ -142,6 +142,21 @@ def test_too_faint_tomorrow_is_worth_little():
     assert (np.diff(fading.bright) < 0.0).all()
 
 
+def test_wanting_to_learn_adds_to_the_science_alone():
+    proba = np.vstack([certain("TDE"), np.full((1, len(CLASSES)), 1.0 / len(CLASSES))])
+    bright = brightness(2)
+    without, with_ = (
+        followup_utility(
+            proba, np.full(2, 0.97), np.ones(2, bool), bright, NOW + 1.0, FollowupConfig(learn=x)
+        )
+        for x in (0.0, 0.5)
+    )
+    for factor in ("wanted", "novelty", "bright", "peak", "rising"):
+        assert_array_equal(getattr(with_, factor), getattr(without, factor))
+    assert_allclose(with_.science, 1.0 - (1.0 - without.science) * np.array([1.0, 0.5]))
+    assert_allclose(with_.total, with_.science * with_.bright * with_.peak)
+
+
 def test_past_the_peak_the_factor_falls_to_a_tenth():
     u = rate(certain(*["TDE"] * 4), peak_mjd=NOW - np.array([0.0, 5.0, 10.0, 200.0]))
     assert (np.diff(u.peak) < 0.0).all()

@@ -229,8 +229,8 @@ def followup_utility(
         out,
     )
     if config.learn > 0.0:
-        out[2] = 1.0 - (1.0 - out[2]) * (1.0 - config.learn * uncertainty(proba))
-        out[0] = np.where(classified, out[2] * out[4] * out[5], np.nan)
+        out[3] = 1.0 - (1.0 - out[3]) * (1.0 - config.learn * uncertainty(proba))
+        out[0] = np.where(classified, out[3] * out[4] * out[5], np.nan)
     return Utility(*out)
 
 
