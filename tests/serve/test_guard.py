@@ -50,7 +50,15 @@ def test_every_answer_forbids_foreign_and_inline_content():
 
 @pytest.mark.parametrize(
     ("host", "status"),
-    [("localhost:80", 200), ("127.0.0.1", 200), ("[::1]:8321", 200), ("evil.example:8321", 421), ("", 421)],
+    [
+        ("localhost:80", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8321", 200),
+        ("evil.example:8321", 421),
+        ("", 421),
+        ("127.0.0.1:8321.evil.example", 421),
+        ("[::1].evil.example", 421),
+    ],
 )
 def test_a_local_page_answers_to_local_names_alone(host, status):
     assert ask(LOCAL, host=host)[0] == status

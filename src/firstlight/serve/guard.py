@@ -6,6 +6,7 @@ through the browser: the name of the host is checked (DNS rebinding) and so is t
 
 import hmac
 import ipaddress
+import re
 from collections.abc import Awaitable, Callable
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -39,6 +40,7 @@ HEADERS = (
     (b"x-frame-options", b"DENY"),
 )
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+_HOST = re.compile(r"(?:\[(?P<address>[0-9a-fA-F:.]+)\]|(?P<name>[^:\[\]]+))(?::[0-9]*)?")
 _SAFE = frozenset({"GET", "HEAD"})
 
 
@@ -97,10 +99,9 @@ class Guard:
 
 
 def _host_name(host: str) -> str:
-    """Name of a host header without its port."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.rpartition(":")[0] if ":" in host else host
+    """Name of a host header without its port; empty if it is malformed."""
+    found = _HOST.fullmatch(host)
+    return "" if found is None else found["address"] or found["name"] or ""
 
 
 def _is_own(headers: dict[bytes, str]) -> bool:

@@ -48,6 +48,20 @@
     if (back) back.href = "/" + (sessionStorage.getItem("firstlight-table") || "");
   } catch { /* storage may be barred */ }
 
+  // --- the row that was opened last: the keys go on from it ---
+  try {
+    const last = sessionStorage.getItem("firstlight-object");
+    const row = last && [...document.querySelectorAll("#results a.object")].find((link) => link.textContent === last);
+    if (row) {
+      row.focus();
+      sessionStorage.removeItem("firstlight-object");
+    }
+    document.addEventListener("click", (event) => {
+      const link = event.target.closest("#results a.object");
+      if (link) sessionStorage.setItem("firstlight-object", link.textContent);
+    });
+  } catch { /* storage may be barred */ }
+
   // --- copy ---
   for (const button of document.querySelectorAll("button.copy")) {
     button.addEventListener("click", async () => {
