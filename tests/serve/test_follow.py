@@ -84,6 +84,17 @@ def test_a_value_that_no_record_has_is_refused_and_the_page_goes_on(tmp_path, va
         assert any(word in reason for word in (*values, "KN", "not JSON"))
 
 
+def test_a_record_of_lists_within_lists_is_refused_since_no_page_could_write_it(tmp_path):
+    path = tmp_path / "classes.jsonl"
+    deep: list[object] = []
+    for _ in range(200):
+        deep = [deep]
+    path.write_bytes(lines(make_record("bad", ebv=deep), make_record("good", features={"a": [[1.0]] * 40})))
+    with make_desk(path) as desk:
+        wait_until(lambda: desk.board.n_records == 1 and desk.parser.refusals.n == 1)
+        assert "within each other" in desk.parser.refusals.last[0][1]
+
+
 def test_a_fault_of_our_own_is_shown_and_ends_neither_the_reading_nor_the_ranking(tmp_path, monkeypatch):
     path = tmp_path / "classes.jsonl"
     path.write_bytes(lines(make_record("a")))

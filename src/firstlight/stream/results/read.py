@@ -23,6 +23,7 @@ from firstlight.taxonomy import CLASSES, COARSE, COARSE_GROUPS, ELASTICC, in_ord
 
 _LINES_PER_REPORT = 1000
 _LONGEST_TEXT = 1024  # characters of a name in a record; the stream takes no longer ones
+_DEEPEST = 32  # lists and tables within each other; what shows a record could not write more
 _LARGEST = 1e30  # of a number that has no range of its own
 _CHANCE = (0.0, 1.0 + 1e-6)  # a probability, rounded or in single precision
 #: Ranges of numbers, as the stream checks them in alerts.
@@ -200,6 +201,8 @@ def parse_result(line: bytes, where: str) -> dict[str, Any]:
         if line.lstrip()[:1] == b"{" or line[:1].isspace():
             raise DataError(f"{where}: not JSON: {error}") from error
         record = _bare_avro(line, where)
+    if line.count(b"[") + line.count(b"{") > _DEEPEST and _is_deep(record):
+        raise DataError(f"{where}: more than {_DEEPEST} lists or tables within each other")
     absent = [] if isinstance(record, dict) else ["everything"]
     absent = absent or [key for key in (*TEXTS.values(), *NUMBERS, "proba") if key not in record]
     if absent:
@@ -214,6 +217,19 @@ def parse_result(line: bytes, where: str) -> dict[str, Any]:
     if isinstance(source := found.get("source"), int):  # as it was written before ids were text
         found["source"] = str(source) if source else None
     return found
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether more than `_DEEPEST` lists or tables of a record are within each other."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return any(isinstance(inner, dict | list) for inner in level)
 
 
 def by_bundle(record: Mapping[str, Any]) -> list[dict[str, Any]]:
