@@ -7,7 +7,7 @@ import pytest
 from tests.stream.conftest import alerts_of
 
 from firstlight.errors import DataError
-from firstlight.stream import JsonLinesCodec, Skip, classify_packet, classify_packets
+from firstlight.stream import JsonLinesCodec, Skip, classify_packet, classify_packets, embed
 from firstlight.stream.io.message import Message
 from firstlight.stream.io.sinks import MemorySink
 from firstlight.stream.io.sources import MemorySource
@@ -68,3 +68,22 @@ def test_an_alert_with_nothing_to_classify_says_why(fast_pipeline, make_lsst_ski
 def make_lsst_skip():
     """A Lasair object without a light curve."""
     return b'{"objectId": "ZTF1", "candidates": []}'
+
+
+def test_an_alert_that_no_answer_can_be_made_of_takes_no_other_with_it(fast_pipeline, packets, monkeypatch):
+    whole = classify_packets(packets, fast_pipeline)
+    answers = [place for place, found in enumerate(whole) if isinstance(found, dict)]
+    bad = whole[answers[1]]["alert"]
+    real = embed.arrivals
+
+    def poisoned(alerts):
+        if any(alert.alert_id == bad for alert in alerts):
+            raise ValueError("poison")
+        return real(alerts)
+
+    monkeypatch.setattr(embed, "arrivals", poisoned)
+    found = classify_packets(packets, fast_pipeline)
+    assert isinstance(found[answers[1]], DataError)
+    assert [one for k, one in enumerate(found) if k != answers[1]] == [
+        one for k, one in enumerate(whole) if k != answers[1]
+    ]

@@ -496,6 +496,7 @@ def _print_plan(
 ) -> None:
     """Show each option with its origin; SettingsError for an address or a file that cannot be used."""
     from firstlight.stream.io.kafka_config import KafkaAddress, read_kafka_config
+    from firstlight.stream.io.open import check_start
     from firstlight.stream.routes.routes import check_routes
 
     pipelines = bundles.load()
@@ -503,6 +504,7 @@ def _print_plan(
     for number, place in enumerate(places):
         if place.startswith(_KAFKA):
             KafkaAddress.parse(place, several=number == 0)
+    check_start(call.params["start"], places[0])
     if not places[0].startswith(_KAFKA) and places[0] != "-" and not Path(places[0]).expanduser().exists():
         raise SettingsError(f"--source {places[0]}: there is no such file or folder")
     origins = {"COMMANDLINE": "command line", "DEFAULT_MAP": "file", "ENVIRONMENT": "environment"}

@@ -16,6 +16,7 @@ from firstlight.pipeline import Pipeline
 from firstlight.stream.alerts.alert import Alert, Skip, arrivals
 from firstlight.stream.alerts.decoder import AlertDecoder, AlertFormat, alert_decoder
 from firstlight.stream.results.record import build_answers, build_records
+from firstlight.stream.worker.answer import ALERT_ERRORS
 
 Record = dict[str, Any]
 
@@ -60,7 +61,7 @@ def classify_packet(
     Raises
     ------
     DataError
-        If the packet cannot be read.
+        If the packet cannot be read, or holds values that no answer can be made of.
     SchemaError
         If its schema cannot be had.
     """
@@ -85,7 +86,7 @@ def classify_packets(
     """Classify alert packets together, some ten times as fast as one by one.
 
     Parameters and results are those of `classify_packet`, one per packet; an error stands for a packet that
-    cannot be read. Packets of one object do not know of each other.
+    cannot be used. Packets of one object do not know of each other.
 
     Raises
     ------
@@ -105,10 +106,23 @@ def classify_packets(
             alerts.append((place, found[0]))
         answers.append(found[0])  # type: ignore[arg-type]
     for group in _groups(alerts):
-        records = _records(pipelines, [alert for _, alert in group], features)
+        records = _each(pipelines, [alert for _, alert in group], features)
         for (place, _), record in zip(group, records, strict=True):
             answers[place] = record
     return answers
+
+
+def _each(
+    pipelines: Sequence[Pipeline], alerts: Sequence[Alert], features: bool
+) -> Sequence[Record | DataError]:
+    """Records of alerts of different objects; an error for each alert that the pipelines cannot bear."""
+    try:
+        return _records(pipelines, alerts, features)
+    except ALERT_ERRORS as error:
+        if len(alerts) == 1:
+            cannot = f"the alert cannot be classified: {error}"
+            return [error if isinstance(error, DataError) else DataError(cannot)]
+    return [found for alert in alerts for found in _each(pipelines, [alert], features)]
 
 
 def _records(pipelines: Sequence[Pipeline], alerts: Sequence[Alert], features: bool) -> list[Record]:

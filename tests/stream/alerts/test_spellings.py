@@ -20,9 +20,9 @@ ABSENT = object()
 NAN, INF = math.nan, math.inf
 #: Spellings of "none" by the kind of a value.
 SPELLINGS: dict[str, list[Any]] = {
-    "id": [None, 0, -1, NAN, 0.0, "", "0", "null", ABSENT],
+    "id": [None, 0, -1, NAN, 0.0, "", "0", "null", "-1", "-999.0", "<NA>", "N/A", "NaT", r"\N", " ", ABSENT],
     "positive": [None, NAN, 0.0, 0, -1.0, -999, ABSENT],  # 0 cannot be
-    "number": [None, NAN, -9.0, -999, INF, -INF, ABSENT],  # 0 can be
+    "number": [None, NAN, -9.0, -999, INF, -INF, 1e39, ABSENT],  # 0 can be
     "degree": [None, NAN, -999.0, -999, INF, ABSENT],
     "withdrawn": [None, NAN, 0.0, 0, -1.0, INF, ABSENT],
     "flux": [None, NAN, INF, ABSENT],
@@ -226,6 +226,28 @@ def test_every_spelling_alone_gives_the_alert_without_the_value(name: str) -> No
             record = make()
             spelt(record, path, spelling)
             assert content(read(record)) == content(read(expected)), (path, spelling)
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [("ztf", "objectId"), ("lasair", "diaObjectId"), ("lsst", "diaObject.diaObjectId")]
+)
+@pytest.mark.parametrize("spelling", SPELLINGS["id"])
+def test_no_object_is_named_like_a_missing_id(name: str, path: str, spelling: Any) -> None:
+    make, _, read = LAYOUTS[name]
+    record, plain = make(), make()
+    for one in (record, plain):
+        if name == "lsst":
+            del one["diaSource"]["diaObjectId"]
+    spelt(record, path, spelling)
+    spelt(plain, path, None)
+
+    def outcome(of: dict[str, Any]) -> Any:
+        try:
+            return content(read(of))
+        except DataError as error:
+            return str(error)
+
+    assert outcome(record) == outcome(plain)
 
 
 def test_packets_read_as_their_records_do_in_every_spelling(packet: Any) -> None:

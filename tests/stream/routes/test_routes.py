@@ -161,3 +161,9 @@ def test_addresses_of_webhooks_are_not_shown(monkeypatch):
     assert not any("xyz" in line for line in shown)
     assert shown[2] == "c: late -> c.jsonl"
     assert len(secrets_of(routes)) == 3
+
+
+def test_a_check_refuses_a_variable_that_is_not_set(monkeypatch):
+    monkeypatch.delenv("HOOK", raising=False)
+    with pytest.raises(SettingsError, match="HOOK, which is not set"):
+        check_routes([RouteConfig(name="a", filter="late", sink="${HOOK}")], fields_of(Taxonomy()))

@@ -421,9 +421,9 @@ class _Values:
         lines = (self._places.get(name, ()) for name in ("redshift", "redshift_err", "star"))
         for place, place_of_error, place_of_star in zip(*lines, strict=True):
             value = self._number(place)
-            if 0.0 <= value < math.inf and not self._number(place_of_star) >= 0.5:
+            if 0.0 <= value <= LARGEST and not self._number(place_of_star) >= 0.5:
                 error = self._number(place_of_error)
-                return value, error if 0.0 <= error < math.inf else math.nan
+                return value, error if 0.0 <= error <= LARGEST else math.nan
         return math.nan, math.nan
 
     def _number(self, place: int) -> float:

@@ -17,19 +17,23 @@ LONGEST_NAME = DEFAULT_LIMITS.name_bytes
 EARLIEST_MJD, LATEST_MJD = 10_000.0, 100_000.0
 #: An observation may be so much later than its alert [day]: more than TAI differs from UTC.
 AFTER_ALERT_DAYS = 1e-3
-#: The largest finite number.
-LARGEST = 1.7976931348623157e308
+#: The largest number of single precision, as which the values of objects are kept.
+LARGEST = 3.4028234663852886e38
 
 _SMALLEST, _LARGEST = {"dec": -90.0}, {"ra": 360.0, "dec": 90.0, "ebv": LARGEST_EBV}
 _EXACT = 1 << 53  # floats hold every integer below it
-_NO_TEXT = frozenset({"", "null", "none", "nan"})
+_NO_TEXT = frozenset(
+    {"", "null", "none", "nan", "<na>", "na", "n/a", "nat", "nil", "undefined", r"\n", "-", "--"}
+)
+_NO_NUMBER = re.compile(r"-\d+(\.\d*)?|\+?0+(\.0*)?")  # negative or zero
 _FLOAT_TEXT = re.compile(r"[0-9]+\.[0-9]*([eE]\+?[0-9]+)?|[0-9]+[eE]\+[0-9]+")
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a foreign name or number is one of the spellings of "none": null, NaN, 0, negative, "null"."""
+    """Whether a foreign name or number is one of the spellings of "none": null, NaN, 0, negative, "<NA>"."""
     if isinstance(value, str):
-        return value.lower() in _NO_TEXT or value == "0"
+        text = value.strip()
+        return text.lower() in _NO_TEXT or _NO_NUMBER.fullmatch(text) is not None
     if isinstance(value, int | float):
         return not value > 0
     return value is None

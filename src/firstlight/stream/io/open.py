@@ -83,8 +83,7 @@ def open_source(
     DataError
         If there is no such file.
     """
-    if start != EARLIEST and not url.startswith("kafka://"):
-        raise SettingsError(f"--start {start}: only topics have a start; files are read from their beginning")
+    check_start(start, url)
     if url == "-":
         return PipeSource(limits=limits)
     scheme, separator, _ = url.partition("://")
@@ -138,3 +137,9 @@ def open_sink(
             "or - for standard output"
         )
     return FileSink(Path(url).expanduser(), newline=newline, wait_s=wait_s)
+
+
+def check_start(start: str, source: str) -> None:
+    """Raise SettingsError for a start of files."""
+    if start != EARLIEST and not source.startswith("kafka://"):
+        raise SettingsError(f"--start {start}: only topics have a start; files are read from their beginning")

@@ -165,6 +165,7 @@ def with_fields(
 
 def check_routes(settings: Sequence[RouteConfig], fields: Mapping[str, Field]) -> list[str]:
     """One line about each route; SettingsError as `open_routes`, but nothing is opened."""
+    secrets_of(settings)  # refuses a variable that is not set
     lines = []
     for route in settings:
         _parsed(route, fields)
