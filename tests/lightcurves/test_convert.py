@@ -268,6 +268,14 @@ def test_other_magnitude_systems_are_refused():
         LightCurves.from_astropy([photometry(zpsys=["ab", "vega"])])
 
 
+def test_times_of_a_plain_column_in_other_units_become_days():
+    expected = LightCurves.from_astropy([photometry()]).mjd
+    table = photometry()
+    table["time"] = table["time"] * 24.0
+    table["time"].unit = "h"
+    np.testing.assert_allclose(LightCurves.from_astropy([table]).mjd, expected)
+
+
 def test_a_missing_astropy_column_is_named():
     table = photometry()
     table.remove_column("zp")

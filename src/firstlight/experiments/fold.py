@@ -45,6 +45,7 @@ ROOMS = (
     "mix",
     "online",
     "pipeline",
+    "plugins",
     "predictions",
     "preprocess",
     "provenance",

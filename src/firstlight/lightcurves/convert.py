@@ -29,7 +29,7 @@ from firstlight.lightcurves.names import (
 from firstlight.lightcurves.raw import NEEDED, RawTable, our_columns, plasticc_defaults, require
 from firstlight.lightcurves.reject import RejectLog
 from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS, REQUIRED_COLUMNS
-from firstlight.lightcurves.units import unit_scale
+from firstlight.lightcurves.units import days_per_unit, unit_scale
 from firstlight.lightcurves.values import as_arrow, decoded, is_text, numbers_of
 
 _TABLE = "the table"
@@ -397,6 +397,11 @@ def _plain(column: Any, name: str, intake: Intake) -> Any:
             column = column.to("d")
         except ValueError as error:  # of astropy.units
             raise DataError(f"{intake.file}, column {name!r}: times in {column.unit}; give days") from error
+    elif name == "mjd" and (scale := days_per_unit(str(getattr(column, "unit", None) or "d"))) not in (
+        None,
+        1.0,
+    ):
+        column = column * scale
     if hasattr(column, "unmasked"):
         values = getattr(column.unmasked, "value", column.unmasked)
         return np.ma.array(np.asarray(values), mask=column.mask)

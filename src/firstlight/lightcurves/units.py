@@ -93,6 +93,14 @@ def _of_units(
     return scale
 
 
+_MAGNITUDE_UNITS = (
+    dict.fromkeys(("mag", "mags", "magnitude", "magnitudes"), (1.0, ""))
+    | dict.fromkeys(("mmag", "millimag"), (0.001, ""))
+    | dict.fromkeys(("abmag", "magab", "mab", "abmagnitude"), (1.0, "ab"))
+    | dict.fromkeys(("vegamag", "magvega", "vegamagnitude"), (1.0, "vega"))
+)
+
+
 def unit_scale(unit: str) -> float:
     """NJy per unit of flux density, such as ``uJy``; NaN for what is none, such as ``mag``.
 
@@ -116,6 +124,17 @@ def unit_scale(unit: str) -> float:
             return float(f"{u.Unit(text).to(u.nJy):.12g}") if text else float("nan")
     except (u.UnitsError, ValueError, TypeError):
         return float("nan")
+
+
+def magnitude_unit(unit: str) -> tuple[float, str] | None:
+    """Magnitudes per unit, and the system that it names: ``ab``, ``vega`` or none; None for no magnitude.
+
+    Examples
+    --------
+    >>> magnitude_unit("mag(AB)"), magnitude_unit("mmag"), magnitude_unit("Jy")
+    ((1.0, 'ab'), (0.001, ''), None)
+    """
+    return _MAGNITUDE_UNITS.get(re.sub("[^a-z]", "", unit.lower()))
 
 
 def unit_doubt(flux: FloatArray, mag: FloatArray) -> str:

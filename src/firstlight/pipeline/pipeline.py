@@ -44,7 +44,7 @@ from firstlight.pipeline.training import (
 )
 from firstlight.pipeline.words import meanings
 from firstlight.predictions import Domain, Predictions, Scores
-from firstlight.preprocess import preprocess
+from firstlight.preprocess import preprocess, with_ebv
 from firstlight.provenance import provenance
 from firstlight.splits import check_columns
 from firstlight.storage import AGAIN
@@ -307,7 +307,7 @@ class Pipeline(Saved):
         if len(curves) != 1:
             raise DataError(f"a timeline is that of one object; {len(curves)} given")
         times = night_ends(curves[0]) if mjd is None else np.asarray(mjd, dtype=np.float64)
-        parts = prefixes(curves, times)
+        parts = prefixes(with_ebv(curves, self.config.preprocess), times)
         used = self.redshifts_in_use(parts, np.repeat(curves.object_id, len(parts)))
         return Timeline(curves[0], times, self.predict(parts, jobs=jobs, redshifts=used))
 

@@ -427,6 +427,24 @@ def test_of_positions_that_scatter_by_measurement_the_newest_counts_as_in_the_st
     np.testing.assert_array_equal(curves.dec, 2.0)
 
 
+def test_the_unit_of_a_magnitude_column_is_used_or_refused(tmp_path):
+    table = Table({"object_id": ["a", "a"], "mjd": [60000.0, 60001.0], "filter": ["V", "V"]})
+
+    def flux(unit: str, factor: float = 1.0) -> list[float]:
+        table["mag"], table["magerr"] = np.array([18.0, 18.5]) * factor, np.array([0.1, 0.1]) * factor
+        table["mag"].unit = table["magerr"].unit = unit or None
+        table.write(tmp_path / "m.ecsv", overwrite=True)
+        return read(tmp_path / "m.ecsv").flux.tolist()
+
+    vega, ab = flux(""), flux("mag(AB)")
+    assert flux("mag") == vega
+    assert flux("mmag", 1000.0) == pytest.approx(vega)
+    assert ab != vega
+    assert ab[0] == pytest.approx(10 ** (0.4 * (31.4 - 18.0)), rel=1e-6)
+    with pytest.raises(DataError, match="'mag' of magnitudes has the unit 'Jy'"):
+        flux("Jy")
+
+
 def test_forced_photometry_of_a_visit_with_a_detection_is_not_a_second_observation(tmp_path):
     value = {
         "diaObjectId": IDS[0],

@@ -41,7 +41,7 @@ from firstlight.errors import DataError, MissingColumnError, SettingsError
 from firstlight.lightcurves import RawTable
 from firstlight.lightcurves.angles import degrees
 from firstlight.lightcurves.reject import NO_ROW
-from firstlight.lightcurves.units import ANY_DEPTH, days_per_unit, unit_scale
+from firstlight.lightcurves.units import ANY_DEPTH, days_per_unit, magnitude_unit, unit_scale
 from firstlight.lightcurves.values import LARGEST_MJD, as_arrow, numbers_of, untyped_ids
 
 _AVRO_MAGIC = b"Obj\x01"
@@ -170,6 +170,7 @@ def _foreign(source: Source, layout: Layout, names: ColumnNames) -> Foreign:
     if "object_id" not in names.columns and plain_name(found.get("object_id", "")) in _VAGUE_NAMES:
         _refuse_names_of_rows(source, found["object_id"], words["object_id"])
     _use_units(words, found, source)
+    _use_unit_of_magnitudes(words, found, source)
     _use_unit_of_time(words, found, source)
     if "mjd" not in names.columns:
         _refuse_shortened_dates(source, found["mjd"], words["mjd"])
@@ -310,6 +311,26 @@ def _use_units(words: dict[str, Any], found: Mapping[str, str], source: Source) 
     words["unit"] = np.full(len(words["flux"]), unit)
     if error_unit and error_unit != unit:
         words["flux_err"] = numbers_of(words["flux_err"]) * (unit_scale(error_unit) / unit_scale(unit))
+
+
+def _use_unit_of_magnitudes(words: dict[str, Any], found: Mapping[str, str], source: Source) -> None:
+    """Take scale and system of magnitudes from the unit of their column; DataError for another unit."""
+    units = source.meta.get("units", {})
+    for word in ("mag", "mag_err", "limit"):
+        unit = str(units.get(found.get(word, "")) or "")
+        if unit.strip("-").lower() in ("", "none"):
+            continue
+        known = magnitude_unit(unit)
+        if known is None:
+            raise DataError(
+                f"{source.path}: column {found[word]!r} of magnitudes has the unit {unit!r}; expected mag, "
+                "mmag, AB mag or Vega mag"
+            )
+        scale, system = known
+        if scale != 1.0:
+            words[word] = scale * numbers_of(words[word])
+        if word == "mag" and system and "system" not in words:
+            words["system"] = np.full(len(words["mag"]), system)
 
 
 def _use_unit_of_time(words: dict[str, Any], found: Mapping[str, str], source: Source) -> None:

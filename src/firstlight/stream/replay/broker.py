@@ -84,6 +84,8 @@ class LocalBroker:
     def pause(self) -> None:
         """Stop it from answering, like a network failure; its data stay."""
         self._signal(signal.SIGSTOP)
+        if self._process is not None and hasattr(os, "waitid"):  # on a busy machine it goes on for a moment
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Let a paused broker continue."""
