@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from tables import RESULTS, STUDIES, read, table
+from tables import PHASES, RESULTS, STUDIES, read, table
 
 PAGE = RESULTS / "autoencoder.json"
 METRICS = {"accuracy": "accuracy", "macro_f1": "macro F1", "macro_auc": "macro AUC", "log_loss": "log-loss"}
-VIEWS = {"0": "0 d", "2": "2 d", "8": "8 d", "32": "32 d", "all": "whole"}
 PARTS = {
     "recurrent 6": "with the recurrent layers",
     "recurrent 6, without GP": "with these, without the Gaussian-process values",
@@ -79,13 +78,13 @@ def early_table() -> str:
             for name in ("joint 6", "three of joint 6", "joint 64"):
                 if name in found["alone"]:
                     own = found["alone"][name]
-                    cells = [f"{own[v][kind][metric]['mean']:.3f}" for v in VIEWS]
+                    cells = [f"{own[v][kind][metric]['mean']:.3f}" for v in PHASES]
                     rows.append([f"{name}, {words}, {kind}", *cells])
             for preset in ("fast", "default"):
                 own = found["beside"][preset]["as it is"]
-                cells = [f"{own[v][kind][metric]['mean']:.3f}" for v in VIEWS]
+                cells = [f"{own[v][kind][metric]['mean']:.3f}" for v in PHASES]
                 rows.append([f"preset `{preset}`, {words}, {kind}", *cells])
-    return table(["days since trigger", *VIEWS.values()], rows)
+    return table(["days since trigger", *PHASES.values()], rows)
 
 
 def parts_table() -> str:
@@ -118,7 +117,7 @@ def beside_table() -> str:
         )
     head = [
         "difference",
-        *(f"{VIEWS[v]}, accuracy" for v in ("2", "8", "32")),
+        *(f"{PHASES[v]}, accuracy" for v in ("2", "8", "32")),
         "whole, accuracy",
         "macro F1",
         "log-loss",

@@ -3,19 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
-from tables import RESULTS, machine, read, table
+from tables import PHASES, RESULTS, machine, read, table
 
-from firstlight.adapt.scores import ADAPTED, UNADAPTED
+from firstlight.adapt.scores import ADAPTED, SCORE_WORDS, UNADAPTED
 
-PHASES = {"0": "0 d", "2": "2 d", "8": "8 d", "32": "32 d", "all": "whole"}
-METRICS = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced",
-    "macro_f1": "macro F1",
-    "macro_auc": "macro AUC",
-    "log_loss": "log-loss",
-    "ece": "ECE",
-}
 _MOST_WRONG = 3
 
 
@@ -90,12 +81,12 @@ def adapt_table() -> str:
     rows = []
     for words, key in (("five folds", "scores"), ("its source left out", "source_left_out")):
         for kind, row in part[key].items():
-            rows.append([f"{words}, {kind}", *(_cell(row, name) for name in METRICS)])
+            rows.append([f"{words}, {kind}", *(_cell(row, name) for name in SCORE_WORDS)])
     note = (
         f"{part['n_labels']} typed objects, bundle `{result['bundle']}` of version {result['version']}; "
         f"{machine(result['machine'])}; commit {result['commit']}."
     )
-    return table(["real objects", *METRICS.values()], rows, note)
+    return table(["real objects", *SCORE_WORDS.values()], rows, note)
 
 
 def adapt_sources_table() -> str:
@@ -123,8 +114,8 @@ def adapt_labels_table() -> str:
             if kind == UNADAPTED and rows:  # the same for any number of labels
                 continue
             words = kind if kind == UNADAPTED else f"{kind}, {n:,} labels"
-            rows.append([words, *(_cell(row, name) for name in METRICS)])
-    return table(["2,000 unseen supernovae of SNPCC", *METRICS.values()], rows)
+            rows.append([words, *(_cell(row, name) for name in SCORE_WORDS)])
+    return table(["2,000 unseen supernovae of SNPCC", *SCORE_WORDS.values()], rows)
 
 
 def mix_kept_table() -> str:

@@ -8,6 +8,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
 STUDIES = ROOT / "studies" / "results"
+#: Days since the trigger in result files, and in words.
+PHASES = {"0": "0 d", "2": "2 d", "8": "8 d", "32": "32 d", "all": "whole"}
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def side_by_side(
 def one_core(jobs: int | None) -> Iterator[None]:
     """Keep math libraries to one thread where `jobs` is 1; any other number leaves them as they are.
 
-    Libraries that are loaded meanwhile read the environment, those that are loaded already are asked.
+    Libraries that are loaded meanwhile read the environment; threadpoolctl limits the others.
     """
     if jobs != 1:
         yield

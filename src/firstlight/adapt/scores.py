@@ -8,8 +8,15 @@ import numpy as np
 from firstlight._types import FloatArray, IntArray, StrArray
 from firstlight.metrics.scores import headline, truth_index
 
-#: Scores in the table of an adaptation.
-SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc", "log_loss", "ece")
+#: Scores in the table of an adaptation, and their words.
+SCORE_WORDS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced",
+    "macro_f1": "macro F1",
+    "macro_auc": "macro AUC",
+    "log_loss": "log-loss",
+    "ece": "ECE",
+}
 ADAPTED, UNADAPTED, MIXED, SCRATCH = (
     "adapted",
     "unadapted",
@@ -41,7 +48,7 @@ def score_table(
                 "difference": _rounded(whole[name][k] - whole[UNADAPTED][k]),
                 "difference_std": _rounded(float(np.nanstd(drawn[name][:, k] - drawn[UNADAPTED][:, k]))),
             }
-            for k, metric in enumerate(SHOWN)
+            for k, metric in enumerate(SCORE_WORDS)
         }
         for name in proba
     }
@@ -49,7 +56,7 @@ def score_table(
 
 def _scores(truth: IntArray, proba: FloatArray) -> FloatArray:
     found = headline(truth, proba, np.ones(proba.shape[1]))
-    return np.array([found[name] for name in SHOWN])
+    return np.array([found[name] for name in SCORE_WORDS])
 
 
 def _rounded(value: float) -> float:

@@ -29,16 +29,6 @@ if TYPE_CHECKING:
     from firstlight.lightcurves import LightCurves
     from firstlight.taxonomy import Taxonomy
 
-#: Scores of the table, and their words.
-_SCORES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced",
-    "macro_f1": "macro F1",
-    "macro_auc": "macro AUC",
-    "log_loss": "log-loss",
-    "ece": "ECE",
-}
-
 
 Labels = Annotated[
     Path,
@@ -223,11 +213,13 @@ def _print(made: "Adapted", n_objects: int, out: Path) -> None:
 def _table(title: str, scores: dict[str, dict[str, Any]]) -> None:
     from rich.table import Table
 
+    from firstlight.adapt.scores import SCORE_WORDS
+
     table = Table(title=title, title_justify="left", box=None)
     table.add_column("")
     for kind in scores:  # their names are long, and may take several lines; numbers may not
         table.add_column(kind, justify="right", min_width=len("0.000 ± 0.000"))
-    for key, name in _SCORES.items():
+    for key, name in SCORE_WORDS.items():
         cells = (f"{row[key]['value']:.3f} ± {row[key]['std']:.3f}" for row in scores.values())
         table.add_row(name, *cells)
     console.print(table)
