@@ -81,7 +81,7 @@ crossval-seed: setup ## Honest 5-fold cross-validation of the paper's design (ab
 	$(BIN)/firstlight crossval --preset seed --folds 5 --jobs 2 --out runs/crossval-seed
 	cp runs/crossval-seed/metrics.json docs/results/crossval-seed.json
 
-crossval-default: setup ## Honest 5-fold cross-validation of the default (about an hour)
+crossval-default: setup ## Honest 5-fold cross-validation of the default (about half an hour)
 	$(BIN)/firstlight crossval --preset default --folds 5 --jobs 2 --out runs/crossval-default
 	cp runs/crossval-default/metrics.json docs/results/crossval-default.json
 

@@ -28,10 +28,35 @@ LOADS = re.compile(
 )
 LINKS = re.compile(r"""<(?:a|img|link|script)\b[^>]*?\s(?:href|src)=["']?([^"'\s>]+)""")
 IDS = re.compile(r"""\s(?:id|name)=["']?([^"'\s>]+)""")
-#: Addresses from the root of a host, in links and in the settings of the search.
-ROOTED = re.compile(r'((?:\s(?:href|src)=|"search":)")/([^"/][^"]*|)"')
 #: Fences and classes for which the theme loads a library from the network when a page holds them.
 FETCHED = re.compile(r"""class=["']?(?:mermaid|glightbox|arithmatex|pyodide)\b""")
+#: A server shows this page for any address, so it needs no other file; its script finds the first page.
+MISSING = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Not found - firstlight</title>
+<style>
+body { font: 1rem/1.6 system-ui, sans-serif; margin: 4rem auto; max-width: 36rem; padding: 0 1.5rem; }
+</style>
+</head>
+<body>
+<h1>There is no such page</h1>
+<p>It may have been moved or renamed. <a id="home" href="index.html">The first page of the documentation</a>
+lists all of them, and has a search.</p>
+<script>
+(async () => {
+  for (let up = "./", k = location.pathname.split("/").length; k > 1; k--, up += "../") {
+    const found = await fetch(up + "search.json", {method: "HEAD"}).catch(() => null);
+    if (found && found.ok) { document.getElementById("home").href = up + "index.html"; return; }
+  }
+})();
+</script>
+</body>
+</html>
+"""
 
 
 def vendor(site: Path) -> None:
@@ -40,15 +65,6 @@ def vendor(site: Path) -> None:
         text = page.read_text(encoding="utf-8")
         up = os.path.relpath(site / VENDORED, page.parent).replace(os.sep, "/")
         page.write_text(text.replace(SHIM, up), encoding="utf-8")
-
-
-def without_root(site: Path) -> None:
-    """Let the page of a missing page, which the builder writes for the root of a host, work from a folder."""
-    page = site / "404.html"
-    text = page.read_text(encoding="utf-8")
-    text = ROOTED.sub(lambda found: f'{found[1]}{found[2] or "index.html"}"', text)
-    text = text.replace('"base":"/"', '"base":"."').replace('new URL("/"', 'new URL("."')
-    page.write_text(text, encoding="utf-8")
 
 
 def without_lists(site: Path) -> None:
@@ -104,7 +120,7 @@ def main() -> None:
     if subprocess.run(command, cwd=ROOT, check=False).returncode:
         sys.exit("the documentation has errors")
     vendor(SITE)
-    without_root(SITE)
+    (SITE / "404.html").write_text(MISSING, encoding="utf-8")
     without_lists(SITE)
     if found := loads_from_elsewhere(SITE):
         sys.exit("the site would load from other hosts:\n" + "\n".join(found))

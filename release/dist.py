@@ -38,6 +38,7 @@ def recipe(version: str, checksum: str) -> str:
     lines = "\n".join(f"    - {conda_requirement(line)}" for line in project["dependencies"])
     text = (Path(__file__).parent / "recipe.yaml").read_text(encoding="utf-8")
     text = text.replace("    - DEPENDENCIES", lines).replace("SHA256", checksum)
+    text = text.replace("PYTHON_MIN", project["requires-python"].removeprefix(">="))
     return text.replace('"VERSION"', f'"{version}"').partition("\n")[2]
 
 

@@ -312,7 +312,7 @@ def measure(parts: dict[str, Rows], name: str, scores: dict[str, Score]) -> tupl
 
 
 def figures(score: NDArray[np.float64], strange: NDArray[np.bool_], scatter: bool) -> dict[str, float]:
-    """Figures of a score; with their scatter under bootstraps where asked."""
+    """Figures of a score; with their scatter under bootstraps if wanted."""
     known = score[~strange]
     out = {
         "auc": roc_auc_score(strange, score),

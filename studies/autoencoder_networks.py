@@ -42,7 +42,7 @@ from firstlight.pipeline.training import training_copies
 from firstlight.preprocess import preprocess
 from firstlight.splits import stratified_folds
 
-PHASES = (0.0, 2.0, 8.0, 32.0, np.inf)  # days since trigger at which networks are asked
+PHASES = (0.0, 2.0, 8.0, 32.0, np.inf)  # days since trigger at which networks are evaluated
 N_FOLDS = 5
 COPIES = {"truncations": 4, "augmented": 2, "reobserved": 2}
 WHOLE = 0.35  # share of whole light curves in an epoch
@@ -259,7 +259,7 @@ def padded(rows: Rows, gp: Float32Array, index: IntArray) -> tuple[Tensor, ...]:
 
 
 class Training:
-    """Everything that the networks of one fold learn from, and the views that they are asked about."""
+    """Everything that the networks of one fold learn from, and the views on which they are evaluated."""
 
     def __init__(self, cache: Path, fold: int) -> None:
         _, labels, folds = objects()

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -13,12 +14,18 @@ from firstlight.lightcurves import LightCurves
 ROOT = Path(__file__).parent.parent
 
 
-def test_the_numbers_of_the_pages_are_those_of_the_result_files():
-    spec = importlib.util.spec_from_file_location("update", ROOT / "docs" / "update.py")
+def _script(name: str) -> ModuleType:
+    """A script of the documentation as a module."""
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    update = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(update)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_numbers_of_the_pages_are_those_of_the_result_files():
+    update = _script("update")
     for page in update.PAGES:
         text = (ROOT / page).read_text(encoding="utf-8")
         assert "<!-- /" in text, page
@@ -78,6 +85,13 @@ def test_the_links_of_a_page_lead_somewhere(page):
 def _is_written_by_the_build(path: Path) -> bool:
     """Whether it is the page of a tutorial, which the build of the site writes."""
     return path.resolve().parent == ROOT / "docs" / "tutorials" and path.with_suffix(".py").exists()
+
+
+def test_the_page_of_a_missing_page_needs_no_other_file():
+    build = _script("build")
+    assert build.LINKS.findall(build.MISSING) == ["index.html"]
+    assert not build.LOADS.search(build.MISSING)
+    assert "<style>" in build.MISSING
 
 
 def test_the_index_of_decisions_lists_every_page_with_its_title():

@@ -48,9 +48,10 @@ def test_the_recipe_lists_every_dependency_and_fills_every_blank(dist):
     assert recipe["context"]["version"] == __version__
     assert recipe["source"]["sha256"] == "a" * 64
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    expected = {re.match(r"[\w-]+", line).group() for line in project["dependencies"]} - {"matplotlib"}
-    run = {line.split()[0] for line in recipe["requirements"]["run"]}
-    assert run == expected | {"python", "matplotlib-base"}
+    assert recipe["context"]["python_min"] == project["requires-python"].removeprefix(">=")
+    lines = [re.sub(r"(?=[<>=!~])", " ", line, count=1) for line in project["dependencies"]]
+    expected = {re.sub(r"^matplotlib\b", "matplotlib-base", line) for line in lines}
+    assert set(recipe["requirements"]["run"]) == expected | {"python >=${{ python_min }}"}
 
 
 def test_every_extra_of_users_is_measured_and_on_the_page_of_installation(monkeypatch):

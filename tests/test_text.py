@@ -2,10 +2,11 @@
 
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstlight.text import is_formula, printable, spreadsheet_cell
+from firstlight.text import is_formula, number_in, printable, spreadsheet_cell
 
 
 @given(st.text())
@@ -35,3 +36,14 @@ def test_no_cell_begins_like_a_formula_unless_it_is_a_number(first, rest):
 def test_a_formula_begins_with_a_sign_that_a_spreadsheet_runs():
     assert all(is_formula(text) for text in ("=1+1", "+1+1", "-2+3", "@A1", "\t=1", "\r=1", "-", "-1\n"))
     assert not any(is_formula(text) for text in ("", "1", "-1", "+1.5e-3", "-.5", "'=1", "a=b"))
+
+
+@given(st.floats(allow_nan=False))
+def test_a_number_that_was_written_is_read_again(value):
+    assert number_in(f" {value!r} ") == value
+
+
+@pytest.mark.parametrize("text", ["1_0", "\u0661", "\uff11", "", "1,5", "0x10", "ten"])
+def test_a_text_that_only_python_reads_as_a_number_is_none(text):
+    with pytest.raises(ValueError, match=r"could not|not a number"):
+        number_in(text)

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # A million curves
 #
-# **At the end** you will have a program that classifies an archive of any size on one computer, part by part, that goes on where it
-# was interrupted, and you will know how long a million light curves take on yours. **Time**: ten minutes to
+# **At the end** you will have a program that classifies an archive of any size on one computer, part by part, and resumes after an
+# interruption, and you will know how long a million light curves take on yours. **Time**: ten minutes to
 # read; [Speed](../performance.md) has the time of a million light curves on two cores.
 #
 # ## The archive
@@ -33,7 +33,7 @@ sorted(path.name for path in archive.iterdir())
 # ## Part by part
 #
 # The loop reads one part, classifies it and writes the answers. A part that has answers is skipped, so after an interruption the same
-# program goes on. `write_predictions` writes a file as a whole or not at all: half an answer never looks like one.
+# program resumes. `write_predictions` writes a file as a whole or not at all: half an answer never looks like one.
 
 # %%
 import time
@@ -98,7 +98,7 @@ counts[counts["sum of probabilities"] > 0].T
 # ## Larger still
 #
 # - **Without a loop**: `firstlight batch archive --out answers` does the same in several processes, within a bound of memory, and
-#   goes on where it was interrupted ([how to](../how-to/archive.md)).
+#   resumes after an interruption ([how to](../how-to/archive.md)).
 # - **HATS catalogs, LSDB and Dask**: the same command, or `catalog.map_partitions(FrameClassifier("fast"))`.
 # - **Spark**: the same function in a `pandas_udf` ([how to](../how-to/spark.md)).
 # - **Cheaper**: the bundle `fast` needs less time per light curve; `Pipeline.load("fast")`.

@@ -15,7 +15,7 @@
 # !firstlight classify sample/files/DiaSource.parquet --bundle sample/unseen --out rubin.csv
 
 # %% [markdown]
-# The first line is the one to read: it says which columns were used, and as what. Check it once for each new kind of file.
+# Read the first line: it names the columns that were used, and the meaning of each. Check it once for each new kind of file.
 #
 # `--bundle sample/unseen` chooses the model ("bundle") of this tutorial. It was trained without this supernova, so its
 # answer is an answer for a new object. The bundles that ship with firstlight are more accurate, but they know the supernova:
@@ -49,7 +49,7 @@ table[["object_id", "status", "class", "proba_SNIa", "proba_SNII", "proba_TDE", 
 # !head -n 3 sample/files/mine.csv
 
 # %% [markdown]
-# firstlight does not guess that `source` is the name of the object or that `f_uJy` is a flux in microjansky. Say it. The
+# firstlight does not guess that `source` is the name of the object or that `f_uJy` is a flux in microjansky. State it: the
 # zero point of the fluxes is 23.9 for microjansky, 31.4 for nanojansky and 27.5 for SNANA:
 
 # %%

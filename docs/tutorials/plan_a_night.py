@@ -30,7 +30,7 @@
 
 # %% [markdown]
 # The night is the first after the last record. Each target has its reasons in words: what it may be, how bright it was and
-# will be, how long it is up, and where the Moon is. Targets for which the hours do not suffice come last, with the reason.
+# will be, how long it is up, and where the Moon is. Targets that do not fit into the hours come last, with the reason.
 #
 # Read the reasons before you trust a list. A magnitude "expected" tonight is a straight line through the last points of a filter.
 # That is wrong for a star that pulsates, and doubtful where the points are few, as here: the kilonova of the first line
@@ -73,7 +73,7 @@ ranking.plot()
 #
 # - `--site` takes any observatory of astropy's list (`paranal`, `gemini_north`) or `LON,LAT,HEIGHT`.
 # - `--limit-mag`, `--hours-at-limit` and `--overhead` are those of your spectrograph. Exposure times scale from there.
-# - `--airmass`, `--moon` and `--max-age` say what is out of the question.
+# - `--airmass`, `--moon` and `--max-age` exclude targets.
 # - A spectrum can also be worth its time because it teaches the classifier something: the record's field `followup` says how much.
 #
 # What the program cannot know is weather, and what your colleagues observe already.

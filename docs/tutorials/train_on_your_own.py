@@ -87,8 +87,8 @@ print((place < 0.25).sum(), "objects to test,", (place >= 0.25).sum(), "to train
 
 # %% [markdown]
 # `compare` scores both on the same objects and resamples them, so that the interval belongs to the difference. Read the interval
-# before the difference: with so few objects only a large gain shows. The log-loss punishes a probability of zero for
-# what then happens without mercy, and that is what the first bundle gives to the rare classes.
+# before the difference: with so few objects only a large gain shows. The log-loss punishes a probability of zero for the
+# true class severely, and the first bundle gives zero to the rare classes.
 #
 # Where does the gain come from, and what does it cost? Split the answer by class:
 

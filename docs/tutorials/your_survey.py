@@ -54,18 +54,18 @@ labels[~is_mine].to_csv("others.csv", index=False)
 # ## Adapt
 #
 # With your files this is `firstlight adapt --data mine.parquet --labels labels.csv --from default --out my-bundle`. Here the bundle of
-# the tutorials is adapted, the stand-in is named, and the comparison with a training from the labels alone is left out, as it takes
-# longest:
+# the tutorials is adapted, `--training` and `--training-labels` name the stand-in, and `--no-scratch` leaves out the comparison with a
+# training from the labels alone, which takes longest:
 
 # %%
 # !firstlight adapt --data mine.parquet --labels labels.csv --from sample/unseen --training others.parquet \
 #     --training-labels others.csv --no-scratch --jobs 1 --out my-bundle
 
 # %% [markdown]
-# First come the labels whose spelling was translated; one that is no class would be set aside and counted. Then the table. Each labelled
+# The output begins with the labels whose spelling was translated; a label that is no class would be set aside and counted. Then comes the table. Each labelled
 # object was tested once, by trees that had not seen it, and all that is chosen (how much the training set counts, the class mix) was
-# chosen on other objects. *Unadapted* is the bundle as it was; the column beside it has the same bundle told only how frequent the classes are in
-# your labels. If *adapted* is not clearly better than that one, your labels are not worth their trees yet.
+# chosen on other objects. *Unadapted* is the bundle as it was; the column beside it has the same bundle with the class frequencies of your labels,
+# and nothing else from them. If *adapted* is not clearly better than that one, your labels are not worth their trees yet.
 #
 # With sixty objects the spread is wide: a difference smaller than the spread means nothing. More labels narrow it. The gain is
 # also larger here than on a real sky, because the survey of this page and the copies of the training set are made by one program.
@@ -116,10 +116,10 @@ pd.crosstab(mixed["class"], mixed["source"])
 # Look at the middle column, the bundle under the class mix of the labels. In the first table it is as good as any. In the second, which is of the
 # same objects with the mix of the *other* sources, it is far worse: griz once a week is an SN Ia or an eclipsing binary here, and something
 # else on the next survey. Trees learn the same mistake. So with a column `source`, `adapt` lets every class weigh the same within what each source
-# sees, keeps the calibration and the class mix of the bundle, and believes the second table. Without the column nothing would have said so.
+# sees, keeps the calibration and the class mix of the bundle, and believes the second table. Without the column `source`, nothing would have shown this.
 #
 # Where a source is a class, little is left that a label can teach. Here `adapt` kept the trees of the bundle as they were ("the labels train
-# nothing"), and said at the end that there is no gain. What helps is a label from the other side: some SNe Ia of the survey of AGN, some
+# nothing"), and reported at the end that there is no gain. What helps is a label from the other side: some SNe Ia of the survey of AGN, some
 # AGN of the survey of SNe Ia.
 #
 # ## For real

@@ -9,6 +9,22 @@ _FORMULA = re.compile(r"[=+\-@\t\r]")  # first characters of a cell that a sprea
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
+def number_in(text: str) -> float:
+    """The number that a text writes; ValueError for none, and for what Python alone reads as one.
+
+    Examples
+    --------
+    >>> number_in(" -1.5e3 ")
+    -1500.0
+    >>> number_in("1_0")
+    Traceback (most recent call last):
+    ValueError: '1_0' is not a number
+    """
+    if "_" in text or not text.isascii():
+        raise ValueError(f"{text!r} is not a number")
+    return float(text)
+
+
 def printable(text: str, longest: int | None = None) -> str:
     r"""Text on one line that a terminal or a log shows as it is.
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,9 @@ def plan_for(site: str = "rubin") -> Plan:
     )
 
 
-def make_desk(results: Path | str, **values: Any) -> Desk:
+def make_desk(results: Path | str, clock: Callable[[], float] = time.time, **values: Any) -> Desk:
     """A desk of a file of results."""
-    return Desk(DeskConfig(results=str(results), plan=plan_for(), **values))
+    return Desk(DeskConfig(results=str(results), plan=plan_for(), **values), clock=clock)
 
 
 def wait_until(condition: Any, seconds: float = 60.0) -> None:

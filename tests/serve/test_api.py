@@ -102,6 +102,23 @@ def test_verdicts_need_feedback_and_a_known_object(desk, client, night_file):
         assert own.post("/feedback", data={"object": "obj001", "verdict": "interesting"}).status_code == 403
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "latest?n=1_0",
+        "objects?rows=1_0",
+        "objects?min_probability=0.1_0",
+        "objects?q=999 999",
+        "objects?q=10:61:00",
+    ],
+)
+def test_a_value_that_is_no_number_or_position_is_refused(client, address):
+    answer = client.get(f"/api/{address}")
+    assert answer.status_code == 422, answer.text
+    if address.startswith("objects"):
+        assert client.get(f"/{address.removeprefix('objects')}").status_code == 422
+
+
 def test_a_form_with_many_fields_is_refused(client):
     answer = client.post("/feedback", data={f"field{k}": "1" for k in range(20)})
     assert answer.status_code == 422

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.serve._night import START, make_record
+from tests.serve._night import START, lines, make_desk, make_record, night_of_records, wait_until
 
+from firstlight.constants import MJD_OF_1970
 from firstlight.serve.board import MOST_CLASSES, MOST_POINTS, Board
+from firstlight.serve.health import health_of
 
 
 def add(board: Board, *records: dict) -> int:
@@ -100,7 +102,7 @@ def test_the_prediction_set_of_a_record_is_shown_and_that_of_an_old_one_is_made(
     board = Board()
     add(board, make_record("new", set=["KN", "SNIa"]), make_record("old", chance=0.95))
     results, notes = board.results("fast-1")
-    assert _newest(results, notes)["set"].tolist() == ["KN, SNIa", "KN"]
+    assert _newest(results, notes, np.inf)["set"].tolist() == ["KN, SNIa", "KN"]
     history = board.history("new", "fast-1")
     row = {"class": "KN", "reason": "", "anomaly": None, "rank": None}
     assert "Prediction set, whose classes cannot be excluded: KN, SNIa." in reasons_in_words(
@@ -112,3 +114,18 @@ def test_a_set_that_is_no_list_of_names_is_none():
     board = Board()
     add(board, make_record("odd", set={"KN": 1}), make_record("odder", set=[1, None]))
     assert board.results("fast-1")[1]["set"] == ["", ""]
+
+
+def test_one_record_from_the_future_leaves_the_others_their_night_and_is_reported(tmp_path):
+    path = tmp_path / "classes.jsonl"
+    path.write_bytes(lines(*night_of_records(), make_record("wrong", mjd=START + 20_000.0)))
+    with make_desk(path, clock=lambda: 86400.0 * (START - MJD_OF_1970)) as desk:
+        wait_until(lambda: desk.snapshot().ranking is not None and not desk.tonight.is_behind)
+        table = desk.snapshot().table.set_index("object")
+        assert desk.snapshot().night.date == "2026-11-26"
+        assert table["age"].drop("wrong").between(0.0, 1.0).all()
+        assert np.isnan(table["age"]["wrong"])
+        assert np.isnan(table["rank"]["wrong"])
+        assert table["rank"].drop("wrong").notna().all()
+        assert any(problem.startswith("1 object(s) not ranked") for problem in desk.problems())
+        assert health_of(desk)["results"]["newest_mjd"] < START

@@ -15,9 +15,13 @@ from firstlight.taxonomy import CLASSES
 
 views = st.builds(
     View,
-    q=st.text(st.characters(codec="utf-8"), max_size=20).map(str.strip),
+    q=st.text(st.characters(codec="utf-8", exclude_categories=["N"]), max_size=20).map(str.strip),
     classes=st.lists(st.sampled_from([*CLASSES, "none"]), unique=True, max_size=3).map(tuple),
-    limits=st.dictionaries(st.sampled_from(sorted(LIMITS)), st.integers(-50, 50).map(float), max_size=3),
+    limits=st.sets(st.sampled_from(sorted(LIMITS)), max_size=3).flatmap(
+        lambda names: st.fixed_dictionaries(
+            {n: st.integers(0, int(LIMITS[n].high)).map(float) for n in names}
+        )
+    ),
     up=st.booleans(),
     sort=st.sampled_from(sorted(COLUMNS)),
     descending=st.booleans(),
@@ -42,7 +46,8 @@ def test_an_address_gives_the_view_that_wrote_it(view):
 @pytest.mark.parametrize(
     "pair",
     [("sort", "nothing"), ("rows", "1e9"), ("page", "0"), ("max_mag", "bright"),
-     ("max_mag", "nan"), ("min_anomly", "0.9"), ("order", "up"), ("q", "x" * 300), ("up", "yes")],
+     ("max_mag", "nan"), ("max_mag", "2_0"), ("min_change", "2"),
+     ("min_anomly", "0.9"), ("order", "up"), ("q", "x" * 300), ("up", "yes")],
 )  # fmt: skip
 def test_a_wrong_parameter_is_an_error_and_shows_no_table_of_everything(pair):
     with pytest.raises(SettingsError):
@@ -80,9 +85,20 @@ def test_filters_and_order_choose_the_rows_and_missing_values_come_last(pairs, n
 
 
 def test_text_that_is_no_position_is_a_name():
-    assert find_position("12") is None
-    assert find_position("400 0") is None
+    for name in ("12", "-12.5", "2026-11-27", "ZTF18 1", "J1:2", "12h"):
+        assert find_position(name) is None
     assert find_position("00:00:00 -00:30:00 5").dec == pytest.approx(-0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("999 999", "within 0 and 360"), ("10 95", "within -90 and 90"), ("10 20 0", "above 0"),
+     ("10:61:00 0:0:0", "below 60"), ("24:00:00 1:0:0", "below 24"),
+     ("10:61:00", "10:00:24 -02:12:00"), ("1 2 3 4", "150.1 -2.2")],
+)  # fmt: skip
+def test_a_position_that_cannot_be_is_an_error_and_no_name(text, reason):
+    with pytest.raises(SettingsError, match=reason):
+        View.parse([("q", text)])
 
 
 def test_a_class_that_nobody_knows_is_an_error():

@@ -9,6 +9,7 @@ import numpy as np
 from firstlight._types import BoolArray, FloatArray, StrArray
 from firstlight.errors import SettingsError
 from firstlight.lightcurves import LightCurves
+from firstlight.text import number_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Cone:
     def parse(cls, text: str) -> Self:
         """The cone of ``RA,DEC,RADIUS`` in degrees; SettingsError if it is none."""
         try:
-            ra, dec, radius = (float(word) for word in text.split(","))
+            ra, dec, radius = (number_in(word) for word in text.split(","))
         except ValueError:
             raise SettingsError(
                 f"cone {text!r}: write it as RA,DEC,RADIUS in degrees, as 150.1,2.2,1"

@@ -75,7 +75,7 @@ def batch(
     *,
     reading: Reading,
 ) -> None:
-    """Classify an archive of any size, partition by partition; run it again to go on where it ended."""
+    """Classify an archive of any size, partition by partition; run it again to resume."""
     from firstlight.batch import Cone, FrameClassifier, Selection, classify_archive
 
     if upto_phase is not None and upto_phase != upto_phase:

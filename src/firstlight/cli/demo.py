@@ -1,5 +1,6 @@
 """The command ``demo``: the whole chain on this machine, live in the terminal."""
 
+import shutil
 import signal
 import sys
 import tempfile
@@ -84,8 +85,9 @@ def demo(
     )
     _run(stream, answers, folder, results, rate=rate, seconds=seconds, page=page)
     if results is not None:
+        program = "firstlight" if shutil.which("firstlight") else f"{sys.executable} -m firstlight"
         console.print(
-            f"the live page of these answers: firstlight serve --results {results} --open",
+            f"the live page of these answers: {program} serve --results {results} --open",
             highlight=False,
             soft_wrap=True,
         )

@@ -8,7 +8,7 @@ import typer
 from firstlight.cli.app import PLASTICC, Bundle, Data, TruthFile, app, check_picture, console
 from firstlight.cli.reading import Reading, reads_curves
 from firstlight.errors import SettingsError
-from firstlight.text import printable
+from firstlight.text import number_in, printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -108,7 +108,7 @@ def _window(days: str) -> tuple[float, float] | Literal["detected"] | None:
     if days == "detected":
         return "detected"
     try:
-        first, last = (float(part) for part in days.split(","))
+        first, last = (number_in(part) for part in days.split(","))
     except ValueError:
         first, last = 0.0, 0.0
     if not -float("inf") < first < last < float("inf"):

@@ -1,5 +1,6 @@
 """The command ``rank``: tonight's targets from the results of ``stream``."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,9 @@ import typer
 from rich.markup import escape
 
 from firstlight.cli.app import AsJson, app, check_picture, console, reading_progress, with_options
+from firstlight.constants import MJD_OF_1970
 from firstlight.errors import SettingsError
-from firstlight.text import printable
+from firstlight.text import number_in, printable
 
 if TYPE_CHECKING:
     from firstlight.followup.utility import FollowupConfig
@@ -49,7 +51,7 @@ class Planning:
         for text in self.want or ():
             name, given, weight = text.partition("=")
             try:
-                weights.append(float(weight) if given else 1.0)
+                weights.append(number_in(weight) if given else 1.0)
             except ValueError:
                 raise SettingsError(
                     f"--want {text}: give CLASS or CLASS=WORTH, the worth from 0 to 1"
@@ -191,13 +193,22 @@ def _write(ranking: "Ranking", out: Path | None, plot: Path | None, as_json: boo
 def _ranking(results: Path, site: str, night: str | None, **settings: Any) -> "Ranking":
     """The targets of a night, by default the first after the last record."""
     from firstlight.followup.night import find_site
-    from firstlight.stream.results.rank import next_evening, rank_targets
+    from firstlight.stream.results.rank import latest_credible, next_evening, rank_targets
     from firstlight.stream.results.read import read_results
 
     place = find_site(site)
     with reading_progress(f"reading {results}") as bar:
         table = read_results(results, bar)
-    return rank_targets(table, place, next_evening(table, place) if night is None else night, **settings)
+    if night is None:
+        until = latest_credible(table.mjd, time.time() / 86400.0 + MJD_OF_1970)
+        night = next_evening(table, place, until)
+        if n_later := int((table.mjd > until).sum()):
+            console.print(
+                f"[yellow]{n_later:,} record(s) from the future, after MJD {until:.2f}, do not move "
+                "the night; --night chooses another[/yellow]",
+                highlight=False,
+            )
+    return rank_targets(table, place, night, **settings)
 
 
 def _print(ranking: "Ranking", n_left_out: int) -> None:

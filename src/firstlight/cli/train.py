@@ -60,7 +60,7 @@ def train(
     from firstlight.pipeline.bundle import check_destination
 
     need_training_libraries()
-    check_destination(out)  # before hours of training, not after
+    check_destination(out)  # before the training, not after
     pipeline = Pipeline(load_preset(preset))
     taxonomy = _taxonomy(classes)
     curves, labels = reading.labelled(data, truth, objects, out, taxonomy)

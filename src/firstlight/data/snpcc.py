@@ -38,6 +38,7 @@ from firstlight.lightcurves.objects import known_values
 from firstlight.lightcurves.raw import NEEDED
 from firstlight.lightcurves.values import names_of
 from firstlight.taxonomy import from_snpcc
+from firstlight.text import number_in
 
 #: Scatter of the host's photometric redshift about the spectroscopic one, over the 1,103
 #: supernovae that have both (1.48 times the median deviation; standard deviation 0.033).
@@ -270,6 +271,6 @@ def _read_text(path: Path) -> tuple[dict[str, str], list[tuple[str, ...]]]:
 
 def _number(word: str, otherwise: float = _UNKNOWN) -> float:
     try:
-        return float(word)
+        return number_in(word)
     except ValueError:
         return otherwise

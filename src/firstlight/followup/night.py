@@ -19,6 +19,7 @@ import numpy as np
 
 from firstlight._types import FloatArray
 from firstlight.errors import SettingsError
+from firstlight.text import number_in
 
 TWILIGHT = -18.0  # degree; altitude of the Sun below which it is dark (astronomical twilight)
 STEP = 5.0  # minute
@@ -139,7 +140,7 @@ def find_site(text: str) -> Site:
         return SITES[name]
     parts = text.split(",")
     try:
-        numbers = [float(part) for part in parts]
+        numbers = [number_in(part) for part in parts]
     except ValueError:
         numbers = []
     if len(numbers) not in (2, 3):

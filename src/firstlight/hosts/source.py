@@ -85,7 +85,7 @@ class Hosts:
     def refresh(self) -> Reread | None:
         """Read the file again if it changed; None if it did not.
 
-        A file that cannot be used is not tried again before it changes once more.
+        A file that cannot be used is tried again only after its next change.
         """
         if self._path is None or (seen := _stamp(self._path)) == self._seen:
             return None

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from firstlight._types import FloatArray
 from firstlight.lightcurves.values import as_arrow, decoded, is_text, numbers_of
+from firstlight.text import number_in
 
 _SEPARATORS = re.compile(r"(?<=\d)\s*[hdms\u00b0'\u2032\"\u2033:]+\s*|(?<=\d)\s+(?=\d)")
 
@@ -32,7 +33,7 @@ def degrees(values: Any, *, hours: bool) -> FloatArray:
 def _sexagesimal(text: str) -> float:
     parts = text.replace("\u2212", "-").split(":")
     try:
-        size = [abs(float(part)) for part in parts]
+        size = [abs(number_in(part)) for part in parts]
     except ValueError:
         return float("nan")
     if len(size) > 3 or any(not part < 60.0 for part in size[1:]):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from starlette.exceptions import HTTPException
 
 from firstlight.anomaly.verdicts import CHOICES
@@ -26,8 +26,9 @@ from firstlight.serve.detail import (
     row_json,
 )
 from firstlight.serve.health import health_of
-from firstlight.serve.query import MOST_ROWS, View
+from firstlight.serve.query import LIMITS, MOST_ROWS, View
 from firstlight.taxonomy import CLASSES
+from firstlight.text import number_in
 
 _TICK_S, _ALIVE_S = 0.25, 15.0
 _MOST_LATEST = 500
@@ -47,6 +48,19 @@ class Problem(BaseModel):
 
 
 _PROBLEMS: Any = {404: {"model": Problem}, 422: {"model": Problem}}
+
+
+def _written_plainly(value: Any) -> Any:
+    """Refuse what Python alone reads as a number, such as 1_0."""
+    return number_in(value) if isinstance(value, str) else value
+
+
+def _limit(name: str) -> Any:
+    """A parameter of `LIMITS`."""
+    limit = LIMITS[name]
+    about = COLUMNS[limit.column]
+    words = f"{'Least' if limit.is_least else 'Greatest'} {about.name.replace('_', ' ')}: {about.meaning}"
+    return Query(ge=limit.low, le=limit.high, description=words + (f" [{about.unit}]" if about.unit else ""))
 
 
 class Objects(BaseModel):
@@ -132,13 +146,13 @@ def _add_table(router: APIRouter, desk: Desk) -> None:
             list[ClassName] | None,
             Query(alias="class", max_length=70, description="Classes; none is not classified."),
         ] = None,
-        min_probability: Annotated[float | None, Query(ge=0, le=1)] = None,
-        min_anomaly: Annotated[float | None, Query(ge=0, le=1)] = None,
-        min_change: Annotated[float | None, Query(ge=0, le=1)] = None,
-        max_mag: Annotated[float | None, Query(ge=-30, le=60)] = None,
-        max_phase: Annotated[float | None, Query(ge=0, le=1e6)] = None,
-        max_age: Annotated[float | None, Query(ge=0, le=1e6, description="[day]")] = None,
-        min_hours_up: Annotated[float | None, Query(ge=0, le=24)] = None,
+        min_probability: Annotated[float | None, _limit("min_probability")] = None,
+        min_anomaly: Annotated[float | None, _limit("min_anomaly")] = None,
+        min_change: Annotated[float | None, _limit("min_change")] = None,
+        max_mag: Annotated[float | None, _limit("max_mag")] = None,
+        max_phase: Annotated[float | None, _limit("max_phase")] = None,
+        max_age: Annotated[float | None, _limit("max_age")] = None,
+        min_hours_up: Annotated[float | None, _limit("min_hours_up")] = None,
         up: Annotated[Literal["0", "1"], Query(description="1: only what is up tonight.")] = "0",
         sort: Annotated[Name, Query()] = "rank",
         order: Annotated[Literal["", "asc", "desc"], Query()] = "",
@@ -220,7 +234,9 @@ def _add_news(
     """Add records as they come, and the state of the stream."""
 
     @router.get("/latest", response_model=Latest)
-    def latest(n: Annotated[int, Query(ge=0, le=_MOST_LATEST)] = 100) -> Latest:
+    def latest(
+        n: Annotated[int, Query(ge=0, le=_MOST_LATEST), BeforeValidator(_written_plainly)] = 100,
+    ) -> Latest:
         """The newest records, as the stream wrote them."""
         return Latest(records=desk.latest(n))
 

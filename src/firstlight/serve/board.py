@@ -155,6 +155,11 @@ class Board:
             )
         return results, notes
 
+    def times(self) -> NDArray[np.float64]:
+        """Time of the newest record of each place [MJD TAI day]."""
+        with self._lock:
+            return self._numbers["mjd"][: len(self._places)].copy()
+
     def history(self, object_id: str, bundle: str) -> History | None:
         """History of an object by a bundle; None if there is none."""
         with self._lock:

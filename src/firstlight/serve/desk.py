@@ -263,6 +263,7 @@ class Desk:
             found.append(f"{self.parser.refusals.n:,} records could not be read; the last: {place}: {reason}")
         if self.board.n_unusable:
             found.append(f"{self.board.n_unusable:,} records could not be used: {self.board.last_unusable}")
+        found += self.tonight.problems()
         if self.reader.n_gaps:
             found.append(
                 f"{self.reader.n_gaps:,} gaps in the topic: records were removed before they were read"

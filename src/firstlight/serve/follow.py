@@ -223,7 +223,6 @@ class Clock:
         self._seconds: deque[tuple[float, int]] = deque()
         self.hours: deque[tuple[int, Counter[str]]] = deque(maxlen=self.HOURS)
         self.delays: deque[float] = deque(maxlen=2000)  # from the time of a message to its reading [s]
-        self.newest_mjd = float("nan")
         self.last: float | None = None  # time of the last record [s since 1970]
 
     def count(self, records: Sequence[Mapping[str, Any]], now: float) -> None:
@@ -239,8 +238,6 @@ class Clock:
             if not self.hours or self.hours[-1][0] != hour:
                 self.hours.append((hour, Counter()))
             self.hours[-1][1].update(record["label"] or "not classified" for record in records)
-            times = [record["mjd"] for record in records if record["mjd"] is not None]
-            self.newest_mjd = max([t for t in (self.newest_mjd, *times) if t == t], default=float("nan"))
 
     def rate(self, now: float | None = None) -> float:
         """Records per second over the last minute."""

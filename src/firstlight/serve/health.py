@@ -7,6 +7,7 @@ from typing import Any
 
 from firstlight.constants import MJD_OF_1970
 from firstlight.serve.desk import Desk
+from firstlight.stream.results.rank import latest_credible
 
 
 def health_of(desk: Desk) -> dict[str, Any]:
@@ -28,8 +29,9 @@ def health_of(desk: Desk) -> dict[str, Any]:
     now = time.time()
     board, clock, refusals = desk.board, desk.clock, desk.parser.refusals
     delay = clock.delay()
-    newest = clock.newest_mjd
     clock_mjd = now / 86400.0 + MJD_OF_1970
+    times = board.times()
+    newest = times.max(initial=-math.inf, where=times <= latest_credible(times, clock_mjd))
     return {
         "results": {
             "records": board.n_records,
@@ -47,7 +49,7 @@ def health_of(desk: Desk) -> dict[str, Any]:
             "reading": not desk.reader.is_at_end,
             "delay_median_s": None if delay is None else round(delay[0], 3),
             "delay_99_s": None if delay is None else round(delay[1], 3),
-            "newest_mjd": newest if math.isfinite(newest) else None,
+            "newest_mjd": float(newest) if math.isfinite(newest) else None,
             "newest_age_days": round(clock_mjd - newest, 3) if math.isfinite(newest) else None,
         },
         "hours": [

@@ -109,7 +109,7 @@ class Pages:
             bundle=snapshot.bundle,
             bundles=self.desk.board.bundles,
             columns=list(COLUMNS.values()),
-            limits=list(LIMITS),
+            limits=LIMITS,
             classes=(*self.desk.board.classes, "none"),
             n_records=self.desk.board.n_records,
         )

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import numpy as np
@@ -12,25 +12,41 @@ from numpy.typing import NDArray
 
 from firstlight.errors import SettingsError
 from firstlight.serve.columns import COLUMNS, USUAL
+from firstlight.text import number_in
 
 LEAST_ROWS, ROWS, MOST_ROWS = 10, 100, 500
 RADIUS = 60.0  # arcsecond; of a search by position without a radius
 _LONGEST = 200  # characters of a search
+_MOST_RADIUS = 648_000.0  # arcsecond; half a turn
 _MOST_PAGE = 100_000
-_DEGREES = re.compile(r"\s*([-+]?\d+\.?\d*)[\s,]+([-+]?\d+\.?\d*)(?:[\s,]+(\d+\.?\d*))?\s*")
+_DEGREES = re.compile(r"\s*([-+]?\d+\.?\d*)[\s,]+([-+]?\d+\.?\d*)(?:[\s,]+(\d+\.?\d*))?\s*", re.ASCII)
 _SEXAGESIMAL = re.compile(
     r"\s*(\d{1,2})[:h\s]+(\d{1,2})[:m\s]+(\d{1,2}(?:\.\d*)?)s?[\s,]+"
-    r"([-+]?)(\d{1,2})[:d°\s]+(\d{1,2})[:m'\s]+(\d{1,2}(?:\.\d*)?)[s\"]?(?:[\s,]+(\d+\.?\d*))?\s*"
+    r"([-+]?)(\d{1,2})[:d°\s]+(\d{1,2})[:m'\s]+(\d{1,2}(?:\.\d*)?)[s\"]?(?:[\s,]+(\d+\.?\d*))?\s*",
+    re.ASCII,
 )
-#: Least and greatest values that an address may name: parameter, column, and whether it is the least.
+#: Two numbers or more with signs and marks of angles; a name has letters, or is one number.
+_LIKE_A_POSITION = re.compile(r"(?=.*\d\D*[:\s,]\D*\d)[-+.\d\s:,°'\"]+", re.ASCII)
+
+
+class Limit(NamedTuple):
+    """A least or greatest value that an address may name, and what it may be."""
+
+    column: str
+    is_least: bool
+    low: float
+    high: float
+
+
+#: Least and greatest values that an address may name.
 LIMITS = {
-    "min_probability": ("probability", True),
-    "min_anomaly": ("anomaly", True),
-    "min_change": ("change", True),
-    "max_mag": ("mag", False),
-    "max_phase": ("phase", False),
-    "max_age": ("age", False),
-    "min_hours_up": ("hours_up", True),
+    "min_probability": Limit("probability", True, 0.0, 1.0),
+    "min_anomaly": Limit("anomaly", True, 0.0, 1.0),
+    "min_change": Limit("change", True, 0.0, 1.0),
+    "max_mag": Limit("mag", False, -30.0, 60.0),
+    "max_phase": Limit("phase", False, 0.0, 1e6),
+    "max_age": Limit("age", False, 0.0, 1e6),
+    "min_hours_up": Limit("hours_up", True, 0.0, 24.0),
 }
 
 
@@ -115,6 +131,7 @@ class View:
             raise SettingsError("order: asc or desc")
         if len(one.get("q", "")) > _LONGEST:
             raise SettingsError(f"q: at most {_LONGEST} characters")
+        find_position(one.get("q", ""))  # a position that cannot be is no name to look for
         return cls(
             q=one.get("q", ""),
             classes=classes,
@@ -170,9 +187,9 @@ class View:
             names = ["" if name == "none" else name for name in self.classes]
             keep &= table["class"].isin(names).to_numpy()
         for name, value in self.limits.items():
-            column, is_least = LIMITS[name]
-            values = table[column].to_numpy(np.float64)
-            keep &= (values >= value) if is_least else (values <= value)
+            limit = LIMITS[name]
+            values = table[limit.column].to_numpy(np.float64)
+            keep &= (values >= value) if limit.is_least else (values <= value)
         if self.up:
             keep &= table["hours_up"].to_numpy(np.float64) > 0.0
         found = table[keep]
@@ -194,9 +211,10 @@ def _sortable(column: pd.Series) -> pd.Series:
 
 
 def find_position(text: str) -> Cone | None:
-    """A position and a radius [arcsecond] in a text; None if it is something else.
+    """A position and a radius [arcsecond] in a text; None if it is something else, such as a name.
 
-    Two numbers are degrees. Six are hours, minutes and seconds, then degrees, minutes and seconds.
+    Two numbers are degrees. Six are hours, minutes and seconds, then degrees, minutes and seconds. Raises
+    SettingsError for what looks like a position and is none.
 
     Examples
     --------
@@ -208,26 +226,38 @@ def find_position(text: str) -> Cone | None:
     True
     """
     if match := _DEGREES.fullmatch(text):
-        ra, dec = float(match[1]), float(match[2])
-        radius = float(match[3]) if match[3] else RADIUS
+        ra, dec, radius = float(match[1]), float(match[2]), match[3]
     elif match := _SEXAGESIMAL.fullmatch(text):
-        hours, minutes, seconds = (float(match[k]) for k in (1, 2, 3))
-        ra = 15.0 * (hours + minutes / 60.0 + seconds / 3600.0)
-        dec = float(match[5]) + float(match[6]) / 60.0 + float(match[7]) / 3600.0
-        dec = -dec if match[4] == "-" else dec
-        radius = float(match[8]) if match[8] else RADIUS
+        parts = [float(match[k]) for k in (1, 2, 3, 5, 6, 7)]
+        if parts[0] >= 24.0 or max(parts[1], parts[2], parts[4], parts[5]) >= 60.0:
+            raise SettingsError(f"position {text!r}: hours are below 24, minutes and seconds below 60")
+        ra = 15.0 * (parts[0] + parts[1] / 60.0 + parts[2] / 3600.0)
+        dec = parts[3] + parts[4] / 60.0 + parts[5] / 3600.0
+        dec, radius = -dec if match[4] == "-" else dec, match[8]
+    elif _LIKE_A_POSITION.fullmatch(text):
+        raise SettingsError(
+            f"position {text!r}: write right ascension and declination in degrees, as 150.1 -2.2, or as "
+            "10:00:24 -02:12:00; a radius in arcseconds may follow"
+        )
     else:
         return None
-    return Cone(ra, dec, radius) if 0.0 <= ra <= 360.0 and abs(dec) <= 90.0 else None
+    found = Cone(ra, dec, float(radius) if radius else RADIUS)
+    if not (0.0 <= found.ra <= 360.0 and abs(found.dec) <= 90.0 and 0.0 < found.radius <= _MOST_RADIUS):
+        raise SettingsError(
+            f"position {text!r}: right ascension is within 0 and 360, declination within -90 and 90 degrees, "
+            f"the radius above 0 and at most {_MOST_RADIUS:g} arcseconds"
+        )
+    return found
 
 
 def _number(name: str, text: str) -> float:
+    limit = LIMITS[name]
     try:
-        value = float(text)
+        value = number_in(text)
     except ValueError:
         raise SettingsError(f"{name}: give a number, not {text[:40]!r}") from None
-    if not np.isfinite(value):
-        raise SettingsError(f"{name}: give a finite number")
+    if not limit.low <= value <= limit.high:
+        raise SettingsError(f"{name}: give a number from {limit.low:g} to {limit.high:g}, not {text[:40]!r}")
     return value
 
 

@@ -15,6 +15,7 @@ from firstlight.constants import MJD_OF_1970
 from firstlight.errors import SettingsError
 from firstlight.followup.night import Night, Site
 from firstlight.taxonomy import COARSE, COARSE_GROUPS
+from firstlight.text import number_in
 
 FRAMES = ("equatorial", "galactic")
 GROUPS = (*COARSE_GROUPS, "not classified")
@@ -81,7 +82,7 @@ def moment_of(night: Night | None, at: str, now: float) -> int | None:
         return None
     if at:
         try:
-            hour = float(at)
+            hour = number_in(at)
         except ValueError:
             raise SettingsError("at: give an hour of UTC from 0 to 24") from None
         if not 0.0 <= hour <= 24.0:

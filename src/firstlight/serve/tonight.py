@@ -21,7 +21,7 @@ from firstlight.followup.schedule import ScheduleConfig
 from firstlight.followup.utility import FollowupConfig
 from firstlight.serve.board import Board
 from firstlight.serve.query import AbsentError
-from firstlight.stream.results.rank import Ranking, rank_targets
+from firstlight.stream.results.rank import Ranking, latest_credible, rank_targets
 from firstlight.stream.results.read import Results
 from firstlight.taxonomy import CLASSES
 from firstlight.text import printable
@@ -97,6 +97,7 @@ class _Ranked:
     ranking: Ranking | None
     note: str
     version: int
+    ahead: str = ""  # what is wrong with records whose times are in the future
 
 
 _NOT_YET = _Ranked(None, "the ranking is being computed", -1)
@@ -145,7 +146,7 @@ class Tonight:
             if kept is not None and kept[1] == versions:
                 return kept[0]
             results, notes = self.board.results(bundle)
-            table = _joined(_newest(results, notes), ranked.ranking)
+            table = _joined(_newest(results, notes, self._until(results)), ranked.ranking)
             note = ranked.note if len(results) else ""
             snapshot = Snapshot(bundle, table, results, ranked.ranking, note, versions[0])
             self._kept = {name: one for name, one in self._kept.items() if name in known}
@@ -168,8 +169,16 @@ class Tonight:
             _log.exception("the ranking of bundle %s failed", bundle)
             ranking, note = None, printable(f"the ranking failed: {type(error).__name__}: {error}", 300)
         with self._lock:
-            self._rankings[bundle] = _Ranked(ranking, note, version)
+            self._rankings[bundle] = _Ranked(ranking, note, version, _ahead(results, self._until(results)))
         return time.perf_counter() - begun
+
+    def problems(self) -> list[str]:
+        """Records whose times are in the future, one sentence per bundle."""
+        with self._lock:
+            return [ranked.ahead for ranked in self._rankings.values() if ranked.ahead]
+
+    def _until(self, results: Results) -> float:
+        return latest_credible(results.mjd, _mjd(self._clock()))
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -193,26 +202,30 @@ def rank_results(results: Results, plan: Plan, now: float) -> tuple[Ranking | No
     """The ranking of newest records, or why there is none; `now` is the time [s since 1970]."""
     if not len(results):
         return None, ""
+    until = latest_credible(results.mjd, _mjd(now))
     try:
         ranking = rank_targets(
             results,
             plan.site,
-            plan.evening or evening_of(results, plan.site, now),
+            plan.evening or evening_of(results, plan.site, now, until),
             followup=plan.followup,
             observing=plan.observing,
             telescope=plan.telescope,
             max_age=plan.max_age,
-            during_night=True,
+            until=until,
         )
     except (DataError, SettingsError) as error:
         return None, str(error)
     return ranking, ""
 
 
-def evening_of(results: Results, site: Site, now: float) -> str:
-    """Evening of the night that holds or follows the newest record, or the clock's time if they agree."""
-    newest = float(results.mjd.max())
-    clock = now / 86400.0 + MJD_OF_1970
+def evening_of(results: Results, site: Site, now: float, until: float) -> str:
+    """Evening of the night that holds or follows the newest record up to `until` [MJD].
+
+    If that agrees with the time of the clock `now` [s since 1970], the night of the clock.
+    """
+    clock = _mjd(now)
+    newest = float(results.mjd.max(initial=-np.inf, where=results.mjd <= until))
     moment = clock if abs(clock - newest) <= _LIVE_DAYS else newest
     day = math.floor(moment + site.longitude / 360.0 - 0.5)  # changes at noon
     return (_MJD_0 + timedelta(days=day)).isoformat()
@@ -234,9 +247,24 @@ def prediction_set(proba: FloatArray, classes: Sequence[str] = CLASSES, level: f
     return [classes[k] for k in order[:n]]
 
 
-def _newest(results: Results, notes: Mapping[str, list[str]]) -> pd.DataFrame:
+def _mjd(seconds: float) -> float:
+    return seconds / 86400.0 + MJD_OF_1970
+
+
+def _ahead(results: Results, until: float) -> str:
+    """What is wrong with records that are later than `until` [MJD]; empty if there are none."""
+    later = np.flatnonzero(results.mjd > until)
+    if not len(later):
+        return ""
+    name, mjd = printable(str(results.object_id[later[0]]), 60), results.mjd[later[0]]
+    return (
+        f"{len(later):,} object(s) not ranked: their newest records are from the future, such as that of "
+        f"{name} at MJD {mjd:.2f}; records after MJD {until:.2f} are not used"
+    )
+
+
+def _newest(results: Results, notes: Mapping[str, list[str]], until: float) -> pd.DataFrame:
     """Columns of the newest records; without a prediction set the fewest classes that hold `LEVEL`."""
-    n = len(results)
     classified = results.label != ""
     order = np.argsort(-results.proba, axis=1, kind="stable")
     sums = np.cumsum(np.take_along_axis(results.proba, order, axis=1), axis=1)
@@ -247,7 +275,8 @@ def _newest(results: Results, notes: Mapping[str, list[str]]) -> pd.DataFrame:
             notes["set"], order.tolist(), sizes.tolist(), classified.tolist(), strict=True
         )
     ]
-    newest = results.mjd.max(initial=-np.inf) if n else np.nan
+    credible = results.mjd <= until
+    newest = results.mjd.max(initial=-np.inf, where=credible)
     columns: dict[str, Any] = {
         "object": results.object_id.astype(object),
         "class": results.label.astype(object),
@@ -261,7 +290,7 @@ def _newest(results: Results, notes: Mapping[str, list[str]]) -> pd.DataFrame:
         "anomaly": results.anomaly,
         "change": results.change,
         "n_obs": results.n_obs,
-        "age": newest - results.mjd,
+        "age": np.where(credible, newest - results.mjd, np.nan),
         "ra": results.ra,
         "dec": results.dec,
         "mjd": results.mjd,

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from firstlight.errors import DataError, SettingsError
 from firstlight.followup.night import SITES, ObservingConfig, find_site, visibility
@@ -13,6 +15,7 @@ from firstlight.followup.utility import FollowupConfig, followup_utility
 from firstlight.stream.results.rank import (
     _brightness_of,
     check_ranking_output,
+    latest_credible,
     next_evening,
     rank_targets,
     write_ranking,
@@ -94,12 +97,12 @@ def test_last_record_before_the_night_counts():
     assert table["mjd"][0] == pytest.approx(START - 1.0)
 
 
-def test_on_a_page_that_is_watched_in_the_night_its_own_records_count():
+def test_records_of_the_night_itself_count_where_a_page_is_watched_then():
     before, during = record("a", "SNIa"), record("a", "KN", mjd=START + 0.2, alert="a-2")
     assert rank(before, during).table["class"].tolist() == ["SNIa"]
     for mjd in (START + 0.2, START + 0.4):  # in the night, and in the morning after it
         late = during | {"mjd": mjd}
-        assert rank(before, late, during_night=True).table["class"].tolist() == ["KN"]
+        assert rank(before, late, until=np.inf).table["class"].tolist() == ["KN"]
 
 
 def test_of_records_of_one_time_the_later_put_out_counts():
@@ -191,6 +194,31 @@ def test_first_night_after_the_last_record_is_the_default():
     assert evening(61371.0, "siding-spring") == "2026-11-27"  # 10:00 local of the 27th
     with pytest.raises(DataError, match="no records"):
         next_evening(Results.of([]), RUBIN)
+
+
+@given(
+    st.lists(st.floats(50_000.0, 69_000.0), min_size=1, max_size=300),
+    st.lists(st.floats(69_000.0, 88_000.0), max_size=3),
+)
+def test_a_few_records_from_the_future_are_not_credible_and_the_others_are(past, future):
+    n_wrong = max(int(0.01 * len(past)), 1)
+    mjd = np.array([*past, *future[:n_wrong]])
+    assert latest_credible(mjd, 69_000.0) == 69_001.0
+
+
+@given(st.floats(-1e4, 1e4), st.integers(2, 200))
+def test_the_records_of_a_simulation_of_the_future_are_credible(days, n):
+    mjd = 70_000.0 + days + np.linspace(0.0, 25.0, n)
+    assert latest_credible(mjd, 50_000.0) >= mjd.max()
+    assert latest_credible(np.append(mjd, mjd.max() + 1_000.0), 50_000.0) < mjd.max() + 1_000.0
+
+
+def test_one_record_from_the_future_does_not_move_the_night():
+    results = Results.of([record("a"), record("b"), record("wrong", mjd=START + 9_000.0)])
+    until = latest_credible(results.mjd, START)
+    assert next_evening(results, RUBIN, until) == EVENING
+    ranking = rank_targets(results, RUBIN, EVENING, until=until)
+    assert sorted(ranking.table["object"]) == ["a", "b"]
 
 
 def test_without_usable_records_the_error_gives_their_span():

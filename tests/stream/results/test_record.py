@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,6 +26,7 @@ from firstlight.stream.results.record import (
 )
 from firstlight.taxonomy import CLASSES, COARSE, COARSE_GROUPS, ELASTICC
 
+PACKETS = Path(__file__).parents[1] / "alerts" / "packets"
 KEYS = (
     "object alert mjd ra dec bundle status reason label proba coarse anomaly change followup n_obs phase "
     "mag mag_err band mag_mjd slope slope_err peak_mag peak_mjd source late late_reason n_dropped "
@@ -236,6 +238,17 @@ def test_a_missing_file_and_a_damaged_container_are_errors(tmp_path, alerts):
     path = tmp_path / "out.avro"
     path.write_bytes((form.preamble + form.encode(records(alerts)[0], None))[:-20])
     with pytest.raises(DataError, match="damaged"):
+        read_results(path)
+
+
+@pytest.mark.parametrize("name", ["rubin_fink.avro", "ZTF19acihgng.avro"])
+def test_a_file_of_alerts_is_no_file_of_results_and_the_error_says_what_is_expected(name, tmp_path):
+    alerts = PACKETS / name
+    with pytest.raises(DataError, match=r"an Avro file of \S+; give results of firstlight stream"):
+        read_results(alerts)
+    path = tmp_path / "noise.jsonl"
+    path.write_bytes(alerts.read_bytes()[100:160].replace(b"\n", b"") + b"\n")
+    with pytest.raises(DataError, match=r"line 1: begins with .*; give results of firstlight stream"):
         read_results(path)
 
 

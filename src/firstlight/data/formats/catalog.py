@@ -9,6 +9,7 @@ import numpy as np
 from firstlight.data.formats.source import Source, columns_of_records, source_of_columns
 from firstlight.errors import DataError
 from firstlight.lightcurves.angles import degrees
+from firstlight.text import number_in
 
 _KEYS = (
     "time", "u_time", "magnitude", "e_magnitude", "e_lower_magnitude", "e_upper_magnitude", "band", "system",
@@ -59,7 +60,7 @@ def _is_optical(row: Any) -> bool:
 def _mean(values: Sequence[Any]) -> float:
     """The mean of texts of numbers; NaN if one is none."""
     try:
-        return sum(float(value) for value in values) / len(values)
+        return sum(number_in(str(value)) for value in values) / len(values)
     except (TypeError, ValueError, ArithmeticError):
         return float("nan")
 
@@ -84,7 +85,7 @@ def _survey(names: list[str]) -> str:
 
 def _first(event: Mapping[str, Any], key: str) -> float:
     try:
-        return float(event[key][0]["value"])
+        return number_in(str(event[key][0]["value"]))
     except (KeyError, IndexError, TypeError, ValueError):
         return float("nan")
 

@@ -17,6 +17,7 @@ from firstlight.data.formats.photometry import texts
 from firstlight.data.formats.source import Source, source_of_columns
 from firstlight.errors import DataError
 from firstlight.lightcurves.values import numbers_of
+from firstlight.text import number_in
 
 _PHOT = ("MJD", "BAND", "FLT", "FLUXCAL", "FLUXCALERR", "PHOTFLAG")
 #: Values by object: names of SNANA's header, the preferred one first.
@@ -167,7 +168,7 @@ def text_source(paths: Sequence[Path]) -> Source:
 
 def _number(head: Mapping[str, list[str]], key: str) -> float:
     try:
-        return float(head[key][0])
+        return number_in(head[key][0])
     except (KeyError, IndexError, ValueError):
         return float("nan")
 

@@ -40,6 +40,17 @@
     addEventListener("pagehide", () => events.close());
   }
 
+  // --- a filter that is wrong: the table stays as it was, and a line says why ---
+  const form = document.querySelector("form.filters"), wrong = byId("wrong");
+  if (form && wrong) {
+    form.addEventListener("htmx:responseError", (event) => {
+      const answer = new DOMParser().parseFromString(event.detail.xhr.responseText, "text/html").querySelector("main p");
+      wrong.textContent = `The table stays as it was: ${answer ? answer.textContent : `error ${event.detail.xhr.status}`}`;
+    });
+    form.addEventListener("htmx:sendError", () => { wrong.textContent = "The page's server does not answer."; });
+    form.addEventListener("htmx:afterRequest", (event) => { if (event.detail.successful) wrong.textContent = ""; });
+  }
+
   // --- the way back to the table, with its filters ---
   try {
     if (location.pathname === "/") sessionStorage.setItem("firstlight-table", location.search);

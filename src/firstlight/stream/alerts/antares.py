@@ -37,6 +37,7 @@ from firstlight.stream.alerts.values import (
 from firstlight.stream.io.message import Message
 from firstlight.stream.limits import DEFAULT_LIMITS, Limits, size_text
 from firstlight.stream.quality import QualityConfig
+from firstlight.text import number_in
 
 ZTF_SURVEY, LIMIT_SURVEY, LSST_SURVEY = "1", "2", "4"
 _COLUMNS = ("time", "alert_id", "ant_mjd", "ant_survey", "ant_ra", "ant_dec", "ant_passband", "ant_mag",
@@ -285,7 +286,7 @@ def _skip_reason(about: Mapping[str, Any], object_id: str) -> SkipReason | None:
 
 def _float(value: Any) -> float:
     try:
-        return float(value)
+        return number_in(value) if isinstance(value, str) else float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan
 

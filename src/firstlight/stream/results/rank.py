@@ -41,6 +41,9 @@ OLD = 1.5  # days; the age of an older magnitude is shown
 VARIABLE = frozenset(name for name, group in COARSE.items() if group in ("AGN", "Periodic"))
 _LONGEST = 60  # characters of an object's id in the figure
 _MJD_0 = date(1858, 11, 17)
+_AHEAD = 1.0  # days; a record that is further ahead of the clock is wrong
+_WRONG = 0.01  # largest share of records with a wrong time
+_GAP = 30.0  # days; of a simulation of the future, a record that is further ahead of the others is wrong
 _TEXTS = ("object", "fate", "start", "class", "band", "reasons")  # columns of text
 
 
@@ -91,11 +94,42 @@ class Ranking:
         return plot_targets(targets, night.hours, night.moon_altitude, f"{night.site.name}, {night.date}")
 
 
-def next_evening(results: Results, site: Site) -> str:
-    """Date of the first evening at the site after the last record; DataError without records."""
-    if not len(results):
+def latest_credible(mjd: FloatArray, now: float) -> float:
+    """The latest time that a record may have; later ones are those of a wrong clock or unit.
+
+    One such record would otherwise move the night, and the age of every object.
+
+    Parameters
+    ----------
+    mjd : float64 array, shape (n_records,)
+        Times of records [MJD TAI day].
+    now : float
+        The time [MJD day].
+
+    Returns
+    -------
+    float
+        A day after now. Where more than one record in a hundred is later, as in a simulation of the future:
+        30 days after these.
+
+    Examples
+    --------
+    >>> latest_credible(np.array([61000.0, 61001.0, 88000.0]), 61002.0)
+    61003.0
+    """
+    if not len(mjd):
+        return now + _AHEAD
+    n_wrong = min(max(int(_WRONG * len(mjd)), 1), len(mjd) - 1)
+    common = float(np.partition(mjd, -1 - n_wrong)[-1 - n_wrong])
+    return now + _AHEAD if common <= now + _AHEAD else common + _GAP
+
+
+def next_evening(results: Results, site: Site, until: float = np.inf) -> str:
+    """Date of the first evening at the site after the last record until `until`; DataError without any."""
+    times = results.mjd[results.mjd <= until]
+    if not len(times):
         raise DataError("no records, so no date for the night; give --night")
-    local = float(results.mjd.max()) + site.longitude / 360.0
+    local = float(times.max()) + site.longitude / 360.0
     return (_MJD_0 + timedelta(days=int(np.floor(local + 0.5)))).isoformat()
 
 
@@ -108,7 +142,7 @@ def rank_targets(
     observing: ObservingConfig | None = None,
     telescope: ScheduleConfig | None = None,
     max_age: float = 15.0,
-    during_night: bool = False,
+    until: float | None = None,
     twilight: float = TWILIGHT,
 ) -> Ranking:
     """Rank the objects of the stream's records for one night and choose among them.
@@ -131,8 +165,8 @@ def rank_targets(
         Wanted classes, limits of observability, telescope time.
     max_age : float
         Greatest age of an object's last record at the beginning of the night [day].
-    during_night : bool
-        Whether records from the night itself and later count too, as on a page that is watched then.
+    until : float, optional
+        Records before this time count [MJD TAI day]; by default those before the night begins.
     twilight : float
         Altitude of the Sun below which it is dark [degree].
 
@@ -157,7 +191,7 @@ def rank_targets(
             f"it is never dark at {site.name} in the night of {evening} (the Sun stays above "
             f"{twilight:g} degrees)"
         )
-    rows = _last_records(results, night, max_age, np.inf if during_night else night.mjd[0])
+    rows = _last_records(results, night, max_age, night.mjd[0] if until is None else until)
     middle = float(night.mjd[len(night.mjd) // 2])
     brightness = _brightness_of(results, rows).without_trend(np.isin(results.label[rows], list(VARIABLE)))
     proba, anomaly = results.proba[rows], results.anomaly[rows]

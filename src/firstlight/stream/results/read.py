@@ -20,6 +20,7 @@ from firstlight.stream.avro.container import MAGIC
 from firstlight.stream.avro.decode import fastavro_module
 from firstlight.stream.results.record import BRIGHTNESS_DIGITS, BROKER_CLASSIFICATION
 from firstlight.taxonomy import CLASSES, COARSE, COARSE_GROUPS, ELASTICC, in_order
+from firstlight.text import printable
 
 _LINES_PER_REPORT = 1000
 _LONGEST_TEXT = 1024  # characters of a name in a record; the stream takes no longer ones
@@ -32,6 +33,9 @@ _RANGES = {
     "anomaly": _CHANCE, "change": _CHANCE, "followup": _CHANCE,
 }  # fmt: skip
 _MOST_OBSERVATIONS = 2**31 - 1
+_EXPECTED = "give results of firstlight stream: lines of JSON, or Avro in ELAsTiCC's form (alerts are none)"
+#: Errors of fastavro for damage, and of a message with other fields.
+_DAMAGE = (ValueError, EOFError, KeyError, TypeError, IndexError, OverflowError, MemoryError)
 _CLASS_OF = {number: name for name, number in ELASTICC.items()}
 #: Numbers of a record, each a column; null reads as NaN.
 NUMBERS = ("mjd", "ra", "dec", "anomaly", "change", "followup", "phase", *BRIGHTNESS_DIGITS)
@@ -297,12 +301,18 @@ def _avro_records(file: Any, path: str | Path) -> Iterator[dict[str, Any]]:
     """Records of a container in ELAsTiCC's form."""
     fastavro = fastavro_module()
     try:
-        for message in fastavro.reader(file):
+        reader = fastavro.reader(file)
+        name = str(dict(reader.writer_schema).get("name", ""))
+        if name.rpartition(".")[2] != BROKER_CLASSIFICATION["name"]:
+            raise DataError(f"{path}: an Avro file of {printable(name, 60) or 'another kind'}; {_EXPECTED}")
+        for message in reader:
             record = _from_elasticc(message)
             _check_values(record, str(path))
             yield record
-    except (ValueError, EOFError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: damaged, or not in ELAsTiCC's form: {error!r}") from error
+    except DataError:
+        raise
+    except _DAMAGE as error:
+        raise DataError(f"{path}: damaged: its Avro ends early or has other fields; {_EXPECTED}") from error
 
 
 def _bare_avro(value: bytes, where: str) -> dict[str, Any]:
@@ -310,8 +320,9 @@ def _bare_avro(value: bytes, where: str) -> dict[str, Any]:
     fastavro = fastavro_module()
     try:
         return _from_elasticc(fastavro.schemaless_reader(BytesIO(value), BROKER_CLASSIFICATION, None))
-    except (ValueError, EOFError, KeyError, TypeError, IndexError, OverflowError, MemoryError) as error:
-        raise DataError(f"{where}: neither JSON nor in ELAsTiCC's form: {error!r}") from error
+    except _DAMAGE as error:
+        head = printable(value[:20].decode("latin-1"))
+        raise DataError(f"{where}: begins with '{head}'; {_EXPECTED}") from error
 
 
 def _from_elasticc(message: Mapping[str, Any]) -> dict[str, Any]:
