@@ -48,6 +48,8 @@ check: setup
 	$(BIN)/ruff format --check src tests benchmarks studies docs release
 	$(BIN)/ruff check src tests benchmarks studies docs release
 	$(BIN)/mypy
+	MYPYPATH=src:benchmarks:benchmarks/peers:docs:release $(BIN)/mypy --config-file mypy-scripts.ini benchmarks release docs
+	MYPYPATH=src:. $(BIN)/mypy --config-file mypy-scripts.ini studies
 	$(BIN)/lint-imports
 
 docs: setup ## Run the tutorials and build the documentation into site/, strictly; it opens from the folder

@@ -21,6 +21,8 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUM
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+#: Pathspecs of git: changes outside of the results.
+CHANGES = (".", ":!benchmarks/results", ":!docs/results")
 TURNS = 5
 
 
@@ -98,13 +100,21 @@ def versions(*libraries: str) -> dict[str, str | None]:
 
 
 def commit() -> str:
-    """Commit of the checkout, with ``-dirty`` after local changes; see `provenance.commit` outside of one."""
+    """Commit of the checkout, with ``-dirty`` after local changes; see `provenance.commit` outside of one.
+
+    New results are no change: one command may write several of them.
+    """
     if not (ROOT / ".git").exists():
         from firstlight import provenance
 
         return provenance.commit()
-    words = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    head = _git("rev-parse", "--short=12", "HEAD")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", *CHANGES)
+    return f"{head}-dirty" if changed else head
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False)
     return done.stdout.strip()
 
 

@@ -115,7 +115,8 @@ def sklearn_model(X: Rows, code: NDArray[np.int64], rounds: int) -> Built:
     model = GradientBoostingClassifier(
         n_estimators=rounds, max_depth=SKLEARN_DEPTH, max_features=0.05, subsample=0.7, random_state=0
     ).fit(filled[:SKLEARN_ROWS], code[:SKLEARN_ROWS])
-    ours = walker(_forest_of(model, None))
+    forest, _ = _forest_of(model, None)
+    ours = walker(forest)
 
     def theirs(batch: Rows) -> NDArray[np.float64]:
         return np.asarray(model.predict_proba(np.nan_to_num(batch)))

@@ -76,7 +76,7 @@ def main() -> None:
         bundles[name] = Path(folder) if folder else shipped(name)
     for part in args.part or PARTS:
         load, start = os.getloadavg()[0], time.time()
-        run = partial(PARTS[part], n_objects=args.objects) if part == "loaded" else PARTS[part]
+        run = partial(loaded.loaded, n_objects=args.objects) if part == "loaded" else PARTS[part]
         figures = run(bundles, args.source, args.repeats)
         keep(
             args.out,

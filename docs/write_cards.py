@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from update import REAL_SKY_METRICS, RESULTS, ROOT, STUDIES, machine, read, table
+from tables import RESULTS, ROOT, STUDIES, machine, read, table
+from update import REAL_SKY_METRICS
 
 from firstlight.taxonomy import CLASSES, COARSE, GALACTIC
 

@@ -112,7 +112,11 @@ def outputs_of(path: Path, cells: list[Cell], folder: Path) -> Iterator[Output]:
         place = f"{path.relative_to(ROOT)}:{cell.line}"
         out = io.StringIO()
         with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-            value = _run_commands(cell, place) if cell.commands else _run_python(cell, names, place)
+            value = None
+            if cell.commands:
+                _run_commands(cell, place)
+            else:
+                value = _run_python(cell, names, place)
         yield _shown(value, _steady(out.getvalue()))
 
 
@@ -132,10 +136,12 @@ def _run_commands(cell: Cell, place: str) -> None:
 def _run_python(cell: Cell, names: dict[str, Any], place: str) -> Any:
     """Run a cell; the value is that of its last line if that is an expression."""
     tree = ast.parse(cell.source, place)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    last = tree.body[-1] if tree.body else None
+    if isinstance(last, ast.Expr):
+        tree.body.pop()
     try:
         exec(compile(tree, place, "exec"), names)  # noqa: S102  (our own pages)
-        if last is None:
+        if not isinstance(last, ast.Expr):
             return None
         return eval(compile(ast.Expression(last.value), place, "eval"), names)  # noqa: S307
     except Exception as error:

@@ -167,6 +167,7 @@ def reconstruction(encoder: Encoder, curves: LightCurves) -> dict[str, Any]:
     """Chi2 a point of the light curves drawn from the latent means, by peak signal to noise."""
     import torch
 
+    from firstlight.encoder.config import FLUX_FLOOR
     from firstlight.encoder.train import _batch, _make_targets
     from firstlight.encoder.vae import RnnVae
 
@@ -194,7 +195,7 @@ def reconstruction(encoder: Encoder, curves: LightCurves) -> dict[str, Any]:
         }
     return {
         "what": "median over objects of chi2 a point (binned observations), errors alone and with a floor of "
-        f"{encoder.config.vae.flux_floor} of the peak; 1 is the noise",
+        f"{FLUX_FLOOR} of the peak; 1 is the noise",
         "chi2": round(float(np.median(measured)), 3),
         "chi2_with_floor": round(float(np.median(tolerant)), 3),
         "by_snr": by_snr,

@@ -115,7 +115,8 @@ class Rows:
         with np.load(path) as file:
             found = {name: file[name] for name in file.files}
         names = ("values", "offsets", "summary", "redshift", "redshift_err")
-        steps = Steps(*(found.pop(name) for name in names), float(found.pop("scale")))
+        columns = {name: found.pop(name) for name in names}
+        steps = Steps(**columns, flux_scale=float(found.pop("scale")))
         return cls(steps, steps.context(), found.pop("gp")), found
 
 

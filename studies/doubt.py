@@ -76,8 +76,8 @@ def doubts(
     yield "Milky Way, as stated", stated(z, err, ~extragalactic)
     zero = np.zeros(len(z))
     yield "extragalactic, redshift 0", stated(zero, zero, extragalactic)
-    far = (np.where(extragalactic, given, own) for given, own in ((z, STATED[0]), (err, STATED[1])))
-    yield f"Milky Way, redshift {STATED[0]:g}", stated(*far, ~extragalactic)
+    far, far_err = (np.where(extragalactic, given, own) for given, own in ((z, STATED[0]), (err, STATED[1])))
+    yield f"Milky Way, redshift {STATED[0]:g}", stated(far, far_err, ~extragalactic)
     for shift in SHIFTS:
         moved = np.where(extragalactic, np.maximum(z + shift, SMALLEST), z)
         yield f"extragalactic, redshift {shift:+g}", stated(moved, err, extragalactic)

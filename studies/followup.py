@@ -33,7 +33,7 @@ from firstlight.bands import AB_ZERO_POINT_NJY
 from firstlight.data import load_plasticc
 from firstlight.experiments.crossval import run_holdout
 from firstlight.followup.brightness import Brightness, measure_brightness
-from firstlight.followup.schedule import ScheduleConfig, exposure_hours
+from firstlight.followup.schedule import SHORTEST, ScheduleConfig, exposure_hours
 from firstlight.followup.utility import FollowupConfig, followup_utility
 from firstlight.lightcurves import LightCurves
 from firstlight.pipeline import Pipeline, load_preset
@@ -210,7 +210,7 @@ class Replay:
                 if cost <= left:
                     left -= cost
                     observed[who[k]] = night["when"][0]
-                if left < TELESCOPE.shortest + TELESCOPE.overhead:
+                if left < SHORTEST + TELESCOPE.overhead:
                     break
         return observed, np.repeat(np.arange(len(copies)), copies)
 
