@@ -41,8 +41,8 @@ _FENCE = re.compile(
 )
 _COMMAND = re.compile(r"^\$ ((?:[^\n]*\\\n)*[^\n]*)\n", re.MULTILINE)
 _LOG_TIME = re.compile(r"^\d{4}-\d\d-\d\dT\S+ ", re.MULTILINE)
-#: Progress bars, notes of a first compilation, the log of level info, a warning that many pages would show.
-_UNSTEADY = re.compile(r"━|compil(ing|e) kernels|^$|^info |^(warning )?no E\(B-V\)")
+#: Progress, notes of a first compilation, the log of level info, a warning that many pages would show.
+_UNSTEADY = re.compile(r"━|^[^,]{1,60}: \d+ s$|compil(ing|e) kernels|^$|^info |^(warning )?no E\(B-V\)")
 _STATUS = re.compile(r"# exit code (\d+)$")
 _NUMBER = re.compile(r"[-+]?\d[\d,.:e+-]*")
 

@@ -229,6 +229,27 @@ def page_table() -> str:
     return table([f"{result['objects']:,} objects, {result['records']:,} records", "measured"], rows, note)
 
 
+def export_table() -> str:
+    """The classifier as an ONNX graph beside firstlight's own."""
+    found = read(SPEED / "export.json")
+    programs, ways = ("onnxruntime", "firstlight"), ("together", "one by one")
+    rows = [
+        [
+            f"`{name}`",
+            f"{max(own['largest_difference'].values()):.0e}",
+            *(f"{own['us_per_object'][f'{program}, {how}']:,.0f}" for program in programs for how in ways),
+        ]
+        for name, own in found["bundles"].items()
+    ]
+    heads = [f"µs per object, {program}, {how}" for program in programs for how in ways]
+    note = (
+        f"{found['objects']:,} light curves of PLAsTiCC, once with their columns and once with a third of "
+        "them missing; from the columns to calibrated probabilities, one thread. "
+        f"{machine(found['machine'])}; commit {found['commit']}."
+    )
+    return table(["bundle", "largest difference of a probability", *heads], rows, note)
+
+
 def engines_table() -> str:
     """Alerts per second by engine."""
     found = read(SPEED / "engines.json")
@@ -242,6 +263,7 @@ def engines_table() -> str:
 
 SPEED_BLOCKS = {
     "engines": engines_table,
+    "export": export_table,
     "page-speed": page_table,
     "speed": speed_table,
     "stages": stages_table,

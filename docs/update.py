@@ -343,6 +343,7 @@ PAGES = (
     "docs/comparison.md",
     "docs/how-to/live-page.md",
     "docs/how-to/engines.md",
+    "docs/how-to/embed.md",
     "docs/decisions/0170-feedback.md",
     "docs/decisions/0223-spectra-that-teach.md",
 )

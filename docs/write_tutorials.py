@@ -40,8 +40,8 @@ BORROWED = {
     "metadata.csv.gz": DATA / "plasticc_sample_metadata.csv.gz",
     "crossval-default.json": ROOT / "docs" / "results" / "crossval-default.json",
 }
-#: Progress bars, and notes of a first compilation.
-_UNSTEADY = re.compile(r"━ *(\d+:\d\d:\d\d|-:--:--)|compil(ing|e) kernels")
+#: Progress, and notes of a first compilation.
+_UNSTEADY = re.compile(r"━ *(\d+:\d\d:\d\d|-:--:--)|^[^,]{1,60}: \d+ s$|compil(ing|e) kernels")
 #: Looks that pandas gives its tables; those of the page are better.
 _LOOK = re.compile(
     r'<style scoped>.*?</style>| border="1" class="dataframe"| style="text-align: right;"', re.DOTALL

@@ -3,6 +3,8 @@
 import configparser
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -58,11 +60,31 @@ def test_the_configuration_has_known_options_and_tables_also_where_they_are_comm
 @pytest.mark.parametrize(("name", "expression"), expressions())
 def test_every_query_uses_metrics_and_labels_that_the_worker_has(name, expression):
     used = set(re.findall(r"\b(?:firstlight|process)_[a-z_]+", expression))
-    assert used or "up{" in expression, name
+    assert used or "up{" in expression or "ALERTS{" in expression, name
     assert used <= METRICS, name
     for metric in used & set(LABELS):
         by = set(re.findall(r"sum by \((\w+)\)", expression)) - {"le"}
         assert by <= LABELS[metric], name
+
+
+def test_every_rule_of_an_alert_is_described_and_tested_to_fire_and_not_to_fire():
+    rules = {rule["alert"] for group in documents("alerts.yml")[0]["groups"] for rule in group["rules"]}
+    quiet, loud = (
+        {one["alertname"]: one["exp_alerts"] for one in test["alert_rule_test"]}
+        for test in documents("alerts_test.yml")[0]["tests"]
+    )
+    assert set(quiet) == set(loud) == rules
+    assert not any(quiet.values())
+    assert all(loud.values())
+    page = (FOLDER.parent / "docs" / "how-to" / "deploy.md").read_text()
+    assert set(re.findall(r"^\| `(Firstlight\w+)` \|", page, flags=re.M)) == rules
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is Prometheus' own")
+def test_prometheus_own_tool_finds_the_alerts_as_they_must_be():
+    words = ["promtool", "test", "rules", str(FOLDER / "alerts_test.yml")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_panel_of_the_dashboard_has_its_own_place():

@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import typer
+from rich.console import Console
 from typer.testing import CliRunner
 
 from firstlight import __version__, errors
@@ -87,3 +89,15 @@ def test_the_process_itself_exits_with_the_code_and_no_traceback(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("error:")
     assert "Traceback" not in done.stderr
+
+
+def test_progress_in_a_log_is_one_line_for_each_long_stage(monkeypatch, capsys):
+    module = sys.modules["firstlight.cli.app"]
+    now = iter([0.0, 1.0, 10.0, 10.0, 11.0])
+    monkeypatch.setattr(module, "console", Console(width=80))
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    with module.progress() as report:
+        report("encoder epoch 1", 0.5)
+        report("encoder epoch 2", 1.0)
+        report("trees", 1.0)
+    assert capsys.readouterr().out == "encoder: 10 s\n"

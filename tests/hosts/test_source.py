@@ -104,6 +104,27 @@ def test_objects_of_a_lookup_that_is_slow_to_fail_are_not_all_looked_up_alone(of
     assert {kind for kind, _ in used.failures.values()} == {"KeyError"}
 
 
+def test_equal_objects_are_looked_up_once_until_the_next_refresh(sample):
+    calls = []
+
+    class Counting(Lookup):
+        def __call__(self, object_id, ra, dec):
+            calls.append(object_id.tolist())
+            return super().__call__(object_id, ra, dec)
+
+    few, hosts = sample.take(np.arange(5)), Hosts(Counting(), "1")
+    for _ in range(2):
+        hosts.in_use(few)
+    assert len(calls) == 2  # nobody says when a batch begins, so a service may have changed
+    for batch in range(2):
+        hosts.refresh()
+        for _ in range(3):
+            used = hosts.in_use(few)
+            hosts.in_use(few.take(np.arange(2)))
+        assert len(calls) == 2 + 2 * (batch + 1)
+    assert used.from_context.any()
+
+
 @pytest.mark.parametrize("kind", [BROKEN, f"{__name__}:Nowhere", "no_such_module_here:Lookup"])
 def test_a_lookup_that_cannot_be_made_is_a_wrong_setting(offered, kind):
     with pytest.raises(SettingsError, match=f"context {kind!r} cannot be"):

@@ -6,7 +6,9 @@ Results go to files, messages to stderr. The exit codes are those of `firstlight
 import functools
 import inspect
 import json
+import math
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -246,7 +248,13 @@ def print_json(result: object) -> None:
 
 @contextmanager
 def progress() -> Iterator["Progress"]:
-    """Show one bar per stage, from its first report on, with the time left and in the end the time taken."""
+    """Show one bar per stage, from its first report on, with the time left and in the end the time taken.
+
+    Without a terminal, such as in a log file, each stage of some seconds is one line at its end.
+    """
+    if not console.is_terminal:
+        yield _stage_lines()
+        return
     from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
@@ -267,6 +275,20 @@ def progress() -> Iterator["Progress"]:
     finally:
         if tasks:
             bars.stop()
+
+
+def _stage_lines() -> "Progress":
+    """Print one line at the end of each stage that takes longer than `_QUIET_S`."""
+    begun: dict[str, float] = {}
+
+    def report(stage: str, fraction: float) -> None:
+        name = stage.partition(" epoch ")[0]
+        start = begun.setdefault(name, time.monotonic())
+        if fraction >= 1.0 and (took := time.monotonic() - start) > _QUIET_S:
+            begun[name] = math.inf  # one time
+            console.print(f"{name}: {took:.0f} s")
+
+    return report
 
 
 @contextmanager

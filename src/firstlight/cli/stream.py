@@ -1,12 +1,10 @@
 """`firstlight stream`: classify alerts as they arrive."""
 
 import os
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -22,30 +20,19 @@ from firstlight.cli.app import (
     console,
     need_libraries,
 )
+from firstlight.cli.stream_setup import KAFKA, Places, Setup, StreamBundles, options_of, worker_config
 from firstlight.errors import INTERRUPTED, SettingsError
 from firstlight.text import printable
 
 if TYPE_CHECKING:
-    from firstlight.hosts import Hosts
-    from firstlight.pipeline import Pipeline
-    from firstlight.stream.alerts.decoder import AlertDecoder
     from firstlight.stream.config import StreamConfig
-    from firstlight.stream.io.sinks import ResultSink
-    from firstlight.stream.io.sources import AlertSource
-    from firstlight.stream.results.record import ResultFormat
-    from firstlight.stream.routes.filters import Field
-    from firstlight.stream.routes.routes import Route, RouteConfig
-    from firstlight.stream.state.folder import StateFolder
-    from firstlight.stream.worker.bundles import Answering
     from firstlight.stream.worker.metrics import Metrics
-    from firstlight.stream.worker.worker import WorkerConfig
 
 _EPILOG = (
     "Examples: firstlight stream --source alerts.avro --sink classes.jsonl --state state  |  "
     "firstlight stream --source kafka://broker:9092/alerts --sink kafka://broker:9092/classes "
     "--state /var/lib/firstlight --metrics-port 9108"
 )
-_KAFKA = "kafka://"
 # --retry: a broker may be restarted; with files, or up to the end of a topic, somebody waits for the result
 _RETRY_S, _RETRY_UNTIL_END_S, _RETRY_FILES_S = 600.0, 60.0, 10.0
 
@@ -99,17 +86,8 @@ Skipped = Annotated[bool, typer.Option("--skipped", help="Write alerts with noth
 def _use_file(call: typer.Context, path: Path | None) -> Path | None:
     """Take the options of the configuration as defaults of those that the command line lacks."""
     if path is not None:
-        call.default_map = {**(call.default_map or {}), **_options_of(call, path)}
+        call.default_map = {**(call.default_map or {}), **options_of(call, path)}
     return path
-
-
-def _options_of(call: typer.Context, path: Path) -> dict[str, Any]:
-    """The options in a configuration."""
-    from firstlight.stream.config import read_options
-
-    options = [option for option in call.command.params if option.name not in ("config", "help", "check")]
-    repeated = {str(option.name) for option in options if getattr(option, "multiple", False)}
-    return read_options(path, {str(option.name) for option in options}, repeated)
 
 
 Config = Annotated[
@@ -225,255 +203,22 @@ def stream(
 
     hosts = None if context is None else Hosts.open(context, context_radius)
     settings, kafka_config = read_config(config), _kafka_settings(config, kafka_config)
-    bundles = _Bundles(call, bundle, config, hosts)
+    bundles = StreamBundles(call, bundle, config, hosts)
     decoder = alert_decoder(format, schemas, settings.quality, settings.limits)
-    worker_config = _worker_config(call, _patience(source, sink, until_end) if retry is None else retry)
+    running = worker_config(call, _patience(source, sink, until_end) if retry is None else retry)
     start_time(start)  # refused before the bundle is loaded
-    places = _Places(source, sink, dead_letters, redrive, until_end, state)
+    places = Places(source, sink, dead_letters, redrive, until_end, state)
     places.check(settings.route)
     if check:
         _print_plan(call, bundles, [source, sink], kafka_config, settings)
         return
     with ExitStack() as stack:
         stack.callback(_configure_logs(log_format, kafka_config, schemas, secrets_of(settings.route)))
-        setup = _Setup(call, settings, kafka_config, places, decoder, worker_config, output_format)
+        setup = Setup(call, settings, kafka_config, places, decoder, running, output_format)
         metrics, stopped = setup.run(stack, bundles, metrics_port, metrics_host, live)
     _report(metrics, sink)
     if stopped and until_end:
         raise typer.Exit(INTERRUPTED)
-
-
-@dataclass(frozen=True)
-class _Bundles:
-    """The bundles of the command line or, without one there, of the configuration as it is now."""
-
-    call: typer.Context
-    given: list[Path] | None
-    config: Path | None
-    hosts: "Hosts | None"
-
-    def load(self) -> "list[Pipeline]":
-        """Load them, the one in charge first."""
-        from firstlight.pipeline import Pipeline
-        from firstlight.stream.worker.bundles import check_bundles
-
-        options = self.call.params
-        pipelines = [
-            Pipeline.load(
-                name,
-                public_key=options["verify_with"],
-                prior=options["prior"],
-                min_domain=options["min_domain"],
-                coverage=options["coverage"],
-                context=self.hosts,
-            )
-            for name in self._names()
-        ]
-        check_bundles([pipeline.bundle_version for pipeline in pipelines])
-        return pipelines
-
-    def fields(self, pipelines: "Sequence[Pipeline]") -> "dict[str, Field]":
-        """The values of the records that these bundles write, for filters and bodies."""
-        from firstlight.stream.routes.filters import fields_of
-
-        first, *others = [pipeline.taxonomy for pipeline in pipelines]
-        has_context = self.hosts is not None
-        features = self.call.params["features"]
-        return fields_of(first, with_features=features, with_context=has_context, others=others)
-
-    def _names(self) -> "Sequence[Path | None]":
-        origin = self.call.get_parameter_source("bundle")
-        names = self.given
-        if self.config is not None and (origin is None or origin.name in ("DEFAULT_MAP", "DEFAULT")):
-            names = [Path(name) for name in _options_of(self.call, self.config).get("bundle", ())]
-        return names or [None]
-
-
-@dataclass(frozen=True)
-class _Places:
-    """Where alerts come from, and where results, dead letters and the state go."""
-
-    source: str
-    sink: str
-    dead_letters: str | None
-    redrive: str
-    until_end: bool
-    state: Path
-
-    @property
-    def letters(self) -> str:
-        """Where dead letters go; ``none`` for nowhere."""
-        if self.dead_letters is not None:
-            return self.dead_letters
-        if self.sink == "-":
-            return "none"
-        return f"{self.sink}.rejects{'' if self.sink.startswith(_KAFKA) else '.jsonl'}"
-
-    def check(self, routes: "Sequence[RouteConfig]") -> None:
-        """SettingsError if two of the places are one."""
-        from firstlight.stream.io.open import check_places
-
-        sinks = {"--sink": self.sink}
-        if self.letters != "none":
-            sinks["--dead-letters"] = self.letters
-        sinks |= {f"route {route.name}:": route.sink for route in routes if not route.is_webhook}
-        check_places(("--redrive" if self.redrive else "--source", self.source), sinks)
-
-    @property
-    def has_several_topics(self) -> bool:
-        """Whether the source is a list or pattern of topics."""
-        from firstlight.stream.io.kafka_config import KafkaAddress
-
-        return self.source.startswith(_KAFKA) and KafkaAddress.parse(self.source, several=True).is_several
-
-
-@dataclass(frozen=True)
-class _Setup:
-    """What a worker is made of, apart from the bundles."""
-
-    call: typer.Context
-    settings: "StreamConfig"
-    kafka_config: Path | None
-    places: _Places
-    decoder: "AlertDecoder"
-    config: "WorkerConfig"
-    output_format: Literal["json", "elasticc"]
-
-    def run(
-        self, stack: ExitStack, bundles: _Bundles, port: int | None, host: str, live: bool
-    ) -> "tuple[Metrics, bool]":
-        """Load the bundles and process alerts until the end or a signal; the counts, and whether stopped."""
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-        from firstlight.kernels import compile_kernels
-        from firstlight.stream.worker.bundles import Answering
-        from firstlight.stream.worker.context import refresher
-        from firstlight.stream.worker.letters import redriven
-        from firstlight.stream.worker.metrics import Metrics, MetricsServer
-        from firstlight.stream.worker.signals import answering_signals
-        from firstlight.stream.worker.terminal import LiveTable
-        from firstlight.stream.worker.worker import Worker
-
-        source = stack.enter_context(closing(self._open_source()))
-        sink, dead_letters = _sinks(
-            stack, self.places, self.kafka_config, self.output_format, self.config.wait_for_state_s
-        )
-        pipeline, *others = bundles.load()
-        compile_kernels("stream")
-        form = self._form(pipeline)
-        answering = Answering((pipeline, *others), form)
-        metrics = Metrics(*answering.versions)
-        stack.enter_context(threadpool_limits(1))
-        if port is not None:
-            server = stack.enter_context(closing(MetricsServer(metrics, port, host)))
-            console.print(f"metrics and health: http://{host}:{server.port}", highlight=False)
-        table = LiveTable(console=console, metrics=metrics, line_only=not live)
-        routes = [
-            stack.enter_context(closing(route))
-            for route in self._routes(bundles.fields((pipeline, *others)), form)
-        ]
-        worker = Worker(
-            pipeline,
-            source,
-            sink,
-            self._stores(answering),
-            dead_letters=dead_letters,
-            decoder=self.decoder,
-            form=form,
-            routes=routes,
-            config=self.config,
-            metrics=metrics,
-            limits=self.settings.limits,
-            others=others,
-            reload=lambda: self._again(bundles, routes),
-            unwrap=redriven if self.places.redrive else None,
-            before_batch=None if bundles.hosts is None else refresher(bundles.hosts),
-            on_batch=stack.enter_context(table).show_batch,
-        )
-        stack.enter_context(answering_signals(worker))
-        worker.run()
-        return metrics, worker.stopped
-
-    def _open_source(self) -> "AlertSource":
-        from firstlight.stream.io.open import open_source
-
-        routes = (route.sink for route in self.settings.route)
-        return open_source(
-            self.places.source,
-            group=self.call.params["group"],
-            kafka_config=self.kafka_config,
-            follow=self.call.params["follow"],
-            until_end=self.places.until_end,
-            start=self.call.params["start"],
-            limits=self.settings.limits,
-            ignored=[
-                self.places.state,
-                *_output_files(self.places.sink, self.places.letters, *routes),
-            ],
-        )
-
-    def _stores(self, answering: "Answering") -> "StateFolder":
-        from firstlight.stream.state.folder import StateFolder
-
-        owner, *others = answering.owners
-        return StateFolder(
-            self.places.state,
-            bundle=owner.bundle,
-            state_size=owner.size,
-            others=others,
-            keyed=self.call.params["keyed"],
-            several=self.places.has_several_topics,
-        )
-
-    def _form(self, pipeline: "Pipeline") -> "ResultFormat":
-        from firstlight.stream.results.record import result_format
-
-        return result_format(
-            self.output_format,
-            in_file=not self.places.sink.startswith(_KAFKA),
-            preset=pipeline.config.name,
-            taxonomy=pipeline.taxonomy,
-        )
-
-    def _routes(self, fields: "dict[str, Field]", form: "ResultFormat") -> "list[Route]":
-        from firstlight.stream.routes.routes import open_routes
-
-        return open_routes(
-            self.settings.route,
-            fields,
-            form,
-            newline=self.output_format == "json",
-            kafka_config=self.kafka_config,
-            wait_s=self.config.wait_for_state_s,
-            patience_s=self.config.patience_s,
-        )
-
-    def _again(self, bundles: _Bundles, routes: "list[Route]") -> "Answering":
-        """The bundles as they are now, with the open routes; FirstlightError if they cannot be used."""
-        from firstlight.stream.routes.routes import with_fields
-        from firstlight.stream.worker.bundles import Answering
-
-        pipelines = bundles.load()
-        form = self._form(pipelines[0])
-        routes = with_fields(routes, self.settings.route, bundles.fields(pipelines), form)
-        return Answering(tuple(pipelines), form, tuple(routes))
-
-
-def _worker_config(call: typer.Context, patience_s: float) -> "WorkerConfig":
-    """Settings of the worker."""
-    from firstlight.stream.worker.worker import WorkerConfig
-
-    given = call.params
-    return WorkerConfig(
-        batch=given["batch"],
-        linger_ms=given["linger_ms"],
-        forget_days=given["forget_days"],
-        keep_skips=given["skipped"],
-        wait_for_state_s=given["wait_for_state"],
-        max_alerts=given["max_alerts"],
-        features=given["features"],
-        patience_s=patience_s,
-    )
 
 
 def _kafka_settings(config: Path | None, kafka_config: Path | None) -> Path | None:
@@ -489,7 +234,7 @@ def _kafka_settings(config: Path | None, kafka_config: Path | None) -> Path | No
 
 def _print_plan(
     call: typer.Context,
-    bundles: _Bundles,
+    bundles: StreamBundles,
     places: list[str],
     kafka_config: Path | None,
     settings: "StreamConfig",
@@ -502,10 +247,10 @@ def _print_plan(
     pipelines = bundles.load()
     hide = str if kafka_config is None else read_kafka_config(kafka_config).hide
     for number, place in enumerate(places):
-        if place.startswith(_KAFKA):
+        if place.startswith(KAFKA):
             KafkaAddress.parse(place, several=number == 0)
     check_start(call.params["start"], places[0])
-    if not places[0].startswith(_KAFKA) and places[0] != "-" and not Path(places[0]).expanduser().exists():
+    if not places[0].startswith(KAFKA) and places[0] != "-" and not Path(places[0]).expanduser().exists():
         raise SettingsError(f"--source {places[0]}: there is no such file or folder")
     origins = {"COMMANDLINE": "command line", "DEFAULT_MAP": "file", "ENVIRONMENT": "environment"}
     for name, value in call.params.items():
@@ -528,7 +273,7 @@ def _print_plan(
 
 def _left_of(redrive: str) -> str:
     """The place of what is left of redriven letters."""
-    return f"{redrive}.left{'' if redrive.startswith(_KAFKA) else '.jsonl'}"
+    return f"{redrive}.left{'' if redrive.startswith(KAFKA) else '.jsonl'}"
 
 
 def _one_math_thread() -> None:
@@ -540,7 +285,7 @@ def _one_math_thread() -> None:
 def _need_stream_libraries(source: str, sink: str, output_format: str) -> None:
     """Raise MissingExtraError for all missing packages at once, if this run needs one of them."""
     needed = ["prometheus_client", "threadpoolctl"]
-    needed += ["confluent_kafka"] if source.startswith(_KAFKA) or sink.startswith(_KAFKA) else []
+    needed += ["confluent_kafka"] if source.startswith(KAFKA) or sink.startswith(KAFKA) else []
     needed += ["orjson"] if output_format == "json" else ["fastavro"]
     every = ("confluent_kafka", "fastavro", "orjson", "prometheus_client", "threadpoolctl")
     need_libraries("the stream", "stream", needed, [name for name in every if name not in needed])
@@ -548,7 +293,7 @@ def _need_stream_libraries(source: str, sink: str, output_format: str) -> None:
 
 def _patience(source: str, sink: str, until_end: bool) -> float:
     """Default of ``--retry`` [s]."""
-    if not (source.startswith(_KAFKA) or sink.startswith(_KAFKA)):
+    if not (source.startswith(KAFKA) or sink.startswith(KAFKA)):
         return _RETRY_FILES_S
     return _RETRY_UNTIL_END_S if until_end else _RETRY_S
 
@@ -567,24 +312,6 @@ def _configure_logs(
         secrets += read_kafka_config(kafka_config).secrets
     configure_logs(form, secrets=secrets)
     return release_logs
-
-
-def _output_files(*names: str) -> list[Path]:
-    """Files that the worker writes, which a folder of alerts may hold."""
-    return [Path(name).expanduser() for name in names if "://" not in name]
-
-
-def _sinks(
-    stack: ExitStack, places: _Places, kafka_config: Path | None, output_format: str, wait_s: float
-) -> "tuple[ResultSink, ResultSink | None]":
-    """The sinks of results and of dead letters."""
-    from firstlight.stream.io.open import open_sink
-
-    opened = partial(open_sink, kafka_config=kafka_config, wait_s=wait_s)
-    results = stack.enter_context(closing(opened(places.sink, newline=output_format == "json")))
-    if places.letters == "none":
-        return results, None
-    return results, stack.enter_context(closing(opened(places.letters)))
 
 
 def _report(metrics: "Metrics", sink: str) -> None:

@@ -19,6 +19,9 @@ ENTRY_POINTS = "firstlight.hosts"
 #: Longest time for the single look-ups of a batch that failed as a whole [s].
 PATIENCE_S = 10.0
 
+#: Kind and reason of what failed, by the position of the object.
+Failures = dict[int, tuple[str, str]]
+
 _KIND = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -49,6 +52,8 @@ class Hosts:
         self._path: Path | None = None
         self._radius = RADIUS_ARCSEC
         self._seen: tuple[int, int, int] | None = None
+        #: What was looked up since `refresh`, by the arguments; None before its first call.
+        self._known: dict[tuple[bytes, ...], tuple[Candidates, Failures]] | None = None
 
     def __repr__(self) -> str:
         """Name and version."""
@@ -85,8 +90,10 @@ class Hosts:
     def refresh(self) -> Reread | None:
         """Read the file again if it changed; None if it did not.
 
-        A file that cannot be used is tried again only after its next change.
+        A file that cannot be used is tried again only after its next change. From one call to the next, equal
+        objects are looked up once: bundles side by side look for the same ones.
         """
+        self._known = {}
         if self._path is None or (seen := _stamp(self._path)) == self._seen:
             return None
         self._seen = seen
@@ -104,12 +111,19 @@ class Hosts:
         the lookup fails has no candidates; `UsedRedshifts.failures` says why.
         """
         names = curves.object_id if names is None else names
-        found, failures = self._look_up(names, curves.ra, curves.dec)
+        found, failures = self._known_of(names, curves.ra, curves.dec)
         return redshifts_in_use(curves, found, self.version, failures)
 
-    def _look_up(
-        self, names: StrArray, ra: FloatArray, dec: FloatArray
-    ) -> tuple[Candidates, dict[int, tuple[str, str]]]:
+    def _known_of(self, names: StrArray, ra: FloatArray, dec: FloatArray) -> tuple[Candidates, Failures]:
+        """As `_look_up`, once for equal arguments between two calls of `refresh`."""
+        if self._known is None:
+            return self._look_up(names, ra, dec)
+        arguments = (names.dtype.str.encode(), names.tobytes(), ra.tobytes(), dec.tobytes())
+        if arguments not in self._known:
+            self._known[arguments] = self._look_up(names, ra, dec)
+        return self._known[arguments]
+
+    def _look_up(self, names: StrArray, ra: FloatArray, dec: FloatArray) -> tuple[Candidates, Failures]:
         """Candidates of objects, and the kind and the reason of what failed, by the object's position."""
         try:
             return self._lookup(names, ra, dec).checked(len(names)), {}

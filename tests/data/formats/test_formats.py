@@ -299,6 +299,7 @@ def test_failed_photometry_is_left_out_with_the_survey_s_own_reason(tmp_path):
     lines[-1] = lines[-1][:-1] + "56,57"
     lines[-2] = lines[-2][:-1] + "57"
     lines[-3] = lines[-3][:-1] + "61"
+    lines[-4] = lines[-4][:-1] + "null"
     path.write_text("\n".join(lines))
     log = RejectLog()
     assert read(path, rejects=log).n_obs.tolist() == [22]

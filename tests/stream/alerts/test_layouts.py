@@ -306,6 +306,25 @@ def test_ztf_forced_photometry_has_the_zero_point_of_its_image() -> None:
     assert alert.n_rejected == 2  # the failed one and the one with bad pixels; a limit is no error
 
 
+@pytest.mark.parametrize(
+    ("status", "is_good"),
+    [
+        *(
+            (text, True)
+            for text in ("0", "57", "", "null", "NULL", " none ", "nan", "N/A", "<na>", "0,57", "57, 0")
+        ),
+        *((text, False) for text in ("56", "56,63", "0,61", "570", "00", "nul", "nothing at all")),
+        *((None, True), (0, True), (57, True), (61, False), (float("nan"), True), (61.0, False)),
+    ],
+)
+def test_a_status_is_bad_only_if_it_has_a_bad_code(status: Any, is_good: bool) -> None:
+    record = ztf_record()
+    record["fp_hists"][0]["procstatus"] = status
+    alert = read_record(record)
+    assert isinstance(alert, Alert)
+    assert alert.n_dropped["status"] == (1 if is_good else 2)
+
+
 def test_a_negative_difference_is_a_negative_flux() -> None:
     alert = read_record(ztf_record())
     assert isinstance(alert, Alert)

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -287,6 +288,35 @@ def test_an_impossible_path_is_refused(tmp_path):
     (tmp_path / "folder.sqlite").mkdir()
     with pytest.raises(StateError, match="cannot open the state"):
         open_store(tmp_path / "folder.sqlite")
+
+
+@contextmanager
+def ordinary_user() -> Iterator[None]:
+    """No rights of root, who may write everywhere."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("barred", ["folder", "file"])
+def test_a_place_that_cannot_be_written_is_named_and_is_no_damage(barred):
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        path = Path(name) / "state" / "alerts-0.sqlite"
+        fill(path, 3)
+        path.chmod(0o444 if barred == "file" else 0o666)
+        path.parent.chmod(0o555 if barred == "folder" else 0o777)
+        place = path.parent if barred == "folder" else path
+        words = f"the state cannot be written: this user has no right to write to {place}; change its owner"
+        with ordinary_user(), pytest.raises(StateError, match=words):
+            open_store(path)
+        assert list(path.parent.iterdir()) == [path]
+        path.parent.chmod(0o777)
 
 
 def test_a_closed_store_raises(path):

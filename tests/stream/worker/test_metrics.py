@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from firstlight.errors import MissingExtraError, SettingsError
-from firstlight.stream.worker.metrics import COUNTERS, STAGES, Metrics, MetricsServer
+from firstlight.stream.worker.metrics import COUNTERS, LABELS, STAGES, Metrics, MetricsServer
 
 
 class Clock:
@@ -54,6 +54,21 @@ def test_counters_add_up_over_their_labels(metrics):
     assert list(metrics.by_label("skipped")) == ["solar-system", "no-object"]
     with pytest.raises(KeyError):
         metrics.count("misspelt")
+
+
+def test_labels_that_are_known_show_0_from_the_start_so_that_their_first_count_is_a_rise(server, metrics):
+    metrics.expect("results", ["KN"])
+    metrics.use("abc123", "def456")
+    text = get(server, "/metrics")[1]
+    for sample in (
+        'firstlight_results_total{label="KN"}',
+        'firstlight_rejected_total{reason="decode"}',
+        'firstlight_reloads_total{result="refused"}',
+        'firstlight_other_failures_total{bundle="def456"}',
+    ):
+        assert f"{sample} 0.0" in text
+    assert metrics.by_label("results") == {}
+    assert {name for name, (label, _) in COUNTERS.items() if label} >= set(LABELS)
 
 
 def test_stages_are_timed_by_the_given_clock(metrics, clock):

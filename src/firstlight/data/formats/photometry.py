@@ -26,13 +26,13 @@ from firstlight.data.formats.layouts import Layout
 from firstlight.data.formats.names import ColumnNames
 from firstlight.errors import DataError, UnknownBandError
 from firstlight.lightcurves.units import unit_doubt
-from firstlight.lightcurves.values import as_arrow, is_text, numbers_of
+from firstlight.lightcurves.values import NO_VALUE, as_arrow, is_text, numbers_of
 
 #: Magnitudes beyond these stand for "none": surveys write 99, 999, -99 or -999.
 _BRIGHTEST, _FAINTEST = -30.0, 50.0
 _FAILED_FLUX = -99_998.0  # ZTF writes -99999 where its forced photometry failed
 _BAD_CATFLAG = 32_768  # bit of ZTF's catflags: the measurement is unusable
-_GOOD_STATUS = ("0", "57", "")  # ZTF's procstatus: fine; no reference source nearby
+_GOOD_STATUS = ("0", "57", *NO_VALUE)  # ZTF's procstatus: fine; no reference source nearby; none
 _POSITIVE = ("t", "true", "1", "1.0", "+", "y", "yes")
 _NEGATIVE = ("f", "false", "0", "0.0", "-1", "-1.0", "-", "n", "no")
 _TRUE = ("t", "true", "1", "1.0", "yes", "y")
@@ -320,7 +320,7 @@ def _apply_quality(made: Photometry, words: Mapping[str, Any], layout: Layout) -
         return
     values = words["quality"]
     if layout.quality == "procstatus":
-        codes = [set(text.replace('"', "").split(",")) for text in texts(values).tolist()]
+        codes = [set(text.replace('"', "").lower().split(",")) for text in texts(values).tolist()]
         bad = np.array([bool(code.difference(_GOOD_STATUS)) for code in codes], dtype=bool)
         bad |= ~(made.flux > _FAILED_FLUX)
     elif layout.quality == "catflags":

@@ -3,17 +3,18 @@
 `merge` keeps one row per visit and band, so the order of the rows does not matter.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from firstlight.bands import AB_ZERO_POINT_NJY, BANDS, short_spellings
 from firstlight.constants import MAG_PER_E_FOLD
 from firstlight.kernels import kernel
 from firstlight.lightcurves.visits import merge
-from firstlight.stream.alerts.values import AFTER_ALERT_DAYS, EARLIEST_MJD, LATEST_MJD
+from firstlight.stream.alerts.values import AFTER_ALERT_DAYS, EARLIEST_MJD, LATEST_MJD, NO_TEXT
 
 #: Columns that a row may have.
 COLUMNS = (
@@ -61,11 +62,16 @@ _R_FLUX = len(REASONS) - 1
 BAND_SPELLINGS: Mapping[str, int] = MappingProxyType(
     {name: index for index, name in enumerate(BANDS)} | {"Y": 5, "R": 2} | short_spellings(("lsst", "ztf"))
 )
-# as 8-byte words, so that the compiled look-up compares integers
-_WORDS = np.array(
-    [int.from_bytes(name.encode().ljust(8, b"\0"), "little") for name in BAND_SPELLINGS], np.uint64
-)
+
+
+def _words(texts: Iterable[str]) -> NDArray[np.uint64]:
+    """Texts of at most 8 bytes as integers, so that compiled look-ups compare integers."""
+    return np.array([int.from_bytes(text.encode().ljust(8, b"\0"), "little") for text in texts], np.uint64)
+
+
+_WORDS = _words(BAND_SPELLINGS)
 _WORD_BANDS = np.array(list(BAND_SPELLINGS.values()), np.int8)
+_GOOD_STATUS = _words(["0", "57", *(text for text in sorted(NO_TEXT) if len(text) <= 8)])
 
 _BAD_FLUX = -99998.0  # ZTF writes -99999 where its forced photometry failed
 _LARGEST, _SMALLEST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).smallest_normal)
@@ -195,7 +201,7 @@ def _bad_quality(
 
 @kernel(inner=True)
 def _status_ok(kind: Any, integer: Any, number: Any, data: Any, column: int, base: int) -> bool:
-    """Whether ZTF's status is absent, "0" (fine) or "57" (no reference source nearby)."""
+    """Whether ZTF's status is missing, or has no code but "0" (fine) and "57" (no reference source)."""
     at = column + base
     if column < 0 or kind[at] <= 1:
         return True
@@ -203,12 +209,23 @@ def _status_ok(kind: Any, integer: Any, number: Any, data: Any, column: int, bas
         return np.isnan(number[at]) or number[at] == 0.0 or number[at] == 57.0
     if kind[at] != _TEXT:
         return integer[at] == 0 or integer[at] == 57
-    place, size = integer[at], np.int64(number[at])
-    if size == 0:
-        return True
-    if size == 1:
-        return data[place] == 48
-    return size == 2 and data[place] == 53 and data[place + 1] == 55
+    first, size = np.int64(integer[at]), np.int64(number[at])
+    word, length = np.uint64(0), 0
+    for i in range(size + 1):
+        byte = np.int64(data[first + i]) if i < size else 44  # a comma ends a code
+        if byte > 34 and byte != 44:  # neither blank nor quote
+            byte |= 32 * (65 <= byte <= 90)
+            if length < 8:
+                word |= np.uint64(byte) << np.uint64(8 * length)
+            length += 1
+        elif byte == 44:
+            is_good = False
+            for good in _GOOD_STATUS:
+                is_good |= good == word
+            if length > 8 or not is_good:
+                return False
+            word, length = np.uint64(0), 0
+    return True
 
 
 @kernel(inner=True)

@@ -22,7 +22,8 @@ LARGEST = 3.4028234663852886e38
 
 _SMALLEST, _LARGEST = {"dec": -90.0}, {"ra": 360.0, "dec": 90.0, "ebv": LARGEST_EBV}
 _EXACT = 1 << 53  # floats hold every integer below it
-_NO_TEXT = frozenset(
+#: Texts that stand for "none", in lower case.
+NO_TEXT = frozenset(
     {"", "null", "none", "nan", "<na>", "na", "n/a", "nat", "nil", "undefined", r"\n", "-", "--"}
 )
 _NO_NUMBER = re.compile(r"-\d+(\.\d*)?|\+?0+(\.0*)?")  # negative or zero
@@ -33,7 +34,7 @@ def is_missing(value: Any) -> bool:
     """Whether a foreign name or number is one of the spellings of "none": null, NaN, 0, negative, "<NA>"."""
     if isinstance(value, str):
         text = value.strip()
-        return text.lower() in _NO_TEXT or _NO_NUMBER.fullmatch(text) is not None
+        return text.lower() in NO_TEXT or _NO_NUMBER.fullmatch(text) is not None
     if isinstance(value, int | float):
         return not value > 0
     return value is None

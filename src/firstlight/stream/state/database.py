@@ -1,5 +1,6 @@
 """The file of a state store: its marks, tables and checks, and what SQLite's errors mean."""
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,10 @@ REASONS = {
 }
 
 
+#: Errors that a place which cannot be written causes, too: SQLite's words for them do not say so.
+_BARRED = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+
+
 class DamagedError(Exception):
     """The content of the file is damaged; never leaves this room."""
 
@@ -50,6 +55,28 @@ def error_code(error: Exception) -> int:
         return sqlite3.SQLITE_CORRUPT  # all text was written as UTF-8
     code: int = getattr(error, "sqlite_errorcode", -1)
     return code & 0xFF if code >= 0 else code
+
+
+def cause(path: Path, error: Exception) -> str:
+    """What failed with the file of a state, and what to do."""
+    code = error_code(error)
+    if code in _BARRED and (found := barrier(path)):
+        return f"{path}: the state cannot be written: {found}"
+    return f"{path}{REASONS.get(code, ': {}').format(error)}"
+
+
+def barrier(path: Path) -> str:
+    """Why this user cannot write to a file and beside it; empty if nothing bars it."""
+    folder = path.parent
+    if not folder.is_dir():
+        return ""
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return f"{folder} is on a read-only file system; mount it for writing, or give another folder"
+    effective = os.access in os.supports_effective_ids
+    for place, needed in ((folder, os.W_OK | os.X_OK), (path, os.R_OK | os.W_OK)):
+        if place.exists() and not os.access(place, needed, effective_ids=effective):
+            return f"this user has no right to write to {place}; change its owner or its mode"
+    return ""
 
 
 def check_owner(db: sqlite3.Connection, path: Path) -> None:

@@ -14,7 +14,7 @@ from firstlight.lightcurves import OBJECT_COLUMNS, LightCurves
 from firstlight.online import Histories, read_histories
 from firstlight.online.states import META
 from firstlight.stream.state import seal
-from firstlight.stream.state.database import APPLICATION_ID, REASONS, error_code, pragma
+from firstlight.stream.state.database import APPLICATION_ID, cause, error_code, pragma
 
 #: Objects that are read at one time.
 CHUNK = 2000
@@ -60,7 +60,7 @@ def read_folder(folder: Path, chunk: int = CHUNK) -> Iterator[StoredCurves]:
                 yield from _read(db, path, chunk)
         except sqlite3.Error as error:
             kind = StateInUseError if error_code(error) == sqlite3.SQLITE_BUSY else StateError
-            raise kind(f"{path}{REASONS.get(error_code(error), ': {}').format(error)}") from error
+            raise kind(cause(path, error)) from error
 
 
 def _read(db: sqlite3.Connection, path: Path, chunk: int) -> Iterator[StoredCurves]:

@@ -5,7 +5,6 @@ then read again.
 """
 
 import logging
-import os
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
@@ -18,9 +17,10 @@ from firstlight.stream.state import seal
 from firstlight.stream.state.database import (
     DAMAGED,
     FORMAT,
-    REASONS,
     CorruptError,
     DamagedError,
+    barrier,
+    cause,
     check_content,
     check_owner,
     error_code,
@@ -325,12 +325,12 @@ class SqliteStore(OneOwner):
         if isinstance(error, UnicodeDecodeError):  # SQLite's message quotes the damaged text
             return DamagedError("its schema is not text")
         code = error_code(error)
-        # read-only by its header although the file is writable
-        barred = code == sqlite3.SQLITE_READONLY and os.access(self.path, os.W_OK)
+        # read-only by its header although the place is writable
+        barred = code == sqlite3.SQLITE_READONLY and not barrier(self.path)
         if code in DAMAGED or barred or str(error) == "unsupported file format":
             return DamagedError(str(error))
         kind = StateInUseError if code == sqlite3.SQLITE_BUSY else StateError
-        return kind(self._reason(error))
+        return kind(cause(self.path, error))
 
     def _connect(self) -> sqlite3.Connection:
         is_new = not self.path.exists()
@@ -583,8 +583,4 @@ class SqliteStore(OneOwner):
         if error_code(error) in DAMAGED:
             self._replace(str(error))
             return StateError(self.recovered)
-        return StateError(f"{self._reason(error)} ({what})")
-
-    def _reason(self, error: sqlite3.Error) -> str:
-        """The cause of an error and what to do."""
-        return f"{self.path}{REASONS.get(error_code(error), ': {}').format(error)}"
+        return StateError(f"{cause(self.path, error)} ({what})")

@@ -4,13 +4,16 @@ import json
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 from firstlight._version import __version__
 from firstlight.errors import SettingsError, missing_extra
+from firstlight.predictions import DOMAINS
+from firstlight.stream.alerts.alert import SkipReason
+from firstlight.stream.alerts.observe import REASONS
 from firstlight.stream.worker.delays import Delays
 
 if TYPE_CHECKING:
@@ -44,6 +47,16 @@ COUNTERS: dict[str, tuple[str | None, str]] = {
     "damaged": (None, "Histories that are unreadable or lack entries."),
     "retries": ("of", "Attempts repeated because something was unreachable."),
     "batches": (None, "Micro-batches."),
+}
+#: Labels that are there with 0 from the start, so that their first count is a rise (decision 0196).
+LABELS: dict[str, tuple[str, ...]] = {
+    "reloads": ("changed", "unchanged", "refused"),
+    "domains": DOMAINS,
+    "skipped": tuple(SkipReason),
+    "rejected": ("decode", "pipeline", "encode"),
+    "dropped": REASONS,
+    "oversize": ("result", "letter", "route"),
+    "retries": ("source", "schemas", "sink"),
 }
 #: Gauges and their meaning.
 GAUGES: dict[str, str] = {
@@ -92,6 +105,8 @@ class Metrics:
             )
             for name, (label, text) in COUNTERS.items()
         }
+        for name, labels in LABELS.items():
+            self.expect(name, labels)
         self._gauges: dict[str, Gauge] = {}  # only those that were set: a missing value is not 0
         seconds = prometheus.Histogram(
             "firstlight_seconds",
@@ -119,6 +134,8 @@ class Metrics:
     def use(self, bundle: str, *others: str) -> None:
         """Set the fingerprints of the bundles."""
         self.bundle, self.others = bundle, others
+        for name in ("other_results", "other_labels", "other_failures"):
+            self.expect(name, others)
         beside = {"others": " ".join(others)} if others else {}
         self._info.info({"bundle": bundle, "version": __version__, **beside})
 
@@ -129,10 +146,16 @@ class Metrics:
         counter = self._counters[name]
         (counter.labels(label) if COUNTERS[name][0] else counter).inc(n)
 
+    def expect(self, name: str, labels: Iterable[str]) -> None:
+        """Show labels of a counter with 0 before their first count."""
+        for label in labels:
+            self._counters[name].labels(label)
+
     def by_label(self, name: str) -> dict[str, int]:
-        """A counter's values, the largest first."""
+        """A counter's values above 0, the largest first."""
         samples = [s for metric in self._counters[name].collect() for s in metric.samples]
-        values = {"".join(s.labels.values()): int(s.value) for s in samples if s.name.endswith("_total")}
+        counts = [s for s in samples if s.name.endswith("_total") and s.value]
+        values = {"".join(s.labels.values()): int(s.value) for s in counts}
         return dict(sorted(values.items(), key=lambda item: -item[1]))
 
     def total(self, name: str) -> int:
