@@ -1,4 +1,4 @@
-"""The ONNX graph of a bundle's classifier beside the pipeline: equal probabilities, and the time per object.
+"""The ONNX graph of a bundle's classifier beside the pipeline: equal probabilities, and processor time per object.
 
 ``python benchmarks/export.py`` writes ``benchmarks/results/export.json``. Both begin at the columns of
 `Pipeline.inputs` and end at calibrated probabilities, in one thread.
@@ -33,7 +33,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     curves = curves.take(np.sort(rng.choice(len(curves), args.objects, replace=False)))
     found = {name: compare(Pipeline.load(name), curves, rng, args.turns) for name in BUNDLES}
-    what = "the classifier's ONNX graph in onnxruntime and in firstlight: equality, and time per object [us]"
+    what = "the classifier's ONNX graph in onnxruntime and in firstlight: equality, and processor time per object [us]"
     about = result(what, "onnx", "onnxruntime", "numba", "numpy")
     write(args.out, about | {"objects": args.objects, "bundles": found})
 
@@ -68,7 +68,7 @@ def compare(pipeline: Pipeline, curves: Any, rng: np.random.Generator, turns: in
         calls[f"{name}, one by one"] = partial(one_by_one, partial(call, X))
     times = take_turns(calls, turns)
     us = {
-        name: round(1e6 * spent.median / (SINGLE if "one by one" in name else len(X)), 1)
+        name: round(1e6 * spent.median_cpu / (SINGLE if "one by one" in name else len(X)), 1)
         for name, spent in times.items()
     }
     return {"largest_difference": differences, "us_per_object": us, "bytes": size}

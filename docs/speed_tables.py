@@ -241,7 +241,7 @@ def export_table() -> str:
         ]
         for name, own in found["bundles"].items()
     ]
-    heads = [f"µs per object, {program}, {how}" for program in programs for how in ways]
+    heads = [f"processor µs per object, {program}, {how}" for program in programs for how in ways]
     note = (
         f"{found['objects']:,} light curves of PLAsTiCC, once with their columns and once with a third of "
         "them missing; from the columns to calibrated probabilities, one thread. "
