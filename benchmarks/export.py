@@ -33,7 +33,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     curves = curves.take(np.sort(rng.choice(len(curves), args.objects, replace=False)))
     found = {name: compare(Pipeline.load(name), curves, rng, args.turns) for name in BUNDLES}
-    what = "the classifier's ONNX graph in onnxruntime and in firstlight: equality, and processor time per object [us]"
+    what = "the classifier's ONNX graph beside firstlight: equality, and processor time per object [us]"
     about = result(what, "onnx", "onnxruntime", "numba", "numpy")
     write(args.out, about | {"objects": args.objects, "bundles": found})
 
