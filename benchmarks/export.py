@@ -1,4 +1,4 @@
-"""The ONNX graph of a bundle's classifier beside the pipeline: equal probabilities, and processor time per object.
+"""The ONNX graph of a bundle beside the pipeline: equal probabilities, and processor time per object.
 
 ``python benchmarks/export.py`` writes ``benchmarks/results/export.json``. Both begin at the columns of
 `Pipeline.inputs` and end at calibrated probabilities, in one thread.
