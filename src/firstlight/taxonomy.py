@@ -6,7 +6,7 @@ ELAsTiCC broker taxonomy: classes that behave alike on the sky.
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -163,11 +163,9 @@ SNPCC: Mapping[str, str] = MappingProxyType(
     }
 )
 
-_INDEX: Mapping[str, int] = MappingProxyType({name: index for index, name in enumerate(CLASSES)})
 
-
-def class_index(names: Iterable[str]) -> IntArray:
-    """Position of each class name in `CLASSES`, the column of every probability table.
+def class_index(names: Iterable[str], classes: Sequence[str] = CLASSES) -> IntArray:
+    """Position of each class name among the columns of a probability table, by default `CLASSES`.
 
     Raises UnknownClassError if a name is none of them.
 
@@ -177,10 +175,11 @@ def class_index(names: Iterable[str]) -> IntArray:
     [0, 16]
     """
     names = list(names)
-    unknown = sorted({str(name) for name in names if name not in _INDEX})
+    index = {name: k for k, name in enumerate(classes)}
+    unknown = sorted({str(name) for name in names if name not in index})
     if unknown:
-        raise UnknownClassError(f"unknown class(es) {unknown}; known: {', '.join(CLASSES)}")
-    return np.array([_INDEX[name] for name in names], dtype=np.int64)
+        raise UnknownClassError(f"unknown class(es) {unknown}; known: {', '.join(classes)}")
+    return np.array([index[name] for name in names], dtype=np.int64)
 
 
 def from_plasticc(codes: Iterable[int]) -> list[str]:

@@ -15,7 +15,7 @@ from firstlight.adapt.run import _copies, _pool, _training, _usable
 from firstlight.adapt.scores import ADAPTED, MIXED, SCRATCH, UNADAPTED
 from firstlight.adapt.trees import BUNDLE, NO_LABELS, SURVEY, balanced
 from firstlight.adapt.views import Views
-from firstlight.errors import DataError
+from firstlight.errors import DataError, LeakageError
 from firstlight.pipeline.config import CopiesConfig
 from firstlight.taxonomy import GALACTIC, Taxonomy
 
@@ -231,3 +231,11 @@ def test_trees_without_labels_answer_a_source_as_the_bundle_does(
 
 def test_an_adapted_bundle_names_the_filters_of_the_labels_too(adapted: Adapted, tiny_fast: Pipeline) -> None:
     assert set(tiny_fast.filters) <= set(adapted.pipeline.filters)
+
+
+def test_one_light_curve_under_two_names_is_refused_before_any_work(tiny_fast: Pipeline, halves: Halves) -> None:
+    names = np.array([f"copy of {name}" for name in halves.mine.object_id[:6]])
+    columns = halves.mine[:6]._columns() | {"object_id": names}
+    both = LightCurves.concatenate([halves.mine, LightCurves(**columns, dereddened=halves.mine.dereddened)])
+    with pytest.raises(LeakageError, match="copy of"):
+        adapt(tiny_fast, both, np.append(halves.labels, halves.labels[:6]), halves.training, config=SMALL)

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.batch.conftest import N_PARTS, answers, assert_same
 
 from firstlight import read_predictions, write_curves
-from firstlight.batch import Cone, FrameClassifier, Selection, archive, classify_archive
+from firstlight.batch import Cone, FrameClassifier, Selection, archive, classify_archive, work
 from firstlight.batch.parts import LEAST_MEMORY, most_observations, parts_of, slices
 from firstlight.batch.work import RECORD
 from firstlight.errors import DataError, SettingsError
@@ -139,6 +140,7 @@ def test_files_of_other_formats_are_partitions_too(classify, curves, tmp_path):
 
 def test_workers_get_paths_that_hold_in_their_folders(folder, classify, tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "m.csv").write_text("object_id,ra\n5,1.0\n")
     shutil.copytree(find_bundle("fast"), tmp_path / "mine" / "bundle")
     shutil.copytree(folder, tmp_path / "mine" / "archive")
     monkeypatch.chdir(tmp_path / "mine")
@@ -188,3 +190,116 @@ def test_small_files_share_a_partition(tmp_path):
     parts, others = parts_of(tmp_path)
     assert [len(part.paths) for part in parts] == [256, 44]
     assert not others
+
+
+def test_a_partition_whose_file_breaks_loses_its_old_answers(folder, classify, tmp_path):
+    source, out = tmp_path / "source", tmp_path / "out"
+    shutil.copytree(folder, source)
+    classify_archive(source, out, classify)
+    (source / "part-1.parquet").write_bytes(b"PAR1 damaged")
+    done = classify_archive(source, out, classify)
+    assert [one.name for one in done.failed] == ["part-1.parquet"]
+    assert len(answers(out)) == done.total("answered") == 40
+
+
+def test_another_content_of_the_metadata_is_another_run(classify, curves, tmp_path):
+    source, metadata = tmp_path / "source", tmp_path / "objects.csv"
+    source.mkdir()
+    write_csv(curves[:3].to_pandas()[0], source / "a.csv", "%.17g")
+    write_csv(curves[:3].to_pandas()[1], metadata, "%.17g")
+    classify_archive(source, tmp_path / "out", classify, metadata=metadata)
+    write_csv(curves[:3].to_pandas()[1].assign(redshift=0.7), metadata, "%.17g")
+    with pytest.raises(DataError, match="another metadata;"):
+        classify_archive(source, tmp_path / "out", classify, metadata=metadata)
+
+
+def test_out_is_not_inside_of_what_is_read(folder, classify):
+    for out in (folder, folder / "classes"):
+        with pytest.raises(SettingsError, match="inside of"):
+            classify_archive(folder, out, classify)
+
+
+def test_nothing_is_written_into_a_folder_with_other_things(folder, classify, tmp_path):
+    (tmp_path / "thesis.tex").write_text("")
+    with pytest.raises(DataError, match="something else"):
+        classify_archive(folder, tmp_path, classify)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("most", [1, 10**9])
+def test_an_object_in_several_rows_is_one_object_whatever_the_memory(
+    classify, curves, wanted, most, tmp_path, monkeypatch
+):
+    table = curves[:6].to_arrow()
+    half = curves[:6].keep(np.arange(len(curves[:6].mjd)) % 2 == 0)
+    rest = curves[:6].keep(np.arange(len(curves[:6].mjd)) % 2 == 1)
+    both = pa.concat_tables([half.to_arrow(), rest.to_arrow()])
+    pq.write_table(both, tmp_path / "twice.parquet")
+    monkeypatch.setattr("firstlight.batch.work.most_observations", lambda memory: most)
+    done = classify_archive(tmp_path / "twice.parquet", tmp_path / "out", classify)
+    assert done.total("answered") == 6
+    assert done.total("observations") == wanted["n_obs"][:6].sum()
+
+
+def test_what_is_set_aside_counts_one_time_however_many_pieces(classify, curves, tmp_path, monkeypatch):
+    rows, objects = curves[:9].to_pandas()
+    rows.loc[rows["object_id"] == curves.object_id[8], "flux"] *= np.where(np.arange(curves.n_obs[8]), 1, np.nan)
+    rows.loc[rows["object_id"] == curves.object_id[7], "flux_err"] = -1.0
+    write_csv(rows, tmp_path / "rows.csv", "%.17g")
+    bad = objects[1:].assign(redshift=objects["redshift"][1:].astype(object))
+    write_csv(pd.concat([bad, bad[:1].assign(redshift=0.9)]), tmp_path / "objects.csv", "%.17g")
+    monkeypatch.setattr("firstlight.batch.work.MOST_OBJECTS", 2)
+    done = classify_archive(
+        tmp_path / "rows.csv", tmp_path / "out", replace(classify, dereddened=True), metadata=tmp_path / "objects.csv"
+    )
+    # one is not in the metadata, one has two redshifts there, one has no row that can be used
+    assert (done.total("answered"), done.total("set_aside")) == (6, 3)
+    assert len(done.metadata) == 1
+    written = [json.loads(line) for path in (tmp_path / "out" / RECORD).rglob("*.jsonl") for line in path.open()]
+    assert len(written) == done.rows_set_aside
+    assert {one["object_id"] for one in written} >= set(curves.object_id[[0, 1, 7, 8]].tolist())
+
+
+def test_no_two_files_share_an_output(folder, classify, tmp_path):
+    shutil.copy(folder / "part-0.parquet", tmp_path / "a.pq")
+    shutil.copy(folder / "part-1.parquet", tmp_path / "a.pq.parquet")
+    parts, _ = parts_of(tmp_path)
+    assert len({part.name for part in parts}) == 2
+
+
+def test_whatever_a_reader_raises_one_partition_is_lost(folder, classify, tmp_path, monkeypatch):
+    def fail(path, *given, **more):
+        raise RuntimeError("odd")
+
+    shutil.copytree(folder, tmp_path / "source")
+    (tmp_path / "source" / "z.parquet").write_bytes((folder / "part-0.parquet").read_bytes())
+    sliced = work.is_sliced
+    monkeypatch.setattr(work, "is_sliced", lambda path: sliced(path) if path.name != "z.parquet" else fail(path))
+    done = classify_archive(tmp_path / "source", tmp_path / "out", classify)
+    assert [(one.name, one.error) for one in done.failed] == [("z.parquet", "RuntimeError: odd")]
+    assert done.total("answered") == 60
+
+
+def test_listed_objects_that_are_set_aside_or_outside_of_the_cone_are_found(classify, curves, tmp_path):
+    table = curves[:4].to_arrow().to_pandas()
+    table.at[1, "flux_err"] = -table.at[1, "flux_err"]
+    table.loc[2, "ra"] = np.nan
+    table.to_parquet(tmp_path / "a.parquet")
+    listed = (*curves.object_id[:3].tolist(), "no-such")
+    cone = Cone(float(curves.ra[3]), float(curves.dec[3]), 0.001)
+    done = classify_archive(
+        tmp_path / "a.parquet", tmp_path / "out", classify, selection=Selection(listed, cone)
+    )
+    assert done.total("listed") == 3
+    assert done.total("no_position") == 1
+    assert (done.total("answered"), done.total("not_selected"), done.total("set_aside")) == (0, 3, 1)
+
+
+def test_columns_to_carry_may_be_repeated_and_never_replace_an_answer(classify, curves, tmp_path):
+    rows, objects = curves[:2].to_pandas()
+    write_csv(rows, tmp_path / "rows.csv", "%.17g")
+    twice = replace(classify, carry=("ra", "ra", "object_id"))
+    classify_archive(tmp_path / "rows.csv", tmp_path / "out", twice)
+    assert list(answers(tmp_path / "out").columns).count("ra") == 1
+    with pytest.raises(SettingsError, match="names of the answers"):
+        classify_archive(tmp_path / "rows.csv", tmp_path / "other", replace(classify, carry=("anomaly",)))

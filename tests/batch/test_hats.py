@@ -153,3 +153,27 @@ def test_a_catalog_that_is_none_of_objects_is_refused(path, classify, tmp_path):
         one.write_text("nonsense")
     with pytest.raises(DataError, match="not a HATS catalog"):
         classify_archive(other, tmp_path / "out", classify)
+
+
+def test_a_cone_uses_the_position_of_the_catalog_under_any_name(curves, classify, wanted, tmp_path):
+    frame = curves.to_nested("lc").rename(columns={"ra": "lon_of_object", "dec": "lat_of_object"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = lsdb.from_dataframe(
+            frame, ra_column="lon_of_object", dec_column="lat_of_object", partition_rows=20, margin_threshold=None
+        )
+        made.write_catalog(tmp_path / "objects", catalog_name="objects", progress_bar=False)
+    cone = Cone(float(curves.ra[5]), float(curves.dec[5]), 3.0)
+    classify_archive(tmp_path / "objects", tmp_path / "out", classify, selection=Selection(cone=cone))
+    inside = curves.object_id[cone.contains(curves.ra, curves.dec)]
+    assert 0 < len(inside) < len(curves)
+    assert set(answers(tmp_path / "out" / "dataset")["object_id"]) == set(inside)
+
+
+def test_a_partition_that_is_missing_is_one_that_failed(path, classify, tmp_path):
+    shutil.copytree(path, tmp_path / "objects")
+    first = sorted((tmp_path / "objects").rglob("Npix=*.parquet"))[0]
+    first.unlink()
+    done = classify_archive(tmp_path / "objects", tmp_path / "out", classify)
+    assert [Path(one.name).name for one in done.failed] == [first.name]
+    assert done.total("answered") > 0

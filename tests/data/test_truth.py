@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from firstlight.data import Truth
 from firstlight.errors import DataError, MissingColumnError, UnknownClassError
-from firstlight.taxonomy import CLASSES
+from firstlight.taxonomy import CLASSES, Taxonomy
 
 
 @pytest.fixture
@@ -115,3 +115,33 @@ def test_a_broken_file_of_labels_is_refused(tmp_path):
     path.write_bytes(b"PAR1 and nothing more")
     with pytest.raises(DataError, match="cannot be read as Parquet"):
         Truth.read(path)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_an_object_without_a_label_is_no_object_of_the_truth(tmp_path, name):
+    frame = pd.DataFrame({"object_id": [5, 7, 9], "target": [90.0, np.nan, 64.0]})
+    frame.to_csv(tmp_path / name) if name.endswith("csv") else frame.to_parquet(tmp_path / name)
+    truth = Truth.read(tmp_path / name)
+    assert dict(zip(truth.object_id.tolist(), truth.label.tolist(), strict=True)) == {"5": "SNIa", "9": "KN"}
+    texts = frame.assign(target=["SNIa", "nan", "None"])
+    texts.to_csv(tmp_path / name) if name.endswith("csv") else texts.to_parquet(tmp_path / name)
+    assert Truth.read(tmp_path / name).object_id.tolist() == ["5"]
+
+
+def test_a_repeated_label_counts_one_time_and_two_that_differ_are_refused(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("object_id,label\n7,KN\n5,SNIa\n7,KN\n")
+    assert Truth.read(path).object_id.tolist() == ["7", "5"]
+    path.write_text("object_id,label\n7,KN\n5,SNIa\n7,TDE\n")
+    with pytest.raises(DataError, match="object '7' is 'KN' and 'TDE'"):
+        Truth.read(path)
+    path.write_text("object_id,label\n,KN\n5,SNIa\n")
+    with pytest.raises(DataError, match=r"1 label\(s\) without an object, the first 'KN'"):
+        Truth.read(path)
+
+
+def test_numbers_that_a_taxonomy_names_are_no_codes_of_plasticc(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("object_id,label\n7,101\n5,90\n")
+    own = Taxonomy.of({"SNIa": {"aliases": ["101"]}, "SNII": {"aliases": ["90"]}})
+    assert own.match(Truth.read(path, own).label.tolist()) == {"101": "SNIa", "90": "SNII"}

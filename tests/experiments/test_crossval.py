@@ -178,3 +178,36 @@ def test_phases_are_reported_in_order_and_progress_reaches_one(crossval, sample)
     assert list(predictions) == ["0", "8", "all"]
     assert seen[-1] == 1.0
     assert (predictions["0"].n_obs <= predictions["8"].n_obs).all()
+
+
+def test_objects_of_no_class_are_left_out_and_counted_before_anything_is_trained(
+    sample, sample_labels, tmp_path, monkeypatch
+):
+    from firstlight.experiments import crossval
+
+    seen = []
+    monkeypatch.setattr(crossval, "run_fold", lambda task, progress: seen.append(task) or _stop())
+    labels = sample_labels.copy()
+    labels[:3] = ["muLens-Binary", "nova", "nova"]
+    for run in (run_crossval, run_holdout):
+        with pytest.raises(TrainedAgainError):
+            run(sample, labels, TINY, tmp_path)
+        assert seen[-1].curves.object_id.tolist() == sample.object_id[3:].tolist()
+    _, _, notes = crossval._of_known_classes(sample, labels, None)
+    assert notes == ("3 object(s) of classes that cannot be predicted were left out (muLens-Binary 1, nova 2).",)
+
+
+def test_a_copy_in_a_later_fold_is_refused_before_the_first_is_trained(
+    sample, sample_labels, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Pipeline, "fit", _stop)
+    names = np.array([f"copy of {name}" for name in sample.object_id[:4]])
+    copies = LightCurves(**(sample[:4]._columns() | {"object_id": names}), dereddened=sample.dereddened)
+    both = LightCurves.concatenate([sample, copies])
+    with pytest.raises(LeakageError, match="copy of"):
+        run_crossval(both, np.append(sample_labels, sample_labels[:4]), TINY, tmp_path, n_folds=5)
+
+
+def test_too_few_objects_for_the_fixed_split_are_refused(sample, sample_labels, tmp_path):
+    with pytest.raises(DataError, match="3 objects split by the hash"):
+        run_holdout(sample[:3], sample_labels[:3], TINY, tmp_path)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from firstlight.classify import ClassifierConfig, LightGBMConfig, TrainingRows, make_classifier
-from firstlight.errors import DataError, SettingsError
+from firstlight.errors import DataError, LeakageError, SettingsError
+from firstlight.lightcurves import LightCurves
 from firstlight.pipeline import PipelineConfig
 from firstlight.pipeline.config import CopiesConfig
-from firstlight.pipeline.training import out_of_fold, training_copies, usable_objects
+from firstlight.pipeline.training import out_of_fold, training_copies, training_objects, usable_objects
 from firstlight.reobserve import ReobserveConfig
 
 
@@ -106,3 +107,27 @@ def test_each_class_is_spread_over_the_folds_and_a_class_that_a_fold_lacks_gets_
     proba = out_of_fold(rows, TrainingRows(X[:1], ["SNIa"]), settings, ("SNIa", "SNII", "KN"), 2)
     assert proba[19, 2] == 0.0
     np.testing.assert_allclose(proba.sum(axis=1), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("held_out", "kind", "message"),
+    [
+        (lambda n: np.zeros(n, bool), DataError, "0 of 202 objects are held out"),
+        (lambda n: np.ones(n, bool), DataError, "202 of 202 objects are held out"),
+        (lambda n: np.zeros(n - 1, bool), DataError, "a bool for each of the 202"),
+        (lambda n: np.arange(n), DataError, "held_out is int64"),
+    ],
+)
+def test_a_held_out_part_that_is_none_is_refused(sample, sample_labels, held_out, kind, message):
+    with pytest.raises(kind, match=message):
+        training_objects(sample, sample_labels, config(), held_out=held_out(len(sample)))
+
+
+@pytest.mark.parametrize("rename", [str, lambda name: f"copy of {name}"])
+def test_copies_on_both_sides_of_the_held_out_part_are_refused(sample, sample_labels, rename):
+    names = np.array([rename(name) for name in sample.object_id[:5].tolist()])
+    copies = LightCurves(**(sample[:5]._columns() | {"object_id": names}), dereddened=sample.dereddened)
+    both = LightCurves.concatenate([sample, copies])
+    held_out = np.arange(len(both)) >= len(sample)
+    with pytest.raises(LeakageError, match="5 (object|pair)"):
+        training_objects(both, np.append(sample_labels, sample_labels[:5]), config(), held_out=held_out)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,14 +21,18 @@ from firstlight.batch.cluster import on_cluster
 from firstlight.batch.frames import FrameClassifier
 from firstlight.batch.parts import Part, most_observations, parts_of
 from firstlight.batch.select import Selection
-from firstlight.batch.work import RECORD, Job, Outcome, classify_part, marker
+from firstlight.batch.work import METADATA, RECORD, Job, Outcome, classify_part, marker, rejects_of
+from firstlight.data.formats import ColumnNames
+from firstlight.data.formats.metadata import read_metadata
 from firstlight.errors import DataError, SettingsError
 from firstlight.files import kept, replacing
+from firstlight.lightcurves import RejectLog
 from firstlight.parallel import side_by_side
 from firstlight.provenance import commit
 
 DEFAULT_MEMORY = 2_000_000_000  # of a worker [bytes]
 _RUN = "run.json"
+_CONTENT = "_sha256"  # ends the name of a setting that is the digest of a file
 _HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{12}")  # names of `files.replacing`
 
 
@@ -41,6 +45,18 @@ class Summary:
     n_before: int  # partitions that were done before
     passed_over: tuple[Path, ...]  # files of the folder that hold no light curves
     seconds: float
+    metadata: RejectLog = field(default_factory=RejectLog)  # rows and objects of the metadata set aside
+
+    @property
+    def rows_set_aside(self) -> int:
+        """Rows and objects set aside, those of the metadata included."""
+        return self.total("rows_set_aside") + len(self.metadata)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was chosen or converted in reading, each sentence once."""
+        notes = dict.fromkeys(self.metadata.notes)
+        return tuple(notes | dict.fromkeys(note for one in self.outcomes for note in one.notes))
 
     def total(self, name: str) -> int:
         """Sum of a count of `Outcome` over all partitions."""
@@ -108,9 +124,12 @@ def classify_archive(
     source, out = Path(source).resolve(), Path(out).resolve()  # workers have folders of their own
     metadata = None if metadata is None else metadata.resolve()
     most_observations(memory)  # raises before any work
+    if out.is_relative_to(source):
+        raise SettingsError(f"{out}: lies inside of {source}, which is read; choose a folder beside it")
     if not isinstance(classify.bundle, str | Path):
         raise SettingsError("give the folder or the name of a bundle: workers load it by that")
     classify = classify.pinned().with_absolute_paths()
+    classify.check_carry()
     catalog = hats.open_catalog(source) if hats.is_catalog(source) else None
     selection = selection or Selection()
     if catalog is None:
@@ -118,8 +137,13 @@ def classify_archive(
     else:
         parts, passed_over = hats.parts_of(catalog, selection.cone), []
         classify = replace(classify, carry=hats.carried(catalog, classify.carry))
+    set_aside = _metadata_faults(metadata, classify.columns)
+    _refuse_foreign(out)
     with _in_use(out):
         job = _job(source, out, classify, selection, metadata, memory)
+        job = replace(job, position=hats.position_of(catalog))
+        if len(set_aside):
+            set_aside.write(rejects_of(out, METADATA))
         _remove_stale(out, parts)
         before, todo = _left(parts, job)
         if before and report is not None:
@@ -128,9 +152,13 @@ def classify_archive(
         made = _outcomes(todo, job, jobs, cluster, catalog, done)
         outcomes = (*before, *(one for one in made if not one.error))
         if catalog is not None:
-            hats.finish(catalog, out, [one for one in outcomes if one.answered], job)
+            try:
+                hats.finish(catalog, out, [one for one in outcomes if one.answered], job)
+            except OSError as error:
+                raise DataError(f"cannot write {out}: {error.strerror or error}; what is done is kept") from error
     failed = tuple(one for one in made if one.error)
-    return Summary(outcomes, failed, len(before), tuple(passed_over), time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return Summary(outcomes, failed, len(before), tuple(passed_over), seconds, set_aside)
 
 
 # --- private --------------------------------------------------------------------
@@ -151,6 +179,10 @@ def _job(
         selection.objects and hashlib.sha256("\n".join(selection.objects).encode()).hexdigest()
     )
     settings |= {"bundle": str(classify.bundle), "source": str(source.resolve())}
+    for name in ("prior", "columns", "metadata"):  # a file that changes makes another run
+        text = str(settings[name])
+        if "=" not in text and Path(text).is_file():
+            settings[f"{name}{_CONTENT}"] = _digest(text)
     settings = json.loads(json.dumps(settings, default=str))
     identity = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     lineage = {"firstlight": __version__, "commit": commit(), "settings": settings}
@@ -158,19 +190,38 @@ def _job(
     try:
         older = json.loads(path.read_text("utf-8"))["settings"]
     except FileNotFoundError:
-        if out.is_dir() and any(one.name != RECORD for one in out.iterdir()):
-            raise DataError(f"{out}: the folder holds something else; choose a new one") from None
         older = None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not the record of a run ({error}); choose a new folder") from error
     if older is not None and older != settings:
-        other = sorted(name for name in settings if older.get(name) != settings[name])
+        other = [name for name in settings | older if older.get(name) != settings.get(name)]
+        other = sorted({name.removesuffix(_CONTENT) for name in other})
         raise DataError(f"{out}: holds answers of a run with another {', '.join(other)}; choose a new folder")
     if older is None:
         with replacing(path) as file:
             made = lineage | {"created": datetime.now(UTC).isoformat(timespec="seconds")}
             file.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     return Job(classify, out, json.dumps(lineage), memory, selection, metadata, identity)
+
+
+def _digest(path: str | Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _metadata_faults(metadata: Path | None, columns: str | None) -> RejectLog:
+    """What the metadata file holds that cannot be used; DataError if it cannot be read at all."""
+    log = RejectLog()
+    if metadata is not None:
+        read_metadata(metadata, log, None if columns is None else ColumnNames.parse(columns))
+    return log
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Raise DataError for a folder with files that no run of `batch` wrote."""
+    known = (out / RECORD / _RUN).exists() or not out.is_dir()
+    if not known and any(one.name != RECORD for one in out.iterdir()):
+        raise DataError(f"{out}: the folder holds something else; choose a new one")
 
 
 @contextmanager
@@ -200,8 +251,13 @@ def _remove_stale(out: Path, parts: list[Part]) -> None:
     for path in folder.rglob("*.json"):
         name = str(path.relative_to(folder))[: -len(".json")]
         if name not in names:
-            (out / name).unlink(missing_ok=True)
-            path.unlink()
+            _remove(out, name)
+
+
+def _remove(out: Path, name: str) -> None:
+    """Remove all of a partition; its marker first, so that nothing counts that is gone."""
+    for path in (marker(out, name), out / name, rejects_of(out, name)):
+        path.unlink(missing_ok=True)
 
 
 def _left(parts: list[Part], job: Job) -> tuple[list[Outcome], list[Part]]:
@@ -213,6 +269,7 @@ def _left(parts: list[Part], job: Job) -> tuple[list[Outcome], list[Part]]:
         if outcome is not None and (not outcome.answered or (job.out / part.name).exists()):
             before.append(outcome)
         else:
+            _remove(job.out, part.name)  # answers of a file that was another, if this one cannot be read
             todo.append(part)
     return before, todo
 

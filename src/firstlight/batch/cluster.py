@@ -9,7 +9,7 @@ import pandas as pd
 from firstlight.batch import hats
 from firstlight.batch.frames import as_table
 from firstlight.batch.parts import Part, needed_columns
-from firstlight.batch.work import Job, Outcome, classify_part, table_piece, write_part
+from firstlight.batch.work import Job, Outcome, classify_part, reason_of, table_piece, write_part
 from firstlight.errors import SettingsError, missing_extra
 
 _WAIT_S = 30.0  # for the scheduler and its first worker
@@ -35,7 +35,7 @@ def on_cluster(address: str, todo: list[Part], job: Job, catalog: Any) -> Iterat
         try:
             for future in as_completed(tasks):
                 fault = future.exception()
-                yield Outcome(tasks[future], error=_reason(fault)) if fault else _outcome(future.result())
+                yield Outcome(tasks[future], error=reason_of(fault)) if fault else _outcome(future.result())
                 future.release()
         finally:
             client.cancel(list(tasks), force=True)
@@ -90,6 +90,3 @@ def _write(frame: pd.DataFrame, pixel: Any, job: Job, stamps: dict[str, str]) ->
 def _outcome(result: Any) -> Outcome:
     return result if isinstance(result, Outcome) else result["outcome"].iloc[0]
 
-
-def _reason(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -142,7 +142,7 @@ class FrameClassifier:
         curves = read_table(
             table, name, log, self.zero_point, self.dereddened, format=self.format, columns=self.columns
         )
-        column = self._names(table, name)
+        column = self.name_column(table, name)
         return Objects(curves, column, as_arrow(table[column]))
 
     def classify(self, curves: LightCurves) -> Predictions:
@@ -165,6 +165,12 @@ class FrameClassifier:
         whole: dict[str, Any] = {name: str(path.resolve()) for name, path in paths.items() if path.exists()}
         return replace(self, **whole)
 
+    def check_carry(self) -> None:
+        """Raise SettingsError if a column to carry along has the name of one of the answers."""
+        twice = sorted(set(self.carry or ()) & set(self._no_answers().columns) - {"object_id"})
+        if twice:
+            raise SettingsError(f"column(s) {twice} to carry along have names of the answers; rename them")
+
     def carried(self, names: Sequence[str]) -> list[str]:
         """Which of the columns with these names are kept beside the answers.
 
@@ -175,18 +181,17 @@ class FrameClassifier:
         absent = [name for name in self.carry if name not in names]
         if absent:
             raise DataError(f"no column(s) {absent} to carry along; there are {', '.join(map(str, names))}")
-        twice = sorted(set(self.carry) & set(self._no_answers().columns) - {"object_id"})
-        if twice:
-            raise SettingsError(f"column(s) {twice} to carry along have names of the answers; rename them")
+        self.check_carry()
         return list(self.carry)
 
-    def _names(self, table: pa.Table, name: str) -> str:
+    def name_column(self, table: pa.Table, name: str) -> str:
+        """The column of a table that names its objects; `name` stands for the table in messages."""
         return object_column_of(table, name, format=self.format, columns=self.columns)
 
     def _kept(self, frame: pd.DataFrame, names: str) -> list[str]:
         """Columns of the frame that stay: names of objects, and what is carried along."""
         if not names:  # an empty frame
-            names = self._names(as_table(frame), _WHERE) if len(frame.columns) else ""
+            names = self.name_column(as_table(frame), _WHERE) if len(frame.columns) else ""
         index = [name for name in frame.index.names if name is not None]
         own = [names] if names and names not in index else []
         columns = [str(name) for name in frame.columns]

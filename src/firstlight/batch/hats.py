@@ -65,6 +65,14 @@ def output_of(pixel: Any) -> str:
     return str(pixel_catalog_file("/", pixel)).lstrip("/")
 
 
+def position_of(catalog: Any) -> tuple[str, str] | None:
+    """Columns of right ascension and declination of a catalog; None without one."""
+    if catalog is None:
+        return None
+    info = catalog.catalog_info
+    return (info.ra_column, info.dec_column) if info.ra_column and info.dec_column else None
+
+
 def carried(catalog: Any, carry: Sequence[str] | None) -> tuple[str, ...]:
     """Columns that the answers need to be a catalog: index and position; then those of the user."""
     info = catalog.catalog_info

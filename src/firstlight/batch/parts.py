@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -45,6 +46,8 @@ class Part:
         """Digest of the names, sizes and times of its files: a changed file is classified again."""
         digest = hashlib.sha256()
         for path in self.paths:
+            if not path.exists():  # a partition that a catalog lists; its reader says so
+                continue
             state = path.stat()
             digest.update(f"{path.name} {state.st_size} {state.st_mtime_ns}\n".encode())
         return digest.hexdigest()
@@ -76,7 +79,7 @@ def parts_of(source: Path) -> tuple[list[Part], list[Path]]:
             room = 0 if path.suffix in PARQUET_SUFFIXES else GROUP_BYTES
         groups[-1].append(path)
         room -= n_bytes
-    return [_part(source, group) for group in groups], others
+    return _distinct([_part(source, group) for group in groups]), others
 
 
 def most_observations(memory: int) -> int:
@@ -98,11 +101,13 @@ def is_sliced(path: Path) -> bool:
     return bool(nested_columns(schema)) and not is_snpcc(schema.names)
 
 
-def slices(path: Path, carry: list[str], most: int) -> Iterator[tuple[pa.Table, int]]:
+def slices(
+    path: Path, carry: list[str], most: int, *, whole: bool = False
+) -> Iterator[tuple[pa.Table, int]]:
     """A Parquet file with one row per object in pieces of at most `most` observations, and their first rows.
 
-    An object with more observations than that is a piece of its own. Only columns that can be of use, and
-    those to carry along, are read.
+    An object with more observations than that is a piece of its own. With `whole` there is one piece. Only
+    columns that can be of use, and those to carry along, are read.
     """
     with parquet_errors(path):
         schema = pq.read_schema(path)
@@ -110,6 +115,9 @@ def slices(path: Path, carry: list[str], most: int) -> Iterator[tuple[pa.Table, 
     lists = observation_columns(schema)
     row = 0
     with open_parquet(path, columns) as file:
+        if whole:
+            yield file.read(columns=columns).replace_schema_metadata(schema.metadata), 0
+            return
         for group in range(file.num_row_groups):
             about = file.metadata.row_group(group)
             per_object = max(1.0, _observations(about, lists) / max(1, about.num_rows))
@@ -128,14 +136,27 @@ def needed_columns(schema: Any, carry: list[str]) -> list[str]:
     return [name for name in schema.names if name in wanted]
 
 
-def check_size(path: Path, memory: int) -> None:
+def repeats(path: Path, column: str) -> bool:
+    """Whether a name of an object occurs in several rows of a Parquet file."""
+    from pandas.util import hash_array
+
+    found = [np.empty(0, np.uint64)]
+    with open_parquet(path, [column]) as file:
+        for batch in file.iter_batches(MOST_OBJECTS, columns=[column]):
+            named = batch.column(0).drop_null()
+            found.append(hash_array(named.to_numpy(zero_copy_only=False), categorize=False))
+    digests = np.concatenate(found)
+    return len(np.unique(digests)) < len(digests)
+
+
+def check_size(path: Path, memory: int, why: str = "a file of this format is read whole") -> None:
     """Raise DataError if a file that must be read whole would not fit into a worker's memory."""
     growth = _GROWTH_COMPRESSED if read_bytes(path, 8).startswith((*COMPRESSED, PARQUET_MAGIC)) else _GROWTH
     need = BASE_BYTES + growth * path.stat().st_size
     if need > memory:
         raise DataError(
-            f"{path}: a file of this format is read whole, which needs about {need / 1e9:,.1f} GB; raise "
-            "--memory, or convert it first (firstlight convert)"
+            f"{path}: {why}, which needs about {need / 1e9:,.1f} GB; raise --memory, or convert it first "
+            "(firstlight convert)"
         )
 
 
@@ -146,6 +167,19 @@ def _part(source: Path, paths: list[Path]) -> Part:
     more = f"+{len(paths) - 1}" if len(paths) > 1 else ""
     n_bytes = sum(path.stat().st_size for path in paths)
     return Part(_output(f"{paths[0].relative_to(source)}{more}"), tuple(paths), n_bytes)
+
+
+def _distinct(parts: list[Part]) -> list[Part]:
+    """The same partitions, with distinct outputs: a.pq and a.pq.parquet would share one."""
+    taken: set[str] = set()
+    made = []
+    for part in parts:
+        name = part.name
+        while name in taken:
+            name = name.removesuffix(".parquet") + "+.parquet"
+        taken.add(name)
+        made.append(replace(part, name=name))
+    return made
 
 
 def _output(name: str) -> str:

@@ -1,5 +1,6 @@
 """Which objects of an archive are classified: those of a list, and those in a cone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -8,7 +9,6 @@ import numpy as np
 
 from firstlight._types import BoolArray, FloatArray, StrArray
 from firstlight.errors import SettingsError
-from firstlight.lightcurves import LightCurves
 from firstlight.text import number_in
 
 
@@ -61,11 +61,18 @@ class Selection:
         """Whether it may leave an object out."""
         return self.objects is not None or self.cone is not None
 
-    def mask(self, curves: LightCurves) -> BoolArray:
-        """Which objects are selected, shape (n_objects,)."""
-        chosen = np.ones(len(curves), dtype=bool)
-        if self.objects is not None:
-            chosen &= np.isin(curves.object_id, self._names)
-        if self.cone is not None:
-            chosen &= self.cone.contains(curves.ra, curves.dec)
-        return chosen
+    def listed(self, object_id: StrArray) -> BoolArray:
+        """Which objects are in the list, shape (n_objects,); all if there is none."""
+        if self.objects is None:
+            return np.ones(len(object_id), dtype=bool)
+        return np.isin(object_id, self._names)
+
+    def inside(self, ra: FloatArray, dec: FloatArray) -> BoolArray:
+        """Which positions [degree] are in the cone, shape (n_objects,); all if there is none."""
+        return np.ones(len(ra), dtype=bool) if self.cone is None else self.cone.contains(ra, dec)
+
+    def names_among(self, object_id: Sequence[str]) -> frozenset[str]:
+        """The names of the list that are among some; empty without a list."""
+        if self.objects is None:
+            return frozenset()
+        return frozenset(np.intersect1d(np.array(object_id, dtype=np.str_), self._names).tolist())

@@ -12,12 +12,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from firstlight._types import IntArray, Progress, no_progress
+from firstlight._types import FloatArray, IntArray, Progress, no_progress
 from firstlight.batch.frames import FrameClassifier
-from firstlight.batch.parts import MOST_OBJECTS, Part, check_size, is_sliced, most_observations, slices
+from firstlight.batch.parts import (
+    MOST_OBJECTS,
+    Part,
+    check_size,
+    is_sliced,
+    most_observations,
+    repeats,
+    slices,
+)
 from firstlight.batch.select import Selection
 from firstlight.data import read
 from firstlight.data.formats import ColumnNames, is_alert_file
@@ -27,11 +34,13 @@ from firstlight.errors import DataError, FirstlightError
 from firstlight.files import keep, replacing
 from firstlight.lightcurves import LightCurves, MetadataTable, RejectLog
 from firstlight.lightcurves.rows import OBJECT_COLUMNS
-from firstlight.lightcurves.values import as_arrow
+from firstlight.lightcurves.values import as_arrow, distinct_names, numbers_of
 
 #: Folder beside the answers: what the run was, what is done, what was set aside.
 RECORD = "_firstlight"
 LINEAGE = b"firstlight"  # key of the metadata of each file of answers
+METADATA = "metadata"  # its rejects stand beside those of partitions under this name
+_MOST_NOTES = 20  # of a partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,7 @@ class Job:
     memory: int  # of a worker [bytes]
     selection: Selection = field(default_factory=Selection)
     metadata: Path | None = None
+    position: tuple[str, str] | None = None  # columns of a catalog for right ascension and declination
     identity: str = ""  # digest of all settings that the answers depend on
 
 
@@ -57,9 +67,12 @@ class Outcome:
     not_selected: int = 0  # objects outside of the cone or the list
     set_aside: int = 0  # objects
     rows_set_aside: int = 0  # observations and objects, as listed with their reasons
+    listed: int = 0  # names of the list that were read
+    no_position: int = 0  # objects outside of the cone because their position is unknown
     observations: int = 0  # of the objects answered
     seconds: float = 0.0
     peak_bytes: int = 0  # largest memory of the worker so far
+    notes: Sequence[str] = ()  # what a reader chose or converted
     error: str = ""  # why the partition has no answers; empty if it has
 
 
@@ -71,9 +84,16 @@ def classify_part(part: Part, job: Job, progress: Progress = no_progress) -> Out
     try:
         tables = _answers(part, job, progress)
         return write_part(part.name, tables, job, part.stamp)
-    except (FirstlightError, pa.ArrowException, OSError, MemoryError) as error:
-        reason = f"not enough memory ({job.memory / 1e9:.1f} GB)" if isinstance(error, MemoryError) else error
-        return Outcome(part.name, error=str(reason).splitlines()[0])
+    except Exception as error:  # one file of a million must not end the run, whatever a library raises
+        return Outcome(part.name, error=reason_of(error))
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a partition has no answers, on one line; the kind of error where firstlight does not know it."""
+    text = next(iter(str(error).splitlines()), "")
+    if isinstance(error, MemoryError):
+        return "not enough memory: raise --memory, or use fewer --jobs"
+    return text if text and isinstance(error, FirstlightError) else f"{type(error).__name__}: {text}"
 
 
 @dataclass(slots=True)
@@ -85,7 +105,9 @@ class Piece:
     classified: int
     observations: int  # of the objects answered
     not_selected: int  # objects
+    no_position: int  # objects, of these
     set_aside: int  # objects
+    listed: frozenset[str]  # names of the list that were read
 
 
 def write_part(name: str, pieces: Iterator[Piece], job: Job, stamp: str) -> Outcome:
@@ -93,11 +115,12 @@ def write_part(name: str, pieces: Iterator[Piece], job: Job, stamp: str) -> Outc
     start = time.perf_counter()
     done = Outcome(name)
     path = job.out / name
-    log = RejectLog()
+    log, listed = RejectLog(), set()
     with ExitStack() as files:
         writer: Any = None
         for piece in pieces:
             log.extend(piece.log)
+            listed |= piece.listed
             done = _counted(done, piece)
             if not len(piece.answers):
                 continue
@@ -108,8 +131,15 @@ def write_part(name: str, pieces: Iterator[Piece], job: Job, stamp: str) -> Outc
             writer.write_table(table.cast(writer.schema))
     if writer is None:
         path.unlink(missing_ok=True)
-    done = replace(done, rows_set_aside=len(log), seconds=time.perf_counter() - start, peak_bytes=_peak())
-    rejects = job.out / RECORD / "rejects" / f"{name}.jsonl"
+    done = replace(
+        done,
+        rows_set_aside=len(log),
+        listed=len(listed),
+        notes=log.notes[:_MOST_NOTES],
+        seconds=time.perf_counter() - start,
+        peak_bytes=_peak(),
+    )
+    rejects = rejects_of(job.out, name)
     if len(log):
         log.write(rejects)
     else:
@@ -121,6 +151,11 @@ def write_part(name: str, pieces: Iterator[Piece], job: Job, stamp: str) -> Outc
 def marker(out: Path, name: str) -> Path:
     """File that records that a partition is done."""
     return out / RECORD / "parts" / f"{name}.json"
+
+
+def rejects_of(out: Path, name: str) -> Path:
+    """File of what was set aside of a partition."""
+    return out / RECORD / "rejects" / f"{name}.jsonl"
 
 
 # --- private --------------------------------------------------------------------
@@ -147,8 +182,12 @@ def _of_slices(path: Path, job: Job) -> Iterator[tuple[Piece, float]]:
     """Pieces of a Parquet file with one row per object, each with the bytes read so far."""
     classify = job.classify
     size, n_rows = path.stat().st_size, pq.read_metadata(path).num_rows
-    carry = classify.carried(pq.read_schema(path).names)
-    for table, first in slices(path, carry, most_observations(job.memory)):
+    schema = pq.read_schema(path)
+    carry = classify.carried(schema.names)
+    whole = repeats(path, classify.name_column(schema.empty_table(), str(path)))
+    if whole:  # rows of one object must come together
+        check_size(path, job.memory, "an object has several rows")
+    for table, first in slices(path, carry, most_observations(job.memory), whole=whole):
         piece = table_piece(table, job, f"{path}, from row {first}" if first else str(path))
         yield piece, size * (first + len(table)) / max(1, n_rows)
 
@@ -157,8 +196,12 @@ def table_piece(table: pa.Table, job: Job, name: str) -> Piece:
     """Answers for a table with one row per object, with the columns to carry along."""
     log = RejectLog()
     found = job.classify.objects(table, log, name)
-    lost = pc.count_distinct(found.named).as_py() - len(found.curves)
-    piece = curves_piece(found.curves, job, log, ())
+    curves, names = found.curves, distinct_names(found.named)[0]
+    position = None
+    if job.selection.cone is not None and job.position is not None:
+        row = pa.array(_first_rows(found.positions(curves.object_id)))
+        position = [numbers_of(as_arrow(table[column]).take(row)) for column in job.position]
+    piece = curves_piece(curves, job, log, (), np.setdiff1d(names, curves.object_id).tolist(), position)
     row = _first_rows(found.positions(np.array(piece.answers["object_id"].to_pylist(), dtype=np.str_)))
     kept = [found.column, *job.classify.carried(table.column_names)]
     for column in dict.fromkeys(kept):
@@ -168,7 +211,6 @@ def table_piece(table: pa.Table, job: Job, name: str) -> Piece:
             piece.answers = piece.answers.set_column(place, column, values)
         else:
             piece.answers = piece.answers.append_column(column, values)
-    piece.set_aside = max(0, lost)
     return piece
 
 
@@ -180,9 +222,22 @@ def _first_rows(position: IntArray) -> IntArray:
     return first
 
 
-def curves_piece(curves: LightCurves, job: Job, log: RejectLog, carry: Sequence[str]) -> Piece:
-    """Answers for light curves, with columns of theirs to carry along."""
-    chosen = curves.take(job.selection.mask(curves)) if job.selection.is_some else curves
+def curves_piece(
+    curves: LightCurves,
+    job: Job,
+    log: RejectLog,
+    carry: Sequence[str],
+    lost: Sequence[str] = (),
+    position: Sequence[FloatArray] | None = None,
+) -> Piece:
+    """Answers for light curves, with columns of theirs to carry along.
+
+    `lost` are objects that were read with them and cannot be used; `position` is right ascension and
+    declination [degree] for the cone, by default those of the light curves.
+    """
+    ra, dec = (curves.ra, curves.dec) if position is None else position
+    listed, inside = job.selection.listed(curves.object_id), job.selection.inside(ra, dec)
+    chosen = curves.take(listed & inside) if job.selection.is_some else curves
     predictions = job.classify.classify(chosen)
     answers = pa.Table.from_pandas(predictions.to_pandas(), preserve_index=False)
     for name in carry:
@@ -193,29 +248,35 @@ def curves_piece(curves: LightCurves, job: Job, log: RejectLog, carry: Sequence[
         classified=int(predictions.is_classified.sum()),
         observations=int(predictions.n_obs.sum()),
         not_selected=len(curves) - len(chosen),
-        set_aside=len({reject.object_id for reject in log} - {"", *curves.object_id.tolist()}) if log else 0,
+        no_position=int((listed & ~inside & (np.isnan(ra) | np.isnan(dec))).sum()),
+        set_aside=len(lost),
+        listed=job.selection.names_among([*curves.object_id.tolist(), *lost]),
     )
 
 
 def _of_curves(path: Path, job: Job) -> Iterator[Piece]:
     """Pieces of a file that is read whole; position and other values of objects can be carried along."""
     classify = job.classify
-    absent = sorted(set(classify.carry or ()) - set(OBJECT_COLUMNS))
+    wanted = ("ra", "dec") if classify.carry is None else classify.carry
+    carry = [name for name in dict.fromkeys(wanted) if name != "object_id"]  # which every answer has
+    absent = sorted(set(carry) - set(OBJECT_COLUMNS))
     if absent:
         raise DataError(
             f"{path}: only {', '.join(OBJECT_COLUMNS)} can be carried along from a file of this format, not "
             f"{', '.join(absent)}"
         )
     log = RejectLog()
-    curves = _read(path, job, log)
-    carry = ("ra", "dec") if classify.carry is None else tuple(classify.carry)
+    curves, lost = _read(path, job, log)
     for part in _pieces(curves, most_observations(job.memory)):
-        yield curves_piece(part, job, log, carry)
-        log = RejectLog()
+        yield curves_piece(part, job, log, carry, lost)
+        log, lost = RejectLog(), []
 
 
-def _read(path: Path, job: Job, log: RejectLog) -> LightCurves:
-    """The light curves of a file of any format, with the values of the metadata file."""
+def _read(path: Path, job: Job, log: RejectLog) -> tuple[LightCurves, list[str]]:
+    """The light curves of a file of any format, and the objects of it that cannot be used.
+
+    The light curves have the values of the metadata file.
+    """
     classify = job.classify
     if is_alert_file(path):
         from firstlight.stream.alerts.files import read_alerts
@@ -230,14 +291,15 @@ def _read(path: Path, job: Job, log: RejectLog) -> LightCurves:
             format=classify.format,
             columns=classify.columns,
         )
-    if job.metadata is None:
-        return curves
-    return described(curves, _metadata(job.metadata, classify.columns), str(job.metadata), log)
+    named = {*curves.object_id.tolist(), *(reject.object_id for reject in log)} - {""}
+    if job.metadata is not None:
+        curves = described(curves, _metadata(job.metadata, classify.columns), str(job.metadata), log)
+    return curves, sorted(named - set(curves.object_id.tolist()))
 
 
 @lru_cache(maxsize=1)
 def _metadata(path: Path, columns: str | None) -> MetadataTable:
-    """The metadata of all partitions, read once in each worker; its faults are those of the first look."""
+    """The metadata of all partitions, read once in each worker; `classify_archive` has shown its faults."""
     return read_metadata(path, RejectLog(), None if columns is None else ColumnNames.parse(columns))
 
 
@@ -259,6 +321,7 @@ def _counted(done: Outcome, piece: Piece) -> Outcome:
         answered=done.answered + len(piece.answers),
         classified=done.classified + piece.classified,
         not_selected=done.not_selected + piece.not_selected,
+        no_position=done.no_position + piece.no_position,
         set_aside=done.set_aside + piece.set_aside,
         observations=done.observations + piece.observations,
     )

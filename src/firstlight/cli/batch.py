@@ -109,12 +109,15 @@ def batch(
             report=lambda sentence: console.print(sentence, highlight=False, markup=False, soft_wrap=True),
         )
     _show(summary, out, reading.rejects)
-    found = summary.total("answered") + summary.total("set_aside")
-    if listed is not None and found < len(listed) and not summary.failed:
+    absent = 0 if listed is None else len(listed) - summary.total("listed")
+    if absent > 0 and not summary.failed:
+        where = "the data" if cone is None else "the partitions that the cone touches"
         console.print(
-            f"[yellow]{len(listed) - found:,} of {len(listed):,} listed objects are not in the data[/yellow]"
+            f"[yellow]{absent:,} of {len(listed or ()):,} listed objects are not in {where}[/yellow]",
+            highlight=False,
+            soft_wrap=True,
         )
-    if reading.strict and summary.total("rows_set_aside"):
+    if reading.strict and summary.rows_set_aside:
         raise DataError(f"{source}: rows or objects cannot be used, and --strict accepts none; see above")
     if summary.failed:
         raise PartsFailedError(
@@ -136,9 +139,13 @@ def _show(summary: "Summary", out: Path, rejects: Path | None) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    for note in summary.notes[:_SHOWN]:
+        console.print(escape(printable(note)), highlight=False, soft_wrap=True)
     if n := total("not_selected"):
-        console.print(f"{n:,} object(s) not selected", highlight=False)
-    if n := total("rows_set_aside"):
+        unknown = total("no_position")
+        why = f", {unknown:,} of them because their position is unknown" if unknown else ""
+        console.print(f"{n:,} object(s) not selected{why}", highlight=False, soft_wrap=True)
+    if n := summary.rows_set_aside:
         place = out / RECORD / "rejects"
         if rejects is not None:
             _join(sorted(place.rglob("*.jsonl")), rejects)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from firstlight.cli.app import AsJson, Seed, app, console, print_json
+from firstlight.cli.reading import truth_of
 from firstlight.errors import DataError
 
 if TYPE_CHECKING:
@@ -33,20 +34,33 @@ def compare(first: First, second: Second, truth: Labels, seed: Seed = 0, as_json
     """
     import numpy as np
 
-    from firstlight.data import Truth
     from firstlight.metrics.compare import compare as difference
     from firstlight.predictions import read_predictions
 
     tables = [read_predictions(path) for path in (first, second)]
-    names = np.intersect1d(tables[0].object_id, tables[1].object_id)
-    if not len(names):
+    classes = tables[0].classes
+    if tables[1].classes != classes:
+        raise DataError(
+            f"{first} has the classes {', '.join(classes)}, {second} has {', '.join(tables[1].classes)}; "
+            "compare predictions of the same classes"
+        )
+    both = np.intersect1d(tables[0].object_id, tables[1].object_id)
+    if not len(both):
         raise DataError(f"{first} and {second} have no object in common")
-    labels = Truth.read(truth).labels_of(names)
+    known = truth_of(truth, classes)
+    labelled = both[known.has(both)]
+    labels = known.labels_of(labelled)
+    scored = np.isin(labels, classes)
+    names, labels = labelled[scored], labels[scored]
+    if not len(names):
+        raise DataError(f"none of the {len(both):,} objects has a class in {truth}; check the names")
     before, after = (table.proba[_positions(table.object_id, names)] for table in tables)
-    scores = difference(labels, before, after, seed=seed)
-    left_out = [len(table) - len(names) for table in tables]
+    scores = difference(labels, before, after, classes, seed=seed)
+    left_out = [len(table) - len(both) for table in tables]
+    unlabelled = len(both) - len(names)
     if as_json:
-        print_json({"n_objects": len(names), "only_first": left_out[0], "only_second": left_out[1], **scores})
+        counts = {"only_first": left_out[0], "only_second": left_out[1], "without_class": unlabelled}
+        print_json({"n_objects": len(names), **counts, **scores})
         return
     _print(scores, first, second)
     console.print(f"{len(names):,} objects, each in both files", highlight=False)
@@ -55,6 +69,12 @@ def compare(first: First, second: Second, truth: Labels, seed: Seed = 0, as_json
             f"[yellow]left out: {left_out[0]:,} object(s) of the first file alone, {left_out[1]:,} of the "
             "second[/yellow]",
             highlight=False,
+        )
+    if unlabelled:
+        console.print(
+            f"[yellow]left out: {unlabelled:,} object(s) whose class is not known or cannot be predicted[/yellow]",
+            highlight=False,
+            soft_wrap=True,
         )
 
 

@@ -74,11 +74,18 @@ class Reading:
         What cannot be used is written to the file of rejects beside `out` and shown. DataError if nothing
         is left, or with `strict` if anything is set aside.
         """
+        return self._curves(source, objects, out)[0]
+
+    def _curves(
+        self, source: str | Path, objects: Path | None, out: Path | None
+    ) -> tuple["LightCurves", set[str]]:
+        """As `curves`, and the names of what is set aside."""
         from firstlight.data import RejectLog
 
         log = RejectLog()
         with reading_progress(f"reading {source}") as bar:
             curves = self._read(source, log, bar)
+        set_aside = {reject.object_id for reject in log}
         place = self.rejects or _beside(out)
         show(log, place)
         if self.strict and len(log):
@@ -87,12 +94,12 @@ class Reading:
                 f"reasons are in {place}"
             )
         if objects is not None:
-            curves = only_listed(curves, objects, {reject.object_id for reject in log})
+            curves = only_listed(curves, objects, set_aside)
         if not len(curves):
             raise DataError(
                 f"{source}: no object left" + (f"; the reasons are in {place}" if len(log) else "")
             )
-        return curves
+        return curves, set_aside
 
     def _read(self, source: str | Path, log: "RejectLog", progress: "Progress") -> "LightCurves":
         from firstlight.data import load_plasticc, read
@@ -131,16 +138,19 @@ class Reading:
     ) -> tuple["LightCurves", "StrArray"]:
         """Light curves and their classes, aligned; spellings of other surveys are translated and shown.
 
-        Objects without a label are set aside, and counted on the terminal; those with a label of no class
-        keep it: training leaves them out and counts them.
+        Objects without a label are set aside, and counted on the terminal, as are labels without an object;
+        those with a label of no class keep it: training leaves them out and counts them.
         """
         from firstlight.data import Truth, load_plasticc
 
         if data == PLASTICC:
-            table = load_plasticc()[1] if truth is None else Truth.read(truth)
+            table = load_plasticc()[1] if truth is None else Truth.read(truth, taxonomy)
         else:
-            table = _truth_beside(Path(data), self.metadata, truth)
-        curves = _with_label(self.curves(data, objects, out), table)
+            table = _truth_beside(Path(data), self.metadata, truth, taxonomy)
+        curves, set_aside = self._curves(data, objects, out)
+        if objects is None:
+            _show_unseen(table, curves, set_aside)
+        curves = _with_label(curves, table)
         return curves, translated(table.labels_of(curves.object_id), taxonomy)
 
     def refuse_options(self, reason: str, *names: str) -> None:
@@ -185,6 +195,17 @@ def translated(labels: "StrArray", taxonomy: "Taxonomy | None" = None) -> "StrAr
     return np.array([found[name] or name for name in names.tolist()], dtype=np.str_)[index]
 
 
+def truth_of(path: Path, classes: tuple[str, ...]) -> "Truth":
+    """The labels of a file as classes of predictions; what was translated is shown."""
+    from firstlight.data import Truth
+    from firstlight.taxonomy import CLASSES, Taxonomy
+
+    own = classes != CLASSES
+    taxonomy = Taxonomy.of({name: {} for name in classes}) if own else Taxonomy()
+    truth = Truth.read(path, taxonomy if own else None)
+    return Truth(truth.object_id, translated(truth.label, taxonomy))
+
+
 def _with_label(curves: "LightCurves", truth: "Truth") -> "LightCurves":
     """The objects that have a label; the others are counted."""
     known = truth.has(curves.object_id)
@@ -198,6 +219,20 @@ def _with_label(curves: "LightCurves", truth: "Truth") -> "LightCurves":
         soft_wrap=True,
     )
     return curves.take(known)
+
+
+def _show_unseen(truth: "Truth", curves: "LightCurves", set_aside: set[str]) -> None:
+    """Count the labels of objects that have no light curve."""
+    import numpy as np
+
+    unseen = [name for name in np.setdiff1d(truth.object_id, curves.object_id).tolist() if name not in set_aside]
+    if unseen:
+        console.print(
+            f"{len(unseen):,} of {len(truth):,} label(s) are of objects without a light curve; the first is "
+            f"{escape(unseen[0])!r}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def show(log: "RejectLog", place: Path) -> None:
@@ -236,13 +271,15 @@ def _beside(out: Path | None) -> Path:
     return Path("rejects.jsonl") if out is None else out.with_name(out.name + ".rejects.jsonl")
 
 
-def _truth_beside(data: Path, metadata: Path | None, truth: Path | None) -> "Truth":
+def _truth_beside(
+    data: Path, metadata: Path | None, truth: Path | None, taxonomy: "Taxonomy | None"
+) -> "Truth":
     from firstlight.data import Truth
 
     path = truth or metadata or data.with_name("truth.parquet")
     if not path.exists():
         raise DataError(f"no labels for {data}: give --truth FILE (object_id and target, label or class)")
-    return Truth.read(path)
+    return Truth.read(path, taxonomy)
 
 
 def only_listed(curves: "LightCurves", objects: Path, set_aside: set[str]) -> "LightCurves":

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from firstlight.cli.app import (
     PLASTICC,
@@ -25,13 +26,11 @@ from firstlight.cli.app import (
     print_json,
     progress,
 )
-from firstlight.cli.reading import Reading, listed, reads_curves, translated
+from firstlight.cli.reading import Reading, listed, reads_curves, truth_of
 
 if TYPE_CHECKING:
     from firstlight._types import StrArray
-    from firstlight.data import Truth
     from firstlight.lightcurves import LightCurves
-    from firstlight.predictions import Predictions
     from firstlight.taxonomy import Taxonomy
 
 _SHOWN = ("accuracy", "macro_f1", "macro_auc", "log_loss", "flat_log_loss", "weighted_log_loss", "ece")
@@ -110,7 +109,6 @@ def evaluate(
     reading: Reading,
 ) -> None:
     """Score predictions against the true classes; write metrics.json and a self-contained report.html."""
-    from firstlight.data import Truth
     from firstlight.experiments.crossval import evaluate_predictions
     from firstlight.predictions import read_predictions
 
@@ -124,7 +122,7 @@ def evaluate(
     with progress() as report:
         scores = evaluate_predictions(
             table,
-            _of_classes(Truth.read(truth), table),
+            truth_of(truth, table.classes),
             out,
             curves=curves,
             bundle=bundle,
@@ -227,16 +225,6 @@ def _taxonomy(classes: Path | None) -> "Taxonomy":
     return Taxonomy() if classes is None else Taxonomy.read(classes)
 
 
-def _of_classes(truth: "Truth", predictions: "Predictions") -> "Truth":
-    """The truth in the classes of the predictions."""
-    from firstlight.data import Truth
-    from firstlight.taxonomy import CLASSES, Taxonomy
-
-    own = predictions.classes != CLASSES
-    taxonomy = Taxonomy.of({name: {} for name in predictions.classes}) if own else Taxonomy()
-    return Truth(truth.object_id, translated(truth.label, taxonomy))
-
-
 def _sampled(
     curves: "LightCurves", labels: "StrArray", frequencies: str | None, seed: int
 ) -> tuple["LightCurves", "StrArray"]:
@@ -271,4 +259,7 @@ def _print_scores(scores: dict[str, object], out: Path, as_json: bool) -> None:
         if isinstance(value, dict):
             table.add_row(name, *("n/a" if value[k] is None else f"{value[k]:.4f}" for k in ("mean", "std")))
     console.print(table)
+    warnings = scores.get("warnings")
+    for sentence in warnings if isinstance(warnings, list | tuple) else ():
+        console.print(f"[yellow]{escape(sentence)}[/yellow]", highlight=False, soft_wrap=True)
     typer.echo(out / "report.html")

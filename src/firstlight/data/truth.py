@@ -3,6 +3,7 @@
 Light curves and labels meet in the component that learns or scores, never in a file.
 """
 
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -17,8 +18,8 @@ from firstlight.data.delimited import Delimited, choose, read_bytes, read_header
 from firstlight.data.parquet import PARQUET_MAGIC, parquet_errors, read_parquet
 from firstlight.errors import DataError, MissingColumnError
 from firstlight.files import replacing
-from firstlight.lightcurves.values import as_arrow, names_of, untyped_ids
-from firstlight.taxonomy import from_plasticc
+from firstlight.lightcurves.values import NO_VALUE, as_arrow, names_of, untyped_ids
+from firstlight.taxonomy import Taxonomy, from_plasticc
 
 #: Spellings of the label column, the surest first: Zenodo's test set has both targets.
 _SPELLINGS = ("true_target", "target", "label", "class")
@@ -87,17 +88,22 @@ class Truth:
         return np.isin(np.asarray(object_ids, dtype=np.str_), self.object_id)
 
     @classmethod
-    def read(cls, path: str | Path) -> Self:
+    def read(cls, path: str | Path, taxonomy: Taxonomy | None = None) -> Self:
         """Read labels from CSV (gzipped or not) or Parquet.
 
         The columns are ``object_id`` and one of ``true_target``, ``target``, ``label`` or ``class``, as
-        PLAsTiCC codes or class names: a PLAsTiCC metadata file, or one of `write`. Raises
-        MissingColumnError, UnknownClassError or DataError, naming the file.
+        PLAsTiCC codes or class names: a PLAsTiCC metadata file, or one of `write`. Rows without a label are
+        left out, and a label that is repeated counts one time. Numbers that the taxonomy names are no codes of
+        PLAsTiCC. Raises MissingColumnError, UnknownClassError or DataError, naming the file.
         """
         path = Path(path)
         object_id, label = _read(path, _SPELLINGS)
+        own = set() if taxonomy is None else {*taxonomy.classes, *taxonomy.aliases}
+        missing = [text for text in np.unique(label).tolist() if text.lower() in NO_VALUE and text not in own]
+        labelled = ~np.isin(label, missing)
+        object_id, label = object_id[labelled], label[labelled]
         try:
-            return cls(object_id, _class_names(label))
+            return cls(*_one_each(object_id, _class_names(label, own)))
         except DataError as error:
             raise type(error)(f"{path}: {error}") from error
 
@@ -177,10 +183,28 @@ def _read_parquet(path: Path, spellings: tuple[str, ...]) -> tuple[StrArray, Str
     return object_id, labels
 
 
-def _class_names(labels: StrArray) -> StrArray:
-    """Class names of names or PLAsTiCC codes."""
+def _one_each(object_id: StrArray, label: StrArray) -> tuple[StrArray, StrArray]:
+    """Each object one time; DataError if a label names no object, or the labels of an object differ."""
+    if (object_id == "").any():
+        number, first = int((object_id == "").sum()), label[object_id == ""][0]
+        raise DataError(f"{number:,} label(s) without an object, the first {str(first)!r}; correct the file")
+    names, first, row = np.unique(object_id, return_index=True, return_inverse=True)
+    differ = np.flatnonzero(label[first][row] != label)
+    if len(differ):
+        name, other = str(object_id[differ[0]]), str(label[differ[0]])
+        raise DataError(
+            f"object {name!r} is {str(label[first][row][differ[0]])!r} and {other!r}; an object has one class: "
+            "correct the file"
+        )
+    kept = np.sort(first)
+    return object_id[kept], label[kept]
+
+
+def _class_names(labels: StrArray, own: Container[str] = ()) -> StrArray:
+    """Class names of names or PLAsTiCC codes; `own` are names that are no codes."""
     distinct, index = np.unique(labels, return_inverse=True)
     codes = [text.removesuffix(".0") for text in distinct.tolist()]
     if distinct.size and all(code.isdecimal() for code in codes):
-        distinct = np.array(from_plasticc(int(code) for code in codes))
+        is_own = any(code in own for code in codes)
+        distinct = np.array(codes if is_own else from_plasticc(int(code) for code in codes))
     return distinct[index]

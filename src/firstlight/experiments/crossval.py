@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from firstlight._types import Progress, no_progress
 from firstlight.data import Truth
 from firstlight.errors import DataError
-from firstlight.experiments.fold import FoldTask, load_fold, predict_phases, read_fold, run_fold
+from firstlight.experiments.fold import FoldTask, fold_sides, load_fold, predict_phases, read_fold, run_fold
 from firstlight.lightcurves import LightCurve, LightCurves, RedshiftMode
 from firstlight.metrics import PHASES, Evaluation, Snapshot, phase_name
+from firstlight.metrics.evaluation import left_out_note
 from firstlight.parallel import side_by_side
 from firstlight.pipeline import Pipeline, PipelineConfig
 from firstlight.pipeline.explanation import Explanation
@@ -46,7 +47,7 @@ def run_holdout(
     curves : LightCurves
         All objects.
     labels : str array, shape (n_objects,)
-        Class of each object.
+        Class of each object. Objects of other classes than those of the taxonomy are left out and counted.
     config : PipelineConfig
         What to train.
     out : Path
@@ -72,8 +73,17 @@ def run_holdout(
     ------
     LeakageError
         If an object is on both sides under one name or two.
+    DataError
+        If there are too few objects to learn, calibrate and test.
     """
+    curves, labels, notes = _of_known_classes(curves, labels, taxonomy)
     fold = hash_split(curves.object_id)
+    if not all(map(len, fold)):
+        sizes = " / ".join(str(len(part)) for part in fold)
+        raise DataError(
+            f"{len(curves)} objects split by the hash of their names into {sizes} to learn, to calibrate and to "
+            "test; all three need some: give more objects, or use crossval"
+        )
     task = FoldTask(
         name="hold-out",
         curves=curves,
@@ -92,7 +102,7 @@ def run_holdout(
         f"their names: {len(fold.train):,} to learn, {len(fold.validation):,} for early stopping and "
         f"calibration, {len(fold.test):,} to test, which nothing has seen"
     )
-    return _conclude([task], [result], protocol, f"firstlight: hold-out of preset {config.name}", out)
+    return _conclude([task], [result], protocol, f"firstlight: hold-out of preset {config.name}", out, notes)
 
 
 def run_crossval(
@@ -124,6 +134,7 @@ def run_crossval(
     dict
         The content of ``metrics.json``; see `firstlight.metrics.summarise_folds`.
     """
+    curves, labels, notes = _of_known_classes(curves, labels, taxonomy)
     folds = stratified_folds(
         curves.object_id,
         labels,
@@ -146,6 +157,8 @@ def run_crossval(
         )
         for k, fold in enumerate(folds)
     ]
+    for fold in folds:
+        fold_sides(curves, labels, fold)  # raises before hours of training, not after
     progress = progress or no_progress
     if jobs > 1:
         by_name = {task.name: task for task in tasks}
@@ -158,7 +171,8 @@ def run_crossval(
         f"{len(curves):,} objects: encoder, classifier, scaling, early stopping and calibration see training "
         f"folds only, every object is tested once; seed {seed}"
     )
-    return _conclude(tasks, results, protocol, f"firstlight: cross-validation of preset {config.name}", out)
+    title = f"firstlight: cross-validation of preset {config.name}"
+    return _conclude(tasks, results, protocol, title, out, notes)
 
 
 def evaluate_predictions(
@@ -251,6 +265,17 @@ _REDSHIFT: Mapping[str, str] = {
 }
 
 
+def _of_known_classes(
+    curves: LightCurves, labels: NDArray[np.str_], taxonomy: Taxonomy | None
+) -> tuple[LightCurves, NDArray[np.str_], tuple[str, ...]]:
+    """The objects that can be predicted right, and a sentence on the others for the report."""
+    known = np.isin(labels, (Taxonomy() if taxonomy is None else taxonomy).classes)
+    if known.all():
+        return curves, labels, ()
+    note = left_out_note(labels[~known])
+    return curves.take(known), labels[known], (note,)
+
+
 def _gather(tasks: list[FoldTask]) -> Evaluation:
     """Test objects of all folds together."""
     by_phase = {
@@ -273,7 +298,12 @@ def _gather(tasks: list[FoldTask]) -> Evaluation:
 
 
 def _conclude(
-    tasks: list[FoldTask], results: Sequence[Mapping[str, Any]], protocol: str, title: str, out: Path
+    tasks: list[FoldTask],
+    results: Sequence[Mapping[str, Any]],
+    protocol: str,
+    title: str,
+    out: Path,
+    notes: tuple[str, ...],
 ) -> dict[str, Any]:
     """Join the results of all folds into metrics.json and report.html."""
     first = tasks[0]
@@ -291,7 +321,7 @@ def _conclude(
         evaluation=evaluation,
         protocol=protocol,
         preset=first.config.name,
-        warnings=(first.config.warning,) if first.config.warning else (),
+        warnings=((first.config.warning,) if first.config.warning else ()) + notes,
         curves=shown,
         latent=latent,
         explain=_explainer(pipelines, _fold_of(evaluation)),

@@ -26,6 +26,7 @@ from firstlight.files import replacing
 from firstlight.lightcurves import LightCurves, RedshiftMode
 from firstlight.metrics.compare import N_RESAMPLES, compare
 from firstlight.pipeline import PipelineConfig
+from firstlight.provenance import provenance
 from firstlight.settings import to_table, to_toml
 from firstlight.splits import Fold, hash_split
 from firstlight.taxonomy import CLASSES
@@ -96,6 +97,7 @@ def run_tuning(
     protocol = _protocol(config, settings, split, found.calibration is not None, seed)
     scores = compare(split.test.labels, *proba, seed=seed)
     result = _result(config.name, protocol, base, tuned, space, scores)
+    result["run"] = provenance([curves.fingerprint, *labels.tolist()], seed=seed)
     _write(out, result, config, tuned, space)
     return result
 

@@ -4,6 +4,7 @@ Objects are resampled with replacement and both forecasts are scored on each res
 errors that they share do not widen the spread of the difference.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,15 +27,19 @@ class _Forecast(NamedTuple):
     loss: FloatArray
 
 
-def object_losses(labels: StrArray, proba: FloatArray) -> FloatArray:
+def object_losses(
+    labels: StrArray, proba: FloatArray, classes: Sequence[str] = CLASSES
+) -> FloatArray:
     """Log-loss of each object.
 
     Parameters
     ----------
     labels : str array, shape (n_objects,)
         True classes.
-    proba : float64 array, shape (n_objects, 17)
-        Probabilities, columns `firstlight.taxonomy.CLASSES`, clipped at 1e-15.
+    proba : float64 array, shape (n_objects, n_classes)
+        Probabilities, clipped at 1e-15.
+    classes : sequence of str
+        Their columns.
 
     Returns
     -------
@@ -46,7 +51,7 @@ def object_losses(labels: StrArray, proba: FloatArray) -> FloatArray:
     >>> object_losses(np.array(["AGN"]), np.full((1, 17), 1.0 / 17.0)).round(3).tolist()
     [2.833]
     """
-    own = proba[np.arange(len(labels)), class_index(labels.tolist())]
+    own = proba[np.arange(len(labels)), class_index(labels.tolist(), classes)]
     return np.asarray(-np.log(np.maximum(own, SMALLEST_PROBA)))
 
 
@@ -54,6 +59,7 @@ def compare(
     labels: StrArray,
     before: FloatArray,
     after: FloatArray,
+    classes: Sequence[str] = CLASSES,
     *,
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
@@ -64,8 +70,10 @@ def compare(
     ----------
     labels : str array, shape (n_objects,)
         True classes.
-    before, after : float64 array, shape (n_objects, 17)
-        Probabilities, columns `firstlight.taxonomy.CLASSES`.
+    before, after : float64 array, shape (n_objects, n_classes)
+        Probabilities.
+    classes : sequence of str
+        Their columns.
     n_resamples : int
         Number of resamples.
     seed : int
@@ -88,17 +96,19 @@ def compare(
     >>> compare(np.array(CLASSES[:2]), proba, proba, n_resamples=10)["accuracy"]["difference"]
     0.0
     """
-    shape = (len(labels), len(CLASSES))
+    shape = (len(labels), len(classes))
     if not len(labels) or before.shape != shape or after.shape != shape:
         raise DataError(f"forecasts of shapes {before.shape} and {after.shape} for {len(labels)} objects")
-    truth = np.asarray(class_index(labels.tolist()))
-    forecasts = [_Forecast(proba.argmax(axis=1), object_losses(labels, proba)) for proba in (before, after)]
-    whole = [_scores(truth, *forecast) for forecast in forecasts]
+    truth = class_index(labels.tolist(), classes)
+    forecasts = [_Forecast(proba.argmax(axis=1), object_losses(labels, proba, classes)) for proba in (before, after)]
+    whole = [_scores(truth, *forecast, len(classes)) for forecast in forecasts]
     rng = np.random.default_rng(seed)
     draws = np.empty((n_resamples, len(COMPARED)))
     for row in draws:
         drawn = rng.integers(0, len(truth), len(truth))
-        first, second = (_scores(truth[drawn], f.predicted[drawn], f.loss[drawn]) for f in forecasts)
+        first, second = (
+            _scores(truth[drawn], f.predicted[drawn], f.loss[drawn], len(classes)) for f in forecasts
+        )
         row[:] = second - first
     low, high = np.quantile(draws, (0.025, 0.975), axis=0)
     return {
@@ -114,8 +124,8 @@ def compare(
     }
 
 
-def _scores(truth: IntArray, predicted: IntArray, loss: FloatArray) -> FloatArray:
+def _scores(truth: IntArray, predicted: IntArray, loss: FloatArray, n_classes: int) -> FloatArray:
     """`COMPARED`; macro F1 over the classes in the truth."""
-    confusion = confusion_matrix(truth, predicted, len(CLASSES))
+    confusion = confusion_matrix(truth, predicted, n_classes)
     _, _, f1 = precision_recall_f1(confusion)
     return np.array([np.mean(truth == predicted), f1[confusion.sum(axis=1) > 0].mean(), loss.mean()])

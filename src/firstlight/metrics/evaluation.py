@@ -126,15 +126,20 @@ class Evaluation:
             in_set=Snapshot.of(kept).in_set,
         )
         outside = found[known & ~scorable]
-        names, counts = np.unique(outside, return_counts=True)
-        listed = ", ".join(f"{name} {n:,}" for name, n in zip(names, counts, strict=True))
         unpredicted = len(truth) - int(known.sum())
         notes = (
-            (int((~known).sum()), "predicted object(s) without a true class were left out"),
-            (len(outside), f"object(s) of classes that cannot be predicted were left out ({listed})"),
-            (unpredicted, "object(s) of the truth were not predicted and do not count"),
+            (int((~known).sum()), "predicted object(s) without a true class were left out."),
+            (len(outside), left_out_note(outside).partition(" ")[2]),
+            (unpredicted, "object(s) of the truth were not predicted and do not count."),
         )
-        return evaluation, tuple(f"{n:,} {text}." for n, text in notes if n)
+        return evaluation, tuple(f"{n:,} {text}" for n, text in notes if n)
+
+
+def left_out_note(labels: StrArray) -> str:
+    """A sentence for the report on objects of classes that the classifier does not know."""
+    names, counts = np.unique(labels, return_counts=True)
+    listed = ", ".join(f"{name} {n:,}" for name, n in zip(names, counts, strict=True))
+    return f"{len(labels):,} object(s) of classes that cannot be predicted were left out ({listed})."
 
 
 def fold_scores(evaluation: Evaluation) -> list[dict[str, Any]]:

@@ -134,8 +134,8 @@ class Pipeline(Saved):
 
         Raises
         ------
-        DataError
-            If lengths disagree or fewer than two classes remain.
+        DataError, LeakageError
+            If lengths disagree, fewer than two classes remain, or `held_out` parts copies of an object.
         """
         progress = progress or no_progress
         rng = np.random.default_rng(seed)
@@ -152,7 +152,7 @@ class Pipeline(Saved):
         self._keep(objects, rows)
         self.info = objects.info(self.config.name, seed)
         self.info[FILTERS] = trained_filters(objects.curves, self.config)
-        self.info["run"] = provenance([curves.fingerprint, *np.asarray(labels).tolist()], seed=seed)
+        self.info["run"] = provenance([curves.fingerprint, *map(str, labels)], seed=seed)
         return self
 
     @classmethod

@@ -29,7 +29,7 @@ from firstlight.pipeline.inputs import InputBuilder, in_chunks
 from firstlight.preprocess import preprocess
 from firstlight.reobserve import Surfaces, reobserve
 from firstlight.simulate import augment, misstate, spoil, truncate
-from firstlight.splits import validation_part
+from firstlight.splits import check_disjoint, check_near_duplicates, validation_part
 from firstlight.taxonomy import CLASSES, Taxonomy
 
 
@@ -96,6 +96,7 @@ def training_objects(
     usable, left_out = usable_objects(curves, labels, taxonomy.classes)
     if held_out is None:
         held_out = validation_part(curves.object_id, labels, config.copies.validation_fraction)
+    held_out = checked_part(curves, held_out)
     chosen = curves.take(usable).with_redshift(redshift)
     return TrainingObjects(chosen, labels[usable], held_out[usable], redshift, left_out, taxonomy)
 
@@ -227,6 +228,27 @@ def usable_objects(
             f"training needs two classes or more of at least {MIN_OBJECTS} objects; left out: {left_out}"
         )
     return ~np.isin(labels, list(left_out)), left_out
+
+
+def checked_part(curves: LightCurves, held_out: BoolArray) -> BoolArray:
+    """The held-out objects; LeakageError if one of them is among the others, under one name or two.
+
+    Raises DataError for a mask of another shape or type, or one that leaves a side empty.
+    """
+    held_out = np.asarray(held_out)
+    if held_out.shape != (len(curves),) or held_out.dtype != np.bool_:
+        raise DataError(
+            f"held_out is {held_out.dtype} of shape {held_out.shape}; give a bool for each of the "
+            f"{len(curves)} objects"
+        )
+    if held_out.all() or not held_out.any():
+        raise DataError(
+            f"{int(held_out.sum())} of {len(curves)} objects are held out; some must learn, and some calibrate"
+        )
+    training, held = curves.take(~held_out), curves.take(held_out)
+    check_disjoint(training.object_id, held.object_id)
+    check_near_duplicates(training, held)
+    return held_out
 
 
 def _reobserved(curves: LightCurves, config: PipelineConfig, rng: np.random.Generator) -> list[LightCurves]:
