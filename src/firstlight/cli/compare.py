@@ -13,6 +13,7 @@ from firstlight.errors import DataError
 
 if TYPE_CHECKING:
     from firstlight._types import IntArray, StrArray
+    from firstlight.predictions import Predictions
 
 First = Annotated[
     Path, typer.Argument(metavar="FIRST", help="Predictions of one method (.csv, .parquet, .jsonl).")
@@ -35,15 +36,9 @@ def compare(first: First, second: Second, truth: Labels, seed: Seed = 0, as_json
     import numpy as np
 
     from firstlight.metrics.compare import compare as difference
-    from firstlight.predictions import read_predictions
 
-    tables = [read_predictions(path) for path in (first, second)]
+    tables = _tables(first, second)
     classes = tables[0].classes
-    if tables[1].classes != classes:
-        raise DataError(
-            f"{first} has the classes {', '.join(classes)}, {second} has {', '.join(tables[1].classes)}; "
-            "compare predictions of the same classes"
-        )
     both = np.intersect1d(tables[0].object_id, tables[1].object_id)
     if not len(both):
         raise DataError(f"{first} and {second} have no object in common")
@@ -76,6 +71,29 @@ def compare(first: First, second: Second, truth: Labels, seed: Seed = 0, as_json
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _tables(first: Path, second: Path) -> "list[Predictions]":
+    """The predictions of both files; DataError if their classes differ, or an object occurs twice in one."""
+    import numpy as np
+
+    from firstlight.predictions import read_predictions
+
+    tables = [read_predictions(path) for path in (first, second)]
+    classes, others = (table.classes for table in tables)
+    if classes != others:
+        raise DataError(
+            f"{first} has the classes {', '.join(classes)}, {second} has {', '.join(others)}; compare predictions "
+            "of the same classes"
+        )
+    for path, table in zip((first, second), tables, strict=True):
+        name, count = np.unique(table.object_id, return_counts=True)
+        if (count > 1).any():
+            raise DataError(
+                f"{path}: {int((count > 1).sum()):,} object(s) have several predictions, the first "
+                f"{str(name[count > 1][0])!r}; leave one of each"
+            )
+    return tables
 
 
 def _positions(object_id: "StrArray", names: "StrArray") -> "IntArray":
