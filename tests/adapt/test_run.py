@@ -233,7 +233,9 @@ def test_an_adapted_bundle_names_the_filters_of_the_labels_too(adapted: Adapted,
     assert set(tiny_fast.filters) <= set(adapted.pipeline.filters)
 
 
-def test_one_light_curve_under_two_names_is_refused_before_any_work(tiny_fast: Pipeline, halves: Halves) -> None:
+def test_one_light_curve_under_two_names_is_refused_before_any_work(
+    tiny_fast: Pipeline, halves: Halves
+) -> None:
     names = np.array([f"copy of {name}" for name in halves.mine.object_id[:6]])
     columns = halves.mine[:6]._columns() | {"object_id": names}
     both = LightCurves.concatenate([halves.mine, LightCurves(**columns, dereddened=halves.mine.dereddened)])

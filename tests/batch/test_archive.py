@@ -97,9 +97,12 @@ def test_bad_partitions_and_rows_are_set_aside_and_counted(folder, classify, cur
     table.at[3, "mjd"] = np.full(len(table.at[3, "mjd"]), np.nan)
     table.to_parquet(source / "part-2.parquet")
     (source / "notes.txt").write_text("mine")
+    (source / "part-3.parquet").symlink_to(tmp_path / "away.parquet")
     done = classify_archive(source, out, classify)
-    assert [one.name for one in done.failed] == ["part-1.parquet"]
+    assert [one.name for one in done.failed] == ["part-1.parquet", "part-3.parquet"]
     assert "part-1.parquet" in done.failed[0].error
+    assert "part-3.parquet" in done.failed[1].error
+    (source / "part-3.parquet").unlink()
     assert [path.name for path in done.passed_over] == ["notes.txt"]
     assert (done.total("answered"), done.total("set_aside")) == (39, 1)
     rejects = (out / RECORD / "rejects" / "part-2.parquet.jsonl").read_text().splitlines()
@@ -230,7 +233,6 @@ def test_nothing_is_written_into_a_folder_with_other_things(folder, classify, tm
 def test_an_object_in_several_rows_is_one_object_whatever_the_memory(
     classify, curves, wanted, most, tmp_path, monkeypatch
 ):
-    table = curves[:6].to_arrow()
     half = curves[:6].keep(np.arange(len(curves[:6].mjd)) % 2 == 0)
     rest = curves[:6].keep(np.arange(len(curves[:6].mjd)) % 2 == 1)
     both = pa.concat_tables([half.to_arrow(), rest.to_arrow()])
@@ -243,19 +245,25 @@ def test_an_object_in_several_rows_is_one_object_whatever_the_memory(
 
 def test_what_is_set_aside_counts_one_time_however_many_pieces(classify, curves, tmp_path, monkeypatch):
     rows, objects = curves[:9].to_pandas()
-    rows.loc[rows["object_id"] == curves.object_id[8], "flux"] *= np.where(np.arange(curves.n_obs[8]), 1, np.nan)
+    rows.loc[rows["object_id"] == curves.object_id[8], "flux"] *= np.where(
+        np.arange(curves.n_obs[8]), 1, np.nan
+    )
     rows.loc[rows["object_id"] == curves.object_id[7], "flux_err"] = -1.0
     write_csv(rows, tmp_path / "rows.csv", "%.17g")
     bad = objects[1:].assign(redshift=objects["redshift"][1:].astype(object))
     write_csv(pd.concat([bad, bad[:1].assign(redshift=0.9)]), tmp_path / "objects.csv", "%.17g")
     monkeypatch.setattr("firstlight.batch.work.MOST_OBJECTS", 2)
     done = classify_archive(
-        tmp_path / "rows.csv", tmp_path / "out", replace(classify, dereddened=True), metadata=tmp_path / "objects.csv"
+        tmp_path / "rows.csv",
+        tmp_path / "out",
+        replace(classify, dereddened=True),
+        metadata=tmp_path / "objects.csv",
     )
     # one is not in the metadata, one has two redshifts there, one has no row that can be used
     assert (done.total("answered"), done.total("set_aside")) == (6, 3)
     assert len(done.metadata) == 1
-    written = [json.loads(line) for path in (tmp_path / "out" / RECORD).rglob("*.jsonl") for line in path.open()]
+    places = (tmp_path / "out" / RECORD).rglob("*.jsonl")
+    written = [json.loads(line) for path in places for line in path.read_text().splitlines()]
     assert len(written) == done.rows_set_aside
     assert {one["object_id"] for one in written} >= set(curves.object_id[[0, 1, 7, 8]].tolist())
 
@@ -274,7 +282,9 @@ def test_whatever_a_reader_raises_one_partition_is_lost(folder, classify, tmp_pa
     shutil.copytree(folder, tmp_path / "source")
     (tmp_path / "source" / "z.parquet").write_bytes((folder / "part-0.parquet").read_bytes())
     sliced = work.is_sliced
-    monkeypatch.setattr(work, "is_sliced", lambda path: sliced(path) if path.name != "z.parquet" else fail(path))
+    monkeypatch.setattr(
+        work, "is_sliced", lambda path: sliced(path) if path.name != "z.parquet" else fail(path)
+    )
     done = classify_archive(tmp_path / "source", tmp_path / "out", classify)
     assert [(one.name, one.error) for one in done.failed] == [("z.parquet", "RuntimeError: odd")]
     assert done.total("answered") == 60
@@ -296,7 +306,7 @@ def test_listed_objects_that_are_set_aside_or_outside_of_the_cone_are_found(clas
 
 
 def test_columns_to_carry_may_be_repeated_and_never_replace_an_answer(classify, curves, tmp_path):
-    rows, objects = curves[:2].to_pandas()
+    rows, _ = curves[:2].to_pandas()
     write_csv(rows, tmp_path / "rows.csv", "%.17g")
     twice = replace(classify, carry=("ra", "ra", "object_id"))
     classify_archive(tmp_path / "rows.csv", tmp_path / "out", twice)

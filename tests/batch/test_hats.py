@@ -160,7 +160,11 @@ def test_a_cone_uses_the_position_of_the_catalog_under_any_name(curves, classify
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made = lsdb.from_dataframe(
-            frame, ra_column="lon_of_object", dec_column="lat_of_object", partition_rows=20, margin_threshold=None
+            frame,
+            ra_column="lon_of_object",
+            dec_column="lat_of_object",
+            partition_rows=20,
+            margin_threshold=None,
         )
         made.write_catalog(tmp_path / "objects", catalog_name="objects", progress_bar=False)
     cone = Cone(float(curves.ra[5]), float(curves.dec[5]), 3.0)

@@ -79,10 +79,3 @@ def test_classes_of_ones_own_are_compared_by_their_columns(firstlight, tmp_path)
     frame.drop(columns="proba_class 00").to_csv(tmp_path / "other.csv", index=False)
     words = (tmp_path / "first.csv", tmp_path / "other.csv", "--truth", tmp_path / "truth.csv")
     assert "compare predictions of the same classes" in firstlight("compare", *words, ok=False).stderr
-
-
-def test_an_object_with_two_predictions_is_refused(firstlight, predictions, sample_paths, tmp_path):
-    table = read_predictions(predictions)
-    write_predictions(table.take([0, 1, 1]), tmp_path / "twice.csv")
-    words = (predictions, tmp_path / "twice.csv", "--truth", sample_paths.metadata)
-    assert f"several predictions, the first '{table.object_id[1]}'" in firstlight("compare", *words, ok=False).stderr

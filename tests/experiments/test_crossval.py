@@ -194,7 +194,9 @@ def test_objects_of_no_class_are_left_out_and_counted_before_anything_is_trained
             run(sample, labels, TINY, tmp_path)
         assert seen[-1].curves.object_id.tolist() == sample.object_id[3:].tolist()
     _, _, notes = crossval._of_known_classes(sample, labels, None)
-    assert notes == ("3 object(s) of classes that cannot be predicted were left out (muLens-Binary 1, nova 2).",)
+    assert notes == (
+        "3 object(s) of classes that cannot be predicted were left out (muLens-Binary 1, nova 2).",
+    )
 
 
 def test_a_copy_in_a_later_fold_is_refused_before_the_first_is_trained(

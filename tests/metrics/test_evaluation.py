@@ -115,9 +115,3 @@ def test_truth_and_predictions_without_a_common_object_are_refused(predictions: 
 def test_a_truth_that_contradicts_itself_is_refused(predictions: Predictions) -> None:
     with pytest.raises(DataError, match="'615' is 'SNIa' and 'KN'"):
         Evaluation.from_predictions(predictions, np.array(["615", "615"]), np.array(["SNIa", "KN"]))
-
-
-def test_several_predictions_of_an_object_are_counted(predictions: Predictions) -> None:
-    twice = predictions.take([0, 0, 1])
-    _, notes = Evaluation.from_predictions(twice, twice.object_id[[0, 2]], np.array(["SNIa", "KN"]))
-    assert notes == ("1 prediction(s) are of an object that has another one; each counts.",)

@@ -123,11 +123,10 @@ def test_a_held_out_part_that_is_none_is_refused(sample, sample_labels, held_out
         training_objects(sample, sample_labels, config(), held_out=held_out(len(sample)))
 
 
-@pytest.mark.parametrize("rename", [str, lambda name: f"copy of {name}"])
-def test_copies_on_both_sides_of_the_held_out_part_are_refused(sample, sample_labels, rename):
-    names = np.array([rename(name) for name in sample.object_id[:5].tolist()])
+def test_copies_on_both_sides_of_the_held_out_part_are_refused(sample, sample_labels):
+    names = np.array([f"copy of {name}" for name in sample.object_id[:5].tolist()])
     copies = LightCurves(**(sample[:5]._columns() | {"object_id": names}), dereddened=sample.dereddened)
     both = LightCurves.concatenate([sample, copies])
     held_out = np.arange(len(both)) >= len(sample)
-    with pytest.raises(LeakageError, match="5 (object|pair)"):
+    with pytest.raises(LeakageError, match="5 pair"):
         training_objects(both, np.append(sample_labels, sample_labels[:5]), config(), held_out=held_out)

@@ -155,7 +155,9 @@ def classify_archive(
             try:
                 hats.finish(catalog, out, [one for one in outcomes if one.answered], job)
             except OSError as error:
-                raise DataError(f"cannot write {out}: {error.strerror or error}; what is done is kept") from error
+                raise DataError(
+                    f"cannot write {out}: {error.strerror or error}; what is done is kept"
+                ) from error
     failed = tuple(one for one in made if one.error)
     seconds = time.perf_counter() - start
     return Summary(outcomes, failed, len(before), tuple(passed_over), seconds, set_aside)
@@ -201,7 +203,7 @@ def _job(
         with replacing(path) as file:
             made = lineage | {"created": datetime.now(UTC).isoformat(timespec="seconds")}
             file.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
-    return Job(classify, out, json.dumps(lineage), memory, selection, metadata, identity)
+    return Job(classify, out, json.dumps(lineage), memory, selection, metadata, identity=identity)
 
 
 def _digest(path: str | Path) -> str:

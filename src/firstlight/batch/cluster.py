@@ -89,4 +89,3 @@ def _write(frame: pd.DataFrame, pixel: Any, job: Job, stamps: dict[str, str]) ->
 
 def _outcome(result: Any) -> Outcome:
     return result if isinstance(result, Outcome) else result["outcome"].iloc[0]
-

@@ -46,7 +46,7 @@ class Part:
         """Digest of the names, sizes and times of its files: a changed file is classified again."""
         digest = hashlib.sha256()
         for path in self.paths:
-            if not path.exists():  # a partition that a catalog lists; its reader says so
+            if not path.exists():  # listed by a catalog, or a link that leads nowhere; its reader names it
                 continue
             state = path.stat()
             digest.update(f"{path.name} {state.st_size} {state.st_mtime_ns}\n".encode())
@@ -73,7 +73,7 @@ def parts_of(source: Path) -> tuple[list[Part], list[Path]]:
     groups: list[list[Path]] = []
     room = 0  # bytes that fit into the last group
     for path in files:
-        n_bytes = path.stat().st_size
+        n_bytes = _size(path)
         if path.suffix in PARQUET_SUFFIXES or n_bytes > room or len(groups[-1]) == GROUP_FILES:
             groups.append([])
             room = 0 if path.suffix in PARQUET_SUFFIXES else GROUP_BYTES
@@ -101,9 +101,7 @@ def is_sliced(path: Path) -> bool:
     return bool(nested_columns(schema)) and not is_snpcc(schema.names)
 
 
-def slices(
-    path: Path, carry: list[str], most: int, *, whole: bool = False
-) -> Iterator[tuple[pa.Table, int]]:
+def slices(path: Path, carry: list[str], most: int, *, whole: bool = False) -> Iterator[tuple[pa.Table, int]]:
     """A Parquet file with one row per object in pieces of at most `most` observations, and their first rows.
 
     An object with more observations than that is a piece of its own. With `whole` there is one piece. Only
@@ -165,8 +163,12 @@ def check_size(path: Path, memory: int, why: str = "a file of this format is rea
 
 def _part(source: Path, paths: list[Path]) -> Part:
     more = f"+{len(paths) - 1}" if len(paths) > 1 else ""
-    n_bytes = sum(path.stat().st_size for path in paths)
+    n_bytes = sum(map(_size, paths))
     return Part(_output(f"{paths[0].relative_to(source)}{more}"), tuple(paths), n_bytes)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0  # a link may lead nowhere
 
 
 def _distinct(parts: list[Part]) -> list[Part]:

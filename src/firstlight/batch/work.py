@@ -115,7 +115,8 @@ def write_part(name: str, pieces: Iterator[Piece], job: Job, stamp: str) -> Outc
     start = time.perf_counter()
     done = Outcome(name)
     path = job.out / name
-    log, listed = RejectLog(), set()
+    log = RejectLog()
+    listed: set[str] = set()
     with ExitStack() as files:
         writer: Any = None
         for piece in pieces:

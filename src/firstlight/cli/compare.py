@@ -50,7 +50,7 @@ def compare(first: First, second: Second, truth: Labels, seed: Seed = 0, as_json
     if not len(names):
         raise DataError(f"none of the {len(both):,} objects has a class in {truth}; check the names")
     before, after = (table.proba[_positions(table.object_id, names)] for table in tables)
-    scores = difference(labels, before, after, classes, seed=seed)
+    scores = difference(labels, before, after, classes=classes, seed=seed)
     left_out = [len(table) - len(both) for table in tables]
     unlabelled = len(both) - len(names)
     if as_json:
@@ -67,32 +67,24 @@ def compare(first: First, second: Second, truth: Labels, seed: Seed = 0, as_json
         )
     if unlabelled:
         console.print(
-            f"[yellow]left out: {unlabelled:,} object(s) whose class is not known or cannot be predicted[/yellow]",
+            f"[yellow]left out: {unlabelled:,} object(s) whose class is not known or cannot be "
+            "predicted[/yellow]",
             highlight=False,
             soft_wrap=True,
         )
 
 
 def _tables(first: Path, second: Path) -> "list[Predictions]":
-    """The predictions of both files; DataError if their classes differ, or an object occurs twice in one."""
-    import numpy as np
-
+    """The predictions of both files; DataError if their classes differ."""
     from firstlight.predictions import read_predictions
 
     tables = [read_predictions(path) for path in (first, second)]
     classes, others = (table.classes for table in tables)
     if classes != others:
         raise DataError(
-            f"{first} has the classes {', '.join(classes)}, {second} has {', '.join(others)}; compare predictions "
-            "of the same classes"
+            f"{first} has the classes {', '.join(classes)}, {second} has {', '.join(others)}; compare "
+            "predictions of the same classes"
         )
-    for path, table in zip((first, second), tables, strict=True):
-        name, count = np.unique(table.object_id, return_counts=True)
-        if (count > 1).any():
-            raise DataError(
-                f"{path}: {int((count > 1).sum()):,} object(s) have several predictions, the first "
-                f"{str(name[count > 1][0])!r}; leave one of each"
-            )
     return tables
 
 

@@ -225,7 +225,9 @@ def _show_unseen(truth: "Truth", curves: "LightCurves", set_aside: set[str]) -> 
     """Count the labels of objects that have no light curve."""
     import numpy as np
 
-    unseen = [name for name in np.setdiff1d(truth.object_id, curves.object_id).tolist() if name not in set_aside]
+    unseen = [
+        name for name in np.setdiff1d(truth.object_id, curves.object_id).tolist() if name not in set_aside
+    ]
     if unseen:
         console.print(
             f"{len(unseen):,} of {len(truth):,} label(s) are of objects without a light curve; the first is "

@@ -93,8 +93,8 @@ class Truth:
 
         The columns are ``object_id`` and one of ``true_target``, ``target``, ``label`` or ``class``, as
         PLAsTiCC codes or class names: a PLAsTiCC metadata file, or one of `write`. Rows without a label are
-        left out, and a label that is repeated counts one time. Numbers that the taxonomy names are no codes of
-        PLAsTiCC. Raises MissingColumnError, UnknownClassError or DataError, naming the file.
+        left out, and a label that is repeated counts one time. Numbers that the taxonomy names are no codes
+        of PLAsTiCC. Raises MissingColumnError, UnknownClassError or DataError, naming the file.
         """
         path = Path(path)
         object_id, label = _read(path, _SPELLINGS)
@@ -188,13 +188,13 @@ def _one_each(object_id: StrArray, label: StrArray) -> tuple[StrArray, StrArray]
     if (object_id == "").any():
         number, first = int((object_id == "").sum()), label[object_id == ""][0]
         raise DataError(f"{number:,} label(s) without an object, the first {str(first)!r}; correct the file")
-    names, first, row = np.unique(object_id, return_index=True, return_inverse=True)
+    _, first, row = np.unique(object_id, return_index=True, return_inverse=True)
     differ = np.flatnonzero(label[first][row] != label)
     if len(differ):
         name, other = str(object_id[differ[0]]), str(label[differ[0]])
         raise DataError(
-            f"object {name!r} is {str(label[first][row][differ[0]])!r} and {other!r}; an object has one class: "
-            "correct the file"
+            f"object {name!r} is {str(label[first][row][differ[0]])!r} and {other!r}; an object has one "
+            "class: correct the file"
         )
     kept = np.sort(first)
     return object_id[kept], label[kept]

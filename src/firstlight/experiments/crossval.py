@@ -81,8 +81,8 @@ def run_holdout(
     if not all(map(len, fold)):
         sizes = " / ".join(str(len(part)) for part in fold)
         raise DataError(
-            f"{len(curves)} objects split by the hash of their names into {sizes} to learn, to calibrate and to "
-            "test; all three need some: give more objects, or use crossval"
+            f"{len(curves)} objects split by the hash of their names into {sizes} to learn, to calibrate and "
+            "to test; all three need some: give more objects, or use crossval"
         )
     task = FoldTask(
         name="hold-out",

@@ -27,9 +27,7 @@ class _Forecast(NamedTuple):
     loss: FloatArray
 
 
-def object_losses(
-    labels: StrArray, proba: FloatArray, classes: Sequence[str] = CLASSES
-) -> FloatArray:
+def object_losses(labels: StrArray, proba: FloatArray, classes: Sequence[str] = CLASSES) -> FloatArray:
     """Log-loss of each object.
 
     Parameters
@@ -59,8 +57,8 @@ def compare(
     labels: StrArray,
     before: FloatArray,
     after: FloatArray,
-    classes: Sequence[str] = CLASSES,
     *,
+    classes: Sequence[str] = CLASSES,
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> dict[str, dict[str, float]]:
@@ -100,7 +98,9 @@ def compare(
     if not len(labels) or before.shape != shape or after.shape != shape:
         raise DataError(f"forecasts of shapes {before.shape} and {after.shape} for {len(labels)} objects")
     truth = class_index(labels.tolist(), classes)
-    forecasts = [_Forecast(proba.argmax(axis=1), object_losses(labels, proba, classes)) for proba in (before, after)]
+    forecasts = [
+        _Forecast(proba.argmax(axis=1), object_losses(labels, proba, classes)) for proba in (before, after)
+    ]
     whole = [_scores(truth, *forecast, len(classes)) for forecast in forecasts]
     rng = np.random.default_rng(seed)
     draws = np.empty((n_resamples, len(COMPARED)))

@@ -126,13 +126,11 @@ class Evaluation:
             in_set=Snapshot.of(kept).in_set,
         )
         outside = found[known & ~scorable]
-        named = np.unique(predictions.object_id[known])
-        unpredicted, repeated = len(truth) - len(named), int(known.sum()) - len(named)
+        unpredicted = len(truth) - int(known.sum())
         notes = (
             (int((~known).sum()), "predicted object(s) without a true class were left out."),
             (len(outside), left_out_note(outside).partition(" ")[2]),
             (unpredicted, "object(s) of the truth were not predicted and do not count."),
-            (repeated, "prediction(s) are of an object that has another one; each counts."),
         )
         return evaluation, tuple(f"{n:,} {text}" for n, text in notes if n)
 

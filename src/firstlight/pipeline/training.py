@@ -29,7 +29,7 @@ from firstlight.pipeline.inputs import InputBuilder, in_chunks
 from firstlight.preprocess import preprocess
 from firstlight.reobserve import Surfaces, reobserve
 from firstlight.simulate import augment, misstate, spoil, truncate
-from firstlight.splits import check_disjoint, check_near_duplicates, validation_part
+from firstlight.splits import check_near_duplicates, validation_part
 from firstlight.taxonomy import CLASSES, Taxonomy
 
 
@@ -231,7 +231,7 @@ def usable_objects(
 
 
 def checked_part(curves: LightCurves, held_out: BoolArray) -> BoolArray:
-    """The held-out objects; LeakageError if one of them is among the others, under one name or two.
+    """The held-out objects; LeakageError if one of them is among the others under another name.
 
     Raises DataError for a mask of another shape or type, or one that leaves a side empty.
     """
@@ -243,10 +243,9 @@ def checked_part(curves: LightCurves, held_out: BoolArray) -> BoolArray:
         )
     if held_out.all() or not held_out.any():
         raise DataError(
-            f"{int(held_out.sum())} of {len(curves)} objects are held out; some must learn, and some calibrate"
+            f"{int(held_out.sum())} of {len(curves)} objects are held out; some must learn, others calibrate"
         )
     training, held = curves.take(~held_out), curves.take(held_out)
-    check_disjoint(training.object_id, held.object_id)
     check_near_duplicates(training, held)
     return held_out
 

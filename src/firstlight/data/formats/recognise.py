@@ -63,7 +63,9 @@ def files_of(path: Path) -> list[Path]:
     """The file, or all visible files of a folder and the folders in it, in the order of their names."""
     if not path.is_dir():
         return [path]
-    return sorted(one for one in path.rglob("*") if one.is_file() and not one.name.startswith((".", "_")))
+    found = (one for one in path.rglob("*") if not one.name.startswith((".", "_")))
+    # a link that leads nowhere counts, so that its reader names it
+    return sorted(one for one in found if one.is_file() or (one.is_symlink() and not one.exists()))
 
 
 def separate_files(folder: Path) -> tuple[list[Path], list[Path]]:
