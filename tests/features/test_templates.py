@@ -10,7 +10,6 @@ from firstlight.cosmology import distance_modulus
 from firstlight.errors import BundleError, DataError
 from firstlight.features import FeatureConfig, TemplateConfig, Templates, extract
 from firstlight.features.registry import template_features
-from firstlight.features.templates import _median_surface
 from firstlight.lightcurves import LightCurves
 from firstlight.storage import read_arrays, write_arrays
 
@@ -184,29 +183,6 @@ def test_classes_without_bright_objects_are_left_out(sample: LightCurves) -> Non
 def test_labels_must_match_the_curves(sample: LightCurves) -> None:
     with pytest.raises(DataError, match="labels"):
         Templates.fit(sample, np.array(["SNIa"]))
-
-
-def test_cells_that_few_objects_cover_are_filled_from_their_neighbours() -> None:
-    phase, wavelength = np.array([-4.0, 0.0, 4.0]), np.array([4000.0, 5000.0, 6000.0])
-    stack = np.full((4, 3, 3), np.nan)
-    stack[:, 1, :2] = [[0.5, 1.0]]
-    stack[:, 2, :2] = [[0.4, 0.8]]
-    stack[:2, 1, 2] = 9.0  # two objects do not make a median
-    surface = _median_surface(stack, phase, wavelength)
-    np.testing.assert_allclose(surface[1], [0.5, 1.0, 1.0])
-    np.testing.assert_allclose(surface[2], [0.4, 0.8, 0.8])
-    np.testing.assert_allclose(surface[0], 0.0)  # nothing is emitted before the first covered phase
-
-
-def test_a_class_that_covers_nothing_has_an_empty_surface() -> None:
-    surface = _median_surface(np.full((5, 2, 2), np.nan), np.array([0.0, 4.0]), np.array([4e3, 5e3]))
-    np.testing.assert_array_equal(surface, 0.0)
-
-
-def test_median_ignores_an_odd_object() -> None:
-    stack = np.ones((7, 1, 2))
-    stack[0] = 100.0
-    np.testing.assert_array_equal(_median_surface(stack, np.array([0.0]), np.array([4e3, 5e3])), 1.0)
 
 
 def test_fits_do_not_depend_on_the_neighbours(templates: Templates) -> None:

@@ -1,4 +1,4 @@
-"""What the next observation of an object would show, by the Gaussian process of the features."""
+"""Forecast of an object's next observation, by the Gaussian process of the features."""
 
 import numpy as np
 
