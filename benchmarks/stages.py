@@ -97,7 +97,7 @@ def stages(bundle: str, data: Path | None) -> dict[str, float]:
     curves, _ = load_plasticc(data)
     some = curves.take(np.linspace(0, len(curves) - 1, N_OBJECTS).astype(np.int64))
     pipeline = Pipeline.load(bundle)
-    builder, config = pipeline._builder(), pipeline.config
+    builder, config = pipeline.builder, pipeline.config
     ready = pipeline._ready(some)
     steps = make_steps(ready, config.encoder.steps)
     rows = builder.rows(ready)

@@ -19,11 +19,10 @@ keep its prior. On the real sky the forecast is the mean of the networks, and a 
 the objects and scores are those of the testing half of `studies/real_sky.py`.
 """
 
-from benchmarks._harness import result
+from benchmarks._harness import result, write
 
 # isort: split
 import argparse
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -291,7 +290,7 @@ def todays_latents(folder: Path, preset: str, sky: Sky) -> Table:
     )
     for k, own in enumerate(sorted(folder.glob("fold-*"))[:N_TODAY]):
         pipeline = Pipeline.load(own / "bundle")
-        inputs = pipeline._builder()
+        inputs = pipeline.builder
         n_latents = 2 * inputs.encoder.n_latent
 
         def rows(which: IntArray, days: Any, inputs: Any = inputs, pipeline: Any = pipeline) -> FloatArray:
@@ -370,7 +369,7 @@ def main() -> None:
 
     def keep(key: str, value: Any) -> None:
         table[key] = value
-        args.out.write_text(json.dumps(table, indent=1) + "\n")
+        write(args.out, table, show=False)
         say(key)
 
     ensembles = {

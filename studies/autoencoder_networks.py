@@ -40,7 +40,7 @@ from firstlight.encoder.train import _target_scale
 from firstlight.features import extract, features
 from firstlight.pipeline.training import training_copies
 from firstlight.preprocess import preprocess
-from firstlight.splits import stratified_folds
+from firstlight.splits import fold_numbers, stratified_folds
 
 PHASES = (0.0, 2.0, 8.0, 32.0, np.inf)  # days since trigger at which networks are evaluated
 N_FOLDS = 5
@@ -136,11 +136,8 @@ def objects() -> tuple[LightCurves, StrArray, IntArray]:
     """The training set with photometric redshifts, classes, and the fold of each object."""
     curves, truth = load_plasticc()
     labels = truth.labels_of(curves.object_id)
-    fold = np.empty(len(curves), np.int64)
     folds = stratified_folds(curves.object_id, labels, N_FOLDS, rng=np.random.default_rng(0))
-    for k, one in enumerate(folds):
-        fold[one.test] = k
-    return curves.with_redshift("photo"), labels, fold
+    return curves.with_redshift("photo"), labels, fold_numbers(folds)
 
 
 def make_inputs(cache: Path, real: Path | None) -> None:

@@ -34,7 +34,7 @@ from firstlight.metrics.compare import compare, object_losses
 from firstlight.metrics.summary import write_summary
 from firstlight.pipeline.training import TrainingCopies, training_copies
 from firstlight.preprocess import preprocess
-from firstlight.splits import Fold, check_disjoint, stratified_folds
+from firstlight.splits import Fold, check_disjoint, fold_numbers, stratified_folds
 from firstlight.taxonomy import CLASSES, from_plasticc
 
 OUT = Path(__file__).parent.parent / "docs" / "results" / "parsnip-ground.json"
@@ -109,14 +109,11 @@ def objects() -> tuple[LightCurves, StrArray, list[Fold]]:
 
 def write_input(path: Path, curves: LightCurves, labels: StrArray, folds: list[Fold]) -> None:
     """Light curves as the peers of the benchmarks read them, and the fold of each object."""
-    fold = np.empty(len(curves), np.int64)
-    for k, own in enumerate(folds):
-        fold[own.test] = k
     names = ("object_id", "offsets", "mjd", "band", "flux", "flux_err", "detected")
     about = ("ra", "dec", "ebv", "redshift", "redshift_err")
     arrays = {name: getattr(curves, name) for name in (*names, *about)}
     np.savez(path, label=labels, **arrays)
-    np.save(path.with_name("fold.npy"), fold)
+    np.save(path.with_name("fold.npy"), fold_numbers(folds))
     print(f"{len(curves)} objects")
 
 

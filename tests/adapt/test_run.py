@@ -210,7 +210,7 @@ def test_labels_of_several_sources_keep_the_calibration_and_the_mix_of_the_bundl
     assert adapted.choice.start == BUNDLE
     assert adapted.choice.mix == 0.0
     np.testing.assert_array_equal(adapted.pipeline.frequencies, tiny_fast.frequencies)
-    before, after = (one.classifier_parts[1].tables for one in (tiny_fast, adapted.pipeline))
+    before, after = (one.calibrator.tables for one in (tiny_fast, adapted.pipeline))
     for own, kept in zip(before, after, strict=True):
         np.testing.assert_array_equal(own, kept)
 

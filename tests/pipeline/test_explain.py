@@ -31,7 +31,7 @@ def made(pipeline, one):
 
 def test_reasons_add_up_to_the_ratio_before_calibration(pipeline, one, made):
     ready = pipeline._ready(one)
-    row = pipeline._builder().rows(ready)
+    row = pipeline.builder.rows(ready)
     proba = pipeline._fitted().predict_proba(row.X, redshift=ready.redshift)[0]
     chance = dict(zip(pipeline.classes, proba.tolist(), strict=True))
     why = next(w for w in made.why if w.decision.endswith("class"))

@@ -14,7 +14,7 @@ from firstlight.adapt.trees import Choice, Grower, balanced, check_folds, tree_s
 from firstlight.lightcurves import LightCurves
 from firstlight.mix import under_mix
 from firstlight.pipeline import Pipeline
-from firstlight.splits import check_near_duplicates, stratified_folds
+from firstlight.splits import check_near_duplicates, fold_numbers, stratified_folds
 from firstlight.taxonomy import Taxonomy
 
 _SMALLEST = 1e-9
@@ -58,11 +58,9 @@ def random_folds(mine: Labelled, config: AdaptConfig, seed: int) -> IntArray:
     rng = np.random.default_rng(seed)
     n_folds = min(config.folds, len(mine.labels))
     folds = stratified_folds(mine.curves.object_id, mine.labels, n_folds, rng=rng, validation=0.0)
-    fold = np.empty(len(mine.labels), dtype=np.int64)
-    for k, part in enumerate(folds):
-        fold[part.test] = k
+    for part in folds:
         check_near_duplicates(mine.curves.take(part.train), mine.curves.take(part.test))
-    return fold
+    return fold_numbers(folds)
 
 
 @dataclass(eq=False)
@@ -100,7 +98,7 @@ class Views:
             fold,
             balanced(self.mine.labels, self.mine.sources),
             None if self.mine.sources is None else np.unique(self.mine.sources, return_inverse=True)[1],
-            self.base.classifier_parts[1],
+            self.base.calibrator,
             excluded,
             self.seed,
             self.jobs,

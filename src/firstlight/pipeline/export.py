@@ -45,7 +45,6 @@ def export_onnx(pipeline: Pipeline, folder: str | Path) -> list[Path]:
         import onnx
     except ImportError as error:
         raise missing_extra("the export to ONNX", "onnx", "train") from error
-    classifier, calibrator = pipeline.classifier_parts
     about = {
         "firstlight": __version__,
         "bundle": pipeline.bundle_version,
@@ -53,7 +52,7 @@ def export_onnx(pipeline: Pipeline, folder: str | Path) -> list[Path]:
         "input_names": json.dumps(list(pipeline.input_names)),
         "classes": json.dumps(list(pipeline.taxonomy.classes)),
     }
-    graph = build_classifier_graph(classifier, calibrator, pipeline.taxonomy.classes, about)
+    graph = build_classifier_graph(pipeline.classifier, pipeline.calibrator, pipeline.taxonomy.classes, about)
     if pipeline.encoder.graph is None:
         raise BundleError("the bundle has no graph of its encoder; train it with onnx installed")
     encoder = onnx.load_from_string(pipeline.encoder.graph)

@@ -11,16 +11,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from firstlight._types import Float32Array, FloatArray, Progress, StrArray, no_progress
-from firstlight.anomaly import AnomalyScorer, TrainingDomain, describe
-from firstlight.classify import (
-    Classifier,
-    PhaseCalibrator,
-    PredictionSets,
-    errors_of_classifier,
-    status_of,
-    to_all_classes,
-)
+from firstlight._types import Float32Array, FloatArray, Progress, no_progress
+from firstlight.anomaly import describe
+from firstlight.classify import status_of
 from firstlight.encoder import Encoder
 from firstlight.errors import BundleError, DataError, SettingsError
 from firstlight.hosts import Hosts, UsedRedshifts
@@ -29,19 +22,13 @@ from firstlight.lightcurves import LightCurves, RedshiftMode, as_light_curves
 from firstlight.mix import ClassMix
 from firstlight.online import Arrivals, HistoryReader, ObjectStates, Parts, Update, update
 from firstlight.pipeline.bundle import write_bundle
-from firstlight.pipeline.config import PipelineConfig
 from firstlight.pipeline.explain import N_NEAREST, Explained, explain
 from firstlight.pipeline.explanation import Explanation
 from firstlight.pipeline.filters import FILTERS, trained_filters
-from firstlight.pipeline.inputs import InputBuilder, InputRows, in_chunks
-from firstlight.pipeline.kept import KeptObjects
+from firstlight.pipeline.inputs import InputRows, in_chunks
 from firstlight.pipeline.saving import BUNDLE_KIND, Saved
 from firstlight.pipeline.trained import Places, seen_hash
-from firstlight.pipeline.training import (
-    train_inputs,
-    training_objects,
-    training_rows,
-)
+from firstlight.pipeline.training import train_inputs, training_objects, training_rows
 from firstlight.pipeline.words import meanings
 from firstlight.predictions import Domain, Predictions, Scores
 from firstlight.preprocess import preprocess, with_ebv
@@ -80,7 +67,7 @@ class Pipeline(Saved):
     @property
     def encoder(self) -> Encoder:
         """The trained encoder."""
-        return self._builder().encoder
+        return self.builder.encoder
 
     @property
     def history(self) -> tuple[dict[str, float], ...]:
@@ -155,50 +142,6 @@ class Pipeline(Saved):
         self.info["run"] = provenance([curves.fingerprint, *map(str, labels)], seed=seed)
         return self
 
-    @classmethod
-    def of_parts(
-        cls,
-        config: PipelineConfig,
-        builder: InputBuilder,
-        classifier: Classifier,
-        calibrator: PhaseCalibrator,
-        *,
-        anomaly: AnomalyScorer,
-        domain: TrainingDomain,
-        sets: PredictionSets,
-        kept: KeptObjects | None,
-        taxonomy: Taxonomy,
-        prior: FloatArray,
-        object_id: StrArray,
-        info: Mapping[str, Any],
-    ) -> Self:
-        """A pipeline of trained parts; `prior` has a frequency per class of the taxonomy.
-
-        `object_id` are the objects that it was trained on.
-        """
-        made = cls(config)
-        made._inputs, made._classifier, made._calibrator = builder, classifier, calibrator
-        made._anomaly, made._domain, made.taxonomy = anomaly, domain, taxonomy
-        made._sets, made._kept = sets, kept
-        made._prior, made.info = prior, dict(info)
-        made._seen = np.unique(seen_hash(object_id))
-        return made
-
-    @property
-    def builder(self) -> InputBuilder:
-        """The trained encoder and templates, which make the classifier's columns."""
-        return self._builder()
-
-    @property
-    def classifier(self) -> Classifier:
-        """The trained classifier."""
-        return self._fitted()
-
-    @property
-    def frequencies(self) -> FloatArray:
-        """Class frequencies of training, shape (n_classes,), columns those of `taxonomy`."""
-        return self._prior
-
     # --- predict ----------------------------------------------------------------
 
     def predict(
@@ -258,7 +201,7 @@ class Pipeline(Saved):
         status, reason = status_of(ready, self.config.verdict)
 
         def score(part: LightCurves) -> Scores:
-            made = self._builder().rows(part)
+            made = self.builder.rows(part)
             return self._score(made, part.redshift, part.last_phase)
 
         used = self.redshifts_in_use(curves) if redshifts is None else redshifts
@@ -277,6 +220,18 @@ class Pipeline(Saved):
             min_domain=self._min_domain,
             taxonomy=self.taxonomy,
         )
+
+    def predict_proba(self, curves: Any, *, jobs: int | None = None) -> FloatArray:
+        """Calibrated probabilities alone, shape (n_objects, n_classes), columns those of `taxonomy`.
+
+        Objects with too little data have the prior; see the status in `predict`.
+
+        Raises
+        ------
+        NotFittedError
+            If the pipeline was neither fitted nor loaded.
+        """
+        return self.predict(curves, jobs=jobs).proba
 
     def timeline(self, curve: Any, mjd: ArrayLike | None = None, *, jobs: int | None = None) -> Timeline:
         """Classify one object as it was known after each night.
@@ -337,7 +292,7 @@ class Pipeline(Saved):
         DataError
             If there is not exactly one object, or the class is not one of the bundle.
         """
-        classifier, inputs = self._fitted(), self._builder()
+        classifier, inputs = self._fitted(), self.builder
         parts = Explained(
             classifier=classifier,
             encoder=inputs.encoder,
@@ -351,18 +306,6 @@ class Pipeline(Saved):
             predict=lambda curves: self.predict(curves, jobs=1),
         )
         return explain(parts, as_light_curves(curve), against, n_nearest)
-
-    @property
-    def classifier_parts(self) -> tuple[Classifier, PhaseCalibrator]:
-        """The trained classifier and its calibration."""
-        return self._fitted(), self._calibrator
-
-    def calibrated(self, X: Float32Array, redshift: FloatArray, phase: FloatArray) -> FloatArray:
-        """Calibrated probabilities of rows of `inputs`, shape (n_rows, n_classes), as in `taxonomy`."""
-        classifier, calibrator = self.classifier_parts
-        with errors_of_classifier(self.config.classifier.kind):
-            raw = classifier.predict_proba(X, redshift=redshift)
-        return to_all_classes(calibrator.transform(raw, phase), classifier.classes, self.taxonomy.classes)
 
     # --- update -----------------------------------------------------------------
 
@@ -430,7 +373,7 @@ class Pipeline(Saved):
             If the numbers of objects differ, dereddened fluxes meet raw ones, or a history is
             damaged.
         """
-        inputs = self._builder()
+        inputs = self.builder
         parts = Parts(
             encoder=inputs.encoder,
             preprocess=self.config.preprocess,
@@ -449,17 +392,7 @@ class Pipeline(Saved):
         )
         return update(parts, states, arrivals, read_history, "none" if self._is_blind else redshift)
 
-    def predict_proba(self, curves: Any, *, jobs: int | None = None) -> FloatArray:
-        """Calibrated probabilities alone, shape (n_objects, n_classes), columns those of `taxonomy`.
-
-        Objects with too little data have the prior; see the status in `predict`.
-
-        Raises
-        ------
-        NotFittedError
-            If the pipeline was neither fitted nor loaded.
-        """
-        return self.predict(curves, jobs=jobs).proba
+    # --- inside ------------------------------------------------------------------
 
     def trained_on(self, object_id: NDArray[np.str_]) -> NDArray[np.bool_]:
         """Which objects this pipeline was trained on, by hashes of their names, shape (n_objects,)."""
@@ -480,7 +413,7 @@ class Pipeline(Saved):
             If the pipeline was neither fitted nor loaded.
         """
         self._fitted()
-        return self._builder().rows(self._ready(curves)).X
+        return self.builder.rows(self._ready(curves)).X
 
     def places(
         self, curves: LightCurves, *, jobs: int | None = None, progress: Progress | None = None
@@ -503,7 +436,7 @@ class Pipeline(Saved):
         scorer, progress = self._anomaly, progress or no_progress
 
         def place(part: LightCurves) -> Places:
-            return Places(scorer.places(self._builder().rows(part).X))
+            return Places(scorer.places(self.builder.rows(part).X))
 
         made = in_chunks(place, self._ready(curves), jobs, lambda done: progress("places", done))
         return made.place

@@ -36,13 +36,13 @@ class Saved(Trained):
     """A trained pipeline that is written to a bundle and read from one."""
 
     def _write(self, folder: Path) -> None:
-        inputs = self._builder()
+        inputs = self.builder
         state = {"config": to_table(self.config), "prior": self._prior.tolist()}
         if not self.taxonomy.is_ours:
             state["classes"] = self.taxonomy.table()
         write_state(folder / "pipeline.json", state)
         write_arrays(folder / SEEN_FILE, {"hash": self._seen})
-        _write_history(folder, self._builder().encoder.history)
+        _write_history(folder, self.builder.encoder.history)
         parts: dict[str, _Saves | None] = {
             "encoder": inputs.encoder,
             "classifier": self._classifier,
@@ -95,12 +95,12 @@ class Saved(Trained):
     def _check_parts(self, path: Path) -> None:
         """Raise BundleError unless the parts of a bundle fit each other: each was checked alone."""
         classifier, n_inputs = self._fitted(), len(self._input_names())
-        n_classes, n_latents = len(classifier.classes), self._builder().encoder.n_latent
+        n_classes, n_latents = len(classifier.classes), self.builder.encoder.n_latent
         faults = []
         if not set(classifier.classes) <= set(self.taxonomy.classes):
             faults.append("classes of the classifier that the taxonomy lacks")
         if (
-            self._builder().encoder.config.steps != self.config.encoder.steps
+            self.builder.encoder.config.steps != self.config.encoder.steps
             or n_latents != self.config.encoder.vae.latent
         ):
             faults.append("settings of the encoder")

@@ -1,6 +1,7 @@
-"""What a trained pipeline is made of, how its parts are fitted, and what they give for rows."""
+"""The parts of a trained pipeline: how they are fitted, and their answers for rows."""
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from firstlight.classify import (
     PhaseCalibrator,
     PredictionSets,
     class_frequencies,
+    errors_of_classifier,
     make_classifier,
     to_all_classes,
 )
@@ -73,7 +75,7 @@ class Trained:
         return html_panel("Pipeline", html_table(("", ""), list(self._described().items())))
 
     def _described(self) -> dict[str, str]:
-        """What `repr` shows, on one line each."""
+        """The lines of `repr`, by name."""
         rows = {"bundle": self._bundle, "preset": self.config.name}
         if self._classifier is None:
             return rows | {"trained on": "nothing yet"}
@@ -98,11 +100,6 @@ class Trained:
         """Name of each column that the classifier reads."""
         return input_names(self.config, None if self._inputs is None else self._inputs.templates)
 
-    def _builder(self) -> InputBuilder:
-        if self._inputs is None:
-            raise _not_trained()
-        return self._inputs
-
     @property
     def _is_blind(self) -> bool:
         """Whether it was trained without redshifts: one would mislead it."""
@@ -117,6 +114,66 @@ class Trained:
         if self._classifier is None:
             raise _not_trained()
         return self._classifier
+
+    # --- the parts, for other rooms -------------------------------------------------
+
+    @classmethod
+    def of_parts(
+        cls,
+        config: PipelineConfig,
+        builder: InputBuilder,
+        classifier: Classifier,
+        calibrator: PhaseCalibrator,
+        *,
+        anomaly: AnomalyScorer,
+        domain: TrainingDomain,
+        sets: PredictionSets,
+        kept: KeptObjects | None,
+        taxonomy: Taxonomy,
+        prior: FloatArray,
+        object_id: StrArray,
+        info: Mapping[str, Any],
+    ) -> Self:
+        """A pipeline of trained parts; `prior` has a frequency per class of the taxonomy.
+
+        `object_id` are the objects that it was trained on.
+        """
+        made = cls(config)
+        made._inputs, made._classifier, made._calibrator = builder, classifier, calibrator
+        made._anomaly, made._domain, made.taxonomy = anomaly, domain, taxonomy
+        made._sets, made._kept = sets, kept
+        made._prior, made.info = prior, dict(info)
+        made._seen = np.unique(seen_hash(object_id))
+        return made
+
+    @property
+    def builder(self) -> InputBuilder:
+        """The trained encoder and templates, which make the classifier's columns."""
+        if self._inputs is None:
+            raise _not_trained()
+        return self._inputs
+
+    @property
+    def classifier(self) -> Classifier:
+        """The trained classifier."""
+        return self._fitted()
+
+    @property
+    def calibrator(self) -> PhaseCalibrator:
+        """The calibration of the classifier's probabilities."""
+        return self._calibrator
+
+    @property
+    def frequencies(self) -> FloatArray:
+        """Class frequencies of training, shape (n_classes,), columns those of `taxonomy`."""
+        return self._prior
+
+    def calibrated(self, X: Float32Array, redshift: FloatArray, phase: FloatArray) -> FloatArray:
+        """Calibrated probabilities of rows of `inputs`, shape (n_rows, n_classes), as in `taxonomy`."""
+        with errors_of_classifier(self.config.classifier.kind):
+            raw = self.classifier.predict_proba(X, redshift=redshift)
+        proba = self._calibrator.transform(raw, phase)
+        return to_all_classes(proba, self.classifier.classes, self.taxonomy.classes)
 
     # --- fit ----------------------------------------------------------------------
 

@@ -168,6 +168,14 @@ def stratified_folds(
     return folds
 
 
+def fold_numbers(folds: Sequence[Fold]) -> NDArray[np.int64]:
+    """Number of the fold that tests each row, shape (n_rows,)."""
+    number = np.empty(sum(len(fold.test) for fold in folds), dtype=np.int64)
+    for k, fold in enumerate(folds):
+        number[fold.test] = k
+    return number
+
+
 def validation_part(
     object_id: Sequence[str] | NDArray[np.str_],
     labels: Sequence[str] | NDArray[np.str_],
