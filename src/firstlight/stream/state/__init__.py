@@ -1,1 +1,1 @@
-"""What the stream remembers of each object between alerts."""
+"""State and history of each object between alerts."""

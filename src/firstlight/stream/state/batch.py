@@ -25,7 +25,7 @@ def _ignore(counter: str) -> None:
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of one object."""
+    """State and history of one object."""
 
     row: bytes | None
     last_mjd: float  # of its observations; -inf if there are none

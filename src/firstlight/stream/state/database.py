@@ -1,4 +1,4 @@
-"""The file of a state store: its marks, tables and checks, and what SQLite's errors mean."""
+"""The file of a state store: its marks, tables and checks, and the meaning of SQLite's errors."""
 
 import os
 import sqlite3
@@ -23,7 +23,7 @@ TABLES = [
 ]
 
 
-#: What a user can do about an error, by SQLite's code.
+#: Cause and remedy of an error, by SQLite's code.
 REASONS = {
     sqlite3.SQLITE_BUSY: " is in use by another worker; stop that one, or give this one another path "
     "for its state",

@@ -79,9 +79,7 @@ def _read(db: sqlite3.Connection, path: Path, chunk: int) -> Iterator[StoredCurv
             for sequence, data in db.execute(
                 "SELECT seq, data FROM log WHERE object = ? ORDER BY seq", (number,)
             ):
-                is_old = sequence <= old
-                salt = seal.old_entry_salt(number) if is_old else seal.entry_salt(number, sequence)
-                entry = seal.unseal(data, salt)
+                entry = seal.unseal_entry(data, number, sequence, old)
                 damaged += entry is None
                 found += [] if entry is None else [entry]
             if found:

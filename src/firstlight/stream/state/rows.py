@@ -73,7 +73,7 @@ class Rows:
         )
 
     def store(self, row: bytes) -> bytes:
-        """What a store keeps of a row of several states."""
+        """The stored form of a row of several states."""
         states = [
             (digest, state)
             for digest, state in zip(self._digests, self.split(row), strict=True)
@@ -83,7 +83,7 @@ class Rows:
         return b"".join((MARK, _COUNT.pack(len(states)), head, *(state for _, state in states)))
 
     def load(self, stored: bytes) -> bytes | None:
-        """The row in what `store` gave, of whichever bundles; None if it has no state of these ones."""
+        """The row of a stored form, whichever bundles wrote it; None if it has no state of these ones."""
         (count,) = _COUNT.unpack_from(stored, len(MARK))
         at = len(MARK) + _COUNT.size
         parts = [_PART.unpack_from(stored, at + k * _PART.size) for k in range(count)]
@@ -101,5 +101,5 @@ class Rows:
 
 
 def _digest(owner: Owner) -> bytes:
-    """What stands for a bundle in a stored row."""
+    """Digest by which a stored row names a bundle."""
     return blake2b(f"{owner.bundle}\0{owner.size}".encode(), digest_size=8).digest()

@@ -38,6 +38,17 @@ def old_entry_salt(number: int) -> int:
     return number
 
 
+def unseal_entry(data: object, number: int, sequence: object, old_sequence: int) -> bytes | None:
+    """An entry of the history of an object; None if it is damaged.
+
+    Those up to `old_sequence` are of layout 1.
+    """
+    if not isinstance(sequence, int):  # SQLite keeps other types too, in a damaged row
+        return None
+    salt = old_entry_salt(number) if sequence <= old_sequence else entry_salt(number, sequence)
+    return unseal(data, salt)
+
+
 def seal(body: bytes, salt: int) -> bytes:
     """The body with its checksum in front."""
     return crc32(body, salt).to_bytes(_CRC, "little") + body

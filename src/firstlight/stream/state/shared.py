@@ -18,6 +18,7 @@ from zlib import crc32
 from firstlight.errors import StateError, StateInUseError
 from firstlight.stream.io.message import Partition
 from firstlight.stream.state.database import CorruptError, DamagedError
+from firstlight.stream.state.meta import Meta
 from firstlight.stream.state.rows import Owner
 from firstlight.stream.state.sqlite import SqliteStore
 
@@ -178,10 +179,10 @@ class SharedStore(SqliteStore):
         """Begin a transaction that writes, with the positions and counts that other workers left."""
         db.execute("BEGIN IMMEDIATE")
         try:
-            self._read_meta(db)
+            self._meta = Meta.read(db)
         except DamagedError as error:
             raise CorruptError(str(error)) from None
-        evicted = self._last - self.n_objects
+        evicted = self._meta.last - self._meta.n_objects
         if evicted != self._n_evicted:  # by another worker: row numbers may have gone
             self._numbers.clear()
             self._n_evicted = evicted
@@ -203,7 +204,7 @@ class SharedStore(SqliteStore):
     def _take_over(self) -> None:
         if not (self._is_first or self._is_ready):
             raise StateError(
-                f"{self.path}: other workers use it with bundle {self._owner.bundle}, this one has "
+                f"{self.path}: other workers use it with bundle {self._meta.owner.bundle}, this one has "
                 f"{self._rows.owners[0].bundle}; stop them first, or give this one another path for its state"
             )
         super()._take_over()

@@ -26,6 +26,7 @@ from firstlight.stream.state.database import (
     error_code,
     pragma,
 )
+from firstlight.stream.state.meta import Meta, split_mark
 from firstlight.stream.state.rows import MARK, Owner, Rows
 from firstlight.stream.state.store import Changes, OneOwner
 
@@ -41,10 +42,6 @@ CALM_WAL_PAGES = (2 << 20) // PAGE_BYTES
 CALM_OBJECTS = 64  # a commit of fewer objects means that there are few alerts
 
 _KNOWN_NUMBERS = 1 << 16  # maximum number of cached row numbers
-_GENERATION = 4  # bytes of the generation between the checksum of a state and the state
-_CHECK = "check"  # in the table meta: checksum of all its other rows, except bookmarks
-_BOOKMARK = "at "  # before the names of bookmarks in the table meta; the row "bookmarks" has their checksum
-_OLD_SEQUENCE = "old_sequence"  # in the table meta: last sequence number of layout 1
 
 
 class SqliteStore(OneOwner):
@@ -86,13 +83,9 @@ class SqliteStore(OneOwner):
         self.recovered = ""
         self._rows = Rows([Owner(bundle, state_size), *others])
         self._db: sqlite3.Connection | None = None
-        self.position: int | None = None
-        self._sink_position: dict[str, int] = {}
-        self._bookmarks: dict[str, str] = {}
-        self.n_objects = 0
-        self._last = self._sequence = self._evicted_to = 0
+        self._meta = Meta()
+        self._evicted_to = 0
         self._numbers: dict[str, int] = {}  # cached row numbers of objects
-        self._meta: dict[str, Any] = {}  # content of the table meta
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -105,33 +98,39 @@ class SqliteStore(OneOwner):
             self._replace(str(error))
 
     @property
+    def position(self) -> int | None:
+        """See `StateStore`."""
+        return self._meta.position
+
+    @property
     def sink_position(self) -> dict[str, int]:
         """See `StateStore`."""
-        return dict(self._sink_position)
+        return self._meta.sink_position
 
     @property
     def bookmarks(self) -> dict[str, str]:
         """See `StateStore`."""
-        return dict(self._bookmarks)
+        return dict(self._meta.bookmarks)
 
     @property
     def offsets(self) -> dict[int, int]:
         """See `StateStore`."""
-        return self._named("next ")
+        return self._meta.offsets
 
     @property
     def planned(self) -> dict[int, int]:
         """See `StateStore`."""
-        return self._named("plan ")
+        return self._meta.planned
 
     @property
     def clocks(self) -> dict[int, float]:
         """See `StateStore`."""
-        return self._named("clock ")
+        return self._meta.clocks
 
-    def _named(self, kind: str) -> dict[int, Any]:
-        """Values of partitions in the table meta."""
-        return {int(n.removeprefix(kind)): value for n, value in self._meta.items() if n.startswith(kind)}
+    @property
+    def n_objects(self) -> int:
+        """See `StateStore`."""
+        return self._meta.n_objects
 
     @property
     def size_bytes(self) -> int:
@@ -195,31 +194,19 @@ class SqliteStore(OneOwner):
             self._pace(len(objects))
             self._begin(db)
             self._find_numbers(objects)
-            position = self.position if changes.position is None else changes.position
-            sinks = self._sink_position | changes.sink_position
             new = [name for name in objects if name not in self._numbers]
             self._write_objects(db, changes, new)
-            sequence = self._write_histories(db, changes)
-            meta = self._write_meta(
+            meta = self._meta.write_changes(
                 db,
-                position=position,
-                objects=self.n_objects + len(new),
-                last=self._last + len(new),
-                sequence=sequence,
-                **{f"sink {name}": length for name, length in changes.sink_position.items()},
-                **{f"next {number}": offset for number, offset in changes.offsets.items()},
-                **{f"plan {number}": offset for number, offset in changes.planned.items()},
-                **{f"clock {number}": mjd for number, mjd in changes.clocks.items()},
-                **self._write_bookmarks(db, changes.bookmarks),
+                changes,
+                objects=self._meta.n_objects + len(new),
+                last=self._meta.last + len(new),
+                sequence=self._write_histories(db, changes),
             )
             db.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._failed("nothing of this transaction was written", error) from error
-        self._meta, self.position, self._sink_position = meta, position, sinks
-        self._bookmarks |= changes.bookmarks
-        self.n_objects += len(new)
-        self._last += len(new)
-        self._sequence = sequence
+        self._meta = meta
 
     def use(self, bundles: Sequence[Owner]) -> None:
         """See `StateStore`; StateError if the file cannot be written."""
@@ -259,16 +246,15 @@ class SqliteStore(OneOwner):
                 numbers = [(number,) for number, _ in quiet]
                 db.executemany("DELETE FROM object WHERE number = ?", numbers)
                 db.executemany("DELETE FROM log WHERE object = ?", numbers)
-                meta = self._write_meta(db, objects=self.n_objects - len(quiet))
+                meta = meta.write(db, objects=meta.n_objects - len(quiet))
             db.execute("COMMIT")
-            self._meta = meta
         except sqlite3.Error as error:
             raise self._failed("cannot evict", error) from error
+        self._meta = meta
         if rows:
             self._evicted_to = rows[-1][0]
         for _, name in quiet:
             self._numbers.pop(name, None)
-        self.n_objects -= len(quiet)
         return len(quiet)
 
     def _may_evict(self, name: str) -> bool:
@@ -360,36 +346,31 @@ class SqliteStore(OneOwner):
     def _load(self) -> None:
         """Read positions and counts; mark rows of layout 1; drop the states of another bundle."""
         db = self._connection
-        self._read_meta(db)
+        self._meta = Meta.read(db)
         self._evicted_to = 0
         self._numbers = {}
         self._wal_pages = BUSY_WAL_PAGES
         if pragma(db, "user_version") != FORMAT:
             self._begin(db)
-            self._meta = self._write_meta(db, **{_OLD_SEQUENCE: self._sequence})
+            self._meta = self._meta.mark_old_layout(db)
             db.execute(f"PRAGMA user_version = {FORMAT}")
             db.execute("COMMIT")
-        self._old_sequence: int | None = self._meta.get(_OLD_SEQUENCE)
+        self._old_sequence = self._meta.old_sequence
         self._adopt()
-
-    @property
-    def _owner(self) -> Owner:
-        """The bundle of the rows with one state."""
-        return Owner(self._meta.get("bundle", ""), self._meta.get("state_size", 0))
 
     def _adopt(self) -> None:
         """Take over the rows with one state, unless they are of one of our bundles."""
-        if self._owner not in self._rows.owners:
+        if self._meta.owner not in self._rows.owners:
             self._take_over()
-        self._generation = self._meta.get("generation", 0).to_bytes(_GENERATION, "little")
+        self._generation = self._meta.mark
 
     def _take_over(self) -> None:
         """Drop the states of another bundle: rows of an older generation read as absent."""
-        db, before, new = self._connection, self._owner, self._rows.owners[0]
+        db, before, new = self._connection, self._meta.owner, self._rows.owners[0]
         self._begin(db)
-        if self._owner not in self._rows.owners:  # else another worker has just done it
-            generation = self._meta.get("generation", 0) + 1
-            self._meta = self._write_meta(db, generation=generation, bundle=new.bundle, state_size=new.size)
+        if self._meta.owner not in self._rows.owners:  # else another worker has just done it
+            generation = self._meta.generation + 1
+            self._meta = self._meta.write(db, generation=generation, bundle=new.bundle, state_size=new.size)
         db.execute("COMMIT")
         if before.bundle:
             _log.warning(
@@ -397,25 +378,6 @@ class SqliteStore(OneOwner):
                 "lacks are rebuilt from the histories, which are kept",
                 self.path, *before, *new,
             )  # fmt: skip
-
-    def _read_meta(self, db: sqlite3.Connection) -> None:
-        """Read positions and counts."""
-        meta: dict[str, Any] = dict(db.execute("SELECT name, value FROM meta").fetchall())
-        check = meta.pop(_CHECK, None)
-        self._bookmarks = {
-            name.removeprefix(_BOOKMARK): meta.pop(name) for name in list(meta) if name.startswith(_BOOKMARK)
-        }
-        bookmarks = sum(map(seal.bookmark_checksum, self._bookmarks.items())) % (1 << 32)
-        if (meta and check != seal.checksum(meta)) or meta.get("bookmarks", 0) != bookmarks:
-            raise DamagedError("its positions have a wrong checksum")
-        self._meta = meta
-        self.position = meta.get("position")
-        self._sink_position = {
-            name.removeprefix("sink "): value for name, value in meta.items() if name.startswith("sink ")
-        }
-        self.n_objects = meta.get("objects", 0)
-        self._sequence = meta.get("sequence", 0)
-        self._last = meta.get("last", 0)
 
     def _replace(self, reason: str) -> None:
         """Move a damaged file aside and open an empty one."""
@@ -468,9 +430,9 @@ class SqliteStore(OneOwner):
         if body is None:
             self._count_damaged(f"state of object {name}")
             return None
-        mark, state = body[:_GENERATION], body[_GENERATION:]
+        mark, state = split_mark(body)
         if mark == self._generation:
-            return state if self._rows.is_single else self._rows.place(self._owner, state)
+            return state if self._rows.is_single else self._rows.place(self._meta.owner, state)
         return self._rows.load(body) if mark == MARK else None
 
     def _unsealed(self, name: str, number: int, last_mjd: float | None, blob: bytes) -> bytes | None:
@@ -487,11 +449,7 @@ class SqliteStore(OneOwner):
         """The entries in rows of an object, without damaged ones."""
         entries: list[bytes] = []
         for sequence, data in rows:
-            entry = None
-            if isinstance(sequence, int):  # SQLite keeps other types too, in a damaged row
-                is_old = sequence <= (self._old_sequence or 0)
-                salt = seal.old_entry_salt(number) if is_old else seal.entry_salt(number, sequence)
-                entry = seal.unseal(data, salt)
+            entry = seal.unseal_entry(data, number, sequence, self._old_sequence or 0)
             if entry is None:
                 self._count_damaged(f"entry of object number {number}")
             else:
@@ -522,7 +480,7 @@ class SqliteStore(OneOwner):
             ],
         )
         rows: list[tuple[Any, ...]] = []
-        for number, name in enumerate(new, self._last + 1):
+        for number, name in enumerate(new, self._meta.last + 1):
             self._numbers[name] = number
             if name in changes.states:
                 state, mjd = changes.states[name]
@@ -536,7 +494,7 @@ class SqliteStore(OneOwner):
         if changes.rewritten:
             replaced = [(self._numbers[name],) for name in changes.rewritten]
             db.executemany("DELETE FROM log WHERE object = ?", replaced)
-        rows, sequence = [], self._sequence
+        rows, sequence = [], self._meta.sequence
         for name in dict.fromkeys((*changes.rewritten, *changes.appended)):
             number = self._numbers[name]
             for entry in changes.history(name):
@@ -544,26 +502,6 @@ class SqliteStore(OneOwner):
                 rows.append((number, sequence, seal.seal(entry, seal.entry_salt(number, sequence))))
         db.executemany("INSERT INTO log (object, seq, data) VALUES (?, ?, ?)", rows)
         return sequence
-
-    def _write_meta(self, db: sqlite3.Connection, **values: Any) -> dict[str, Any]:
-        """Write positions and counts with a checksum over all of them; returns the new content."""
-        meta = self._meta | values
-        rows = [*values.items(), (_CHECK, seal.checksum(meta))]
-        db.executemany("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", rows)
-        return meta
-
-    def _write_bookmarks(self, db: sqlite3.Connection, changed: dict[str, str]) -> dict[str, int]:
-        """Write bookmarks; their checksum is a sum, so that thousands of other bookmarks are not read."""
-        if not changed:
-            return {}
-        rows = [(_BOOKMARK + name, value) for name, value in changed.items()]
-        db.executemany("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", rows)
-        total = sum(map(seal.bookmark_checksum, changed.items())) - sum(
-            seal.bookmark_checksum((name, self._bookmarks[name]))
-            for name in changed
-            if name in self._bookmarks
-        )
-        return {"bookmarks": (self._meta.get("bookmarks", 0) + total) % (1 << 32)}
 
     def _pace(self, n_objects: int) -> None:
         """Choose the checkpoint interval by the size of the commits."""
