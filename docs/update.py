@@ -15,8 +15,8 @@ from firstlight.report.plots import confusion_matrix
 from firstlight.report.style import save_figure
 from firstlight.report.training import skill_against_phase
 from firstlight.taxonomy import CLASSES, COARSE, COARSE_GROUPS, MEANING
+from firstlight_paper.page.render import in_short, write_pages
 from firstlight_paper.parts import PARTS
-from firstlight_paper.render import in_short, write_pages
 from firstlight_paper.results import Results
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # also where a test loads this file by its path
@@ -25,7 +25,7 @@ from autoencoder_tables import AUTOENCODER_BLOCKS
 from sky_tables import SKY_BLOCKS
 from speed_tables import PRESETS, SPEED, SPEED_BLOCKS, by_workers
 from study_tables import STUDY_BLOCKS
-from tables import RESULTS, ROOT, STUDIES, machine, read, table
+from tables import PHASES, RESULTS, ROOT, STUDIES, machine, read, table
 
 PRINTED = {"accuracy": "0.89", "macro_f1": "0.89", "macro_auc": "0.94"}
 COLUMNS = (
@@ -36,8 +36,7 @@ COLUMNS = (
     ("weighted_log_loss", "PLAsTiCC log-loss", 3),
     ("ece", "ECE", 3),
 )
-PHASES = ("0", "2", "8", "32", "all")
-REAL_PHASES = ("2", "8", "32", "all")  # of the prediction sets of real objects
+REAL_PHASES = tuple(days for days in PHASES if days != "0")  # of the prediction sets of real objects
 
 
 def crossvals() -> dict[str, dict[str, Any]]:
@@ -117,13 +116,11 @@ def sets_where() -> str:
     """Coverage by magnitude, and of real objects by survey and class."""
     result = read(RESULTS / "prediction-sets.json")
     bins = result["plasticc"]["by_magnitude"]
+    set_phases = [days for days in PHASES if days != "2"]
     by_mag = [
         [
             name,
-            *(
-                f"{part[p]['coverage']:.2f}, {part[p]['size']:.1f}" if p in part else ""
-                for p in ("0", "8", "32", "all")
-            ),
+            *(f"{part[p]['coverage']:.2f}, {part[p]['size']:.1f}" if p in part else "" for p in set_phases),
         ]
         for name, part in bins.items()
     ]
@@ -134,8 +131,8 @@ def sets_where() -> str:
             parts = [real[phase][kind].get(name) for phase in REAL_PHASES]
             cells = ["" if part is None else f"{part['coverage']:.2f}, {part['size']:.1f}" for part in parts]
             rows.append([f"{name} ({last['n']})", *cells])
-    first = table(["brightest detection [mag]", "0 d", "8 d", "32 d", "whole"], by_mag)
-    return first + "\n\n" + table(["real objects, `default`", "2 d", "8 d", "32 d", "whole"], rows)
+    first = table(["brightest detection [mag]", *(PHASES[days] for days in set_phases)], by_mag)
+    return first + "\n\n" + table(["real objects, `default`", *(PHASES[days] for days in REAL_PHASES)], rows)
 
 
 def headline() -> str:

@@ -43,8 +43,8 @@ from firstlight.report.style import (
 from firstlight.report.timeline import draw_timeline
 from firstlight.simulate import SimulateConfig, simulate_classes
 from firstlight.taxonomy import GALACTIC
+from firstlight_paper.page.render import in_short
 from firstlight_paper.parts import PARTS
-from firstlight_paper.render import in_short
 from firstlight_paper.results import Results
 
 ROOT = Path(__file__).resolve().parent.parent

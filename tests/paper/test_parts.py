@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.paper.conftest import TINY_PARTS
 
-from firstlight_paper.render import Pictures, section, view_of
+from firstlight_paper.page.render import Pictures, section, view_of
 from firstlight_paper.results import Results
 
 SHOWN = [part for part in TINY_PARTS if part.shown]

@@ -6,8 +6,8 @@ import pytest
 from firstlight.errors import DataError
 from firstlight.taxonomy import CLASSES
 from firstlight_paper.objects import PAPER_CLASSES
+from firstlight_paper.page.tables import pivot
 from firstlight_paper.scores import Row, Scores, confusion, scored, spread
-from firstlight_paper.tables import pivot
 from firstlight_paper.view import View
 
 

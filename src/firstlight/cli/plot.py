@@ -95,7 +95,7 @@ def plot(
 def _figure_1(reading: Reading, data: str, truth: Path | None, path: Path) -> "Figure":
     """Figure 1 of the reproduced paper."""
     from firstlight.preprocess import PreprocessConfig, preprocess
-    from firstlight_paper.figure_1 import plot_figure_1
+    from firstlight_paper.page.figure_1 import plot_figure_1
 
     curves, labels = reading.labelled(data, truth, None, path)
     return plot_figure_1(preprocess(curves, PreprocessConfig()), labels)

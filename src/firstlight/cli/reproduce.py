@@ -37,8 +37,8 @@ def reproduce(
     """Reproduce the paper as published, by its protocol, and split by object. A killed run resumes."""
     from firstlight_paper.context import Context
     from firstlight_paper.experiment import compute
+    from firstlight_paper.page.render import contradictions, write_pages
     from firstlight_paper.parts import PARTS
-    from firstlight_paper.render import contradictions, write_pages
     from firstlight_paper.results import Results
     from firstlight_paper.scale import FULL, QUICK
 

@@ -32,6 +32,7 @@ from firstlight.report.style import (
     INK,
     MAIN,
     THIRD,
+    label_panels,
     new_figure,
     panel_grid,
     styled,
@@ -191,8 +192,7 @@ def roc_per_class(labels: StrArray, proba: FloatArray, classes: Sequence[str]) -
         panel.xaxis.set_major_locator(LogLocator(numticks=4))
         panel.xaxis.set_minor_locator(NullLocator())
         panel.grid()
-    figure.supxlabel("false positive rate", fontsize=9)
-    figure.supylabel("true positive rate", fontsize=9)
+    label_panels(figure, "false positive rate", "true positive rate")
     return figure
 
 
@@ -220,8 +220,7 @@ def precision_recall(labels: StrArray, proba: FloatArray, classes: Sequence[str]
         panel.set_xlim(0, 1.02)
         panel.set_ylim(0, 1.03)
         panel.grid()
-    figure.supxlabel("recall (completeness)", fontsize=9)
-    figure.supylabel("precision (purity)", fontsize=9)
+    label_panels(figure, "recall (completeness)", "precision (purity)")
     return figure
 
 

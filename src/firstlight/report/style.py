@@ -152,6 +152,18 @@ def panel_grid(
     return figure, panels[:n_panels]
 
 
+def label_panels(figure: Figure, x: str, y: str) -> None:
+    """Label the axes of all panels together."""
+    figure.supxlabel(x, fontsize=9)
+    figure.supylabel(y, fontsize=9)
+
+
+def legend_above(figure: Figure, panel: Axes, n_columns: int) -> None:
+    """Put the legend of one panel above all of them."""
+    handles, words = panel.get_legend_handles_labels()
+    figure.legend(handles, words, loc="outside upper center", ncols=n_columns)
+
+
 def save_figure(figure: Figure, target: str | Path | BinaryIO, kind: str | None = None) -> None:
     """Write a figure; the same figure gives the same bytes.
 

@@ -10,7 +10,7 @@ from firstlight.encoder import VaeConfig
 from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant, more
 from firstlight_paper.models import paper_config
-from firstlight_paper.tables import pivot
+from firstlight_paper.page.tables import pivot
 from firstlight_paper.view import View
 
 _LAYERS = [f"{name} layer {k}" for name in ("encoder", "decoder") for k in (1, 2)]

@@ -15,7 +15,6 @@ from firstlight.classify.gradient import SklearnBoosterConfig
 from firstlight.classify.protocol import to_all_classes
 from firstlight.encoder.steps import make_steps
 from firstlight.preprocess import preprocess
-from firstlight_paper import plots
 from firstlight_paper.context import Context
 from firstlight_paper.convnet import Convnet, ConvnetConfig
 from firstlight_paper.experiment import Outcome, Part, Variant, more
@@ -31,9 +30,10 @@ from firstlight_paper.models import (
     scored_fold,
 )
 from firstlight_paper.objects import PAPER_CLASSES
+from firstlight_paper.page import plots
+from firstlight_paper.page.tables import pivot
 from firstlight_paper.printed import PRINTED_BASELINE_AUC
 from firstlight_paper.scores import ALL, PER_CLASS, Spread, Values, confusion, scored, spread
-from firstlight_paper.tables import pivot
 from firstlight_paper.view import View
 
 #: Classifier and its inputs; the first is the paper's own design.

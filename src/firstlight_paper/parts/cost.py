@@ -25,8 +25,8 @@ from firstlight.splits import check_disjoint
 from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant, more
 from firstlight_paper.models import boosted, inputs_of, pipeline_of, rows_of, scored_fold
+from firstlight_paper.page.tables import markdown, pivot
 from firstlight_paper.scores import REAL, Values
-from firstlight_paper.tables import markdown, pivot
 from firstlight_paper.view import MissingError, View
 
 _METRICS = ("accuracy", "macro_f1", "log_loss")

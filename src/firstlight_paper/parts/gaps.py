@@ -14,8 +14,8 @@ from firstlight_paper.context import Context
 from firstlight_paper.experiment import Part, Variant
 from firstlight_paper.models import perturbed
 from firstlight_paper.objects import PAPER_CLASSES
-from firstlight_paper.plots import heat_map
-from firstlight_paper.tables import SIX_SCORES, pivot
+from firstlight_paper.page.plots import heat_map
+from firstlight_paper.page.tables import SIX_SCORES, pivot
 from firstlight_paper.view import View
 
 _ALL = "".join(BANDS)

@@ -27,9 +27,9 @@ from firstlight_paper.models import (
     scored_fold,
 )
 from firstlight_paper.objects import PAPER_CLASSES
+from firstlight_paper.page.tables import markdown, pivot
 from firstlight_paper.printed import PAPER_FREQUENCIES, PRINTED_F1
 from firstlight_paper.scores import ALL, Values, confusion, scored
-from firstlight_paper.tables import markdown, pivot
 from firstlight_paper.view import View
 
 #: Name to exponents of the class weights and of the oversampling.

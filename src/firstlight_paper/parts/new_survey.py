@@ -25,12 +25,12 @@ from firstlight.metrics.scores import score
 from firstlight.pipeline import Pipeline
 from firstlight.report.style import ACCENT, INK, new_figure, styled
 from firstlight.taxonomy import CLASSES, class_index
-from firstlight_paper import plots
 from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant, more
 from firstlight_paper.models import boosted, pipeline_of, predictions_of, proba_of
-from firstlight_paper.plots import Look, curve_with_band, label_axes
-from firstlight_paper.tables import markdown, number, pivot
+from firstlight_paper.page import plots
+from firstlight_paper.page.plots import Look, curve_with_band, label_axes
+from firstlight_paper.page.tables import markdown, number, pivot
 from firstlight_paper.view import View
 
 #: The classes of SNPCC.

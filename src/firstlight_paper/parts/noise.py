@@ -21,9 +21,9 @@ from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant, more
 from firstlight_paper.models import judged, pipeline_of
 from firstlight_paper.objects import PAPER_CLASSES
-from firstlight_paper.plots import Look, curve_with_band, heat_map, label_axes
+from firstlight_paper.page.plots import Look, curve_with_band, heat_map, label_axes
+from firstlight_paper.page.tables import SIX_SCORES, pivot
 from firstlight_paper.scores import Values
-from firstlight_paper.tables import SIX_SCORES, pivot
 from firstlight_paper.view import View
 
 #: Edges of the classes of brightness: largest signal-to-noise ratio of an object's detections.

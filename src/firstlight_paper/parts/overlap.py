@@ -30,9 +30,9 @@ from firstlight_paper.models import (
     scored_fold,
 )
 from firstlight_paper.objects import PAPER_CLASSES, PAPER_COLUMNS
-from firstlight_paper.plots import Look, curve_with_band, label_axes
+from firstlight_paper.page.plots import Look, curve_with_band, label_axes
+from firstlight_paper.page.tables import SIX_SCORES, markdown, pivot
 from firstlight_paper.scores import ALL, REAL, SHORT, Values, confusion
-from firstlight_paper.tables import SIX_SCORES, markdown, pivot
 from firstlight_paper.view import View
 
 #: Pairs whose confusion the paper states, and names again among its limitations.

@@ -13,19 +13,19 @@ from firstlight._types import Progress
 from firstlight.classify import SklearnBoosterConfig, TrainingRows
 from firstlight.classify.balance import oversample
 from firstlight.report.plots import confusion_matrix
-from firstlight.report.style import FAINT, new_figure, styled
+from firstlight.report.style import FAINT, legend_above, new_figure, styled
 from firstlight.taxonomy import CLASSES, GALACTIC
 from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant, more
 from firstlight_paper.leak import leaky_rows
 from firstlight_paper.models import PLAIN, boosted, fold_proba, latents_of, proba_of
 from firstlight_paper.objects import PAPER_CLASSES, SIMULATED_CLASSES, Objects
+from firstlight_paper.page.plots import DESIGN, LEAK, OURS, PRINTED, bars, label_axes
+from firstlight_paper.page.tables import COLUMNS, markdown, pivot
 from firstlight_paper.pattern import Correlation, correlation_difference, implied, rank_correlation
-from firstlight_paper.plots import DESIGN, LEAK, OURS, PRINTED, bars, label_axes
 from firstlight_paper.printed import PRINTED as PRINTED_SCORES
 from firstlight_paper.printed import PRINTED_F1, PRINTED_PER_CLASS
 from firstlight_paper.scores import ALL, HEADLINE, PER_CLASS, RATES, averaged_roc, confusion, scored
-from firstlight_paper.tables import COLUMNS, markdown, pivot
 from firstlight_paper.view import View
 
 #: Ways to deal rows, from the honest to the leaking.
@@ -329,7 +329,7 @@ def class_figure(view: View) -> Figure:
         }
         bars(panel, [named(c) for c in names], series)
         panel.set_xlabel("F1" if metric == "f1" else metric)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    legend_above(figure, panels[0], 4)
     return figure
 
 

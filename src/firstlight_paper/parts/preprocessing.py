@@ -18,12 +18,12 @@ from firstlight.report.style import ACCENT, FAINT, FOURTH, MAIN, THIRD, new_figu
 from firstlight_paper.cleaning import EVERY_CLASS, removed
 from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant, more
-from firstlight_paper.figure_1 import FIGURE_1_CLASSES, figure_1_objects, plot_figure_1
 from firstlight_paper.models import fold_proba, paper_config, scored_fold, train_autoencoder, with_training
 from firstlight_paper.objects import PAPER_CLASSES, SIMULATED_CLASSES
-from firstlight_paper.plots import Look, bars
+from firstlight_paper.page.figure_1 import FIGURE_1_CLASSES, figure_1_objects, plot_figure_1
+from firstlight_paper.page.plots import Look, bars
+from firstlight_paper.page.tables import SCORE_TITLES, pivot
 from firstlight_paper.scores import Spread
-from firstlight_paper.tables import SCORE_TITLES, pivot
 from firstlight_paper.view import View
 
 #: A cut so wide that it removes nothing (an infinite one has no bounds where the scatter is 0).

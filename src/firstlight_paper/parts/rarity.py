@@ -20,9 +20,9 @@ from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant, more
 from firstlight_paper.leak import leaky_rows
 from firstlight_paper.models import boosted, inputs_of, pipeline_of, proba_of
+from firstlight_paper.page.tables import markdown
 from firstlight_paper.printed import PRINTED_F1
 from firstlight_paper.scores import REAL, Values, scored
-from firstlight_paper.tables import markdown
 from firstlight_paper.view import View
 
 #: Rare classes of the real objects, which are thinned.

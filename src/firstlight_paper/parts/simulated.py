@@ -22,12 +22,12 @@ from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant, more
 from firstlight_paper.models import pipeline_of, predictions_of
 from firstlight_paper.objects import FOLLOW_UP_MAG, PAPER_CLASSES, PAPER_COLUMNS, SIMULATED_CLASSES, Objects
-from firstlight_paper.plots import light_curve, small_multiples
+from firstlight_paper.page.plots import light_curve, small_multiples
+from firstlight_paper.page.tables import markdown, number, pivot
 from firstlight_paper.printed import PAPER_FREQUENCIES
 from firstlight_paper.realism import brightest, differences, fit_limit, plain_features, separation
 from firstlight_paper.results import Results
 from firstlight_paper.scores import HEADLINE, MEAN, REAL, STD, scored
-from firstlight_paper.tables import markdown, number, pivot
 from firstlight_paper.view import View
 
 #: What is simulated of classes with real objects; SNIa also from a spectral template, where there is one.

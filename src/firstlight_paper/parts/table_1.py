@@ -24,9 +24,9 @@ from firstlight_paper.models import (
     with_training,
 )
 from firstlight_paper.objects import PAPER_CLASSES
+from firstlight_paper.page.tables import pivot
 from firstlight_paper.printed import PRINTED_TABLE_1
 from firstlight_paper.scores import scored
-from firstlight_paper.tables import pivot
 from firstlight_paper.view import View
 
 _SCORES = ("accuracy", "macro_f1", "macro_auc", "macro_recall")

@@ -21,8 +21,8 @@ from firstlight_paper.models import (
     train_autoencoder,
     with_training,
 )
+from firstlight_paper.page.tables import pivot
 from firstlight_paper.scores import NONE, Spread, spread
-from firstlight_paper.tables import pivot
 from firstlight_paper.view import View
 
 #: What the paper says of its training (section 4); it prints no number of these trials.

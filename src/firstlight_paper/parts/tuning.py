@@ -18,9 +18,9 @@ from firstlight_paper.context import Context
 from firstlight_paper.experiment import Outcome, Part, Variant, more
 from firstlight_paper.leak import leaky_proba, leaky_rows
 from firstlight_paper.models import PLAIN, fold_proba, latents_of, scored_fold
+from firstlight_paper.page.tables import SCORE_TITLES, markdown, pivot
 from firstlight_paper.results import Results
 from firstlight_paper.scores import MEAN, STD, scored
-from firstlight_paper.tables import SCORE_TITLES, markdown, pivot
 from firstlight_paper.view import View
 
 _EDGE = 0.03  # of a range, near its ends

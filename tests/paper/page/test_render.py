@@ -9,10 +9,9 @@ import pytest
 from jinja2 import meta
 
 import firstlight_paper
-from firstlight_paper.claims import Claims
 from firstlight_paper.experiment import Part
-from firstlight_paper.parts import PARTS
-from firstlight_paper.render import (
+from firstlight_paper.page.claims import Claims
+from firstlight_paper.page.render import (
     _COMPARISONS,
     _TOOLS,
     Pictures,
@@ -22,9 +21,10 @@ from firstlight_paper.render import (
     view_of,
     write_pages,
 )
+from firstlight_paper.parts import PARTS
 from firstlight_paper.results import Results
 
-RESULTS = Path(__file__).parents[2] / "docs" / "results"
+RESULTS = Path(__file__).parents[3] / "docs" / "results"
 TEXTS = Path(firstlight_paper.__file__).parent / "text"
 SHOWN = [part for part in PARTS if part.shown]
 named = {part.name: part for part in PARTS}

@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 
 from firstlight.files import replacing
 from firstlight.report.style import save_figure
-from firstlight_paper.claims import Claims, Unknown
 from firstlight_paper.experiment import Part
+from firstlight_paper.page.claims import Claims, Unknown
+from firstlight_paper.page.tables import number
 from firstlight_paper.results import Results
-from firstlight_paper.tables import number
 from firstlight_paper.view import MissingError, View
 
 MARKDOWN, HTML = "reproduction.md", "reproduction.html"
@@ -264,7 +264,7 @@ def _html(text: str, folder: Path, about: Mapping[str, Any]) -> str:
     body = re.sub(r"<p>(<em>(?:(?!</em>).)*</em></p>)", r'<p class="caption">\1', body, flags=re.DOTALL)
     body = re.sub(r'src="(reproduction/[^"]+)"', embedded, body)
     body = body.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
-    source = resources.files("firstlight_paper").joinpath("page.html.j2").read_text(encoding="utf-8")
+    source = resources.files("firstlight_paper.page").joinpath("page.html.j2").read_text(encoding="utf-8")
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(source)
     from markupsafe import Markup
 

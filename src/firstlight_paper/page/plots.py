@@ -20,6 +20,7 @@ from firstlight.report.style import (
     INK,
     MAIN,
     PAGE_WIDTH,
+    label_panels,
     new_figure,
     panel_grid,
     styled,
@@ -158,8 +159,7 @@ def confusion(matrices: Mapping[str, NDArray[np.int64]], rows: Sequence[str], n_
         panel.set_yticks(range(len(names)), names, fontsize=6.5)
         panel.tick_params(length=0)
         panel.spines[:].set_visible(False)
-    figure.supxlabel("predicted class", fontsize=9)
-    figure.supylabel("true class", fontsize=9)
+    label_panels(figure, "predicted class", "true class")
     if not few:
         edge = figure.colorbar(
             image, ax=grid.ravel().tolist(), fraction=0.02, pad=0.01, format=PercentFormatter(1.0)
@@ -174,8 +174,7 @@ def small_multiples(
 ) -> tuple[Figure, list[Axes]]:
     """A grid of panels with their own scales and common axis labels; call it in a `styled` function."""
     figure, panels = panel_grid(n_panels, n_columns, height, sharex=False, sharey=False)
-    figure.supxlabel(x_label, fontsize=9)
-    figure.supylabel(y_label, fontsize=9)
+    label_panels(figure, x_label, y_label)
     return figure, panels
 
 

@@ -9,7 +9,7 @@ from firstlight.errors import DataError
 from firstlight.lightcurves import LightCurves
 from firstlight.preprocess import asinh_magnitude
 from firstlight.report.lightcurves import BAND_MARKER
-from firstlight_paper.figure_1 import FIGURE_1_CLASSES, figure_1_objects, plot_figure_1
+from firstlight_paper.page.figure_1 import FIGURE_1_CLASSES, figure_1_objects, plot_figure_1
 
 
 @pytest.fixture

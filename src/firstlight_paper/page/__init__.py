@@ -1,0 +1,1 @@
+"""The page of the reproduction: claims, tables, figures, and their rendering."""
