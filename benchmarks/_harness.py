@@ -24,6 +24,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 #: Pathspecs of git: changes outside of the results.
 CHANGES = (".", ":!benchmarks/results", ":!docs/results")
 TURNS = 5
+LINE = 200  # characters of a list or table in a result file that is written on one line
 
 
 def parser(doc: str, name: str, *, data: bool = False, turns: int | None = TURNS) -> argparse.ArgumentParser:
@@ -132,9 +133,26 @@ def result(what: str, *libraries: str, **figures: Any) -> dict[str, Any]:
     }
 
 
-def write(path: Path, table: Mapping[str, Any]) -> None:
+def write(path: Path, table: Mapping[str, Any], *, show: bool = True) -> None:
     """Write a result file and print it."""
-    text = json.dumps(table, indent=1)
+    text = as_text(table)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text + "\n")
-    print(text)
+    path.write_text(text + "\n", encoding="utf-8")
+    if show:
+        print(text)
+
+
+def as_text(value: Any, depth: int = 0) -> str:
+    """JSON with one line per list or table that is short or has no other inside, so that changes are seen."""
+    flat = json.dumps(value)
+    if not isinstance(value, Mapping | list | tuple):
+        return flat
+    items = value.values() if isinstance(value, Mapping) else value
+    has_inner = any(isinstance(item, Mapping | list | tuple) for item in items)
+    if not value or (depth and (len(flat) <= LINE or not has_inner)):
+        return flat
+    inner = [as_text(item, depth + 1) for item in items]
+    if isinstance(value, Mapping):
+        inner = [f"{json.dumps(str(key))}: {text}" for key, text in zip(value, inner, strict=True)]
+    step = "\n" + " " * (depth + 1)
+    return flat[0] + step + f",{step}".join(inner) + "\n" + " " * depth + flat[-1]
