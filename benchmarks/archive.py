@@ -8,7 +8,7 @@ set with the times of each object shifted, and its fluxes scaled, at random; pos
 Wall times hold on an idle machine alone. Processor times of all processes are given beside them.
 """
 
-from _harness import ROOT, commit, machine, parser, versions
+from _harness import ROOT, commit, machine, parser, versions, write
 
 # isort: split
 import json
@@ -336,7 +336,7 @@ def main() -> None:
         table = json.loads(args.out.read_text())
     except FileNotFoundError:
         table = {}
-    args.out.write_text(json.dumps(table | {args.bundle: figures}, indent=1) + "\n")
+    write(args.out, table | {args.bundle: figures}, show=False)
     print(json.dumps(figures, indent=1))
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from tables import RESULTS, STUDIES, machine, read, table
+from tables import PHASES, RESULTS, STUDIES, machine, read, table
 
-VIEWS = {"2": "2 d", "8": "8 d", "32": "32 d", "all": "whole"}
+VIEWS = {days: words for days, words in PHASES.items() if days != "0"}  # of the future work
 SUPERNOVAE = ("SNIa", "SNIax", "SNIbc")
 
 

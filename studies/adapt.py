@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks._harness import result
+from benchmarks._harness import result, write
 from studies.real_sky import read_set
 
 from firstlight import LightCurves, Pipeline, RejectLog, load_plasticc
@@ -57,7 +57,7 @@ def main() -> None:
         if name not in parts:
             parts[name] = run(bundle, training, args, name)
             table = result(what, "lightgbm", "numpy", **about, parts=parts)
-            args.out.write_text(json.dumps(table, indent=1) + "\n")
+            write(args.out, table, show=False)
             print(
                 name,
                 {kind: row["accuracy"]["value"] for kind, row in parts[name]["scores"].items()},

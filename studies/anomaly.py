@@ -39,7 +39,16 @@ from firstlight.anomaly.scorer import COMPONENTS
 from firstlight.classify import PhaseCalibrator, TrainingRows, make_classifier
 from firstlight.encoder.contrast import CONTRAST_NAMES, contrasts
 from firstlight.encoder.steps import CONTEXT_NAMES
-from firstlight.report.style import ACCENT, INK, MAIN, panel_grid, save_figure, styled
+from firstlight.report.style import (
+    ACCENT,
+    INK,
+    MAIN,
+    label_panels,
+    legend_above,
+    panel_grid,
+    save_figure,
+    styled,
+)
 
 OUT = Path(__file__).parent / "results" / "anomaly.json"
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "anomaly.png"
@@ -420,10 +429,9 @@ def recall(curves: dict[str, dict[str, Any]]) -> Any:
         panel.set(xscale="log", xlim=(2e-3, 1.0), ylim=(0.0, 1.0))
         panel.set_title(title, color=INK)
         panel.grid(True)
-    figure.supxlabel("known objects above the threshold (false alarms)", fontsize=9)
-    figure.supylabel("objects of the missing class found", fontsize=9)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3)
+    x, y = "known objects above the threshold (false alarms)", "objects of the missing class found"
+    label_panels(figure, x, y)
+    legend_above(figure, panels[0], 3)
     return figure
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks._harness import result, write
 
 from firstlight import LightCurves, Pipeline, load_plasticc
-from firstlight.experiments.fold import load_fold, read_fold
+from firstlight.experiments.fold import load_fold, read_fold, those_of
 from firstlight.simulate.augment import spoil
 
 OUT = Path(__file__).parent.parent / "docs" / "results"
@@ -37,10 +37,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     args = parser.parse_args()
     curves, truth = load_plasticc()
-    place = {name: k for k, name in enumerate(curves.object_id.tolist())}
     folds = []
     for folder in sorted(args.run.glob("fold-*")):
-        test = curves.take([place[name] for name in read_fold(folder).object_id.tolist()])
+        test = those_of(curves, read_fold(folder).object_id)
         labels = truth.labels_of(test.object_id)
         folds.append(dict(doubts(load_fold(folder), test.with_redshift("photo"), labels, args.jobs)))
         print(folder.name, {key: tuple(value.values()) for key, value in folds[-1].items()}, flush=True)

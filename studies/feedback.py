@@ -16,11 +16,10 @@ were chosen on draws 0 to 3; the figures are of draws 100 and later, with other 
 Spreads are standard deviations over draws.
 """
 
-from benchmarks._harness import result
+from benchmarks._harness import result, write
 
 # isort: split
 import argparse
-import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,7 +32,16 @@ from firstlight import Pipeline, load_plasticc, load_preset
 from firstlight._types import AnyArray, FloatArray, IntArray
 from firstlight.anomaly.feedback import FeedbackRanker
 from firstlight.predictions import CLASSIFIED
-from firstlight.report.style import ACCENT, INK, MAIN, panel_grid, save_figure, styled
+from firstlight.report.style import (
+    ACCENT,
+    INK,
+    MAIN,
+    label_panels,
+    legend_above,
+    panel_grid,
+    save_figure,
+    styled,
+)
 from firstlight.splits import hash_split
 
 OUT = Path(__file__).parent / "results" / "feedback.json"
@@ -62,7 +70,7 @@ def main() -> None:
     protocol = " ".join((__doc__ or "").split("Protocol: ")[1].split())
     head = result("verdicts on candidates (studies/feedback.py)", "lightgbm", "torch", "coniferest")
     table = {"protocol": protocol, "preset": args.preset, "draws": args.draws, "found": found}
-    args.out.write_text(json.dumps(head | table, indent=1) + "\n")
+    write(args.out, head | table, show=False)
     save_figure(curves_of_all(found), args.picture)
 
 
@@ -209,10 +217,8 @@ def curves_of_all(found: dict[str, Any]) -> Any:
         panel.set(xlim=(0, N_FIRST), ylim=(0.0, None))
         panel.set_title(name, color=INK)
         panel.grid(True)
-    figure.supxlabel("candidates looked at, a verdict on each", fontsize=9)
-    figure.supylabel("objects of the hidden class", fontsize=9)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=5)
+    label_panels(figure, "candidates looked at, a verdict on each", "objects of the hidden class")
+    legend_above(figure, panels[0], 5)
     return figure
 
 

@@ -15,7 +15,7 @@ trigger and whole. Differences are alternative minus `default`, with the standar
 bootstrap over objects; settings are those stated, tried once.
 """
 
-from benchmarks._harness import commit, machine, versions
+from benchmarks._harness import commit, machine, versions, write
 
 # isort: split
 import argparse
@@ -291,7 +291,7 @@ def keep(
             **table,
         }
     }
-    out.write_text(json.dumps(result, indent=1) + "\n")
+    write(out, result, show=False)
     print(part, json.dumps(table, indent=1), flush=True)
 
 

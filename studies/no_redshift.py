@@ -22,10 +22,10 @@ from benchmarks._harness import result, write
 
 from firstlight import LightCurves, Pipeline, load_plasticc, load_preset
 from firstlight._types import FloatArray, StrArray
-from firstlight.experiments.fold import FoldTask, load_fold, read_fold, run_fold
+from firstlight.experiments.crossval import crossval_tasks
+from firstlight.experiments.fold import load_fold, read_fold, run_fold, those_of
 from firstlight.metrics import phase_name
 from firstlight.metrics.scores import align, class_weights, headline
-from firstlight.splits import stratified_folds
 from firstlight.taxonomy import CLASSES, GALACTIC
 
 OUT = Path(__file__).parent.parent / "docs" / "results" / "no-redshift.json"
@@ -45,14 +45,12 @@ def main() -> None:
     args = parser.parse_args()
     curves, truth = load_plasticc()
     labels = truth.labels_of(curves.object_id)
-    place = {name: k for k, name in enumerate(curves.object_id.tolist())}
     names = ("photometric redshift", "Milky Way or not", "no redshift")
     found: dict[str, dict[str, list[FloatArray]]] = {name: {} for name in names}
     tested = []
     for folder in sorted(args.run.glob("fold-*")):
-        index = np.array([place[name] for name in read_fold(folder).object_id.tolist()])
-        test, pipeline = curves.take(index), load_fold(folder)
-        tested.append(labels[index])
+        test, pipeline = those_of(curves, read_fold(folder).object_id), load_fold(folder)
+        tested.append(truth.labels_of(test.object_id))
         for name, shown in zip(names, (test, sides_only(test), test.with_redshift("none")), strict=True):
             for view, proba in answers(pipeline, shown).items():
                 found[name].setdefault(view, []).append(proba)
@@ -101,25 +99,11 @@ def trained_without(
     """Answers of a pipeline of the first fold that was trained without redshifts."""
     config = load_preset("default")
     config = replace(config, sets=replace(config.sets, folds=0))
-    fold = stratified_folds(
-        curves.object_id,
-        labels,
-        N_FOLDS,
-        rng=np.random.default_rng(0),
-        validation=config.copies.validation_fraction,
-    )[0]
-    task = FoldTask(
-        name="fold 1",
-        curves=curves,
-        labels=labels,
-        fold=fold,
-        config=config,
-        folder=folder,
-        redshift="none",
-        jobs=1,
+    task = replace(
+        crossval_tasks(curves, labels, config, folder, n_folds=N_FOLDS, redshift="none")[0], folder=folder
     )
     run_fold(task, lambda stage, done: print(f"{stage} {done:.2f}", flush=True))
-    return labels[fold.test], {phase_name(d): read_fold(folder, d).proba for d in VIEWS}
+    return labels[task.fold.test], {phase_name(d): read_fold(folder, d).proba for d in VIEWS}
 
 
 def spread(labels: StrArray, proba: FloatArray) -> dict[str, dict[str, list[float]]]:

@@ -12,14 +12,13 @@ nothing. Nothing here is trained on. Spreads are standard deviations over bootst
 """
 
 import argparse
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from benchmarks._harness import result
+from benchmarks._harness import result, write
 
 import firstlight
 from firstlight import LightCurves, Pipeline, Predictions, RejectLog
@@ -57,7 +56,7 @@ def main() -> None:
             print(f"{name}, {half} half: {line}")
     what = "typed objects of real surveys, none of them trained on (studies/real_sky.py)"
     table = result(what, "numpy", protocol=protocol, objects=read, bundles=scores)
-    args.out.write_text(json.dumps(table, indent=1) + "\n")
+    write(args.out, table, show=False)
 
 
 def read_set(folder: Path) -> tuple[LightCurves, np.ndarray, np.ndarray, dict[str, Any]]:

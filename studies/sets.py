@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks._harness import result
+from benchmarks._harness import result, write
 from studies.real_sky import read_set
 
 from firstlight import LightCurves, Pipeline, Predictions, load_plasticc
 from firstlight._types import BoolArray, FloatArray, StrArray
 from firstlight.bands import AB_ZERO_POINT_NJY
 from firstlight.classify import COVERAGE, PredictionSets
-from firstlight.experiments.fold import read_fold
+from firstlight.experiments.fold import read_fold, those_of
 from firstlight.metrics import PHASES, Snapshot, phase_name, set_scores
 from firstlight.taxonomy import GALACTIC
 
@@ -54,15 +54,14 @@ def main() -> None:
     }
     protocol = " ".join((__doc__ or "").split("Protocol: ")[1].split())
     found = result("prediction sets (studies/sets.py)", "numpy", protocol=protocol, **table)
-    args.out.write_text(json.dumps(found, indent=1) + "\n")
+    write(args.out, found, show=False)
 
 
 def simulated(folds: dict[float, list[Predictions]], curves: LightCurves, labels_of: Any) -> dict[str, Any]:
     """Coverage and size over the test objects of all folds by phase, class and magnitude; usual sets."""
     whole = Predictions.concatenate(folds[PHASES[-1]])
     labels: StrArray = labels_of(whole.object_id)
-    position = {name: k for k, name in enumerate(curves.object_id.tolist())}
-    shown = curves.take([position[name] for name in whole.object_id.tolist()])
+    shown = those_of(curves, whole.object_id)
     redshift = shown.redshift.astype(np.float64)
     fold = np.repeat(np.arange(N_FOLDS), [len(part) for part in folds[PHASES[-1]]])
     trained = np.flatnonzero(np.isin(whole.classes, labels))

@@ -24,7 +24,7 @@ from benchmarks._harness import result, write
 
 from firstlight import LightCurves, Pipeline, load_plasticc
 from firstlight._types import FloatArray, StrArray
-from firstlight.experiments.fold import load_fold, read_fold
+from firstlight.experiments.fold import load_fold, read_fold, those_of
 from firstlight.taxonomy import CLASSES, COARSE, COARSE_GROUPS, GALACTIC
 
 OUT = Path(__file__).parent.parent / "docs" / "results" / "stability.json"
@@ -41,11 +41,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
     curves, truth = load_plasticc()
-    place = {name: k for k, name in enumerate(curves.object_id.tolist())}
     rows, labels = [], []
     folders = sorted(args.run.glob("fold-*"))[: args.folds]
     for folder in folders:
-        test = curves.take([place[name] for name in read_fold(folder).object_id.tolist()])
+        test = those_of(curves, read_fold(folder).object_id)
         labels.append(truth.labels_of(test.object_id))
         rows.append(histories(load_fold(folder), test, labels[-1]))
         print(folder.name, flush=True)

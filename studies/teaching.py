@@ -15,11 +15,10 @@ difference of the two largest. Scores are those of the test set after the last s
 choice by chance are paired by start sample, with their standard error over the start samples.
 """
 
-from benchmarks._harness import result
+from benchmarks._harness import result, write
 
 # isort: split
 import argparse
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +36,16 @@ from firstlight.followup.brightness import Brightness, measure_brightness
 from firstlight.followup.utility import FollowupConfig, followup_utility, uncertainty
 from firstlight.metrics import score
 from firstlight.preprocess import PreprocessConfig, preprocess
-from firstlight.report.style import ACCENT, INK, MAIN, panel_grid, save_figure, styled
+from firstlight.report.style import (
+    ACCENT,
+    INK,
+    MAIN,
+    label_panels,
+    legend_above,
+    panel_grid,
+    save_figure,
+    styled,
+)
 from firstlight.splits import hash_split
 from firstlight.taxonomy import CLASSES, GALACTIC
 
@@ -96,7 +104,7 @@ def main() -> None:
             found.setdefault(name, []).append(scores)
         chosen = {name: tables(runs, found[CHANCE]) for name, runs in found.items()}
         table = head | {"protocol": protocol, "starts": seed + 1, "choices": chosen}
-        args.out.write_text(json.dumps(table, indent=1) + "\n")
+        write(args.out, table, show=False)
         print(seed, {name: own["difference"] for name, own in chosen.items()}, flush=True)
     save_figure(learning(chosen), args.picture)
 
@@ -230,10 +238,8 @@ def learning(chosen: dict[str, Any]) -> Any:
             panel.plot(labels, own["growth"][view], color=colour, ls=dash, label=name)
         panel.set_title({"day 8": "after eight days", "whole": "whole light curves"}[view], color=INK)
         panel.grid(True)
-    figure.supxlabel("labelled objects", fontsize=9)
-    figure.supylabel("accuracy on the test set", fontsize=9)
-    handles, words = panels[0].get_legend_handles_labels()
-    figure.legend(handles, words, loc="outside upper center", ncols=4)
+    label_panels(figure, "labelled objects", "accuracy on the test set")
+    legend_above(figure, panels[0], 4)
     return figure
 
 

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from firstlight._types import Progress, no_progress
 from firstlight.data import Truth
 from firstlight.errors import DataError
-from firstlight.experiments.fold import FoldTask, fold_sides, load_fold, predict_phases, read_fold, run_fold
+from firstlight.experiments.fold import (
+    FoldTask,
+    fold_sides,
+    load_fold,
+    predict_phases,
+    read_fold,
+    run_fold,
+    those_of,
+)
 from firstlight.lightcurves import LightCurve, LightCurves, RedshiftMode
 from firstlight.metrics import PHASES, Evaluation, Snapshot, phase_name
 from firstlight.metrics.evaluation import left_out_note
@@ -49,7 +57,7 @@ def run_holdout(
     labels : str array, shape (n_objects,)
         Class of each object. Objects of other classes than those of the taxonomy are left out and counted.
     config : PipelineConfig
-        What to train.
+        Settings of the pipeline.
     out : Path
         Folder for ``bundle``, predictions by phase, ``metrics.json`` and ``report.html``.
         A killed run resumes.
@@ -135,30 +143,11 @@ def run_crossval(
         The content of ``metrics.json``; see `firstlight.metrics.summarise_folds`.
     """
     curves, labels, notes = _of_known_classes(curves, labels, taxonomy)
-    folds = stratified_folds(
-        curves.object_id,
-        labels,
-        n_folds,
-        rng=np.random.default_rng(seed),
-        validation=config.copies.validation_fraction,
+    tasks = crossval_tasks(
+        curves, labels, config, out, n_folds=n_folds, redshift=redshift, seed=seed, taxonomy=taxonomy
     )
-    tasks = [
-        FoldTask(
-            name=f"fold {k + 1}",
-            curves=curves,
-            labels=labels,
-            fold=fold,
-            config=config,
-            redshift=redshift,
-            seed=seed,
-            taxonomy=Taxonomy() if taxonomy is None else taxonomy,
-            folder=out / f"fold-{k + 1}",
-            jobs=1,
-        )
-        for k, fold in enumerate(folds)
-    ]
-    for fold in folds:
-        fold_sides(curves, labels, fold)  # raises before hours of training, not after
+    for task in tasks:
+        fold_sides(curves, labels, task.fold)  # raises before hours of training, not after
     progress = progress or no_progress
     if jobs > 1:
         by_name = {task.name: task for task in tasks}
@@ -173,6 +162,42 @@ def run_crossval(
     )
     title = f"firstlight: cross-validation of preset {config.name}"
     return _conclude(tasks, results, protocol, title, out, notes)
+
+
+def crossval_tasks(
+    curves: LightCurves,
+    labels: NDArray[np.str_],
+    config: PipelineConfig,
+    out: Path,
+    *,
+    n_folds: int = 5,
+    redshift: RedshiftMode = "photo",
+    seed: int = 0,
+    taxonomy: Taxonomy | None = None,
+) -> list[FoldTask]:
+    """The folds of `run_crossval`, as tasks of one thread each."""
+    folds = stratified_folds(
+        curves.object_id,
+        labels,
+        n_folds,
+        rng=np.random.default_rng(seed),
+        validation=config.copies.validation_fraction,
+    )
+    return [
+        FoldTask(
+            name=f"fold {k + 1}",
+            curves=curves,
+            labels=labels,
+            fold=fold,
+            config=config,
+            redshift=redshift,
+            seed=seed,
+            taxonomy=Taxonomy() if taxonomy is None else taxonomy,
+            folder=out / f"fold-{k + 1}",
+            jobs=1,
+        )
+        for k, fold in enumerate(folds)
+    ]
 
 
 def evaluate_predictions(
@@ -231,7 +256,7 @@ def evaluate_predictions(
             )
     latent = None
     if curves is not None and pipeline is not None:
-        here = _those_of(curves.with_redshift(redshift), evaluation.object_id)
+        here = those_of(curves.with_redshift(redshift), evaluation.object_id)
         by_phase = predict_phases(
             pipeline, here, phases=PHASES[:-1], jobs=jobs, progress=progress or no_progress
         )
@@ -308,7 +333,7 @@ def _conclude(
     """Join the results of all folds into metrics.json and report.html."""
     first = tasks[0]
     evaluation = _gather(tasks)
-    shown = _those_of(first.curves, evaluation.object_id).with_redshift(first.redshift)
+    shown = those_of(first.curves, evaluation.object_id).with_redshift(first.redshift)
     pipelines = [load_fold(task.folder) for task in tasks]
     # Each fold's encoder has axes of its own, so the latents of the first fold's test objects are drawn.
     n_first = len(first.fold.test)
@@ -357,14 +382,3 @@ def _explainer(
         return pipeline.explain(curve, against=against if against in pipeline.classes else None)
 
     return explain
-
-
-def _those_of(curves: LightCurves, object_id: NDArray[np.str_]) -> LightCurves:
-    """The named objects, in that order."""
-    position = {name: i for i, name in enumerate(curves.object_id.tolist())}
-    absent = [name for name in object_id.tolist() if name not in position]
-    if absent:
-        raise DataError(
-            f"{len(absent)} predicted object(s) have no light curve in the data, the first {absent[0]!r}"
-        )
-    return curves.take([position[name] for name in object_id.tolist()])

@@ -17,6 +17,7 @@ import numpy as np
 
 from firstlight._types import BoolArray, Progress, StrArray, no_progress
 from firstlight._version import __version__
+from firstlight.errors import DataError
 from firstlight.files import keep, kept, source_digest
 from firstlight.lightcurves import LightCurves, RedshiftMode
 from firstlight.metrics import PHASES, phase_name
@@ -165,6 +166,17 @@ def read_fold(folder: Path, days: float = np.inf) -> Predictions:
 def load_fold(folder: Path) -> Pipeline:
     """The pipeline of a finished fold."""
     return Pipeline.load(folder / "bundle")
+
+
+def those_of(curves: LightCurves, object_id: StrArray) -> LightCurves:
+    """The named objects, in that order; DataError if one is absent."""
+    position = {name: i for i, name in enumerate(curves.object_id.tolist())}
+    absent = [name for name in object_id.tolist() if name not in position]
+    if absent:
+        raise DataError(
+            f"{len(absent)} predicted object(s) have no light curve in the data, the first {absent[0]!r}"
+        )
+    return curves.take([position[name] for name in object_id.tolist()])
 
 
 def predict_phases(

@@ -93,7 +93,7 @@ def parallel_coordinates(trials: Trials, names: Mapping[str, str], log: Sequence
     mapping = ScalarMappable(shade, COLOURS)
     where = np.arange(len(axes))
     panel.plot(where, heights[:, ~complete], color=FAINT, lw=0.5, alpha=0.6, zorder=1)
-    order = np.flatnonzero(complete)[np.argsort(-value[complete])]  # the best is drawn last
+    order = np.flatnonzero(complete)[np.argsort(-value[complete], kind="stable")]  # the best is drawn last
     for k in order[:-1]:
         panel.plot(where, heights[:, k], color=mapping.to_rgba(value[k]), lw=0.9, alpha=0.85, zorder=2)
     best = order[-1]

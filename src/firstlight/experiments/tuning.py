@@ -56,7 +56,7 @@ def run_tuning(
     curves, labels, redshift, seed, progress
         As for `run_holdout`.
     config : PipelineConfig
-        Any preset whose classifier states what can be tuned.
+        Any preset whose classifier has a search space.
     out : Path
         Folder for ``study.sqlite``, ``tuning.json``, ``tuned.toml``, ``history.png``,
         ``importance.png``, ``parallel.png`` and the rows. A killed run resumes.
@@ -114,7 +114,7 @@ def check_tunable(config: PipelineConfig) -> tuple[Tunable, ...]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Rows:
-    """What a study reads, and the rows of the hold-out, which are scored after it."""
+    """The rows that a study reads, and those of the hold-out, which are scored after it."""
 
     folds: InnerFolds
     outer: Callable[[], SplitRows]
