@@ -16,7 +16,7 @@ _LONGEST = 200  # characters of a reason
 
 
 def offered(group: str) -> dict[str, EntryPoint]:
-    """What installed packages offer in a group, by ``package.module:Class``."""
+    """Entry points of installed packages in a group, by ``package.module:Class``."""
     return {point.value: point for point in entry_points(group=group)}
 
 

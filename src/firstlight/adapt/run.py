@@ -1,4 +1,4 @@
-"""`adapt`: a bundle for one's own survey and labels, and what it is worth on objects it has not seen."""
+"""`adapt`: a bundle for one's own survey and labels, and its scores on objects that it has not seen."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -109,7 +109,7 @@ def adapt(
     taxonomy : Taxonomy, optional
         The classes; by default those of firstlight.
     config : AdaptConfig, optional
-        Sizes and what is tried.
+        Sizes and the values to try.
     redshift : {"photo", "spec", "none"}
         Which host redshift to use.
     scratch : bool

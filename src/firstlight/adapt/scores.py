@@ -1,4 +1,4 @@
-"""What an adaptation is worth: scores of held-out objects beside those of other classifiers."""
+"""Value of an adaptation: scores of held-out objects beside those of other classifiers."""
 
 from collections.abc import Mapping
 from typing import Any

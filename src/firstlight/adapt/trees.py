@@ -31,7 +31,7 @@ BUNDLE, SURVEY = "bundle", "survey"  # trees that those of the labels are added 
 
 
 class Choice(NamedTuple):
-    """What the folds chose."""
+    """Settings that the folds chose."""
 
     start: str  # the trees that the labels add to: `BUNDLE` or `SURVEY`
     worth: float  # of the training objects of a class together, in labelled objects; infinite: all
@@ -63,7 +63,7 @@ class _Refines(Protocol):
 
 @dataclass(eq=False)
 class Grower:
-    """Grows trees without some folds of the labelled objects, and keeps what it has grown.
+    """Grows trees without some folds of the labelled objects, and keeps the trees it has grown.
 
     Trees of the labels are added to those of the bundle, or to new ones of the re-observed training set.
     Where the training set lacks a class, or the classifier cannot add trees, all are grown with the labels.
@@ -128,7 +128,7 @@ class Grower:
 
     @property
     def worths(self) -> tuple[float, ...]:
-        """What is tried for the count of the training objects; less where all trees are grown each time."""
+        """Counts of the training objects to try; fewer where all trees are grown each time."""
         tried = sorted(self.config.worth, reverse=True)
         return (NO_LABELS, *tried) if self.adds else (tried[len(tried) // 2],)
 

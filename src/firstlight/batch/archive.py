@@ -1,4 +1,4 @@
-"""All partitions of an archive: what is left to do, who does it, and the counts."""
+"""All partitions of an archive: those left to do, the processes that do them, and the counts."""
 
 import fcntl
 import hashlib
@@ -174,7 +174,7 @@ def _job(
     metadata: Path | None,
     memory: int,
 ) -> Job:
-    """What all partitions have in common; DataError if the folder holds the answers of another run."""
+    """The settings that all partitions share; DataError if the folder holds the answers of another run."""
     settings = {field.name: getattr(classify, field.name) for field in fields(classify)}
     settings |= {"cone": selection.cone and asdict(selection.cone), "metadata": metadata}
     settings["objects"] = (
@@ -322,8 +322,8 @@ def _locally(
             yield outcome
     except BrokenProcessPool as error:
         raise DataError(
-            "a worker process was ended from outside, perhaps for want of memory; what is done is kept: run "
-            "the command again, with fewer --jobs or less --memory"
+            "a worker process was ended from outside, perhaps for want of memory; finished partitions stay: "
+            "run the command again, with fewer --jobs or less --memory"
         ) from error
 
 

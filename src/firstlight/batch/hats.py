@@ -83,7 +83,7 @@ def carried(catalog: Any, carry: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def finish(catalog: Any, out: Path, outcomes: Iterable[Outcome], job: Job) -> None:
-    """Write what makes a catalog of the answers of its partitions."""
+    """Write the metadata that make a catalog of the answers of the partitions."""
     from hats.catalog import PartitionInfo
     from hats.io import write_parquet_metadata
     from hats.io.paths import get_healpix_from_path

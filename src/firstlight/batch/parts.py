@@ -35,7 +35,7 @@ _GROWTH, _GROWTH_COMPRESSED = 5, 25
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One partition: what is done once, as a whole, by one worker."""
+    """One partition: the part of an archive that one worker does as a whole."""
 
     name: str  # its output, relative to that of the run
     paths: tuple[Path, ...]

@@ -1,4 +1,4 @@
-"""One partition from its files to its answers on disk: what each worker does."""
+"""One partition from its files to its answers on disk: the task of each worker."""
 
 import resource
 import sys
@@ -45,7 +45,7 @@ _MOST_NOTES = 20  # of a partition
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What all partitions of a run have in common."""
+    """The settings that all partitions of a run share."""
 
     classify: FrameClassifier
     out: Path
@@ -98,7 +98,7 @@ def reason_of(error: BaseException) -> str:
 
 @dataclass(slots=True)
 class Piece:
-    """Answers of some objects of a partition, and what has none."""
+    """Answers of some objects of a partition, and the objects without one."""
 
     answers: pa.Table
     log: RejectLog

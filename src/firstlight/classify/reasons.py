@@ -1,4 +1,4 @@
-"""What each input adds to a decision of boosted trees: exact Shapley values (TreeSHAP, path-dependent).
+"""Contribution of each input to a decision of boosted trees: exact Shapley values (TreeSHAP, path-dependent).
 
 The game of a tree: a coalition of inputs is known, and where a split reads another one, both branches are
 taken, weighed by the training rows that took them (Lundberg et al. 2020, doi:10.1038/s42256-019-0138-9).
@@ -53,7 +53,7 @@ def decide(
 
 
 def contributions(forest: Forest, cover: FloatArray, x: Float32Array) -> tuple[FloatArray, FloatArray]:
-    """Expected raw scores of a forest, and what each input of one row adds.
+    """Expected raw scores of a forest, and the contribution of each input of one row.
 
     Parameters
     ----------

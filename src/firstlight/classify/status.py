@@ -18,7 +18,7 @@ REASONS = ("no_observations", "no_detection", "too_few_detections", "too_few_obs
 
 @dataclass(frozen=True, kw_only=True)
 class StatusConfig:
-    """What an object needs to be classified."""
+    """Observations that an object needs to be classified."""
 
     min_obs: int = 2  # observations in all bands, detections or not
     min_detections: int = 1  # observations that the survey called detections
@@ -31,9 +31,9 @@ def status_of(curves: LightCurves, config: StatusConfig | None = None) -> tuple[
     Parameters
     ----------
     curves : LightCurves
-        Objects, with what has been observed so far.
+        Objects, with their observations so far.
     config : StatusConfig, optional
-        What an object needs.
+        Observations that an object needs.
 
     Returns
     -------

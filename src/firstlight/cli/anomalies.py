@@ -1,4 +1,4 @@
-"""The command ``anomalies``: the strangest objects first, and what a person's verdicts make of them."""
+"""The command ``anomalies``: the strangest objects first, and their order after a person's verdicts."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

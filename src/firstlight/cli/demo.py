@@ -117,7 +117,7 @@ def _run(
     seconds: float,
     page: bool,
 ) -> None:
-    """Send the alerts through a broker and a worker, and show what comes out."""
+    """Send the alerts through a broker and a worker, and show the records."""
     from firstlight.stream.replay.broker import LocalBroker
     from firstlight.stream.replay.demo import ALERTS, KeptAnswers, run_demo
     from firstlight.stream.worker.terminal import LiveTable

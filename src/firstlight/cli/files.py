@@ -225,7 +225,7 @@ def export(
 
 
 def _print_bundle(folder: Path, manifest: "Manifest", signer: str | None) -> None:
-    """Print what a bundle's manifest states, as a table."""
+    """Print the manifest of a bundle as a table."""
     from rich.table import Table
 
     from firstlight.pipeline.filters import FILTERS

@@ -1,4 +1,4 @@
-"""How commands read light curves: their common options, the reading, and what the user is shown of it.
+"""How commands read light curves: their common options, the reading, and the messages about it.
 
 A command that reads light curves takes a keyword ``reading`` and is wrapped in `reads_curves`, which gives
 it the options of `Reading`.
@@ -238,7 +238,7 @@ def _show_unseen(truth: "Truth", curves: "LightCurves", set_aside: set[str]) -> 
 
 
 def show(log: "RejectLog", place: Path) -> None:
-    """Show what was converted and what was set aside, and write the latter to a file."""
+    """Show conversions and rejects, and write the rejects to a file."""
     for note in log.notes:
         console.print(escape(note), highlight=False, soft_wrap=True)
     if not len(log):

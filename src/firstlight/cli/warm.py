@@ -1,4 +1,4 @@
-"""The command ``warm``: compile now what the first use would wait for."""
+"""The command ``warm``: compile now the kernels that the first use would wait for."""
 
 from time import perf_counter
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The autoencoder's reconstruction of a light curve: what its latent remembers of the observations."""
+"""The autoencoder's reconstruction of a light curve: the observations as its latent keeps them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

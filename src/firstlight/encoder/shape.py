@@ -22,7 +22,7 @@ WAVELENGTH_EDGES.setflags(write=False)
 #: Entries of the shape: windows in time by windows in wavelength, flattened.
 N_SHAPE = (len(TIME_EDGES) - 1) * (len(WAVELENGTH_EDGES) - 1)
 
-_PRIOR = 0.3  # relative to the peak: expected size of a window's flux, and what 1 unit of shape is
+_PRIOR = 0.3  # relative to the peak: expected size of a window's flux, and the unit of shape
 _CALIBRATION = 0.02  # relative to the peak; no flux is known better than this
 _LARGEST = 2.0  # relative to the peak
 

@@ -26,7 +26,7 @@ _KIND = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 class Reread(NamedTuple):
-    """What became of a file that changed: its version and rows, or why the former content goes on."""
+    """Outcome of reading a changed file: its version and rows, or why the former content stays in use."""
 
     path: Path
     version: str
@@ -42,9 +42,9 @@ class Hosts:
     lookup : HostLookup
         Finds candidates.
     version : str
-        What records name.
+        Its name in records.
     name : str
-        What messages name.
+        Its name in messages.
     """
 
     def __init__(self, lookup: HostLookup, version: str, name: str = "context") -> None:

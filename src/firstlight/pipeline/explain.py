@@ -39,7 +39,7 @@ _LEAST_OF_BAND = 2  # observations that a band needs before one more is imagined
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """What `explain` reads of a pipeline."""
+    """The parts of a pipeline that `explain` reads."""
 
     classifier: Classifier
     encoder: Encoder
@@ -262,7 +262,7 @@ def _imagined(curves: LightCurves, notes: list[str]) -> list[tuple[NextObservati
     mjd = float(curves.mjd[-1]) + _NEXT_DAYS
     expected = forecast(curves, mjd)
     if expected is None:
-        notes.append("Too few nights to expect what one more observation would show.")
+        notes.append("Too few nights to forecast one more observation.")
         return []
     made = []
     for band in range(len(BANDS)):

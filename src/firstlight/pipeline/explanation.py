@@ -22,7 +22,7 @@ _MOVED = 0.02  # a smaller change of a probability is none
 
 
 class InputPart(NamedTuple):
-    """One input of the classifier, and what its value adds to a decision."""
+    """One input of the classifier, and its contribution to a decision."""
 
     name: str
     meaning: str
@@ -32,7 +32,7 @@ class InputPart(NamedTuple):
 
 
 class Reason(NamedTuple):
-    """A group of inputs, and what it adds to a decision."""
+    """A group of inputs, and its contribution to a decision."""
 
     group: str
     weight: float  # natural logarithm, the sum over its inputs
@@ -70,14 +70,14 @@ class Change(NamedTuple):
     """The answer if something were different."""
 
     kind: str  # "redshift", "history" or "observation"
-    text: str  # what is different
+    text: str  # the difference
     label: str  # the most probable class then; empty if not classified
     probability: float  # of that class
     favoured: float  # probability of the class that is most probable now
 
 
 class NextObservation(NamedTuple):
-    """What one more observation would tell, in one band."""
+    """Expected effect of one more observation in one band."""
 
     band: str
     mjd: float
@@ -108,7 +108,7 @@ class Explanation:
     changes : tuple of Change
         The answer with and without a redshift, and without the last night.
     next_observations : tuple of NextObservation
-        What one more observation in each band would tell, first the band that tells most.
+        Expected effect of one more observation in each band, the largest first.
     notes : tuple of str
         What is missing here, and why.
     """

@@ -35,7 +35,7 @@ class InputRows(NamedTuple):
 
     @property
     def latents(self) -> Latents:
-        """What the encoder gives."""
+        """Outputs of the encoder."""
         return Latents(self.mean, self.log_var, self.recon_error)
 
 

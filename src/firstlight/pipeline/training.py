@@ -1,4 +1,4 @@
-"""What a pipeline is trained on: the split of its objects, its inputs, and copies of every object.
+"""The training set of a pipeline: the split of its objects, its inputs, and copies of every object.
 
 Copies are truncated, thinned, seen by other surveys, or shown without redshift or with a wrong one.
 All copies of an object stay on its side of every split and share its weight.

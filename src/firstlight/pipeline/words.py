@@ -1,4 +1,4 @@
-"""The classifier's inputs in an astronomer's words: groups of columns, and what each column means."""
+"""The classifier's inputs in an astronomer's words: groups of columns, and the meaning of each column."""
 
 import re
 from functools import cache

@@ -65,7 +65,7 @@ _COLUMNS: dict[str, Any] = {
     "in_set": np.bool_,
 }
 _TABLES = ("proba", "in_set")  # of one column per class
-#: Columns that predictions of another classifier lack, and what stands for them.
+#: Columns that predictions of another classifier lack, and their values then.
 _ABSENT = {"domain": UNKNOWN, "domain_reason": ""}
 
 

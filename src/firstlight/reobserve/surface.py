@@ -37,7 +37,7 @@ LARGEST_ERROR = 0.15  # of a value, over the larger of the peak's fifth and itse
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Surfaces:
-    """Light curves and what decides how each may be observed again."""
+    """Light curves, and the quantities that decide how each may be observed again."""
 
     curves: LightCurves
     reference: FloatArray  # (n_objects,); time from which phases count [MJD]

@@ -153,7 +153,7 @@ def _add_table(router: APIRouter, desk: Desk) -> None:
         max_phase: Annotated[float | None, _limit("max_phase")] = None,
         max_age: Annotated[float | None, _limit("max_age")] = None,
         min_hours_up: Annotated[float | None, _limit("min_hours_up")] = None,
-        up: Annotated[Literal["0", "1"], Query(description="1: only what is up tonight.")] = "0",
+        up: Annotated[Literal["0", "1"], Query(description="1: only objects that are up tonight.")] = "0",
         sort: Annotated[Name, Query()] = "rank",
         order: Annotated[Literal["", "asc", "desc"], Query()] = "",
         page: Annotated[int, Query(ge=1, le=100_000)] = 1,
@@ -174,7 +174,7 @@ def _add_table(router: APIRouter, desk: Desk) -> None:
 
 
 def _add_object(router: APIRouter, desk: Desk) -> None:
-    """Add what the records state about one object."""
+    """Add the values of one object that its records state."""
 
     @router.get("/object", response_model=OneObject, responses=_PROBLEMS)
     def one(id: ObjectId, bundle: Bundle = "") -> OneObject:

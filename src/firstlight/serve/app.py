@@ -31,7 +31,7 @@ MOST_STREAMS = 64  # open at once
 _LARGEST_FORM, _MOST_FIELDS = 8192, 8  # bytes, fields; three short ones are expected
 
 _ABOUT = (
-    "What the live page shows, as JSON. Records are those of `firstlight stream`; names of objects are given "
+    "The live page as JSON. Records are those of `firstlight stream`; names of objects are given "
     "as the parameter `id`, since they may hold any character."
 )
 
@@ -71,7 +71,7 @@ def build_app(desk: Desk, *, host: str = "127.0.0.1", token: str = "", name: str
     Parameters
     ----------
     desk : Desk
-        What it shows.
+        Its content.
     host : str
         Address on which it will listen; other names are refused on a loopback address.
     token : str

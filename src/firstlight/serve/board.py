@@ -1,4 +1,4 @@
-"""`Board`: what the page knows of each object: its newest record, and a bounded history of the earlier ones.
+"""`Board`: the records of each object: the newest one, and a bounded history of the earlier ones.
 
 An object has one place per bundle, since two bundles give two answers. Each place takes a few kilobytes:
 the newest record as it was read, and at most `MOST_POINTS` earlier ones as numbers. Beyond that every other

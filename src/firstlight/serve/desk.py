@@ -254,7 +254,7 @@ class Desk:
         return verdict
 
     def problems(self) -> list[str]:
-        """What an observer has to know: why data may be missing or old, one sentence each."""
+        """Warnings for an observer: why data may be missing or old, one sentence each."""
         found = []
         if self.reader.problem:
             found.append(f"No new records: {self.reader.problem}")

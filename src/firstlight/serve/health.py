@@ -16,7 +16,7 @@ def health_of(desk: Desk) -> dict[str, Any]:
     Keys
     ----
     results
-        What was read: records, objects, repeated and refused ones, rate, time since the last, delay.
+        Counts of the input: records, objects, repeated and refused ones, rate, time since the last, delay.
     hours
         Records of each class per hour of arrival, the oldest first.
     dead_letters
@@ -24,7 +24,7 @@ def health_of(desk: Desk) -> dict[str, Any]:
     worker
         The worker's own report; null if its address was not given.
     problems
-        What an observer has to know.
+        Warnings for an observer.
     """
     now = time.time()
     board, clock, refusals = desk.board, desk.clock, desk.parser.refusals

@@ -75,7 +75,7 @@ class Cone:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the table shows, as an address has it.
+    """The view of the table that an address states.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class View:
     limits : dict of str to float
         Values of `LIMITS`.
     up : bool
-        Only what can be observed tonight.
+        Only objects that can be observed tonight.
     sort, descending : str, bool
         Column, and its direction.
     columns : tuple of str

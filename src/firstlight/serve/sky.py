@@ -1,4 +1,4 @@
-"""A map of the whole sky as SVG in equal areas (Mollweide): objects, Milky Way, Moon, and what is up."""
+"""A map of the whole sky as SVG in equal areas (Mollweide): objects, Milky Way, Moon, the part that is up."""
 
 import math
 import time
@@ -98,7 +98,7 @@ def moment_of(night: Night | None, at: str, now: float) -> int | None:
 def sky_map(
     table: pd.DataFrame, night: Night | None, site: Site, frame: str, at: str = "", now: float | None = None
 ) -> dict[str, Any]:
-    """The map and what it shows.
+    """The map and its content.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ _TEXT_COLUMNS = ("start", "reasons", "fate")
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The observatory and what is wanted; the options of ``firstlight rank``."""
+    """The observatory and the choice of objects; the options of ``firstlight rank``."""
 
     site: Site
     evening: str | None = None  # date of the evening; None for the night of the newest record

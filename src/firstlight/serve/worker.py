@@ -19,7 +19,7 @@ _SAMPLE = re.compile(r'firstlight_(\w+?)(?:_total)?(?:\{\w+="((?:[^"\\]|\\.)*)"\
 
 @dataclass(frozen=True, slots=True)
 class WorkerState:
-    """What a worker reports; `problem` is why it could not be reached."""
+    """The report of a worker; `problem` is why it could not be reached."""
 
     health: dict[str, object] = field(default_factory=dict)
     counts: dict[str, dict[str, float]] = field(default_factory=dict)  # by name, then by label ("" for none)

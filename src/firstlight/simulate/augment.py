@@ -96,7 +96,7 @@ def augment(
     Parameters
     ----------
     curves : LightCurves
-        What was observed.
+        Observed light curves.
     rng : numpy.random.Generator
         Source of randomness.
     config : AugmentConfig, optional

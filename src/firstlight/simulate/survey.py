@@ -1,4 +1,4 @@
-"""What a real survey does to a transient's light: cadence, depth, noise, detection, host redshift.
+"""Effects of a real survey on a transient's light: cadence, depth, noise, detection, host redshift.
 
 All is measured on real light curves without their labels. A simulated object gets epochs, bands,
 sky noise, position and dust of a real one, its *carrier*, less the carrier's own photon noise.

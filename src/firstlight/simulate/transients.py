@@ -73,7 +73,7 @@ class SimulatedSet:
     Attributes
     ----------
     curves : LightCurves
-        What the survey saw; every name starts with ``sim-``.
+        Light curves as the survey observed them; every name starts with ``sim-``.
     labels : str array, shape (n_objects,)
         Classes, as in `firstlight.taxonomy.CLASSES`.
     truth : pyarrow.Table

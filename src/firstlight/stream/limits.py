@@ -1,4 +1,4 @@
-"""Bounds on what the stream reads, so that no input can exhaust the memory."""
+"""Bounds on the input of the stream, so that no input can exhaust the memory."""
 
 from dataclasses import dataclass, fields
 

@@ -1,4 +1,4 @@
-"""Column names of surveys, brokers and archives, and what they imply.
+"""Column names of surveys, brokers and archives, and their units and flags.
 
 A layout is recognised by names that only it has. The first of `LAYOUTS` that fits counts; the last, plain
 ``table``, fits whatever has a time, a filter and a flux or magnitude under usual names.

@@ -1,4 +1,4 @@
-"""`ColumnNames`: which column of a file is what, as the user states it or as a reading found it."""
+"""`ColumnNames`: the meaning of a file's columns, as the user states it or as a reading found it."""
 
 import tomllib
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a file or folder is, by its content: its container, and its format if the container decides that."""
+"""Container of a file or folder by its content, and its format if the container decides that."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Files of alert packets as light curves: what the stream would know after the last of them."""
+"""Files of alert packets as light curves: the history that the stream would have after the last of them."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -127,7 +127,7 @@ def _of_parquet(path: Path) -> Iterator[Alert | Skip | DataError]:
 
 
 def _needed(schema: Any) -> list[str]:
-    """Columns without cutouts and truth: what a layout may look for."""
+    """Columns that a layout may look for: all but cutouts and truth."""
     from firstlight.stream.alerts.layouts import KNOWN_PATHS
 
     top = {path.partition(".")[0] for path in KNOWN_PATHS}

@@ -1,4 +1,4 @@
-"""Names, numbers and times of foreign packets: what is missing, what is refused, what is kept.
+"""Names, numbers and times of foreign packets: which are missing, refused or kept.
 
 One rule for all layouts: a value is missing in every spelling of "none", and an id is never rounded.
 """

@@ -70,7 +70,7 @@ class Program:
 
 @dataclass
 class _Wanted:
-    """What to read below one place of the schema."""
+    """The cells to read below one place of the schema."""
 
     column: int = -1
     table: int = -1

@@ -209,7 +209,7 @@ def _entry(number: int) -> str:
 
 
 class _Loaded(NamedTuple):
-    """What a process needs for its classifier."""
+    """Settings of a process's classifier."""
 
     pipeline: Pipeline
     decoder: AlertDecoder

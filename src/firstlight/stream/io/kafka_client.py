@@ -1,4 +1,4 @@
-"""What source and sink of Kafka share: the client's library, and what it reports about its brokers."""
+"""Shared by source and sink of Kafka: the client's library, and its reports about the brokers."""
 
 import json
 import logging

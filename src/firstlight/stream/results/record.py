@@ -123,7 +123,7 @@ def build_answers(
     *,
     with_features: bool = False,
 ) -> list[dict[str, Any]]:
-    """The part of `build_records` that depends on the bundle: what another bundle says of the same alerts."""
+    """The part of `build_records` that depends on the bundle: another bundle's answers to the same alerts."""
     columns = _classification(alerts, update, bundle, measure_brightness(curves)) | _conditions(update)
     return _rows(columns | _optional(alerts, update, with_features))
 

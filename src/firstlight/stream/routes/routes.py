@@ -1,4 +1,4 @@
-"""Routes: which records go to which sink besides the results, and as what."""
+"""Routes: which records go to which sink besides the results, and in which form."""
 
 import json
 import re

@@ -39,7 +39,7 @@ Item = tuple[PartitionMemory, Alert]
 
 
 class LivePipeline(Protocol):
-    """What the worker needs of a pipeline; `firstlight.Pipeline` has it."""
+    """The methods of a pipeline that the worker calls; `firstlight.Pipeline` has them."""
 
     bundle_version: str
 
@@ -153,7 +153,7 @@ class _Round:
         return [alert for _, alert in self.items]
 
     def update(self, pipeline: LivePipeline, bundle: int = 0) -> Update:
-        """What a bundle answers, by its number."""
+        """The answers of a bundle, by its number."""
         rows = [memory.row(alert.object_id, alert.mjd, bundle) for memory, alert in self.items]
         return pipeline.update(pipeline.states(rows), self.arrival, self._histories)
 
@@ -211,7 +211,7 @@ def _update(
 def _ask_others(
     others: Sequence[LivePipeline], group: _Round, first: Update, records: Sequence[Record]
 ) -> list[tuple[bytes | None, ...]]:
-    """Add what the other bundles say to the records; their new states, for each alert."""
+    """Add the answers of the other bundles to the records; their new states, for each alert."""
     n_entries = first.states.data["n_entries"]
     found = [_ask(pipeline, k, group, n_entries) for k, pipeline in enumerate(others, start=1)]
     for record, answers in zip(records, zip(*(answers for answers, _ in found), strict=True), strict=True):

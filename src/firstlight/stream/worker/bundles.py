@@ -1,4 +1,4 @@
-"""The bundles that answer, and what is made for their classes."""
+"""The bundles that answer, with the record format and the routes for their classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

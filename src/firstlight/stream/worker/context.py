@@ -10,7 +10,7 @@ from firstlight.stream.worker.metrics import Metrics
 
 
 def refresher(hosts: Hosts) -> Callable[[], None]:
-    """What the worker calls before each batch."""
+    """The context, as the worker calls it before each batch."""
 
     def refresh() -> None:
         change = hosts.refresh()

@@ -1,4 +1,4 @@
-"""Decoding of a micro-batch, and what becomes of messages whose schema cannot be had.
+"""Decoding of a micro-batch, and the treatment of messages whose schema cannot be had.
 
 A schema that is missing would affect the whole stream, so the worker waits for it. Damaged bytes can also
 name a schema that does not exist; such strays must not block a night (decision 0137).

@@ -94,7 +94,7 @@ def cut_letter(letter: bytes, limits: Limits = DEFAULT_LIMITS) -> bytes:
 
 
 def _summary(value: bytes, limits: Limits) -> dict[str, Any]:
-    """What is left of a message without its bytes."""
+    """A message without its bytes."""
     digest = hashlib.sha256(value).hexdigest()
     return {"size": len(value), "sha256": digest, "head": _base64(value[: limits.letter_start_bytes])}
 

@@ -1,4 +1,4 @@
-"""The output of a worker: results and dead letters, cut back to what was committed."""
+"""The output of a worker: results and dead letters, cut back to the committed length."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
