@@ -195,6 +195,9 @@ def stream(
         source, until_end, dead_letters = redrive, True, dead_letters or _left_of(redrive)
     _one_math_thread()
     _need_stream_libraries(source, sink, output_format)
+    from firstlight.stream.worker.signals import Hangups  # first: the other imports and the bundles take long
+
+    call.call_on_close((hangups := Hangups()).close)
     from firstlight.hosts import Hosts
     from firstlight.stream.alerts.decoder import alert_decoder
     from firstlight.stream.config import read_config
@@ -214,7 +217,7 @@ def stream(
         return
     with ExitStack() as stack:
         stack.callback(_configure_logs(log_format, kafka_config, schemas, secrets_of(settings.route)))
-        setup = Setup(call, settings, kafka_config, places, decoder, running, output_format)
+        setup = Setup(call, settings, kafka_config, places, decoder, running, output_format, hangups)
         metrics, stopped = setup.run(stack, bundles, metrics_port, metrics_host, live)
     _report(metrics, sink)
     if stopped and until_end:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from firstlight.stream.state.folder import StateFolder
     from firstlight.stream.worker.bundles import Answering
     from firstlight.stream.worker.metrics import Metrics
+    from firstlight.stream.worker.signals import Hangups
     from firstlight.stream.worker.worker import WorkerConfig
 
 #: How the address of a topic begins.
@@ -134,6 +135,7 @@ class Setup:
     decoder: "AlertDecoder"
     config: "WorkerConfig"
     output_format: Literal["json", "elasticc"]
+    hangups: "Hangups"
 
     def run(
         self, stack: ExitStack, bundles: StreamBundles, port: int | None, host: str, live: bool
@@ -146,7 +148,7 @@ class Setup:
         from firstlight.stream.worker.context import refresher
         from firstlight.stream.worker.letters import redriven
         from firstlight.stream.worker.metrics import Metrics, MetricsServer
-        from firstlight.stream.worker.signals import answering_signals
+        from firstlight.stream.worker.signals import stopping_softly
         from firstlight.stream.worker.terminal import LiveTable
         from firstlight.stream.worker.worker import Worker
 
@@ -185,7 +187,8 @@ class Setup:
             before_batch=None if bundles.hosts is None else refresher(bundles.hosts),
             on_batch=stack.enter_context(table).show_batch,
         )
-        stack.enter_context(answering_signals(worker))
+        self.hangups.use(worker)
+        stack.enter_context(stopping_softly(worker))
         worker.run()
         return metrics, worker.stopped
 

@@ -62,6 +62,18 @@ def test_files_and_webhooks_get_what_passes(fast_pipeline, messages, receiver, t
     assert worker.metrics.by_label("routed") == {"bright": len(bright), "many": len(many)}
 
 
+def test_equal_bodies_of_two_alerts_are_two_requests_and_those_of_one_alert_are_one(
+    fast_pipeline, messages, receiver, tmp_path
+):
+    settings = [RouteConfig(name="web", filter="n_obs >= 1", sink=receiver.url, body={"text": "{object}"})]
+    for folder in ("once", "again"):
+        (tmp_path / folder).mkdir()
+        _, records = run(fast_pipeline, messages[:60], tmp_path / folder, settings)
+    keys = [headers["Idempotency-Key"] for _, headers, _ in receiver.requests]
+    assert len({record["object"] for record in records}) < len(records) == len(set(keys))
+    assert sorted(keys[: len(records)]) == sorted(keys[len(records) :])
+
+
 def test_the_file_of_a_route_is_cut_to_what_was_committed(fast_pipeline, messages, tmp_path):
     settings = [RouteConfig(name="r", filter="n_obs > 5", sink=str(tmp_path / "r.jsonl"))]
     run(fast_pipeline, messages, tmp_path, settings, crash_after=50)

@@ -90,6 +90,15 @@ class Route:
     form: ResultFormat | None  # as the results; None for a webhook
     encode: Callable[[Record, bytes], bytes]  # from the record and its bytes among the results
 
+    def entry(self, record: Record, key: bytes, result: bytes) -> tuple[bytes, bytes]:
+        """What the sink gets for a record, from its key and its bytes among the results.
+
+        The key of a webhook's request names the alert: bodies of different alerts may be equal.
+        """
+        if self.form is None:
+            key = "\0".join(str(record[name]) for name in ("object", "alert", "bundle")).encode()
+        return key, self.encode(record, result)
+
     def close(self) -> None:
         """Flush and release the sink."""
         self.sink.close()

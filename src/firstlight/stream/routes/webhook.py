@@ -37,7 +37,7 @@ class WebhookSink:
 
     A service that is away, or answers that it is busy, is tried again until `retry_s` [s] have passed since
     it last took something; then records are given up (`RefusedError`) at once until it takes one again.
-    Any other answer than success gives its record up. The header ``Idempotency-Key`` is a digest of the
+    Any other answer than success gives its record up. The header ``Idempotency-Key`` is a digest of key and
     value, equal when the same record is sent again. `url` is never shown; SettingsError if it is none of
     http or https.
     """
@@ -85,7 +85,7 @@ class WebhookSink:
         left = [number for number in range(len(entries)) if number not in done]
         away = ""
         for number, (reason, may_come) in zip(
-            left, self._threads.map(self._send, [entries[number][1] for number in left]), strict=True
+            left, self._threads.map(self._send, [entries[number] for number in left]), strict=True
         ):
             if may_come:
                 away = reason
@@ -113,9 +113,10 @@ class WebhookSink:
         """See `ResultSink`; what was not flushed is not sent."""
         self._threads.shutdown(cancel_futures=True)
 
-    def _send(self, value: bytes) -> tuple[str, bool]:
+    def _send(self, entry: Entry) -> tuple[str, bool]:
         """Why a value was not taken, empty if it was, and whether it may be taken later."""
-        key = blake2b(value, digest_size=16).hexdigest()
+        name, value = entry
+        key = blake2b(name + b"\0" + value, digest_size=16).hexdigest()
         request = urllib.request.Request(
             self._url, value, self._headers | {"Idempotency-Key": key}, method="POST"
         )

@@ -156,8 +156,7 @@ class Output:
         share.answered.append(message)
         for number, route in enumerate(self._routes):
             if route.accepts(record):
-                routed = (entry[0], route.encode(record, entry[1]))
-                share.routed.setdefault(number, []).append((routed, message))
+                share.routed.setdefault(number, []).append((route.entry(record, *entry), message))
         return True
 
     def skip(self, share: Share, message: Message, skip: Skip) -> None:
