@@ -13,7 +13,8 @@ What `firstlight.features.extract` computes, in column order. Days count from th
 detection), fluxes are difference fluxes. A *bounded* colour or ratio of a and b is
 (a - b) / (|a| + |b| + noise), between -1 and 1, and needs no positive flux. A feature that needs the
 host redshift is NaN without one; hiding a redshift sets exactly these columns to NaN. Template features
-exist where `Templates` are given, one set per template.
+exist where `Templates` are given, one set per template. A preset with the input `gaussian_process` has
+the Gaussian features alone, read from at most 48 nightly points; absolute magnitudes begin with `gp_` there.
 
 """
 

@@ -126,6 +126,12 @@ def tiny_fast(sample: LightCurves, sample_labels: NDArray[np.str_]) -> Pipeline:
     return _train("tiny_fast.toml", sample, sample_labels)
 
 
+@pytest.fixture(scope="session")
+def tiny_nights(sample: LightCurves, sample_labels: NDArray[np.str_]) -> Pipeline:
+    """As `tiny_fast`, with a Gaussian process of nightly points."""
+    return _train("tiny_nights.toml", sample, sample_labels)
+
+
 def _train(preset: str, sample: LightCurves, labels: NDArray[np.str_]) -> Pipeline:
     pytest.importorskip("torch")
     config = load_preset(str(Path(__file__).parent / preset))

@@ -69,11 +69,16 @@ def fast_stream(tiny_fast) -> Stream:
     return Stream(tiny_fast)
 
 
+@pytest.fixture(params=["fast", "nights"])
+def constant_stream(request) -> Stream:
+    return Stream(request.getfixturevalue(f"tiny_{request.param}"))
+
+
 @pytest.fixture
 def default_stream(tiny_default) -> Stream:
     return Stream(tiny_default)
 
 
-@pytest.fixture(params=["fast", "default"])
+@pytest.fixture(params=["fast", "nights", "default"])
 def any_stream(request) -> Stream:
     return Stream(request.getfixturevalue(f"tiny_{request.param}"))

@@ -1,5 +1,7 @@
 """Presets and settings files: complete, named, and strict about keys."""
 
+from dataclasses import replace
+
 import pytest
 
 from firstlight.errors import SettingsError
@@ -62,6 +64,12 @@ def test_a_preset_that_is_no_text_is_an_error_that_names_the_file(tmp_path):
 def test_settings_survive_a_trip_through_json(name):
     config = load_preset(name)
     assert from_table(PipelineConfig, to_table(config)) == config
+
+
+def test_a_preset_reads_one_gaussian_process_at_most():
+    config = load_preset("default")
+    with pytest.raises(SettingsError, match="leave one of the two out"):
+        replace(config, inputs=(*config.inputs, "gaussian_process"))
 
 
 def test_the_printed_preset_follows_the_paper_to_the_letter():

@@ -19,7 +19,7 @@ def one(sample, sample_labels):
     return sample.take([k]).upto_phase(30.0)
 
 
-@pytest.fixture(scope="module", params=["tiny_default", "tiny_fast"])
+@pytest.fixture(scope="module", params=["tiny_default", "tiny_fast", "tiny_nights"])
 def pipeline(request):
     return request.getfixturevalue(request.param)
 

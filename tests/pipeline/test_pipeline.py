@@ -255,3 +255,8 @@ def test_a_bundle_of_another_kind_is_refused(tmp_path):
     )
     with pytest.raises(BundleError, match="something-else"):
         Pipeline.load(tmp_path / "b")
+
+
+def test_no_column_has_the_name_of_another(tiny_default, tiny_fast, tiny_nights):
+    for pipeline in (tiny_default, tiny_fast, tiny_nights):
+        assert len(set(pipeline.input_names)) == len(pipeline.input_names)

@@ -7,6 +7,7 @@ import numpy as np
 
 from firstlight._types import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 from firstlight.bands import EFFECTIVE_WAVELENGTH
+from firstlight.cosmology import distance_modulus
 from firstlight.errors import DataError
 from firstlight.features.config import FeatureConfig
 from firstlight.features.gaussian import (
@@ -24,6 +25,7 @@ from firstlight.features.gaussian import (
     select,
 )
 from firstlight.features.metadata import distance, metadata, reference_mjd
+from firstlight.features.nights import MOST_POINTS, N_POINTS, T_DETECTED, T_HIGHEST, T_TRIGGER, write_points
 from firstlight.features.registry import (
     COLOUR_WINDOWS,
     COLOURS,
@@ -131,7 +133,7 @@ def extract(
     modulus, modulus_err = distance(curves)
     values[:, : len(metadata_features())] = metadata(curves, modulus, modulus_err)
     reference = reference_mjd(curves)
-    grid = np.arange(WINDOW[0], WINDOW[1] + 0.5 * GRID_STEP, GRID_STEP)
+    grid = _grid()
     detected_span = np.empty(len(curves))
     first = len(metadata_features())
     end = first + len(statistics_features())
@@ -147,6 +149,40 @@ def extract(
     if templates is None:
         return FeatureTable(columns, values)
     return FeatureTable(features(templates), np.hstack([values, templates.match(curves, config)]))
+
+
+def read_nights(rows: FloatArray, redshift: Float32Array) -> Float32Array:
+    """Features of the Gaussian process from the nightly points of some objects.
+
+    Parameters
+    ----------
+    rows : float64 array, shape (n_objects, ROW_SIZE)
+        From `nights.advance_rows`.
+    redshift : float32 array, shape (n_objects,)
+        Host redshift; 0 for a Milky Way object, NaN for unknown.
+
+    Returns
+    -------
+    float32 array, shape (n_objects, n_features)
+        NaN where a feature is undefined; columns are those of `registry.nights_features`.
+    """
+    offsets = np.concatenate([[0], np.cumsum(rows[:, N_POINTS].astype(np.int64))])
+    n, trigger = offsets[-1], rows[:, T_TRIGGER]
+    mjd, band, flux, err = np.empty(n), np.empty(n, np.int8), np.empty(n, np.float32), np.empty(n, np.float32)
+    write_points(rows, offsets, mjd, band, flux, err)
+    z = np.where(redshift > 0.0, redshift, np.nan).astype(np.float64)
+    values = np.full((len(rows), len(gaussian_features())), np.nan, dtype=np.float32)
+    _gaussian_all(
+        offsets, mjd, band, flux, err, np.where(np.isnan(trigger), rows[:, T_HIGHEST], trigger), z,
+        distance_modulus(z), rows[:, T_DETECTED] - trigger, _grid(), BAND_KERNEL, TIME_SCALES, AMPLITUDES,
+        WAVELENGTH_SCALE, MOST_POINTS, BIN_WIDTH, 0, values,
+    )  # fmt: skip
+    return values
+
+
+def _grid() -> FloatArray:
+    """Days since the trigger on which the process is measured."""
+    return np.arange(WINDOW[0], WINDOW[1] + 0.5 * GRID_STEP, GRID_STEP)
 
 
 @kernel(inner=True)

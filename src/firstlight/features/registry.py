@@ -1,7 +1,7 @@
 """Names of all features, in the order in which the compiled kernels write them."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
 from typing import Literal
@@ -249,6 +249,18 @@ def gaussian_features() -> tuple[Feature, ...]:
     """Features of the Gaussian process, in kernel order."""
     free = chain(_fit_rows(), *map(_gp_band_rows, BANDS), _gp_epoch_rows())
     return _features("gaussian", free) + _features("gaussian", _rest_rows(), True)
+
+
+@cache
+def nights_features() -> tuple[Feature, ...]:
+    """Features of the Gaussian process of nightly points, in kernel order.
+
+    Absolute magnitudes have the prefix ``gp_``, since the running summary has its own.
+    """
+    return tuple(
+        replace(one, name=f"gp_{one.name}") if one.name.startswith("absolute_") else one
+        for one in gaussian_features()
+    )
 
 
 @cache

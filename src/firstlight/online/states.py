@@ -11,8 +11,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from firstlight._types import FloatArray
 from firstlight.encoder import Encoder, EncoderState
 from firstlight.errors import DataError
+from firstlight.features.nights import ROW_SIZE, initial_rows
 from firstlight.lightcurves import OBJECT_COLUMNS
 from firstlight.taxonomy import CLASSES
 
@@ -23,7 +25,7 @@ META = tuple(OBJECT_COLUMNS)
 RECENT = 128
 
 
-def state_dtype(encoder: Encoder, n_classes: int = len(CLASSES)) -> np.dtype[Any]:
+def state_dtype(encoder: Encoder, n_classes: int = len(CLASSES), with_nights: bool = False) -> np.dtype[Any]:
     """Layout of one object's state.
 
     Fields
@@ -45,8 +47,11 @@ def state_dtype(encoder: Encoder, n_classes: int = len(CLASSES)) -> np.dtype[Any
         Probabilities of the last prediction; NaN before the first.
     running, hidden
         State of the encoder.
+    nights
+        Nightly points of the Gaussian process, `features.nights`; absent from other states.
     """
     empty = encoder.initial_state(1)
+    nights = [("nights", "<f8", (ROW_SIZE,))] if with_nights else []
     return np.dtype(
         [
             ("n_obs", "<i8"),
@@ -64,6 +69,7 @@ def state_dtype(encoder: Encoder, n_classes: int = len(CLASSES)) -> np.dtype[Any
             ("proba", "<f8", (n_classes,)),
             ("running", "<f8", empty.running.shape[1:]),
             ("hidden", "<f4", empty.hidden.shape[1:]),
+            *nights,
         ]
     )
 
@@ -85,19 +91,27 @@ class ObjectStates:
         return len(self.data)
 
     @classmethod
-    def initial(cls, encoder: Encoder, n_objects: int, n_classes: int = len(CLASSES)) -> Self:
+    def initial(
+        cls, encoder: Encoder, n_objects: int, n_classes: int = len(CLASSES), with_nights: bool = False
+    ) -> Self:
         """States of objects without any observation."""
-        data = np.zeros(n_objects, state_dtype(encoder, n_classes))
+        data = np.zeros(n_objects, state_dtype(encoder, n_classes, with_nights))
         for name in ("last_mjd", "alert_mjd", "meta_mjd"):
             data[name] = -np.inf
         data["meta"] = np.nan
         data["proba"] = np.nan
         data["running"] = encoder.initial_state(1).running
+        if with_nights:
+            data["nights"] = initial_rows(1)
         return cls(data)
 
     @classmethod
     def from_bytes(
-        cls, encoder: Encoder, rows: Sequence[bytes | None], n_classes: int = len(CLASSES)
+        cls,
+        encoder: Encoder,
+        rows: Sequence[bytes | None],
+        n_classes: int = len(CLASSES),
+        with_nights: bool = False,
     ) -> Self:
         """States from the rows of `to_bytes`; None for an object without any observation.
 
@@ -106,7 +120,7 @@ class ObjectStates:
         DataError
             If a row has another size: it was written with another kind of bundle.
         """
-        states = cls.initial(encoder, len(rows), n_classes)
+        states = cls.initial(encoder, len(rows), n_classes, with_nights)
         known = [i for i, row in enumerate(rows) if row is not None]
         size = states.data.dtype.itemsize
         wrong = [i for i in known if len(rows[i] or b"") != size]
@@ -129,4 +143,10 @@ class ObjectStates:
         """Copy of the encoder's part."""
         return EncoderState(
             np.ascontiguousarray(self.data["running"]), np.ascontiguousarray(self.data["hidden"])
+        )
+
+    def nights(self) -> FloatArray | None:
+        """Copy of the nightly points, shape (n_objects, ROW_SIZE); None where the states have none."""
+        return (
+            np.ascontiguousarray(self.data["nights"]) if "nights" in (self.data.dtype.names or ()) else None
         )

@@ -16,6 +16,7 @@ from firstlight.bands import N_BANDS
 from firstlight.classify import StatusConfig, status_from_counts
 from firstlight.encoder import Encoder, EncoderState, Latents, running
 from firstlight.errors import DataError
+from firstlight.features.nights import advance_rows, initial_rows
 from firstlight.hosts import UsedRedshifts
 from firstlight.lightcurves import LightCurves
 from firstlight.lightcurves.curves import RedshiftMode
@@ -62,8 +63,8 @@ class Parts:
     needs_history : bool
         Whether features or cleaning use the whole history.
     score : callable
-        From latents, context, light curves (without observations unless `needs_history`) and
-        phases to `Scores`.
+        From latents, context, light curves (without observations unless `needs_history`), phases and
+        the nightly points of the states, if they have some, to `Scores`.
     assumed : callable
         From bins of the class mix to class frequencies.
     domain_words : callable
@@ -80,7 +81,7 @@ class Parts:
     preprocess: PreprocessConfig
     status: StatusConfig
     needs_history: bool
-    score: Callable[[Latents, Float32Array, LightCurves, FloatArray], Scores]
+    score: Callable[[Latents, Float32Array, LightCurves, FloatArray, FloatArray | None], Scores]
     assumed: Callable[[IntArray], FloatArray]
     domain_words: Callable[[IntArray], tuple[StrArray, StrArray] | None]
     min_domain: Domain | None = None
@@ -140,6 +141,7 @@ class _Batch:
         self.parts, self.arrivals = parts, arrivals
         self.data = states.data.copy()
         self.encoder_state: EncoderState = states.encoder_state()
+        self.nights = states.nights()
         self.routes = np.empty(n, np.int64)
         self.first = np.zeros(n, np.int64)
         self.repeat = np.zeros(n, np.int64)
@@ -331,7 +333,7 @@ class _Batch:
         self.data["last_mjd"][rows[some]] = curves.mjd[curves.offsets[1:][some] - 1]
 
     def _advance(self, rows: IntArray, new: LightCurves, reset: BoolArray) -> None:
-        """Advance the encoder's states by preprocessed observations, after a reset of some."""
+        """Advance the states by preprocessed observations, after a reset of some."""
         encoder, d = self.parts.encoder, self.data
         state = self.encoder_state.take(rows)
         if reset.any():
@@ -340,6 +342,11 @@ class _Batch:
             d["n_kept"][rows[reset]], d["kept_digest"][rows[reset]] = 0, 0
         state = encoder.advance(state, new)
         self.encoder_state.running[rows], self.encoder_state.hidden[rows] = state.running, state.hidden
+        if self.nights is not None:
+            nights = self.nights[rows]
+            nights[reset] = initial_rows(1)
+            advance_rows(nights, new)
+            self.nights[rows] = nights
         digests = np.ascontiguousarray(d["kept_digest"][rows])
         extend_digests(new.offsets, _bits(new), digests)
         d["n_kept"][rows] += new.n_obs
@@ -411,6 +418,8 @@ class _Batch:
         d, curves = self.data, self.arrivals.curves
         answered = np.flatnonzero(self.routes != NOTHING)
         d["running"], d["hidden"] = self.encoder_state.running, self.encoder_state.hidden
+        if self.nights is not None:
+            d["nights"] = self.nights
         state = self.encoder_state.take(answered)
         objects = self._objects(answered).with_redshift(redshift)
         self.ebv[answered] = objects.ebv
@@ -424,7 +433,7 @@ class _Batch:
         status, reason = status_from_counts(n_obs, n_detected, has_signal, least)
         n = len(curves)
         scores = Scores.empty(n, len(self.parts.taxonomy.classes))
-        found = self._score(state, objects, phase)
+        found = self._score(state, objects, phase, None if self.nights is None else self.nights[answered])
         for whole, part in zip(scores, found, strict=True):
             whole[answered] = part
         all_status, all_reason = np.full(n, NOT_CLASSIFIED), np.full(n, "repeated", dtype="U32")
@@ -447,16 +456,19 @@ class _Batch:
         d["proba"][answered] = predictions.proba[answered]
         return predictions
 
-    def _score(self, state: EncoderState, objects: LightCurves, phase: FloatArray) -> Scores:
+    def _score(
+        self, state: EncoderState, objects: LightCurves, phase: FloatArray, nights: FloatArray | None
+    ) -> Scores:
         """Scores of the answered objects, over all redshifts of a context if there is one."""
         used = None if self.parts.hosts is None else self.parts.hosts(objects)
         if used is not None:
             self.redshifts, objects = used, used.shown(objects)
             state, phase = state.take(used.owner), phase[used.owner]
+            nights = None if nights is None else nights[used.owner]
         latents, context = self.parts.encoder.latents_and_context(
             state, objects.redshift, objects.redshift_err
         )
-        found = self.parts.score(latents, context, objects, phase)
+        found = self.parts.score(latents, context, objects, phase, nights)
         return found if used is None else used.marginal(found)
 
     def ebv_source(self) -> list[str]:

@@ -21,7 +21,7 @@ from firstlight.simulate import AugmentConfig
 #: Other names of presets: the paper's design, as reproduced and as printed.
 ALIASES: Mapping[str, str] = MappingProxyType({"paper": "seed", "paper-printed": "seed-printed"})
 
-Input = Literal["latent", "latent_scatter", "summary", "features"]
+Input = Literal["latent", "latent_scatter", "summary", "gaussian_process", "features"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +52,10 @@ class PipelineConfig:
         Name of the preset.
     warning : str
         Shown in reports, such as that this is a quick setting.
-    inputs : tuple of {"latent", "latent_scatter", "summary", "features"}
+    inputs : tuple of {"latent", "latent_scatter", "summary", "gaussian_process", "features"}
         Columns of the classifier: latent means, their log-variances, the encoder's running
-        summary with the redshift, light-curve features. All but the last have a fixed cost
-        per observation in a stream.
+        summary with the redshift, a Gaussian process of at most 48 nightly points, light-curve
+        features, whose Gaussian process has more points. All but the last have a fixed cost in a stream.
     templates : bool
         Whether the features include template fits (fitted on training objects).
     verdict : StatusConfig
@@ -86,10 +86,24 @@ class PipelineConfig:
         """Reject a classifier without inputs, and copies without a survey."""
         if not self.inputs:
             raise SettingsError("inputs: name at least one group of columns for the classifier")
+        if {"gaussian_process", "features"} <= set(self.inputs):
+            raise SettingsError(
+                'inputs: "features" hold a Gaussian process already; leave one of the two out'
+            )
         if self.kept_per_class < 0:
             raise SettingsError(f"kept_per_class = {self.kept_per_class}: it must not be negative")
         if self.copies.reobserved > 0 and not self.reobserve.surveys:
             raise SettingsError("copies.reobserved: name at least one survey in [reobserve.surveys]")
+
+    @property
+    def reads_nights(self) -> bool:
+        """Whether the classifier reads a Gaussian process of nightly points."""
+        return "gaussian_process" in self.inputs
+
+    @property
+    def kernel_groups(self) -> tuple[str, ...]:
+        """Groups of kernels that predictions need; see `kernels.compile_kernels`."""
+        return ("base", "features") if self.reads_nights or "features" in self.inputs else ("base",)
 
 
 def preset_names() -> list[str]:

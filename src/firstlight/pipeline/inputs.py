@@ -8,14 +8,17 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from firstlight._types import Float32Array
+from firstlight._types import Float32Array, FloatArray
 from firstlight.anomaly import describe
 from firstlight.encoder import Encoder, Latents
 from firstlight.encoder.contrast import CONTRAST_NAMES, contrasts
 from firstlight.encoder.steps import CONTEXT_NAMES, make_steps
 from firstlight.errors import SettingsError
 from firstlight.features import Templates, extract, features
+from firstlight.features.extract import read_nights
+from firstlight.features.nights import advance_rows, initial_rows
 from firstlight.features.own import own_columns, own_names
+from firstlight.features.registry import nights_features
 from firstlight.lightcurves import LightCurves
 from firstlight.pipeline.config import PipelineConfig
 
@@ -57,10 +60,19 @@ class InputBuilder:
         steps = make_steps(curves, self.config.encoder.steps)
         latents = self.encoder.encode_steps(steps)
         context = steps.context()
-        return InputRows(self.columns(latents, context, curves), *latents, describe(context))
+        nights = None
+        if self.config.reads_nights:
+            nights = initial_rows(len(curves))
+            advance_rows(nights, curves)
+        return InputRows(self.columns(latents, context, curves, nights), *latents, describe(context))
 
-    def columns(self, latents: Latents, context: Float32Array, curves: LightCurves) -> Float32Array:
-        """The classifier's columns, shape (n_objects, n_inputs); unused ones are not computed."""
+    def columns(
+        self, latents: Latents, context: Float32Array, curves: LightCurves, nights: FloatArray | None
+    ) -> Float32Array:
+        """The classifier's columns, shape (n_objects, n_inputs); unused ones are not computed.
+
+        `nights` are the rows of `features.nights`, where the settings read them.
+        """
         inputs = self.config.inputs
         parts = []
         if "latent" in inputs:
@@ -69,6 +81,8 @@ class InputBuilder:
             parts.append(latents.log_var)
         if "summary" in inputs:
             parts += [context, contrasts(context)]
+        if nights is not None:
+            parts.append(read_nights(nights, curves.redshift))
         if "features" in inputs:
             parts.append(extract(curves, self.config.features, self.templates).values)
         if self.config.features.own:
@@ -86,6 +100,8 @@ def input_names(config: PipelineConfig, templates: Templates | None) -> tuple[st
         names += [f"latent_log_var_{k + 1}" for k in range(n_latents)]
     if "summary" in config.inputs:
         names += CONTEXT_NAMES + CONTRAST_NAMES
+    if config.reads_nights:
+        names += [feature.name for feature in nights_features()]
     if "features" in config.inputs:
         names += [feature.name for feature in features(templates)]
     own = own_names(config.features.own)

@@ -330,9 +330,10 @@ class Pipeline(Saved):
         DataError
             If a row was written with another kind of bundle.
         """
+        layout = (len(self.taxonomy.classes), self.config.reads_nights)
         if isinstance(rows, int):
-            return ObjectStates.initial(self.encoder, rows, len(self.taxonomy.classes))
-        return ObjectStates.from_bytes(self.encoder, rows, len(self.taxonomy.classes))
+            return ObjectStates.initial(self.encoder, rows, *layout)
+        return ObjectStates.from_bytes(self.encoder, rows, *layout)
 
     def update(
         self,
@@ -379,8 +380,8 @@ class Pipeline(Saved):
             preprocess=self.config.preprocess,
             status=self.config.verdict,
             needs_history=self.needs_history,
-            score=lambda latents, context, curves, phase: self._score(
-                InputRows(inputs.columns(latents, context, curves), *latents, describe(context)),
+            score=lambda latents, context, curves, phase, nights: self._score(
+                InputRows(inputs.columns(latents, context, curves, nights), *latents, describe(context)),
                 curves.redshift,
                 phase,
             ),
@@ -527,6 +528,5 @@ class Pipeline(Saved):
             pipeline._cover(coverage)
         if context is not None:
             pipeline._use(context if isinstance(context, Hosts) else Hosts.open(context))
-        groups = ("base", "features") if "features" in pipeline.config.inputs else ("base",)
-        compile_kernels(*groups, progress=progress)  # last, so that a damaged bundle costs no time
+        compile_kernels(*pipeline.config.kernel_groups, progress=progress)  # last: damage costs no time
         return pipeline

@@ -4,6 +4,7 @@ import re
 from functools import cache
 
 from firstlight.features import Templates, features
+from firstlight.features.registry import nights_features
 from firstlight.pipeline.config import PipelineConfig
 from firstlight.pipeline.inputs import input_names
 
@@ -14,7 +15,7 @@ _GROUPS = {
     "Milky Way or not": r"galactic",
     "position and dust": r"ebv|latitude_abs",
     "fit of class templates": r"(template|match)_.*",
-    "absolute magnitude": r"absolute_.*",
+    "absolute magnitude": r"(gp_)?absolute_.*",
     "colour": r"(rest_)?colour_.*|observed_[ugrizy]{2}_.*|max_ratio_.*|(trigger|peak)\d_[ugrizy]_[ugrizy]"
     r"|peak_in_[ugrizy]",
     "rise": r"rise_.*|(rest_)?ratio_\w+_-\d+|gp_slope_first",
@@ -54,6 +55,8 @@ def meanings(config: PipelineConfig, templates: Templates | None) -> dict[str, t
     known = {name: (_plain(name), "1") for name in input_names(config, templates)}
     if "features" in config.inputs:
         known |= {one.name: (one.description, one.unit) for one in features(templates)}
+    if config.reads_nights:
+        known |= {one.name: (one.description, one.unit) for one in nights_features()}
     return known
 
 
