@@ -10,6 +10,7 @@ from firstlight.errors import BundleError, DataError, NotFittedError
 from firstlight.lightcurves import LightCurves
 from firstlight.pipeline import Pipeline, load_preset
 from firstlight.predictions import Predictions
+from firstlight.splits import validation_part
 from firstlight.taxonomy import CLASSES
 
 TINY = str(Path(__file__).parents[1] / "tiny.toml")
@@ -260,3 +261,22 @@ def test_a_bundle_of_another_kind_is_refused(tmp_path):
 def test_no_column_has_the_name_of_another(tiny_default, tiny_fast, tiny_nights):
     for pipeline in (tiny_default, tiny_fast, tiny_nights):
         assert len(set(pipeline.input_names)) == len(pipeline.input_names)
+
+
+def test_a_preset_with_simulated_objects_says_so_and_knows_real_objects_alone(
+    sample, sample_labels, tmp_path
+):
+    pytest.importorskip("torch")
+    preset = tmp_path / "tdes.toml"
+    text = Path(TINY).with_name("tiny_fast.toml").read_text()
+    added = "[reobserve.surveys]\nztf = 1.0\n\n[simulated]\nviews = 2\n\n[simulated.classes]\nTDE = 1.0\n"
+    preset.write_text(text.replace("[copies]", "[copies]\nreobserved = 1") + "\n" + added)
+    made = Pipeline(load_preset(str(preset))).fit(sample, sample_labels, seed=2, jobs=1)
+    made.save(tmp_path / "bundle")
+    loaded = Pipeline.load(tmp_path / "bundle")
+    held_out = validation_part(sample.object_id, sample_labels, made.config.copies.validation_fraction)
+    assert loaded.info["simulated"] == {"TDE": int(((sample_labels == "TDE") & ~held_out).sum())}
+    assert loaded.info["n_objects"] <= len(sample)
+    assert not loaded.trained_on(np.array(["sim-TDE-000000"])).any()
+    assert not any(name.startswith("sim-") for name in loaded._kept.curves.object_id.tolist())
+    assert np.isfinite(loaded.predict_proba(sample.take(np.arange(20)))).all()

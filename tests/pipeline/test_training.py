@@ -10,8 +10,14 @@ from firstlight.errors import DataError, LeakageError, SettingsError
 from firstlight.lightcurves import LightCurves
 from firstlight.pipeline import PipelineConfig
 from firstlight.pipeline.config import CopiesConfig
-from firstlight.pipeline.training import out_of_fold, training_copies, training_objects, usable_objects
-from firstlight.reobserve import ReobserveConfig
+from firstlight.pipeline.training import (
+    out_of_fold,
+    training_copies,
+    training_objects,
+    usable_objects,
+    with_simulated,
+)
+from firstlight.reobserve import ReobserveConfig, SimulatedConfig, is_simulated
 
 
 def config(reobserve: ReobserveConfig | None = None, **copies: float) -> PipelineConfig:
@@ -130,3 +136,48 @@ def test_copies_on_both_sides_of_the_held_out_part_are_refused(sample, sample_la
     held_out = np.arange(len(both)) >= len(sample)
     with pytest.raises(LeakageError, match="5 pair"):
         training_objects(both, np.append(sample_labels, sample_labels[:5]), config(), held_out=held_out)
+
+
+# --- simulated objects ------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def with_tdes(sample, sample_labels):
+    settings = replace(
+        config(ReobserveConfig(surveys={"ztf": 1.0}), truncations=1, augmented=0, reobserved=1),
+        simulated=SimulatedConfig(classes={"TDE": 1.0, "SLSN-I": 0.5}, views=2),
+    )
+    plain = training_copies(sample, sample_labels, settings, np.random.default_rng(0))
+    joined = with_simulated(plain, sample, sample_labels, settings, np.random.default_rng(1))
+    return plain, joined
+
+
+def test_simulated_objects_change_the_weight_of_no_class(with_tdes):
+    plain, joined = with_tdes
+    for name in np.unique(plain.labels):
+        before, after = (copies.weight[copies.labels == name].sum() for copies in with_tdes)
+        assert after == pytest.approx(before), name
+    assert (joined.weight >= 0.0).all()
+
+
+def test_simulated_objects_stand_behind_the_copies_and_leave_them_as_they_are(with_tdes):
+    plain, joined = with_tdes
+    n = len(plain.labels)
+    assert joined.curves.take(np.arange(n)).fingerprint == plain.curves.fingerprint
+    assert is_simulated(joined.curves.object_id).tolist() == [False] * n + [True] * (len(joined.labels) - n)
+    other = ~np.isin(plain.labels, ["TDE", "SLSN-I"])
+    np.testing.assert_array_equal(joined.weight[:n][other], plain.weight[other])
+
+
+def test_there_are_as_many_simulated_objects_as_the_preset_says(with_tdes, sample_labels):
+    joined = with_tdes[1]
+    chosen = is_simulated(joined.curves.object_id)
+    for name, ratio in (("TDE", 1.0), ("SLSN-I", 0.5)):
+        own = joined.curves.object_id[chosen & (joined.labels == name)]
+        assert len(np.unique(own)) == round(ratio * (sample_labels == name).sum())
+        assert len(own) == 2 * len(np.unique(own))
+
+
+def test_simulated_classes_need_a_survey():
+    with pytest.raises(SettingsError, match="survey"):
+        replace(PipelineConfig(), simulated=SimulatedConfig(classes={"TDE": 1.0}, cadence=0.0))

@@ -14,7 +14,7 @@ from firstlight.encoder import EncoderConfig
 from firstlight.errors import SettingsError
 from firstlight.features import FeatureConfig
 from firstlight.preprocess import PreprocessConfig
-from firstlight.reobserve import ReobserveConfig
+from firstlight.reobserve import ReobserveConfig, SimulatedConfig
 from firstlight.settings import from_table
 from firstlight.simulate import AugmentConfig
 
@@ -75,6 +75,7 @@ class PipelineConfig:
     copies: CopiesConfig = field(default_factory=CopiesConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     reobserve: ReobserveConfig = field(default_factory=ReobserveConfig)
+    simulated: SimulatedConfig = field(default_factory=SimulatedConfig)
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     sets: SetsConfig = field(default_factory=SetsConfig)
@@ -94,6 +95,10 @@ class PipelineConfig:
             raise SettingsError(f"kept_per_class = {self.kept_per_class}: it must not be negative")
         if self.copies.reobserved > 0 and not self.reobserve.surveys:
             raise SettingsError("copies.reobserved: name at least one survey in [reobserve.surveys]")
+        if self.simulated.classes and not (self.reobserve.surveys or self.simulated.cadence > 0.0):
+            raise SettingsError(
+                "simulated.classes: name a survey in [reobserve.surveys], or give simulated.cadence a weight"
+            )
 
     @property
     def reads_nights(self) -> bool:

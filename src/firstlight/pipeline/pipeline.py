@@ -28,7 +28,7 @@ from firstlight.pipeline.filters import FILTERS, trained_filters
 from firstlight.pipeline.inputs import InputRows, in_chunks
 from firstlight.pipeline.saving import BUNDLE_KIND, Saved
 from firstlight.pipeline.trained import Places, seen_hash
-from firstlight.pipeline.training import train_inputs, training_objects, training_rows
+from firstlight.pipeline.training import simulated_info, train_inputs, training_objects, training_rows
 from firstlight.pipeline.words import meanings
 from firstlight.predictions import Domain, Predictions, Scores
 from firstlight.preprocess import preprocess, with_ebv
@@ -137,7 +137,7 @@ class Pipeline(Saved):
         )
         self._fit_classifier(rows, held, seed, jobs, progress)
         self._keep(objects, rows)
-        self.info = objects.info(self.config.name, seed)
+        self.info = objects.info(self.config.name, seed) | simulated_info(rows.rows)
         self.info[FILTERS] = trained_filters(objects.curves, self.config)
         self.info["run"] = provenance([curves.fingerprint, *map(str, labels)], seed=seed)
         return self

@@ -30,6 +30,7 @@ from firstlight.pipeline.kept import KeptObjects, choose
 from firstlight.pipeline.training import CopyRows, TrainingObjects, out_of_fold
 from firstlight.predictions import Domain, Scores
 from firstlight.preprocess import preprocess
+from firstlight.reobserve import is_simulated
 from firstlight.splits import hash_fraction
 from firstlight.taxonomy import Taxonomy
 from firstlight.text import printable
@@ -239,8 +240,15 @@ class Trained:
                 progress=progress,
             )
             calibrated = self._calibrator.transform(proba, phase)
+        own = ~is_simulated(rows.owner)  # what the sets promise holds for real objects
         return PredictionSets().fit(
-            calibrated, rows.labels, self._fitted().classes, phase, rows.redshift, rows.owner, rows.galactic
+            calibrated[own],
+            rows.labels[own],
+            self._fitted().classes,
+            phase[own],
+            rows.redshift[own],
+            rows.owner[own],
+            rows.galactic,
         )
 
     # --- answers --------------------------------------------------------------------

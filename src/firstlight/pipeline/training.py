@@ -1,7 +1,8 @@
 """The training set of a pipeline: the split of its objects, its inputs, and copies of every object.
 
 Copies are truncated, thinned, seen by other surveys, or shown without redshift or with a wrong one.
-All copies of an object stay on its side of every split and share its weight.
+All copies of an object stay on its side of every split and share its weight. Simulated objects of rare
+classes may stand beside them; they never calibrate, stop a training or test.
 """
 
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from firstlight.lightcurves import LightCurves, RedshiftMode
 from firstlight.pipeline.config import CopiesConfig, PipelineConfig
 from firstlight.pipeline.inputs import InputBuilder, in_chunks
 from firstlight.preprocess import preprocess
-from firstlight.reobserve import Surfaces, reobserve
+from firstlight.reobserve import Surfaces, is_simulated, reobserve, simulate_views
 from firstlight.simulate import augment, misstate, spoil, truncate
 from firstlight.splits import check_near_duplicates, validation_part
 from firstlight.taxonomy import CLASSES, Taxonomy
@@ -138,6 +139,9 @@ def training_rows(
 ) -> CopyRows:
     """Copies of the held-out objects, or of the others, as rows of the classifier; see `training_copies`."""
     copies = training_copies(*objects.part(held_out), inputs.config, rng)
+    if inputs.config.simulated.classes and not held_out:
+        # a stream of its own, so that all other copies are those of a training without simulated objects
+        copies = with_simulated(copies, *objects.part(held_out), inputs.config, rng.spawn(1)[0])
     stage = "validation rows" if held_out else "training rows"
     made = in_chunks(inputs.rows, copies.curves, jobs, lambda done: progress(stage, done))
     rows = TrainingRows(
@@ -176,6 +180,56 @@ def training_copies(
         np.tile(labels, len(weights)),
         object_weights(joined.object_id, np.repeat(weights, len(curves))),
     )
+
+
+def with_simulated(
+    copies: TrainingCopies,
+    curves: LightCurves,
+    labels: StrArray,
+    config: PipelineConfig,
+    rng: np.random.Generator,
+) -> TrainingCopies:
+    """Copies of raw objects, and after them views of simulated objects; no class gains weight.
+
+    Simulated objects of a class take their share of the weight of its re-observed copies, or of all of its
+    copies where none is re-observed; shares are as the numbers of objects.
+    """
+    weight, part = copies.weight.copy(), config.copies
+    copy = np.arange(len(weight)) // len(curves)
+    first = 1 + part.truncations + part.augmented
+    gives = (copy >= first) & (copy < first + part.reobserved) if part.reobserved else copy >= 0
+    joined, names, weights = [copies.curves], [copies.labels], [weight]
+    for name, ratio in config.simulated.classes.items():
+        n_real = int((labels == name).sum())
+        n = round(ratio * n_real)
+        if not n:
+            continue
+        settings = config.reobserve
+        made, owner = simulate_views(
+            name, n, curves, settings.surveys, rng, config.simulated, settings.spectroscopic
+        )
+        made = _mistaken(truncate(made, rng, whole=0.5), part, rng)
+        made = preprocess(
+            _hide_redshift(made, rng.random(len(made)) < part.hidden_redshift), config.preprocess
+        )
+        own = gives & (copies.labels == name)
+        share = n / (n + n_real)
+        weights.append(np.full(len(made), share * weight[own].sum() / len(made)))
+        weight[own] *= 1.0 - share
+        joined.append(made._derive(object_id=owner))
+        names.append(np.full(len(made), name))
+    return TrainingCopies(
+        LightCurves.concatenate(joined, check=False), np.concatenate(names), np.concatenate(weights)
+    )
+
+
+def simulated_info(rows: TrainingRows) -> dict[str, dict[str, int]]:
+    """Number of simulated objects of each class among training rows, for the manifest; empty without any."""
+    chosen = is_simulated(rows.owner)
+    names, first = np.unique(rows.owner[chosen], return_index=True)
+    labels, counts = np.unique(rows.labels[chosen][first], return_counts=True)
+    found = {str(label): int(n) for label, n in zip(labels, counts, strict=True)}
+    return {"simulated": found} if len(names) else {}
 
 
 def out_of_fold(

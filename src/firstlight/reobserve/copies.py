@@ -21,7 +21,7 @@ from firstlight.surveys import SurveyConfig, load_survey
 
 _REDSHIFTS = np.geomspace(0.008, 2.5, 48)  # trial redshifts of a copy
 _TRIES = 4  # surveys tried for an object before its own observations are used
-_SPEC_ERRORS = (1e-3, 0.03)  # range of the error that comes with a spectroscopic redshift
+SPEC_ERRORS = (1e-3, 0.03)  # range of the error that comes with a spectroscopic redshift
 _MIN_OBS = 3
 _YEAR = 365.25  # days
 _FORCED = 0.7  # probability that the forced photometry of other years is at hand
@@ -51,7 +51,7 @@ class ReobserveConfig:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Channels:
+class Channels:
     """A survey's filters as arrays, and the survey."""
 
     survey: SurveyConfig
@@ -61,7 +61,8 @@ class _Channels:
     chance: FloatArray
 
     @classmethod
-    def of(cls, survey: SurveyConfig) -> "_Channels":
+    def of(cls, survey: SurveyConfig) -> "Channels":
+        """The filters of a survey."""
         found = [find_filter(name) for name in survey.filters]
         return cls(
             survey,
@@ -77,7 +78,7 @@ def reobserve(
 ) -> LightCurves:
     """Every object as one of some surveys would have seen it; the same objects, in order."""
     surfaces = Surfaces.of(curves) if surfaces is None else surfaces
-    channels = [_Channels.of(load_survey(name)) for name in config.surveys]
+    channels = [Channels.of(load_survey(name)) for name in config.surveys]
     weight = np.array(list(config.surveys.values()))
     weight = weight / weight.sum()
     redshift = np.where(np.isfinite(curves.redshift_spec), curves.redshift_spec, curves.redshift)
@@ -103,7 +104,7 @@ def _another(
     surfaces: Surfaces,
     i: int,
     z: float,
-    channels: _Channels,
+    channels: Channels,
     config: ReobserveConfig,
     rng: np.random.Generator,
 ) -> tuple[dict[str, Any], float] | None:
@@ -121,12 +122,12 @@ def _another(
         return None
     z_new = float(rng.choice(_REDSHIFTS[good])) * float(np.exp(rng.uniform(-0.05, 0.05)))
     stretch = (1.0 + z_new) / (1.0 + z)
-    days, channel = _visits(channels, stretch, rng)
+    days, channel = visits(channels, stretch, rng)
     true = surfaces.flux(i, days / stretch, channels.wavelength[channel] / stretch)
     known = np.isfinite(true)
     days, channel = days[known], channel[known]
     true = true[known] * _gain(z, np.array([z_new]))[0] * 10.0 ** (0.4 * config.luminosity * rng.normal())
-    made = _measure(days, channel, true, channels, rng)
+    made = measure(days, channel, true, channels, rng)
     if made is None:
         return None
     made["mjd"] = made["mjd"] + surfaces.reference[i]
@@ -139,7 +140,7 @@ def _gain(z: float, z_new: FloatArray) -> FloatArray:
     return np.asarray(10.0 ** (0.4 * nearer) * (1.0 + z_new) / (1.0 + z))
 
 
-def _visits(channels: _Channels, stretch: float, rng: np.random.Generator) -> tuple[FloatArray, IntArray]:
+def visits(channels: Channels, stretch: float, rng: np.random.Generator) -> tuple[FloatArray, IntArray]:
     """Days since the trigger, ascending, and channels of the visits of one season about the peak."""
     survey = channels.survey
     gap = survey.gap * float(np.exp(rng.normal(0.0, 0.35)))
@@ -167,8 +168,8 @@ def _visits(channels: _Channels, stretch: float, rng: np.random.Generator) -> tu
     return days[order], channel[order]
 
 
-def _measure(
-    days: FloatArray, channel: IntArray, true: FloatArray, channels: _Channels, rng: np.random.Generator
+def measure(
+    days: FloatArray, channel: IntArray, true: FloatArray, channels: Channels, rng: np.random.Generator
 ) -> dict[str, Any] | None:
     """Fluxes with noise, errors and detections; None if too little is left."""
     survey = channels.survey
@@ -183,18 +184,18 @@ def _measure(
         keep = flux > survey.min_snr * err
     if keep.sum() < _MIN_OBS or not (detected & keep & (flux > 0.0)).any():
         return None
-    return _columns(days[keep], channels.band[channel[keep]], flux[keep], err[keep], detected[keep])
+    return observations(days[keep], channels.band[channel[keep]], flux[keep], err[keep], detected[keep])
 
 
 def _thinned(
-    curves: LightCurves, i: int, z: float, channels: _Channels, rng: np.random.Generator
+    curves: LightCurves, i: int, z: float, channels: Channels, rng: np.random.Generator
 ) -> tuple[dict[str, Any], float]:
     """The object's own observations in the survey's filters, brighter, with its rule of detection."""
     survey = channels.survey
     rows = slice(int(curves.offsets[i]), int(curves.offsets[i + 1]))
     band, mjd = curves.band[rows], curves.mjd[rows]
     flux, err = curves.flux[rows].astype(np.float64), curves.flux_err[rows].astype(np.float64)
-    own = _columns(mjd, band, flux, err, curves.detected[rows])
+    own = observations(mjd, band, flux, err, curves.detected[rows])
     lacking = rng.random(N_BANDS) < survey.missing
     keep = np.isin(band, channels.band[~lacking[channels.band]]) & (
         rng.random(len(band)) < rng.uniform(0.4, 1.0)
@@ -212,10 +213,11 @@ def _thinned(
         keep &= np.abs(flux) > survey.min_snr * err
     if keep.sum() < _MIN_OBS or not (detected & keep).any():
         return own, z
-    return _columns(mjd[keep], band[keep], flux[keep], err[keep], detected[keep]), z_new
+    return observations(mjd[keep], band[keep], flux[keep], err[keep], detected[keep]), z_new
 
 
-def _columns(mjd: Any, band: Any, flux: Any, err: Any, detected: Any) -> dict[str, Any]:
+def observations(mjd: Any, band: Any, flux: Any, err: Any, detected: Any) -> dict[str, Any]:
+    """Observations of one object by the names of columns."""
     return {"mjd": mjd, "band": band, "flux": flux, "flux_err": err, "detected": detected}
 
 
@@ -225,7 +227,7 @@ def _redshifts(
     """Redshift in use and its error: exact with a stated error, or off as a real host's photo-z is."""
     extragalactic = z_new > 0.0
     exact = rng.random(len(z)) < config.spectroscopic
-    stated = np.exp(rng.uniform(np.log(_SPEC_ERRORS[0]), np.log(_SPEC_ERRORS[1]), len(z)))
+    stated = np.exp(rng.uniform(np.log(SPEC_ERRORS[0]), np.log(SPEC_ERRORS[1]), len(z)))
     known = (
         extragalactic
         & np.isfinite(curves.redshift)
