@@ -135,3 +135,25 @@ def test_evaluate_takes_no_option_of_light_curves_without_light_curves(firstligh
         ok=False,
     )
     assert "leave out --zero-point: no light curves are read without --data" in " ".join(done.stderr.split())
+
+
+def test_labels_that_fit_no_light_curve_are_counted_and_explained(
+    sample, sample_labels, sample_paths, tmp_path, capsys
+):
+    truth = pd.DataFrame({"object_id": sample.object_id, "label": sample_labels})
+    some = pd.concat([truth[2:], pd.DataFrame({"object_id": ["7"], "label": ["KN"]})])
+    some.to_csv(tmp_path / "truth.csv", index=False)
+    reading = Reading(metadata=sample_paths.metadata)
+    words = (str(sample_paths.light_curves), tmp_path / "truth.csv", None, tmp_path / "out")
+    curves, labels = reading.labelled(*words)
+    assert curves.object_id.tolist() == sample.object_id[2:].tolist()
+    assert labels.tolist() == sample_labels[2:].tolist()
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "1 of 201 label(s) are of objects without a light curve; the first is '7'" in shown
+    assert "2 of 202 object(s) set aside, they have no label" in shown
+    truth.assign(object_id="SN" + truth["object_id"]).to_csv(tmp_path / "truth.csv", index=False)
+    with pytest.raises(DataError, match=f"such as '{sample.object_id[0]}', the labels such as 'SN"):
+        reading.labelled(*words)
+    (tmp_path / "truth.csv").unlink()
+    with pytest.raises(DataError, match=r"truth\.csv"):
+        reading.labelled(*words)

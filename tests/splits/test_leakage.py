@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from firstlight.errors import LeakageError
@@ -7,6 +9,7 @@ from firstlight.lightcurves import LightCurves
 from firstlight.splits import (
     check_columns,
     check_disjoint,
+    check_distinct,
     check_near_duplicates,
     hash_split,
     stratified_folds,
@@ -190,8 +193,24 @@ def test_empty_sides_and_empty_curves_pass() -> None:
     check_near_duplicates(TRAIN, TEST.keep(np.zeros(len(TEST.mjd), dtype=bool)))
 
 
+@given(st.lists(st.tuples(st.integers(0, 9), st.floats(0.1, 1.0)), max_size=4, unique_by=lambda one: one[0]))
+def test_copies_within_one_set_are_those_that_some_split_parts(copies: list[tuple[int, float]]) -> None:
+    rng = np.random.default_rng(0)
+    made = [renamed(TEST.take([k]).keep(rng.random(30) < share), f"copy {k} of") for k, share in copies]
+    both = LightCurves.concatenate([TEST, *made])
+    try:
+        for k in range(len(TEST), len(both)):
+            check_near_duplicates(both.take([k]), TEST)
+    except LeakageError:
+        with pytest.raises(LeakageError, match="copy"):
+            check_distinct(both)
+    else:
+        check_distinct(both)
+
+
 def test_real_objects_are_all_different(sample: LightCurves) -> None:
     fold = hash_split(sample.object_id)
+    check_distinct(sample)
     check_near_duplicates(sample.take(fold.train), sample.take(fold.test))
 
 

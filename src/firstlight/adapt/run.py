@@ -14,7 +14,7 @@ from firstlight.adapt.config import AdaptConfig
 from firstlight.adapt.rows import CopyTask, Seen, cached_copies, make_copies, redshift_shares
 from firstlight.adapt.scores import SCRATCH, score_table
 from firstlight.adapt.trees import Choice, Grower, Unseen, tree_settings
-from firstlight.adapt.views import Labelled, Made, View, Views, random_folds, right_by_source
+from firstlight.adapt.views import Labelled, Made, View, Views, right_by_source
 from firstlight.anomaly import AnomalyInputs, AnomalyScorer, TrainingDomain
 from firstlight.bands import BANDS
 from firstlight.classify import Classifier, PhaseCalibrator, PredictionSets, SetsConfig, TrainingRows
@@ -29,7 +29,7 @@ from firstlight.pipeline.training import usable_objects
 from firstlight.predictions import Predictions
 from firstlight.provenance import provenance
 from firstlight.settings import to_table, to_toml
-from firstlight.splits import check_near_duplicates, hash_fraction, validation_part
+from firstlight.splits import check_distinct, check_near_duplicates, hash_fraction, validation_part
 from firstlight.surveys import SurveyConfig, load_survey, measure_survey
 from firstlight.taxonomy import Taxonomy
 
@@ -134,7 +134,7 @@ def adapt(
     config, progress = config or AdaptConfig(), progress or no_progress
     taxonomy = Taxonomy() if taxonomy is None else taxonomy
     mine = _usable(curves.with_redshift(redshift), labels, sources, taxonomy)
-    random_folds(mine, config, seed)  # raises before minutes of work, not after
+    check_distinct(mine.curves)
     known = _training(training, mine, taxonomy, config.most_per_class)
     with tempfile.TemporaryDirectory() as folder:
         surveys, pool = _pool(base, mine, survey, config, Path(folder))

@@ -14,7 +14,7 @@ from firstlight.adapt.trees import Choice, Grower, balanced, check_folds, tree_s
 from firstlight.lightcurves import LightCurves
 from firstlight.mix import under_mix
 from firstlight.pipeline import Pipeline
-from firstlight.splits import check_near_duplicates, fold_numbers, stratified_folds
+from firstlight.splits import fold_numbers, stratified_folds
 from firstlight.taxonomy import Taxonomy
 
 _SMALLEST = 1e-9
@@ -50,19 +50,6 @@ class View:
     raw: FloatArray  # (n_rows, n_classes); of all copies, before calibration
 
 
-def random_folds(mine: Labelled, config: AdaptConfig, seed: int) -> IntArray:
-    """The stratified fold of each labelled object, shape (n_labelled,).
-
-    Raises LeakageError if one light curve is in two folds, under one name or two.
-    """
-    rng = np.random.default_rng(seed)
-    n_folds = min(config.folds, len(mine.labels))
-    folds = stratified_folds(mine.curves.object_id, mine.labels, n_folds, rng=rng, validation=0.0)
-    for part in folds:
-        check_near_duplicates(mine.curves.take(part.train), mine.curves.take(part.test))
-    return fold_numbers(folds)
-
-
 @dataclass(eq=False)
 class Views:
     """The labelled objects in random folds, and with sources left out."""
@@ -77,7 +64,15 @@ class Views:
 
     def random(self) -> View:
         """Stratified folds."""
-        return self._view(random_folds(self.mine, self.config, self.seed), {}, "trees")
+        rng = np.random.default_rng(self.seed)
+        n_folds = min(self.config.folds, len(self.mine.labels))
+        folds = stratified_folds(
+            self.mine.curves.object_id, self.mine.labels, n_folds, rng=rng, validation=0.0
+        )
+        fold = np.empty(len(self.mine.labels), dtype=np.int64)
+        for k, part in enumerate(folds):
+            fold[part.test] = k
+        return self._view(fold, {}, "trees")
 
     def by_source(self) -> View | None:
         """Each source a fold, whose survey is not seen either; None with fewer than three sources."""

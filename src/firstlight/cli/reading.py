@@ -209,8 +209,14 @@ def truth_of(path: Path, classes: tuple[str, ...]) -> "Truth":
 def _with_label(curves: "LightCurves", truth: "Truth") -> "LightCurves":
     """The objects that have a label; the others are counted."""
     known = truth.has(curves.object_id)
-    if known.all() or not known.any():  # without any, `Truth.labels_of` says so
+    if known.all():
         return curves
+    if not known.any():
+        theirs = f", the labels such as {str(truth.object_id[0])!r}" if len(truth) else ""
+        raise DataError(
+            f"none of the {len(curves):,} objects has a label: the light curves name objects such as "
+            f"{str(curves.object_id[0])!r}{theirs}; check the names"
+        )
     first = str(curves.object_id[~known][0])
     console.print(
         f"[yellow]{int((~known).sum()):,} of {len(curves):,} object(s) set aside, they have no label; "
@@ -279,7 +285,7 @@ def _truth_beside(
     from firstlight.data import Truth
 
     path = truth or metadata or data.with_name("truth.parquet")
-    if not path.exists():
+    if truth is None and not path.exists():
         raise DataError(f"no labels for {data}: give --truth FILE (object_id and target, label or class)")
     return Truth.read(path, taxonomy)
 

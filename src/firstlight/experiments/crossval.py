@@ -16,7 +16,6 @@ from firstlight.data import Truth
 from firstlight.errors import DataError
 from firstlight.experiments.fold import (
     FoldTask,
-    fold_sides,
     load_fold,
     predict_phases,
     read_fold,
@@ -32,7 +31,7 @@ from firstlight.pipeline.explanation import Explanation
 from firstlight.predictions import Predictions
 from firstlight.provenance import provenance
 from firstlight.report.html import ReportContent, write_report
-from firstlight.splits import hash_split, stratified_folds
+from firstlight.splits import check_distinct, hash_split, stratified_folds
 from firstlight.taxonomy import Taxonomy
 
 
@@ -146,8 +145,6 @@ def run_crossval(
     tasks = crossval_tasks(
         curves, labels, config, out, n_folds=n_folds, redshift=redshift, seed=seed, taxonomy=taxonomy
     )
-    for task in tasks:
-        fold_sides(curves, labels, task.fold)  # raises before hours of training, not after
     progress = progress or no_progress
     if jobs > 1:
         by_name = {task.name: task for task in tasks}
@@ -293,7 +290,11 @@ _REDSHIFT: Mapping[str, str] = {
 def _of_known_classes(
     curves: LightCurves, labels: NDArray[np.str_], taxonomy: Taxonomy | None
 ) -> tuple[LightCurves, NDArray[np.str_], tuple[str, ...]]:
-    """The objects that can be predicted right, and a sentence on the others for the report."""
+    """The objects that can be predicted right, and a sentence on the others for the report.
+
+    Raises LeakageError for one light curve under two names.
+    """
+    check_distinct(curves)  # before hours of training, not after
     known = np.isin(labels, (Taxonomy() if taxonomy is None else taxonomy).classes)
     if known.all():
         return curves, labels, ()

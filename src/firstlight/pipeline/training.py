@@ -30,7 +30,7 @@ from firstlight.pipeline.inputs import InputBuilder, in_chunks
 from firstlight.preprocess import preprocess
 from firstlight.reobserve import Surfaces, is_simulated, reobserve, simulate_views
 from firstlight.simulate import augment, misstate, spoil, truncate
-from firstlight.splits import check_near_duplicates, validation_part
+from firstlight.splits import check_distinct, check_near_duplicates, validation_part
 from firstlight.taxonomy import CLASSES, Taxonomy
 
 
@@ -96,8 +96,10 @@ def training_objects(
     taxonomy = Taxonomy() if taxonomy is None else taxonomy
     usable, left_out = usable_objects(curves, labels, taxonomy.classes)
     if held_out is None:
+        check_distinct(curves)
         held_out = validation_part(curves.object_id, labels, config.copies.validation_fraction)
-    held_out = checked_part(curves, held_out)
+    else:
+        held_out = _checked_part(curves, held_out)
     chosen = curves.take(usable).with_redshift(redshift)
     return TrainingObjects(chosen, labels[usable], held_out[usable], redshift, left_out, taxonomy)
 
@@ -278,13 +280,14 @@ def usable_objects(
         if name not in classes or n < MIN_OBJECTS
     }
     if len(names) - len(left_out) < 2:
+        found = ", ".join(f"{name!s} {n:,}" for name, n in zip(names, counts, strict=True)) or "none"
         raise DataError(
-            f"training needs two classes or more of at least {MIN_OBJECTS} objects; left out: {left_out}"
+            f"training needs two classes or more of at least {MIN_OBJECTS} objects; the labels are {found}"
         )
     return ~np.isin(labels, list(left_out)), left_out
 
 
-def checked_part(curves: LightCurves, held_out: BoolArray) -> BoolArray:
+def _checked_part(curves: LightCurves, held_out: BoolArray) -> BoolArray:
     """The held-out objects; LeakageError if one of them is among the others under another name.
 
     Raises DataError for a mask of another shape or type, or one that leaves a side empty.

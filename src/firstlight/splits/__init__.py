@@ -1,6 +1,6 @@
 """Splits by object, and guards against leaks between their sides."""
 
-from firstlight.splits.leakage import check_columns, check_disjoint, check_near_duplicates
+from firstlight.splits.leakage import check_columns, check_disjoint, check_distinct, check_near_duplicates
 from firstlight.splits.split import (
     Fold,
     fold_numbers,
@@ -14,6 +14,7 @@ __all__ = [
     "Fold",
     "check_columns",
     "check_disjoint",
+    "check_distinct",
     "check_near_duplicates",
     "fold_numbers",
     "hash_fraction",

@@ -107,6 +107,42 @@ def check_near_duplicates(train: LightCurves, test: LightCurves) -> None:
         )
 
 
+def check_distinct(curves: LightCurves) -> None:
+    """Refuse one light curve under two names, before objects are split by their names.
+
+    Pairs are found as by `check_near_duplicates`.
+
+    Parameters
+    ----------
+    curves : LightCurves
+        Objects, before any preprocessing.
+
+    Raises
+    ------
+    LeakageError
+        With the names of the pairs.
+    """
+    key, owner = _observation_keys(curves), curves.object_index
+    order = np.lexsort((owner, key))
+    ranked, own = key[order], owner[order]
+    first = own[np.searchsorted(ranked, ranked)]
+    last = own[np.searchsorted(ranked, ranked, side="right") - 1]
+    other = np.where(first != own, first, last)
+    shared = other != own
+    n_found = np.bincount(own[shared], minlength=len(curves))
+    partner = other[shared][np.argsort(own[shared], kind="stable")]
+    ends = np.cumsum(n_found)
+    pairs = set()
+    for suspect in np.flatnonzero((n_found > 0) & (n_found >= SHARED_PART * curves.n_obs)).tolist():
+        copy = int(np.bincount(partner[ends[suspect] - n_found[suspect] : ends[suspect]]).argmax())
+        pairs.add((str(curves.object_id[min(suspect, copy)]), str(curves.object_id[max(suspect, copy)])))
+    if pairs:
+        named = _listed([f"{a} and {b}" for a, b in sorted(pairs)])
+        raise LeakageError(
+            f"{len(pairs)} pair(s) of objects share their observations: {named}. Drop one of each pair"
+        )
+
+
 def _observation_keys(curves: LightCurves) -> NDArray[np.uint64]:
     """64-bit hash of the time, band and flux of every observation."""
     time = np.round(curves.mjd / MJD_STEP).astype(np.int64).view(np.uint64)
