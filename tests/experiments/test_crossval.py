@@ -213,3 +213,17 @@ def test_a_copy_in_a_later_fold_is_refused_before_the_first_is_trained(
 def test_too_few_objects_for_the_fixed_split_are_refused(sample, sample_labels, tmp_path):
     with pytest.raises(DataError, match="3 objects split by the hash"):
         run_holdout(sample[:3], sample_labels[:3], TINY, tmp_path)
+
+
+def test_a_class_that_some_fold_could_not_learn_is_named():
+    from types import SimpleNamespace
+
+    from firstlight.experiments.crossval import _unlearnt
+
+    folds = [
+        SimpleNamespace(info={"left_out": {"TDE": 1, "KN": 2}}),
+        SimpleNamespace(info={"left_out": {"TDE": 2}}),
+    ]
+    kn, tde = _unlearnt(folds)
+    assert kn.startswith("KN: too few objects to learn in 1 of 2")
+    assert tde.startswith("TDE: too few objects to learn in 2 of 2")

@@ -3,6 +3,7 @@
 Every object is tested once, by a pipeline that has never seen it; see `firstlight.experiments.fold`.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -337,6 +338,7 @@ def _conclude(
     shown = those_of(first.curves, evaluation.object_id).with_redshift(first.redshift)
     pipelines = [load_fold(task.folder) for task in tasks]
     # Each fold's encoder has axes of its own, so the latents of the first fold's test objects are drawn.
+    notes += _unlearnt(pipelines)
     n_first = len(first.fold.test)
     own = pipelines[0].latents(shown.take(np.arange(n_first)))
     latent = np.full((len(shown), own.shape[1]), np.nan)
@@ -364,6 +366,16 @@ def _conclude(
         },
     )
     return write_report(out, content)
+
+
+def _unlearnt(pipelines: Sequence[Pipeline]) -> tuple[str, ...]:
+    """A sentence for each class that some pipeline had too few objects to learn."""
+    folds = Counter(name for pipeline in pipelines for name in pipeline.info.get("left_out", ()))
+    return tuple(
+        f"{name}: too few objects to learn in {n} of {len(pipelines)} training set(s); its test objects count as "
+        "errors there."
+        for name, n in sorted(folds.items())
+    )
 
 
 def _fold_of(evaluation: Evaluation) -> dict[str, int]:
