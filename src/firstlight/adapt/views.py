@@ -69,10 +69,7 @@ class Views:
         folds = stratified_folds(
             self.mine.curves.object_id, self.mine.labels, n_folds, rng=rng, validation=0.0
         )
-        fold = np.empty(len(self.mine.labels), dtype=np.int64)
-        for k, part in enumerate(folds):
-            fold[part.test] = k
-        return self._view(fold, {}, "trees")
+        return self._view(fold_numbers(folds), {}, "trees")
 
     def by_source(self) -> View | None:
         """Each source a fold, whose survey is not seen either; None with fewer than three sources."""

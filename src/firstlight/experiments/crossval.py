@@ -372,8 +372,8 @@ def _unlearnt(pipelines: Sequence[Pipeline]) -> tuple[str, ...]:
     """A sentence for each class that some pipeline had too few objects to learn."""
     folds = Counter(name for pipeline in pipelines for name in pipeline.info.get("left_out", ()))
     return tuple(
-        f"{name}: too few objects to learn in {n} of {len(pipelines)} training set(s); its test objects count as "
-        "errors there."
+        f"{name}: too few objects to learn in {n} of {len(pipelines)} training set(s); its test objects "
+        "count as errors there."
         for name, n in sorted(folds.items())
     )
 
