@@ -21,7 +21,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MultipleLocator
 from PIL import Image
 
 from firstlight._types import FloatArray
@@ -32,7 +32,9 @@ DASHBOARD = ROOT / "deploy" / "grafana" / "dashboard.json"
 PICTURE = ROOT / "docs" / "images" / "dashboard.png"
 WIDTH, ROW_HEIGHT, COLUMNS = 13.5, 0.27, 24  # inch; inch per unit of a panel's height; Grafana's columns
 POINTS = 400  # per line
-MOST_NAMES = 10  # in a legend
+MOST_NAMES = 9  # in a legend
+LEGEND_WIDTH = 66  # characters
+LOG_TICKS = (1e-3, 1e-2, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 36_000.0)  # seconds
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#332288", "#999933", "#777777")
 _STEPS = {  # units of a step of 1000, 1024 or of time, the largest first
     "short": ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")),
@@ -151,16 +153,29 @@ def _draw_lines(axes: Axes, panel: Mapping[str, Any], lines: Sequence[Line]) -> 
             linewidth=1.1,
             label=line.name if number in named else None,
         )
-    if defaults.get("custom", {}).get("scaleDistribution", {}).get("type") == "log":
-        axes.set_yscale("log")
-    else:
-        axes.set_ylim(0.0, 1.35 * max(highest, default=0.0) or 1.0)  # with room for the names
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: quantity(value, defaults["unit"])))
-    axes.grid(axis="y")
+    columns = max(1, min(3, LEGEND_WIDTH // (6 + max((len(line.name) for line in lines), default=0))))
+    _scale(axes, defaults, highest, rows=-(-min(len(lines), MOST_NAMES) // columns))
     if any(line.name for line in lines):
         more = len(lines) - len(named)
         title = f"and {more} more" if more else None
-        axes.legend(loc="upper left", ncols=3, fontsize=6.5, title=title, title_fontsize=6.5)
+        axes.legend(loc="upper left", ncols=columns, fontsize=6.5, title=title, title_fontsize=6.5)
+
+
+def _scale(axes: Axes, defaults: Mapping[str, Any], highest: Sequence[float], rows: int) -> None:
+    """Scale of the values, with room for so many rows of names above them."""
+    unit, top = defaults["unit"], max(highest, default=0.0) or 1.0
+    if defaults.get("custom", {}).get("scaleDistribution", {}).get("type") == "log":
+        axes.set_yscale("log")
+        low, high = axes.get_ylim()
+        axes.set_yticks([tick for tick in LOG_TICKS if low < tick < high])
+        axes.set_ylim(low, high * 10.0**rows)
+        axes.minorticks_off()
+    else:
+        axes.set_ylim(0.0, (1.1 + 0.12 * rows) * top)
+        if unit == "bytes":
+            axes.yaxis.set_major_locator(MultipleLocator(2.0 ** np.ceil(np.log2(top / 3.0))))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: quantity(value, unit)))
+    axes.grid(axis="y")
 
 
 def _draw_states(axes: Axes, panel: Mapping[str, Any], lines: Sequence[Line]) -> None:
