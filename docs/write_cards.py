@@ -39,7 +39,10 @@ def about(bundle: str) -> str:
     rows = [
         ["version", f"`{stated['fingerprint']}`"],
         ["preset", f"`{info['preset']}`"],
-        ["made by", f"firstlight {stated['firstlight_version']}, {stated['created'][:10]}"],
+        [
+            "made by",
+            f"firstlight {info.get('firstlight', stated['firstlight_version'])}, {stated['created'][:10]}",
+        ],
         ["size", f"{size / 1e6:.1f} MB in {len(stated['files'])} files"],
         ["inputs", ", ".join(config["inputs"])],
         [

@@ -234,11 +234,12 @@ def _print_bundle(folder: Path, manifest: "Manifest", signer: str | None) -> Non
     from firstlight.taxonomy import CLASSES
 
     table = Table(show_header=False, box=None)
+    maker = manifest.info.get("firstlight", manifest.firstlight_version)
     rows = {
         "bundle": f"{folder} ({manifest.kind}, checksums verified)",
         "version": manifest.fingerprint,
         "signature": "none" if signer is None else f"names key {signer}; see `firstlight bundle verify`",
-        "made by": f"firstlight {manifest.firstlight_version}, {manifest.created}",
+        "made by": f"firstlight {maker}, {manifest.created}",
         "size": f"{sum(record.size for record in manifest.files.values()):,} bytes",
     }
     for name, value in manifest.info.items():

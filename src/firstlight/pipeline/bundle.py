@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from firstlight._version import __version__
 from firstlight.errors import BundleError, BundleVersionError
 from firstlight.pipeline.signature import SIGNATURE_NAME, check_signature, write_signature
 from firstlight.storage import AGAIN, parse_json, read_bytes
@@ -82,7 +82,7 @@ def write_bundle(
         manifest = Manifest(
             kind=kind,
             format_version=FORMAT_VERSION,
-            firstlight_version=version("firstlight"),
+            firstlight_version=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             info=_frozen(info, target),
             files=_describe(partial, target),
