@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from firstlight._types import FloatArray
+from firstlight._types import FloatArray, StrArray
 from firstlight.errors import DataError
 from firstlight.lightcurves import LightCurve, LightCurves
 from firstlight.notebook import LONGEST, drawing, html_panel, html_table
@@ -14,6 +14,7 @@ from firstlight.predictions import Predictions
 from firstlight.text import printable
 
 NIGHT_GAP = 0.5  # day; observations further apart belong to two nights
+_ANSWER = ", answer "
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,11 +104,27 @@ def night_ends(curve: LightCurve) -> FloatArray:
     return ends[~(ends < curve.trigger_mjd)]
 
 
+def answer_names(name: str, n: int) -> StrArray:
+    """Names of several answers about one object."""
+    return np.array([f"{name}{_ANSWER}{k + 1}" for k in range(n)], dtype=np.str_)
+
+
+def objects_of(names: StrArray) -> frozenset[str]:
+    """The distinct objects of some names, of which `answer_names` may have made several.
+
+    Examples
+    --------
+    >>> objects_of(answer_names("615", 3))
+    frozenset({'615'})
+    """
+    return frozenset(name.partition(_ANSWER)[0] for name in names.tolist())
+
+
 def prefixes(curves: LightCurves, mjd: FloatArray) -> LightCurves:
     """The only object of `curves` up to each of the given times, as one object per time.
 
     The names are the object's with the position of the time.
     """
     copies = curves.take(np.zeros(len(mjd), dtype=np.int64))
-    names = np.array([f"{curves.object_id[0]}, answer {k + 1}" for k in range(len(mjd))], dtype=np.str_)
+    names = answer_names(str(curves.object_id[0]), len(mjd))
     return copies.with_columns(object_id=names).upto_mjd(mjd)

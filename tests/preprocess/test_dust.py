@@ -6,6 +6,7 @@ import pytest
 from firstlight.bands import EFFECTIVE_WAVELENGTH, EXTINCTION_PER_EBV
 from firstlight.lightcurves import LightCurves
 from firstlight.preprocess import PreprocessConfig, deredden, preprocess
+from firstlight.timeline import prefixes
 
 
 def make_curves(ebv=(0.1, 0.0, np.nan), dereddened=False, redshift=(0.2, 0.0, np.nan)) -> LightCurves:
@@ -40,13 +41,25 @@ def test_dereddening_brightens_by_the_extinction_of_the_band():
     np.testing.assert_allclose(ready.flux / ready.flux_err, curves.flux / curves.flux_err, rtol=1e-5)
 
 
-def test_objects_without_reddening_or_without_knowing_it_keep_their_fluxes(caplog):
+def test_objects_without_reddening_or_without_knowing_it_keep_their_fluxes(caplog, monkeypatch):
+    monkeypatch.setattr("firstlight.preprocess.dust._named", set())
     curves = make_curves()
     with caplog.at_level(logging.WARNING):
         ready = deredden(curves)
     np.testing.assert_array_equal(ready.flux[6:], curves.flux[6:])
     np.testing.assert_array_equal(ready.flux_err[6:], curves.flux_err[6:])
     assert "no position for 1 of 3 objects" in caplog.text
+
+
+def test_the_warning_counts_objects_not_answers_and_is_not_repeated_for_them(caplog, monkeypatch):
+    monkeypatch.setattr("firstlight.preprocess.dust._named", set())
+    one = make_curves([np.nan])
+    with caplog.at_level(logging.WARNING):
+        deredden(prefixes(one, np.array([2.0, 3.0, 5.0])))
+        deredden(one)
+    assert [record.getMessage().partition(" for ")[2][:14] for record in caplog.records] == ["1 of 1 objects"]
+    deredden(make_curves([0.1, np.nan]))
+    assert len(caplog.records) == 2
 
 
 def test_dereddening_twice_is_dereddening_once():

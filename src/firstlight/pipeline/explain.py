@@ -26,7 +26,7 @@ from firstlight.pipeline.explanation import (
 from firstlight.pipeline.kept import KeptObjects
 from firstlight.pipeline.words import group_of
 from firstlight.predictions import Predictions
-from firstlight.timeline import night_ends
+from firstlight.timeline import answer_names, night_ends
 
 N_NEAREST = 5
 _N_INPUTS = 3  # named in each group
@@ -204,7 +204,8 @@ def _changes(
     all_curves = [variant for _, _, variant in variants] + [one for _, group in imagined for one in group]
     if not all_curves:
         return (), ()
-    named = [one.with_columns(object_id=np.array([str(k)])) for k, one in enumerate(all_curves)]
+    names = answer_names(str(curves.object_id[0]), len(all_curves))
+    named = [one.with_columns(object_id=names[k : k + 1]) for k, one in enumerate(all_curves)]
     found = parts.predict(LightCurves.concatenate(named))
     best = answer.classes.index(str(answer.label[0]))
     changes = tuple(

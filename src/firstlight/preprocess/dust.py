@@ -8,12 +8,15 @@ import numpy as np
 from firstlight.bands import EXTINCTION_PER_EBV, N_BANDS
 from firstlight.lightcurves import LightCurves
 from firstlight.preprocess.dust_map import map_ebv
+from firstlight.timeline import objects_of
 
 _log = logging.getLogger(__name__)
 
 #: E(B-V) used for anything larger [mag]. 5 mag dim the u band by a factor of 2e9, so whatever is
 #: seen there lies in front of most of that dust.
 MAX_EBV = 5.0
+
+_named: set[str] = set()  # objects of the last warning, which is not repeated for them
 
 
 def with_map_ebv(curves: LightCurves) -> LightCurves:
@@ -45,7 +48,7 @@ def deredden(curves: LightCurves, *, again: bool = False) -> LightCurves:
     -------
     LightCurves
         With ``dereddened`` true. Objects of unknown E(B-V) keep their fluxes; a warning is
-        logged with their number.
+        logged with their number, one time for the same objects in a row.
 
     References
     ----------
@@ -53,14 +56,7 @@ def deredden(curves: LightCurves, *, again: bool = False) -> LightCurves:
     """
     if curves.dereddened and not again:
         return curves
-    unknown = int(np.isnan(curves.ebv).sum())
-    if unknown:
-        _log.warning(
-            "no E(B-V) and no position for %d of %d objects: their fluxes are not corrected for dust "
-            "(give a column ebv, or ra and dec)",
-            unknown,
-            len(curves),
-        )
+    _warn_of_unknown(curves)
     ebv = np.clip(np.nan_to_num(curves.ebv.astype(np.float64), nan=0.0), 0.0, MAX_EBV)
     factor = 10.0 ** (0.4 * ebv[:, None] * EXTINCTION_PER_EBV)  # (n_objects, N_BANDS)
     per_obs = factor.ravel()[np.repeat(N_BANDS * np.arange(len(curves)), curves.n_obs) + curves.band]
@@ -70,3 +66,18 @@ def deredden(curves: LightCurves, *, again: bool = False) -> LightCurves:
         column.setflags(write=False)
     # a finite positive factor keeps every rule of LightCurves, so no check is repeated
     return replace(curves, flux=flux, flux_err=flux_err, dereddened=True)
+
+
+def _warn_of_unknown(curves: LightCurves) -> None:
+    """Warn of objects without E(B-V), unless the last warning was of them too."""
+    unknown = objects_of(curves.object_id[np.isnan(curves.ebv)])
+    if unknown <= _named:
+        return
+    _named.clear()
+    _named.update(unknown)
+    _log.warning(
+        "no E(B-V) and no position for %d of %d objects: their fluxes are not corrected for dust "
+        "(give a column ebv, or ra and dec)",
+        len(unknown),
+        len(objects_of(curves.object_id)),
+    )
