@@ -13,6 +13,8 @@ from firstlight.splits import (
     check_near_duplicates,
     hash_split,
     stratified_folds,
+    twins,
+    twins_note,
 )
 
 
@@ -220,3 +222,38 @@ def test_a_real_object_in_both_parts_is_caught(sample: LightCurves, sample_label
     name = str(sample.object_id[fold.test[0]])
     with pytest.raises(LeakageError, match=name):
         check_near_duplicates(sample.take(planted), sample.take(fold.test))
+
+
+# --- the same object under the names of two surveys -------------------------------------
+
+
+def placed(curves: LightCurves, seed: int) -> LightCurves:
+    rng = np.random.default_rng(seed)
+    return curves.with_columns(ra=rng.uniform(0, 360, len(curves)), dec=rng.uniform(-90, 90, len(curves)))
+
+
+def test_one_object_of_two_surveys_is_found_by_position_and_time() -> None:
+    first, second = placed(TRAIN, 0), placed(TEST, 1)
+    ra, dec = second.ra.copy(), second.dec.copy()
+    ra[3], dec[3] = (first.ra[7] - 360.0) % 360.0, first.dec[7] + 1.0 / 3600.0
+    ra[4], dec[4] = first.ra[8], first.dec[8] + 3.0 / 3600.0  # too far
+    both = LightCurves.concatenate([first, second.with_columns(ra=ra, dec=dec)])
+    assert twins(both) == [("object-7", "test-3")]
+    assert "object-7 and test-3" in twins_note(both)
+    later = second.with_columns(ra=ra, dec=dec, mjd=second.mjd + 2_000.0)
+    assert twins(LightCurves.concatenate([first, later])) == []  # another transient at the same place
+
+
+def test_positions_of_fields_and_unknown_ones_are_no_twins() -> None:
+    field = TRAIN.with_columns(ra=np.full(len(TRAIN), 53.0), dec=np.full(len(TRAIN), -28.0))
+    assert twins(field) == []
+    assert twins(TRAIN) == []
+    assert twins_note(TRAIN.take(np.zeros(0, np.int64))) == ""
+
+
+def test_across_zero_hours_and_at_the_pole_twins_are_found() -> None:
+    curves = placed(TRAIN, 2)
+    ra, dec = curves.ra.copy(), curves.dec.copy()
+    ra[:2], dec[:2] = [0.0001, 359.9999], 10.0
+    ra[2:4], dec[2:4] = [10.0, 190.0], 89.9999
+    assert twins(curves.with_columns(ra=ra, dec=dec)) == [("object-0", "object-1"), ("object-2", "object-3")]

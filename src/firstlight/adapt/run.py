@@ -29,7 +29,13 @@ from firstlight.pipeline.training import usable_objects
 from firstlight.predictions import Predictions
 from firstlight.provenance import provenance
 from firstlight.settings import to_table, to_toml
-from firstlight.splits import check_distinct, check_near_duplicates, hash_fraction, validation_part
+from firstlight.splits import (
+    check_distinct,
+    check_near_duplicates,
+    hash_fraction,
+    twins_note,
+    validation_part,
+)
 from firstlight.surveys import SurveyConfig, load_survey, measure_survey
 from firstlight.taxonomy import Taxonomy
 
@@ -144,7 +150,7 @@ def adapt(
     by_source = views.by_source()
     proba = random.proba | (_scratch(base, mine, random, config, seed, jobs, progress) if scratch else {})
     pipeline, choice = _finish(base, mine, known, made, random, by_source, seed, surveys)
-    protocol = _protocol(mine, known, random, config, seed)
+    protocol = f"{_protocol(mine, known, random, config, seed)} {twins_note(mine.curves)}".strip()
     held_out, sources_out, accuracy = _measured(pipeline, mine, proba, by_source, protocol)
     return Adapted(pipeline, surveys, held_out, sources_out, accuracy, choice, protocol)
 

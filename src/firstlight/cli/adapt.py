@@ -96,6 +96,7 @@ def adapt(
     from firstlight.data import cache_folder
     from firstlight.pipeline import Pipeline
     from firstlight.pipeline.bundle import check_destination
+    from firstlight.splits import twins_note
     from firstlight.surveys import load_survey
     from firstlight.taxonomy import Taxonomy
 
@@ -109,6 +110,8 @@ def adapt(
     known = _training_set(training, training_labels, out, taxonomy)
     curves, names = reading.labelled(data, labels, objects, out, taxonomy)
     sources = _sources(labels, curves)
+    if note := twins_note(curves):
+        console.print(f"[yellow]{escape(note)}[/yellow]", highlight=False, soft_wrap=True)
     if (n_seen := int(bundle.trained_on(curves.object_id).sum())) > 0:
         console.print(
             f"[yellow]{n_seen:,} of {len(curves):,} labelled object(s) are among those that the bundle was "

@@ -32,7 +32,7 @@ from firstlight.pipeline.explanation import Explanation
 from firstlight.predictions import Predictions
 from firstlight.provenance import provenance
 from firstlight.report.html import ReportContent, write_report
-from firstlight.splits import check_distinct, hash_split, stratified_folds
+from firstlight.splits import check_distinct, hash_split, stratified_folds, twins_note
 from firstlight.taxonomy import Taxonomy
 
 
@@ -291,16 +291,17 @@ _REDSHIFT: Mapping[str, str] = {
 def _of_known_classes(
     curves: LightCurves, labels: NDArray[np.str_], taxonomy: Taxonomy | None
 ) -> tuple[LightCurves, NDArray[np.str_], tuple[str, ...]]:
-    """The objects that can be predicted right, and a sentence on the others for the report.
+    """The objects that can be predicted right, and sentences for the report on the others and on twins.
 
     Raises LeakageError for one light curve under two names.
     """
     check_distinct(curves)  # before hours of training, not after
     known = np.isin(labels, (Taxonomy() if taxonomy is None else taxonomy).classes)
-    if known.all():
-        return curves, labels, ()
-    note = left_out_note(labels[~known])
-    return curves.take(known), labels[known], (note,)
+    notes = [] if known.all() else [left_out_note(labels[~known])]
+    curves, labels = curves.take(known), labels[known]
+    if note := twins_note(curves):
+        notes.append(note)
+    return curves, labels, tuple(notes)
 
 
 def _gather(tasks: list[FoldTask]) -> Evaluation:

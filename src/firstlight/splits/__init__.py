@@ -1,6 +1,13 @@
 """Splits by object, and guards against leaks between their sides."""
 
-from firstlight.splits.leakage import check_columns, check_disjoint, check_distinct, check_near_duplicates
+from firstlight.splits.leakage import (
+    check_columns,
+    check_disjoint,
+    check_distinct,
+    check_near_duplicates,
+    twins,
+    twins_note,
+)
 from firstlight.splits.split import (
     Fold,
     fold_numbers,
@@ -20,5 +27,7 @@ __all__ = [
     "hash_fraction",
     "hash_split",
     "stratified_folds",
+    "twins",
+    "twins_note",
     "validation_part",
 ]

@@ -26,6 +26,8 @@ TRUTH_COLUMNS = (
 )
 SHARED_PART = 0.5  # of either curve's observations; unrelated curves share almost none
 MJD_STEP = 1e-5  # day; coarser than rounding in text, finer than any exposure
+TWIN_ARCSEC = 2.0  # catalogues place one transient within this
+SHARED_SKY = 0.2  # of the objects; where more have a neighbour, positions are those of fields
 MOST_NAMED = 5  # objects or columns listed in a message
 
 
@@ -141,6 +143,54 @@ def check_distinct(curves: LightCurves) -> None:
         raise LeakageError(
             f"{len(pairs)} pair(s) of objects share their observations: {named}. Drop one of each pair"
         )
+
+
+def twins(curves: LightCurves) -> list[tuple[str, str]]:
+    """Pairs of objects that may be one object under two names: near on the sky, seen at the same time.
+
+    Two surveys give one object two names, and light curves that share no observation.
+
+    Parameters
+    ----------
+    curves : LightCurves
+        Objects; those without a position are in no pair.
+
+    Returns
+    -------
+    list of (str, str)
+        Names, in the order of `curves`; empty where positions are those of fields, not of objects: if more
+        than `SHARED_SKY` of the objects have a neighbour, as in simulations.
+    """
+    from scipy.spatial import cKDTree
+
+    seen = np.flatnonzero((curves.n_obs > 0) & ~np.isnan(curves.ra) & ~np.isnan(curves.dec))
+    if len(seen) < 2:
+        return []
+    ra, dec = np.radians(curves.ra[seen]), np.radians(curves.dec[seen])
+    sky = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
+    near = cKDTree(sky).query_pairs(np.radians(TWIN_ARCSEC / 3600.0), output_type="ndarray")
+    if len(np.unique(near)) > SHARED_SKY * len(curves):
+        return []
+    pairs = np.sort(seen[near], axis=1)
+    first, last = curves.mjd[curves.offsets[:-1][seen]], curves.mjd[curves.offsets[1:][seen] - 1]
+    when = {int(k): (start, stop) for k, start, stop in zip(seen, first, last, strict=True)}
+    return [
+        (str(curves.object_id[a]), str(curves.object_id[b]))
+        for a, b in sorted(map(tuple, pairs.tolist()))
+        if when[a][0] <= when[b][1] and when[b][0] <= when[a][1]
+    ]
+
+
+def twins_note(curves: LightCurves) -> str:
+    """A sentence on `twins`; empty without any."""
+    found = twins(curves)
+    if not found:
+        return ""
+    return (
+        f"{len(found):,} pair(s) of objects lie within {TWIN_ARCSEC:g} arcsec of each other and were "
+        f"observed at the same time: {_listed([f'{a} and {b}' for a, b in found])}. If a pair is one object, "
+        "drop one of them: scores of the other are too good."
+    )
 
 
 def _observation_keys(curves: LightCurves) -> NDArray[np.uint64]:
