@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from tables import PHASES, RESULTS, STUDIES, read, table
+from tables import PHASES, RESULTS, STUDIES, machine, read, table
 
 PAGE = RESULTS / "autoencoder.json"
+FAST = RESULTS / "fast-process.json"
 METRICS = {"accuracy": "accuracy", "macro_f1": "macro F1", "macro_auc": "macro AUC", "log_loss": "log-loss"}
 PARTS = {
     "recurrent 6": "with the recurrent layers",
@@ -125,6 +126,57 @@ def beside_table() -> str:
     return table(head, rows)
 
 
+def fast_table() -> str:
+    """What `fast` gains from columns of constant cost, paired over the folds that chose nothing."""
+    found = read(FAST)
+    rows = []
+    for name, own in found["variants"].items():
+        part = own.get("quoted") or own["chosen on"]
+        folds = ", ".join(str(k) for k in part["folds"])
+        rows.append([name, folds, *_changes(part["phases"])])
+    head = [
+        "beside the inputs of `fast`",
+        "folds",
+        *(f"{PHASES[v]}, accuracy" for v in ("0", "2", "8", "32")),
+    ]
+    return table([*head, "whole, accuracy", "macro F1", "macro AUC", "log-loss"], rows)
+
+
+def fast_cost_table() -> str:
+    """Processor time of the Gaussian process of nightly points, beside that of an alert of `fast`."""
+    found = read(FAST)
+    rows = []
+    for view, own in found["us"].items():
+        alert = own["alert"]
+        cells = (own["points"], own["update"], own["read"], alert["fast"], alert["with the process"])
+        others = (own["filter, update"], own["templates, near redshifts"])
+        rows.append([PHASES.get(view, "a random detection"), *(f"{value:g}" for value in (*cells, *others))])
+    head = [
+        "test objects as they stood after",
+        "points",
+        "an observation joins its point",
+        "process, read",
+        "update of an alert, `fast`",
+        "with the process",
+        "an observation in the filter",
+        "template fits",
+    ]
+    where = machine(found["machine"])
+    note = f"Median processor times [us] of one core; fold 1, batches of 256 alerts; {where}."
+    return table(head, rows, note)
+
+
+def _changes(found: dict[str, Any]) -> list[str]:
+    cells = [_change(found[view]["accuracy"]) for view in ("0", "2", "8", "32")]
+    return [*cells, *(_change(found["all"][key], 4 if key == "macro_auc" else 3) for key in METRICS)]
+
+
+def _change(found: dict[str, Any], digits: int = 3) -> str:
+    """A paired difference with its standard error, where there is one."""
+    text = f"{found['change']:+.{digits}f}"
+    return text if found["error"] is None else f"{text} ± {found['error']:.{digits}f}"
+
+
 def _gains(found: dict[str, Any]) -> list[str]:
     cells = [_pm(found[view]["accuracy"], spread="error") for view in ("2", "8", "32", "all")]
     return [*cells, *(_pm(found["all"][key], spread="error") for key in ("macro_f1", "log_loss"))]
@@ -183,6 +235,8 @@ AUTOENCODER_BLOCKS = {
     "autoencoder-early": early_table,
     "autoencoder-parts": parts_table,
     "autoencoder-beside": beside_table,
+    "fast-process": fast_table,
+    "fast-cost": fast_cost_table,
     "autoencoder-real": real_table,
     "autoencoder-strangers": strangers_table,
     "autoencoder-generator": generator_table,

@@ -20,6 +20,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +37,7 @@ from firstlight.features.extract import read_nights
 from firstlight.features.nights import MOST_POINTS, N_POINTS, advance_rows, initial_rows, write_points
 from firstlight.features.registry import template_features
 from firstlight.metrics import phase_name
+from firstlight.online import Arrivals
 from firstlight.pipeline.training import training_copies, training_objects
 from firstlight.preprocess import preprocess
 from firstlight.splits import stratified_folds
@@ -45,17 +47,19 @@ DAYS = (0.0, 2.0, 8.0, 32.0, np.inf)
 METRICS = ("accuracy", "macro_f1", "macro_auc", "log_loss")
 CHOOSE, QUOTE = (1,), (2, 3)
 N_FOLDS = 5
+BATCH, N_ALERTS = 256, 4  # alerts per batch; alerts of an object that are timed
 NEAR = 3  # redshifts of the grid of templates that a known redshift is compared with
 
 #: Columns beside those of the preset.
 VARIANTS: dict[str, tuple[str, ...]] = {
+    "nothing: trained again": (),
     "process of nightly points": ("process",),
     "filter": ("evidence", "now", "peak"),
     "filter: evidence": ("evidence",),
     "filter: levels and slopes now": ("now",),
     "filter: running peak and after": ("peak",),
     "process of nightly points, filter": ("process", "evidence", "now", "peak"),
-    "process of nightly points, templates": ("process", "templates"),
+    "process of nightly points, templates at near redshifts": ("process", "templates"),
 }
 
 
@@ -273,12 +277,16 @@ def summary(own: Sequence[Any], base: Sequence[Any]) -> Any:
 
 
 def costs(crossval: Path) -> dict[str, Any]:
-    """Processor time of an observation and of an answer [us], for whole light curves and early ones."""
+    """Processor time of an observation and of an answer [us], by phase and at random detections (`any`)."""
     fold = open_fold(1, crossval)
     test = fold.sides.test.with_redshift("photo")
     found: dict[str, Any] = {}
-    for days in (8.0, np.inf):
-        curves = preprocess(test.upto_phase(days), fold.pipeline.config.preprocess)
+    views = {phase_name(days): test.upto_phase(days) for days in (8.0, 32.0, np.inf)}
+    at = np.random.default_rng(0).choice(np.flatnonzero(test.detected), 4 * BATCH)
+    at = at[np.unique(test.object_index[at], return_index=True)[1]]  # an object is in a batch one time
+    views["any"] = test.take(test.object_index[at]).upto_mjd(test.mjd[at])
+    for view, shown in views.items():
+        curves = preprocess(shown, fold.pipeline.config.preprocess)
         rows = nights_of(curves)
         calls: dict[str, tuple[Callable[[], object], int]] = {
             "update": (lambda curves=curves: nights_of(curves), len(curves.mjd)),
@@ -290,10 +298,51 @@ def costs(crossval: Path) -> dict[str, Any]:
             "filter, update": (lambda curves=curves: fast_filter.columns(curves), len(curves.mjd)),
         }
         times = take_turns({name: call for name, (call, _) in calls.items()}, 3)
-        found[phase_name(days)] = {"points": round(float(rows[:, N_POINTS].mean()), 1)} | {
+        found[view] = {"points": round(float(rows[:, N_POINTS].mean()), 1)} | {
             name: round(1e6 * times[name].median_cpu / n, 2) for name, (_, n) in calls.items()
         }
+        found[view]["alert"] = alert_costs(fold, shown)
     return found
+
+
+def alert_costs(fold: Fold, curves: LightCurves) -> dict[str, float]:
+    """Processor time of an alert in `Pipeline.update`, batches of 256 [us], without and with the process.
+
+    Trees are those of the preset: they do not read the columns of the process, which are made all the same.
+    """
+    more = copy(fold.pipeline)
+    more.config = replace(more.config, inputs=(*more.config.inputs, "gaussian_process"))
+    assert more._inputs is not None
+    more._inputs, n_own = replace(more._inputs, config=more.config), len(fold.pipeline.input_names)
+    score_rows = more._score
+    more._score = (
+        lambda inputs, *others: score_rows(  # type: ignore[method-assign]
+            inputs._replace(X=np.ascontiguousarray(inputs.X[:, :n_own])), *others
+        )
+    )
+    curves = curves.take(np.flatnonzero(curves.n_obs > 2 * N_ALERTS)[: 4 * BATCH])
+    left = np.repeat(curves.offsets[1:], curves.n_obs) - np.arange(len(curves.mjd))
+    times: dict[str, list[float]] = {"fast": [], "with the process": []}
+    for start in range(0, len(curves) - BATCH + 1, BATCH):
+        pipelines = dict(zip(times, (fold.pipeline, more), strict=True))
+        states = {name: one.states(BATCH) for name, one in pipelines.items()}
+        entries: dict[str, list[list[bytes]]] = {name: [[] for _ in range(BATCH)] for name in times}
+        for k in range(N_ALERTS, -1, -1):
+            new = left > k if k == N_ALERTS else left == k + 1
+            part = curves.keep(new).take(np.arange(start, start + BATCH))
+            arrivals = Arrivals.from_curves(part, np.full(BATCH, N_ALERTS - k))
+            for name, one in pipelines.items():
+                begin = time.process_time()
+                done = one.update(
+                    states[name], arrivals, lambda index, own=entries[name]: [own[i] for i in index]
+                )
+                if k < N_ALERTS:
+                    times[name].append(1e6 * (time.process_time() - begin) / BATCH)
+                states[name] = done.states
+                entries[name] = [
+                    [*old, entry] for old, entry in zip(entries[name], done.entries, strict=True)
+                ]
+    return {name: round(float(np.median(own)), 1) for name, own in times.items()}
 
 
 def write(crossval: Path, cache: Path) -> None:
