@@ -20,7 +20,9 @@ from firstlight.taxonomy import from_plasticc
 
 DATA = Path(__file__).parent / "data"
 
-_quiet = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+#: Examples of each property; a larger number looks further.
+EXAMPLES = int(os.environ.get("FIRSTLIGHT_EXAMPLES", "40"))
+_quiet = {"max_examples": EXAMPLES, "deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("local", **_quiet)
 settings.register_profile("ci", derandomize=True, database=None, **_quiet)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
@@ -68,10 +70,15 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shared
 
 
+def draw_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Make the figures of reports, but do not render them, which takes ten seconds for each report."""
+    patch.setattr("firstlight.report.html._embed", lambda figure, kind="svg": "data:,")
+
+
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reports whose figures are made but not rendered, which takes ten seconds for each report."""
-    monkeypatch.setattr("firstlight.report.html._embed", lambda figure, kind="svg": "data:,")
+    """See `draw_nothing`."""
+    draw_nothing(monkeypatch)
 
 
 @pytest.fixture(scope="session")

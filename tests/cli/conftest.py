@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 import pytest
+from tests._locked import locked
 
 from firstlight.cli.app import run
 
@@ -43,26 +44,31 @@ def sample_words(sample_paths) -> tuple[object, ...]:
     return "--data", sample_paths.light_curves, "--metadata", sample_paths.metadata
 
 
-@pytest.fixture(scope="module")
-def bundle(firstlight, sample_paths, sample_words, tmp_path_factory) -> Path:
-    """A tiny bundle, trained by the command on every second object of the sample."""
+@pytest.fixture(scope="session")
+def bundle(firstlight, sample_paths, sample_words, shared_folder) -> Path:
+    """A tiny bundle, trained by the command on every second object of the sample, once per run."""
     pytest.importorskip("torch")
-    folder = tmp_path_factory.mktemp("cli")
-    names = pd.read_csv(sample_paths.metadata)["object_id"]
-    (folder / "train.txt").write_text("\n".join(map(str, names[::2])))
-    firstlight(
-        *("train", *sample_words, "--objects", folder / "train.txt"),
-        *("--preset", TINY, "--seed", 3, "--out", folder / "bundle"),
-    )
+    folder = shared_folder / "cli"
+    with locked(shared_folder / "cli.lock"):
+        if not (folder / "bundle").exists():
+            folder.mkdir(exist_ok=True)
+            names = pd.read_csv(sample_paths.metadata)["object_id"]
+            (folder / "train.txt").write_text("\n".join(map(str, names[::2])))
+            firstlight(
+                *("train", *sample_words, "--objects", folder / "train.txt"),
+                *("--preset", TINY, "--seed", 3, "--out", folder / "bundle"),
+            )
     return folder / "bundle"
 
 
-@pytest.fixture(scope="module")
-def predictions(firstlight, bundle, sample_paths) -> Path:
+@pytest.fixture(scope="session")
+def predictions(firstlight, bundle, sample_paths, shared_folder) -> Path:
     """Predictions of the tiny bundle on the whole sample."""
     out = bundle.parent / "classes.csv"
-    firstlight(
-        *("classify", sample_paths.light_curves, "--metadata", sample_paths.metadata),
-        *("--bundle", bundle, "--out", out),
-    )
+    with locked(shared_folder / "cli.lock"):
+        if not out.exists():
+            firstlight(
+                *("classify", sample_paths.light_curves, "--metadata", sample_paths.metadata),
+                *("--bundle", bundle, "--out", out),
+            )
     return out

@@ -3,8 +3,8 @@
 import pytest
 from tests.fuzz.runner import TARGETS, campaign
 
-# about ten seconds each, with an index check in all compiled code; the compiled code is kept between runs
-CASES = {"alerts": 1500, "bundles": 150, "containers": 300, "curves": 300, "schemas": 150, "states": 60}
+# about five seconds each, with an index check in all compiled code; the compiled code is kept between runs
+CASES = {"alerts": 700, "bundles": 70, "containers": 140, "curves": 140, "schemas": 70, "states": 30}
 
 
 def test_every_target_has_a_campaign():

