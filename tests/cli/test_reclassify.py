@@ -2,9 +2,12 @@
 
 import json
 import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from tests._rights import ordinary_user
 
 from firstlight.pipeline import Pipeline
 from firstlight.predictions import read_predictions
@@ -85,6 +88,21 @@ def test_a_folder_without_a_state_and_a_damaged_one_are_errors(firstlight, place
     path.write_bytes(path.read_bytes()[:5000])
     done = firstlight("reclassify", tmp_path / "state", "--bundle", "fast", ok=False)
     assert done.returncode == 1
+
+
+def test_a_copy_that_cannot_be_written_is_read(place):
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        copy = Path(name) / "state"
+        shutil.copytree(place / "state", copy)
+        expected = [part.curves.object_id.tolist() for part in read_folder(copy)]
+        for path in copy.iterdir():
+            path.chmod(0o444)
+        copy.chmod(0o555)
+        with ordinary_user():
+            found = [part.curves.object_id.tolist() for part in read_folder(copy)]
+        copy.chmod(0o755)
+    assert found == expected
 
 
 def test_a_damaged_entry_is_counted_and_left_out(place, tmp_path):

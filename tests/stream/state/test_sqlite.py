@@ -8,14 +8,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests._rights import ordinary_user
 
 from firstlight.errors import StateError
 from firstlight.stream.state import database, seal
@@ -288,19 +288,6 @@ def test_an_impossible_path_is_refused(tmp_path):
     (tmp_path / "folder.sqlite").mkdir()
     with pytest.raises(StateError, match="cannot open the state"):
         open_store(tmp_path / "folder.sqlite")
-
-
-@contextmanager
-def ordinary_user() -> Iterator[None]:
-    """No rights of root, who may write everywhere."""
-    if os.geteuid():
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @pytest.mark.parametrize("barred", ["folder", "file"])

@@ -14,7 +14,7 @@ from firstlight.lightcurves import OBJECT_COLUMNS, LightCurves
 from firstlight.online import Histories, read_histories
 from firstlight.online.states import META
 from firstlight.stream.state import seal
-from firstlight.stream.state.database import APPLICATION_ID, cause, error_code, pragma
+from firstlight.stream.state.database import APPLICATION_ID, barrier, cause, error_code, pragma
 
 #: Objects that are read at one time.
 CHUNK = 2000
@@ -56,11 +56,18 @@ def read_folder(folder: Path, chunk: int = CHUNK) -> Iterator[StoredCurves]:
         raise StateError(f"{folder} holds no state of the stream; give the folder of its --state")
     for path in paths:
         try:
-            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=0.0)) as db:
+            with closing(_connect(path)) as db:
                 yield from _read(db, path, chunk)
         except sqlite3.Error as error:
             kind = StateInUseError if error_code(error) == sqlite3.SQLITE_BUSY else StateError
             raise kind(cause(path, error)) from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open a store; one that cannot be written, as in a backup, without locks and files beside it."""
+    is_still = barrier(path) and not path.with_name(f"{path.name}-wal").exists()
+    mode = "mode=ro&immutable=1" if is_still else "mode=rw"
+    return sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, timeout=0.0)
 
 
 def _read(db: sqlite3.Connection, path: Path, chunk: int) -> Iterator[StoredCurves]:
