@@ -53,7 +53,7 @@ records = [json.loads(line) for line in Path("results.jsonl").read_text().splitl
 # - `label` is the most probable class, `proba` has all of them, `coarse` the groups.
 # - `change` is how much the probabilities moved since the last alert of this object, `followup` how much a spectrum would
 #   teach tonight, `anomaly` how unusual the object is.
-# - `mag`, `slope` and `peak_mag` say how bright it is and where it goes.
+# - `mag`, `slope` and `peak_mag` are its brightness, its trend, and its brightness at the peak.
 #
 # [All fields](../how-to/stream.md).
 #

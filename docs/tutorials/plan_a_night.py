@@ -74,6 +74,6 @@ ranking.plot()
 # - `--site` takes any observatory of astropy's list (`paranal`, `gemini_north`) or `LON,LAT,HEIGHT`.
 # - `--limit-mag`, `--hours-at-limit` and `--overhead` are those of your spectrograph. Exposure times scale from there.
 # - `--airmass`, `--moon` and `--max-age` exclude targets.
-# - A spectrum can also be worth its time because it teaches the classifier something: the record's field `followup` says how much.
+# - A spectrum can also be worth its time because it teaches the classifier: the record's field `followup` measures that.
 #
 # What the program cannot know is weather, and what your colleagues observe already.
