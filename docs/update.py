@@ -22,6 +22,7 @@ from firstlight_paper.results import Results
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # also where a test loads this file by its path
 
 from autoencoder_tables import AUTOENCODER_BLOCKS
+from made_tables import MADE_BLOCKS
 from sky_tables import SKY_BLOCKS
 from speed_tables import PRESETS, SPEED, SPEED_BLOCKS, by_workers
 from study_tables import STUDY_BLOCKS
@@ -326,6 +327,7 @@ BLOCKS = {
     **STUDY_BLOCKS,
     **AUTOENCODER_BLOCKS,
     **SKY_BLOCKS,
+    **MADE_BLOCKS,
 }
 PAGES = (
     "README.md",
@@ -343,6 +345,7 @@ PAGES = (
     "docs/how-to/embed.md",
     "docs/decisions/0170-feedback.md",
     "docs/decisions/0223-spectra-that-teach.md",
+    "docs/decisions/0225-simulated-objects.md",
 )
 
 

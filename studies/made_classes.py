@@ -70,7 +70,7 @@ OUT = Path(__file__).parent.parent / "docs" / "results" / "made-classes.json"
 PHASES = (2.0, 8.0, 32.0, np.inf)  # days since trigger
 N_MODELS = 600
 VIEWS = SimulatedConfig()
-N_RESAMPLES = 200
+N_RESAMPLES = 100
 MOST = {"SNII": 500, "SNIbc": 500, "TDE": 500}  # made objects of frequent classes
 #: Surveys that see the sky as the real objects' source does.
 LIKE_REAL = {
@@ -499,6 +499,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS))
     parser.add_argument("--check", action="store_true", help="real against made objects alone")
+    parser.add_argument(
+        "--one-seed", nargs="*", default=[], help="variants trained with the first seed alone"
+    )
     parser.add_argument("--final", nargs="*", help="variants to score on the testing half, too")
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
@@ -512,6 +515,8 @@ def main() -> None:
         "seeds": args.seeds,
         "choosing": table_of(grounds, args.variants, "choosing"),
     }
+    if args.one_seed:
+        table["choosing, first seed"] = table_of(grounds[:1], ["control", *args.one_seed], "choosing")
     if args.final:
         table["testing"] = table_of(grounds, ["control", *args.final], "testing")
     if (args.cache / "check.json").exists():
