@@ -109,15 +109,20 @@ def batch(
             report=lambda sentence: console.print(sentence, highlight=False, markup=False, soft_wrap=True),
         )
     _show(summary, out, reading.rejects)
-    absent = 0 if listed is None else len(listed) - summary.total("listed")
-    if absent > 0 and not summary.failed:
+    n_absent = 0 if listed is None else len(listed) - summary.total("listed")
+    if n_absent > 0 and not summary.failed:
         where = "the data" if cone is None else "the partitions that the cone touches"
         console.print(
-            f"[yellow]{absent:,} of {len(listed or ()):,} listed objects are not in {where}[/yellow]",
+            f"[yellow]{n_absent:,} of {len(listed or ()):,} listed objects are not in {where}[/yellow]",
             highlight=False,
             soft_wrap=True,
         )
-    if reading.strict and summary.rows_set_aside:
+    _check_complete(summary, source, reading.strict)
+
+
+def _check_complete(summary: "Summary", source: Path, strict: bool | None) -> None:
+    """Raise if rows were set aside although none may be, or if partitions failed."""
+    if strict and summary.rows_set_aside:
         raise DataError(f"{source}: rows or objects cannot be used, and --strict accepts none; see above")
     if summary.failed:
         raise PartsFailedError(

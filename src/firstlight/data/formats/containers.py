@@ -56,6 +56,7 @@ def csv_source(path: Path, damage: "list[Any] | None" = None, progress: Progress
     dialect = read_dialect(path)
 
     def read(wanted: Mapping[str, Kind]) -> tuple[dict[str, Any], IntArray]:
+        """The wanted columns, and the line of each row."""
         kinds: dict[str, Kind] = {
             name: "text" if dialect.has_date(name) else kind for name, kind in wanted.items()
         }

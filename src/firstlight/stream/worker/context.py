@@ -13,6 +13,7 @@ def refresher(hosts: Hosts) -> Callable[[], None]:
     """The context, as the worker calls it before each batch."""
 
     def refresh() -> None:
+        """Read a file that changed again, and log how that went."""
         change = hosts.refresh()
         if change is None:
             return

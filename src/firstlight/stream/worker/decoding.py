@@ -43,6 +43,7 @@ class Decoding:
         since = self._clock()
 
         def attempt() -> list[Found]:
+            """Decode those that are not decoded yet; a stray without a schema gets its error as item."""
             missing: dict[int, SchemaError] = {}
             for place, message in enumerate(messages):
                 if found[place] is None:

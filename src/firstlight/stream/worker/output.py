@@ -205,6 +205,7 @@ class Output:
         late: list[Entry] = []  # dead letters of results
 
         def attempt() -> dict[str, int]:
+            """Deliver to each sink that has not delivered yet; the lengths of all."""
             if self._sink.name not in lengths:
                 lengths[self._sink.name], refused = self._deliver(self._sink, results)
                 late.extend(self._letters_of(refused, shares))
