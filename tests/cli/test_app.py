@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from firstlight import __version__, errors
 from firstlight.cli import app
+from firstlight.cli.app import run
 from firstlight.pipeline.bundle import shipped_bundles
 from firstlight.pipeline.config import preset_names
 
@@ -101,3 +102,9 @@ def test_progress_in_a_log_is_one_line_for_each_long_stage(monkeypatch, capsys):
         report("encoder epoch 2", 1.0)
         report("trees", 1.0)
     assert capsys.readouterr().out == "encoder: 10 s\n"
+
+
+@pytest.mark.parametrize("words", [("--hours", "1_0"), ("--show", "1_0"), ("--hours", "\uff11")])
+def test_a_number_that_only_python_reads_is_refused(words, capsys):
+    assert run(["rank", "none.jsonl", *words]) == 2
+    assert f"{words[0]} {words[1]}: give a number" in " ".join(capsys.readouterr().err.split())

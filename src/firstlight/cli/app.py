@@ -15,21 +15,54 @@ from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Timer
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperCommand
 
 from firstlight._version import __version__
 from firstlight.errors import INTERRUPTED, DataError, FirstlightError, SettingsError, missing_extra
-from firstlight.text import printable
+from firstlight.text import number_in, printable
 
 if TYPE_CHECKING:
     from firstlight._types import Progress
 
 console = Console(stderr=True)
-app = typer.Typer(
+
+
+class _Command(TyperCommand):
+    """A command that refuses numbers that only Python reads, such as ``--hours 1_0``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; SettingsError for such a number."""
+        given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        parameters = inspect.signature(self.callback).parameters if self.callback else {}
+        for name, value in given.items():
+            if name in parameters and isinstance(value, str) and _is_number(parameters[name].annotation):
+                try:
+                    number_in(value)
+                except ValueError:
+                    raise SettingsError(f"--{name.replace('_', '-')} {value}: give a number") from None
+        return super().parse_args(ctx, args)
+
+
+def _is_number(annotation: Any) -> bool:
+    """Whether an option is a number, or a number or nothing."""
+    kind = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    return bool({int, float} & {kind, *get_args(kind)})
+
+
+class _App(typer.Typer):
+    """The application, all of whose commands are `_Command`."""
+
+    def command(self, *names: Any, **options: Any) -> Callable[..., Any]:
+        """See `typer.Typer.command`."""
+        return super().command(*names, **({"cls": _Command} | options))
+
+
+app = _App(
     name="firstlight",
     help="Classify astronomical transients from their light curves, in real time.",
     epilog="Exit codes: 0 success; 1 an error in data, bundle or state; 2 wrong usage, or a setting or "
