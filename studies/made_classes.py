@@ -101,7 +101,6 @@ VARIANTS = {
     "SLSN-I and TDE, twice as many": Variant(("SLSN-I", "TDE"), 2.0),
     "SLSN-I and TDE, weight of all copies": Variant(("SLSN-I", "TDE"), 1.0, True),
     "SLSN-I, TDE, SNII and SNIbc": Variant(("SLSN-I", "TDE", "SNII", "SNIbc")),
-    "SLSN-I as PLAsTiCC's": Variant(("SLSN-I, as before",)),
 }
 
 # --- the ground -----------------------------------------------------------------
