@@ -229,3 +229,10 @@ def test_a_class_that_some_fold_could_not_learn_is_named():
     kn, tde = _unlearnt(folds)
     assert kn.startswith("KN: too few objects to learn in 1 of 2")
     assert tde.startswith("TDE: too few objects to learn in 2 of 2")
+
+
+def test_light_curves_that_are_missing_for_the_report_are_counted(sample, sample_labels, tmp_path):
+    predictions = Pipeline.load("fast").predict(sample, jobs=1)
+    truth = Truth(sample.object_id, sample_labels)
+    scores = evaluate_predictions(predictions, truth, tmp_path, curves=sample[:-7])
+    assert "7 of these objects have no light curve in the data." in scores["warnings"]

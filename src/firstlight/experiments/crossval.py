@@ -253,6 +253,9 @@ def evaluate_predictions(
                 "trained on: scores on them show how well it remembers, not how well it will do on new ones.",
             )
     latent = None
+    absent = 0 if curves is None else int((~np.isin(evaluation.object_id, curves.object_id)).sum())
+    if absent:
+        notes += (f"{absent:,} of these objects have no light curve in the data.",)
     if curves is not None and pipeline is not None:
         here = those_of(curves.with_redshift(redshift), evaluation.object_id)
         by_phase = predict_phases(
