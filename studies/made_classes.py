@@ -202,14 +202,11 @@ def _test(path: Path, inputs: InputBuilder, curves: LightCurves, labels: StrArra
     names = [phase_name(days) for days in PHASES]
     with np.load(path) as file:
         kept = {name: file[name] for name in file.files}
-    return Test(
-        *(
-            {name: kept[f"{key}-{name}"] for name in names}
-            for key in ("X", "redshift", "phase", "classified")
-        ),
-        labels,
-        curves.object_id,
-    )
+    by_phase = {
+        key: {name: kept[f"{key}-{name}"] for name in names}
+        for key in ("X", "redshift", "phase", "classified")
+    }
+    return Test(**by_phase, labels=labels, object_id=curves.object_id)
 
 
 def say(stage: str, done: float) -> None:
