@@ -65,8 +65,10 @@ def test_a_closed_terminal_stops_the_worker_or_the_start(terminal):
     assert worker.orders == ["stop"]
 
 
-def test_a_second_signal_goes_to_whoever_had_it_before(terminal):
+def test_a_second_signal_goes_to_whoever_had_it_before(terminal, request):
     worker = Recorder()
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores Ctrl-C
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, inherited))
     with stopping_softly(worker):
         os.kill(os.getpid(), signal.SIGINT)
         assert worker.orders == ["stop"]
