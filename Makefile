@@ -7,8 +7,8 @@ BIN    := $(VENV)/bin
 OUT    ?= runs/quick
 BUDGET ?= 60
 SEED   ?= 0
-# Three processes on two cores: a third of the time of the tests is waiting for brokers and children.
-TEST_JOBS ?= 3
+# Four processes on two cores: a third of the time of the tests is waiting for brokers and children.
+TEST_JOBS ?= 4
 # One math thread per process: two pools on two cores are many times slower than one.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
