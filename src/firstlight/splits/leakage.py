@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 from numpy.typing import NDArray
 
+from firstlight._types import BoolArray, IntArray
 from firstlight.errors import LeakageError
 from firstlight.lightcurves import LightCurves
 
@@ -102,11 +103,7 @@ def check_near_duplicates(train: LightCurves, test: LightCurves) -> None:
             *((a, b) for b, a in _copies(key_test, test, key_train, train)),
         ]
     }
-    if pairs:
-        named = _listed([f"{a} (train) and {b} (test)" for a, b in sorted(pairs)])
-        raise LeakageError(
-            f"{len(pairs)} pair(s) of objects share their observations: {named}. Drop one of each pair"
-        )
+    _refuse([f"{a} (train) and {b} (test)" for a, b in sorted(pairs)])
 
 
 def check_distinct(curves: LightCurves) -> None:
@@ -129,20 +126,11 @@ def check_distinct(curves: LightCurves) -> None:
     ranked, own = key[order], owner[order]
     first = own[np.searchsorted(ranked, ranked)]
     last = own[np.searchsorted(ranked, ranked, side="right") - 1]
-    other = np.where(first != own, first, last)
-    shared = other != own
-    n_found = np.bincount(own[shared], minlength=len(curves))
-    partner = other[shared][np.argsort(own[shared], kind="stable")]
-    ends = np.cumsum(n_found)
-    pairs = set()
-    for suspect in np.flatnonzero((n_found > 0) & (n_found >= SHARED_PART * curves.n_obs)).tolist():
-        copy = int(np.bincount(partner[ends[suspect] - n_found[suspect] : ends[suspect]]).argmax())
-        pairs.add((str(curves.object_id[min(suspect, copy)]), str(curves.object_id[max(suspect, copy)])))
-    if pairs:
-        named = _listed([f"{a} and {b}" for a, b in sorted(pairs)])
-        raise LeakageError(
-            f"{len(pairs)} pair(s) of objects share their observations: {named}. Drop one of each pair"
-        )
+    other = np.empty_like(own)
+    other[order] = np.where(first != own, first, last)
+    pairs = {(min(pair), max(pair)) for pair in _most_shared(curves, other != owner, other)}
+    names = [(str(curves.object_id[a]), str(curves.object_id[b])) for a, b in pairs]
+    _refuse([f"{a} and {b}" for a, b in sorted(names)])
 
 
 def twins(curves: LightCurves) -> list[tuple[str, str]]:
@@ -219,16 +207,30 @@ def _copies(
     ranked = key_b[order]
     where = np.minimum(np.searchsorted(ranked, key_a), len(ranked) - 1)
     found = ranked[where] == key_a
-    owner_a = a.object_index
-    n_found = np.bincount(owner_a[found], minlength=len(a))
-    suspects = np.flatnonzero((n_found > 0) & (n_found >= SHARED_PART * a.n_obs))
-    owner_b = b.object_index[order[where]]
+    pairs = _most_shared(a, found, b.object_index[order[where]])
+    return [(str(a.object_id[k]), str(b.object_id[owner])) for k, owner in pairs]
+
+
+def _most_shared(curves: LightCurves, found: BoolArray, owner: IntArray) -> list[tuple[int, int]]:
+    """Objects that share `SHARED_PART` of their observations, each with its most frequent other owner.
+
+    `found` says which observations have another owner, `owner` which object that is.
+    """
+    n_found = np.bincount(curves.object_index[found], minlength=len(curves))
     pairs = []
-    for suspect in suspects:
-        window = slice(a.offsets[suspect], a.offsets[suspect + 1])
-        owners = owner_b[window][found[window]]
-        pairs.append((str(a.object_id[suspect]), str(b.object_id[np.bincount(owners).argmax()])))
+    for k in np.flatnonzero((n_found > 0) & (n_found >= SHARED_PART * curves.n_obs)).tolist():
+        window = slice(curves.offsets[k], curves.offsets[k + 1])
+        pairs.append((k, int(np.bincount(owner[window][found[window]]).argmax())))
     return pairs
+
+
+def _refuse(pairs: list[str]) -> None:
+    """Raise LeakageError if there are pairs that share their observations."""
+    if pairs:
+        raise LeakageError(
+            f"{len(pairs)} pair(s) of objects share their observations: {_listed(pairs)}. "
+            "Drop one of each pair"
+        )
 
 
 def _listed(names: list[str]) -> str:
