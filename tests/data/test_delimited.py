@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from firstlight.data import delimited
 from firstlight.data.delimited import Damage, Delimited, choose, read_dialect, read_header, require
 from firstlight.errors import DataError, MissingColumnError
-from firstlight.lightcurves.values import names_of
+from firstlight.lightcurves.foreign.values import names_of
 
 COLUMNS = {"name": "text", "x": "number"}
 

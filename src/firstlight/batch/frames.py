@@ -16,8 +16,8 @@ from firstlight.data import read_table
 from firstlight.data.read import object_column_of
 from firstlight.errors import BundleError, DataError, SettingsError
 from firstlight.lightcurves import LightCurves, RedshiftMode, RejectLog
+from firstlight.lightcurves.foreign.values import as_arrow, distinct_names
 from firstlight.lightcurves.names import OBJECT_SPELLINGS, find_columns
-from firstlight.lightcurves.values import as_arrow, distinct_names
 from firstlight.pipeline import Pipeline
 from firstlight.predictions import UNKNOWN, Domain, Predictions
 

@@ -33,8 +33,8 @@ from firstlight.data.read import described
 from firstlight.errors import DataError, FirstlightError
 from firstlight.files import keep, replacing
 from firstlight.lightcurves import LightCurves, MetadataTable, RejectLog
+from firstlight.lightcurves.foreign.values import as_arrow, distinct_names, numbers_of
 from firstlight.lightcurves.rows import OBJECT_COLUMNS
-from firstlight.lightcurves.values import as_arrow, distinct_names, numbers_of
 
 #: Folder beside the answers: what the run was, what is done, what was set aside.
 RECORD = "_firstlight"

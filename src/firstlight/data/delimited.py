@@ -24,8 +24,8 @@ import pyarrow.csv as pcsv
 from firstlight._types import IntArray, Progress, no_progress
 from firstlight.errors import DataError, MissingColumnError
 from firstlight.files import GZIP_MAGIC
+from firstlight.lightcurves.foreign.values import numbers_of
 from firstlight.lightcurves.names import refuse_twice
-from firstlight.lightcurves.values import numbers_of
 
 BZIP2_MAGIC, XZ_MAGIC, ZSTD_MAGIC = b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks

@@ -29,8 +29,8 @@ from firstlight.data.store import curves_of_table, has_our_columns, read_curves
 from firstlight.data.text import is_light_curves, read_text
 from firstlight.errors import DataError
 from firstlight.lightcurves import Intake, LightCurves, MetadataTable, RejectLog
+from firstlight.lightcurves.foreign.raw import NEEDED
 from firstlight.lightcurves.names import OBSERVATION_SPELLINGS, PLASTICC_MARKS, find_columns
-from firstlight.lightcurves.raw import NEEDED
 
 _log = logging.getLogger(__name__)
 _OWN_FORMATS = {

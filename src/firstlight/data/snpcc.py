@@ -33,10 +33,10 @@ from firstlight.bands import SNANA_ZERO_POINT
 from firstlight.data.parquet import parquet_errors, read_parquet
 from firstlight.errors import DataError
 from firstlight.lightcurves import Intake, LightCurves, MetadataTable, RawTable, RejectLog
+from firstlight.lightcurves.foreign.objects import known_values
+from firstlight.lightcurves.foreign.raw import NEEDED
+from firstlight.lightcurves.foreign.values import names_of
 from firstlight.lightcurves.names import require_columns
-from firstlight.lightcurves.objects import known_values
-from firstlight.lightcurves.raw import NEEDED
-from firstlight.lightcurves.values import names_of
 from firstlight.taxonomy import from_snpcc
 from firstlight.text import number_in
 

@@ -17,9 +17,9 @@ from firstlight.data.parquet import open_parquet
 from firstlight.errors import DataError
 from firstlight.files import replacing
 from firstlight.lightcurves import Intake, LightCurves, RejectLog
-from firstlight.lightcurves.convert import is_ours, raw_from_arrow, wrap_arrow
+from firstlight.lightcurves.foreign.convert import is_ours, raw_from_arrow, wrap_arrow
+from firstlight.lightcurves.foreign.raw import NEEDED
 from firstlight.lightcurves.names import OBSERVATION_SPELLINGS, SURVEY, find_columns
-from firstlight.lightcurves.raw import NEEDED
 from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS
 
 SCHEMA_VERSION = 1  # raise it when an older firstlight would misread a newer file

@@ -15,7 +15,10 @@ from firstlight._types import IntArray, Progress, no_progress
 from firstlight.data.delimited import Delimited, joined, read_dialect, read_header
 from firstlight.errors import DataError, MissingColumnError
 from firstlight.lightcurves import Intake, LightCurves, MetadataTable, RawTable
-from firstlight.lightcurves.intake import join_rows, object_table
+from firstlight.lightcurves.foreign.intake import join_rows, object_table
+from firstlight.lightcurves.foreign.objects import known_values, unusual
+from firstlight.lightcurves.foreign.raw import NEEDED, plasticc_defaults, require
+from firstlight.lightcurves.foreign.values import distinct_names, names_of, untyped_ids
 from firstlight.lightcurves.names import (
     DEREDDENED,
     OBJECT_SPELLINGS,
@@ -24,11 +27,8 @@ from firstlight.lightcurves.names import (
     SURVEY,
     find_columns,
 )
-from firstlight.lightcurves.objects import known_values, unusual
-from firstlight.lightcurves.raw import NEEDED, plasticc_defaults, require
 from firstlight.lightcurves.reject import NO_ROW, RejectLog
 from firstlight.lightcurves.rows import ObservationRows
-from firstlight.lightcurves.values import distinct_names, names_of, untyped_ids
 
 #: Columns that are read as texts; the others are numbers.
 _TEXTS = ("object_id", "band", "detected", "unit", "system", DEREDDENED, SURVEY)

@@ -18,7 +18,7 @@ from firstlight.data.delimited import Delimited, choose, read_bytes, read_header
 from firstlight.data.parquet import PARQUET_MAGIC, parquet_errors, read_parquet
 from firstlight.errors import DataError, MissingColumnError
 from firstlight.files import replacing
-from firstlight.lightcurves.values import NO_VALUE, as_arrow, names_of, untyped_ids
+from firstlight.lightcurves.foreign.values import NO_VALUE, as_arrow, names_of, untyped_ids
 from firstlight.taxonomy import Taxonomy, from_plasticc
 
 #: Spellings of the label column, the surest first: Zenodo's test set has both targets.

@@ -15,9 +15,9 @@ from firstlight.data.delimited import Delimited, joined, read_header
 from firstlight.data.parquet import PARQUET_MAGIC, parse_parquet
 from firstlight.errors import DataError, MissingColumnError, SettingsError
 from firstlight.hosts.candidates import Candidates
+from firstlight.lightcurves.foreign.objects import known_values, unusual
+from firstlight.lightcurves.foreign.values import names_of, numbers_of, untyped_ids
 from firstlight.lightcurves.names import OBJECT_SPELLINGS, find_columns
-from firstlight.lightcurves.objects import known_values, unusual
-from firstlight.lightcurves.values import names_of, numbers_of, untyped_ids
 
 #: Distance within which a row belongs to an object [arcsec]; positions of one object differ by less.
 RADIUS_ARCSEC = 1.0

@@ -341,7 +341,7 @@ class LightCurves:
         per observation or per object with lists, is read by the same rules. Parameters and errors are those
         of `from_pandas`.
         """
-        from firstlight.lightcurves import convert
+        from firstlight.lightcurves.foreign import convert
 
         return cls._of(convert.from_arrow(table, zero_point, dereddened, rejects))
 
@@ -404,7 +404,7 @@ class LightCurves:
         >>> curves.n_obs, curves["a"].mjd[0]
         (array([3]), np.float64(60000.0))
         """
-        from firstlight.lightcurves import convert
+        from firstlight.lightcurves.foreign import convert
 
         return cls._of(convert.from_pandas(rows, objects, zero_point, dereddened, rejects))
 
@@ -444,7 +444,7 @@ class LightCurves:
         MissingColumnError, UnknownBandError, DataError
             As for `from_pandas`.
         """
-        from firstlight.lightcurves import convert
+        from firstlight.lightcurves.foreign import convert
 
         return cls._of(convert.from_nested(frame, name, zero_point, dereddened, rejects))
 
@@ -483,7 +483,7 @@ class LightCurves:
         MissingColumnError, UnknownBandError, DataError
             As for `from_pandas`; also if ``zpsys`` is not ``ab``.
         """
-        from firstlight.lightcurves import convert
+        from firstlight.lightcurves.foreign import convert
 
         return cls._of(convert.from_astropy(curves, zero_point, dereddened, rejects))
 

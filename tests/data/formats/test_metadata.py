@@ -9,7 +9,7 @@ from tests.data.formats._samples import IDS, own_columns, truth, write_csv, writ
 
 from firstlight.data import RejectLog, read
 from firstlight.errors import DataError, MissingColumnError
-from firstlight.lightcurves.angles import degrees
+from firstlight.lightcurves.foreign.angles import degrees
 
 COLUMNS = {"diaObjectId": list(IDS), "ra": [10.5, 20.5], "dec": [-3.25, 4.0], "mwebv": [0.02, -9.0]}
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from firstlight.data.formats.source import Source, columns_of_records, source_of_columns
 from firstlight.errors import DataError
-from firstlight.lightcurves.angles import degrees
+from firstlight.lightcurves.foreign.angles import degrees
 from firstlight.text import number_in
 
 _KEYS = (

@@ -10,10 +10,10 @@ from firstlight.data.formats.names import ColumnNames
 from firstlight.data.formats.recognise import open_source
 from firstlight.errors import MissingColumnError
 from firstlight.lightcurves import Intake, MetadataTable, RejectLog
-from firstlight.lightcurves.angles import degrees
-from firstlight.lightcurves.intake import object_table
-from firstlight.lightcurves.objects import known_values, unusual
-from firstlight.lightcurves.values import distinct_names, untyped_ids
+from firstlight.lightcurves.foreign.angles import degrees
+from firstlight.lightcurves.foreign.intake import object_table
+from firstlight.lightcurves.foreign.objects import known_values, unusual
+from firstlight.lightcurves.foreign.values import distinct_names, untyped_ids
 
 
 def read_metadata(

@@ -25,8 +25,8 @@ from firstlight.bands import (
 from firstlight.data.formats.layouts import Layout
 from firstlight.data.formats.names import ColumnNames
 from firstlight.errors import DataError, UnknownBandError
-from firstlight.lightcurves.units import unit_doubt
-from firstlight.lightcurves.values import NO_VALUE, as_arrow, is_text, numbers_of
+from firstlight.lightcurves.foreign.units import unit_doubt
+from firstlight.lightcurves.foreign.values import NO_VALUE, as_arrow, is_text, numbers_of
 
 #: Magnitudes beyond these stand for "none": surveys write 99, 999, -99 or -999.
 _BRIGHTEST, _FAINTEST = -30.0, 50.0

@@ -39,10 +39,10 @@ from firstlight.data.formats.recognise import open_source, stated_once
 from firstlight.data.formats.source import Source, plain_name
 from firstlight.errors import DataError, MissingColumnError, SettingsError
 from firstlight.lightcurves import RawTable
-from firstlight.lightcurves.angles import degrees
+from firstlight.lightcurves.foreign.angles import degrees
+from firstlight.lightcurves.foreign.units import ANY_DEPTH, days_per_unit, magnitude_unit, unit_scale
+from firstlight.lightcurves.foreign.values import LARGEST_MJD, as_arrow, numbers_of, untyped_ids
 from firstlight.lightcurves.reject import NO_ROW
-from firstlight.lightcurves.units import ANY_DEPTH, days_per_unit, magnitude_unit, unit_scale
-from firstlight.lightcurves.values import LARGEST_MJD, as_arrow, numbers_of, untyped_ids
 
 _AVRO_MAGIC = b"Obj\x01"
 _HDF_MAGIC = b"\x89HDF"

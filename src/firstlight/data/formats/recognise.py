@@ -25,8 +25,8 @@ from firstlight.data.formats.layouts import (
 from firstlight.data.formats.source import Source
 from firstlight.data.parquet import PARQUET_FAULTS, PARQUET_MAGIC
 from firstlight.errors import DataError
-from firstlight.lightcurves.angles import degrees
-from firstlight.lightcurves.values import as_arrow, is_text, numbers_of
+from firstlight.lightcurves.foreign.angles import degrees
+from firstlight.lightcurves.foreign.values import as_arrow, is_text, numbers_of
 
 _AVRO_MAGIC = b"Obj\x01"
 _HDF_MAGIC = b"\x89HDF"

@@ -16,7 +16,7 @@ from firstlight.data.formats.containers import fits_columns, open_fits
 from firstlight.data.formats.photometry import texts
 from firstlight.data.formats.source import Source, source_of_columns
 from firstlight.errors import DataError
-from firstlight.lightcurves.values import numbers_of
+from firstlight.lightcurves.foreign.values import numbers_of
 from firstlight.text import number_in
 
 _PHOT = ("MJD", "BAND", "FLT", "FLUXCAL", "FLUXCALERR", "PHOTFLAG")

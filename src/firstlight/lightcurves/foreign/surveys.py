@@ -8,9 +8,9 @@ import numpy as np
 from firstlight._types import IntArray, StrArray
 from firstlight.bands import find_survey, stated_survey
 from firstlight.lightcurves.curves import LightCurves
+from firstlight.lightcurves.foreign.raw import RawTable
+from firstlight.lightcurves.foreign.values import distinct_names, filter_names
 from firstlight.lightcurves.names import SURVEY
-from firstlight.lightcurves.raw import RawTable
-from firstlight.lightcurves.values import distinct_names, filter_names
 
 _BETWEEN = "+"  # several surveys of one object: ps1+ztf
 

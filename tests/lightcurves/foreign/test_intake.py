@@ -7,7 +7,7 @@ import pytest
 
 from firstlight.errors import DataError
 from firstlight.lightcurves import Intake, MetadataTable, RawTable, RejectLog
-from firstlight.lightcurves.intake import join_rows
+from firstlight.lightcurves.foreign.intake import join_rows
 
 
 def make(owner, names="abc", **columns):

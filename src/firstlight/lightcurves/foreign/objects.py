@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from firstlight._types import BoolArray, FloatArray, IntArray, StrArray
-from firstlight.lightcurves.angles import degrees
+from firstlight.lightcurves.foreign.angles import degrees
+from firstlight.lightcurves.foreign.values import NO_VALUE, as_arrow, decoded, is_text, numbers_of
 from firstlight.lightcurves.rows import LARGEST_EBV, OBJECT_COLUMNS
-from firstlight.lightcurves.values import NO_VALUE, as_arrow, decoded, is_text, numbers_of
 
 _SENTINELS = (-9.0, -99.0, -999.0, -9999.0)  # what surveys write for "unknown"
 _UNKNOWN = ("na", "-", "--", "unknown", "inf", "-inf")  # as texts

@@ -10,7 +10,7 @@ import numpy as np
 from firstlight._types import BoolArray, FloatArray
 from firstlight.bands import AB_ZERO_POINT_NJY, SNANA_ZERO_POINT, flux_to_njy, magnitude
 from firstlight.errors import DataError
-from firstlight.lightcurves.values import as_arrow, decoded, numbers_of
+from firstlight.lightcurves.foreign.values import as_arrow, decoded, numbers_of
 
 #: The deepest tenth of the error bars of any large part of PLAsTiCC is a 1-sigma depth of 25.8
 #: (RR Lyrae alone) to 27.5 mag (deep-drilling fields alone); taking nJy or microjansky for

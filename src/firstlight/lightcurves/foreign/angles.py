@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from firstlight._types import FloatArray
-from firstlight.lightcurves.values import as_arrow, decoded, is_text, numbers_of
+from firstlight.lightcurves.foreign.values import as_arrow, decoded, is_text, numbers_of
 from firstlight.text import number_in
 
 _SEPARATORS = re.compile(r"(?<=\d)\s*[hdms\u00b0'\u2032\"\u2033:]+\s*|(?<=\d)\s+(?=\d)")

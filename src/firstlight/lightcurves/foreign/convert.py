@@ -1,7 +1,7 @@
 """Tables of pandas, nested-pandas, Arrow and astropy to light curves.
 
 The ``from_*`` methods of `LightCurves` call these functions. Each names the columns of its container
-and hands a `RawTable` to `firstlight.lightcurves.intake`, which checks and converts the values.
+and hands a `RawTable` to `firstlight.lightcurves.foreign.intake`, which checks and converts the values.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,10 @@ from firstlight.bands import AB_ZERO_POINT_NJY, BANDS
 from firstlight.errors import DataError, MissingColumnError
 from firstlight.lightcurves.curves import DETECTION_SNR, LightCurves
 from firstlight.lightcurves.export import FLUX_UNIT
-from firstlight.lightcurves.intake import Intake
+from firstlight.lightcurves.foreign.intake import Intake
+from firstlight.lightcurves.foreign.raw import NEEDED, RawTable, our_columns, plasticc_defaults, require
+from firstlight.lightcurves.foreign.units import days_per_unit, unit_scale
+from firstlight.lightcurves.foreign.values import as_arrow, decoded, is_text, numbers_of
 from firstlight.lightcurves.names import (
     DEREDDENED,
     OBSERVATION_SPELLINGS,
@@ -26,11 +29,8 @@ from firstlight.lightcurves.names import (
     find_columns,
     refuse_twice,
 )
-from firstlight.lightcurves.raw import NEEDED, RawTable, our_columns, plasticc_defaults, require
 from firstlight.lightcurves.reject import RejectLog
 from firstlight.lightcurves.rows import OBJECT_COLUMNS, OBSERVATION_COLUMNS, REQUIRED_COLUMNS
-from firstlight.lightcurves.units import days_per_unit, unit_scale
-from firstlight.lightcurves.values import as_arrow, decoded, is_text, numbers_of
 
 _TABLE = "the table"
 _WITH_ID: Mapping[str, tuple[str, ...]] = {"object_id": ("object_id",)} | dict(PER_OBJECT)

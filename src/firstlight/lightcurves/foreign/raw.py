@@ -1,6 +1,6 @@
 """`RawTable`: a foreign table of observations under our names, with the values as its source wrote them.
 
-A reader of a format makes one and hands it to `firstlight.lightcurves.intake.Intake.read`, which
+A reader of a format makes one and hands it to `firstlight.lightcurves.foreign.intake.Intake.read`, which
 checks and converts every value by the same rules for all formats.
 """
 
@@ -13,14 +13,14 @@ import numpy as np
 from firstlight._types import IntArray
 from firstlight.bands import SNANA_ZERO_POINT
 from firstlight.errors import DataError, MissingColumnError
+from firstlight.lightcurves.foreign.units import ANY_DEPTH, PLASTICC_DEPTH
+from firstlight.lightcurves.foreign.values import TimeScale
 from firstlight.lightcurves.names import (
     OBSERVATION_SPELLINGS,
     PER_OBJECT,
     PLASTICC_MARKS,
     find_columns,
 )
-from firstlight.lightcurves.units import ANY_DEPTH, PLASTICC_DEPTH
-from firstlight.lightcurves.values import TimeScale
 
 NEEDED = ("object_id", "mjd", "band", "flux", "flux_err")
 

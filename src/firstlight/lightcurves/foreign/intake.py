@@ -16,13 +16,10 @@ from firstlight._types import AnyArray, BoolArray, FloatArray, IntArray, StrArra
 from firstlight.bands import BANDS, OUTSIDE, UNKNOWN, case_note
 from firstlight.errors import DataError, UnknownBandError
 from firstlight.lightcurves.curves import DETECTION_SNR, LightCurves
-from firstlight.lightcurves.names import DEREDDENED
-from firstlight.lightcurves.objects import known_values, one_value_each, unusual
-from firstlight.lightcurves.raw import RawTable
-from firstlight.lightcurves.reject import NO_ROW, RejectLog
-from firstlight.lightcurves.rows import OBJECT_COLUMNS, ObservationRows
-from firstlight.lightcurves.surveys import with_surveys
-from firstlight.lightcurves.units import (
+from firstlight.lightcurves.foreign.objects import known_values, one_value_each, unusual
+from firstlight.lightcurves.foreign.raw import RawTable
+from firstlight.lightcurves.foreign.surveys import with_surveys
+from firstlight.lightcurves.foreign.units import (
     ANY_DEPTH,
     PLASTICC_DEPTH,
     check_depth,
@@ -30,7 +27,7 @@ from firstlight.lightcurves.units import (
     unit_doubt,
     unit_scale,
 )
-from firstlight.lightcurves.values import (
+from firstlight.lightcurves.foreign.values import (
     as_arrow,
     as_column,
     bands_count_from_one,
@@ -42,6 +39,9 @@ from firstlight.lightcurves.values import (
     shown,
     times_of,
 )
+from firstlight.lightcurves.names import DEREDDENED
+from firstlight.lightcurves.reject import NO_ROW, RejectLog
+from firstlight.lightcurves.rows import OBJECT_COLUMNS, ObservationRows
 
 NO_OBSERVATIONS = "the object has no observations"
 _UNKNOWN_BAND = f"the band is none of {', '.join(BANDS)}"
@@ -448,7 +448,7 @@ def object_table(
         Distinct names.
     parts : sequence of (owner, values)
         Sources of values: the position in `names` of each row's object (-1 where it has none), and columns
-        of `OBJECT_COLUMNS` as `firstlight.lightcurves.objects.known_values` gives them.
+        of `OBJECT_COLUMNS` as `firstlight.lightcurves.foreign.objects.known_values` gives them.
     intake : Intake
         The source, and where objects go whose values disagree.
     lines : int64 array, optional

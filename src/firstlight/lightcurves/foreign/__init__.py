@@ -1,0 +1,1 @@
+"""Foreign tables to `LightCurves`: one rule each for names, units, times, flags and ids."""
