@@ -54,6 +54,27 @@ def test_a_mix_by_redshift_and_magnitude_chooses_the_first_range_that_holds_an_o
     assert mix.frequencies(["SNIa", "SNII"])[0, 0] > 0.99
 
 
+def test_an_object_of_unknown_brightness_is_in_no_range_of_magnitudes():
+    faint, bright = (
+        MixBin(mix={"SNIa": 1.0}, magnitude=(20.0, np.inf)),
+        MixBin(mix={"KN": 1.0}, magnitude=(-np.inf, 15.0)),
+    )
+    mix = ClassMix(mix={"SNII": 1.0}, bins=(faint, bright))
+    brighter = Brighter(-np.array([np.nan, 21.0, 14.0]), lambda limit: -limit)
+    assert mix.bin_of(None, brighter, 3).tolist() == [2, 0, 1]
+
+
+@given(unit=st.floats(5e-324, 1e308))
+def test_the_unit_of_a_mix_does_not_matter(unit):
+    frequencies = ClassMix.read({"SNIa": unit, "SNII": unit}).frequencies(["SNIa", "SNII", "KN"])
+    np.testing.assert_allclose(frequencies, [[0.4995, 0.4995, 0.001]])
+
+
+def test_a_mix_of_classes_without_training_objects_alone_is_refused():
+    with pytest.raises(SettingsError, match="without training objects"):
+        ClassMix.read({"PISN": 1.0}).frequencies(["SNIa", "PISN"], np.array([1.0, 0.0]))
+
+
 def test_classes_that_were_not_trained_stay_impossible():
     frequencies = ClassMix.read("lsst").frequencies(CLASSES, np.eye(17)[9] + np.eye(17)[10])
     assert np.flatnonzero(frequencies[0]).tolist() == [9, 10]
@@ -68,7 +89,9 @@ def test_a_mix_from_a_file_is_read_and_a_wrong_one_is_refused(tmp_path):
     assert (mix.name, mix.others, len(mix.bins)) == ("mine", 0.1, 1)
     with pytest.raises(SettingsError, match="unknown class"):
         ClassMix.read({"SN Ia": 1.0}).check(CLASSES)
-    for wrong in ("[mix]\nSNIa = -1\n", "[mix]\n", "mix = 3\n", "[mix\n"):
+    bins = ("redshift = [0.2, 0.1]\n", "redshift = [nan, 0.1]\n", "magnitude = [20.0]\n", "")
+    in_bins = [f"[mix]\nSNIa = 1\n[[bins]]\n{limits}mix = {{SNII = 1}}\n" for limits in bins]
+    for wrong in ("", "[mix]\nSNIa = -1\n", "[mix]\n", "mix = 3\n", "[mix\n", *in_bins):
         path.write_text(wrong)
         with pytest.raises(SettingsError):
             ClassMix.read(path)
@@ -131,6 +154,7 @@ def test_an_estimated_mix_moves_the_answers_of_objects_that_were_followed_long_e
         (_answers(8.0, np.full((500, 2), 0.5), np.array([0.5, 0.5])), "0 objects were followed"),
         (_answers(99.0, np.full((99, 2), 0.5), np.array([0.5, 0.5])), "99 objects were followed"),
         (_answers(99.0, np.full((500, 2), 0.5), None), "not known"),
+        (_answers(99.0, np.full((500, 2), 0.5), np.full((500, 2), 0.5)), "by redshift or magnitude"),
     ],
 )
 def test_an_estimate_that_would_invent_classes_is_refused(answers, message):

@@ -131,6 +131,22 @@ def test_under_another_mix_the_classes_are_weighed_by_the_ratio_of_the_frequenci
     np.testing.assert_array_equal(parts.prior, moved.prior)
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"redshift": [0.1, 0.2]}, r"redshift: shape \(2,\); expected \(4,\)"),
+        ({"magnitude": ["faint"] * 4}, "magnitude: not numbers"),
+        ({"trained": [0.5, 0.5]}, r"trained: shape \(2,\); expected \(17,\)"),
+        ({"trained": np.zeros(len(CLASSES))}, "one positive"),
+        ({"trained": np.full(len(CLASSES), np.nan)}, "finite"),
+    ],
+)
+def test_numbers_that_do_not_fit_the_objects_or_the_classes_are_refused(predictions, values, message):
+    uniform = np.full(len(CLASSES), 1.0 / len(CLASSES))
+    with pytest.raises(DataError, match=message):
+        predictions.with_prior("lsst", **({"trained": uniform} | values))
+
+
 def with_sets(predictions: Predictions, *sets: str) -> Predictions:
     in_set = np.array([[name in text.split() for name in CLASSES] for text in sets])
     return replace(predictions, in_set=in_set)

@@ -78,11 +78,18 @@ def test_a_wrong_type_is_an_error_with_its_place(table, message):
 @dataclass(frozen=True, kw_only=True)
 class Needy:
     path: str
+    range: tuple[float, float] = (0.0, 1.0)
 
 
 def test_a_missing_needed_setting_is_an_error():
-    with pytest.raises(SettingsError, match="path"):
-        from_table(Needy, {})
+    with pytest.raises(SettingsError, match=r"setting\(s\) \['path'\] are missing in \[top\]"):
+        from_table(Needy, {}, "top")
+
+
+def test_a_list_of_another_length_than_the_setting_has_is_an_error():
+    assert from_table(Needy, {"path": "", "range": [1, 2]}).range == (1.0, 2.0)
+    with pytest.raises(SettingsError, match=r"range = .* expected a list of 2"):
+        from_table(Needy, {"path": "", "range": [1.0]})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,11 +27,23 @@ _ADDED = 10.0  # objects of the training mix beside those of the estimate, so th
 
 @dataclass(frozen=True, kw_only=True)
 class MixBin:
-    """The mix within a range of redshift, of magnitude, or of both; the lower limits belong to it."""
+    """The mix within a range of redshift, of magnitude, or of both; the lower limits belong to it.
+
+    SettingsError if a range is empty, or none is given: such a bin would hold no object, or all of them.
+    """
 
     mix: Mapping[str, float]
     redshift: tuple[float, float] = (-np.inf, np.inf)
     magnitude: tuple[float, float] = (-np.inf, np.inf)  # AB, of the brightest observation
+
+    def __post_init__(self) -> None:
+        for name, limits in (("redshift", self.redshift), ("magnitude", self.magnitude)):
+            if not limits[0] < limits[1]:
+                raise SettingsError(
+                    f"bin of a class mix: {name} = {list(limits)}; give a lower and a higher limit"
+                )
+        if not np.isfinite([self.redshift, self.magnitude]).any():
+            raise SettingsError("bin of a class mix: give a range of redshift, of magnitude, or of both")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +79,7 @@ class ClassMix:
     def __post_init__(self) -> None:
         for table in (self.mix, *(part.mix for part in self.bins)):
             values = np.array(list(table.values()), np.float64)
-            if not (np.isfinite(values).all() and (values >= 0.0).all() and values.sum() > 0.0):
+            if not (np.isfinite(values).all() and (values >= 0.0).all() and (values > 0.0).any()):
                 raise SettingsError(
                     f"class mix {self.name!r}: frequencies must be finite and not negative, and one positive"
                 )
@@ -113,20 +125,25 @@ class ClassMix:
     def frequencies(self, classes: Sequence[str], trained: FloatArray | None = None) -> FloatArray:
         """Frequencies within each bin, the last outside of all, shape (n_bins + 1, n_classes).
 
-        Each row sums to 1. Classes that were not `trained` (frequency 0) get none.
+        Each row sums to 1. Classes that were not `trained` (frequency 0) get none. SettingsError if a row
+        names none of the others.
         """
         rows = []
         for table in (*(part.mix for part in self.bins), self.mix):
             row = np.array([table.get(name, 0.0) for name in classes])
+            row = row / max(row.max(), 5e-324)  # so that no unit overflows
             unnamed = np.array([name not in table for name in classes])
             if trained is not None:
                 row[trained <= 0.0], unnamed = 0.0, unnamed & (trained > 0.0)
             named, n = row.sum(), int(unnamed.sum())
+            if not named > 0.0:
+                raise SettingsError(
+                    f"class mix {self.name!r}: all of {sorted(table)} are classes without training objects"
+                )
             if n:
-                share = self.others if named > 0.0 else 1.0
-                row = row / max(named, 1e-300) * (1.0 - share)
-                row[unnamed] = share / n
-            rows.append(row / max(row.sum(), 1e-300))
+                row = row / named * (1.0 - self.others)
+                row[unnamed] = self.others / n
+            rows.append(row / row.sum())
         return np.stack(rows)
 
     def bin_of(self, redshift: ArrayLike | None, is_brighter: "Brighter | None", n: int) -> Any:
@@ -155,8 +172,8 @@ class Brighter:
 
     def __call__(self, magnitude: float) -> Any:
         """Mask of the objects brighter than a magnitude."""
-        if np.isinf(magnitude):
-            return np.full(len(self._brightness), magnitude > 0.0)
+        if np.isinf(magnitude):  # one of unknown brightness is in no range
+            return ~np.isnan(self._brightness) & (magnitude > 0.0)
         return self._brightness > self._of(magnitude)
 
 

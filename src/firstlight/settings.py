@@ -7,7 +7,7 @@ as ``RETIRED: ClassVar[Mapping[str, object]]``: key -> the only value that any p
 import json
 import types
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import MISSING, Field, asdict, fields, is_dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from firstlight.errors import SettingsError
@@ -45,6 +45,9 @@ def from_table(kind: type[T], table: Mapping[str, Any], where: str = "") -> T:
     unknown = sorted(set(table) - set(known))
     if unknown:
         raise SettingsError(f"unknown setting(s) {unknown} in [{name}]; known: {known}")
+    missing = [f.name for f in fields(kind) if f.name not in table and _is_needed(f)]  # type: ignore[arg-type]
+    if missing:
+        raise SettingsError(f"setting(s) {missing} are missing in [{name}]")
     values = {key: _coerce(hints[key], value, f"{name}.{key}") for key, value in table.items()}
     try:
         return kind(**values)
@@ -104,6 +107,10 @@ def _check_retired(value: Any, last: Any, name: str) -> None:
         )
 
 
+def _is_needed(one: Field[Any]) -> bool:
+    return one.init and one.default is MISSING and one.default_factory is MISSING
+
+
 def _plain(table: dict[str, Any]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for key, value in table.items():
@@ -130,9 +137,11 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
         kinds = [kind for kind in get_args(hint) if kind is not type(None)]
         return None if value is None else _coerce(kinds[0], value, where)
     if origin is tuple:
-        item = get_args(hint)[0]
+        item, n = get_args(hint)[0], len(get_args(hint))
         if not isinstance(value, list | tuple):
             raise SettingsError(f"{where} = {value!r}: expected a list")
+        if Ellipsis not in get_args(hint) and len(value) != n:
+            raise SettingsError(f"{where} = {list(value)}: expected a list of {n}")
         return tuple(_coerce(item, part, where) for part in value)
     if origin is Mapping:
         if not isinstance(value, Mapping):

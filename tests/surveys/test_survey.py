@@ -50,6 +50,8 @@ def test_a_survey_that_is_not_there_is_refused_with_the_names():
         {"filters": ("ztf_g", "wise_W1")},
         {"underestimate": 0.5},
         {"sources": ()},
+        {"gap": float("nan")},
+        {"depth": (20.0, float("inf"))},
     ],
     ids=str,
 )

@@ -38,11 +38,10 @@ def estimated_mix(
         If fewer than 100 objects were followed long enough, or the present class frequencies are not known or
         not the same for all objects.
     """
-    before = predictions.prior if trained is None else np.asarray(trained, np.float64)
-    if before is None or before.ndim != 1:
+    before = predictions.assumed(trained)
+    if before.ndim != 1:
         raise DataError(
-            "the class mix of these predictions is not known, or not one for all objects; state it as "
-            "trained=FREQUENCIES"
+            "these predictions assume a class mix by redshift or magnitude; estimate one without it"
         )
     late = predictions.is_classified & (np.nan_to_num(predictions.phase, nan=-1.0) >= min_phase)
     n = int(late.sum())

@@ -349,7 +349,7 @@ class Predictions:
             ``lsst``, ``bts``, a TOML file, or the frequency of each class in any unit; see `ClassMix`.
         redshift, magnitude : array_like, shape (n_objects,), optional
             For mixes that depend on them: host redshift, and AB magnitude of the brightest observation;
-            NaN where unknown.
+            NaN where unknown. One number stands for all objects.
         trained : array_like, shape (n_classes,), optional
             Class frequencies that the probabilities assume; by default the `prior` of these predictions.
 
@@ -364,25 +364,42 @@ class Predictions:
         SettingsError
             If the mix cannot be read or names an unknown class.
         DataError
-            If the present class frequencies are not known, as of predictions from a file.
+            If the present class frequencies are not known, as of predictions from a file, or redshifts,
+            magnitudes or frequencies do not fit the objects and classes.
         """
-        before = self.prior if trained is None else np.asarray(trained, np.float64)
-        if before is None:
-            raise DataError(
-                "the class mix of these predictions is not known; state it as trained=FREQUENCIES"
-            )
+        before = self.assumed(trained)
         mix = ClassMix.read(prior)
         mix.check(self.classes)
-        faint = None if magnitude is None else -np.asarray(magnitude, np.float64)
-        brighter = None if faint is None else Brighter(faint, lambda limit: -limit)
+        z = None if redshift is None else _of_each(redshift, "redshift", len(self))
+        brighter = (
+            None
+            if magnitude is None
+            else Brighter(-_of_each(magnitude, "magnitude", len(self)), lambda limit: -limit)
+        )
         known = before if before.ndim == 1 else before.max(axis=0)
-        after = mix.frequencies(self.classes, known)[mix.bin_of(redshift, brighter, len(self))]
+        after = mix.frequencies(self.classes, known)[mix.bin_of(z, brighter, len(self))]
         proba = under_mix(self.proba, before, after)
         proba = np.where(self.is_classified[:, None], proba, after)
         best = np.array(self.classes)[proba.argmax(axis=1)] if len(self) else np.empty(0, "U1")
         label = np.where(self.is_classified, best, "")
         in_set = _with_label(self.in_set, proba.argmax(axis=1)) if len(self) else self.in_set
         return replace(self, proba=proba, label=label, prior=after, in_set=in_set)
+
+    def assumed(self, trained: ArrayLike | None = None) -> FloatArray:
+        """Class frequencies that the probabilities assume: those that a user states, or `prior`.
+
+        Raises DataError if neither is known, or the stated ones are not one number of 0 or more per class.
+        """
+        if trained is None and self.prior is not None:
+            return self.prior
+        if trained is None:
+            raise DataError(
+                "the class mix of these predictions is not known; state it as trained=FREQUENCIES"
+            )
+        stated = _of_each(trained, "trained", len(self.classes))
+        if not (np.isfinite(stated).all() and (stated >= 0.0).all() and stated.sum() > 0.0):
+            raise DataError("trained: class frequencies must be finite and not negative, and one positive")
+        return stated
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
@@ -475,6 +492,17 @@ def domain_warning(predictions: Predictions) -> str | None:
         f"{n:,} of {int(known.sum()):,} objects {looks} unlike what this bundle was trained on: {shown}; "
         "check units and survey"
     )
+
+
+def _of_each(values: ArrayLike, name: str, n: int) -> FloatArray:
+    """One number for each of n objects or classes; DataError otherwise."""
+    try:
+        found = np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name}: not numbers: {error}") from error
+    if found.shape not in ((), (n,)):
+        raise DataError(f"{name}: shape {found.shape}; expected ({n},)")
+    return np.broadcast_to(found, n)
 
 
 def _with_label(in_set: BoolArray, best: IntArray) -> BoolArray:

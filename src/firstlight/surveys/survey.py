@@ -1,17 +1,21 @@
 """`SurveyConfig`: how a survey sees an object; one TOML file per survey, each with its sources."""
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
 
 from firstlight.bands import find_filter
 from firstlight.errors import SettingsError, UnknownBandError
 from firstlight.settings import from_table
 
 Photometry = Literal["forced", "detections"]
+
+_NUMBERS = (float, tuple[float, ...])  # types of settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,9 @@ class SurveyConfig:
 
     def __post_init__(self) -> None:
         """Check lengths, ranges and names of filters."""
+        numbers = (getattr(self, one.name) for one in fields(self) if one.type in _NUMBERS)
+        if not np.isfinite(np.hstack(list(numbers))).all():
+            raise SettingsError(f"survey {self.name}: a number is not finite")
         n = len(self.filters)
         if not n or len(self.depth) != n or len(self.chance) != n or not self.sources:
             raise SettingsError(
