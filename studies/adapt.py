@@ -1,4 +1,4 @@
-"""What is adapting a bundle worth: on real surveys with sources left out, and by the number of labels.
+"""The gain from adapting a bundle: on real surveys with sources left out, and by the number of labels.
 
 Run ``python -m studies.adapt --real FOLDER --snpcc FOLDER`` from the top of the project; it writes
 ``docs/results/adapt.json`` after each part and goes on where it stopped. On one core a part takes some six

@@ -52,7 +52,7 @@ from firstlight.report.style import (
 
 OUT = Path(__file__).parent / "results" / "anomaly.json"
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "anomaly.png"
-#: What the classifier of each preset reads, of the columns of `anomaly_rows`.
+#: Inputs of each preset's classifier, among the columns of `anomaly_rows`.
 PRESETS = {"default": ("latent", "scatter", "features"), "fast": ("latent", "scatter", "summary", "contrast")}
 #: Columns of the summary that the distance does better without: moments and windows of each band.
 SKIPS = {
@@ -156,7 +156,7 @@ def load(name: str) -> dict[str, Rows]:
 
 
 def matrix(rows: Rows, preset: str) -> NDArray[np.float32]:
-    """What the classifier of a preset reads."""
+    """Inputs of a preset's classifier."""
     return np.hstack([rows[column] for column in PRESETS[preset]]).astype(np.float32)
 
 
@@ -261,7 +261,7 @@ def variants(parts: dict[str, Rows], preset: str) -> dict[str, Score]:
 
 
 def per_class(train: Rows, columns: Callable[[Rows], NDArray[np.float32]]) -> Score:
-    """arXiv:2408.08888: strange is what the class that isolates it least finds strange."""
+    """arXiv:2408.08888: the score of an object is the least among the classes' isolation forests."""
     _, code = np.unique(train["label"], return_inverse=True)
     forests = ClassIsolation.fit(columns(train), code, n_trees=100, n_samples=256, seed=0)
     return lambda rows: forests.isolation_score(columns(rows))
@@ -292,7 +292,7 @@ def calibrated(scale: Rows, score: Score) -> Score:
 
 
 def measure(parts: dict[str, Rows], name: str, scores: dict[str, Score]) -> tuple[dict[str, Any], Any]:
-    """Every figure of every score, split and view; and what the picture needs."""
+    """Every figure of every score, split and view; and the data of the picture."""
     table: dict[str, Any] = {}
     drawn = {}
     for split in ("dev", "test"):

@@ -4,7 +4,7 @@ Run ``python studies/anomaly_rows.py [CLASS ...]``; it writes ``runs/anomaly/CLA
 about four minutes of one core per class; existing files are kept. The class is left out of
 everything that trains: encoder, templates, and the rows that the scorer will learn from.
 Known objects are split by `hash_split`: of its training part a fifth stops the encoder and
-sets the scale; its validation part (``dev``) is what choices are made on, its test part
+sets the scale; choices are made on its validation part (``dev``), its test part
 (``test``) chooses nothing. Objects of the missing class are strangers of one or the other.
 """
 

@@ -1,8 +1,8 @@
-"""What autoencoders are worth: alone, beside the presets, early, in `fast`, on a real sky.
+"""The worth of autoencoders: alone, beside the presets, early, in `fast`, on a real sky.
 
 First ``python -m studies.autoencoder_networks`` (networks); then ``python -m studies.autoencoder --cache
 FOLDER --crossval FOLDER [--data FOLDER]`` from the top of the project, which writes
-``docs/results/autoencoder.json`` (six minutes of one core). ``--cache`` holds what the networks gave;
+``docs/results/autoencoder.json`` (six minutes of one core). ``--cache`` holds the networks' outputs;
 ``--crossval`` holds ``default`` and ``fast``, folders of ``firstlight crossval``; ``--data`` is the folder
 of real objects of `real_sky`.
 
@@ -50,7 +50,7 @@ VIEWS = tuple(phase_name(days) for days in PHASES)
 METRICS = ("accuracy", "macro_f1", "macro_auc", "log_loss")
 SEEDS = ("joint 6", "joint 6, seed 1", "joint 6, seed 2")
 SIZES = ("joint 6", "joint 16", "joint 64", "joint 256")
-STREAMED = "recurrent 6, without GP"  # reads what `fast` has
+STREAMED = "recurrent 6, without GP"  # reads the inputs of `fast`
 N_TODAY = 2  # folds in which today's latents are compared
 LEAST = np.log(1e-7)  # of a log-probability that is mixed
 MOST_WEIGHT = 3.0
@@ -90,7 +90,7 @@ class Sky:
 
 
 def of_networks(cache: Path, sky: Sky) -> tuple[dict[str, Forecast], dict[str, Table]]:
-    """Forecast of each variant with classes, and what its networks cost."""
+    """Forecast of each variant with classes, and the cost of its networks."""
     found, costs = {}, {}
     for name, variant in VARIANTS.items():
         paths = [file_of(cache, name, k) for k in range(variant.folds)]

@@ -1,10 +1,10 @@
-"""Networks of `studies/autoencoder.py`: their inputs, how they are trained, what they say of every object.
+"""Networks of `studies/autoencoder.py`: their inputs, their training, and their outputs for every object.
 
 ``python -m studies.autoencoder_networks --cache FOLDER [--data FOLDER] [VARIANT ...]`` makes the inputs (two
 minutes of one core), trains the networks of each variant (20 to 60 seconds per fold) and keeps their
-forecasts; what is there already is not made again. ``--data`` is the folder of real objects of `real_sky`.
+forecasts; those that exist are not made again. ``--data`` is the folder of real objects of `real_sky`.
 
-A network reads the running summary and what the Gaussian process of the features gives, some also the time
+A network reads the running summary and the Gaussian process of the features, some also the time
 bins of `encoder.steps` by a GRU, and draws a Gaussian latent. From it a head must draw the summary,
 rest-frame shape, redshift and Gaussian-process values of the whole light curve, and a classifier the class.
 Copies are those of preset `default`: cut at random days, thinned and noisier, observed again by other
@@ -111,7 +111,7 @@ class Rows:
 
     @classmethod
     def load(cls, path: Path) -> tuple["Rows", dict[str, AnyArray]]:
-        """Read what `save` wrote."""
+        """Read the files of `save`."""
         with np.load(path) as file:
             found = {name: file[name] for name in file.files}
         names = ("values", "offsets", "summary", "redshift", "redshift_err")
@@ -122,7 +122,7 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Copies:
-    """Copies to learn from, with what the network must draw from them."""
+    """Copies to learn from, with the targets of the network."""
 
     rows: Rows
     owner: IntArray  # (n_rows,); place of the object

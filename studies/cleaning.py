@@ -76,11 +76,11 @@ def tidy(value: Any) -> Any:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-# --- what clean data lose -------------------------------------------------------
+# --- losses of clean data -------------------------------------------------------
 
 
 def removed_early(curves: LightCurves, day: float, config: CleanConfig) -> dict[str, float]:
-    """What is removed from curves as they stand some days after the trigger."""
+    """Observations removed from curves as they stand some days after the trigger."""
     early = curves.upto_phase(day)
     keep = keep_mask(early, config)
     before, after = early.trigger_mjd, early.keep(keep).trigger_mjd
@@ -90,7 +90,7 @@ def removed_early(curves: LightCurves, day: float, config: CleanConfig) -> dict[
     }
 
 
-# --- what artefacts are caught --------------------------------------------------
+# --- caught artefacts --------------------------------------------------
 
 
 def with_artefacts(curves: LightCurves, rng: np.random.Generator) -> tuple[LightCurves, NDArray[np.int64]]:

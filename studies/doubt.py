@@ -6,7 +6,7 @@ Run ``python -m studies.doubt --run runs/crossval-default`` from the top of the 
 Protocol: every object of a cross-validation is answered by the bundle of its own fold, which has never seen
 it, once as it is and once with a false statement: an extragalactic object stated at redshift 0, a Milky Way
 object stated at 0.5 +- 0.03, an extragalactic redshift off by +0.3 or -0.3 with its stated error
-unchanged. A lone point is an object cut to what was seen before its trigger, with one of these observations
+unchanged. A lone point is an object cut to its observations before the trigger, with one of these
 made a detection of 8 to 100 sigma. A confident error is a wrong answer of probability above .9. Spreads are
 standard deviations between folds.
 """

@@ -3,7 +3,7 @@
 The Matern-3/2 process of the features in state-space form (Hartikainen & Sarkka 2010): four independent
 processes, each with level and slope, are common to the bands, whose levels are linear combinations of them
 with the features' correlation in wavelength. A small grid of time scales and amplitudes is filtered side by
-side; what is read comes from the most likely one at that time. An observation costs the same, whatever came
+side; the answer is that of the most likely one at that time. An observation costs the same, whatever came
 before.
 """
 

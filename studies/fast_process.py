@@ -64,7 +64,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 
 
 class Fold(NamedTuple):
-    """What a fold of the cross-validation trained, and its objects."""
+    """The bundle of a fold of the cross-validation, and its objects."""
 
     number: int
     sides: Sides
@@ -346,7 +346,7 @@ def alert_costs(fold: Fold, curves: LightCurves) -> dict[str, float]:
 
 
 def write(crossval: Path, cache: Path) -> None:
-    """Write the result file from what the cache holds."""
+    """Write the result file from the cache."""
     _, truth = load_plasticc()
     table: dict[str, Any] = {}
     for name in VARIANTS:

@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def candidates(name: str, preset: str, cache: Path) -> Columns:
-    """Objects that nothing was trained on, with what a bundle trained without the class says of them."""
+    """Objects that nothing was trained on, with the answers of a bundle trained without the class."""
     path = cache / f"{preset}-{name}.npz"
     if not path.exists():
         curves, truth = load_plasticc()

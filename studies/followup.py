@@ -7,8 +7,8 @@ on the training part of the fixed split if FOLDER holds no such hold-out yet.
 
 The test part of PLAsTiCC's training set, which the classifier has not seen, is replayed
 night by night, on its own dates. A telescope is given for some hours of one night in
-fourteen. On the day before, every object that was detected so far is classified from what
-had arrived, and each strategy spends the same hours on the same candidates: those outside
+fourteen. On the day before, every object that was detected so far is classified from its
+observations so far, and each strategy spends the same hours on the same candidates: those outside
 the Milky Way (by their host's photometric redshift), observed within ten days and expected
 to be brighter than the limit. No object is observed twice. Everything is repeated for each
 of the fourteen choices of the telescope's nights. The utility's shape was chosen on the validation
@@ -102,7 +102,7 @@ def main() -> None:
 
 
 def load_snapshots(pipeline: Pipeline, curves: LightCurves, path: Path) -> dict[str, Array]:
-    """Every (object, night) with new data after the trigger, classified from what had arrived."""
+    """Every (object, night) with new data after the trigger, classified from the observations until then."""
     if path.exists():
         with np.load(path) as file:
             return {name: file[name] for name in file.files}
@@ -144,7 +144,7 @@ def _classify(
 
 
 class Replay:
-    """The candidates of every night, with what each strategy orders them by."""
+    """The candidates of every night, with the quantity by which each strategy orders them."""
 
     def __init__(self, snapshots: dict[str, Array], curves: LightCurves, labels: NDArray[np.str_]) -> None:
         self.labels = labels
@@ -281,7 +281,7 @@ def measure(snapshots: dict[str, Array], curves: LightCurves, labels: NDArray[np
 
 
 def _difference(drawn: dict[str, list[dict[str, float]]], other: str) -> dict[str, float]:
-    """What the utility catches more than another strategy, resampling by resampling."""
+    """The number that the utility catches more than another strategy, resampling by resampling."""
     pairs = zip(drawn["utility per hour"], drawn[other], strict=True)
     gain = np.array([own["all"] - its["all"] for own, its in pairs])
     return {

@@ -7,7 +7,7 @@ Protocol: the weights of the trained encoder are changed, nothing is trained aga
 those of the trees and the calibration as they were: of the booster of `default` (latents and features),
 of a booster that sees the latents with their uncertainty alone, and of one that sees them with the
 running summary, the inputs of preset `fast`. Pruned: the smallest weights of each matrix of the encoder
-are set to 0. Integers: each row of a matrix is rounded to 255 steps; `dynamic` also rounds what enters
+are set to 0. Integers: each row of a matrix is rounded to 255 steps; `dynamic` also rounds the inputs of
 the matrices, as PyTorch's dynamic quantisation does. Sizes are those of the matrices that encode: half
 precision as in a bundle, sparse with one bit per weight for its place, integers with one half-precision
 scale per row. Times are medians of turns, one thread: one step of the recurrent layers for one object and

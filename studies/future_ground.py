@@ -207,7 +207,7 @@ def reference_booster(found: Ground, cache: Path) -> LightGBMBooster:
 
 
 def step_sets(encoder: Encoder) -> dict[str, Steps]:
-    """What the encoder reads: of the rows to learn from, to calibrate on, and to score by view."""
+    """Inputs of the encoder: for the rows to learn from, to calibrate on, and to score by view."""
     objects, test, _ = sides()
     own, rng = extragalactic(objects), np.random.default_rng(0)  # the same draws as for the rows
     found = {}

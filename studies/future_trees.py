@@ -123,7 +123,7 @@ def probabilities(found: Ground, predict: Predict) -> dict[str, AnyArray]:
 
 
 def trained(found: Ground, kind: str, rows: TrainingRows, seed: int) -> dict[str, AnyArray]:
-    """Probabilities of a classifier, and what it costs."""
+    """Probabilities of a classifier, and its cost."""
     start = time.process_time()
     predict, size = KINDS[kind](found, rows, seed)
     seconds = time.process_time() - start

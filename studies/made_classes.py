@@ -12,7 +12,7 @@ rows of made objects (populations of `firstlight.simulate.sky` and of `made_popu
 and of the gate; encoder, templates, the expert of the Milky Way and the held-out rows are those of
 the control of the same seed. Each made object has six views through the surveys of the preset and
 the cadence of PLAsTiCC, half of them cut at a random day, with wrong and hidden redshifts as other
-copies. The weight of a class does not move: what its made rows weigh is taken from its other rows,
+copies. The weight of a class does not move: the weight of its made rows is taken from its other rows,
 either from its re-observed copies alone or from all of them. Real objects: protocol of `real_sky`;
 its choosing half compares variants, its testing half is scored with ``--final`` alone.  Scores are
 means over seeds, spreads standard deviations over bootstrap samples of the objects, and differences are
@@ -120,7 +120,7 @@ class Test:
 
 @dataclass(frozen=True, eq=False)
 class Ground:
-    """What all variants of one seed share."""
+    """The parts that all variants of one seed share."""
 
     seed: int
     folder: Path

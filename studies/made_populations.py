@@ -1,7 +1,7 @@
 """Populations of further classes for `made_classes`: stripped supernovae and SNe II of all declines.
 
-Engines are those of `firstlight.simulate`, the other populations those of `firstlight.simulate.sky`; what is
-drawn follows the papers that each population names. No preset uses them.
+Engines are those of `firstlight.simulate`, the other populations those of `firstlight.simulate.sky`; their
+parameters are drawn as in the papers that each population names. No preset uses them.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ V_TO_NU_L_NU = 4.0 * np.pi * (3.0857e19) ** 2 * 3.631e-20 * 2.998e18
 class Blanketed:
     """A blackbody whose blue light metals absorb once it is cooler than `hottest`; see `Thermal`.
 
-    Its luminosity is that of the blackbody; what is absorbed is not given back.
+    Its luminosity is that of the blackbody; absorbed light is not given back.
     """
 
     cutoff: float = 4_500.0  # Angstrom
@@ -98,7 +98,7 @@ def _evolve_plateau(t: FloatArray, parameters: Parameters) -> tuple[FloatArray, 
     return light * rising, state
 
 
-#: Populations by the name of their class, or of their class and what they stand for.
+#: Populations by the name of their class, or of their class and their meaning.
 KINDS: dict[str, SkyPopulation] = dict(SKY_POPULATIONS) | {
     "SNIbc": SkyPopulation(
         Population(_stripped, EJECTA, "core_collapse", (0.005, 0.7), (-15.5, -19.8), 300.0, Blanketed()),

@@ -1,4 +1,4 @@
-"""What is a class mix worth that is stated, or estimated from the objects themselves: whole curves and day 2.
+"""The gain from a class mix that is stated, or estimated from the objects: whole curves and day 2.
 
 Run ``python -m studies.mix --run runs/crossval-default`` from the top of the project after
 ``make crossval-default`` (seconds per preset); it writes ``docs/results/mix-default.json``.

@@ -1,4 +1,4 @@
-"""What is lost without a redshift: answers to objects that give none.
+"""The loss without a redshift: answers to objects that give none.
 
 Run ``python -m studies.no_redshift --run runs/crossval-default --train runs/no-redshift`` from the top of
 the project after ``make crossval-default``; it writes ``docs/results/no-redshift.json``. A minute, and

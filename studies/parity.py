@@ -5,7 +5,7 @@ Run ``python studies/parity.py --preset fast [--bundle FOLDER]``; it writes
 k-th step sends the k-th observation of every object that has one. In three runs the
 alerts come in order, shuffled within each night, and with a tenth of them late by up to
 three places and a tenth repeated. At some steps and at the end, states, latents and
-probabilities are compared with `Pipeline.predict` on what has been sent.
+probabilities are compared with `Pipeline.predict` on the observations sent so far.
 """
 
 import argparse

@@ -27,7 +27,7 @@ LEAST_WEIGHTS = (1000.0, 40.0)  # of a leaf: by default, for a hundred copies, a
 
 
 def embedding(folder: Path) -> dict[str, Any]:
-    """What the classifier reads, of each object (copy 0) and of its copies."""
+    """Inputs of the classifier, for each object (copy 0) and its copies."""
     import lcdata
     import parsnip
     import torch

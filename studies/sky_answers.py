@@ -1,4 +1,4 @@
-"""What the shipped bundles could give on real sky without training: mixtures, class mix, what is missed.
+"""Gains of the shipped bundles on real sky without training: mixtures, class mix; and missed objects.
 
 Run ``python -m studies.sky_answers --data FOLDER --run FOLDER`` from the top of the project (five
 minutes); it writes ``docs/results/sky-answers.json``. FOLDER of ``--data`` is that of `studies.real_sky`;
@@ -9,7 +9,7 @@ Protocol: real objects as in `real_sky`, its choosing half alone; PLAsTiCC: fold
 objects which the folds' bundles have not seen. `mixtures`: the answers of `default` and `fast` are
 multiplied, each to the power of its share, and scaled to sum to one. `prior`: answers of `default`
 under the class mix `bts`, by source. `missed`: superluminous supernovae and tidal disruptions of the
-choosing half, whole curves, by what is known of them: bands, redshift, bluest and reddest rest-frame
+choosing half, whole curves, by their properties: bands, redshift, bluest and reddest rest-frame
 wavelength, peak, first and last observation from the peak; recall below and above the median of each,
 and the p-value of a rank test between right and wrong.  Spreads are standard deviations over bootstrap
 samples, of PLAsTiCC between folds.
@@ -151,7 +151,7 @@ def prior_by_source(
 
 
 def described(curves: LightCurves) -> dict[str, FloatArray]:
-    """What is known of each object."""
+    """Properties of each object."""
     owner, n = curves.object_index, len(curves)
     good = curves.flux > SIGNIFICANT * curves.flux_err
     z = curves.redshift.astype(np.float64)
@@ -185,7 +185,7 @@ def described(curves: LightCurves) -> dict[str, FloatArray]:
 def missed(
     curves: LightCurves, labels: StrArray, answers: Predictions, choosing: BoolArray
 ) -> dict[str, dict[str, Any]]:
-    """Recall of each class below and above the median of what is known."""
+    """Recall of each class below and above the median of each property."""
     right = answers.proba.argmax(axis=1) == class_index(labels.tolist())
     known, table = described(curves), {}
     for name in MISSED:

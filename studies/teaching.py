@@ -6,10 +6,10 @@ Run ``python -m studies.teaching`` from the top of the project (ten minutes of o
 Protocol: PLAsTiCC training set. A fifth of the objects, by hash, is the test set. Of the others, 300 bright
 ones (brighter than 21 mag at peak) are labelled at the start, as a spectroscopic sample is. The rest is
 replayed in order of the first detection, in five seasons; in each, 100 objects that are brighter than 22.5
-mag eight days after their first detection get a spectrum, chosen with what the classifier of that season
-says at that time. Then it is trained again on all labels, with rows of day 8 and of the whole light curve,
-on the inputs of preset `fast` that need no training. `utility` is the score of `firstlight rank` without
-novelty, `utility, --learn 1` the same with the entropy of the class probabilities added to the worth,
+mag eight days after their first detection get a spectrum, chosen by the answers of that season's
+classifier at that time. Then it is trained again on all labels, with rows of day 8 and of the whole light
+curve, on the inputs of preset `fast` that need no training. `utility` is the score of `firstlight rank`
+without novelty, `utility, --learn 1` the same with the entropy of the class probabilities added to the worth,
 `entropy` that entropy alone, `least sure` one minus the largest probability, `two classes alike` the
 difference of the two largest. Scores are those of the test set after the last season. Differences to the
 choice by chance are paired by start sample, with their standard error over the start samples.
@@ -145,7 +145,7 @@ class Sky:
         return found
 
     def season(self, model: LightGBMBooster, who: IntArray, rng: np.random.Generator) -> Season:
-        """The candidates of a season, with what a classifier says of them."""
+        """The candidates of a season, with a classifier's answers."""
         proba = to_all_classes(model.predict_proba(self.rows["day 8"][who]), model.classes)
         bright, mjd = self.brightness.take(who), self.trigger[who] + DAYS
         return Season(proba, self.mag[who], bright, mjd, rng.random(len(who)))
@@ -166,7 +166,7 @@ class Sky:
         return scores
 
     def taken(self, known: IntArray) -> dict[str, float]:
-        """What the spectra were of: median magnitude, share of the Milky Way, classes with ten or more."""
+        """Objects of the spectra: median magnitude, share of the Milky Way, classes with ten or more."""
         counts = np.unique(self.labels[known], return_counts=True)[1]
         return {
             "median magnitude": float(np.median(self.mag[known])),

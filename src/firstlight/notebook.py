@@ -80,7 +80,7 @@ def html_table(header: Sequence[str], rows: Sequence[Sequence[str]], n_more: int
 
 
 def html_panel(title: str, *parts: str) -> str:
-    """A title and what belongs to it, for ``_repr_html_``."""
+    """A title and its content, for ``_repr_html_``."""
     return f"<div><strong>{html_text(title)}</strong>{''.join(map(html_text, parts))}</div>"
 
 

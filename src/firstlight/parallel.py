@@ -78,7 +78,7 @@ def side_by_side(
                 _drain(queue, progress)
                 for future in done:
                     yield names[future], future.result()
-        except (KeyboardInterrupt, GeneratorExit):  # do not wait for what is running
+        except (KeyboardInterrupt, GeneratorExit):  # do not wait for running tasks
             for child in multiprocessing.active_children():
                 child.terminate()
             raise

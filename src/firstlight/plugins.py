@@ -35,7 +35,7 @@ def made(point: EntryPoint, what: str, *arguments: Any) -> Any:
 
 @contextmanager
 def errors_of(what: str, kind: type[FirstlightError] = DataError) -> Iterator[None]:
-    """Raise what another package raises as an error of firstlight; those of firstlight pass."""
+    """Raise errors of another package as errors of firstlight; those of firstlight pass."""
     try:
         yield
     except FirstlightError:

@@ -64,7 +64,7 @@ COARSE: Mapping[str, str] = MappingProxyType(
     }
 )
 
-#: What each class is, in a few words.
+#: Meaning of each class, in a few words.
 MEANING: Mapping[str, str] = MappingProxyType(
     {
         "AGN": "active galactic nucleus: gas falling into a massive black hole, irregular for years",
@@ -279,9 +279,9 @@ class Taxonomy:
     def of(cls, table: Mapping[str, Mapping[str, Any]], where: object = "classes") -> Self:
         """A taxonomy of a table by class of ``group``, ``galactic``, ``aliases``, ``elasticc``, all optional.
 
-        What a class of ours omits is as in our taxonomy; the group of another is its name. SettingsError if
-        there are fewer than two classes, a name is no name, a value is of a wrong type, or a spelling has
-        two classes.
+        Entries that a class of ours omits are as in our taxonomy; the group of another is its name.
+        SettingsError if there are fewer than two classes, a name is no name, a value is of a wrong type, or a
+        spelling has two classes.
         """
         own: dict[str, str] = {}
         groups, numbers, galactic = {}, {}, set()

@@ -10,7 +10,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def number_in(text: str) -> float:
-    """The number that a text writes; ValueError for none, and for what Python alone reads as one.
+    """The number that a text writes; ValueError for none, and for spellings that only Python reads as one.
 
     Examples
     --------

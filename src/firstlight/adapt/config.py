@@ -15,7 +15,7 @@ class AdaptConfig:
     folds : int
         Folds over the labelled objects.
     worth : tuple of float
-        Values tried for what the training objects of a class count together, in labelled objects. That the
+        Values tried for the weight of all training objects of a class together, in labelled objects. That the
         labels train nothing is always tried, too.
     mixes : tuple of float
         Values tried for the strength of the labels' class mix: 0 keeps all classes alike, 1 is that mix.

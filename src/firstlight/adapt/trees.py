@@ -26,7 +26,7 @@ from firstlight.metrics.scores import SMALLEST_PROBA
 from firstlight.taxonomy import in_order
 
 _UNSEEN = 0.5  # objects that a class without a labelled object counts in the mix
-NO_LABELS = float("inf")  # what the training objects count if the labels train nothing
+NO_LABELS = float("inf")  # weight of the training objects if the labels train nothing
 BUNDLE, SURVEY = "bundle", "survey"  # trees that those of the labels are added to
 
 
@@ -68,8 +68,8 @@ class Grower:
     Trees of the labels are added to those of the bundle, or to new ones of the re-observed training set.
     Where the training set lacks a class, or the classifier cannot add trees, all are grown with the labels.
 
-    With several sources a class may be nearly a source. Then every class weighs the same within what is seen
-    as each source sees the sky, so that the source says nothing about the class. Trees are added to those of
+    With several sources a class may be nearly a source. Then every class weighs the same within each
+    source's view of the sky, so that the source says nothing about the class. Trees are added to those of
     the bundle, whose calibration and class mix stay: those of the labels are the choice of the catalogues.
     """
 
@@ -280,7 +280,7 @@ class Grower:
         return np.asarray(use & ~np.isin(labels.survey, self._gone(without)))
 
     def _fill(self, seen: BoolArray, without: frozenset[int]) -> FloatArray:
-        """Factors of training rows by which all classes weigh the same within what each source sees.
+        """Factors of training rows that give all classes the same weight within each source's view.
 
         The labelled objects of a source weigh as they do; copies of training objects as that source sees
         the sky fill each class up to the class of its labels that weighs most.

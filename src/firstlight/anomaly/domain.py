@@ -28,7 +28,7 @@ from firstlight.storage import (
     write_state,
 )
 
-#: What is known of an object's observations, in the order of a row of `describe`.
+#: Properties of an object's observations, in the order of a row of `describe`.
 DESCRIPTORS = (
     "n_bands",
     "brightness",  # asinh of the brightest flux in units of the encoder's flux scale

@@ -1,7 +1,7 @@
 """The filters of other surveys: one table, and one function that knows their usual spellings.
 
 ``filters.csv`` has a row per filter. `wavelength` is its effective wavelength [Angstrom];
-`ab_offset` is what turns a magnitude of its `system` into AB; `extinction` is A(filter) / E(B-V) of
+`ab_offset` turns a magnitude of its `system` into AB; `extinction` is A(filter) / E(B-V) of
 Fitzpatrick (1999) with R_V = 3.1 at that wavelength, empty beyond 3.3 micrometres, where the
 law ends; `source` says where wavelength and offset are from.
 """
@@ -53,7 +53,7 @@ SURVEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "asassn": ("asassn",),
     }
 )
-#: What a name without a survey means, by custom; bare u g r i z y are LSST's.
+#: The customary meaning of a name without a survey; bare u g r i z y are LSST's.
 _BARE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "lsst": ("u", "g", "r", "i", "z", "y", "Y"),
@@ -138,7 +138,7 @@ def find_filter(name: str, survey: str | None = None) -> Filter:
         alone. Alone, u g r i z y are LSST's, U B V R I those of Johnson and Cousins, J H K 2MASS's.
     survey : str, optional
         Survey, instrument or system of a name that does not state one, in any spelling. It
-        decides also what a number means: 1 of ``ztf`` is g.
+        also decides the meaning of a number: 1 of ``ztf`` is g.
 
     Returns
     -------

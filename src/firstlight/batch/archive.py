@@ -54,7 +54,7 @@ class Summary:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was chosen or converted in reading, each sentence once."""
+        """Choices and conversions of the reader, each sentence once."""
         notes = dict.fromkeys(self.metadata.notes)
         return tuple(notes | dict.fromkeys(note for one in self.outcomes for note in one.notes))
 
@@ -156,7 +156,7 @@ def classify_archive(
                 hats.finish(catalog, out, [one for one in outcomes if one.answered], job)
             except OSError as error:
                 raise DataError(
-                    f"cannot write {out}: {error.strerror or error}; what is done is kept"
+                    f"cannot write {out}: {error.strerror or error}; finished partitions are kept"
                 ) from error
     failed = tuple(one for one in made if one.error)
     seconds = time.perf_counter() - start
@@ -212,7 +212,7 @@ def _digest(path: str | Path) -> str:
 
 
 def _metadata_faults(metadata: Path | None, columns: str | None) -> RejectLog:
-    """What the metadata file holds that cannot be used; DataError if it cannot be read at all."""
+    """Unusable entries of the metadata file; DataError if it cannot be read at all."""
     log = RejectLog()
     if metadata is not None:
         read_metadata(metadata, log, None if columns is None else ColumnNames.parse(columns))
@@ -244,7 +244,7 @@ def _in_use(out: Path) -> Iterator[None]:
 
 
 def _remove_stale(out: Path, parts: list[Part]) -> None:
-    """Remove the answers of partitions that are no longer there, and what a killed run left half written."""
+    """Remove answers of partitions that are no longer there, and half-written files of a killed run."""
     for path in out.rglob(".*"):
         if _HALF_WRITTEN.fullmatch(path.name):  # hats would take it for a partition
             path.unlink()

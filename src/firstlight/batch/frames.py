@@ -135,7 +135,7 @@ class FrameClassifier:
         return self._joined(frame, answers, self._kept(frame, found.column))
 
     def objects(self, table: pa.Table, log: RejectLog, name: str) -> "Objects":
-        """The light curves of a table with one row per object; what cannot be used is logged.
+        """The light curves of a table with one row per object; unusable rows are logged.
 
         `name` stands for the table in messages. Raises as `firstlight.data.read_table`.
         """
@@ -189,7 +189,7 @@ class FrameClassifier:
         return object_column_of(table, name, format=self.format, columns=self.columns)
 
     def _kept(self, frame: pd.DataFrame, names: str) -> list[str]:
-        """Columns of the frame that stay: names of objects, and what is carried along."""
+        """Columns of the frame that stay: names of objects, and columns that are carried along."""
         if not names:  # an empty frame
             names = self.name_column(as_table(frame), _WHERE) if len(frame.columns) else ""
         index = [name for name in frame.index.names if name is not None]

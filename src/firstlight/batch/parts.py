@@ -20,7 +20,7 @@ from firstlight.data.parquet import PARQUET_MAGIC, open_parquet, parquet_errors
 from firstlight.data.snpcc import is_snpcc
 from firstlight.errors import DataError, SettingsError
 
-#: What a worker needs beside the light curves: Python, libraries, compiled kernels and the bundle [bytes].
+#: Memory of a worker beside the light curves: Python, libraries, compiled kernels and the bundle [bytes].
 BASE_BYTES = 450_000_000
 #: Of one observation, from the file to its answer [bytes].
 BYTES_PER_OBSERVATION = 500

@@ -36,7 +36,7 @@ from firstlight.lightcurves import LightCurves, MetadataTable, RejectLog
 from firstlight.lightcurves.foreign.values import as_arrow, distinct_names, numbers_of
 from firstlight.lightcurves.rows import OBJECT_COLUMNS
 
-#: Folder beside the answers: what the run was, what is done, what was set aside.
+#: Folder beside the answers: settings of the run, finished partitions, rows set aside.
 RECORD = "_firstlight"
 LINEAGE = b"firstlight"  # key of the metadata of each file of answers
 METADATA = "metadata"  # its rejects stand beside those of partitions under this name
@@ -72,7 +72,7 @@ class Outcome:
     observations: int = 0  # of the objects answered
     seconds: float = 0.0
     peak_bytes: int = 0  # largest memory of the worker so far
-    notes: Sequence[str] = ()  # what a reader chose or converted
+    notes: Sequence[str] = ()  # choices and conversions of a reader
     error: str = ""  # why the partition has no answers; empty if it has
 
 
@@ -155,7 +155,7 @@ def marker(out: Path, name: str) -> Path:
 
 
 def rejects_of(out: Path, name: str) -> Path:
-    """File of what was set aside of a partition."""
+    """File of the rows set aside of a partition."""
     return out / RECORD / "rejects" / f"{name}.jsonl"
 
 

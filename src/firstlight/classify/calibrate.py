@@ -195,7 +195,7 @@ class PhaseCalibrator:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote; BundleError if it is missing or damaged."""
+        """Read the files of `save`; BundleError if one is missing or damaged."""
         path = folder / "calibrator.json"
         state = read_state(path, _Saved)
         n_knots, widths = len(state.knots), {len(row) for row in state.shift}

@@ -43,7 +43,7 @@ class GateConfig:
     """
 
     RETIRED: ClassVar = {"statement_error": STATEMENT_ERROR}
-    #: What `firstlight tune` searches, beside the experts' `LightGBMConfig.SEARCH_SPACE`.
+    #: Settings that `firstlight tune` searches, beside the experts' `LightGBMConfig.SEARCH_SPACE`.
     SEARCH_SPACE: ClassVar = SearchSpace(
         settings=(
             Tunable(
@@ -242,7 +242,7 @@ class GatedClassifier:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote; see `Classifier.load`."""
+        """Read the files of `save`; see `Classifier.load`."""
         path = folder / "classifier.json"
         state = read_state(path, _Saved)
         model = cls()

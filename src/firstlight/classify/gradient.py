@@ -28,8 +28,8 @@ _FLOOR = float(np.finfo(np.float64).eps)  # scikit-learn clips the prior here
 class SklearnBoosterConfig:
     """Settings of `SklearnBooster`, named as in scikit-learn. `firstlight tune` searches four of them."""
 
-    #: What `firstlight tune` searches, as the paper did; the lowest impurity decrease refuses no split. The
-    #: number of estimators is tuned, so none is stopped early.
+    #: Settings that `firstlight tune` searches, as the paper did; the lowest impurity decrease refuses no
+    #: split. The number of estimators is tuned, so none is stopped early.
     SEARCH_SPACE: ClassVar = SearchSpace(
         settings=(
             Tunable(
@@ -128,7 +128,7 @@ class SklearnBooster(Booster):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote; see `Classifier.load`."""
+        """Read the files of `save`; see `Classifier.load`."""
         path = folder / "forest.safetensors"
         arrays = read_arrays(path)
         booster = cls()

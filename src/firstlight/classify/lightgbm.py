@@ -57,7 +57,7 @@ class LightGBMConfig:
     """
 
     RETIRED: ClassVar = {"min_hessian_in_leaf": 0.001, "l1": 0.0, "l2": 1.0, "min_gain": 0.0}
-    #: What `firstlight tune` searches. The number of rounds is tuned, so none is stopped early.
+    #: Settings that `firstlight tune` searches. The number of rounds is tuned, so none is stopped early.
     SEARCH_SPACE: ClassVar = SearchSpace(
         settings=(
             Tunable(
@@ -162,7 +162,7 @@ class LightGBMBooster(Booster):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote; see `Classifier.load`."""
+        """Read the files of `save`; see `Classifier.load`."""
         booster = cls()
         booster._classes = SavedClasses.read(folder / "classifier.json")
         path = folder / "booster.txt.gz"

@@ -98,7 +98,7 @@ class Classifier(Protocol):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote; BundleError if a file is missing or damaged."""
+        """Read the files of `save`; BundleError if one is missing or damaged."""
         ...
 
 

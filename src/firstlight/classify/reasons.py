@@ -25,7 +25,7 @@ class Decision(NamedTuple):
     name: str  # "class", "galactic class", "extragalactic class", or "side" for galactic or not
     classes: tuple[str, ...]
     base: FloatArray  # (n_classes,); raw score of each class when no input is known [natural logarithm]
-    parts: FloatArray  # (n_classes, n_features); what each input adds to it
+    parts: FloatArray  # (n_classes, n_features); contribution of each input
 
 
 @runtime_checkable

@@ -106,7 +106,7 @@ def load_classifier(kind: str, folder: Path) -> Classifier:
 
 
 def errors_of_classifier(kind: str) -> AbstractContextManager[None]:
-    """Raise what a classifier of another package raises as DataError."""
+    """Raise the errors of a classifier of another package as DataError."""
     return nullcontext() if kind in CLASSIFIERS else errors_of(f"classifier {kind!r} fails")
 
 
@@ -146,7 +146,7 @@ def tunable_values(config: ClassifierConfig) -> dict[str, float]:
 
 
 def with_values(config: ClassifierConfig, values: Mapping[str, float]) -> ClassifierConfig:
-    """The same settings with other values of some of those in `search_space`, and with what it fixes."""
+    """The settings with other values for some of `search_space`, and with those that the search fixes."""
     changes: dict[str, Any] = {}
     for table, space in _spaces(config).items():
         mine = {setting.name: values[setting.name] for setting in space.settings if setting.name in values}

@@ -161,7 +161,7 @@ class PredictionSets:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote; BundleError if a file is missing, damaged or does not fit."""
+        """Read the files of `save`; BundleError if one is missing, damaged or does not fit."""
         path = folder / "sets.json"
         state = read_state(path, _Saved, newest_format=_FORMAT)
         check_classes(state.classes, path)

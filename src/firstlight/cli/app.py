@@ -157,7 +157,7 @@ Metadata = Annotated[
 ]
 MinDomain = Annotated[
     Literal["inside", "edge"] | None,
-    typer.Option(help="Do not classify objects that are further outside of what the bundle was trained on."),
+    typer.Option(help="Do not classify objects that are further outside of the bundle's training set."),
 ]
 Objects = Annotated[
     Path | None,

@@ -132,7 +132,7 @@ def _check_complete(summary: "Summary", source: Path, strict: bool | None) -> No
 
 
 def _show(summary: "Summary", out: Path, rejects: Path | None) -> None:
-    """Show the counts, and where to find what was set aside."""
+    """Show the counts, and the place of the rows that were set aside."""
     from firstlight.batch.work import RECORD
 
     total = summary.total

@@ -30,8 +30,8 @@ _NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "log_loss": "log-loss 
 def compare(first: First, second: Second, truth: Labels, seed: Seed = 0, as_json: AsJson = False) -> None:
     """Compare two methods on the same objects, with the uncertainty of the difference.
 
-    The objects are resampled with replacement, and both methods are scored on each resample: the spread of
-    the difference leaves out what both find hard.
+    The objects are resampled with replacement, and both methods are scored on each resample. Objects
+    that are hard for both hardly change the difference.
     """
     import numpy as np
 

@@ -24,7 +24,7 @@ _LONGEST = 60  # characters of an object's id in the terminal and the figure
 
 @dataclass(frozen=True, slots=True)
 class Planning:
-    """The options of a night's plan that several commands share, and what they state."""
+    """The options of a night's plan that several commands share, and the plan that they state."""
 
     want: Annotated[
         list[str] | None,

@@ -71,7 +71,7 @@ class Reading:
     def curves(self, source: str | Path, objects: Path | None, out: Path | None) -> "LightCurves":
         """Light curves of a file or of the downloaded set: all objects, or those that a file lists.
 
-        What cannot be used is written to the file of rejects beside `out` and shown. DataError if nothing
+        Unusable rows are written to the file of rejects beside `out` and shown. DataError if nothing
         is left, or with `strict` if anything is set aside.
         """
         return self._curves(source, objects, out)[0]
@@ -79,7 +79,7 @@ class Reading:
     def _curves(
         self, source: str | Path, objects: Path | None, out: Path | None
     ) -> tuple["LightCurves", set[str]]:
-        """As `curves`, and the names of what is set aside."""
+        """As `curves`, and the names of the objects set aside."""
         from firstlight.data import RejectLog
 
         log = RejectLog()
@@ -167,7 +167,7 @@ def reads_curves(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def translated(labels: "StrArray", taxonomy: "Taxonomy | None" = None) -> "StrArray":
-    """Labels as classes of a taxonomy; prints what was translated, and labels that are of no class."""
+    """Labels as classes of a taxonomy; prints translated labels, and labels that are of no class."""
     import numpy as np
 
     from firstlight.taxonomy import PLASTICC, Taxonomy
@@ -196,7 +196,7 @@ def translated(labels: "StrArray", taxonomy: "Taxonomy | None" = None) -> "StrAr
 
 
 def truth_of(path: Path, classes: tuple[str, ...]) -> "Truth":
-    """The labels of a file as classes of predictions; what was translated is shown."""
+    """The labels of a file as classes of predictions; translations are shown."""
     from firstlight.data import Truth
     from firstlight.taxonomy import CLASSES, Taxonomy
 

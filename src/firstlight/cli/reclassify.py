@@ -38,7 +38,7 @@ def reclassify(
     jobs: Jobs = None,
     as_json: AsJson = False,
 ) -> None:
-    """Answer all objects of a state folder with another bundle, and report what changes, class by class.
+    """Answer all objects of a state folder with another bundle, and report the changes, class by class.
 
     The answers are those that a worker with the new bundle would give to the stored observations.
     """

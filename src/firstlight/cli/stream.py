@@ -55,7 +55,7 @@ Bundles = Annotated[
 Redrive = Annotated[
     str,
     typer.Option(
-        help="Dead letters to use as --source, once what they name is mended: a file or kafka://HOST:PORT/TOPIC."
+        help="Dead letters to use as --source, after their faults are mended: a file or kafka://HOST:PORT/TOPIC."
     ),
 ]
 Sink = Annotated[str, typer.Option(help="Results: kafka://HOST:PORT/TOPIC, a file, or - for stdout.")]
@@ -100,7 +100,7 @@ Config = Annotated[
         "results.",
     ),
 ]
-Check = Annotated[bool, typer.Option("--check", help="Check the settings, show what would run, and stop.")]
+Check = Annotated[bool, typer.Option("--check", help="Check the settings, show the planned run, and stop.")]
 Group = Annotated[str, typer.Option(help="Consumer group; workers of one group share the topic.")]
 Start = Annotated[
     str,
@@ -275,7 +275,7 @@ def _print_plan(
 
 
 def _left_of(redrive: str) -> str:
-    """The place of what is left of redriven letters."""
+    """The place of the redriven letters that fail again."""
     return f"{redrive}.left{'' if redrive.startswith(KAFKA) else '.jsonl'}"
 
 

@@ -126,7 +126,7 @@ class Places:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a worker is made of, apart from the bundles."""
+    """The parts of a worker, apart from the bundles."""
 
     call: typer.Context
     settings: "StreamConfig"

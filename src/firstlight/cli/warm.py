@@ -13,10 +13,10 @@ def warm(
     bundle: Bundle = None,
     verify_with: VerifyWith = None,
     stream: Annotated[
-        bool, typer.Option("--stream", help="Compile what `firstlight stream` needs as well.")
+        bool, typer.Option("--stream", help="Compile the kernels of `firstlight stream` as well.")
     ] = False,
 ) -> None:
-    """Compile what a bundle needs now, for an image or a node of a broker, instead of at its first use.
+    """Compile the kernels of a bundle now, for an image or a node of a broker, instead of at its first use.
 
     Code is compiled for the processor of this machine; another kind of processor compiles again.
     """

@@ -38,7 +38,7 @@ _LONGEST_LINE = 1 << 26
 _MOST_DAMAGE = 1_000_000  # lines; a file with more is no table
 _GZIP = 31  # zlib's window bits for a gzip wrapper
 _XZ_MEMORY = 1 << 28
-# Tables shrink 3 to 30 times. What grows more than this, and beyond this size, was made to fill memory.
+# Tables shrink 3 to 30 times. One that grows more than this, and beyond this size, was made to fill memory.
 MOST_GROWTH, GROWTH_FROM = 100, 1 << 28
 
 _NUMBER_OR_DATE = re.compile(r"[+-]?[\d.,]+([eE][+-]?\d+)?|\d{4}-\d\d-\d\d([T ][\d:.]+)?")
@@ -170,7 +170,7 @@ def _read(raw: Any, size: int) -> Iterator[bytes]:
 
 
 def _unpacked(raw: io.BufferedReader, decompressor: Any, magic: bytes) -> Iterator[bytes]:
-    """Contents of all members or streams, piece by piece; what follows the last one is padding.
+    """Contents of all members or streams, piece by piece; bytes after the last one are padding.
 
     Before Python 3.12 ``gzip`` reads 8 kB at a time and makes the whole reader 6 % slower.
     """
@@ -440,7 +440,7 @@ def choose(header: Sequence[str], spellings: Mapping[str, Sequence[str]]) -> dic
 
 
 def require(found: Mapping[str, str], needed: Mapping[str, Sequence[str]], path: Path) -> None:
-    """Raise MissingColumnError, naming the file and what it has, unless all `needed` were found."""
+    """Raise MissingColumnError, naming the file and its columns, unless all `needed` were found."""
     missing = [" or ".join(needed[name]) for name in needed if name not in found]
     if missing:
         raise MissingColumnError(

@@ -51,7 +51,7 @@ def parse_parquet(data: bytes, path: Path, choose: Callable[[list[str]], list[st
 
 
 def _bound(file: Any, path: Path, columns: Sequence[str] | None) -> None:
-    """Raise DataError if the columns grow as no table does, by what the file states of their size."""
+    """Raise DataError if the columns grow as no table does, by the sizes that the file states."""
     total = 0
     for group in (file.metadata.row_group(k) for k in range(file.metadata.num_row_groups)):
         for column in (group.column(k) for k in range(group.num_columns)):

@@ -73,7 +73,7 @@ def read(
     rejects : RejectLog, optional
         Takes bad rows and objects, each with its reason; the rest is read.
     zero_point : float, optional
-        AB zero point of the fluxes [mag]; by default what the file states or the format implies: 27.5
+        AB zero point of the fluxes [mag]; by default as the file states or the format implies: 27.5
         for PLAsTiCC, SNPCC and SNANA, nJy (31.4) for tables that state none.
     dereddened : bool, optional
         Whether the fluxes of a foreign file are corrected for Milky Way dust. PLAsTiCC's
@@ -202,7 +202,7 @@ def _file(path: Path) -> Path:
 
 
 def _parts(folder: Path) -> list[Path]:
-    """What a folder holds, in order of name, without markers such as ``_SUCCESS``."""
+    """The entries of a folder, in order of name, without markers such as ``_SUCCESS``."""
     return sorted(one for one in folder.iterdir() if not one.name.startswith((".", "_")))
 
 

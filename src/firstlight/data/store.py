@@ -85,7 +85,7 @@ def read_curves(
     Foreign files have ``object_id``, ``mjd``, ``band`` (names or 0 to 5), ``flux`` and ``flux_err``
     as lists (one row per object), inside one nested column, or flat (one row per observation). Of the other
     columns only those of `firstlight.lightcurves.OBJECT_COLUMNS`, ``survey`` and ``detected`` are read. A
-    file of ours with one row group becomes arrays without copying what Arrow decoded. Raises DataError also
+    file of ours with one row group becomes arrays without copying Arrow's buffers. Raises DataError also
     for a file that is newer than this firstlight, or contradicts `zero_point` or `dereddened`.
     """
     path = Path(path)

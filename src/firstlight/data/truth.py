@@ -75,7 +75,7 @@ class Truth:
         """
         wanted = np.asarray(object_ids, dtype=np.str_)
         order = np.argsort(self.object_id)
-        names = np.append(self.object_id[order], "")  # a last place for what lies beyond all names
+        names = np.append(self.object_id[order], "")  # a last place for names beyond all of these
         where = np.searchsorted(names[:-1], wanted)
         missing = wanted[(names[where] != wanted) | (where == len(order))]
         if len(missing):

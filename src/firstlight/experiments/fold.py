@@ -90,7 +90,7 @@ class FoldTask:
     curves: LightCurves  # all objects, raw
     labels: StrArray  # (n_objects,); their classes
     fold: Fold  # who learns and who is tested
-    config: PipelineConfig  # what to train
+    config: PipelineConfig  # pipeline to train
     folder: Path  # where ``bundle``, ``phase-<days>.parquet`` and ``done.json`` are written
     redshift: RedshiftMode = "photo"  # which host redshift models see, in training and in test
     seed: int = 0  # seed of every random choice

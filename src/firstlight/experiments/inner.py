@@ -190,7 +190,7 @@ def _write(path: Path, rows: SplitRows) -> None:
 
 
 def _read(path: Path) -> SplitRows:
-    """Read what `_write` wrote."""
+    """Read the files of `_write`."""
     try:
         arrays = load_file(path)
         train, held, test = (_rows({name: arrays[f"{side}_{name}"] for name in _COLUMNS}) for side in _SIDES)

@@ -163,7 +163,7 @@ def tune(
     progress : callable
         Called with ``"tuning"`` and the fraction of the trials that is done.
     loss : callable
-        What a trial minimises on each inner fold, a module-level function.
+        Loss that a trial minimises on each inner fold, a module-level function.
 
     Raises
     ------

@@ -23,7 +23,7 @@ WAVELENGTH_SCALE = 6000.0  # Angstrom; Boone 2019
 
 SQRT3 = math.sqrt(3.0)
 LOG_2PI = math.log(2.0 * math.pi)
-RELATIVE_FLOOR = 0.01  # of each flux: calibration and what the kernel cannot follow
+RELATIVE_FLOOR = 0.01  # of each flux: calibration, and variations that the kernel cannot follow
 SCALE_FLOOR = 0.002  # of the flux scale: keeps the covariance well conditioned
 
 _x = SQRT3 * np.abs(EFFECTIVE_WAVELENGTH[:, None] - EFFECTIVE_WAVELENGTH[None, :]) / WAVELENGTH_SCALE

@@ -16,8 +16,9 @@ ENTRY_POINTS = "firstlight.features"
 class OwnFeatures(Protocol):
     """Features of another package; the class is called without arguments.
 
-    Laws: the row of an object does not depend on the others, a truncated light curve gives what is known
-    at that time, no name, absolute time or label is read, and what the observations do not determine is NaN.
+    Laws: the row of an object does not depend on the others, a truncated light curve gives the features
+    at that time, no name, absolute time or label is read, and a feature that the observations do not
+    determine is NaN.
     """
 
     @property

@@ -166,7 +166,7 @@ class Templates:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote.
+        """Read the files of `save`.
 
         Raises
         ------

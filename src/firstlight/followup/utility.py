@@ -73,8 +73,8 @@ class FollowupConfig:
         Whether the user named the classes: targets that are likely of one then come before all others,
         and those without a wanted class last; see `priority`.
     learn : float
-        Worth of an object about whose class nothing is known, 0 to 1: what its spectrum would teach the
-        classifier.
+        Worth of an object about whose class nothing is known, 0 to 1: its spectrum
+        would teach the classifier most.
 
     Raises
     ------

@@ -19,7 +19,7 @@ ENTRY_POINTS = "firstlight.hosts"
 #: Longest time for the single look-ups of a batch that failed as a whole [s].
 PATIENCE_S = 10.0
 
-#: Kind and reason of what failed, by the position of the object.
+#: Kind and reason of each failure, by the position of the object.
 Failures = dict[int, tuple[str, str]]
 
 _KIND = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -52,7 +52,7 @@ class Hosts:
         self._path: Path | None = None
         self._radius = RADIUS_ARCSEC
         self._seen: tuple[int, int, int] | None = None
-        #: What was looked up since `refresh`, by the arguments; None before its first call.
+        #: Answers looked up since `refresh`, by the arguments; None before its first call.
         self._known: dict[tuple[bytes, ...], tuple[Candidates, Failures]] | None = None
 
     def __repr__(self) -> str:
@@ -124,7 +124,7 @@ class Hosts:
         return self._known[arguments]
 
     def _look_up(self, names: StrArray, ra: FloatArray, dec: FloatArray) -> tuple[Candidates, Failures]:
-        """Candidates of objects, and the kind and the reason of what failed, by the object's position."""
+        """Candidates of objects, and kind and reason of each failure, by the object's position."""
         try:
             return self._lookup(names, ra, dec).checked(len(names)), {}
         except Exception as error:  # of any package
@@ -144,7 +144,7 @@ class Hosts:
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """What changes with the content of a file; None without a file."""
+    """A mark that changes with the content of a file; None without a file."""
     try:
         stat = path.stat()
     except OSError:

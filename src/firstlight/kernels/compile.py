@@ -44,8 +44,8 @@ _CHILD = "from firstlight.kernels.compile import serve; serve()"
 def compile_kernels(*groups: str, progress: Progress | None = None) -> None:
     """Compile the kernels of some tasks, unless their machine code is on disk already.
 
-    It works in processes of its own, one per core, and returns when they are done. What cannot be
-    compiled here is compiled at its first call. Nothing happens where ``NUMBA_DISABLE_JIT`` is set
+    It works in processes of its own, one per core, and returns when they are done. A kernel that cannot
+    be compiled here is compiled at its first call. Nothing happens where ``NUMBA_DISABLE_JIT`` is set
     or nothing can be kept.
 
     Parameters
@@ -89,7 +89,7 @@ def folder_of_code() -> Path | None:
 
 @dataclass
 class _Job:
-    """A kernel with all its signatures, and what must be compiled before it."""
+    """A kernel with all its signatures, and the kernels that must be compiled before it."""
 
     name: str
     signatures: list[str]
@@ -185,7 +185,7 @@ def _jobs(kernels: Mapping[str, Any], table: Mapping[str, list[str]]) -> dict[st
 
 
 def _fingerprint(kernels: Mapping[str, Any]) -> str:
-    """Changes with the source, the version of what compiles it, and the processor."""
+    """A digest of the source, the compiler's version and the processor."""
     files = sorted({kernel.py_func.__code__.co_filename for kernel in kernels.values()})
     stamps = [(path, os.stat(path).st_mtime_ns, os.stat(path).st_size) for path in files]
     tools = (__version__, numba.__version__, sys.version)
@@ -234,7 +234,7 @@ def _compile(jobs: dict[str, _Job], groups: tuple[str, ...], progress: Progress)
     for thread in threads:
         thread.start()
     try:
-        # What numba loads before its first compiled function, now, while another core may be idle later.
+        # Load numba's own parts now: later, another core may be idle.
         cpu_target.typing_context.refresh()
         cpu_target.target_context.refresh()
         for thread in threads:
@@ -282,7 +282,7 @@ class _Board:
             self._change.notify_all()
 
     def start(self) -> subprocess.Popen[str]:
-        """Start a process of this Python that can import what this one can."""
+        """Start a process of this Python with the same import path."""
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         with self._change:
             process = subprocess.Popen(
@@ -326,7 +326,7 @@ def _attend(board: _Board) -> None:
 
 
 def serve() -> None:
-    """Compile what stdin names, one kernel per line, until it ends; the work of each process."""
+    """Compile the kernels that stdin names, one per line, until it ends; the work of each process."""
     import gc
 
     answers = sys.stdout

@@ -36,7 +36,7 @@ def kernel(function: Callable[..., Any] | None = None, *, inner: bool = False, *
     if function is None:
         return lambda later: kernel(later, inner=inner, **options)
     _listen()
-    # Nothing calls them from C. A division by zero gives what numpy gives: a branch that raises would keep
+    # Nothing calls them from C. A division by zero gives numpy's result: a branch that raises would keep
     # each loop with a division from using vectors, and make it longer to compile.
     options |= {"nogil": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
     if inner:

@@ -63,7 +63,7 @@ def to_nested(table: pa.Table, name: str) -> Any:
     dereddened = table.schema.metadata[DEREDDENED.encode()] == b"true"
     table = table.combine_chunks()
     fields = {column: table.column(column).combine_chunks() for column in OBSERVATION_COLUMNS}
-    # users of nested-pandas select by letter and by flag, so that is what they get
+    # users of nested-pandas select by letter and by flag
     readable = {
         "band": pa.array(BANDS).take(fields["band"].flatten()),
         "detected": fields["detected"].flatten().cast(pa.bool_()),

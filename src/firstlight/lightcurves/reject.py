@@ -34,7 +34,7 @@ class Reject:
 
 
 class RejectLog:
-    """Bad rows and objects with their reasons, in order of appearance, and notes of what was converted.
+    """Bad rows and objects with their reasons, in order of appearance, and notes of conversions.
 
     Examples
     --------
@@ -45,7 +45,7 @@ class RejectLog:
     """
 
     def __init__(self) -> None:
-        #: Sentences about what a reader chose or converted, each once: a unit, a scale of time.
+        #: Sentences about choices and conversions of a reader, each once: a unit, a scale of time.
         self.notes: list[str] = []
         # Blocks of (reason, file, object ids, rows, values): a damaged file may reject a million rows.
         self._blocks: list[tuple[str, str, StrArray, IntArray, StrArray | None]] = []
@@ -81,7 +81,7 @@ class RejectLog:
             self.note(text)
 
     def note(self, text: str) -> None:
-        """Add a sentence about what a reader chose or converted, unless it is there already."""
+        """Add a sentence about a choice or conversion of a reader, unless it is there already."""
         if text not in self.notes:
             self.notes.append(text)
 

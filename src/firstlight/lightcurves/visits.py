@@ -126,7 +126,7 @@ def combine(
         mjd[n], band[n], flux[n], flux_err[n] = known[0][k], known[1][k], known[2][k], known[3][k]
         detected[n], source[n], order[n] = known[4][k], known[5][k], known[6][k]
         n += 1
-    for k in range(n_arrived):  # what a later alert no longer lists does not come back
+    for k in range(n_arrived):  # observations that a later alert no longer lists do not come back
         older = alert_mjd < known_listed_mjd and arrived[5][k] != 0
         older = older and abs(arrived[0][k] - alert_mjd) > SAME_VISIT_DAYS  # the alert's source is news
         older = older and _covered(arrived[0][k], arrived[4][k], known_listed, known_listed_mjd)

@@ -189,7 +189,7 @@ def _reconstruction(parts: Explained, ready: LightCurves) -> Reconstruction | No
     return reconstruct(parts.encoder, ready) if ready.offsets[-1] else None
 
 
-# --- what would change the answer --------------------------------------------------
+# --- changes that would change the answer-----------------------------------------------
 
 
 def _changes(

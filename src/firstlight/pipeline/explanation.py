@@ -110,7 +110,7 @@ class Explanation:
     next_observations : tuple of NextObservation
         Expected effect of one more observation in each band, the largest first.
     notes : tuple of str
-        What is missing here, and why.
+        Parts that are missing here, and why.
     """
 
     curve: LightCurve

@@ -19,7 +19,7 @@ from firstlight.surveys import load_survey, survey_names
 
 #: Key of the filters in the manifest of a bundle.
 FILTERS = "filters"
-_UNSTATED = "lsst"  # what light curves without a survey are: bare u g r i z y are LSST's
+_UNSTATED = "lsst"  # survey of light curves that state none: bare u g r i z y are LSST's
 _BETWEEN = "+"  # several surveys of one object
 _MOST_SHOWN = 5
 

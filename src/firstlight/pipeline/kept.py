@@ -78,7 +78,7 @@ class KeptObjects:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote; BundleError if a file is missing or damaged."""
+        """Read the files of `save`; BundleError if one is missing or damaged."""
         state = read_state(folder / "kept.json", _Saved)
         n = len(state.object_id)
         path = folder / "kept.safetensors.gz"

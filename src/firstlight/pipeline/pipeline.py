@@ -473,7 +473,7 @@ class Pipeline(Saved):
 
         Nothing in a bundle is trusted: each file is checked before compiled code uses it.
 
-        The first use of firstlight on a machine compiles what predictions need, which takes some seconds.
+        The first use of firstlight on a machine compiles the numerical kernels, which takes some seconds.
 
         Parameters
         ----------
@@ -486,7 +486,7 @@ class Pipeline(Saved):
             Class mix to assume instead of that of training: ``lsst``, ``bts``, a TOML file, or the
             frequency of each class; see `Predictions.with_prior`.
         min_domain : {"inside", "edge"}, optional
-            Objects that are further outside of what the bundle was trained on are not classified.
+            Objects that are further outside of the bundle's training set are not classified.
         coverage : float, optional
             Fraction of the objects of each class whose prediction set holds it, .5 to .99 in steps of .01;
             by default .9. Bundles of earlier versions have no sets.

@@ -240,7 +240,7 @@ class Trained:
                 progress=progress,
             )
             calibrated = self._calibrator.transform(proba, phase)
-        own = ~is_simulated(rows.owner)  # what the sets promise holds for real objects
+        own = ~is_simulated(rows.owner)  # the coverage of the sets holds for real objects
         return PredictionSets().fit(
             calibrated[own],
             rows.labels[own],

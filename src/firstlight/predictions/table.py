@@ -112,7 +112,7 @@ class Predictions:
     phase : float64 array, shape (n_objects,)
         Days from the trigger to the last observation used; NaN without a trigger.
     domain : str array, shape (n_objects,), optional
-        ``inside``, ``edge`` or ``outside`` of what the classifier was trained on; by default ``unknown``.
+        ``inside``, ``edge`` or ``outside`` of the classifier's training set; by default ``unknown``.
     domain_reason : str array, shape (n_objects,), optional
         The inputs that are unlike those of training, in words; empty inside.
     in_set : bool array, shape (n_objects, n_classes), optional
@@ -341,7 +341,7 @@ class Predictions:
         magnitude: ArrayLike | None = None,
         trained: ArrayLike | None = None,
     ) -> Self:
-        """Predictions under another class mix: what is likely where these objects were found.
+        """Predictions under another class mix, such as that of the survey of these objects.
 
         Parameters
         ----------
@@ -357,7 +357,7 @@ class Predictions:
         -------
         Predictions
             With new `proba`, `label` and `prior`; scores and domains stay. So do prediction sets, which
-            gain the new class: what they promise holds for each class, hence under any mix.
+            gain the new class: their coverage holds for each class, hence under any mix.
 
         Raises
         ------

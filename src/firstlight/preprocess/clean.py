@@ -84,7 +84,7 @@ class CleanConfig:
     Attributes
     ----------
     method : {"physical", "seed", "none"}
-        ``physical`` removes what cannot be real (`keep_physical`); ``seed`` clips as the paper
+        ``physical`` removes impossible observations (`keep_physical`); ``seed`` clips as the paper
         does (`keep_inside_clip`).
     clip : ClipConfig
         Numbers of ``seed``.
@@ -181,7 +181,7 @@ def keep_inside_clip(
 
 
 def keep_physical(curves: LightCurves) -> BoolArray:
-    """Mask that removes only what no object in the sky can do, shape (n_total,).
+    """Mask that removes only observations that no object in the sky can cause, shape (n_total,).
 
     The trigger always stays, so that the time from which phases count never changes. Any other
     observation is *judged* if its band was observed before and after it. Its excess is its flux

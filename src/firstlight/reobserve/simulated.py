@@ -39,7 +39,7 @@ _BEFORE = 30.0  # days before its first epoch at which such a view may be trigge
 class SimulatedConfig:
     """Which classes have simulated objects beside the training objects, and how these are seen.
 
-    The weight of a class stays: what its simulated objects weigh is taken from its re-observed copies, or
+    The weight of a class stays: the weight of its simulated objects is taken from its re-observed copies, or
     from all of its copies where none is re-observed.
 
     Attributes

@@ -1,7 +1,7 @@
 """`Surfaces`: the flux of observed transients at any time and wavelength, by a Gaussian process.
 
 The process is that of the features (decision 0020). Where it knows too little, it gives NaN; before the
-trigger, what it cannot tell from zero is zero.
+trigger, a flux that it cannot tell from zero is zero.
 """
 
 from dataclasses import dataclass
@@ -116,7 +116,7 @@ def _read(
         if wavelength[m] < WAVELENGTHS[0] or wavelength[m] > WAVELENGTHS[1]:
             continue
         early = days[m] < 0.0
-        gone = days[m] > max(last, WINDOW[1] + QUIET_AFTER)  # what has a surface is quiet by then
+        gone = days[m] > max(last, WINDOW[1] + QUIET_AFTER)  # objects with a surface are quiet by then
         if gone or days[m] < first or (early and abs(mean[m]) < 2.0 * sd[m]):
             out[m] = 0.0
         elif days[m] <= last and sd[m] <= LARGEST_ERROR * max(0.2, abs(mean[m])) + 0.02:

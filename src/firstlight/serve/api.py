@@ -51,7 +51,7 @@ _PROBLEMS: Any = {404: {"model": Problem}, 422: {"model": Problem}}
 
 
 def _written_plainly(value: Any) -> Any:
-    """Refuse what Python alone reads as a number, such as 1_0."""
+    """Refuse spellings that only Python reads as a number, such as 1_0."""
     return number_in(value) if isinstance(value, str) else value
 
 

@@ -82,7 +82,7 @@ _COLUMNS = (
     Column(
         "domain",
         "domain",
-        "Whether the object lies within what the bundle was trained on.",
+        "Whether the object lies within the bundle's training set.",
         _text,
         is_number=False,
     ),

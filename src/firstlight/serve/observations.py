@@ -1,7 +1,7 @@
 """Observations of objects for their pages: from a file of light curves, or from alerts as they come.
 
 Of alerts, the newest packet of each object is kept: it lists the object's past. The number of packets and of
-observations in each is bounded; what is left out is counted.
+observations in each is bounded; those left out are counted.
 """
 
 import threading
@@ -159,5 +159,5 @@ class Points:
 
 
 def _json_numbers(values: Any, digits: int) -> list[float | None]:
-    """Rounded numbers; None for what is not finite."""
+    """Rounded numbers; None for a value that is not finite."""
     return [round(v, digits) if np.isfinite(v) else None for v in values.tolist()]

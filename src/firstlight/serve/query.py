@@ -30,7 +30,7 @@ _LIKE_A_POSITION = re.compile(r"(?=.*\d\D*[:\s,]\D*\d)[-+.\d\s:,°'\"]+", re.ASC
 
 
 class Limit(NamedTuple):
-    """A least or greatest value that an address may name, and what it may be."""
+    """A least or greatest value that an address may name, and its range."""
 
     column: str
     is_least: bool
@@ -110,7 +110,7 @@ class View:
 
     @classmethod
     def parse(cls, pairs: Sequence[tuple[str, str]]) -> "View":
-        """Read the parameters of an address; SettingsError names one that is wrong, and what it may be.
+        """Read the parameters of an address; SettingsError names a wrong one, and its allowed values.
 
         Unknown parameters are wrong too: a filter with a slip in its name must not show everything.
         """
@@ -214,7 +214,7 @@ def find_position(text: str) -> Cone | None:
     """A position and a radius [arcsecond] in a text; None if it is something else, such as a name.
 
     Two numbers are degrees. Six are hours, minutes and seconds, then degrees, minutes and seconds. Raises
-    SettingsError for what looks like a position and is none.
+    SettingsError for a text that looks like a position and is none.
 
     Examples
     --------

@@ -97,7 +97,7 @@ class _Ranked:
     ranking: Ranking | None
     note: str
     version: int
-    ahead: str = ""  # what is wrong with records whose times are in the future
+    ahead: str = ""  # warning about records whose times are in the future
 
 
 _NOT_YET = _Ranked(None, "the ranking is being computed", -1)
@@ -252,7 +252,7 @@ def _mjd(seconds: float) -> float:
 
 
 def _ahead(results: Results, until: float) -> str:
-    """What is wrong with records that are later than `until` [MJD]; empty if there are none."""
+    """Warning about records that are later than `until` [MJD]; empty if there are none."""
     later = np.flatnonzero(results.mjd > until)
     if not len(later):
         return ""

@@ -1,7 +1,7 @@
 """Energy sources of transients, and how their light escapes.
 
 Rows are objects and columns are times on one grid, so every function works on whole
-populations: arrays have shape (n_objects,), or (n_objects, n_times) for what varies in time, and
+populations: arrays have shape (n_objects,), or (n_objects, n_times) where they vary in time, and
 `t` is (n_times,). Times are days since explosion, masses solar, velocities km/s,
 luminosities erg/s and lengths cm.
 """
@@ -164,7 +164,7 @@ def _shock_heating(
     )
     path = (scale * g_n / q) ** (1.0 / (n - s))  # contact radius is path * t^grow
     grow = (n - 3.0) / (n - s)
-    # Forward shock sweeps 4 pi q R^(3 - s) / (3 - s), the reverse what ejecta lie above it.
+    # Forward shock sweeps 4 pi q R^(3 - s) / (3 - s), the reverse the ejecta above it.
     swept_forward = ((3.0 - s) * thick / (4.0 * np.pi * q)) ** (1.0 / (3.0 - s)) / forward
     end_forward = (swept_forward / path) ** (1.0 / grow)
     per_time = 4.0 * np.pi * g_n * (reverse * path) ** (3.0 - n) / (n - 3.0)

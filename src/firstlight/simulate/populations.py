@@ -2,8 +2,8 @@
 
 The engines follow the models with which PLAsTiCC made these classes (Kessler et al.
 2019, doi:10.1088/1538-3873/ab26f1, with MOSFiT, Guillochon et al. 2018,
-doi:10.3847/1538-4365/aab761); the ranges bracket what the papers named beside each
-class measured. PLAsTiCC's own template libraries are not used.
+doi:10.3847/1538-4365/aab761); the ranges bracket the values measured by the papers
+named beside each class. PLAsTiCC's own template libraries are not used.
 """
 
 from collections.abc import Callable, Mapping
@@ -159,7 +159,7 @@ def _draw_thermonuclear(rng: np.random.Generator, n: int) -> Parameters:
 
 
 def _draw_interacting(rng: np.random.Generator, n: int) -> Parameters:
-    """Slow, light ejecta of an eruption or merger that run into what was lost before.
+    """Slow, light ejecta of an eruption or merger that run into matter lost before.
 
     The engine is that of Villar et al. 2017, doi:10.3847/1538-4357/aa8fcb; the ranges are ours,
     wide, and cut by the luminosities and durations of the class. Half the objects have a shell of constant

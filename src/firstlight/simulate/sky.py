@@ -1,8 +1,8 @@
 """Superluminous supernovae and tidal disruptions as surveys find them, for training.
 
-`firstlight.simulate.populations` has what nature makes per volume, with which a survey of known depth is
-simulated. A training set for other surveys needs the objects that get a spectrum: fainter superluminous
-supernovae and nearer ones than those of PLAsTiCC above all (decision 0225).
+`firstlight.simulate.populations` has all events per volume; a survey of known depth is simulated from
+them. A training set for other surveys needs the objects that get a spectrum: above all superluminous
+supernovae that are fainter and nearer than those of PLAsTiCC (decision 0225).
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ class SkyPopulation:
     Attributes
     ----------
     population : Population
-        What is drawn, how it evolves, and where.
+        Parameters that are drawn, their evolution, and their redshifts.
     dust, most_dust : float
         Scale of the exponential distribution of the host's A_V, and its limit [mag].
     is_observed : bool
@@ -49,7 +49,7 @@ class SkyPopulation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SkyModels:
-    """Models of a population, and what decides how surveys find them."""
+    """Models of a population, and the quantities that decide how surveys find them."""
 
     kind: SkyPopulation
     evolution: Evolution

@@ -46,7 +46,7 @@ _LOOKS = np.array([0.4, 0.8, 1.1, 1.6, 2.5])  # of the time to peak
 
 @dataclass(frozen=True, kw_only=True)
 class SimulateConfig:
-    """Which simulated transients are kept, from which spectra, and at what cost.
+    """Which simulated transients are kept, from which spectra, and at which cost.
 
     The command line and the reproduction set `follow_up_mag`, `follow_up_on` and `template`; a user
     with another trigger sets `min_detections`, one who needs speed or precision the last two.
@@ -334,7 +334,7 @@ def _true_flux(scene: _Scene, row: IntArray, owner: IntArray) -> FloatArray:
 
 
 def _observe(scene: _Scene, rng: np.random.Generator, config: SimulateConfig) -> _Batch:
-    """Add noise, draw detections and follow-up, and keep what is left."""
+    """Add noise, draw detections and follow-up, and keep the objects that are found."""
     survey, n = scene.survey, len(scene.carrier)
     row, owner = _rows(survey.carriers.offsets, scene.carrier)
     band = survey.carriers.band[row]

@@ -40,7 +40,7 @@ def classify_packet(
     packet : bytes
         The value of the message: Confluent framing, an Avro container of one alert, Fink's Avro, JSON.
     bundle : Pipeline or str or path
-        A loaded pipeline, or what `Pipeline.load` takes; a bundle is loaded once per process.
+        A loaded pipeline, or an argument of `Pipeline.load`; a bundle is loaded once per process.
     others : sequence of Pipeline, str or path
         Bundles that answer beside it, in the field ``others`` of the record.
     key : bytes, optional

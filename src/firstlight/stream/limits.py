@@ -9,8 +9,8 @@ from firstlight.errors import SettingsError
 class Limits:
     """The largest inputs that the stream accepts; anything larger is one dead letter.
 
-    The defaults are some ten times what surveys send. Memory grows with `message_bytes` and
-    `block_bytes`; the other limits bound what a few bytes can expand to.
+    The defaults are some ten times the sizes that surveys send. Memory grows with `message_bytes` and
+    `block_bytes`; the other limits bound the expansion of a few bytes.
 
     Attributes
     ----------

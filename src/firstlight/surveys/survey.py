@@ -99,7 +99,7 @@ class SurveyConfig:
         except UnknownBandError as error:
             raise SettingsError(f"survey {self.name}: {error}") from error
         if min(bands) < 0:
-            raise SettingsError(f"survey {self.name}: a filter lies outside of what ugrizy cover")
+            raise SettingsError(f"survey {self.name}: a filter lies outside of the range of ugrizy")
 
 
 def survey_names() -> list[str]:

@@ -36,7 +36,7 @@ _IGNORED_LISTS = ("forced_photometry", "forcedphot")
 _HISTORIES = ("prvDiaSources", "prvDiaForcedSources", "prv_candidates", "fp_hists")  # of alert packets
 _TIMES = frozenset({"mjd", "midpointmjdtai", "midpointtai", "time", "jd", "hmjd"})
 _OBJECT_KEYS = ("objectId", "oid", "object_id", "diaObjectId", "name")
-#: What else an object can state beside its lists of measurements, in lower case.
+#: Values that an object can state beside its lists of measurements, in lower case.
 _OBJECT_VALUES = (
     *(spelling for spellings in PER_OBJECT.values() for spelling in spellings),
     *(spelling for word in ("zero_point", "unit", "system") for spelling in OBSERVATION_SPELLINGS[word]),

@@ -17,7 +17,7 @@ MICROJANSKY = 23.9  # mag; AB zero point of fluxes in microjansky
 
 Words = Mapping[str, tuple[str, ...]]
 
-#: Spellings of what a row can state, in lower case; the preferred one first. A true value has none here.
+#: Spellings of a row's values, in lower case; the preferred one first. A true value has none here.
 WORDS: Words = MappingProxyType(
     {
         "object_id": (
@@ -74,7 +74,7 @@ OBJECT_WORDS = ("ra", "dec", "ebv", "redshift", "redshift_err", "redshift_spec")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Column names of one origin, and what they imply."""
+    """Column names of one origin, and their units and meaning."""
 
     name: str  # as --format spells it
     title: str  # for the user
@@ -119,7 +119,7 @@ LAYOUTS: tuple[Layout, ...] = (
         _LSST_FLUX, survey="lsst", positions_scatter=True,
     ),
     Layout(
-        # psfFlux of these is all light of the object, psfDiffFlux what has changed
+        # psfFlux of these is all light of the object, psfDiffFlux the change against the template
         "rubin-object", "Rubin forced sources of objects",
         (("objectid",), *_LSST_MARKS[1:2], ("psfdiffflux",), ("psfdifffluxerr",)),
         dict(_LSST_FLUX) | {"flux": ("psfdiffflux",), "flux_err": ("psfdifffluxerr",)},
@@ -186,7 +186,7 @@ def layout_of(names: Iterable[str]) -> Layout:
 
 
 def find_words(layout: Layout, folded: Mapping[str, str]) -> dict[str, str]:
-    """What a row can state to the file's column names."""
+    """Map the values that a row can state to the file's column names."""
     found = {}
     for word, usual in WORDS.items():
         match = next((name for name in layout.words.get(word, usual) if name in folded), None)

@@ -11,14 +11,14 @@ from firstlight.data.formats.layouts import WORDS
 from firstlight.errors import SettingsError
 from firstlight.files import replacing
 
-#: What can be stated for the whole file, with a leading @ or where no column has that name.
+#: Values that can be stated for the whole file, with a leading @ or where no column has that name.
 _FIXED = ("survey", "system")
 FILE_NAME = "@file"  # the object's name is that of the file
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnNames:
-    """Columns of a file by what they hold, and values for the whole file.
+    """Columns of a file by their content, and values for the whole file.
 
     Examples
     --------

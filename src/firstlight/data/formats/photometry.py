@@ -39,7 +39,7 @@ _TRUE = ("t", "true", "1", "1.0", "yes", "y")
 _FALSE = ("f", "false", "0", "0.0", "no", "n", "", "nan", "none", "null")
 _SNANA_DETECTION = 4096  # bit of SNANA's PHOTFLAG
 
-#: What a layout's quality column says, for the user.
+#: Meaning of a layout's quality column, for the user.
 QUALITY: Mapping[str, str] = MappingProxyType(
     {
         "procstatus": "ZTF's procstatus marks the photometry as failed",
@@ -103,7 +103,7 @@ def photometry_of(words: Mapping[str, Any], layout: Layout, names: ColumnNames) 
 
 
 def _doubt_of_unit(words: Mapping[str, Any]) -> str:
-    """What is wrong if a table's fluxes state no unit, and its magnitudes say that it is not nJy."""
+    """The fault of a table whose fluxes state no unit while its magnitudes show that it is not nJy."""
     if "mag" not in words or {"zero_point", "unit"} & set(words):
         return ""
     return unit_doubt(numbers_of(words["flux"]), numbers_of(words["mag"]))
@@ -295,7 +295,7 @@ def _signs(values: Any, measured: BoolArray) -> FloatArray:
 
 
 def flags(values: Any, name: str) -> BoolArray:
-    """A column of flags; DataError, with the row, for what is neither true nor false."""
+    """A column of flags; DataError, with the row, for a value that is neither true nor false."""
     given = np.char.lower(texts(values))
     unknown = np.flatnonzero(~np.isin(given, _TRUE + _FALSE))
     if len(unknown):
@@ -304,7 +304,7 @@ def flags(values: Any, name: str) -> BoolArray:
 
 
 def _medians(names: Any, filters: StrArray, flux: FloatArray) -> FloatArray:
-    """Median flux of each row's object and filter: what a reference image would have subtracted."""
+    """Median flux of each row's object and filter: the flux in a reference image."""
     import pandas as pd
 
     table = pd.DataFrame({"name": texts(names), "filter": filters, "flux": flux})

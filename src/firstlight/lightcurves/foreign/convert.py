@@ -114,7 +114,7 @@ def raw_from_arrow(
     intake : Intake
         The source; objects whose lists differ in length are refused there.
     zero_point, dereddened
-        As given by the user; by default what the table implies.
+        As given by the user; by default as the table implies.
 
     Raises
     ------
@@ -244,7 +244,7 @@ def from_pandas(
 
 
 def _with_id_column(frame: Any, where: str) -> Any:
-    """The frame with its ids as a column; DataError for what is no DataFrame or has a column twice."""
+    """The frame with its ids as a column; DataError if it is no DataFrame or has a column twice."""
     if not hasattr(frame, "columns") or not hasattr(frame, "reset_index"):
         raise DataError(f"{where} is a {type(frame).__name__}; give a pandas DataFrame")
     if "object_id" not in frame.columns and "object_id" in frame.index.names:

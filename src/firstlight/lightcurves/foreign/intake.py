@@ -1,6 +1,6 @@
 """Foreign tables to `LightCurves`: one rule for ids, units, flags, times, order and missing values.
 
-Every reader and every ``from_*`` ends here. What cannot be read right is refused: with a `RejectLog`
+Every reader and every ``from_*`` ends here. Rows that cannot be read right are refused: with a `RejectLog`
 the row or object is set aside with its reason and value and the rest goes on; without one the first
 raises. Outliers are the business of ``firstlight.preprocess``.
 """
@@ -59,7 +59,7 @@ class Intake:
     rejects: RejectLog | None = None
 
     def note(self, text: str) -> None:
-        """Report what was chosen or converted: to the log of rejects, or else to Python's."""
+        """Report a choice or conversion: to the log of rejects, or else to Python's."""
         if not text:
             return
         if self.rejects is not None:
@@ -80,8 +80,8 @@ class Intake:
     ) -> None:
         """Log bad rows, or raise `kind` for the first of them if there is no log.
 
-        `reason` is a clause, `rows` the line of each (-1 for a whole object), `values` what stands there,
-        `column` where, and `hint` what the user can do about it.
+        `reason` is a clause, `rows` the line of each (-1 for a whole object), `values` the bad values
+        in `column`, and `hint` the way to mend them.
         """
         if not len(object_ids):
             return
@@ -125,7 +125,7 @@ class Intake:
         raw : RawTable
             The table. Its `objects`, where given, set the order of the objects and must name all of them.
         metadata : MetadataTable, optional
-            A survey's metadata; what it knows goes before what the table states. Objects that it lacks are
+            A survey's metadata, which go before values of the table. Objects that it lacks are
             refused, and those found are marked as met.
         keep_empty : bool
             Whether objects without an observation are kept instead of refused.
@@ -196,7 +196,7 @@ class Intake:
         detected, unflagged = self._flags(raw)
         for note in (times.note, scale.note, case_note(filter_names(raw.columns["band"])[0])):
             self.note(note)
-        with np.errstate(over="ignore"):  # what overflows float32 is as good as infinite
+        with np.errstate(over="ignore"):  # beyond the range of float32 is as good as infinite
             small, small_err = flux.astype(np.float32), flux_err.astype(np.float32)
         faults: list[_Fault] = [
             ("the row names no object", "object_id", owner < 0, DataError),

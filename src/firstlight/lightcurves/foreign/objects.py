@@ -1,4 +1,4 @@
-"""Values stated per object (position, dust, redshift): what is known, and objects whose values disagree."""
+"""Values stated per object (position, dust, redshift), and objects whose values disagree."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from firstlight.lightcurves.foreign.angles import degrees
 from firstlight.lightcurves.foreign.values import NO_VALUE, as_arrow, decoded, is_text, numbers_of
 from firstlight.lightcurves.rows import LARGEST_EBV, OBJECT_COLUMNS
 
-_SENTINELS = (-9.0, -99.0, -999.0, -9999.0)  # what surveys write for "unknown"
+_SENTINELS = (-9.0, -99.0, -999.0, -9999.0)  # values that surveys write for "unknown"
 _UNKNOWN = ("na", "-", "--", "unknown", "inf", "-inf")  # as texts
 _LIMITS = {"ra": (-180.0, 360.0), "dec": (-90.0, 90.0), "ebv": (0.0, LARGEST_EBV)}  # degree, mag
 

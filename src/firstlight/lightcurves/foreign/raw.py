@@ -93,7 +93,7 @@ def our_columns(
 def require(
     found: Mapping[str, str], header: Any, spellings: Mapping[str, tuple[str, ...]], where: str
 ) -> None:
-    """Raise MissingColumnError, with what the table has, unless all needed columns were found."""
+    """Raise MissingColumnError, with the table's columns, unless all needed columns were found."""
     missing = [" or ".join(spellings[name]) for name in NEEDED if name not in found]
     if missing:
         present = ", ".join(map(str, header))
@@ -103,7 +103,7 @@ def require(
 def plasticc_defaults(
     header: Any, zero_point: float | None, dereddened: bool | None, where: str
 ) -> dict[str, Any]:
-    """What PLAsTiCC's own column names imply, as arguments of `RawTable`; plain arguments otherwise.
+    """Units that PLAsTiCC's own column names imply, as arguments of `RawTable`; plain arguments otherwise.
 
     Raises DataError if the fluxes of PLAsTiCC are called raw.
     """

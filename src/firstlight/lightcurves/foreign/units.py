@@ -35,7 +35,7 @@ class Scale:
 
     factor: FloatArray | float  # a number, or (n_rows,)
     stated: bool = False  # whether the table or the caller stated it
-    note: str = ""  # what was used, for the user; empty where nothing was stated
+    note: str = ""  # the unit used, for the user; empty where nothing was stated
     # reason: (our column name, the rows)
     unknown: dict[str, tuple[str, BoolArray]] = field(default_factory=dict)
 
@@ -102,7 +102,7 @@ _MAGNITUDE_UNITS = (
 
 
 def unit_scale(unit: str) -> float:
-    """NJy per unit of flux density, such as ``uJy``; NaN for what is none, such as ``mag``.
+    """NJy per unit of flux density, such as ``uJy``; NaN for another unit, such as ``mag``.
 
     Examples
     --------
@@ -138,7 +138,7 @@ def magnitude_unit(unit: str) -> tuple[float, str] | None:
 
 
 def unit_doubt(flux: FloatArray, mag: FloatArray) -> str:
-    """What is wrong if fluxes that state no unit are not in nJy by the magnitudes beside them; else empty."""
+    """The fault of fluxes without a unit that are not nJy by the magnitudes beside them; else empty."""
     both = (mag > _BRIGHTEST) & (mag < _FAINTEST) & (flux > 0)
     if not both.any():
         return ""
@@ -153,7 +153,7 @@ def unit_doubt(flux: FloatArray, mag: FloatArray) -> str:
 
 
 def days_per_unit(unit: str) -> float | None:
-    """Days per unit of time, such as ``s``; None for what is no unit of time, such as ``MJD``.
+    """Days per unit of time, such as ``s``; None for a name that is no unit of time, such as ``MJD``.
 
     Examples
     --------

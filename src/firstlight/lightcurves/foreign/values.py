@@ -67,7 +67,7 @@ def as_column(values: Any) -> Any:
 
 
 def as_arrow(values: Any) -> Any:
-    """A column of any kind as one Arrow array, with nulls for what is masked or missing."""
+    """A column of any kind as one Arrow array, with nulls for masked and missing values."""
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
         values = values.chunk(0) if isinstance(values, pa.ChunkedArray) else values
@@ -137,11 +137,11 @@ def is_text(kind: Any) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-# --- what a reject shows ----------------------------------------------------------
+# --- values shown in a reject ---------------------------------------------------------
 
 
 def shown(values: Any, index: IntArray, words: Mapping[int, str] | None = None) -> StrArray:
-    """The values at some rows as short texts, for messages; `words` are what the source had instead."""
+    """The values at some rows as short texts, for messages; `words` are the texts of the source instead."""
     chosen = as_arrow(values).take(pa.array(index, pa.int64()))
     if pa.types.is_dictionary(chosen.type):
         chosen = chosen.dictionary_decode()
@@ -299,7 +299,7 @@ def _parsed(values: Any) -> FloatArray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Times:
-    """Times of a table in MJD (TAI), the rows without one, and what was converted."""
+    """Times of a table in MJD (TAI), the rows without one, and notes of conversions."""
 
     mjd: FloatArray  # (n_rows,); NaN where there is none
     foreign: BoolArray  # (n_rows,); the value belongs to another kind of time than most of the table

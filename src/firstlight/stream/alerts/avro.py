@@ -32,7 +32,7 @@ class AlertCodec(Protocol):
     """One format of alerts.
 
     Laws: decoding is pure. Encoding then decoding gives the alert back as far as the format can hold
-    it; each codec documents what is lost.
+    it; each codec documents its losses.
     """
 
     def decode(self, message: bytes | Message) -> Alert | Skip:

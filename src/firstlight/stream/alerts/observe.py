@@ -259,7 +259,7 @@ def observe(
     columns: Any, flags: Any, detections: Any, clocks: Any, shifts: Any, cuts: Any, scale: float,
     alert_mjd: float,
 ) -> tuple[Any, Any, Any, Any, Any, Any, Any, int, float, float, int]:  # fmt: skip
-    """Observations of the tables of one alert, merged, and what was set aside.
+    """Observations of the tables of one alert, merged, and those that were set aside.
 
     Arrays are those of `Cells` and `Layout` (the first of the tables is the triggering source);
     `symbol_bands` holds a band index per enum symbol, `shifts` the days from each time system to

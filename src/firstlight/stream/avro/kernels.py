@@ -38,7 +38,7 @@ from firstlight.stream.avro.schema import (
     VARINT,
 )
 
-# What a cell holds.
+# Content of a cell.
 ABSENT, NULL, BOOL, INT, FLOAT, TEXT_CELL, BYTES_CELL, SYMBOL = 0, 1, 2, 3, 4, 5, 6, 7
 
 MAX_DEPTH = 128  # open arrays, maps and called records; alerts nest five deep

@@ -19,7 +19,7 @@ END, FIXED, VARINT, ENUM, BYTES, TEXT = 0, 1, 2, 3, 4, 5
 UNION, JUMP, BLOCK, NEXT, ROW, CALL, RETURN = 6, 7, 8, 9, 10, 11, 12
 CELL, OPTIONAL_CELL, OPTIONAL_NUMBERS, OPTIONAL = 13, 14, 15, 16
 
-# What a CELL reads (its argument b).
+# The value that a CELL reads (its argument b).
 T_NULL, T_BOOL, T_LONG, T_FLOAT, T_DOUBLE, T_TEXT, T_BYTES, T_FIXED, T_ENUM = 0, 1, 2, 3, 4, 5, 6, 7, 8
 
 NULL_FIRST, NULL_SECOND = 0, 2  # the byte that stands for null in a union of two: zigzag of 0 and 1

@@ -33,7 +33,7 @@ _PAIR = struct.Struct("<II")  # bytes of a name and of its value
 
 
 class KeyedState(Protocol):
-    """Values of one object in an engine's store; what is set is read back until it is deleted."""
+    """Values of one object in an engine's store; a value that is set is read back until it is deleted."""
 
     def get(self, name: str) -> bytes | None:
         """A value; None if it was never set."""

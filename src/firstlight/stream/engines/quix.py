@@ -22,7 +22,7 @@ from firstlight.stream.worker.letters import dead_letter
 
 _log = logging.getLogger(__name__)
 
-#: What leaves a step: for the next step or the results, or for the dead letters.
+#: The output of a step: for the next step or the results, or for the dead letters.
 _ON, _LETTER = "on", "letter"
 Item = tuple[str, bytes, bytes]  # one of these, the key, the value
 
@@ -40,7 +40,7 @@ class QuixConfig:
     source, sink : str
         Topic of alerts, and of results.
     state : path
-        Folder of RocksDB; what is lost there comes back from the changelog topic.
+        Folder of RocksDB; a lost folder comes back from the changelog topic.
     dead_letters : str
         Topic of messages that cannot be used; by default the sink with ``.rejects``.
     group : str
@@ -163,7 +163,7 @@ class QuixRunner:
         _branch(answered, _ON).to_topic(self._topic(config.sink))
 
     def _open(self, value: bytes, key: Any, timestamp: int, headers: Any) -> Iterator[Item]:
-        """The alerts of a message, each with the message, and dead letters for what cannot be read."""
+        """The alerts of a message, each with the message, and dead letters for those that cannot be read."""
         message = _message(value, key, timestamp)
         for number, item in enumerate(self._classifier.decode(value, _key(key))):
             if isinstance(item, Alert):

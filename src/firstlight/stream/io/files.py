@@ -73,7 +73,7 @@ class FileSource:
     ) -> None:
         self.path = Path(path)
         self.follow = follow
-        # a folder may hold what the worker itself writes
+        # a folder may hold files that the worker itself writes
         top = os.path.realpath(self.path)
         self._ignored = {name for name in map(os.path.realpath, ignored) if name.startswith(top)}
         self.limits = limits

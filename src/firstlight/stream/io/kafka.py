@@ -66,11 +66,10 @@ class KafkaSource:
 
     `address` may name several topics and patterns. Starts at the positions that `seek` sets from within
     `on_assign`, else at the group's committed ones, else at the beginning; `start` (``earliest``,
-    ``latest`` or a date) only changes what `starts` returns. A position that the topic no longer or not yet
-    has goes to `on_gap`, and the
-    oldest message follows. `config` overrides the stream's own settings; with `until_end` the source ends
-    at the end of each partition. BrokerError if librdkafka refuses the settings, SettingsError if `start` is
-    no date.
+    ``latest`` or a date) only changes the offsets that `starts` returns. A position that the topic
+    no longer or not yet has goes to `on_gap`, and the oldest message follows. `config` overrides the stream's
+    own settings; with `until_end` the source ends at the end of each partition. BrokerError if librdkafka
+    refuses the settings, SettingsError if `start` is no date.
     """
 
     def __init__(
@@ -146,7 +145,7 @@ class KafkaSource:
         """
         self._take_new()
         self._continue_beyond()
-        # wait for the first message only; take of the others what is available
+        # wait for the first message only; take the others that have arrived
         messages, self._ahead = self._ahead[:max_records], self._ahead[max_records:]
         if not messages:
             messages = self._consume(1, max(timeout_s, 0.0))

@@ -26,7 +26,7 @@ COMMON: dict[str, Any] = {
     "socket.keepalive.enable": True,
     "reconnect.backoff.ms": 100,
     "reconnect.backoff.max.ms": 2000,
-    "log_level": 2,  # the client's own lines repeat, every second, what `Link` logs once
+    "log_level": 2,  # the client's own lines repeat every second; `Link` logs each once
     "statistics.interval.ms": STATISTICS_MS,
 }
 
@@ -189,7 +189,7 @@ class TopicWatch:
         return {}
 
     def forget(self) -> None:
-        """Leave a pending answer, which may be older than what is known by now."""
+        """Drop a pending answer, which may be out of date by now."""
         self._asked = {}
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The one message type of the stream: what a source reads and a codec decodes."""
+"""The one message type of the stream: a source reads it, and a codec decodes it."""
 
 from dataclasses import dataclass, field
 

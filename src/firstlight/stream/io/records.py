@@ -28,7 +28,7 @@ _CHUNK_BYTES = 1 << 18
 _PACKED_ERRORS = (EOFError, zlib.error, gzip.BadGzipFile)
 _TAR_MAGIC, _TAR_MAGIC_AT, _TAR_BLOCK = b"ustar", 257, 512
 _JSON_SPACE = " \t\r\n"
-#: What follows each mark of a JSON array, in each state.
+#: The state after each mark of a JSON array, in each state.
 _MARKS = {
     "start": {"[": "first"},
     "first": {"]": "end"},

@@ -41,7 +41,7 @@ class AlertSource(Protocol):
         ...
 
     def commit(self, positions: dict[Partition, int]) -> None:
-        """Publish the next offsets for monitoring; the state store is what counts."""
+        """Publish the next offsets for monitoring; a restart continues from the state store's."""
         ...
 
     def lag(self) -> int | None:

@@ -220,7 +220,7 @@ class _Schedule(NamedTuple):
 
     rows: NDArray[np.int64]  # the observation that triggers each
     mjd: NDArray[np.float64]  # time of sending
-    place: NDArray[np.int64]  # index in the stream, which decides what its packet contains
+    place: NDArray[np.int64]  # index in the stream, which decides the content of its packet
     known_from: NDArray[np.int64]  # for every observation: the index from which on packets contain it
 
 

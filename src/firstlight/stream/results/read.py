@@ -24,7 +24,7 @@ from firstlight.text import printable
 
 _LINES_PER_REPORT = 1000
 _LONGEST_TEXT = 1024  # characters of a name in a record; the stream takes no longer ones
-_DEEPEST = 32  # lists and tables within each other; what shows a record could not write more
+_DEEPEST = 32  # lists and tables within each other; pages could not show more
 _LARGEST = 1e30  # of a number that has no range of its own
 _CHANCE = (0.0, 1.0 + 1e-6)  # a probability, rounded or in single precision
 #: Ranges of numbers, as the stream checks them in alerts.

@@ -88,7 +88,7 @@ def build_records(
 ) -> list[dict[str, Any]]:
     """Records of alerts of different objects, keys in a fixed order, for `ResultFormat.encode`.
 
-    Both have one row per alert: `curves` the observations in the packets, and `update` what the pipeline
+    Both have one row per alert: `curves` the observations in the packets, and `update` the pipeline's
     answers. Probabilities are whole millionths. `with_features` adds the field ``features``, and a context of
     the pipeline the field ``context``.
     """

@@ -11,8 +11,8 @@ A filter is parsed into closures when the worker starts, and never evaluated as 
     operand    = NAME | NAME "[" TEXT "]" | NUMBER | TEXT | "true" | "false" | "null" | "(" filter ")"
     operator   = "<" | "<=" | ">" | ">=" | "==" | "!="
 
-A comparison with a value that a record lacks is unknown, and so is what depends on it; a record passes if its
-filter is true. Only ``== null`` and ``!= null`` tell whether a value is there.
+A comparison with a value that a record lacks is unknown, and so is an expression of it; a record passes if
+its filter is true. Only ``== null`` and ``!= null`` tell whether a value is there.
 """
 
 import operator
@@ -191,7 +191,7 @@ def parse_filter(text: str, fields: Mapping[str, Field]) -> Callable[[Record], b
     Raises
     ------
     FilterError
-        If it is no filter, or names what no record has.
+        If it is no filter, or names a field that no record has.
 
     Examples
     --------

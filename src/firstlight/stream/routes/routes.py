@@ -91,7 +91,7 @@ class Route:
     encode: Callable[[Record, bytes], bytes]  # from the record and its bytes among the results
 
     def entry(self, record: Record, key: bytes, result: bytes) -> tuple[bytes, bytes]:
-        """What the sink gets for a record, from its key and its bytes among the results.
+        """The message of a record to the sink, from its key and its bytes among the results.
 
         The key of a webhook's request names the alert: bodies of different alerts may be equal.
         """

@@ -110,7 +110,7 @@ class WebhookSink:
         """A service cannot be cut."""
 
     def close(self) -> None:
-        """See `ResultSink`; what was not flushed is not sent."""
+        """See `ResultSink`; records that were not flushed are not sent."""
         self._threads.shutdown(cancel_futures=True)
 
     def _send(self, entry: Entry) -> tuple[str, bool]:

@@ -212,7 +212,7 @@ class SqliteStore(OneOwner):
         """See `StateStore`; StateError if the file cannot be written."""
         self._rows = Rows(bundles)
         try:
-            self._begin(self._connection)  # reads what other workers left
+            self._begin(self._connection)  # reads states that other workers left
             self._connection.execute("COMMIT")
             self._adopt()
         except sqlite3.Error as error:

@@ -67,7 +67,7 @@ class StateStore(ObjectReader, Protocol):
 
     @property
     def bookmarks(self) -> dict[str, str]:
-        """Committed place in each file of the input, by name; only the source knows what they mean."""
+        """Committed place in each file of the input, by name; only the source knows their meaning."""
         ...
 
     @property

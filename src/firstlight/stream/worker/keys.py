@@ -52,7 +52,7 @@ class KeyWatch:
         log(
             logging.WARNING,
             "alerts of one object come in several partitions, but each has a state of its own: records may "
-            "lack what another partition knows; start with another --state folder to share one state",
+            "lack observations of another partition; start with another --state folder to share one state",
             topic=message.topic,
             object=object_id,
             key="none" if not message.key else "not the object",

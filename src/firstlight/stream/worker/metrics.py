@@ -28,7 +28,7 @@ COUNTERS: dict[str, tuple[str | None, str]] = {
     "other_failures": ("bundle", "Alerts that a bundle beside the one in charge could not answer."),
     "context_failures": ("kind", "Alerts whose object could not be looked up in the context, by error."),
     "reloads": ("result", "Times that the bundles were read again: changed, unchanged or refused."),
-    "domains": ("domain", "Records written, by domain: inside, edge or outside of what was trained on."),
+    "domains": ("domain", "Records written, by domain: inside, edge or outside of the training set."),
     "other_filters": ("survey", "Alerts of a survey whose filters the bundle in charge was not trained on."),
     "skipped": ("reason", "Alerts with nothing to classify."),
     "rejected": ("reason", "Messages sent to the dead letters."),
@@ -202,7 +202,7 @@ class Metrics:
         self._activity = activity
 
     def waiting(self, activity: str) -> None:
-        """Record what the worker waits for, without a heartbeat; the lag is unknown then."""
+        """Record the reason for waiting, without a heartbeat; the lag is unknown then."""
         self._activity = activity
         self.set("lag", None)
         self.set_partition_lags(None)

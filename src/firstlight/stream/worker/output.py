@@ -29,14 +29,14 @@ Entry = tuple[bytes, bytes]
 
 
 def _digest(record: Mapping[str, Any]) -> int:
-    """Number of a result, by what makes it one of its kind."""
+    """Number of a result, from the values that identify it."""
     names = "\0".join(str(record[key]) for key in ("object", "alert", "bundle"))
     return int.from_bytes(blake2b(names.encode(), digest_size=8).digest(), "little")
 
 
 @dataclass(slots=True)
 class Share:
-    """One store's share of a micro-batch: its messages and what is written for them."""
+    """One store's share of a micro-batch: its messages and their results."""
 
     store: StateStore
     memory: PartitionMemory
@@ -45,7 +45,7 @@ class Share:
     results: list[Entry] = field(default_factory=list)
     answered: list[Message] = field(default_factory=list)  # the message of each result
     letters: list[Entry] = field(default_factory=list)
-    #: What goes to each route, by its number, and the messages of it.
+    #: Records for each route, by its number, and their messages.
     routed: dict[int, list[tuple[Entry, Message]]] = field(default_factory=dict)
 
     def take(self, message: Message) -> None:
@@ -61,7 +61,7 @@ class Share:
         return self.memory.changes(position, lengths, self.bookmarks)
 
     def plan(self) -> Changes | None:
-        """What to commit before the share is published; None if its order cannot differ in a repetition."""
+        """Offsets to commit before the share is published; None if a repetition cannot change its order."""
         if not self.store.is_shared:
             return None
         return Changes(planned=self._ends)
@@ -106,7 +106,7 @@ class Output:
         self._written: NDArray[np.uint64] | None = None  # results that need not be written again, sorted
 
     def start(self, stores: Stores) -> None:
-        """Cut from the files what a crash left uncommitted; write the format's preamble."""
+        """Cut uncommitted records of a crash from the files; write the format's preamble."""
         for sink in self._files():
             stored = stores.sink_position(sink.name)
             if stored is not None:
@@ -182,7 +182,7 @@ class Output:
         """Shares that are written and committed together.
 
         Those that go to a file are separate, so that a file cut at the largest stored length holds exactly
-        what was committed.
+        the committed records.
         """
         alone = {p: share for p, share in shares.items() if self._writes_to_file(share)}
         together = {p: share for p, share in shares.items() if p not in alone}
@@ -248,7 +248,7 @@ class Output:
         return sink.flush(), refused
 
     def _deliver_route(self, route: Route, pairs: list[tuple[Entry, Message]]) -> tuple[int, list[Entry]]:
-        """As `_deliver`, for the sink of a route; with the dead letters of what it did not take."""
+        """As `_deliver`, for the sink of a route; with the dead letters of records that it did not take."""
         if not pairs and not route.sink.truncates:
             return 0, []
         reason = "larger than it takes"

@@ -147,7 +147,7 @@ class Worker:
     others : sequence of LivePipeline
         Pipelines that answer beside it, in the field ``others`` of the records.
     reload : callable, optional
-        Gives what shall answer from now on, after `change_bundles`.
+        Gives the bundles that answer from now on, after `change_bundles`.
     on_batch : callable, optional
         Called with each `Batch` once it is committed.
     clock, clock_alerts : callable, int
