@@ -95,12 +95,12 @@ Pipeline.load("sample/unseen").predict(test).to_pandas().to_csv("firstlight.csv"
 # !firstlight compare forest.csv firstlight.csv --truth sample/metadata.csv.gz
 
 # %% [markdown]
-# `compare` draws the test objects again, with replacement, a thousand times, and scores both methods on each draw. What is hard for
-# both drops out of the difference, so its interval is narrower than those of the two scores suggest. If the interval holds
-# zero, nothing is shown, and more objects are needed.
+# `compare` draws the test objects again, with replacement, a thousand times, and scores both methods on each draw. Objects that are
+# hard for both hardly change the difference, so its interval is narrower than those of the two scores suggest. If the interval
+# contains zero, the methods cannot be told apart, and more objects are needed.
 #
 # The comparison is fair in that both see the same observations of the same new objects. It is unfair in that firstlight had 7,646
-# objects to learn from and the forest 101. Say such things beside a table.
+# objects to learn from and the forest 101. State such differences beside a table.
 #
 # ## At every phase
 #
@@ -137,6 +137,6 @@ figure
 #    the training objects.
 # 3. Compare on the same objects, with an interval for the difference.
 # 4. Give the accuracy with a score of the probabilities (log-loss), and macro F1 where classes are unequal.
-# 5. State what each method had to learn from.
+# 5. State the training set of each method.
 #
 # `firstlight crossval` and `firstlight holdout` follow them, and write the protocol into their reports.

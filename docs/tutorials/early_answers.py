@@ -2,10 +2,10 @@
 # # Early answers, and how far to trust them
 #
 # **At the end** you will know how often firstlight is right on the first night, after a week and in the end, whether its
-# probabilities mean what they say, and how to choose a threshold for your own purpose. **Time**: ten minutes.
+# probabilities are right, and how to choose a threshold for your own purpose. **Time**: ten minutes.
 #
 # A survey wants an answer on the night of discovery. Then the light curve has one or two points, and every classifier
-# guesses. The question is whether it knows that it guesses.
+# guesses. The question is whether its probabilities show this.
 
 # %%
 import json
@@ -41,9 +41,9 @@ pd.DataFrame(
 ).round(2)
 
 # %% [markdown]
-# The best guess of the first night is right in less than half of the cases, and gets better with the light curve. firstlight
-# knows most of this: the probability that it gives to its best guess rises, too. But before the end it promises more than
-# it keeps. Why?
+# The best guess of the first night is right in less than half of the cases, and gets better with the light curve. The
+# probability that firstlight gives to its best guess rises, too. But in the first days this probability is larger than the
+# share of right answers. Why?
 #
 # ## The mix of classes
 #
@@ -96,8 +96,8 @@ for name in answers:
 pd.DataFrame(rows, columns=["up to", "share above 0.9", "of these right", "of the others right"]).round(2)
 
 # %% [markdown]
-# The threshold does its work at any phase: those above it are nearly all right, on the first night as well as in the end. What
-# the phase changes is how many pass. So a fixed probability is a better rule than a fixed number of nights.
+# The threshold works at any phase: answers above it are nearly all right, on the first night as well as in the end. Only the
+# number of such answers changes with phase. So a fixed probability is a better rule than a fixed number of nights.
 #
 # A coarser question has an answer sooner. The classes fall into groups of similar behaviour (`SN-like`, `Long`, `Fast`,
 # `Periodic`, `AGN`); a group's probability is the sum over its classes:
@@ -128,7 +128,7 @@ timeline.plot(window=(-10, 120), label="TDE")
 # The grey strip at the start is *not classified*: with so little data firstlight declines, and shows the mix of the training set
 # instead. The table of all nights is `timeline.to_pandas()`.
 #
-# ## What this does not say
+# ## Limits
 #
 # All of this holds for objects like those of the training set: simulated LSST light curves. On another survey the probabilities
 # are too confident until you have measured them there ([train on your own labels](train_on_your_own.md)). An object of a

@@ -33,7 +33,7 @@ sorted(path.name for path in archive.iterdir())
 # ## Part by part
 #
 # The loop reads one part, classifies it and writes the answers. A part that has answers is skipped, so after an interruption the same
-# program resumes. `write_predictions` writes a file as a whole or not at all: half an answer never looks like one.
+# program resumes. `write_predictions` writes a file as a whole or not at all: a partial file is never taken for a complete one.
 
 # %%
 import time

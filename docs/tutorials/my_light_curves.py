@@ -58,11 +58,11 @@ table[["object_id", "status", "class", "proba_SNIa", "proba_SNII", "proba_TDE", 
 
 # %% [markdown]
 # **A wrong unit is a wrong answer.** Nothing in a table of numbers shows whether it is in nanojansky or microjansky. Where a file
-# states no unit, firstlight takes nanojansky, and refuses what is too faint to be that.
+# states no unit, firstlight takes nanojansky, and refuses fluxes that are too faint for it.
 #
-# ## What each file knows
+# ## The content of each file
 #
-# The five answers differ, because the five files know different things:
+# The five answers differ, because the five files contain different information:
 
 # %%
 names = ["rubin", "snana", "sncosmo", "magnitudes", "mine"]

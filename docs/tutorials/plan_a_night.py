@@ -20,7 +20,7 @@
 # %% [markdown]
 # ## What do you want?
 #
-# `--want` names a class and what a spectrum of one is worth to you, from 0 to 1. A kilonova is worth everything, a tidal disruption
+# `--want` names a class and the worth of its spectrum to you, from 0 to 1. A kilonova is worth everything, a tidal disruption
 # event half of that. `--novelty` is the worth of something that looks like no known class. The telescope reaches magnitude 22 in
 # one hour:
 
@@ -67,7 +67,7 @@ ranking.plot()
 
 # %% [markdown]
 # On the left the airmass of each target through the dark hours; the thick part is its observation, grey targets are left out.
-# Hours with the Moon up would be shaded. On the right what each target is worth tonight.
+# Hours with the Moon up would be shaded. On the right is the worth of each target tonight.
 #
 # ## Your telescope
 #
@@ -76,4 +76,4 @@ ranking.plot()
 # - `--airmass`, `--moon` and `--max-age` exclude targets.
 # - A spectrum can also be worth its time because it teaches the classifier: the record's field `followup` measures that.
 #
-# What the program cannot know is weather, and what your colleagues observe already.
+# The program knows neither the weather nor the targets that your colleagues observe already.

@@ -2,7 +2,7 @@
 # # Strange objects
 #
 # **At the end** you will have a list of the most unusual objects of a survey, you will know how often such a list is right, and you
-# will have taught it what you look for, with thirty verdicts. **Time**: fifteen minutes.
+# will have taught it your own interest, with thirty verdicts. **Time**: fifteen minutes.
 #
 # A classifier knows the classes that it was trained on, and gives every object to one of them. The discoveries are the objects
 # that fit none. firstlight gives each object an *anomaly* score from 0 to 1: how unlike the training classes it is.
@@ -36,7 +36,7 @@ pipeline = Pipeline.load("sample/unseen")
 predictions = pipeline.predict(curves)
 
 # %% [markdown]
-# ## What the classifier makes of them
+# ## The answers of the classifier
 #
 # It has no class for them, so every answer is wrong, and some are confident:
 
@@ -45,7 +45,7 @@ top = pd.DataFrame({"kind": kinds, "answer": predictions.label, "probability": p
 pd.crosstab(top.loc[strange, "kind"], top.loc[strange, "answer"])
 
 # %% [markdown]
-# ## What the anomaly score makes of them
+# ## The anomaly scores
 
 # %%
 from firstlight.report.style import new_figure
@@ -142,8 +142,8 @@ found.append(judge(pd.read_csv("third.csv", dtype={"object": str})["object"][:10
 pd.DataFrame({"score alone": without, "with verdicts": found}, index=["first ten", "second ten", "third ten"])
 
 # %% [markdown]
-# Of the twenty pair-instability supernovae, thirty looks find most with verdicts, and less than half without. *Interest* is the
+# With verdicts, thirty looks find most of the twenty pair-instability supernovae; without, less than half. *Interest* is the
 # new order: objects that resemble interesting ones rise, those that resemble dull ones sink.
 #
-# It cannot work from nothing. Try it with `CaRT` in place of `PISN`: the score finds none among the first thirty, so every verdict is
-# "not interesting", and nothing is learnt of what you want. Then give it an example that you know, with `--mark`.
+# Feedback needs at least one interesting object. Try it with `CaRT` in place of `PISN`: the score finds none among the first thirty, so every verdict is
+# "not interesting", and nothing is learnt of your interest. Then give it an example that you know, with `--mark`.

@@ -1,13 +1,13 @@
 # %% [markdown]
 # # Train on labels of your own
 #
-# **At the end** you will have a classifier trained on labels of your own, and an honest measurement of what it is worth beside a
+# **At the end** you will have a classifier trained on labels of your own, and an honest measurement of its gain over a
 # bundle made for another survey. **Time**: fifteen minutes; the training here takes seconds, a real one
 # minutes. **You need** the extra `train`.
 #
 # If your survey sees the sky in another way than LSST, and your classes are among those of a shipped bundle, adapt that bundle:
-# [your survey in fifteen minutes](your_survey.md). This tutorial is about the other reason to train: you look for something that the
-# shipped bundles do not know.
+# [your survey in fifteen minutes](your_survey.md). This tutorial is about the other reason to train: you look for classes that the
+# shipped bundles lack.
 #
 # ## Your objects
 #
@@ -103,7 +103,7 @@ table.groupby("rare")[["before", "after"]].mean().round(2)
 
 # %% [markdown]
 # The new bundle finds rare classes, and is worse at the others: it knows 150 of those, the other bundle 7,646. So
-# add your objects to a large training set where you can (`LightCurves.concatenate`, as above), rather than to start from your own
+# add your objects to a large training set where you can (`LightCurves.concatenate`, as above), rather than start from your own
 # alone.
 #
 # ## The report
@@ -128,6 +128,6 @@ plots.confusion_matrix(matrix, CLASSES)
 #   ([your survey in fifteen minutes](your_survey.md)).
 # - `firstlight crossval --data mine.parquet --truth labels.csv --folds 5 --out runs/mine` tests every object once, and gives each score a
 #   spread.
-# - Which labels you have decides what you learn. If all your supernovae of type Ia are bright, the classifier learns that
+# - The classifier learns the selection of your labels. If all your supernovae of type Ia are bright, the classifier learns that
 #   faint ones are something else.
 # - Compare on objects that are selected as those that you will classify.

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Your survey in fifteen minutes
 #
-# **At the end** you will have adapted a bundle to another survey with ten labels per class, you will know what that is worth on objects
+# **At the end** you will have adapted a bundle to another survey with ten labels per class, you will know its gain on objects
 # that the trees have not seen, and you will have seen a table that is too good to be true. **Time**: fifteen minutes; the commands
 # take about half a minute each here, and minutes with all of PLAsTiCC. **You need** the extra `train`.
 #
@@ -63,15 +63,15 @@ labels[~is_mine].to_csv("others.csv", index=False)
 
 # %% [markdown]
 # The output begins with the labels whose spelling was translated; a label that is no class would be set aside and counted. Then comes the table. Each labelled
-# object was tested once, by trees that had not seen it, and all that is chosen (how much the training set counts, the class mix) was
+# object was tested once, by trees that had not seen it, and the weight of the training set and the class mix were
 # chosen on other objects. *Unadapted* is the bundle as it was; the column beside it has the same bundle with the class frequencies of your labels,
 # and nothing else from them. If *adapted* is not clearly better than that one, your labels are not worth their trees yet.
 #
 # With sixty objects the spread is wide: a difference smaller than the spread means nothing. More labels narrow it. The gain is
 # also larger here than on a real sky, because the survey of this page and the copies of the training set are made by one program.
 #
-# What was measured of the survey from the light curves, without labels, is in a file. Correct what you know better, and pass it with
-# `--survey`:
+# The properties of the survey, measured from the light curves without labels, are in a file. Correct the values that you know better,
+# and pass it with `--survey`:
 
 # %%
 # !head -n 8 my-bundle.survey.toml
@@ -115,12 +115,13 @@ pd.crosstab(mixed["class"], mixed["source"])
 # %% [markdown]
 # Look at the middle column, the bundle under the class mix of the labels. In the first table it is as good as any. In the second, which is of the
 # same objects with the mix of the *other* sources, it is far worse: griz once a week is an SN Ia or an eclipsing binary here, and something
-# else on the next survey. Trees learn the same mistake. So with a column `source`, `adapt` lets every class weigh the same within what each source
-# sees, keeps the calibration and the class mix of the bundle, and believes the second table. Without the column `source`, nothing would have shown this.
+# else on the next survey. Trees learn the same mistake. So with a column `source`, `adapt` gives every class the same weight within each
+# source's view, keeps the calibration and the class mix of the bundle, and judges by the second table. Without the column `source`, nothing
+# would have shown this.
 #
 # Where a source is a class, little is left that a label can teach. Here `adapt` kept the trees of the bundle as they were ("the labels train
-# nothing"), and reported at the end that there is no gain. What helps is a label from the other side: some SNe Ia of the survey of AGN, some
-# AGN of the survey of SNe Ia.
+# nothing"), and reported at the end that there is no gain. Labels from the other side help: some SNe Ia from the survey of AGN, some
+# AGN from the survey of SNe Ia.
 #
 # ## For real
 #
