@@ -220,6 +220,7 @@ def variants(parts: dict[str, Rows], preset: str) -> dict[str, Score]:
         return AnomalyInputs(latents(rows), rows["error"], rows.get("proba"))
 
     def fitted(columns: Callable[[Rows], NDArray[np.float32]], skip: bool = False, **weights: float) -> Score:
+        """Score of a scorer with these columns and weights; each is fitted once."""
         config = replace(AnomalyConfig(), distance_skips=SKIPS[preset] if skip else (), **weights)
         if (columns, config) not in known:
             known[columns, config] = AnomalyScorer(config).fit(
@@ -274,6 +275,7 @@ def calibrated(scale: Rows, score: Score) -> Score:
     reference = score(scale)
 
     def scaled(rows: Rows) -> NDArray[np.float64]:
+        """Rank of each score among the reference rows of its phase; above the last it rises on, below one."""
         value, range_ = score(rows), np.searchsorted(edges, np.nan_to_num(rows["phase"]))
         out = np.empty(len(value))
         for k in range(len(edges) + 1):
@@ -380,7 +382,7 @@ def means(classes: dict[str, Any]) -> dict[str, Any]:
 
 
 def cost(parts: dict[str, Rows], preset: str) -> dict[str, float]:
-    """CPU microseconds a row, best of many: alone and in micro-batches of 256, all and by part."""
+    """CPU microseconds per row, best of many: alone and in micro-batches of 256, all and by part."""
     train, scale = parts["train"], parts["scale"]
     both = [AnomalyInputs(latents(r), r["error"], r["proba"]) for r in (train, scale)]
     scorer = AnomalyScorer(AnomalyConfig(distance_skips=SKIPS[preset])).fit(

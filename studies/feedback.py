@@ -170,6 +170,7 @@ def by_forest(kind: str) -> Order:
     """Coniferest's forests on the places and probabilities that our ranker reads."""
 
     def order(some: Columns, seen: IntArray, answers: FloatArray) -> FloatArray:
+        """Score of each object by a forest of coniferest, fitted to the verdicts; large is strange."""
         from coniferest.aadforest import AADForest
         from coniferest.pineforest import PineForest
 

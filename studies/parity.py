@@ -54,6 +54,7 @@ def send(pipeline: Pipeline, curves: LightCurves, run: str, rng: np.random.Gener
     seconds = 0.0
 
     def feed(alive: NDArray[np.int64], rows: NDArray[np.int64], number: int) -> NDArray[np.bool_]:
+        """Send one alert with these rows to each object that is alive, and keep the new states."""
         nonlocal states, updates, late, seconds
         chosen = np.zeros(len(curves.mjd), np.bool_)
         chosen[rows] = True

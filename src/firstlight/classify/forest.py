@@ -1,8 +1,8 @@
 """Decision trees as flat arrays, and their compiled evaluation.
 
-Trees grown by scikit-learn and by LightGBM are laid out into one array of 64-bit nodes, so
-that inference needs neither library, holds no lock and runs several times faster than
-LightGBM's own predictor (``benchmarks/classifiers.py``).
+Trees grown by scikit-learn and by LightGBM become one array of 64-bit nodes. Inference then
+needs neither library, holds no lock and runs several times faster than LightGBM's own
+predictor (``benchmarks/classifiers.py``).
 """
 
 from collections.abc import Mapping

@@ -223,6 +223,7 @@ def _forest_of(model: Any, n_stages: int | None) -> tuple[Forest, FloatArray]:
         return np.concatenate([getattr(tree, name) for tree in trees])
 
     def laid_out(value: FloatArray) -> Forest:
+        """The trees with these values at their leaves."""
         return Forest.lay_out(
             n_nodes=np.array([tree.node_count for tree in trees]),
             feature=joined("feature"),

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 Labels = Annotated[
     Path,
     typer.Option(
-        help="Their classes: a CSV or Parquet file with object_id and label, class or target. A column "
-        "source (survey or catalogue) makes each source be measured, and left out once."
+        help="Their classes: a CSV or Parquet file with object_id and label, class or target. With a "
+        "column source (survey or catalogue), each source is measured as a survey, and left out once."
     ),
 ]
 Survey = Annotated[

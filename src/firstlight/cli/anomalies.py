@@ -30,7 +30,7 @@ def anomalies(
         Path | None,
         typer.Option(
             help="Your verdicts: a file of JSON lines with object and verdict (interesting, not_interesting, "
-            "wrong_class or withdrawn), as the live page writes it. A file that does not exist holds none."
+            "wrong_class or withdrawn), as the live page writes it. A missing file means no verdicts."
         ),
     ] = None,
     mark: Annotated[

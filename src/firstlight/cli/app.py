@@ -127,9 +127,7 @@ Context = Annotated[
 ]
 ContextRadius = Annotated[
     float,
-    typer.Option(
-        help="Distance within which a row of the context without the object belongs to it (arcsec)."
-    ),
+    typer.Option(help="Largest distance from an object to rows of the context that name no object (arcsec)."),
 ]
 Data = Annotated[
     str, typer.Option(help="Light curves: a file, or 'plasticc' for the downloaded PLAsTiCC training set.")
@@ -297,6 +295,7 @@ def progress() -> Iterator["Progress"]:
     tasks: dict[str, TaskID] = {}
 
     def report(stage: str, fraction: float) -> None:
+        """Move the bar of a stage."""
         bars.start()  # with the first report, so that nothing is shown where nothing takes time
         name = stage.partition(" epoch ")[0]  # "encoder epoch 3, loss 0.2" belongs to "encoder"
         if name not in tasks:
@@ -315,6 +314,7 @@ def _stage_lines() -> "Progress":
     begun: dict[str, float] = {}
 
     def report(stage: str, fraction: float) -> None:
+        """Print the time of a stage that took long, at its end."""
         name = stage.partition(" epoch ")[0]
         start = begun.setdefault(name, time.monotonic())
         if fraction >= 1.0 and (took := time.monotonic() - start) > _QUIET_S:

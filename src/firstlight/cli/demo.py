@@ -34,7 +34,7 @@ def demo(
     data: Data = PLASTICC,
     truth: TruthFile = None,
     bundle: Bundle = None,
-    seconds: Annotated[float, typer.Option(min=1.0, help="How long to send alerts (s).")] = 60.0,
+    seconds: Annotated[float, typer.Option(min=1.0, help="Time during which alerts are sent (s).")] = 60.0,
     rate: Annotated[float, typer.Option(min=0.1, help="Alerts per second.")] = 100.0,
     packet_kb: Annotated[
         float, typer.Option(min=0.0, help="Size of an alert packet (kB). LSST's have 30 to 80 kB.")

@@ -106,7 +106,7 @@ Start = Annotated[
     str,
     typer.Option(
         metavar="earliest|latest|DATE",
-        help="Where to begin topics that the state folder has no position of; a DATE is in UTC.",
+        help="First message of topics that have no position in the state folder; a DATE is in UTC.",
     ),
 ]
 Batch = Annotated[int, typer.Option(min=1, help="Maximum number of alerts per batch.")]
@@ -128,7 +128,7 @@ Retry = Annotated[
     float | None,
     typer.Option(
         min=0.0,
-        help="How long to wait for a broker or schema that cannot be had (s); then stop with exit code 3 or "
+        help="Time to wait for a broker or schema that is away (s); then stop with exit code 3 or "
         f"2. Default: {_RETRY_S:.0f}, with --until-end {_RETRY_UNTIL_END_S:.0f}, with files "
         f"{_RETRY_FILES_S:.0f}.",
     ),
@@ -185,9 +185,10 @@ def stream(
     *,
     call: typer.Context,
 ) -> None:
-    """Classify a stream of alerts: one result per alert, and none is lost if it is killed.
+    """Classify a stream of alerts: one result per alert; a kill loses none.
 
-    Run it again to continue, several times with one --group to share a topic. SIGTERM stops it softly.
+    Run it again to continue, several times with one --group to share a topic. SIGTERM stops it
+    after the current batch.
     """
     if bool(source) == bool(redrive):
         raise typer.BadParameter("give one of --source and --redrive")

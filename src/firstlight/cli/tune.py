@@ -54,10 +54,11 @@ def tune(
 ) -> None:
     """Tune a preset's classifier on inner folds; score it once on held-out objects.
 
-    The settings that its kind of classifier states are chosen by log-loss on inner folds of 80 % of
-    the objects (by a fixed hash). The other 20 % choose nothing and are scored once, with the tuned
-    and the untuned settings. Encoder and features are made once per inner fold. A killed run resumes;
-    more --trials continue a finished study. OUT/tuned.toml is a preset for firstlight train.
+    The settings to search are those of the preset's kind of classifier. They are chosen by log-loss on
+    inner folds of 80 % of the objects (by a fixed hash). The other 20 % are scored once, with the tuned
+    and the untuned settings; nothing is chosen on them. Encoder and features are made once per inner
+    fold. A killed run resumes; more --trials continue a finished study. OUT/tuned.toml is a preset for
+    firstlight train.
     """
     from firstlight.experiments.study import TuneConfig, need_optuna
     from firstlight.experiments.tuning import check_tunable, run_tuning

@@ -238,6 +238,7 @@ class Delimited:
         bad: list[tuple[int, Damage]] = []
 
         def set_aside(row: Any) -> str:
+            """Note a line with a wrong number of fields; comments carry no reason."""
             place = int(lines[row.number - 1]) if row.number and row.number <= len(lines) else None
             if not row.text.startswith("#"):
                 reason = f"the line has {row.actual_columns} fields, not {row.expected_columns}"

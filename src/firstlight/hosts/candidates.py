@@ -91,10 +91,10 @@ class Candidates:
 class HostLookup(Protocol):
     """Finds the candidates of objects by name or position.
 
-    A lookup of another package is called without arguments to make it. Laws: equal arguments give equal
-    candidates as long as its source does not change, the candidates of an object do not depend on the other
-    objects of the call, and no true class or true redshift is read. If it raises an error, it is called again
-    for each object alone, and those for which it fails are answered without it.
+    The class of another package is called without arguments to make a lookup. Laws: equal arguments give
+    equal candidates as long as its source does not change; the candidates of an object do not depend on the
+    other objects of the call; no true class or true redshift is read. If it raises an error, it is
+    called again for each object alone, and those for which it fails are answered without it.
     """
 
     def __call__(self, object_id: StrArray, ra: FloatArray, dec: FloatArray) -> Candidates:

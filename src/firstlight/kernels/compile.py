@@ -170,6 +170,7 @@ def _jobs(kernels: Mapping[str, Any], table: Mapping[str, list[str]]) -> dict[st
                     open_ends.append(other)
 
     def rank(name: str) -> int:
+        """Size of a kernel and of the longest chain of kernels that wait for it."""
         job = chosen[name]
         if not job.rank:
             waiting = [rank(other) for other in chosen if name in chosen[other].needs]
@@ -351,6 +352,7 @@ def _compare_flags_quickly() -> None:
         return hash((type(flags), getattr(flags, "no_cpython_wrapper", None)))
 
     def quick_equal(flags: Any, other: Any) -> Any:
+        """Compare flags of equal keys as dicts; leave other cases to numba."""
         if type(flags) is type(other):
             own, others = flags._values, other._values
             if own.keys() == others.keys():

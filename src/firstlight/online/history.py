@@ -2,9 +2,9 @@
 
 An alert in order appends one entry and reads nothing. A late or contradicting alert reads the history and
 replaces it by a single entry. An entry consists of 8-byte words: format, number of alerts, number of rows,
-first earlier row that the alert repeats, time of the newest alert, the values of `META` and their times,
-time of the newest alert that lists the past and the times from which it does, digests of the alerts, then
-five words per observation. Entries of format 1 lack the three words on the listed past.
+first earlier row that the alert repeats, time of the newest alert, and the values of `META` with their
+times; then time of the newest alert that lists the past, the times from which it does, and digests of the
+alerts; then five words per observation. Entries of format 1 lack the three words on the listed past.
 """
 
 from collections.abc import Sequence

@@ -97,7 +97,7 @@ def _why(
         found.append(_taken_apart(decision, x, parts.meanings, proba, rival))
     if against is not None and all(against not in (w.favoured, w.against) for w in found):
         notes.append(
-            f"{against} is on the other side of the Milky Way's border, so trees of another question decide."
+            f"Other trees decide between the Milky Way and the rest, so {against} has no reasons here."
         )
     return tuple(found)
 

@@ -170,8 +170,8 @@ def keep_inside_clip(
     """Mask of a cut at `cut_sigma` and then a sigma clip, both about the mean, shape (n_total,).
 
     With N observations none can lie further than (N - 1) / sqrt(N) standard deviations
-    from the mean, so the cut at 7 needs 51 observations to remove one, and the clip at 3
-    needs 11; they first remove a single bright epoch. The clip of at most `iterations` rounds is
+    from the mean. So the cut at 7 removes nothing below 51 observations, and the clip at 3
+    nothing below 11; both first remove a single bright epoch. The clip of at most `iterations` rounds is
     that of ``astropy.stats.SigmaClip`` with ``cenfunc="mean"``.
     """
     keep = np.empty(len(curves.mjd), dtype=np.bool_)
@@ -185,11 +185,11 @@ def keep_physical(curves: LightCurves) -> BoolArray:
 
     The trigger always stays, so that the time from which phases count never changes. Any other
     observation is *judged* if its band was observed before and after it. Its excess is its flux
-    less the line between those two neighbours. It is *alone* if that is beyond `SPIKE_SIGMA` errors,
-    beyond `AGREEMENT` times the difference of the two neighbours, beyond `UNIQUENESS` times the size of
-    the object's usual large excesses, and no other band saw a significant excess of the same
-    sign that night. A brightening alone goes if `DOUBTERS` others contradict it, a fading if it is
-    deep and does not recur.
+    less the line between those two neighbours. The observation is *alone* if this
+    excess is larger than `SPIKE_SIGMA` errors, than `AGREEMENT` times the difference of the two
+    neighbours and than `UNIQUENESS` times the object's usual large excesses. In addition, no other band
+    may have a significant excess of the same sign that night. A lone brightening goes if `DOUBTERS` others
+    contradict it, a lone fading if it is deep and does not recur.
     """
     keep = np.empty(len(curves.mjd), dtype=np.bool_)
     _judge_objects(

@@ -88,8 +88,8 @@ def augment(
 ) -> LightCurves:
     """Observe every object a little less often and a little worse.
 
-    Points and a stretch of time are dropped, errors grow and noise is added to match,
-    detections are drawn from the measured probability at the new S/N, and host redshifts are
+    Points and a stretch of time are dropped; errors grow, and noise is added to match.
+    Detections are drawn from the measured probability at the new S/N, and host redshifts are
     scattered within their errors. An object that would keep no detection keeps its original
     curve.
 

@@ -302,6 +302,7 @@ def _nested_source(
     names = tuple(dict.fromkeys([*fields, *flat]))
 
     def read(wanted: Mapping[str, Kind]) -> tuple[dict[str, Any], IntArray]:
+        """Columns with one value per observation, and the row of each observation's object."""
         outer = [name for name in wanted if name not in fields]
         inner = [name for name in wanted if name in fields]
         table = read_columns([*outer, *([group] if group else inner)]).combine_chunks()

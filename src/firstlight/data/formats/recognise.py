@@ -224,6 +224,7 @@ def _open_tables(
     nameless = "object_id" not in find_words(layouts[0], sources[0].folded)
 
     def read(wanted: Mapping[str, Any]) -> tuple[dict[str, Any], IntArray]:
+        """Columns of all files, one after another, with nulls where a file lacks one."""
         parts = []
         for number, source in enumerate(sources):
             progress("reading", number / len(sources))

@@ -111,6 +111,7 @@ def _join_files(main: Path, files: list[Path]) -> Any:
     written: set[str] = set()
 
     def fill(schema: Any) -> Any:
+        """A schema with each named record written out at its first use."""
         if isinstance(schema, str):
             if schema in records and schema not in written:
                 written.add(schema)

@@ -206,6 +206,7 @@ def fill_variables(value: Any, name: str, path: object) -> Any:
         return value
 
     def variable(match: re.Match[str]) -> str:
+        """Value of an environment variable; SettingsError if it is not set."""
         try:
             return os.environ[match[1]]
         except KeyError:

@@ -1,9 +1,9 @@
 """Rates, colour and peak of objects, from the running state that the classifier reads.
 
 The state holds the brightest flux so far and mean fluxes in windows of time after the trigger and after that
-peak (`firstlight.encoder.running`), corrected for dust where E(B-V) is known, so these values do not depend
-on how much of the history a packet repeats. Each lacks (NaN) until its fluxes have a signal-to-noise ratio
-of `SEEN_SNR`.
+peak (`firstlight.encoder.running`), corrected for dust where E(B-V) is known. So these values do not depend
+on the length of the history that a packet repeats. Each is NaN until its fluxes have a signal-to-noise
+ratio of `SEEN_SNR`.
 """
 
 from typing import Any

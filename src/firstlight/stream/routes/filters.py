@@ -317,6 +317,7 @@ class _Parser:
         gets = [item.get for item in parts]
 
         def get(record: Record) -> bool | None:
+            """Three-valued `and` or `or`: None if an unknown part could decide."""
             found: bool | None = not decides
             for value in gets:
                 if (one := value(record)) is decides:
@@ -368,6 +369,7 @@ class _Parser:
             return _Node(pairs[0], "truth", first.start, left.end)
 
         def get(record: Record) -> bool | None:
+            """Whether all pairs of the chain hold; None if one is unknown and none is false."""
             found: bool | None = True
             for pair in pairs:
                 if (one := pair(record)) is False:

@@ -293,6 +293,7 @@ def _handler(metrics: Metrics) -> type[BaseHTTPRequestHandler]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            """Serve `/metrics` and `/health`."""
             path = self.path.partition("?")[0]
             if path == "/metrics":
                 self._reply(200, prometheus.CONTENT_TYPE_LATEST, prometheus.generate_latest(metrics))
@@ -304,6 +305,7 @@ def _handler(metrics: Metrics) -> type[BaseHTTPRequestHandler]:
                 self._reply(404, "text/plain", b"/metrics or /health\n")
 
         def _reply(self, code: int, kind: str, body: bytes) -> None:
+            """Send a whole response."""
             self.send_response(code)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))

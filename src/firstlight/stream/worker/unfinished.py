@@ -1,8 +1,8 @@
 """A micro-batch that was published, but maybe not committed, before a crash.
 
 Where partitions share a state, a record depends on which of their alerts came first, and so on the
-micro-batches. So that a sink which cannot be cut gets the same bytes again, the ends of a micro-batch are
-committed before it is published, and after a crash it is put together from the same messages.
+micro-batches. A sink that cannot be cut must get the same bytes again. So the ends of a micro-batch are
+committed before it is published, and after a crash the batch is made again from the same messages.
 """
 
 from collections.abc import Iterable
