@@ -133,7 +133,7 @@ def test_compose_starts_a_worker_that_cannot_write_outside_of_its_state():
         assert settings[key].rsplit("/", 1)[1] in topics
 
 
-def test_the_pods_mount_what_the_configuration_names():
+def test_the_pods_mount_the_paths_of_the_configuration():
     service, workers = documents("kubernetes.yaml")
     pod = workers["spec"]["template"]["spec"]
     (container,) = pod["containers"]

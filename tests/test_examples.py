@@ -32,7 +32,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("page", run_pages.pages(), ids=lambda page: page.stem)
-def test_the_examples_of_a_page_print_what_it_shows(page: Path, prepared: Path, tmp_path: Path):
+def test_the_examples_of_a_page_print_the_output_on_the_page(page: Path, prepared: Path, tmp_path: Path):
     """Numbers apart: they change with the bundles, and ``docs/run_pages.py`` rewrites them."""
     if "import lsdb" in page.read_text(encoding="utf-8"):
         pytest.importorskip("lsdb", reason='needs pip install "firstlight[batch]"')

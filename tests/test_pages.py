@@ -42,7 +42,7 @@ def test_the_tables_of_the_cards_are_those_of_the_bundles_and_results(monkeypatc
         assert cards.fill(text, page.stem) == text, f"{page}: run `make figures`"
 
 
-def test_the_card_of_a_bundle_shows_what_was_measured_on_real_objects(monkeypatch, tmp_path):
+def test_the_card_of_a_bundle_shows_its_scores_on_real_objects(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(ROOT / "docs")
     cards = importlib.import_module("write_cards")
     monkeypatch.setattr(cards, "RESULTS", tmp_path)

@@ -17,7 +17,7 @@ def point(value):
     return EntryPoint(value, value, "group")
 
 
-def test_what_a_group_offers_is_found_by_its_value(monkeypatch):
+def test_an_entry_point_of_a_group_is_found_by_its_value(monkeypatch):
     points = [point("a.b:C"), point("a.b:D")]
     monkeypatch.setattr("firstlight.plugins.entry_points", lambda group: points if group == "x" else [])
     assert list(offered("x")) == ["a.b:C", "a.b:D"]
@@ -36,7 +36,7 @@ def test_an_object_is_made_with_its_arguments():
         (f"{__name__}:Fine", "cannot be made: TypeError"),
     ],
 )
-def test_what_cannot_be_made_is_a_wrong_setting(value, words):
+def test_a_class_that_cannot_be_made_is_a_wrong_setting(value, words):
     with pytest.raises(SettingsError, match=f"thing '{value}' {words}"):
         made(point(value), "thing")
 

@@ -79,7 +79,7 @@ def test_concatenate_refuses_repeats_and_nothing(predictions: Predictions) -> No
         ({"object_id": np.array(["1", "2", "2", "3"])}, "'2' is predicted 2 times"),
     ],
 )
-def test_what_cannot_be_predictions_is_refused(
+def test_impossible_predictions_are_refused(
     predictions: Predictions, change: dict[str, np.ndarray], words: str
 ) -> None:
     names = ("object_id", "status", "reason", "label", "proba", "anomaly", "n_obs", "phase")
@@ -284,7 +284,7 @@ def test_no_predictions_have_a_repr(predictions: Predictions) -> None:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_what_was_written_is_read_back(predictions: Predictions, tmp_path: Path, suffix: str) -> None:
+def test_written_predictions_are_read_back(predictions: Predictions, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"new folder/out{suffix}"
     write_predictions(predictions, path)
     assert_equal(read_predictions(path), predictions, rtol=0 if suffix == ".parquet" else 1e-5)
@@ -340,7 +340,7 @@ def test_csv_has_six_digits_empty_class_and_empty_nan(predictions: Predictions, 
     assert rows[4].startswith('"a,b",')
 
 
-def test_jsonl_writes_null_for_what_is_unknown(predictions: Predictions, tmp_path: Path) -> None:
+def test_jsonl_writes_null_for_unknown_values(predictions: Predictions, tmp_path: Path) -> None:
     write_predictions(predictions, tmp_path / "out.jsonl")
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert rows[2]["anomaly"] is None

@@ -29,7 +29,7 @@ def test_its_settings_are_those_of_its_preset(shipped):
     assert shipped.config == load_preset(shipped.config.name)
 
 
-def test_the_default_is_what_is_loaded_without_a_name():
+def test_the_default_is_loaded_without_a_name():
     assert Pipeline.load().config.name == "default"
 
 

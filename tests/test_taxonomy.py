@@ -116,7 +116,7 @@ galactic = true
 """
 
 
-def test_a_taxonomy_of_a_user_is_read_with_what_ours_knows(tmp_path):
+def test_a_taxonomy_of_a_user_is_completed_from_ours(tmp_path):
     path = tmp_path / "classes.toml"
     path.write_text(OWN)
     own = Taxonomy.read(path)
@@ -149,7 +149,7 @@ def test_a_taxonomy_of_a_user_is_read_with_what_ours_knows(tmp_path):
         "[classes",
     ],
 )
-def test_what_is_no_taxonomy_is_refused(tmp_path, text):
+def test_a_broken_taxonomy_is_refused(tmp_path, text):
     path = tmp_path / "classes.toml"
     path.write_text(text)
     with pytest.raises(SettingsError):

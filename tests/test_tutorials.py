@@ -55,7 +55,7 @@ def test_a_tutorial_runs_and_shows_a_picture(tutorials, pages, source):
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
-def test_a_tutorial_begins_with_what_one_will_have_and_how_long_it_takes(tutorials, source):
+def test_a_tutorial_begins_with_its_result_and_its_time(tutorials, source):
     first = tutorials.cells_of(source)[0]
     assert first.is_text
     assert first.source.startswith("# ")
@@ -79,7 +79,7 @@ def test_a_failing_cell_names_its_file_and_line(tutorials, tmp_path):
             list(tutorials.outputs_of(source, [cell], tmp_path))
 
 
-def test_the_sample_is_an_archive_of_what_the_tutorials_find(tutorials, tmp_path):
+def test_the_sample_is_an_archive_of_the_tutorials_files(tutorials, tmp_path):
     import zipfile
 
     tutorials.write_sample(tmp_path)

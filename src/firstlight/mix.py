@@ -114,7 +114,7 @@ class ClassMix:
         return f"{self.name}-{hashlib.sha256(repr(self).encode()).hexdigest()[:8]}"
 
     def check(self, classes: Sequence[str]) -> None:
-        """Raise SettingsError if the mix names a class that is none of the given ones."""
+        """Raise SettingsError if the mix names a class that is not among the given ones."""
         named = {name for table in (self.mix, *(part.mix for part in self.bins)) for name in table}
         unknown = sorted(named - set(classes))
         if unknown:

@@ -92,7 +92,7 @@ def _without_retired(kind: type[Any], table: Mapping[str, Any], name: str) -> di
 
 
 def _check_retired(value: Any, last: Any, name: str) -> None:
-    """Refuse a value of a retired setting that is not its last one; of a table, any part may stand."""
+    """Refuse a value of a retired setting other than its last one; a table may state any part of it."""
     if isinstance(value, Mapping) and isinstance(last, Mapping):
         for key, part in value.items():
             if key not in last:

@@ -87,7 +87,7 @@ def test_each_source_is_left_out_and_counted(adapted: Adapted, halves: Halves) -
     assert set(adapted.surveys) == {"a", "b", "c"}
 
 
-def test_the_manifest_states_what_was_done(adapted: Adapted, halves: Halves) -> None:
+def test_the_manifest_describes_the_adaptation(adapted: Adapted, halves: Halves) -> None:
     told = adapted.pipeline.info["adapted"]
     assert sum(told["labels"].values()) == len(halves.labels)
     assert told["trees_added_to"] in (BUNDLE, SURVEY)

@@ -61,7 +61,7 @@ def test_a_killed_run_goes_on_and_does_no_partition_twice(folder, wanted, tmp_pa
     assert_same(answers(tmp_path / "out"), wanted)
 
 
-def test_a_second_run_does_nothing_but_what_changed(folder, classify, curves, tmp_path):
+def test_a_second_run_classifies_only_changed_partitions(folder, classify, curves, tmp_path):
     source, out = tmp_path / "source", tmp_path / "out"
     source.mkdir()
     for path in folder.iterdir():
@@ -216,7 +216,7 @@ def test_another_content_of_the_metadata_is_another_run(classify, curves, tmp_pa
         classify_archive(source, tmp_path / "out", classify, metadata=metadata)
 
 
-def test_out_is_not_inside_of_what_is_read(folder, classify):
+def test_out_is_not_inside_of_the_input(folder, classify):
     for out in (folder, folder / "classes"):
         with pytest.raises(SettingsError, match="inside of"):
             classify_archive(folder, out, classify)
@@ -243,7 +243,7 @@ def test_an_object_in_several_rows_is_one_object_whatever_the_memory(
     assert done.total("observations") == wanted["n_obs"][:6].sum()
 
 
-def test_what_is_set_aside_counts_one_time_however_many_pieces(classify, curves, tmp_path, monkeypatch):
+def test_rows_set_aside_count_one_time_for_any_number_of_pieces(classify, curves, tmp_path, monkeypatch):
     rows, objects = curves[:9].to_pandas()
     rows.loc[rows["object_id"] == curves.object_id[8], "flux"] *= np.where(
         np.arange(curves.n_obs[8]), 1, np.nan
@@ -275,7 +275,7 @@ def test_no_two_files_share_an_output(folder, classify, tmp_path):
     assert len({part.name for part in parts}) == 2
 
 
-def test_whatever_a_reader_raises_one_partition_is_lost(folder, classify, tmp_path, monkeypatch):
+def test_any_error_of_a_reader_costs_one_partition(folder, classify, tmp_path, monkeypatch):
     def fail(path, *given, **more):
         raise RuntimeError("odd")
 

@@ -104,7 +104,7 @@ def test_oversampling_a_held_out_object_is_a_leak(rng):
         oversample(["AGN", "KN", "KN"], rng, object_id=[1, 2, 3], held_out=[2, 7])
 
 
-def test_oversampling_needs_to_know_what_is_held_out(rng):
+def test_oversampling_needs_to_know_the_held_out_rows(rng):
     with pytest.raises(TypeError, match="held_out"):
         oversample(["AGN"], rng, object_id=[1])  # type: ignore[call-arg]
 

@@ -59,7 +59,7 @@ def test_a_negative_redshift_is_no_statement(redshift, gated, other_toy):
     )
 
 
-def test_the_mixture_is_what_the_docstring_says(gated, other_toy, folder):
+def test_the_mixture_follows_its_docstring(gated, other_toy, folder):
     gated.save(folder)
     X = other_toy.X
     share = lightgbm.Booster(model_str=read_text(folder / "gate.txt.gz")).predict(X)

@@ -32,7 +32,7 @@ def boosted():
     return model, X, model.model_to_string()
 
 
-def test_it_gives_what_lightgbm_gives(boosted):
+def test_it_agrees_with_lightgbm(boosted):
     model, X, text = boosted
     forest, cover = read_forest(text), read_covers(text)
     expected = model.predict(X[:20].astype(np.float64), pred_contrib=True).reshape(20, 3, 9)

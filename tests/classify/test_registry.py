@@ -70,7 +70,7 @@ def test_a_classifier_of_another_package_is_made_trained_saved_and_loaded(offere
     np.testing.assert_allclose(loaded.predict_proba(toy.X), model.predict_proba(toy.X))
 
 
-def test_what_no_installed_package_offers_is_never_imported(tmp_path):
+def test_a_module_that_no_installed_package_offers_is_never_imported(tmp_path):
     with pytest.raises(SettingsError, match="entry point"):
         ClassifierConfig(kind="os:system")
     with pytest.raises(BundleError, match="unknown classifier"):

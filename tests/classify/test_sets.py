@@ -133,7 +133,7 @@ def test_saved_sets_are_the_same_and_damaged_ones_are_refused(sets, tmp_path):
         PredictionSets.load(tmp_path)
 
 
-def test_what_cannot_be_is_refused(sets):
+def test_impossible_options_are_refused(sets):
     with pytest.raises(SettingsError, match=r"0\.123"):
         sets.choose(0.123)
     with pytest.raises(SettingsError, match="folds"):

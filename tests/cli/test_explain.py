@@ -40,7 +40,7 @@ def test_a_picture_is_drawn(firstlight, words, tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [("--out", "why.txt"), ("--against", "nova")])
-def test_what_cannot_be_is_refused(firstlight, words, wrong):
+def test_impossible_options_are_refused(firstlight, words, wrong):
     done = firstlight(*words, *wrong, ok=False)
     assert done.returncode in (1, 2)
     assert "choose" in done.stderr or "use" in done.stderr

@@ -57,7 +57,7 @@ def test_a_file_of_which_nothing_is_left_is_an_error(dirty, tmp_path):
         Reading().curves(dirty, None, tmp_path / "o")
 
 
-def test_strict_reading_refuses_what_cannot_be_used_whole(dirty, sample, tmp_path):
+def test_strict_reading_refuses_a_file_with_unusable_rows(dirty, sample, tmp_path):
     with pytest.raises(
         DataError, match=r"cannot be used, and --strict accepts none; the reasons are in .*o\.rejects"
     ):

@@ -65,7 +65,7 @@ def test_numbers_that_contradict_the_text_end_with_an_error(tmp_path, capsys):
     assert "rarity: weights and numbers raise recall" in " ".join(capsys.readouterr().err.split())
 
 
-def test_drawing_from_nothing_says_what_is_missing(tmp_path, capsys):
+def test_drawing_from_nothing_names_the_missing_files(tmp_path, capsys):
     assert run(["reproduce", "--out", str(tmp_path), "--draw", str(tmp_path / "none")]) == 1
     assert "scores.csv" in capsys.readouterr().err
 

@@ -159,7 +159,7 @@ def test_alerts_come_through_a_pipe_and_twice_is_once(expected, lines, bundle, t
     assert (tmp_path / "o.jsonl").read_bytes() == expected
 
 
-def test_the_live_table_shows_what_was_said_last(lines, bundle, tmp_path, capsys):
+def test_the_live_table_shows_the_last_lines(lines, bundle, tmp_path, capsys):
     options = ("--source", lines, "--sink", tmp_path / "o", "--bundle", bundle, "--state", tmp_path / "s")
     assert "objects" in stream(*options, "--live", capsys=capsys)
 
@@ -182,7 +182,7 @@ def test_the_live_table_shows_what_was_said_last(lines, bundle, tmp_path, capsys
         (("--source", "LINES", "--sink", "o", "--state", "s", "--forget-days", "0"), 2, "forget_days"),
     ],
 )
-def test_misuse_is_told_apart_from_failure(
+def test_misuse_and_failure_have_different_exit_codes(
     options, code, words, lines, bundle, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
@@ -303,7 +303,7 @@ def test_a_file_has_the_options_and_the_command_line_counts_before_it(configurat
         assert path.read_bytes().splitlines() == expected.splitlines()[:n]
 
 
-def test_check_shows_what_would_run_and_runs_nothing(configuration, tmp_path, capsys):
+def test_check_shows_the_planned_run_and_runs_nothing(configuration, tmp_path, capsys):
     shown = stream("--config", configuration, "--batch", 64, "--check", capsys=capsys)
     assert "batch            64  (command line)" in shown
     assert "max-alerts       4  (file)" in shown
@@ -322,7 +322,7 @@ def test_check_shows_what_would_run_and_runs_nothing(configuration, tmp_path, ca
         ('[kafka]\n"sasl.password" = "${FIRSTLIGHT_NO_SUCH}"\n', "FIRSTLIGHT_NO_SUCH, which is not set"),
     ],
 )
-def test_check_refuses_what_cannot_run(configuration, line, why, capsys):
+def test_check_refuses_a_run_that_cannot_start(configuration, line, why, capsys):
     name = line.split(" = ")[0]
     kept = [
         old for old in configuration.read_text().splitlines(keepends=True) if not old.startswith(f"{name} =")

@@ -74,7 +74,7 @@ def test_values_without_sense_are_misspelt(files, tmp_path, words):
         (("--data", "nowhere.csv"), 1, "nowhere.csv"),
     ],
 )
-def test_what_cannot_be_tuned_is_one_error(files, tmp_path, words, ends, expected):
+def test_a_tuning_that_cannot_start_is_one_error(files, tmp_path, words, ends, expected):
     code, said = tune(*files, *words, "--out", tmp_path / "out")
     assert code == ends
     assert said.count("error:") == 1

@@ -4,7 +4,7 @@ from firstlight import kernels
 from firstlight.cli import run
 
 
-def test_what_a_bundle_needs_is_ready_and_its_folder_is_named(capsys):
+def test_the_kernels_of_a_bundle_are_compiled_and_their_folder_is_named(capsys):
     assert run(["warm", "--bundle", "fast"]) == 0
     text = capsys.readouterr().out
     assert text.startswith("ready after ")

@@ -83,7 +83,7 @@ def test_a_bad_line_that_is_not_utf_8_is_damage_like_any_other(tmp_path):
     assert [item.line for item in damage] == [n + 2, n + 4]
 
 
-def test_what_is_no_number_is_nan_and_its_neighbours_are_read(write):
+def test_a_text_among_numbers_is_nan_and_its_neighbours_are_read(write):
     names, numbers, lines, _ = read(write("name,x\na,1\nb,oops\nc,\nd,nan\ne,0x10\nf,+7.5\n"))
     assert names == list("abcdef")
     np.testing.assert_array_equal(numbers, [1.0, np.nan, np.nan, np.nan, np.nan, 7.5])
@@ -111,7 +111,7 @@ def test_a_header_alone_has_no_rows(write):
 
 
 @pytest.mark.parametrize("size", [12, 40, 200, 4000])
-def test_a_truncated_gzip_gives_what_it_has_and_says_so(tmp_path, size):
+def test_a_truncated_gzip_gives_its_whole_rows_and_a_note(tmp_path, size):
     rng = np.random.default_rng(0)
     text = "name,x\n" + "".join(f"n{i},{v}\n" for i, v in enumerate(rng.random(2000)))
     path = tmp_path / "x.csv.gz"
@@ -152,13 +152,13 @@ def test_an_empty_or_binary_or_absent_file_is_a_data_error(tmp_path):
     ("text", "cause"),
     [('{"name": 1}', "JSON"), ("<TABLE>", "XML or HTML"), ("# name\n# x\n", "comments alone")],
 )
-def test_what_has_no_header_is_refused_with_its_cause(tmp_path, text, cause):
+def test_text_without_a_header_is_refused_with_its_cause(tmp_path, text, cause):
     (tmp_path / "x.csv").write_text(text)
     with pytest.raises(DataError, match=cause):
         read_header(tmp_path / "x.csv")
 
 
-def test_text_that_is_not_delimited_as_said_is_a_data_error(tmp_path):
+def test_text_with_another_delimiter_than_stated_is_a_data_error(tmp_path):
     path = tmp_path / "x.csv"
     path.write_bytes(b"name,x\n" + b"a\xff\xfe,1\n")
     with pytest.raises(DataError, match="not a text file in UTF-8"):
@@ -170,7 +170,7 @@ def test_columns_are_found_in_any_spelling():
     assert found == {"name": "id", "band": "flt"}
 
 
-def test_what_is_missing_is_named_with_file_and_what_is_there(tmp_path):
+def test_missing_columns_are_named_with_the_file_and_its_columns(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text("a,b\n1,2\n")
     with pytest.raises(MissingColumnError, match=r"x.csv: column\(s\) c or d missing; its columns are a, b"):

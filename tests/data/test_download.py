@@ -67,7 +67,7 @@ def test_without_a_version_nothing_is_resumed(get, server, path):
     assert path.read_bytes() == BODY
 
 
-def test_a_later_run_resumes_what_an_earlier_one_left(get, server, path):
+def test_a_later_run_resumes_an_earlier_download(get, server, path):
     server.cuts = [400_000, 0, 0, 0]
     with pytest.raises(FetchError, match=r"ended after 400000 of 1024000 bytes \(3 tries without a byte\)"):
         get()

@@ -149,7 +149,7 @@ def test_pypi_goes_before_zenodo(zenodo, small, sample_paths, monkeypatch):
     assert "PyPI" in json.loads((folder / "manifest.json").read_text())["source"]
 
 
-def test_what_is_in_the_cache_answers_at_once(zenodo, small):
+def test_the_cache_answers_at_once(zenodo, small):
     first = fetch_plasticc(progress=False, base_url=zenodo.url, retry=QUICK)
     before = {path.name: path.stat().st_mtime_ns for path in first.iterdir()}
     zenodo.requests.clear()
@@ -236,7 +236,7 @@ def test_load_reads_a_folder_of_the_user_in_place(kaggle, sample, cache):
     assert not cache.exists()
 
 
-def test_load_fetches_what_is_not_there(zenodo, small, sample, monkeypatch):
+def test_load_fetches_a_missing_set(zenodo, small, sample, monkeypatch):
     monkeypatch.setattr(fetch.fetch_plasticc, "__kwdefaults__", {"base_url": zenodo.url, "retry": QUICK})
     assert_same_curves(load_plasticc()[0], sample)
 
@@ -306,7 +306,7 @@ def test_a_killed_run_goes_on_where_it_was(test_set, tmp_path, sample, monkeypat
     assert_same_curves(joined(fetch_test(test_set, tmp_path)), sample)
 
 
-def test_a_mirror_is_asked_when_the_first_does_not_have_it(test_set, tmp_path):
+def test_a_mirror_is_used_when_the_first_source_lacks_the_file(test_set, tmp_path):
     nowhere = f"{test_set.url}/old"
     folder = fetch_plasticc_test(
         tmp_path, base_url=[nowhere, test_set.url], parts=[1], progress=False, retry=QUICK
@@ -352,7 +352,7 @@ def test_a_local_folder_is_a_source_and_stays_as_it_is(test_set, tmp_path, sampl
         fetch_plasticc_test(tmp_path / "out2", tmp_path, progress=False)
 
 
-def test_what_cannot_be_read_is_set_aside_and_remembered(test_set, tmp_path, sample):
+def test_unreadable_objects_are_set_aside_and_remembered(test_set, tmp_path, sample):
     name = f"{FILES}/plasticc_test_lightcurves_11.csv.gz"
     lines = gzip.decompress(test_set.files[name]).decode().splitlines()
     last = lines[-1].split(",")[0]

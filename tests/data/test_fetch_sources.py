@@ -48,7 +48,7 @@ def test_every_spelling_is_found_in_a_folder(tmp_path, names):
     assert [path.name for path in from_folder(tmp_path, NAMES, tmp_path / "work")] == list(names)
 
 
-def test_what_is_not_in_a_folder_is_named(tmp_path):
+def test_missing_files_of_a_folder_are_named(tmp_path):
     fill(tmp_path, "training_set.csv")
     with pytest.raises(
         FetchError, match=r"none of plasticc_train_metadata.csv, .*training_set_metadata.csv.gz"
@@ -152,7 +152,7 @@ def test_a_member_of_the_wrong_checksum_is_refused(pip, tmp_path, monkeypatch):
         (FileNotFoundError("no python"), "no python"),
     ],
 )
-def test_what_pip_says_is_passed_on(tmp_path, monkeypatch, outcome, message):
+def test_the_message_of_pip_is_passed_on(tmp_path, monkeypatch, outcome, message):
     def run(*command, **options):
         if isinstance(outcome, Exception):
             raise outcome

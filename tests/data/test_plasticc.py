@@ -277,7 +277,7 @@ def test_metadata_without_a_name_are_set_aside(metadata):
 
 
 @pytest.mark.parametrize("name", ["object_id", "mjd", "passband", "flux", "flux_err"])
-def test_a_missing_column_is_named_with_the_file_and_what_is_there(csv, name):
+def test_a_missing_column_is_named_with_the_file_and_its_columns(csv, name):
     header = "object_id,mjd,passband,flux,flux_err,detected".replace(name, "other")
     if name == "flux":
         header = "object_id,mjd,passband,other,flux_err,detected"
@@ -302,7 +302,7 @@ def test_a_truncated_last_line_is_set_aside(csv):
     assert [(r.object_id, r.row) for r in log] == [("713", 7)]
 
 
-def test_a_truncated_gzip_gives_what_it_has_and_says_where_it_ends(sample, sample_paths, tmp_path):
+def test_a_truncated_gzip_gives_its_whole_rows_and_the_place_where_it_ends(sample, sample_paths, tmp_path):
     data = sample_paths.light_curves.read_bytes()
     path = tmp_path / "cut.csv.gz"
     path.write_bytes(data[: len(data) // 2])
@@ -383,7 +383,7 @@ def test_chunks_of_whole_objects_join_to_the_whole(sample, sample_paths, chunk_o
     assert_same_curves(LightCurves.concatenate(parts), sample)
 
 
-def test_chunks_are_read_as_they_are_asked_for(sample_paths, monkeypatch):
+def test_chunks_are_read_on_request(sample_paths, monkeypatch):
     monkeypatch.setattr(delimited, "_BLOCK", 50_000)
     met = []
     batches = delimited.Delimited.batches
@@ -438,7 +438,7 @@ def test_a_light_curve_header_is_known_from_a_metadata_header():
     assert not is_light_curves(["object_id", "ra", "decl", "mwebv", "target"])
 
 
-def test_a_gzip_is_told_by_content_not_by_name(csv):
+def test_a_gzip_is_recognised_by_content_not_by_name(csv):
     path = csv(zipped=True)
     assert gzip.decompress(path.read_bytes())
     assert len(read_plasticc(path)) == 2

@@ -87,14 +87,14 @@ def test_objects_of_a_parquet_without_metadata_are_set_aside(sample, sample_path
         (b"\x1f\x8b\x08\x00broken", "end early|damaged"),
     ],
 )
-def test_other_files_are_refused_with_what_they_are(tmp_path, data, message):
+def test_other_files_are_refused_with_their_format(tmp_path, data, message):
     path = tmp_path / "x"
     path.write_bytes(data)
     with pytest.raises(DataError, match=message):
         read(path)
 
 
-def test_an_archive_is_refused_with_what_to_do(tmp_path, sample_paths):
+def test_an_archive_is_refused_with_a_remedy(tmp_path, sample_paths):
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.write(sample_paths.metadata)
     with pytest.raises(DataError, match="zip archive; unpack it first"):
@@ -106,7 +106,7 @@ def test_a_missing_file_is_refused(tmp_path):
         read(tmp_path / "none.csv")
 
 
-def test_a_nearly_right_header_is_told_what_it_lacks(csv):
+def test_the_missing_columns_of_a_nearly_right_header_are_named(csv):
     header = "object_id,mjd,channel,flux,flux_err,detected"
     with pytest.raises(MissingColumnError, match=r"nothing like filter among its columns"):
         read(csv(header=header))
@@ -119,13 +119,13 @@ def test_a_csv_with_our_names_is_in_njy_and_not_dereddened(csv):
     assert not curves.dereddened
 
 
-def test_plasticc_is_dereddened_and_cannot_be_said_not_to_be(csv):
+def test_plasticc_is_dereddened_and_the_opposite_is_refused(csv):
     assert read(csv(), dereddened=True).dereddened
     with pytest.raises(DataError, match="leave dereddened out"):
         read(csv(), dereddened=False)
 
 
-def test_the_package_exports_what_it_says():
+def test_the_package_exports_its_public_names():
     assert sorted(firstlight.data.__all__) == firstlight.data.__all__
     assert all(hasattr(firstlight.data, name) for name in firstlight.data.__all__)
 

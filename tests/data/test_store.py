@@ -132,7 +132,7 @@ def test_a_file_of_other_bands_is_refused(sample, path):
         read_curves(path)
 
 
-def test_a_contradiction_to_what_the_file_says_is_refused(sample, path):
+def test_a_contradiction_to_the_file_is_refused(sample, path):
     write_curves(sample, path)
     with pytest.raises(DataError, match=r"zero point 27.5 given, but .*nJy \(31.4\)"):
         read_curves(path, zero_point=27.5)

@@ -16,7 +16,7 @@ def truth():
     return Truth(["9", "10", "a"], ["SNIa", "KN", "muLens-Binary"])
 
 
-def test_labels_come_in_the_order_asked(truth):
+def test_labels_come_in_the_order_of_the_names(truth):
     assert truth.labels_of(["a", "9", "9"]).tolist() == ["muLens-Binary", "SNIa", "SNIa"]
     assert truth.labels_of([]).shape == (0,)
 
@@ -50,7 +50,7 @@ def test_a_truth_cannot_be_changed(truth):
         (["a", "a"], ["SNIa", "KN"], DataError, "object 'a' has several labels"),
     ],
 )
-def test_what_is_no_truth_is_refused(names, labels, kind, message):
+def test_wrong_labels_are_refused(names, labels, kind, message):
     with pytest.raises(kind, match=message):
         Truth(names, labels)
 
@@ -92,7 +92,7 @@ def test_the_true_target_goes_before_the_target(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
-def test_a_file_without_labels_is_named_with_what_is_there(tmp_path, name):
+def test_a_file_without_labels_is_named_with_its_columns(tmp_path, name):
     frame = pd.DataFrame({"object_id": [5], "ra": [1.0]})
     frame.to_csv(tmp_path / name) if name.endswith("csv") else frame.to_parquet(tmp_path / name)
     with pytest.raises(MissingColumnError, match=rf"{name}.*true_target or target or label or class.*ra"):

@@ -14,7 +14,7 @@ def ready(sample):
     return preprocess(sample, PreprocessConfig())
 
 
-def test_it_is_what_training_decodes(tiny_fast, ready):
+def test_it_equals_the_decoding_of_training(tiny_fast, ready):
     torch = pytest.importorskip("torch")
     from firstlight.encoder.train import _batch, _make_targets
     from firstlight.encoder.vae import RnnVae

@@ -205,7 +205,7 @@ def test_awkward_curves_have_finite_latents_that_the_stream_agrees_with(plain, c
     np.testing.assert_allclose(streamed.recon_error, whole.recon_error, rtol=1e-4)
 
 
-def test_what_is_strange_is_drawn_worse_than_what_was_learnt(encoder, sample):
+def test_strange_curves_are_drawn_worse_than_learnt_ones(encoder, sample):
     """Error of the head on curves whose bands were shuffled, against the same curves."""
     rng = np.random.default_rng(0)
     known = sample.take(np.arange(150))
@@ -358,7 +358,7 @@ def test_the_parts_of_the_loss_add_up(batch):
     torch.testing.assert_close(losses.total, expected)
 
 
-def test_the_head_pays_by_hand_for_what_is_known(batch):
+def test_the_head_pays_for_known_targets(batch):
     model = network()
     mean, _ = model.encode(*batch[:3])
     drawn = model.reconstruct(mean).detach().numpy()
@@ -367,7 +367,7 @@ def test_the_head_pays_by_hand_for_what_is_known(batch):
     assert model.losses(batch).head.item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_what_is_unknown_costs_nothing(batch):
+def test_unknown_targets_cost_nothing(batch):
     model = network()
     rubbish = batch._replace(
         target=torch.where(batch.known[:, :N_CONTEXT] > 0.0, batch.target, torch.tensor(1e3)),

@@ -329,7 +329,7 @@ def push(state, mjd, band=1, flux=1_000.0, err=10.0, detected=True):
     return running.advance(state, mjd, band, flux, err, detected, SCALE, CONFIG.bins(), closed), closed
 
 
-def test_a_cleared_state_forgets_what_was_there():
+def test_a_cleared_state_forgets_its_content():
     state = fresh()
     push(state, 1.0)
     running.clear(state)

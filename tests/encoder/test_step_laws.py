@@ -48,7 +48,7 @@ def one_night(n_objects=1, **columns):
 
 @settings(max_examples=10)
 @given(seed=st.integers(0, 2**32), days=st.floats(-20.0, 120.0))
-def test_what_comes_later_does_not_change_what_was_known(sample, seed, days):
+def test_later_observations_do_not_change_earlier_states(sample, seed, days):
     """Whatever the future holds (another flux, error or flag), the past stays."""
     part = sample.take(np.arange(3, len(sample), 20))
     rng = np.random.default_rng(seed)
@@ -238,7 +238,7 @@ def test_bins_flatten_in_the_order_of_the_settings():
         ({"phases": (100.0, 30.0, 200.0)}, "ascending"),
     ],
 )
-def test_settings_of_the_bins_say_what_is_wrong(settings_, words):
+def test_wrong_settings_of_the_bins_are_named(settings_, words):
     with pytest.raises(SettingsError, match=words):
         StepsConfig(**settings_)
 

@@ -70,7 +70,7 @@ def light_curves(draw):
 
 
 @given(light_curves())
-def test_whatever_comes_in_finite_numbers_come_out(curves):
+def test_outputs_are_finite_for_any_input(curves):
     steps = make_steps(curves, CONFIG)
     assert steps.values.shape == (steps.offsets[-1], running.N_CHANNELS)
     assert np.isfinite(steps.values).all()
@@ -199,7 +199,7 @@ def test_absolute_peak_follows_the_distance_modulus():
     np.testing.assert_allclose(-entry(steps, "absolute_peak") - 19.0, expected, atol=0.02)
 
 
-def test_target_weights_ask_only_for_what_was_seen():
+def test_target_weights_are_zero_for_unseen_points():
     context = make_steps(curve([0, 8], [1000, 2000], redshift=0.0, redshift_err=0.0), CONFIG).context()
     weight = dict(zip(CONTEXT_NAMES, target_weights(context)[0], strict=True))
     assert weight["trigger1_u"] > 0.9

@@ -87,7 +87,7 @@ def test_calibration_and_early_stopping_use_training_objects_only(crossval):
         assert held_out < trained
 
 
-def test_the_summary_holds_what_the_project_promises(crossval, sample):
+def test_the_summary_holds_the_promised_scores(crossval, sample):
     summary, _, out = crossval
     assert summary["n_objects"] == len(sample)
     assert list(summary["by_phase"]) == [phase_name(days) for days in PHASES]
@@ -157,7 +157,7 @@ def test_evaluating_without_the_light_curve_of_an_object_names_it(crossval, samp
         )
 
 
-def test_evaluating_with_the_bundle_counts_what_it_was_trained_on(crossval, sample, sample_labels, tmp_path):
+def test_evaluating_with_the_bundle_counts_its_training_objects(crossval, sample, sample_labels, tmp_path):
     bundle = crossval[2] / "fold-1" / "bundle"
     predictions = Pipeline.load(bundle).predict(sample, jobs=1)
     summary = evaluate_predictions(

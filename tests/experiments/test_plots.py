@@ -34,7 +34,7 @@ def labels(figure) -> list[str]:
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
-def test_the_history_shows_the_lowest_so_far_and_what_was_stopped():
+def test_the_history_shows_the_lowest_so_far_and_stopped_trials():
     figure = tuning_history(made([1.0, 0.8, 0.9, 0.7], pruned=(3,)), untuned=0.85)
     assert labels(figure) == [
         "all inner folds (3)",

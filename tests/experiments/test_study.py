@@ -178,7 +178,7 @@ def test_a_run_killed_outright_with_two_processes_is_resumed_exactly(tmp_path):
     assert "RUNNING" not in states(tmp_path)
 
 
-def test_progress_ends_at_one_and_starts_with_what_is_there(tmp_path, losses):
+def test_progress_ends_at_one_and_starts_with_finished_trials(tmp_path, losses):
     run(tmp_path, 3, loss=losses)
     seen = []
     run(tmp_path, 6, progress=lambda stage, fraction: seen.append(fraction), loss=losses)
@@ -234,7 +234,7 @@ def depth_alone(rows, settings, seed) -> float:
     return float(settings.seed_booster.max_depth)
 
 
-def test_importances_are_shares_of_what_matters(tmp_path):
+def test_importances_are_shares_of_their_sum(tmp_path):
     config = TuneConfig(n_trials=14, inner_folds=2, startup=14)
     found = tune(make_folds(), tmp_path / "study.sqlite", config, BASE, loss=depth_alone).importances
     assert found is not None

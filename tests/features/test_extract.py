@@ -170,7 +170,7 @@ def test_many_points_are_joined_not_lost(sample: LightCurves) -> None:
 
 
 @pytest.mark.parametrize("days", [0.0, 2.0, 8.0, 32.0])
-def test_early_curves_have_the_features_of_what_is_there(sample: LightCurves, days: float) -> None:
+def test_early_curves_have_the_features_of_their_observations(sample: LightCurves, days: float) -> None:
     early = extract(sample.upto_phase(days))
     assert not np.isinf(early.values).any()
     assert np.nanmax(early.column("phase")) <= days

@@ -181,7 +181,7 @@ def table() -> FeatureTable:
     return extract(outburst())
 
 
-def test_fluxes_in_another_unit_change_only_what_is_in_njy(table: FeatureTable) -> None:
+def test_fluxes_in_another_unit_change_only_features_in_njy(table: FeatureTable) -> None:
     curves = outburst()
     scaled = extract(curves.with_columns(flux=8.0 * curves.flux, flux_err=8.0 * curves.flux_err))
     for feature, before, after in zip(table.features, table.values[0], scaled.values[0], strict=True):
@@ -193,7 +193,7 @@ def test_fluxes_in_another_unit_change_only_what_is_in_njy(table: FeatureTable) 
             np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-5, err_msg=feature.name)
 
 
-def test_objects_may_be_asked_for_in_any_order(sample: LightCurves) -> None:
+def test_objects_may_come_in_any_order(sample: LightCurves) -> None:
     order = np.array([40, 3, 111, 3])
     forward = extract(sample.take(order)).values
     np.testing.assert_array_equal(forward[::-1], extract(sample.take(order[::-1])).values)

@@ -71,14 +71,14 @@ def test_columns_of_another_package_follow_ours_and_stay_in_the_bundle(trained, 
     assert loaded.needs_history
 
 
-def test_a_bundle_that_names_what_is_not_installed_is_refused(trained, tmp_path, monkeypatch):
+def test_a_bundle_that_names_a_missing_package_is_refused(trained, tmp_path, monkeypatch):
     trained.save(tmp_path / "bundle")
     monkeypatch.setattr("firstlight.plugins.entry_points", lambda group: [])
     with pytest.raises(BundleError, match="entry point"):
         Pipeline.load(tmp_path / "bundle")
 
 
-def test_what_no_installed_package_offers_is_never_imported():
+def test_a_module_that_no_installed_package_offers_is_never_imported():
     with pytest.raises(SettingsError, match="entry point"):
         FeatureConfig(own=("os:system",))
 

@@ -67,7 +67,7 @@ def test_excess_and_von_neumann_by_hand(sample: LightCurves, table: FeatureTable
     np.testing.assert_allclose(table.column("von_neumann_r"), ratio, rtol=1e-4)
 
 
-def test_what_lies_outside_the_outburst(sample: LightCurves, table: FeatureTable) -> None:
+def test_features_outside_the_outburst(sample: LightCurves, table: FeatureTable) -> None:
     expected = []
     for c in sample:
         snr = (c.flux.astype(np.float64) / c.flux_err)[c.mjd - c.trigger_mjd > 200.0]
@@ -165,7 +165,7 @@ def test_robust_shape_of_the_fluxes(sample: LightCurves, table: FeatureTable) ->
     np.testing.assert_allclose(table.column("asymmetry_r"), asymmetry, rtol=1e-4, atol=1e-5)
 
 
-def test_dips_and_bursts_are_told_apart() -> None:
+def test_dips_and_bursts_differ() -> None:
     """Flux that only dims has all of its power below zero, and its asymmetry is small."""
     time = [float(i) for i in range(10)]
     burst = extract(_curve(time, [2] * 10, [0.0] * 8 + [30.0, 20.0]))

@@ -177,7 +177,7 @@ def test_rest_magnitudes_follow_from_flux_and_distance() -> None:
     assert read["absolute_r"] == pytest.approx(31.4 - 2.5 * np.log10(50.0) - 40.0)
 
 
-def test_a_magnitude_of_what_is_not_seen_is_a_limit() -> None:
+def test_the_magnitude_of_an_unseen_object_is_a_limit() -> None:
     at, sd = np.full((5, 4), -1.0), np.full((5, 4), 0.5)
     flat = np.tile(_triangle(20.0, 20.0, 40.0), (4, 1))
     read = _rest(flat, at, sd, redshift=0.0, modulus=0.0, scale=100.0)

@@ -74,7 +74,7 @@ def test_a_lookup_of_an_installed_package_gives_redshifts(offered, sample):
     assert used.from_context.any()
 
 
-def test_what_no_installed_package_offers_is_never_imported():
+def test_a_module_that_no_installed_package_offers_is_never_imported():
     with pytest.raises(SettingsError, match="entry point"):
         Hosts.open("os:system")
 

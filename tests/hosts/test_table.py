@@ -80,7 +80,7 @@ def test_only_the_nearest_of_many_within_the_radius_count(write):
 @given(
     st.lists(st.tuples(st.floats(0, 360), st.floats(-90, 90)), min_size=1, max_size=30), st.floats(0.1, 600)
 )
-def test_a_search_finds_what_a_look_at_all_pairs_finds(places, radius):
+def test_a_search_agrees_with_a_comparison_of_all_pairs(places, radius):
     ra, dec = (np.array(column) for column in zip(*places, strict=True))
     n = len(ra)
     nothing = np.full(n, NAN)

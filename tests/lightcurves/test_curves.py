@@ -114,7 +114,7 @@ def test_there_is_no_room_for_a_label():
         ({"mjd": [1.0, 3.0, 2.0, 1.0, 2.0]}, "object 'a', observation 2: time goes backwards; sort"),
     ],
 )
-def test_what_breaks_the_rules_is_refused_with_its_place(columns, message):
+def test_impossible_light_curves_are_refused_with_their_place(columns, message):
     with pytest.raises(DataError, match=message):
         make(**columns)
 
@@ -164,14 +164,14 @@ def test_cutting_twice_is_cutting_at_the_earlier_time(curves, early, late):
 
 
 @given(light_curves(), st.floats(59000, 61000))
-def test_a_cut_keeps_exactly_what_had_arrived(curves, mjd):
+def test_a_cut_keeps_exactly_the_earlier_observations(curves, mjd):
     cut = curves.upto_mjd(mjd)
     assert len(cut) == len(curves)
     assert np.all(cut.mjd <= mjd)
     assert len(cut.mjd) == np.sum(curves.mjd <= mjd)
 
 
-def test_a_phase_cut_is_inclusive_and_spares_what_never_triggered():
+def test_a_phase_cut_is_inclusive_and_spares_objects_without_a_trigger():
     curves = make((3, 3), detected=[True, False, False, False, False, False])
     assert curves.upto_phase(2.0).n_obs.tolist() == [2, 3]
     assert curves.upto_phase(0.0).n_obs.tolist() == [1, 3]
@@ -226,7 +226,7 @@ def test_taking_objects_takes_their_observations_along(curves, data):
         np.testing.assert_array_equal(one.redshift, curves[position].redshift)
 
 
-def test_a_mask_takes_what_is_true_and_repeats_are_allowed():
+def test_a_mask_takes_true_entries_and_repeats_are_allowed():
     curves = make()
     assert curves.take(np.array([True, False, True])).object_id.tolist() == ["a", "c"]
     assert curves.take([2, 2]).n_obs.tolist() == [2, 2]
@@ -284,7 +284,7 @@ def test_an_unknown_redshift_mode_is_refused():
 
 
 @given(light_curves(), st.integers(0, 5))
-def test_what_is_split_can_be_joined(curves, where):
+def test_split_light_curves_can_be_joined(curves, where):
     index = np.arange(len(curves))
     parts = [curves.take(index[:where]), curves.take(index[where:])]
     assert_same_curves(LightCurves.concatenate(parts), curves)

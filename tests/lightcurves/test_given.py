@@ -55,7 +55,7 @@ def test_nothing_is_no_light_curves():
         ([1.0, "a"], "no light curves in a sequence of float, str"),
     ],
 )
-def test_anything_else_is_refused_with_what_to_give(given, words):
+def test_anything_else_is_refused_with_the_accepted_types(given, words):
     with pytest.raises(DataError, match=words):
         as_light_curves(given)
 

@@ -391,7 +391,7 @@ def test_every_dialect_and_compression_of_a_csv_is_read(change, pack, tmp_path):
         ("# nothing\n# but comments\n", "nothing like mjd"),
     ],
 )
-def test_what_cannot_be_read_as_csv_is_refused_with_its_cause(text, cause, tmp_path):
+def test_text_that_is_no_csv_is_refused_with_its_cause(text, cause, tmp_path):
     (tmp_path / "x.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(DataError, match=cause):
         read(tmp_path / "x.csv")
@@ -464,7 +464,7 @@ def test_strange_values_are_read_or_refused_by_column_and_never_end_in_another_e
 
 
 @pytest.mark.parametrize("values", [None, {}, [1], 5, "x", pd.Series([1])])
-def test_what_is_no_table_is_refused_with_what_it_is(values):
+def test_values_that_are_no_table_are_refused_with_their_type(values):
     readers = [LightCurves.from_pandas, LightCurves.from_arrow, LightCurves.from_nested]
     for reader in readers:
         with pytest.raises(DataError, match=type(values).__name__):

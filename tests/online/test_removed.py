@@ -55,7 +55,7 @@ def pipeline(request):
     return request.getfixturevalue(f"tiny_{request.param}")
 
 
-def test_what_the_last_packet_no_longer_lists_is_gone(pipeline, curve):
+def test_measurements_that_the_last_packet_no_longer_lists_are_gone(pipeline, curve):
     start = float(curve.mjd[0])
     first = packet(curve, range(5), 1, listed=start)
     for gone in (0, 2, 3):
@@ -67,7 +67,7 @@ def test_what_the_last_packet_no_longer_lists_is_gone(pipeline, curve):
         assert_same(both, alone)
 
 
-def test_what_is_older_than_the_listed_past_stays(pipeline, curve):
+def test_measurements_before_the_listed_past_stay(pipeline, curve):
     first = packet(curve, range(10), 1, listed=float(curve.mjd[0]))
     last = packet(curve, [6, 8, 9, 10], 2, listed=float(curve.mjd[6]))
     assert_same(

@@ -46,5 +46,5 @@ def test_the_encoder_part_is_a_copy(tiny_fast):
     assert not (states.data["running"] == 7.0).any()
 
 
-def test_the_size_of_a_state_does_not_depend_on_what_was_seen(tiny_fast):
+def test_the_size_of_a_state_does_not_depend_on_the_observations(tiny_fast):
     assert len(tiny_fast.states(1).to_bytes()[0]) == tiny_fast.states(0).data.dtype.itemsize

@@ -276,7 +276,7 @@ def test_a_redshift_that_arrives_later_is_used_from_then_on(any_stream, sample):
     any_stream.assert_equals(any_stream.pipeline.predict(one.keep(place < 14), jobs=1))
 
 
-def test_dust_that_becomes_known_later_corrects_what_came_before(any_stream, sample):
+def test_dust_that_becomes_known_later_corrects_earlier_fluxes(any_stream, sample):
     raw = sample.take([140]).with_columns(ebv=np.array([0.4]))
     raw = LightCurves(**{**raw._columns(), "dereddened": False})
     unknown = raw.with_columns(ebv=np.array([np.nan]))

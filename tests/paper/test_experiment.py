@@ -58,7 +58,7 @@ def test_every_fold_of_a_variant_gives_its_rows_and_its_companion(context):
     assert [name for name, _ in calls] == ["stage", "stage", "first", "first"]
 
 
-def test_what_is_in_the_table_is_not_computed_again(context):
+def test_finished_rows_are_not_computed_again(context):
     compute(context, PARTS, only=["first"])
     results = Results(context.results)
     kept = [row for row in results.scores if (row.part, row.fold) != ("first", "2")]
@@ -109,7 +109,7 @@ def test_an_unknown_part_is_refused_with_the_names_of_all():
         choose_parts(PARTS, ["table-9"])
 
 
-def test_the_record_holds_what_the_numbers_were_made_from(context):
+def test_the_record_holds_the_origin_of_the_numbers(context):
     about = compute(context, PARTS, only=["last"]).about
     assert (about["n_simulated"], about["objects_per_class"]["CaRT"], about["scale"]) == (30, 10, "tiny")
     assert about["parts"]["last"]["seconds"] >= 0.0

@@ -37,7 +37,7 @@ def test_the_brightest_magnitude_is_that_of_r_i_or_z(features):
     np.testing.assert_array_equal(found[known], np.nanmin(red[known], axis=1))
 
 
-def test_sets_of_one_distribution_cannot_be_told_apart():
+def test_sets_of_one_distribution_are_not_separable():
     values = np.random.default_rng(0).normal(size=(400, 4))
     assert separation(values, np.repeat([False, True], 200), 0) == pytest.approx(0.5, abs=0.1)
 

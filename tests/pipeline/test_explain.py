@@ -117,7 +117,7 @@ def test_it_is_plain_json(made):
     assert made.sentences()[0] in repr(made)
 
 
-def test_an_old_bundle_says_what_it_lacks(tiny_fast, one):
+def test_an_old_bundle_names_its_missing_parts(tiny_fast, one):
     old = copy.copy(tiny_fast)
     old._kept = None
     old._classifier = copy.copy(tiny_fast._classifier)
@@ -137,7 +137,7 @@ def test_an_old_bundle_says_what_it_lacks(tiny_fast, one):
     assert made.changes
 
 
-def test_what_is_not_classified_has_no_reasons(tiny_fast, one):
+def test_an_object_that_is_not_classified_has_no_reasons(tiny_fast, one):
     made = tiny_fast.explain(one.keep(np.arange(len(one.mjd)) < 1))
     assert made.why == ()
     assert made.notes

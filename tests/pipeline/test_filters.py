@@ -51,7 +51,7 @@ def test_the_shipped_bundles_name_lsst_and_the_surveys_that_observed_again():
 @given(
     objects=st.lists(st.tuples(_SURVEYS, st.sets(st.sampled_from("gri"), min_size=1)), min_size=1, max_size=5)
 )
-def test_what_a_training_saw_is_never_unknown_to_it(objects):
+def test_filters_of_the_training_set_are_known(objects):
     curves = _curves(*((survey, "".join(sorted(bands))) for survey, bands in objects))
     filters = trained_filters(curves, load_preset("seed"))
     other, names = through_others(curves, filters)

@@ -87,7 +87,7 @@ def test_threads_do_not_change_the_answer(trained, predictions, sample, monkeypa
     np.testing.assert_allclose(trained.predict(sample, jobs=2).proba, predictions.proba, atol=1e-6)
 
 
-def test_the_answer_at_a_phase_does_not_know_what_came_later(trained, sample):
+def test_the_answer_at_a_phase_does_not_depend_on_later_observations(trained, sample):
     cut = sample.upto_phase(10.0)
     later = np.repeat(sample.trigger_mjd + 10.0, sample.n_obs)
     flux = np.where(sample.mjd > later, np.float32(1e6), sample.flux)

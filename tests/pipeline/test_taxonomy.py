@@ -43,7 +43,7 @@ def own(folder, sample, sample_labels) -> Pipeline:
     return Pipeline.load(folder / "bundle")
 
 
-def test_the_bundle_keeps_the_classes_and_counts_what_is_none_of_them(own, sample_labels):
+def test_the_bundle_keeps_the_classes_and_counts_other_labels(own, sample_labels):
     assert own.taxonomy.classes == ("RRL", "Core collapse", "Flaring", "Ia")
     assert own.classes == own.taxonomy.classes
     assert own.taxonomy.galactic == {"RRL", "Flaring"}

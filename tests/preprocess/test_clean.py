@@ -259,7 +259,7 @@ def test_no_object_depends_on_another(config):
 
 
 @BOTH
-def test_batch_says_on_a_history_what_a_stream_said_then(config):
+def test_batch_on_a_history_equals_the_earlier_answer_of_the_stream(config):
     mjd, band, flux = quiet(np.random.default_rng(16))
     flux[75] += 2000.0
     flux[80] -= 2000.0

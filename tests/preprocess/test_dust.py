@@ -67,7 +67,7 @@ def test_dereddening_twice_is_dereddening_once():
     assert deredden(ready) is ready
 
 
-def test_the_double_correction_of_the_seed_must_be_asked_for():
+def test_the_double_correction_of_the_seed_is_off_by_default():
     ready = deredden(make_curves())
     double = deredden(ready, again=True)
     np.testing.assert_allclose(double.flux[0] / ready.flux[0], 10 ** (0.4 * 0.1 * 4.681), rtol=1e-5)

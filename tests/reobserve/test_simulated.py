@@ -22,7 +22,7 @@ def seen(request, sample):
     return made(sample, request.param, {"ztf": 1.0})
 
 
-def test_each_object_has_its_views_and_a_name_that_says_what_it_is(seen):
+def test_each_object_has_its_views_and_a_telling_name(seen):
     curves, owner = seen
     assert len(curves) == 12 * VIEWS
     assert len(np.unique(owner)) == 12

@@ -59,7 +59,7 @@ def test_objects_are_filtered_sorted_and_in_pages(client):
     assert both[2] == []
 
 
-def test_an_object_is_what_the_stream_wrote(client, night_file):
+def test_an_object_is_the_record_of_the_stream(client, night_file):
     last = [json.loads(line) for line in night_file.read_text().splitlines() if '"obj003"' in line][-1]
     found = client.get("/api/object", params={"id": "obj003"}).json()
     assert found["record"] == last

@@ -46,7 +46,7 @@ def test_bundles_are_kept_apart_and_the_last_one_comes_first():
     assert [board.results(name)[0].label.tolist() for name in board.bundles] == [["TDE"], ["KN"]]
 
 
-def test_a_long_history_keeps_its_ends_and_counts_what_it_drops():
+def test_a_long_history_keeps_its_ends_and_counts_dropped_records():
     board = Board()
     n = 5 * MOST_POINTS
     for number in range(n):

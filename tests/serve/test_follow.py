@@ -55,7 +55,7 @@ def test_a_file_that_comes_later_is_waited_for(tmp_path):
         wait_until(lambda: desk.board.n_records == 1 and not desk.problems())
 
 
-def test_what_is_no_record_is_counted_with_place_and_reason(tmp_path):
+def test_other_texts_than_records_are_counted_with_place_and_reason(tmp_path):
     path = tmp_path / "classes.jsonl"
     bad = make_record("x", mjd="now")
     path.write_bytes(b"{}\n[1]\n" + lines(bad, make_record("a")) + b"\xff\xfe\n" + lines(make_record("b")))

@@ -116,7 +116,7 @@ def test_a_wrong_redshift_is_zero_or_that_of_another_host(sample: LightCurves) -
     np.testing.assert_array_equal(copy.redshift_err[copy.redshift == 0.0], 0.0)
 
 
-def test_a_spoilt_curve_is_one_detection_among_what_came_before_the_trigger(sample: LightCurves) -> None:
+def test_a_spoilt_curve_is_one_detection_among_observations_before_the_trigger(sample: LightCurves) -> None:
     copy = spoil(sample, np.random.default_rng(0), 0.5)
     np.testing.assert_array_equal(copy.object_id, sample.object_id)
     spoilt = copy.n_obs < sample.n_obs

@@ -244,7 +244,7 @@ def test_models_peak_where_their_light_does(name: str) -> None:
     assert all(len(value) == len(top) for value in parameters.values())
 
 
-def test_no_models_asked_are_none_given() -> None:
+def test_no_wanted_model_gives_none() -> None:
     parameters, evolution = draw_models(population("SNIa"), 0, np.random.default_rng(0), 64)
     assert evolution.luminosity.shape == (0, 64)
     assert all(value.shape == (0,) for value in parameters.values())

@@ -66,7 +66,7 @@ def test_detection_rises_from_never_to_always(known: Survey) -> None:
     assert np.interp(9.0, known.snr_knots, known.detection_proba) > 0.95
 
 
-def test_a_cut_on_measured_flux_is_told_from_one_on_expected_flux(known: Survey) -> None:
+def test_cuts_on_measured_and_on_expected_flux_differ(known: Survey) -> None:
     assert not known.detects_expected
     base = made_up()
     snr = base.flux / base.flux_err
@@ -123,7 +123,7 @@ def test_a_survey_without_redshifts_is_refused(sample: LightCurves) -> None:
         measure_survey(sample.take(np.empty(0, np.int64)))
 
 
-def test_milky_way_dust_dims_only_what_is_not_corrected() -> None:
+def test_milky_way_dust_dims_only_uncorrected_fluxes() -> None:
     corrected = made_up(3)
     assert (milky_way_dimming(corrected) == 1.0).all()
     raw = milky_way_dimming(corrected.with_columns(dereddened=False))  # type: ignore[arg-type]

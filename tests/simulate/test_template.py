@@ -100,7 +100,7 @@ def test_an_hdf5_file_is_read_as_bayesn_lays_it_out(tmp_path, template):
     np.testing.assert_allclose(read_template(tmp_path / "a.h5").table, template.table)
 
 
-def test_hdf5_without_h5py_says_what_to_install(tmp_path, monkeypatch):
+def test_hdf5_without_h5py_names_the_missing_package(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(DataError, match="pip install h5py"):
         read_template(tmp_path / "b.h5")

@@ -31,7 +31,7 @@ def rare(sample: LightCurves) -> SimulatedSet:
 
 
 @pytest.mark.parametrize("name", sorted(POPULATIONS))
-def test_every_class_gives_as_many_objects_as_asked(name: str, sample: LightCurves) -> None:
+def test_every_class_gives_the_wanted_number_of_objects(name: str, sample: LightCurves) -> None:
     made = simulate(name, 12, sample, np.random.default_rng(0), QUICK)
     assert len(made) == len(made.labels) == made.truth.num_rows == 12
     assert (made.labels == name).all()
@@ -108,7 +108,7 @@ def test_a_written_set_is_read_back_with_its_truth_apart(sample: LightCurves, tm
     assert Truth.read(tmp_path / "sim" / "truth.parquet").labels_of(curves.object_id).tolist() == ["CaRT"] * 3
 
 
-def test_nothing_asked_gives_nothing(sample: LightCurves) -> None:
+def test_no_wanted_object_gives_none(sample: LightCurves) -> None:
     made = simulate("PISN", 0, sample, np.random.default_rng(0), QUICK)
     assert len(made) == 0
     assert made.truth.num_rows == 0

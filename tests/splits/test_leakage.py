@@ -135,7 +135,7 @@ def test_different_light_curves_pass() -> None:
     check_near_duplicates(TRAIN, TEST)
 
 
-def test_a_light_curve_under_another_name_is_caught_and_both_names_told() -> None:
+def test_a_light_curve_under_another_name_is_caught_and_both_are_named() -> None:
     planted = LightCurves.concatenate([TRAIN, renamed(TEST.take([3]), "copy")])
     with pytest.raises(LeakageError, match=r"1 pair.*copy-0 \(train\) and test-3 \(test\)"):
         check_near_duplicates(planted, TEST)

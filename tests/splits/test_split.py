@@ -64,7 +64,7 @@ def test_hundred_thousand_names_take_less_than_a_second() -> None:
     assert time.process_time() - start < 1.0
 
 
-def test_hash_split_has_the_shares_asked_for_and_loses_nobody() -> None:
+def test_hash_split_has_the_wanted_shares_and_loses_nobody() -> None:
     fold = hash_split(NAMES)
     sizes = np.array([len(part) for part in fold]) / len(NAMES)
     np.testing.assert_allclose(sizes, [0.6, 0.2, 0.2], atol=0.03)

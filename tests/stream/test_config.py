@@ -20,7 +20,7 @@ def test_no_file_and_an_empty_one_give_the_defaults(tmp_path: Path) -> None:
     assert read_config(None) == read_config(written(tmp_path, "")) == StreamConfig()
 
 
-def test_a_table_sets_what_it_names(tmp_path: Path) -> None:
+def test_a_table_sets_the_options_that_it_names(tmp_path: Path) -> None:
     text = '[quality]\nflags = ["isDipole"]\nmin_reliability = 0.5\nmax_nbad = 0\nnegative = false\n'
     quality = read_config(written(tmp_path, text)).quality
     assert (quality.flags, quality.min_reliability, quality.max_nbad) == (("isDipole",), 0.5, 0)
@@ -52,7 +52,7 @@ def test_the_limits_of_the_file_hold_for_names_messages_and_containers(tmp_path:
         ("[quality", "not TOML"),
     ],
 )
-def test_what_cannot_be_read_right_is_refused_by_name(tmp_path: Path, text: str, why: str) -> None:
+def test_unreadable_options_are_refused_by_name(tmp_path: Path, text: str, why: str) -> None:
     with pytest.raises(SettingsError, match=why):
         read_config(written(tmp_path, text))
 

@@ -1,4 +1,4 @@
-"""A bundle adapted to a survey: its encoder and features kept, its trees grown again with labels of there."""
+"""A bundle adapted to a survey: encoder and features are kept, trees are grown again with its labels."""
 
 from firstlight.adapt.config import AdaptConfig
 from firstlight.adapt.run import Adapted, adapt

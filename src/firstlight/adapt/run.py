@@ -1,4 +1,4 @@
-"""`adapt`: a bundle for one's own survey and labels, and its scores on objects that it has not seen."""
+"""`adapt`: a bundle for a user's survey and labels, and its scores on objects that it has not seen."""
 
 import tempfile
 from collections.abc import Mapping, Sequence

@@ -24,7 +24,7 @@ _N_PAIRS = 2000  # of candidates, whose median distance is the unit
 
 
 def verdict_values(object_id: StrArray, verdicts: Mapping[str, Verdict]) -> tuple[BoolArray, FloatArray]:
-    """Which candidates have a verdict that says whether they are interesting, and 1 or -1 for each.
+    """Mask of the candidates with a verdict on their interest, and 1 or -1 for each of them.
 
     ``wrong_class`` says nothing about that, and does not count. Shapes (n_objects,).
     """

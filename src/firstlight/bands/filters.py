@@ -247,7 +247,7 @@ def _cases(survey: str) -> tuple[str, str]:
 
 
 def _plain(name: str) -> str:
-    """Lower case without separators: how spellings are compared once the survey is known."""
+    """Lower case without separators: the form in which spellings are compared within a survey."""
     return re.sub(r"[-_.:/\s]+", "", name).lower()
 
 

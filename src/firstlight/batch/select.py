@@ -1,4 +1,4 @@
-"""Which objects of an archive are classified: those of a list, and those in a cone."""
+"""Selection of the objects of an archive to classify: by a list, and by a cone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Cone:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The cone of ``RA,DEC,RADIUS`` in degrees; SettingsError if it is none."""
+        """The cone of ``RA,DEC,RADIUS`` in degrees; SettingsError if the text is no cone."""
         try:
             ra, dec, radius = (number_in(word) for word in text.split(","))
         except ValueError:
@@ -58,17 +58,17 @@ class Selection:
 
     @property
     def is_some(self) -> bool:
-        """Whether it may leave an object out."""
+        """Whether the selection may leave an object out."""
         return self.objects is not None or self.cone is not None
 
     def listed(self, object_id: StrArray) -> BoolArray:
-        """Which objects are in the list, shape (n_objects,); all if there is none."""
+        """Mask of the objects in the list, shape (n_objects,); all without a list."""
         if self.objects is None:
             return np.ones(len(object_id), dtype=bool)
         return np.isin(object_id, self._names)
 
     def inside(self, ra: FloatArray, dec: FloatArray) -> BoolArray:
-        """Which positions [degree] are in the cone, shape (n_objects,); all if there is none."""
+        """Mask of the positions [degree] in the cone, shape (n_objects,); all without a cone."""
         return np.ones(len(ra), dtype=bool) if self.cone is None else self.cone.contains(ra, dec)
 
     def names_among(self, object_id: Sequence[str]) -> frozenset[str]:

@@ -89,7 +89,7 @@ def classify_part(part: Part, job: Job, progress: Progress = no_progress) -> Out
 
 
 def reason_of(error: BaseException) -> str:
-    """Why a partition has no answers, on one line; the kind of error where firstlight does not know it."""
+    """Reason why a partition has no answers, on one line; of foreign errors also their kind."""
     text = next(iter(str(error).splitlines()), "")
     if isinstance(error, MemoryError):
         return "not enough memory: raise --memory, or use fewer --jobs"
@@ -231,7 +231,7 @@ def curves_piece(
     lost: Sequence[str] = (),
     position: Sequence[FloatArray] | None = None,
 ) -> Piece:
-    """Answers for light curves, with columns of theirs to carry along.
+    """Answers for light curves, with columns of the light curves to carry along.
 
     `lost` are objects that were read with them and cannot be used; `position` is right ascension and
     declination [degree] for the cone, by default those of the light curves.
@@ -274,7 +274,7 @@ def _of_curves(path: Path, job: Job) -> Iterator[Piece]:
 
 
 def _read(path: Path, job: Job, log: RejectLog) -> tuple[LightCurves, list[str]]:
-    """The light curves of a file of any format, and the objects of it that cannot be used.
+    """The light curves of a file of any format, and its objects that cannot be used.
 
     The light curves have the values of the metadata file.
     """

@@ -1,4 +1,4 @@
-"""Prediction sets: the classes that an object may have, so chosen that few true classes are missed.
+"""Prediction sets: the classes that an object may have, chosen such that few true classes are missed.
 
 Split conformal prediction, separately for each class, range of days since trigger, and known or unknown
 redshift: of the objects of a class, a set holds the true class for at least the chosen fraction (decision

@@ -1,4 +1,4 @@
-"""Search spaces: which settings of a classifier `firstlight tune` may change, and within which range."""
+"""Search spaces: the settings of a classifier that `firstlight tune` may change, and their ranges."""
 
 import math
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ class Tunable:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSpace:
-    """The settings of a table that a search may change, and those that it fixes meanwhile.
+    """The settings of a table that a search may change, and those that are fixed during the search.
 
     Raises SettingsError if a name occurs twice.
     """

@@ -1,4 +1,4 @@
-"""The command ``adapt``: a bundle for one's own survey and labels."""
+"""The command ``adapt``: a bundle for a user's survey and labels."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any

@@ -182,7 +182,7 @@ def _join(parts: list[Path], out: Path) -> None:
 
 
 def _bytes(text: str) -> int:
-    """Bytes of a size such as 2GB; SettingsError if it is none."""
+    """Bytes of a size such as 2GB; SettingsError if the text is no size."""
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
     unit = None if found is None else _UNITS.get(found[2].upper())
     if found is None or unit is None:

@@ -65,7 +65,7 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How a file of delimited text is written."""
+    """Dialect of a file of delimited text: separators, header, decimal mark."""
 
     header: tuple[str, ...]  # column names
     delimiter: str  # one character; a blank stands for any number of them
@@ -98,7 +98,7 @@ class _Text:
 
     @property
     def fraction(self) -> float:
-        """How much of the file was read, 0 to 1."""
+        """Fraction of the file that was read, 0 to 1."""
         return min(self._n_packed / max(self._path.stat().st_size, 1), 1.0)
 
     @property
@@ -330,7 +330,7 @@ def read_header(path: Path) -> list[str]:
 
 
 def read_dialect(path: Path) -> Dialect:
-    """How a plain or compressed CSV file is written, from its first lines.
+    """Dialect of a plain or compressed CSV file, from its first lines.
 
     Comment lines begin with ``#``. The one right above the first line of numbers is the header if it has as
     many fields, or if nothing else can be: titles above it are passed over.
@@ -411,7 +411,7 @@ def _n_fields(line: str) -> int:
 
 
 def _n_numbers(line: str) -> int:
-    """How many numbers or dates a line has; one with names of columns has none."""
+    """Number of numbers and dates in a line; a line of column names has none."""
     return sum(bool(_NUMBER_OR_DATE.fullmatch(cell.strip())) for cell in _split(line, _delimiter(line)))
 
 

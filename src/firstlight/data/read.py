@@ -293,14 +293,14 @@ def _light_curves(
 def _describe(
     curves: LightCurves, metadata: Path, names: ColumnNames | None, rejects: RejectLog | None
 ) -> LightCurves:
-    """The same light curves with the object columns of a metadata file, where it knows them."""
+    """The same light curves with the object columns of a metadata file, for the objects in the file."""
     return described(curves, read_metadata(metadata, rejects, names), str(metadata), rejects)
 
 
 def described(
     curves: LightCurves, table: MetadataTable, name: str, rejects: RejectLog | None = None
 ) -> LightCurves:
-    """The same light curves with the object columns of metadata, where they know them.
+    """The same light curves with the object columns of metadata, for the objects in them.
 
     Objects that the metadata lack are refused; `name` stands for the file in messages.
     """

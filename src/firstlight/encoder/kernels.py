@@ -73,7 +73,7 @@ def dense(x: Float32Array, weight: Float32Array, bias: Float32Array, out: Float3
 
 @kernel(inner=True, fastmath=False)  # else numba gives it the caller's
 def _product(x: Any, y: Any) -> Any:
-    """Rounded product: of a sum of two products the compiler may else fuse either one."""
+    """Rounded product; without it, the compiler may fuse either product of a sum of two."""
     return x * y
 
 

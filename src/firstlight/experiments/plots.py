@@ -26,7 +26,7 @@ COLOURS = "cividis"  # for any kind of colour vision; dark is good
 
 @styled
 def tuning_history(trials: Trials, untuned: float | None = None) -> Figure:
-    """The loss of every trial, and the lowest so far; losses far above the others stand at the upper edge.
+    """The loss of every trial, and the lowest so far; losses far above the others lie at the upper edge.
 
     `untuned` is the loss of the untuned settings on the same inner folds.
     """

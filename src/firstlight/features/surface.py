@@ -22,7 +22,7 @@ REST_RANGE = (3000.0, 11000.0)  # Angstrom; observed wavelengths at which it is 
 def _crossing(
     curve: FloatArray, grid: FloatArray, peak: int, level: float, step: int, low: int, high: int
 ) -> float:
-    """Days from the peak to where the curve first falls below `level` of it; NaN if it never does."""
+    """Days from the peak to the first time below `level` of it; NaN if the curve never falls so far."""
     limit = level * curve[peak]
     if not curve[peak] > 0.0:
         return np.nan

@@ -70,7 +70,7 @@ class Candidates:
         return replace(self, owner=np.full(len(self), place))
 
     def checked(self, n_objects: int) -> Self:
-        """The same candidates; DataError unless they are possible ones of so many objects."""
+        """The same candidates; DataError if they are impossible for this number of objects."""
         shapes = {name: getattr(self, name).shape for name in _COLUMNS}
         if len(set(shapes.values())) > 1 or self.owner.ndim != 1:
             raise DataError(f"columns of host candidates differ in length: {shapes}")

@@ -1,4 +1,4 @@
-"""Which redshifts are used where packets and context state some, and the answer over several of them."""
+"""Choice between the redshifts of packets and context, and the answer over several redshifts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -87,7 +87,7 @@ def _joined(parts: Sequence[LightCurve]) -> LightCurves:
 
 
 def _is_lazy(given: Any) -> bool:
-    """Whether it is a catalog of LSDB or a frame of Dask, whose content is computed when asked for."""
+    """Whether it is a catalog of LSDB or a frame of Dask, whose content is computed on request."""
     return hasattr(given, "map_partitions") and hasattr(given, "compute")
 
 

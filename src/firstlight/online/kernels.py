@@ -234,7 +234,7 @@ def merge_histories(
 def _change(
     mjd: Any, band: Any, flux: Any, flux_err: Any, detected: Any, low: int, high: int, merged: tuple[Any, ...]
 ) -> int:
-    """How the known rows from `low` to `high` were changed by a merge."""
+    """Kind of change of the known rows from `low` to `high` by a merge."""
     change, first = ADDED, 0
     for k in range(low, high):
         while first < len(merged[0]) and merged[0][first] < mjd[k] - SAME_VISIT_DAYS:

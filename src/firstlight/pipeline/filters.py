@@ -34,7 +34,7 @@ def trained_filters(curves: LightCurves, config: PipelineConfig) -> dict[str, st
 
 
 def added_filters(before: Mapping[str, str], curves: LightCurves, filters: Iterable[str]) -> dict[str, str]:
-    """The filters of a bundle, of further objects and of a survey of theirs."""
+    """The filters of a bundle, of further objects and of their survey."""
     return _sorted(dict(before) | _observed(curves) | _bands(filters))
 
 

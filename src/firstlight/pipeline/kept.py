@@ -95,7 +95,7 @@ class KeptObjects:
 
 
 def choose(curves: LightCurves, labels: StrArray, place: FloatArray, per_class: int) -> KeptObjects | None:
-    """The objects that stand best for their class: as many of each class, none left far from a chosen one.
+    """The most typical objects of each class, equally many: no object is far from a chosen one.
 
     Parameters
     ----------

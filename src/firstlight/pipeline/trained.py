@@ -312,7 +312,7 @@ class Trained:
 
 
 def seen_hash(object_id: StrArray) -> FloatArray:
-    """By which a pipeline knows the objects that it was trained on."""
+    """Hash of each name, by which a pipeline recognises its training objects."""
     return hash_fraction(object_id, _SEEN_SALT)
 
 

@@ -341,7 +341,7 @@ class Predictions:
         magnitude: ArrayLike | None = None,
         trained: ArrayLike | None = None,
     ) -> Self:
-        """Predictions under another class mix, such as that of the survey of these objects.
+        """Predictions under another class mix, such as the one of the objects' survey.
 
         Parameters
         ----------

@@ -108,7 +108,7 @@ def _another(
     config: ReobserveConfig,
     rng: np.random.Generator,
 ) -> tuple[dict[str, Any], float] | None:
-    """The object at a redshift at which the survey would follow it; None if there is none."""
+    """The object at a redshift at which the survey would follow it; None without such a redshift."""
     survey = channels.survey
     gain = _gain(z, _REDSHIFTS)
     mag = 31.4 - 2.5 * np.log10(surfaces.peak[i] * gain)

@@ -183,7 +183,7 @@ class _Events:
         return cls(channels, z, weight * models.weight[:, None])
 
     def place(self, model: int, rng: np.random.Generator) -> float | None:
-        """A redshift at which the survey follows a model; None if there is none."""
+        """A redshift at which the survey follows a model; None without such a redshift."""
         share = self.weight[model]
         if not share.any():
             return None
@@ -227,7 +227,7 @@ class _Sight:
                 return int(rng.choice(len(share), p=share / share.sum()))
 
     def view(self, model: int, rng: np.random.Generator) -> tuple[dict[str, Any], float] | None:
-        """The model as one of the surveys sees it, and its redshift; None if none saw it."""
+        """The model as one of the surveys sees it, and its redshift; None if no survey saw it."""
         for _ in range(_TRIES):
             events = self._survey(rng)
             z = events.place(model, rng)

@@ -125,7 +125,7 @@ class Reader:
 
 @dataclass
 class Refusals:
-    """Records that could not be read: how many by reason, and the last of them."""
+    """Records that could not be read: their number by reason, and the last of them."""
 
     n: int = 0
     last: "deque[tuple[str, str]]" = field(default_factory=lambda: deque(maxlen=_SHOWN))  # place, reason
@@ -142,7 +142,7 @@ class Refusals:
 
 
 class Parser:
-    """Messages to records; keeps count of those that are none."""
+    """Messages to records; counts messages that are no records."""
 
     def __init__(self) -> None:
         self.refusals = Refusals()

@@ -295,7 +295,7 @@ def _joined(view: View, **more: str) -> str:
 
 
 def _head(column: Column, view: View) -> dict[str, Any]:
-    """Head of a column: its link sorts, and turns the order round when it is sorted already."""
+    """Head of a column: its link sorts, or reverses the order if the column is sorted already."""
     is_sorted = view.sort == column.name
     usual = View.parse([("sort", column.name)])
     turned = not view.descending if is_sorted else usual.descending

@@ -251,7 +251,7 @@ def _label(x: float, y: float, gap: float, text: str, style: str = "label") -> s
 
 
 def _moon(sky: _Sky, night: Night, step: int) -> str:
-    """The Moon, and how much of it is lit."""
+    """The Moon, and its lit fraction."""
     vector = night.moon_vector[step]
     ra = math.degrees(math.atan2(vector[1], vector[0])) % 360.0
     dec = math.degrees(math.asin(max(-1.0, min(1.0, float(vector[2])))))

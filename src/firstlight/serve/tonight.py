@@ -199,7 +199,7 @@ class Tonight:
 
 
 def rank_results(results: Results, plan: Plan, now: float) -> tuple[Ranking | None, str]:
-    """The ranking of newest records, or why there is none; `now` is the time [s since 1970]."""
+    """The ranking of newest records, or the reason for its absence; `now` is the time [s since 1970]."""
     if not len(results):
         return None, ""
     until = latest_credible(results.mjd, _mjd(now))

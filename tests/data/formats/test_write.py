@@ -72,7 +72,7 @@ def test_the_ending_means_a_format_and_another_one_is_refused(tmp_path):
         format_of(tmp_path / "x.dat")
 
 
-def test_what_a_format_cannot_hold_is_refused(tmp_path):
+def test_values_that_a_format_cannot_hold_are_refused(tmp_path):
     curves = LightCurves(
         object_id=np.array(["a", "b"]),
         offsets=np.array([0, 1, 1]),

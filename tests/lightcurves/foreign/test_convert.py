@@ -124,7 +124,7 @@ def test_an_object_twice_in_the_object_table_needs_the_same_values():
         LightCurves.from_pandas(long(), objects.assign(redshift=[0.5, 0.6, 0.7]))
 
 
-def test_missing_pandas_columns_are_named_with_what_is_there():
+def test_missing_pandas_columns_are_named_with_the_others():
     with pytest.raises(MissingColumnError, match=r"flux_err missing; it has object_id, mjd"):
         LightCurves.from_pandas(long().drop(columns="flux_err"))
     with pytest.raises(MissingColumnError, match="table of objects has no column"):
@@ -366,6 +366,6 @@ def test_a_mixture_of_lists_and_numbers_is_refused():
         LightCurves.from_arrow(nested(flux=[1.0, 2.0]))
 
 
-def test_missing_table_columns_are_named_with_what_is_there():
+def test_missing_table_columns_are_named_with_the_others():
     with pytest.raises(MissingColumnError, match=r"band or passband missing; it has object_id"):
         LightCurves.from_arrow(nested().drop_columns(["band"]))

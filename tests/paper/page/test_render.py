@@ -69,7 +69,7 @@ def test_a_rerun_that_contradicts_a_claim_marks_its_sentence(altered):
     assert text.count("(This run contradicts this sentence.)") == 1
 
 
-def test_what_was_not_computed_shows_as_a_dash_and_contradicts_nothing(altered):
+def test_missing_numbers_show_as_a_dash_and_contradict_nothing(altered):
     altered.drop("gaps")
     assert contradictions(altered, PARTS) == []
     text = section(altered, named["gaps"], Pictures())

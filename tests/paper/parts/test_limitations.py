@@ -58,7 +58,7 @@ def test_faint_observations_lose_their_detection_and_bright_ones_keep_it(sample)
 # --- gaps -------------------------------------------------------------------------
 
 
-def test_a_gap_takes_what_it_names_and_nothing_else(sample):
+def test_a_gap_removes_only_the_observations_that_it_names(sample):
     rng = np.random.default_rng(0)
     assert len(dropped(sample, rng, share=0.3).mjd) == pytest.approx(0.7 * len(sample.mjd), rel=0.05)
     phase = block(sample, rng, days=40.0).phase
@@ -76,7 +76,7 @@ def _labels(seed):
 
 
 @given(seed=st.integers(0, 100), size=st.integers(1, 60))
-def test_thinned_classes_keep_what_is_wanted_and_others_everything(seed, size):
+def test_thinned_classes_keep_the_wanted_number_and_others_everything(seed, size):
     labels, rows = _labels(seed), np.arange(0, 200, 2)
     kept = thinned(labels, rows, size, np.random.default_rng(seed))
     larger = thinned(labels, rows, size + 5, np.random.default_rng(seed))
@@ -136,7 +136,7 @@ def test_rounded_weights_fit_their_bits_and_are_off_by_half_a_step_at_most(weigh
     assert np.abs(coarse - weights).max() <= 0.5 * step * (1.0 + 1e-4) + 1e-30
 
 
-def test_pruning_gives_what_fewer_rounds_would_have_given():
+def test_pruning_equals_a_training_with_fewer_rounds():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300, 4)).astype(np.float32)
     labels = np.array(["SNIa", "TDE", "AGN"])[rng.integers(0, 3, 300)]

@@ -85,7 +85,7 @@ def test_the_state_of_another_bundle_is_made_again_from_the_history(classifier, 
         assert json.loads(found) == json.loads(known)
 
 
-def test_what_cannot_be_answered_is_an_error_in_its_place(classifier, alerts):
+def test_an_alert_that_cannot_be_answered_is_an_error_in_its_place(classifier, alerts):
     with pytest.raises(DataError, match="for one state"):
         classifier.update([alerts[0], replace(alerts[0], object_id="another")], DictState())
     assert classifier.update([], DictState()) == []

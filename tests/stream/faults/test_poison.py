@@ -85,7 +85,7 @@ def at(alert, mjd) -> bytes:
     return json.dumps(record).encode()
 
 
-def test_an_alert_without_an_object_is_skipped_and_no_letter_unless_asked(run, alert_stream):
+def test_an_alert_without_an_object_is_a_letter_only_with_the_option(run, alert_stream):
     messages = [line(alert_stream[0], object_id=""), JsonLinesCodec().encode(alert_stream[1])]
     done = run(messages)
     assert (len(done.records), done.letters) == (1, [])

@@ -107,7 +107,7 @@ def test_records_come_once_and_in_order_from_the_positions_that_the_store_names(
     assert sorted(source.lost) == [(topic, 0), (topic, 1)]
 
 
-def test_what_was_told_to_the_broker_is_where_a_group_without_a_store_goes_on(broker, topic):
+def test_a_group_without_a_store_continues_at_the_committed_offset(broker, topic):
     send(broker, topic, range(100))
     source = KafkaSource(broker.url(topic), group="committed", until_end=True)
     records = read(source)
@@ -560,7 +560,7 @@ class Admin:
         return found
 
 
-def test_ids_of_topics_are_asked_for_from_time_to_time_without_waiting(broker, topic, monkeypatch):
+def test_ids_of_topics_are_read_from_time_to_time_without_waiting(broker, topic, monkeypatch):
     monkeypatch.setattr("firstlight.stream.io.kafka_client.IDENTITY_S", 0.0)
     send(broker, topic, range(10))
     source = open_at(broker, topic, {})

@@ -26,7 +26,7 @@ def test_an_address_names_brokers_and_a_topic():
         "kafka://,h:1/t",
     ],
 )
-def test_what_is_no_address_is_refused(url):
+def test_wrong_addresses_are_refused(url):
     with pytest.raises(SettingsError, match="no address of a topic: give kafka://host:port"):
         KafkaAddress.parse(url)
 
@@ -141,7 +141,7 @@ def test_secrets_are_shown_neither_by_repr_nor_in_texts():
     assert config.hide(f"bad {SECRET}2 and {SECRET}, me") == "bad *** and ***, me"
 
 
-def test_what_delivery_rests_on_cannot_be_set():
+def test_settings_of_delivery_cannot_be_set():
     with pytest.raises(SettingsError, match=r"enable\.auto\.commit cannot be set"):
         KafkaConfig({"enable.auto.commit": True})
 

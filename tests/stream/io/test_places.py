@@ -138,7 +138,7 @@ def test_files_that_sort_between_old_ones_and_in_subfolders_are_read(tmp_path):
     assert state.run(tmp_path) == []
 
 
-def test_what_the_worker_writes_into_the_folder_is_not_read(tmp_path):
+def test_files_that_the_worker_writes_into_the_folder_are_not_read(tmp_path):
     (tmp_path / "1.jsonl").write_bytes(lines(numbers(0, 2)))
     (tmp_path / "state").mkdir()
     for name in ("out.jsonl", "state/file-0.sqlite"):
@@ -192,7 +192,7 @@ def test_a_last_line_or_block_that_is_not_complete_yet_is_read_again_when_the_fi
         assert state.run(path) == numbers(2 if form == "avro" else 3, 2 if form == "avro" else 1)
 
 
-def test_files_with_the_same_beginning_are_told_apart_by_what_follows(tmp_path, monkeypatch):
+def test_files_with_the_same_beginning_are_distinguished_by_later_content(tmp_path, monkeypatch):
     monkeypatch.setattr(places, "_HEAD_BYTES", 64)
     state = State()
     for first in (100, 200, 300):

@@ -137,7 +137,7 @@ def test_results_go_to_a_named_pipe(tmp_path):
     os.close(reader)
 
 
-def test_a_full_disk_is_named_with_what_to_do():
+def test_a_full_disk_is_named_with_a_remedy():
     sink = open_sink("/dev/full")
     assert not sink.truncates
     sink.write(FIRST)

@@ -52,7 +52,7 @@ def test_the_rates_of_a_transient_are_found_within_their_errors(err):
     assert found["colour_rate_err"] < 0.01
 
 
-def test_what_fluxes_do_not_determine_is_missing():
+def test_values_that_fluxes_do_not_determine_are_missing():
     empty, pair = transient_features(state_of([]))
     assert all(np.isnan(column[0]) for column in empty.values())
     assert PAIR_NAMES[pair[0]] == ""

@@ -242,7 +242,7 @@ def test_a_missing_file_and_a_damaged_container_are_errors(tmp_path, alerts):
 
 
 @pytest.mark.parametrize("name", ["rubin_fink.avro", "ZTF19acihgng.avro"])
-def test_a_file_of_alerts_is_no_file_of_results_and_the_error_says_what_is_expected(name, tmp_path):
+def test_a_file_of_alerts_is_no_file_of_results_and_the_error_names_the_expected_one(name, tmp_path):
     alerts = PACKETS / name
     with pytest.raises(DataError, match=r"an Avro file of \S+; give results of firstlight stream"):
         read_results(alerts)

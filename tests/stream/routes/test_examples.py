@@ -44,7 +44,7 @@ def routes(receiver, monkeypatch):
         yield [stack.enter_context(closing(route)) for route in opened]
 
 
-def test_each_service_gets_what_its_interface_takes(routes, receiver):
+def test_each_service_gets_a_request_of_its_interface(routes, receiver):
     for route in routes:
         assert route.accepts(RECORD)
         route.sink.write([(b"key", route.encode(RECORD, b""))])

@@ -78,7 +78,7 @@ def test_a_record_does_not_pass(text):
 @pytest.mark.parametrize(
     "text", ["mag < 20", "not mag < 20", "mag >= 20", "not (mag < 20 and late)", "15 < mag", "mag in [1]"]
 )
-def test_what_depends_on_a_missing_value_does_not_pass(text):
+def test_an_expression_of_a_missing_value_does_not_pass(text):
     assert not passes(text)
     assert passes(f"{text} or late")
     assert not passes(f"late and ({text})")

@@ -43,7 +43,7 @@ def run(pipeline, messages, folder, settings, *, crash_after=None, letters=None)
     return worker, [json.loads(line) for line in lines]
 
 
-def test_files_and_webhooks_get_what_passes(fast_pipeline, messages, receiver, tmp_path):
+def test_files_and_webhooks_get_passing_records(fast_pipeline, messages, receiver, tmp_path):
     settings = [
         RouteConfig(name="bright", filter="mag < 22", sink=str(tmp_path / "bright.jsonl")),
         RouteConfig(name="many", filter="n_obs >= 20 or late", sink=f"{receiver.url}/many"),
@@ -74,7 +74,7 @@ def test_equal_bodies_of_two_alerts_are_two_requests_and_those_of_one_alert_are_
     assert sorted(keys[: len(records)]) == sorted(keys[len(records) :])
 
 
-def test_the_file_of_a_route_is_cut_to_what_was_committed(fast_pipeline, messages, tmp_path):
+def test_the_file_of_a_route_is_cut_to_the_committed_records(fast_pipeline, messages, tmp_path):
     settings = [RouteConfig(name="r", filter="n_obs > 5", sink=str(tmp_path / "r.jsonl"))]
     run(fast_pipeline, messages, tmp_path, settings, crash_after=50)
     with open(tmp_path / "r.jsonl", "a") as file:

@@ -74,7 +74,7 @@ def test_a_service_that_stays_away_is_given_up_and_holds_nothing_up_from_then_on
 
 
 @pytest.mark.parametrize("code", [400, 401, 404, 302, 308])
-def test_what_is_refused_for_good_is_not_tried_again(sink, receiver, code):
+def test_refused_records_are_not_tried_again(sink, receiver, code):
     receiver.answers = [200] * 4 + [code]
     sink.write(ENTRIES)
     with pytest.raises(RefusedError, match=f"answers {code}") as caught:

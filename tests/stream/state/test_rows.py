@@ -32,7 +32,7 @@ def histories(draw):
 @pytest.mark.parametrize("kind", [SqliteStore, SharedStore])
 @given(steps=histories())
 @settings(max_examples=30, deadline=None)
-def test_a_bundle_reads_what_it_wrote_last_and_never_what_is_older_or_of_others(kind, steps):
+def test_a_bundle_reads_its_last_states_and_no_older_or_foreign_ones(kind, steps):
     with TemporaryDirectory() as folder:
         path, store = Path(folder) / "alerts.sqlite", None
         written: dict[tuple[str, Owner], bytes] = {}  # by the last worker that wrote the object

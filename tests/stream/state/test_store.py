@@ -40,7 +40,7 @@ def test_a_new_store_knows_nothing(store):
     assert store.states([]) == store.histories([]) == []
 
 
-def test_what_is_committed_is_read_back_in_the_order_asked_for(store):
+def test_committed_states_are_read_back_in_the_order_of_the_names(store):
     store.commit(Changes(states={"a": row(1), "b": row(2)}, position=5, sink_position={"out": 100}))
     store.commit(Changes(states={"b": row(3)}, sink_position={"dead": 7}))
     assert store.states(["b", "none", "a", "b"]) == [row(3)[0], None, row(1)[0], row(3)[0]]
@@ -66,7 +66,7 @@ def test_a_log_grows_in_order_and_may_hold_an_empty_entry(store):
     assert store.n_objects == 2
 
 
-def test_a_rewritten_log_replaces_the_old_one_and_what_would_have_been_appended(store):
+def test_a_rewritten_log_replaces_the_old_one_and_pending_entries(store):
     store.commit(Changes(appended={"a": [b"1", b"2"]}))
     store.commit(Changes(rewritten={"a": [b"all"]}, appended={"a": [b"not used"]}))
     assert store.histories(["a"]) == [[b"all"]]
@@ -74,7 +74,7 @@ def test_a_rewritten_log_replaces_the_old_one_and_what_would_have_been_appended(
     assert store.histories(["a", "b"]) == [[], [b"other"]]
 
 
-def test_changing_what_was_returned_does_not_change_the_store(store):
+def test_changing_a_returned_value_does_not_change_the_store(store):
     store.commit(Changes(appended={"a": [b"1"]}, sink_position={"out": 1}))
     store.histories(["a"])[0].append(b"mine")
     assert store.histories(["a"]) == [[b"1"]]
@@ -94,7 +94,7 @@ def test_quiet_objects_are_forgotten_with_their_logs(store):
     assert store.evict(59500.0, 100) == 0
 
 
-def test_a_forgotten_object_that_returns_begins_anew(store):
+def test_a_forgotten_object_that_returns_starts_again(store):
     store.commit(Changes(states={"a": row(1, 1.0)}, appended={"a": [b"1"]}))
     store.evict(2.0, 10)
     store.commit(Changes(states={"a": row(2, 3.0)}, appended={"a": [b"2"]}))
@@ -131,7 +131,7 @@ def test_changes_name_each_object_once():
     assert changes.history("c") == []
 
 
-def test_what_partitions_have_of_their_own_is_kept_by_their_numbers(store):
+def test_values_of_partitions_are_kept_by_their_numbers(store):
     store.commit(Changes(offsets={0: 5, 11: 7}, planned={0: 9}, clocks={11: 60000.5}))
     store.commit(Changes(offsets={0: 9}))
     assert (store.offsets, store.planned, store.clocks) == ({0: 9, 11: 7}, {0: 9}, {11: 60000.5})

@@ -76,5 +76,5 @@ def test_a_letter_without_bytes_keeps_size_digest_and_beginning(by):
         b'{"topic":"t","partition":0,"offset":0,"key":null,"value":"%","timestamp_ms":1}',
     ],
 )
-def test_what_is_no_letter_is_named(value):
+def test_texts_that_are_no_letters_are_named(value):
     assert redriven(Message(value)).error == "not a dead letter of firstlight"

@@ -85,7 +85,7 @@ def test_a_second_configuration_replaces_the_first():
         configure_logs("xml")
 
 
-def test_what_the_parts_below_say_every_batch_is_said_once():
+def test_repeated_warnings_of_the_parts_are_logged_once():
     out = io.StringIO()
     configure_logs("text", stream=out)
     below = logging.getLogger("firstlight.preprocess.dust")

@@ -173,7 +173,7 @@ def crash_at(store: MemoryStore, n: int) -> None:
 
 @pytest.mark.parametrize("n", [0, 2, 5])
 @pytest.mark.parametrize("kind", [Uncut, MemorySink])
-def test_what_was_published_before_a_crash_is_repeated_byte_for_byte(fast_pipeline, alert_stream, n, kind):
+def test_results_published_before_a_crash_are_repeated_byte_for_byte(fast_pipeline, alert_stream, n, kind):
     stores, sink, messages = Stores(True), kind(), spread(alert_stream)
     crash_at(stores.shared, n)
     with pytest.raises(Crash):

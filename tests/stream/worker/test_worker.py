@@ -331,7 +331,7 @@ def test_poison_goes_to_the_dead_letters_with_place_reason_and_bytes(run, undist
         assert count == len(alert_stream)
 
 
-def test_what_a_source_could_not_read_is_rejected_with_its_reason_and_no_schema(run, alert_stream):
+def test_an_unreadable_message_is_rejected_with_its_reason_and_no_schema(run, alert_stream):
     broken = replace(garbage(b""), key=b"s" * 60_000, error="damaged Avro block at byte 7")
     letters = Sink("letters")
     run(renumbered([broken, *messages(alert_stream[:1])]), letters=letters)
@@ -475,7 +475,7 @@ def test_a_crash_between_partitions_leaves_a_file_that_can_be_cut_exactly(run, u
         assert Counter(sink.values) == Counter(undisturbed[0])
 
 
-def test_what_a_file_held_before_the_first_run_is_kept(run, undisturbed, alert_stream):
+def test_the_content_of_a_file_before_the_first_run_is_kept(run, undisturbed, alert_stream):
     sink, stores = Sink(), CrashingStores(0, after=False)
     sink.write([(b"", b"older")])
     with pytest.raises(Crash):

@@ -58,7 +58,7 @@ def _is_optical(row: Any) -> bool:
 
 
 def _mean(values: Sequence[Any]) -> float:
-    """The mean of texts of numbers; NaN if one is none."""
+    """The mean of texts of numbers; NaN if one is no number."""
     try:
         return sum(number_in(str(value)) for value in values) / len(values)
     except (TypeError, ValueError, ArithmeticError):

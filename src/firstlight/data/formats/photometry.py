@@ -234,7 +234,7 @@ def _magnitudes(values: Any) -> FloatArray:
 
 
 def _limit_texts(values: Any) -> BoolArray:
-    """Where a column has texts such as ``<14.2`` or ``>20.5``, as AAVSO writes limits."""
+    """Mask of texts such as ``<14.2`` or ``>20.5``, as AAVSO writes limits."""
     array = as_arrow(values)
     if not is_text(array.type):
         return np.zeros(len(array), dtype=bool)

@@ -127,7 +127,7 @@ def unit_scale(unit: str) -> float:
 
 
 def magnitude_unit(unit: str) -> tuple[float, str] | None:
-    """Magnitudes per unit, and the system that it names: ``ab``, ``vega`` or none; None for no magnitude.
+    """Magnitudes per unit, and its system: ``ab``, ``vega`` or none; None if it is no magnitude.
 
     Examples
     --------
@@ -195,7 +195,7 @@ def _used(scale: FloatArray, column: str) -> str:
 def check_depth(
     flux_err: FloatArray, n_objects: int, where: str, depth: tuple[float, float], zero_point: float | None
 ) -> None:
-    """Raise DataError if the error bars [nJy] are none that a survey of this depth could have."""
+    """Raise DataError if the error bars [nJy] are impossible for a survey of this depth."""
     errors = flux_err[np.isfinite(flux_err) & (flux_err > 0)]
     if not len(errors):
         return

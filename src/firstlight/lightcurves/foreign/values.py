@@ -282,7 +282,7 @@ def numbers_of(values: Any) -> FloatArray:
 
 
 def _parsed(values: Any) -> FloatArray:
-    """Numbers of an Arrow array of texts; NaN where a text is none."""
+    """Numbers of an Arrow array of texts; NaN where a text is no number."""
     code = values.dictionary_encode()
     trimmed = pc.utf8_trim_whitespace(code.dictionary)
     trimmed = pc.replace_substring(trimmed, "\u2212", "-")  # the minus sign of Unicode
@@ -362,7 +362,7 @@ def _times_of_datetimes(array: Any, scale: TimeScale) -> Times:
 
 
 def _dates_of_texts(texts: Any) -> Any:
-    """Timestamps of a column of ISO dates such as ``2026-11-27T17:00:00``; None if it has none."""
+    """Timestamps of a column of ISO dates such as ``2026-11-27T17:00:00``; None without a date."""
     known = texts.drop_null()
     first = next((text.as_py() for text in known.slice(0, 20) if text.as_py().strip()), "")
     if not re.match(r"^\s*\d{4}-\d\d-\d\d", first):
