@@ -130,7 +130,7 @@ def test_a_taxonomy_of_a_user_is_completed_from_ours(tmp_path):
         "cv": "CV",
         "SNII": None,
     }
-    assert Taxonomy.of(own.table()).classes == own.classes
+    assert Taxonomy.of(own.table()) == own
     assert not own.is_ours
     assert Taxonomy().is_ours
 
@@ -143,6 +143,8 @@ def test_a_taxonomy_of_a_user_is_completed_from_ours(tmp_path):
         "[classes.a]\n[classes.b]\ncolour = 1\n",
         "[classes.a]\ngalactic = 'yes'\n[classes.b]\n",
         "[classes.a]\naliases = ['x']\n[classes.b]\naliases = ['x']\n",
+        "[classes.a]\naliases = ['n-x']\n[classes.b]\naliases = ['NX']\n",
+        "[classes.a]\naliases = ['B']\n[classes.b]\n",
         "[classes.a]\nelasticc = 1.5\n[classes.b]\n",
         "[classes]\na = 1\nb = 2\n",
         "[other]\n",

@@ -308,9 +308,19 @@ class Taxonomy:
                 galactic.add(name)
             for spelling in spellings:
                 if own.setdefault(spelling, name) != name:
-                    raise SettingsError(f"{where}: {spelling!r} is a spelling of two classes")
+                    raise SettingsError(
+                        f"{where}: {spelling!r} is a spelling of {name!r} and of {own[spelling]!r}"
+                    )
         if len(groups) < 2:
             raise SettingsError(f"{where}: {len(groups)} class(es); a taxonomy has two or more")
+        read_as = {_plain(name): name for name in groups}
+        for spelling, name in own.items():
+            other = read_as.setdefault(_plain(spelling), name)
+            if other != name:
+                raise SettingsError(
+                    f"{where}: {spelling!r} is a spelling of {name!r} and of {other!r}; case, blanks and "
+                    "signs do not matter"
+                )
         classes = in_order(groups)
         return cls(classes, {name: groups[name] for name in classes}, frozenset(galactic), own, numbers)
 
@@ -338,9 +348,13 @@ class Taxonomy:
         return self.classes == CLASSES and self.groups == COARSE and self.galactic == GALACTIC
 
     def table(self) -> dict[str, dict[str, Any]]:
-        """The taxonomy as `of` reads it, without aliases."""
+        """The taxonomy as `of` reads it."""
+        spellings: dict[str, list[str]] = {}
+        for spelling, name in self.aliases.items():
+            spellings.setdefault(name, []).append(spelling)
         return {
             name: {"group": self.groups[name], "galactic": name in self.galactic}
+            | ({"aliases": spellings[name]} if name in spellings else {})
             | ({"elasticc": self.elasticc[name]} if name in self.elasticc else {})
             for name in self.classes
         }

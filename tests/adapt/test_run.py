@@ -13,7 +13,7 @@ from firstlight.adapt import AdaptConfig, Adapted, adapt
 from firstlight.adapt.rows import PLAIN, CopyTask, Seen, cached_copies
 from firstlight.adapt.run import _copies, _pool, _training, _usable
 from firstlight.adapt.scores import ADAPTED, MIXED, SCRATCH, UNADAPTED
-from firstlight.adapt.trees import BUNDLE, NO_LABELS, SURVEY, balanced
+from firstlight.adapt.trees import BUNDLE, NO_LABELS, SURVEY, Choice, balanced
 from firstlight.adapt.views import Views
 from firstlight.errors import DataError, LeakageError
 from firstlight.pipeline.config import CopiesConfig
@@ -213,6 +213,20 @@ def test_labels_of_several_sources_keep_the_calibration_and_the_mix_of_the_bundl
     before, after = (one.calibrator.tables for one in (tiny_fast, adapted.pipeline))
     for own, kept in zip(before, after, strict=True):
         np.testing.assert_array_equal(own, kept)
+
+
+def test_held_out_objects_are_answered_as_carefully_as_the_bundle_that_is_written(
+    tiny_fast: Pipeline, halves: Halves, tmp_path: Path
+) -> None:
+    """Where sources choose that the labels train nothing, the table has no gain from labels."""
+    sources = np.array(["a", "b", "c"])[np.arange(len(halves.labels)) % 3]
+    view = _views(tiny_fast, halves, sources, tmp_path).random(Choice(BUNDLE, NO_LABELS, 0.0, 0.0))
+    assert {choice.worth for choice in view.choices} == {NO_LABELS}
+    np.testing.assert_allclose(view.proba[ADAPTED], view.proba[UNADAPTED])
+    own = Choice(BUNDLE, 10.0, 0.5, 1.0)
+    assert own.no_less_careful_than(None) == own
+    assert own.no_less_careful_than(Choice(BUNDLE, 5.0, 0.0, 1.0)) == own
+    assert own.no_less_careful_than(Choice(BUNDLE, 100.0, 0.0, 2.0)) == Choice(BUNDLE, 100.0, 0.5, 2.0)
 
 
 def test_trees_without_labels_answer_a_source_as_the_bundle_does(

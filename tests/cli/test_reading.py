@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from firstlight.cli.reading import Reading
+from firstlight.cli.reading import Reading, translated, truth_of
 from firstlight.errors import DataError, SettingsError
+from firstlight.taxonomy import CLASSES
 
 
 @pytest.fixture
@@ -157,3 +158,20 @@ def test_labels_that_fit_no_light_curve_are_counted_and_explained(
     (tmp_path / "truth.csv").unlink()
     with pytest.raises(DataError, match=r"truth\.csv"):
         reading.labelled(*words)
+
+
+def test_labels_of_no_class_are_shown_as_they_are_and_counted(capsys):
+    labels = np.array(["[red]x[/red]", "muLens-Binary", "SN Ia", "KN", "KN"])
+    assert translated(labels)[2:].tolist() == ["SNIa", "KN", "KN"]
+    shown = " ".join(capsys.readouterr().err.split())
+    assert (
+        "2 object(s) set aside, their labels are no classes: '[red]x[/red]' (1), 'muLens-Binary' (1)" in shown
+    )
+
+
+def test_a_truth_file_may_have_the_spellings_of_a_file_of_classes(tmp_path):
+    (tmp_path / "truth.csv").write_text("object_id,class\n1,first kind\n2,KN\n")
+    (tmp_path / "classes.toml").write_text("[classes.SNIa]\naliases = ['first kind']\n[classes.KN]\n")
+    for classes in (("SNIa", "KN"), CLASSES):
+        truth = truth_of(tmp_path / "truth.csv", classes, tmp_path / "classes.toml")
+        assert truth.label.tolist() == ["SNIa", "KN"]

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstlight.data import Truth
+from firstlight.data.truth import read_sources
 from firstlight.errors import DataError, MissingColumnError, UnknownClassError
 from firstlight.taxonomy import CLASSES, Taxonomy
 
@@ -145,3 +146,19 @@ def test_numbers_that_a_taxonomy_names_are_no_codes_of_plasticc(tmp_path):
     path.write_text("object_id,label\n7,101\n5,90\n")
     own = Taxonomy.of({"SNIa": {"aliases": ["101"]}, "SNII": {"aliases": ["90"]}})
     assert own.match(Truth.read(path, own).label.tolist()) == {"101": "SNIa", "90": "SNII"}
+
+
+def test_each_object_has_one_source_or_the_column_is_refused(tmp_path):
+    path = tmp_path / "labels.csv"
+    rows = "object_id,label,source\n1,KN,ztf\n1,KN,ztf\n2,KN,des\n3,KN,{}\n"
+    path.write_text(rows.format("ps1"))
+    assert read_sources(path, ["3", "1"]).tolist() == ["ps1", "ztf"]
+    path.write_text(rows.format("nan"))
+    assert read_sources(path, ["2"]).tolist() == ["des"]
+    with pytest.raises(DataError, match=r"no source of 1 of 2 object\(s\), the first '3'"):
+        read_sources(path, ["2", "3"])
+    path.write_text(rows.format("ps1\n3,KN,des"))
+    with pytest.raises(DataError, match="'3' is 'ps1' and 'des'; an object has one source"):
+        read_sources(path, ["1"])
+    path.write_text("object_id,label\n1,KN\n")
+    assert read_sources(path, ["1"]) is None

@@ -15,6 +15,7 @@ from firstlight.experiments.study import TuneConfig
 from firstlight.experiments.tuning import check_tunable, run_tuning
 from firstlight.pipeline import load_preset
 from firstlight.splits import hash_split
+from firstlight.taxonomy import GALACTIC, Taxonomy
 
 pytest.importorskip("torch")
 pytest.importorskip("optuna")
@@ -172,6 +173,18 @@ def test_inputs_are_made_once_per_inner_fold_and_never_from_its_test_objects(gat
         tested = set(rows.test.object_id.tolist())
         assert tested <= learn - seen
         assert set(rows.train.object_id.tolist()) | set(rows.held.object_id.tolist()) == seen
+
+
+def test_a_preset_is_tuned_for_classes_of_a_user(gated, sample, sample_labels, tmp_path):
+    own = Taxonomy.of({"star": {"galactic": True}, "host": {}})
+    labels = np.where(np.isin(sample_labels, list(GALACTIC)), "star", "host")
+    labels[:3] = "unknown"
+    settings = replace(SMALL, n_trials=1)
+    result = run_tuning(sample, labels, gated[0], tmp_path, settings=settings, taxonomy=own, seed=1)
+    tested = np.setdiff1d(hash_split(sample.object_id).test, np.arange(3))
+    assert f"{len(tested)} objects to test on" in result["protocol"]
+    assert result["test"]["accuracy"]["before"] > np.mean(labels[tested] == "host") - 0.1
+    assert np.isfinite(result["inner"]["untuned"])
 
 
 def test_a_killed_run_makes_no_input_and_no_trial_again(gated, sample, sample_labels, monkeypatch):

@@ -113,7 +113,7 @@ def adapt(
         Where each object is from, if from several surveys or catalogues; each is measured, and the
         result is also judged by leaving each out.
     taxonomy : Taxonomy, optional
-        The classes; by default those of firstlight.
+        The classes; by default those of the bundle.
     config : AdaptConfig, optional
         Sizes and the values to try.
     redshift : {"photo", "spec", "none"}
@@ -138,7 +138,7 @@ def adapt(
         If a labelled object is in the training set under another name, or two of them are one.
     """
     config, progress = config or AdaptConfig(), progress or no_progress
-    taxonomy = Taxonomy() if taxonomy is None else taxonomy
+    taxonomy = base.taxonomy if taxonomy is None else taxonomy
     mine = _usable(curves.with_redshift(redshift), labels, sources, taxonomy)
     check_distinct(mine.curves)
     known = _training(training, mine, taxonomy, config.most_per_class)
@@ -146,11 +146,12 @@ def adapt(
         surveys, pool = _pool(base, mine, survey, config, Path(folder))
         made = _copies(base, mine, known, pool, config, seed, jobs, cache, progress)
     views = Views(base, mine, config, made, seed, n_threads(jobs), progress)
-    random = views.random()
     by_source = views.by_source()
+    careful = None if by_source is None else by_source.grower.choose_for_all()
+    random = views.random(careful)
     proba = random.proba | (_scratch(base, mine, random, config, seed, jobs, progress) if scratch else {})
-    pipeline, choice = _finish(base, mine, known, made, random, by_source, seed, surveys)
-    protocol = f"{_protocol(mine, known, random, config, seed)} {twins_note(mine.curves)}".strip()
+    pipeline, choice = _finish(base, mine, known, made, random, careful, seed, surveys)
+    protocol = f"{_protocol(mine, known, random, survey, seed)} {twins_note(mine.curves)}".strip()
     held_out, sources_out, accuracy = _measured(pipeline, mine, proba, by_source, protocol)
     return Adapted(pipeline, surveys, held_out, sources_out, accuracy, choice, protocol)
 
@@ -317,19 +318,14 @@ def _finish(
     known: tuple[LightCurves, StrArray],
     made: Made,
     random: View,
-    by_source: View | None,
+    careful: Choice | None,
     seed: int,
     surveys: Mapping[str, SurveyConfig],
 ) -> tuple[Pipeline, Choice]:
     """The pipeline of all labelled objects."""
     grower = random.grower
-    choice = grower.choose(range(int(grower.fold.max()) + 1))
+    choice = grower.choose_for_all().no_less_careful_than(careful)  # other sources must not suffer
     raw = random.raw
-    if by_source is not None:  # the more careful choice: other sources must not suffer
-        other = by_source.grower
-        careful = other.choose(range(int(other.fold.max()) + 1))
-        if careful.worth > choice.worth:
-            choice = careful._replace(mix=choice.mix)
     for k, own in enumerate(random.choices):
         if own[:2] != choice[:2]:  # its rows must come from trees like those of the pipeline
             rows = np.flatnonzero(grower.fold[made.labels.object] == k)
@@ -458,14 +454,15 @@ def _info(
 
 
 def _protocol(
-    mine: Labelled, known: tuple[LightCurves, StrArray], view: View, config: AdaptConfig, seed: int
+    mine: Labelled, known: tuple[LightCurves, StrArray], view: View, survey: str | None, seed: int
 ) -> str:
     n_folds = int(view.grower.fold.max()) + 1
+    how = "is measured without labels" if survey is None else "is stated"
     return (
         f"{n_folds} stratified folds over {len(mine.labels):,} labelled objects, each tested once, as whole "
         f"curves, by trees that have not seen it; weights, mix and calibration of a fold chosen on the folds "
         f"beside it by trees that have seen neither; {len(known[0]):,} training objects re-observed as the "
-        f"survey, which is measured without labels; spread: bootstrap over objects; seed {seed}"
+        f"survey, which {how}; spread: bootstrap over objects; seed {seed}"
     )
 
 

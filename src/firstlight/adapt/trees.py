@@ -38,6 +38,10 @@ class Choice(NamedTuple):
     mix: float  # strength of the labels' class mix
     loss: float  # mean log-loss of unseen labelled objects [nat]
 
+    def no_less_careful_than(self, other: "Choice | None") -> "Choice":
+        """Take the choice whose training objects count more; the mix stays."""
+        return self if other is None or other.worth <= self.worth else other._replace(mix=self.mix)
+
 
 class Unseen(NamedTuple):
     """Probabilities of labelled rows by trees that saw neither them nor the fold they are used for."""
@@ -205,6 +209,10 @@ class Grower:
                     if loss < best.loss:
                         best = Choice(start, worth, mix, loss)
         return best
+
+    def choose_for_all(self) -> Choice:
+        """`choose` for the trees of all labelled objects."""
+        return self.choose(range(int(self.fold.max()) + 1))
 
     def calibrate(self, parts: list[Unseen], choice: Choice) -> PhaseCalibrator:
         """The calibration of unseen rows, or that of the bundle; of few objects, the chosen mix alone."""

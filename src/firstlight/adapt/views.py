@@ -62,14 +62,14 @@ class Views:
     jobs: int
     progress: Progress
 
-    def random(self) -> View:
-        """Stratified folds."""
+    def random(self, careful: Choice | None = None) -> View:
+        """Stratified folds, none of which chooses less carefully than what other sources allow."""
         rng = np.random.default_rng(self.seed)
         n_folds = min(self.config.folds, len(self.mine.labels))
         folds = stratified_folds(
             self.mine.curves.object_id, self.mine.labels, n_folds, rng=rng, validation=0.0
         )
-        return self._view(fold_numbers(folds), {}, "trees")
+        return self._view(fold_numbers(folds), {}, "trees", careful)
 
     def by_source(self) -> View | None:
         """Each source a fold, whose survey is not seen either; None with fewer than three sources."""
@@ -78,7 +78,9 @@ class Views:
         _, fold = np.unique(self.mine.sources, return_inverse=True)
         return self._view(fold.astype(np.int64), {k: k for k in range(int(fold.max()) + 1)}, "sources")
 
-    def _view(self, fold: IntArray, excluded: Mapping[int, int], stage: str) -> View:
+    def _view(
+        self, fold: IntArray, excluded: Mapping[int, int], stage: str, careful: Choice | None = None
+    ) -> View:
         check_folds(fold, self.mine.labels)
         n_folds = int(fold.max()) + 1
         grower = Grower(
@@ -103,7 +105,7 @@ class Views:
         choices = []
         columns = np.array([taxonomy.classes.index(name) for name in grower.classes])
         for k in range(n_folds):
-            choice = grower.choose([k])
+            choice = grower.choose([k]).no_less_careful_than(careful)
             choices.append(choice)
             calibrator = grower.calibrate(grower.unseen(k, choice.start, choice.worth), choice)
             rows = np.flatnonzero(fold[copies.object] == k)

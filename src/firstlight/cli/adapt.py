@@ -20,14 +20,13 @@ from firstlight.cli.app import (
     print_json,
     progress,
 )
-from firstlight.cli.reading import Reading, reads_curves
+from firstlight.cli.reading import Reading, reads_curves, show_rare
 from firstlight.errors import DataError, FetchError
 
 if TYPE_CHECKING:
     from firstlight._types import StrArray
     from firstlight.adapt import Adapted
     from firstlight.lightcurves import LightCurves
-    from firstlight.taxonomy import Taxonomy
 
 
 Labels = Annotated[
@@ -104,10 +103,11 @@ def adapt(
     check_destination(out)
     if survey is not None:
         load_survey(survey)  # before minutes of work, not after
-    taxonomy = Taxonomy() if classes is None else Taxonomy.read(classes)
+    own = None if classes is None else Taxonomy.read(classes)
     with progress() as report:
         bundle = Pipeline.load(base, progress=report)
-    known = _training_set(training, training_labels, out, taxonomy)
+    taxonomy = bundle.taxonomy if own is None else own
+    known = _training_set(training, training_labels, out)
     curves, names = reading.labelled(data, labels, objects, out, taxonomy)
     sources = _sources(labels, curves)
     if note := twins_note(curves):
@@ -140,12 +140,11 @@ def adapt(
     if as_json:
         print_json(made.pipeline.info["adapted"])
     else:
-        _print(made, len(curves), out)
+        show_rare(made.pipeline.info["left_out"], taxonomy.classes)
+        _print(made, out)
 
 
-def _training_set(
-    training: str, labels: Path | None, out: Path, taxonomy: "Taxonomy"
-) -> tuple["LightCurves", "StrArray"]:
+def _training_set(training: str, labels: Path | None, out: Path) -> tuple["LightCurves", "StrArray"]:
     """The training set and its classes."""
     try:
         curves, names = Reading().labelled(training, labels, None, out.with_name(f"{out.name}.training"))
@@ -177,24 +176,26 @@ def _write_surveys(made: "Adapted", out: Path) -> None:
         write_survey(survey, out.with_name(f"{out.name}.survey{number}.toml"))
 
 
-def _print(made: "Adapted", n_objects: int, out: Path) -> None:
+def _print(made: "Adapted", out: Path) -> None:
+    from firstlight.adapt.trees import BUNDLE, NO_LABELS
+
     _table("held-out objects", made.held_out)
     if made.sources_out:
         _table("with the object's source left out", made.sources_out)
     console.print(f"[dim]{escape(made.protocol)}[/dim]", highlight=False, soft_wrap=True)
-    worth = (
-        "the labels train nothing"
-        if made.choice.worth == float("inf")
-        else (f"the training objects of a class count as {made.choice.worth:g} labelled ones")
+    choice = made.choice
+    trees = (
+        "the trees of the bundle" if choice.start == BUNDLE else "new trees of the re-observed training set"
     )
+    labels = f"labels add trees, and a class of the training set counts as {choice.worth:g} labelled objects"
+    labels = "the labels train nothing" if choice.worth == NO_LABELS else labels
     console.print(
-        f"Chosen on unseen labels: trees added to those of the {made.choice.start}, {worth}, "
-        f"class mix of the labels at strength {made.choice.mix:g}",
+        f"Chosen on unseen labels: {trees}; {labels}; class mix of the labels at strength {choice.mix:g}",
         highlight=False,
         soft_wrap=True,
     )
     for table, what in ((made.held_out, "held-out objects"), (made.sources_out, "sources left out")):
-        if table and table["adapted"]["log_loss"]["difference"] > 0.0:
+        if table and table["adapted"]["log_loss"]["difference"] >= 0.0:
             console.print(
                 f"[yellow]on {what} the adapted bundle is not better than the one it comes from[/yellow]",
                 highlight=False,
@@ -210,7 +211,8 @@ def _print(made: "Adapted", n_objects: int, out: Path) -> None:
             highlight=False,
             soft_wrap=True,
         )
-    console.print(f"Adapted with {n_objects:,} labelled objects: {out}")
+    n_labels = sum(made.pipeline.info["adapted"]["labels"].values())
+    console.print(f"Adapted with {n_labels:,} labelled objects: {out}")
 
 
 def _table(title: str, scores: dict[str, dict[str, Any]]) -> None:

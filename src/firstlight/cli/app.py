@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperCommand
 
+from firstlight._types import no_progress
 from firstlight._version import __version__
 from firstlight.errors import INTERRUPTED, DataError, FirstlightError, SettingsError, missing_extra
 from firstlight.text import number_in, printable
@@ -330,6 +331,9 @@ def reading_progress(title: str) -> Iterator["Progress"]:
 
     It moves to and fro until the first report of a fraction. Without a terminal nothing is shown.
     """
+    if not console.is_terminal:
+        yield no_progress
+        return
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
@@ -342,14 +346,12 @@ def reading_progress(title: str) -> Iterator["Progress"]:
 
     timer = Timer(_QUIET_S, bars.start)
     timer.daemon = True
-    if console.is_terminal:
-        timer.start()
+    timer.start()
     try:
         yield report
     finally:
         timer.cancel()
-        if timer.is_alive():
-            timer.join()
+        timer.join()
         bars.stop()
 
 

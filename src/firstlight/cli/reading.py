@@ -4,8 +4,8 @@ A command that reads light curves takes a keyword ``reading`` and is wrapped in 
 it the options of `Reading`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -170,7 +170,7 @@ def translated(labels: "StrArray", taxonomy: "Taxonomy | None" = None) -> "StrAr
     """Labels as classes of a taxonomy; prints translated labels, and labels that are of no class."""
     import numpy as np
 
-    from firstlight.taxonomy import PLASTICC, Taxonomy
+    from firstlight.taxonomy import Taxonomy
 
     taxonomy = Taxonomy() if taxonomy is None else taxonomy
     names, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
@@ -181,10 +181,10 @@ def translated(labels: "StrArray", taxonomy: "Taxonomy | None" = None) -> "StrAr
         console.print("labels in other spellings:", highlight=False)
         for name, target in other.items():
             console.print(f"  {escape(name)} = {target}: {number[name]:,} object(s)", highlight=False)
-    unknown = [name for name, target in found.items() if target is None and name not in PLASTICC.values()]
+    unknown = [name for name, target in found.items() if target is None]
     if unknown:
         total = sum(number[name] for name in unknown)
-        shown = ", ".join(f"{escape(name)!r} ({number[name]:,})" for name in unknown[:_SHOWN])
+        shown = ", ".join(f"{escape(repr(name))} ({number[name]:,})" for name in unknown[:_SHOWN])
         more = f" and {len(unknown) - _SHOWN} more label(s)" if len(unknown) > _SHOWN else ""
         console.print(
             f"[yellow]{total:,} object(s) set aside, their labels are no classes: {shown}{more}; name the "
@@ -195,13 +195,38 @@ def translated(labels: "StrArray", taxonomy: "Taxonomy | None" = None) -> "StrAr
     return np.array([found[name] or name for name in names.tolist()], dtype=np.str_)[index]
 
 
-def truth_of(path: Path, classes: tuple[str, ...]) -> "Truth":
-    """The labels of a file as classes of predictions; translations are shown."""
+def show_rare(left_out: "Mapping[str, int]", classes: "Sequence[str]") -> None:
+    """Count the objects of classes that a training left out because they have too few."""
+    rare = {name: n for name, n in left_out.items() if name in classes}
+    if rare:
+        shown = ", ".join(f"{escape(name)} {n:,}" for name, n in rare.items())
+        console.print(
+            f"[yellow]{sum(rare.values()):,} object(s) set aside, too few of their class to learn it: {shown}"
+            "[/yellow]",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def taxonomy_of(classes: Path | None) -> "Taxonomy":
+    """The classes of a file, or those of firstlight."""
+    from firstlight.taxonomy import Taxonomy
+
+    return Taxonomy() if classes is None else Taxonomy.read(classes)
+
+
+def truth_of(path: Path, classes: tuple[str, ...], spellings: Path | None = None) -> "Truth":
+    """The labels of a file as classes of predictions; translations are shown.
+
+    `spellings` is a file for ``--classes`` with further spellings of them.
+    """
     from firstlight.data import Truth
     from firstlight.taxonomy import CLASSES, Taxonomy
 
-    own = classes != CLASSES
-    taxonomy = Taxonomy.of({name: {} for name in classes}) if own else Taxonomy()
+    own = classes != CLASSES or spellings is not None
+    taxonomy = Taxonomy.of({name: {} for name in classes}) if classes != CLASSES else Taxonomy()
+    if spellings is not None:
+        taxonomy = replace(taxonomy, aliases=Taxonomy.read(spellings).aliases)
     truth = Truth.read(path, taxonomy if own else None)
     return Truth(truth.object_id, translated(truth.label, taxonomy))
 
@@ -220,7 +245,7 @@ def _with_label(curves: "LightCurves", truth: "Truth") -> "LightCurves":
     first = str(curves.object_id[~known][0])
     console.print(
         f"[yellow]{int((~known).sum()):,} of {len(curves):,} object(s) set aside, they have no label; "
-        f"the first is {escape(first)!r}[/yellow]",
+        f"the first is {escape(repr(first))}[/yellow]",
         highlight=False,
         soft_wrap=True,
     )
@@ -237,7 +262,7 @@ def _show_unseen(truth: "Truth", curves: "LightCurves", set_aside: set[str]) -> 
     if unseen:
         console.print(
             f"{len(unseen):,} of {len(truth):,} label(s) are of objects without a light curve; the first is "
-            f"{escape(unseen[0])!r}",
+            f"{escape(repr(unseen[0]))}",
             highlight=False,
             soft_wrap=True,
         )

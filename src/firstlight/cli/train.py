@@ -26,12 +26,11 @@ from firstlight.cli.app import (
     print_json,
     progress,
 )
-from firstlight.cli.reading import Reading, listed, reads_curves, truth_of
+from firstlight.cli.reading import Reading, listed, reads_curves, show_rare, taxonomy_of, truth_of
 
 if TYPE_CHECKING:
     from firstlight._types import StrArray
     from firstlight.lightcurves import LightCurves
-    from firstlight.taxonomy import Taxonomy
 
 _SHOWN = ("accuracy", "macro_f1", "macro_auc", "log_loss", "flat_log_loss", "weighted_log_loss", "ece")
 
@@ -61,7 +60,7 @@ def train(
     need_training_libraries()
     check_destination(out)  # before the training, not after
     pipeline = Pipeline(load_preset(preset))
-    taxonomy = _taxonomy(classes)
+    taxonomy = taxonomy_of(classes)
     curves, labels = reading.labelled(data, truth, objects, out, taxonomy)
     checkpoints = out.absolute().with_name(out.absolute().name + ".partial")
     with progress() as report, one_core(jobs):
@@ -77,7 +76,9 @@ def train(
         )
         pipeline.save(out)
     shutil.rmtree(checkpoints, ignore_errors=True)
-    console.print(f"Trained preset {pipeline.config.name!r} on {len(curves):,} objects: {out}")
+    show_rare(pipeline.info["left_out"], taxonomy.classes)
+    n_objects = pipeline.info["n_objects"]
+    console.print(f"Trained preset {pipeline.config.name!r} on {n_objects:,} objects: {out}")
 
 
 @app.command(epilog="Example: firstlight evaluate classes.parquet --truth truth.parquet --out report")
@@ -102,6 +103,13 @@ def evaluate(
         ),
     ] = None,
     objects: Objects = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(
+            help="Classes of your own, as for train, whose spellings the truth file may have. "
+            "Default: those of the predictions."
+        ),
+    ] = None,
     redshift: Redshift = "photo",
     jobs: Jobs = None,
     as_json: AsJson = False,
@@ -122,7 +130,7 @@ def evaluate(
     with progress() as report:
         scores = evaluate_predictions(
             table,
-            truth_of(truth, table.classes),
+            truth_of(truth, table.classes, classes),
             out,
             curves=curves,
             bundle=bundle,
@@ -156,7 +164,7 @@ def holdout(
 
     need_training_libraries()
     make_folder(out)
-    taxonomy = _taxonomy(classes)
+    taxonomy = taxonomy_of(classes)
     curves, labels = _sampled(*reading.labelled(data, truth, objects, out, taxonomy), frequencies, seed)
     with progress() as report:
         scores = run_holdout(
@@ -197,7 +205,7 @@ def crossval(
 
     need_training_libraries()
     make_folder(out)
-    taxonomy = _taxonomy(classes)
+    taxonomy = taxonomy_of(classes)
     curves, labels = _sampled(*reading.labelled(data, truth, objects, out, taxonomy), frequencies, seed)
     with progress() as report:
         scores = run_crossval(
@@ -216,13 +224,6 @@ def crossval(
 
 
 # --- shared by the commands ---------------------------------------------------
-
-
-def _taxonomy(classes: Path | None) -> "Taxonomy":
-    """The classes of a file, or those of firstlight."""
-    from firstlight.taxonomy import Taxonomy
-
-    return Taxonomy() if classes is None else Taxonomy.read(classes)
 
 
 def _sampled(

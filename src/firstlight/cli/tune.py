@@ -8,7 +8,9 @@ import typer
 from firstlight.cli.app import (
     PLASTICC,
     AsJson,
+    Classes,
     Data,
+    Objects,
     Redshift,
     Seed,
     TruthFile,
@@ -18,7 +20,7 @@ from firstlight.cli.app import (
     print_json,
     progress,
 )
-from firstlight.cli.reading import Reading, reads_curves
+from firstlight.cli.reading import Reading, reads_curves, taxonomy_of
 
 TunedPreset = Annotated[
     str,
@@ -37,6 +39,8 @@ def tune(
     ],
     data: Data = PLASTICC,
     truth: TruthFile = None,
+    objects: Objects = None,
+    classes: Classes = None,
     preset: TunedPreset = "seed",
     trials: Annotated[
         int,
@@ -68,7 +72,8 @@ def tune(
     config = load_preset(preset)
     check_tunable(config)
     make_folder(out)
-    curves, labels = reading.labelled(data, truth, None, out)
+    taxonomy = taxonomy_of(classes)
+    curves, labels = reading.labelled(data, truth, objects, out, taxonomy)
     with progress() as bars:
         result = run_tuning(
             curves,
@@ -78,6 +83,7 @@ def tune(
             settings=TuneConfig(n_trials=trials, inner_folds=inner_folds),
             redshift=redshift,
             seed=seed,
+            taxonomy=taxonomy,
             jobs=jobs,
             progress=bars,
         )

@@ -127,15 +127,26 @@ class Truth:
 def read_sources(path: str | Path, object_ids: ArrayLike) -> StrArray | None:
     """The survey or catalogue that each object is from, by a column ``source`` of a file of labels.
 
-    None if the file has no such column, or it is empty for one of the objects. Raises DataError as
-    `Truth.read` does.
+    None if the file has no such column. Raises DataError as `Truth.read` does, and if the column is empty for
+    one of the objects or names two sources of it.
     """
     path = Path(path)
     if _SOURCE not in _names(path):
         return None
-    found = dict(zip(*(column.tolist() for column in _read(path, (_SOURCE,))), strict=True))
-    sources = [found.get(name, "") for name in np.asarray(object_ids, dtype=np.str_).tolist()]
-    return np.array(sources, dtype=np.str_) if all(sources) else None
+    object_id, source = _read(path, (_SOURCE,))
+    stated = ~np.isin(np.char.lower(source), list(NO_VALUE))
+    try:
+        found = dict(zip(*_one_each(object_id[stated], source[stated], "source"), strict=True))
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    names = np.asarray(object_ids, dtype=np.str_).tolist()
+    lacking = [name for name in names if name not in found]
+    if lacking:
+        raise DataError(
+            f"{path}: no source of {len(lacking):,} of {len(names):,} object(s), the first {lacking[0]!r}; "
+            "name one for each, or leave the column out"
+        )
+    return np.array([found[name] for name in names], dtype=np.str_)
 
 
 def _is_parquet(path: Path) -> bool:
@@ -183,7 +194,7 @@ def _read_parquet(path: Path, spellings: tuple[str, ...]) -> tuple[StrArray, Str
     return object_id, labels
 
 
-def _one_each(object_id: StrArray, label: StrArray) -> tuple[StrArray, StrArray]:
+def _one_each(object_id: StrArray, label: StrArray, what: str = "class") -> tuple[StrArray, StrArray]:
     """Each object one time; DataError if a label names no object, or the labels of an object differ."""
     if (object_id == "").any():
         number, first = int((object_id == "").sum()), label[object_id == ""][0]
@@ -194,7 +205,7 @@ def _one_each(object_id: StrArray, label: StrArray) -> tuple[StrArray, StrArray]
         name, other = str(object_id[differ[0]]), str(label[differ[0]])
         raise DataError(
             f"object {name!r} is {str(label[first][row][differ[0]])!r} and {other!r}; an object has one "
-            "class: correct the file"
+            f"{what}: correct the file"
         )
     kept = np.sort(first)
     return object_id[kept], label[kept]

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from firstlight.pipeline.training import TrainingObjects, train_inputs, training
 from firstlight.preprocess import preprocess
 from firstlight.settings import to_table
 from firstlight.splits import Fold, check_disjoint, stratified_folds
+from firstlight.taxonomy import GALACTIC, Taxonomy
 
 _HELD_SHARE = 0.1  # of each inner training part, for early stopping of the untuned settings
 
@@ -73,6 +74,7 @@ class RowMaker:
     redshift: RedshiftMode = "photo"
     seed: int = 0
     jobs: int = 1
+    taxonomy: Taxonomy = field(default_factory=Taxonomy)
 
     def split(self, fold: Fold, folder: Path, *, whole: bool, progress: Progress = no_progress) -> SplitRows:
         """Rows of a fold by an encoder and templates that never saw its test objects.
@@ -91,7 +93,9 @@ class RowMaker:
             As for `Pipeline.fit`.
         """
         sides = fold_sides(self.curves, self.labels, fold)
-        objects = training_objects(sides.training, sides.labels, self.config, self.redshift)
+        objects = training_objects(
+            sides.training, sides.labels, self.config, self.redshift, taxonomy=self.taxonomy
+        )
         rng = np.random.default_rng(self.seed)
         inputs = train_inputs(objects, self.config, seed=self.seed, folder=folder, progress=progress)
         train, held = (
@@ -101,7 +105,13 @@ class RowMaker:
         if whole:
             test = preprocess(sides.test.with_redshift(self.redshift), self.config.preprocess)
             X = inputs.rows(test).X
-            rows = TrainingRows(X, sides.test_labels, test.redshift, object_id=test.object_id)
+            rows = TrainingRows(
+                X,
+                sides.test_labels,
+                test.redshift,
+                object_id=test.object_id,
+                galactic=self.taxonomy.galactic,
+            )
             phase: FloatArray = np.asarray(test.last_phase)
         else:
             learnt = np.isin(sides.test_labels, objects.labels)
@@ -111,6 +121,7 @@ class RowMaker:
                 np.ones(int(learnt.sum()), np.bool_),
                 self.redshift,
                 {},
+                self.taxonomy,
             )
             rows, _, phase, _ = training_rows(tested, inputs, rng, held_out=True, jobs=self.jobs)
         return SplitRows(train.rows, held.rows, rows, held.phase, phase)
@@ -130,6 +141,7 @@ class RowMaker:
             folder=folder,
             redshift=self.redshift,
             seed=self.seed,
+            taxonomy=self.taxonomy,
         )
         identity, path = task.identity, folder / f"{name}.safetensors"
         found = kept(folder / f"{name}.json", identity)
@@ -142,7 +154,7 @@ class RowMaker:
             _write(path, self.split(fold, checkpoints, whole=whole, progress=named))
             found = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
             keep(folder / f"{name}.json", identity, found)
-        return partial(_read, path), str(found["sha256"])
+        return partial(_read, path, self.taxonomy.galactic), str(found["sha256"])
 
     def inner_folds(self, learn: Fold, n_folds: int, folder: Path, progress: Progress) -> InnerFolds:
         """Folds over the objects to learn from, each with an encoder and templates of its own."""
@@ -156,7 +168,8 @@ class RowMaker:
             )
         ]
         calibration = json.dumps(to_table(self.config.calibration), sort_keys=True)
-        parts = [calibration, *(digest for _, digest in splits)]
+        own = [] if self.taxonomy.is_ours else [json.dumps(self.taxonomy.table())]
+        parts = [calibration, *own, *(digest for _, digest in splits)]
         return InnerFolds(
             fingerprint=hashlib.sha256("\n".join(parts).encode()).hexdigest(),
             folds=tuple(read for read, _ in splits),
@@ -189,18 +202,20 @@ def _write(path: Path, rows: SplitRows) -> None:
         save_file(arrays, part)
 
 
-def _read(path: Path) -> SplitRows:
+def _read(path: Path, galactic: frozenset[str] = GALACTIC) -> SplitRows:
     """Read the files of `_write`."""
     try:
         arrays = load_file(path)
-        train, held, test = (_rows({name: arrays[f"{side}_{name}"] for name in _COLUMNS}) for side in _SIDES)
+        train, held, test = (
+            _rows({name: arrays[f"{side}_{name}"] for name in _COLUMNS}, galactic) for side in _SIDES
+        )
         return SplitRows(train, held, test, *(arrays[name] for name in _PHASES))
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise DataError(f"{path}: cannot be read ({error}); delete it, and run the command again") from error
 
 
-def _rows(columns: dict[str, AnyArray]) -> TrainingRows:
+def _rows(columns: dict[str, AnyArray], galactic: frozenset[str]) -> TrainingRows:
     labels, object_id = (
         columns[name].view(f"<U{columns[name].shape[1]}")[:, 0] for name in ("labels", "object_id")
     )
-    return TrainingRows(columns["X"], labels, columns["redshift"], columns["weight"], object_id)
+    return TrainingRows(columns["X"], labels, columns["redshift"], columns["weight"], object_id, galactic)

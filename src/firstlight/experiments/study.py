@@ -36,6 +36,7 @@ from firstlight.errors import DataError, SettingsError, missing_extra
 from firstlight.experiments.inner import InnerFolds, SplitRows
 from firstlight.metrics.compare import object_losses
 from firstlight.parallel import side_by_side
+from firstlight.taxonomy import CLASSES
 
 #: Log-loss [nat] of a fold's test rows, trained with some settings and a seed.
 Loss = Callable[[SplitRows, ClassifierConfig, int], float]
@@ -102,9 +103,13 @@ def need_optuna() -> Any:
 
 
 def fitted_proba(
-    rows: SplitRows, settings: ClassifierConfig, seed: int, calibration: CalibrationConfig | None = None
+    rows: SplitRows,
+    settings: ClassifierConfig,
+    seed: int,
+    calibration: CalibrationConfig | None = None,
+    classes: tuple[str, ...] = CLASSES,
 ) -> FloatArray:
-    """Probabilities of the test rows by a classifier of these settings, shape (n_rows, 17).
+    """Probabilities of the test rows by a classifier of these settings, shape (n_rows, n_classes).
 
     With `calibration` they are calibrated on the held-out rows, as in training.
     """
@@ -119,15 +124,20 @@ def fitted_proba(
         calibrator = PhaseCalibrator(calibration)
         calibrator.fit(held, labels, model.classes, rows.held_phase, groups=groups, seed=seed)
         proba = calibrator.transform(proba, rows.test_phase)
-    return to_all_classes(proba, model.classes)
+    return to_all_classes(proba, model.classes, classes)
 
 
 def fold_loss(
-    rows: SplitRows, settings: ClassifierConfig, seed: int, *, calibration: CalibrationConfig | None = None
+    rows: SplitRows,
+    settings: ClassifierConfig,
+    seed: int,
+    *,
+    calibration: CalibrationConfig | None = None,
+    classes: tuple[str, ...] = CLASSES,
 ) -> float:
     """Log-loss [nat] of a fold's test rows after training on its training rows."""
-    proba = fitted_proba(rows, settings, seed, calibration)
-    return float(np.average(object_losses(rows.test.labels, proba), weights=rows.test.weight))
+    proba = fitted_proba(rows, settings, seed, calibration, classes)
+    return float(np.average(object_losses(rows.test.labels, proba, classes), weights=rows.test.weight))
 
 
 def tune(

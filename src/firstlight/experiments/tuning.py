@@ -29,7 +29,7 @@ from firstlight.pipeline import PipelineConfig
 from firstlight.provenance import provenance
 from firstlight.settings import to_table, to_toml
 from firstlight.splits import Fold, hash_split
-from firstlight.taxonomy import CLASSES
+from firstlight.taxonomy import Taxonomy
 
 
 def run_tuning(
@@ -41,6 +41,7 @@ def run_tuning(
     settings: TuneConfig | None = None,
     redshift: RedshiftMode = "photo",
     seed: int = 0,
+    taxonomy: Taxonomy | None = None,
     jobs: int = 1,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
@@ -53,7 +54,7 @@ def run_tuning(
 
     Parameters
     ----------
-    curves, labels, redshift, seed, progress
+    curves, labels, redshift, seed, taxonomy, progress
         As for `run_holdout`.
     config : PipelineConfig
         Any preset whose classifier has a search space.
@@ -82,20 +83,30 @@ def run_tuning(
     settings = settings or TuneConfig()
     settings.check()
     space = check_tunable(config)
+    taxonomy = Taxonomy() if taxonomy is None else taxonomy
+    classes = taxonomy.classes
     outer = hash_split(curves.object_id)
-    outer = outer._replace(test=outer.test[np.isin(labels[outer.test], CLASSES)])
+    outer = outer._replace(test=outer.test[np.isin(labels[outer.test], classes)])
     if not len(outer.train) + len(outer.validation) or not len(outer.test):
         raise DataError(f"{len(curves)} object(s): too few to learn from some and test on others")
-    maker = RowMaker(curves=curves, labels=labels, config=config, redshift=redshift, seed=seed, jobs=jobs)
+    maker = RowMaker(
+        curves=curves,
+        labels=labels,
+        config=config,
+        redshift=redshift,
+        seed=seed,
+        jobs=jobs,
+        taxonomy=taxonomy,
+    )
     rows = _paper_rows if _is_paper(config) else _kept_rows
     found = rows(maker, outer, settings, out, progress)
     base, study = config.classifier, out / "study.sqlite"
-    loss = partial(fold_loss, calibration=found.calibration)
+    loss = partial(fold_loss, calibration=found.calibration, classes=classes)
     tuned = tune(found.folds, study, settings, base, seed=seed, jobs=jobs, progress=progress, loss=loss)
     split = found.outer()
-    proba = [fitted_proba(split, each, seed, found.calibration) for each in (base, tuned.best)]
+    proba = [fitted_proba(split, each, seed, found.calibration, classes) for each in (base, tuned.best)]
     protocol = _protocol(config, settings, split, found.calibration is not None, seed)
-    scores = compare(split.test.labels, *proba, seed=seed)
+    scores = compare(split.test.labels, *proba, classes=classes, seed=seed)
     result = _result(config.name, protocol, base, tuned, space, scores)
     result["run"] = provenance([curves.fingerprint, *labels.tolist()], seed=seed)
     _write(out, result, config, tuned, space)

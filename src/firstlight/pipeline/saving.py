@@ -143,6 +143,7 @@ class _SavedClass:
 
     group: str
     galactic: bool
+    aliases: tuple[str, ...] = ()
     elasticc: int | None = None
 
 
