@@ -4,7 +4,7 @@
 # **At the end** you will have a list of targets for your telescope tonight, with times, exposure lengths and a reason for each,
 # and a picture of the night. **Time**: ten minutes. **You need** the extra `stream`.
 #
-# Thousands of objects change every night, and your spectrograph has four hours. Which ones? That depends on what you look for,
+# Thousands of objects change every night, and your spectrograph has four hours. Which ones? That depends on your science,
 # on how sure the classification is already, and on the sky above your telescope.
 #
 # ## Classifications up to this evening
@@ -29,7 +29,7 @@
 #     --out targets.csv --plot night.svg
 
 # %% [markdown]
-# The night is the first after the last record. Each target has its reasons in words: what it may be, how bright it was and
+# The night is the first after the last record. Each target has its reasons in words: its likely class, how bright it was and
 # will be, how long it is up, and where the Moon is. Targets that do not fit into the hours come last, with the reason.
 #
 # Read the reasons before you trust a list. A magnitude "expected" tonight is a straight line through the last points of a filter.

@@ -63,7 +63,7 @@ print((place < 0.25).sum(), "objects to test,", (place >= 0.25).sum(), "to train
 # %% [markdown]
 # ## Train
 #
-# Settings are a TOML file; what it leaves out is as in the preset `default`. This one is small, for few objects:
+# Settings are a TOML file; those that it leaves out are those of the preset `default`. This one is small, for few objects:
 
 # %%
 # !cat sample/small.toml
@@ -90,7 +90,7 @@ print((place < 0.25).sum(), "objects to test,", (place >= 0.25).sum(), "to train
 # before the difference: with so few objects only a large gain shows. The log-loss punishes a probability of zero for the
 # true class severely, and the first bundle gives zero to the rare classes.
 #
-# Where does the gain come from, and what does it cost? Split the answer by class:
+# Which classes gain, and which lose? Split the answer by class:
 
 # %%
 from firstlight import read_predictions
