@@ -145,9 +145,9 @@ def headline() -> str:
     alerts = max(run["alerts_per_s"] for run in by_workers(stream))
     whole, f1 = result["accuracy"]["mean"], result["macro_f1"]
     return (
-        "On simulated LSST light curves that it was not trained on, the right one of 14 classes is the most "
-        f"probable for {100 * first:.0f} % of the objects on the day of the first detection, for "
-        f"{100 * early:.0f} % after eight days and for {100 * whole:.0f} % with the whole light curve "
+        "On simulated LSST objects that firstlight was not trained on, the most probable of 14 classes is "
+        f"right for {100 * first:.0f} % on the day of the first detection, for {100 * early:.0f} % after "
+        f"eight days and for {100 * whole:.0f} % with the whole light curve "
         f"(macro F1 {f1['mean']:.2f} ± {f1['std']:.2f}). Two CPU cores classify {objects:,.0f} objects per "
         f"second from a file, or {alerts:,.0f} alerts per second from Kafka with the bundle `fast`."
     )
@@ -303,7 +303,7 @@ def classes_table() -> str:
         taken = ", ".join(f"{other} {100 * n / total:.0f} %" for n, other in errors[:3]) or "-"
         found = (f"{total:,}", f"{100 * right / total:.0f} %", taken) if total else ("none", "-", "-")
         rows.append([f"`{name}`", COARSE[name], MEANING[name], *found])
-    return table(["class", "group", "what it is", "objects", "found", "most often taken for"], rows)
+    return table(["class", "group", "description", "objects", "found", "most often taken for"], rows)
 
 
 BLOCKS = {
