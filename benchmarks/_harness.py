@@ -120,7 +120,7 @@ def _git(*words: str) -> str:
 
 
 def result(what: str, *libraries: str, **figures: Any) -> dict[str, Any]:
-    """Head of a result file (what was measured, version, commit, machine, libraries) and its figures."""
+    """Head of a result file (its subject, version, commit, machine, libraries) and its figures."""
     import firstlight
 
     return {

@@ -264,7 +264,7 @@ def _cpu_s(pid: int) -> float:
 
 
 def is_equal(source: Path, out: Path, bundle: str) -> dict[str, Any]:
-    """Whether some partitions hold what `Pipeline.predict` answers, bit for bit and row for row."""
+    """Whether some partitions hold the answers of `Pipeline.predict`, bit for bit and row for row."""
     pipeline = Pipeline.load(bundle)
     rows = 0
     files = sorted(out.rglob("Npix=*.parquet"))

@@ -39,7 +39,7 @@ STAGES = {
 
 
 def peak_memory() -> float:
-    """Largest resident set of this process so far [MB], without what its parent held."""
+    """Largest resident set of this process so far [MB], without that of its parent."""
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(float(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024.0
 

@@ -103,7 +103,7 @@ def record(rng: np.random.Generator, k: int, number: int) -> str:
 
 
 def warm(plan: Plan, path: Path, rng: np.random.Generator) -> None:
-    """Compile what is compiled at the first use, and load the tables of the sky."""
+    """Compile the kernels of the first use, and load the tables of the sky."""
     path.write_text(record(rng, 0, 0))
     desk = Desk(DeskConfig(results=str(path), plan=plan))
     with desk:

@@ -87,7 +87,7 @@ def measure(source: Path, data: Path | None) -> Any:
 
 
 def stages(bundle: str, data: Path | None) -> dict[str, float]:
-    """Milliseconds per object of each stage, and of the whole with what lies between them."""
+    """Milliseconds per object of each stage, and of the whole with the work between stages."""
     import numpy as np
 
     from firstlight import Pipeline, load_plasticc

@@ -89,7 +89,7 @@ def early_table() -> str:
 
 
 def parts_table() -> str:
-    """What each part of the network gives."""
+    """Contribution of each part of the network."""
     found = read(PAGE)
     rows = []
     for name, words in PARTS.items():
@@ -127,7 +127,7 @@ def beside_table() -> str:
 
 
 def fast_table() -> str:
-    """What `fast` gains from columns of constant cost, paired over the folds that chose nothing."""
+    """Gain of `fast` from columns of constant cost, paired over the folds that chose nothing."""
     found = read(FAST)
     rows = []
     for name, own in found["variants"].items():

@@ -19,7 +19,7 @@ SITE = ROOT / "site"
 SHIM, VENDORED = "https://unpkg.com/iframe-worker/shim", "assets/iframe-worker/shim.js"
 #: Lists of pages; the navigation is made of them, and they are no pages themselves.
 LISTS = "SUMMARY.html"
-#: What makes a browser load something: of links, only style sheets, icons and the like.
+#: Tags that make a browser load something: of links, only style sheets, icons and the like.
 LOADS = re.compile(
     r"""<(?:script|img|iframe|source|video|audio|embed)\b[^>]*?\ssrc(?:set)?=["']?(?:https?:)?//[^"'\s>]+"""
     r"""|<link\b[^>]*?\shref=["']?(?:https?:)?//[^"'\s>]+"""
@@ -82,7 +82,7 @@ def without_lists(site: Path) -> None:
 
 
 def loads_from_elsewhere(site: Path) -> list[str]:
-    """What the pages and style sheets of a site would load from another host, with the file."""
+    """Addresses on other hosts that the pages and style sheets of a site would load, with the file."""
     found = []
     for path in sorted(site.rglob("*")):
         if path.suffix in {".html", ".css", ".svg"}:

@@ -200,7 +200,7 @@ def _date(seconds: float) -> datetime:
 
 
 def main() -> None:
-    """Ask Prometheus, draw, and print what has no data and what fired."""
+    """Query Prometheus, draw, and print panels without data and alerts that fired."""
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--prometheus", default="http://127.0.0.1:9090", help="address")
     words.add_argument("--start", type=datetime.fromisoformat, help="UTC; default: an hour before the end")

@@ -1,4 +1,4 @@
-"""Tables of simulated objects in the training set, and of what the shipped bundles could give without."""
+"""Tables of simulated objects in the training set, and of gains of the shipped bundles without them."""
 
 from typing import Any
 
@@ -111,7 +111,7 @@ def sky_prior_table() -> str:
 
 
 def sky_missed_table() -> str:
-    """What tells wrong superluminous supernovae from right ones."""
+    """Differences between superluminous supernovae that are classified wrong and right."""
     rows = []
     for name, own in read(RESULTS / "sky-answers.json")["missed"]["SLSN-I"].items():
         if isinstance(own, dict) and "p" in own:

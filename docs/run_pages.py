@@ -1,4 +1,4 @@
-"""Run the examples of pages, and write what they print into the pages.
+"""Run the examples of pages, and write their output into the pages.
 
 A fence below the line ``<!-- run -->`` is run: Python, or a console whose lines ``$ command`` are
 commands and whose other lines are their output. A fence ``text`` right after Python is its output.
@@ -129,7 +129,7 @@ def _run_page(page: Path, folder: Path, address: str) -> Iterator[Example]:
 
 
 def without_numbers(text: str) -> str:
-    """The words of an output, one space apart: numbers, and what aligns them, may change with a bundle."""
+    """The words of an output, one space apart: numbers and their alignment may change with a bundle."""
     return " ".join(_NUMBER.sub("0", re.sub(r"[─╭╮╰╯│]+", " ", text)).split())
 
 

@@ -1,4 +1,4 @@
-"""Tables of the real sky: what is missed there, adapted bundles, class mixes."""
+"""Tables of the real sky: missed objects, adapted bundles, class mixes."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,7 +11,7 @@ _MOST_WRONG = 3
 
 
 def real_gap_table() -> str:
-    """Types of the unseen half: how many are right, what the others are taken for, what each costs."""
+    """Types of the unseen half: share of right answers, confusions, and the loss by each type."""
     half = read(RESULTS / "real-sky.json")["bundles"]["default"]["testing"]
     n, types = half["n_objects"], half["by_type"]
     rows = []

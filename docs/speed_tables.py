@@ -96,7 +96,7 @@ def stream_table() -> str:
 
 
 def _shares(latency: dict[str, Any]) -> list[str]:
-    """What broker and worker do of the time from alert to result, where it was measured."""
+    """Shares of broker and worker in the time from alert to result, where it was measured."""
     run = latency.get("fast, 30 kB", {})
     if "broker_cores" not in run:
         return []

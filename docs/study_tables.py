@@ -24,7 +24,7 @@ def _differences(found: dict[str, Any]) -> list[str]:
 
 
 def future_table() -> str:
-    """Every item: what was tried, the difference that it makes, its cost, the verdict."""
+    """Every item: the trial, the difference that it makes, its cost, the verdict."""
     items = _items(_parts())
     rows = [[*words, *_differences(found), cost, verdict] for words, found, cost, verdict in items]
     head = ["item", "tried", "accuracy", "macro F1", "log-loss", "accuracy at 8 d", "cost", "kept"]
@@ -131,7 +131,7 @@ def attention_table() -> str:
 
 
 def generated_table() -> str:
-    """How well copies are distinguished from real objects, and what they are worth for rare classes."""
+    """Separation of copies from real objects, and their worth for rare classes."""
     part = _parts()["generated"]
     rare = list(part["rare"])
     rows = []
@@ -253,7 +253,7 @@ def feedback_table() -> str:
 
 
 def teaching_table() -> str:
-    """What spectra teach a classifier, by how they were chosen."""
+    """Gain of a classifier from spectra, by the way they were chosen."""
     result = read(STUDIES / "teaching.json")
 
     def cell(found: dict[str, float], spread: str) -> str:

@@ -191,7 +191,7 @@ def doubt_table() -> str:
 
 
 def leak() -> str:
-    """What the paper's protocol is worth: a paragraph, and all columns in a table."""
+    """The gain by the paper's protocol: a paragraph, and all columns in a table."""
     return in_short(Results(RESULTS / "reproduction", must_exist=True), PARTS)
 
 
@@ -289,7 +289,7 @@ def metrics_table() -> str:
 
 
 def classes_table() -> str:
-    """Meaning of each class, the share that is found, and what it is taken for."""
+    """Meaning of each class, the share that is found, and its confusions."""
     confusion = read(RESULTS / "crossval-default.json")["confusion"]
     rows = []
     for name in sorted(CLASSES, key=lambda name: COARSE_GROUPS.index(COARSE[name])):

@@ -1,7 +1,7 @@
 """Write the tables of the cards in ``docs/cards`` from the bundles and the committed results.
 
 Run ``make figures`` after a bundle was retrained or a result measured again. The text of a card stands in its
-page, and each table between a pair of marks. What has not been measured has no table and no heading.
+page, and each table between a pair of marks. A missing measurement has no table and no heading.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ def plus_minus(found: dict[str, float], digits: int = 3) -> str:
 
 
 def about(bundle: str) -> str:
-    """What a bundle is, from its manifest."""
+    """Description of a bundle, from its manifest."""
     stated = manifest(bundle)
     info, config = stated["info"], read(MODELS / bundle / "pipeline.json")["config"]
     size = sum(part["size"] for part in stated["files"].values())

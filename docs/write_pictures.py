@@ -104,7 +104,7 @@ def answers(days: float) -> Predictions:
 @picture
 @styled
 def phase() -> Figure:
-    """What is known of a kilonova at four phases."""
+    """Known observations of a kilonova at four phases."""
     curve = sample()["48098969"]
     figure = new_figure(4.6)
     panel, below = figure.subplots(2, 1, height_ratios=(1.7, 1.0))
@@ -297,7 +297,7 @@ def _most_detections(curves: LightCurves, name: str) -> LightCurve:
 @picture
 @styled
 def bundle() -> Figure:
-    """What the shipped bundles hold, by size."""
+    """Parts of the shipped bundles, by size."""
     figure = new_figure(2.2)
     panel = figure.subplots()
     names = {
@@ -327,7 +327,7 @@ def bundle() -> Figure:
 @picture
 @styled
 def autoencoder() -> Figure:
-    """Fluxes per time bin, and what the decoder makes of six latents at the same times."""
+    """Fluxes per time bin, and the decoder's curve from six latents at the same times."""
     names = {
         "SNIa": "104932997",
         "SNII": "116181773",

@@ -64,7 +64,7 @@ def commands() -> str:
 
 
 def _tidy(text: str) -> str:
-    """What typer writes, without HTML's entities in code and without the option that every command has."""
+    """Text by typer, without HTML's entities in code and without the option that every command has."""
     lines = [line for line in text.splitlines() if not line.startswith("* `--help`")]
     lines = [re.sub(r"`[^`]*`", lambda code: html.unescape(code.group()), line) for line in lines]
     text = "\n".join(lines).replace("$ firstlight", "firstlight").replace("```console", "```text")

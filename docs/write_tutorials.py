@@ -47,7 +47,7 @@ _LOOK = re.compile(
     r'<style scoped>.*?</style>| border="1" class="dataframe"| style="text-align: right;"', re.DOTALL
 )
 _COMMAND = "# !"
-_WIDTH = 84  # of printed lines: what a page shows without scrolling
+_WIDTH = 84  # of printed lines: as many as a page shows without scrolling
 
 
 class Cell(NamedTuple):
@@ -65,7 +65,7 @@ class Cell(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a cell printed, and the value of its last expression as HTML, a picture or text."""
+    """Output of a cell, and the value of its last expression as HTML, a picture or text."""
 
     printed: str = ""
     html: str = ""

@@ -43,7 +43,7 @@ def recipe(version: str, checksum: str) -> str:
 
 
 def run(*words: object, cwd: Path = ROOT) -> str:
-    """Run a command without this environment's Python path; return what it prints, or stop with the reason.
+    """Run a command without this environment's Python path; return its output, or stop with the reason.
 
     The reason is the command, its return code or signal, and the last lines that it printed.
     """

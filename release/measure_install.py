@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 from _harness import commit, machine, write
 
 RESULT = ROOT / "docs" / "results" / "install.json"
-#: Extras of users, and what a program imports of each.
+#: Extras of users, and the packages that a program imports of each.
 EXTRAS = {
     "": ("firstlight.pipeline", "firstlight.lightcurves"),
     "stream": ("confluent_kafka", "fastavro", "orjson", "prometheus_client"),

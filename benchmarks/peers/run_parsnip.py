@@ -26,7 +26,7 @@ def register_bands() -> None:
 
 
 def table(curve: contest.Curve) -> Any:
-    """A light curve as ParSNIP takes it: zero point 27.5 is what its encoder was trained with."""
+    """A light curve as ParSNIP takes it: its encoder was trained with zero point 27.5."""
     scale = 10 ** (-0.4 * (31.4 - 27.5))
     columns = {
         "time": curve.mjd,

@@ -25,7 +25,7 @@ SCALE = 10 ** (-0.4 * (31.4 - 27.5))  # FLUXCAL has zero point 27.5
 
 
 def photometry(curves: list[contest.Curve]) -> Any:
-    """Light curves as rows, with what the network reads of the host in each."""
+    """Light curves as rows, each with the host values that the network reads."""
     return pd.concat(
         [
             pd.DataFrame(

@@ -1,4 +1,4 @@
-"""What a cleaning takes away from clean light curves: observations, signal, peaks, triggers."""
+"""Losses of clean light curves by a cleaning: observations, signal, peaks, triggers."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ Mask = NDArray[np.bool_]
 def removed(
     curves: LightCurves, labels: NDArray[np.str_], keep: NDArray[np.bool_]
 ) -> dict[str, dict[str, Any]]:
-    """What is gone once only the observations of a mask are left, by class."""
+    """Losses by class if only the observations of a mask stay."""
     snr = curves.flux.astype(np.float64) / curves.flux_err
     before, after = curves.trigger_mjd, curves.keep(keep).trigger_mjd
     per_object = {"peak_lost": ~peak_kept(curves, keep), "trigger_moved": ~(before == after)}

@@ -1,4 +1,4 @@
-"""What every trial of the reproduction sees: objects, scale, seed and folders."""
+"""Context of every trial of the reproduction: objects, scale, seed and folders."""
 
 from dataclasses import dataclass, field
 from functools import lru_cache

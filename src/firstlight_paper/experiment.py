@@ -1,6 +1,6 @@
 """The runner: a part declares variants, each is computed once per fold, and rows of scores are kept.
 
-Each trial (a variant on a fold) runs in a process with one thread. What is in the table is not
+Each trial (a variant on a fold) runs in a process with one thread. Rows of the table are not
 computed again, so that a killed run resumes.
 """
 
@@ -32,7 +32,7 @@ SECONDS = "seconds"
 
 @dataclass
 class Outcome:
-    """What a trial gives."""
+    """Result of a trial."""
 
     values: Values = field(default_factory=dict)
     rows: list[tuple[str, str | None, str, int, str, float]] = field(default_factory=list)
@@ -116,7 +116,7 @@ def choose_parts(parts: Sequence[Part], only: Sequence[str]) -> tuple[Part, ...]
 def compute(
     context: Context, parts: Sequence[Part], *, only: Sequence[str] = (), progress: Progress = no_progress
 ) -> Results:
-    """Compute missing trials of the parts named (default all) and what they need; failures raise last."""
+    """Compute missing trials of the named parts (default all) and of their needs; failures raise last."""
     chosen = choose_parts(parts, only)
     named = {part.name: part for part in parts}
     results = _open(context)

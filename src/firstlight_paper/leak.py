@@ -1,4 +1,4 @@
-"""The paper's protocol, to demonstrate what leaks: classes are balanced by copies before the split.
+"""The paper's protocol, to demonstrate its leak: classes are balanced by copies before the split.
 
 Latents and booster are those of the honest columns: the difference is the leak alone. Only columns named
 "its protocol" may use this module; an import contract holds that.

@@ -55,7 +55,7 @@ def train_autoencoder(
     progress: Progress,
     folder: Path | None = None,
 ) -> tuple[Float32Array, tuple[dict[str, float], ...]]:
-    """Train on what fold `k` may learn from, without labels."""
+    """Train on the learning objects of fold `k`, without labels."""
     fold = objects.folds[k]
     ready = preprocess(objects.curves, config.preprocess)
     check_disjoint(objects.curves.object_id[objects.learn(k)], objects.curves.object_id[fold.test])

@@ -26,7 +26,7 @@ PAPER_CLASSES = tuple(name for name in CLASSES if name != "KN")
 #: Their columns among those of all classes.
 PAPER_COLUMNS = [CLASSES.index(name) for name in PAPER_CLASSES]
 
-#: PLAsTiCC's training set is what a spectroscopic campaign would have followed; simulated
+#: PLAsTiCC's training set is a sample of a spectroscopic campaign; simulated
 #: objects pass one like it, near those fitted to real SLSN-I and SNIa in the part ``simulated``.
 FOLLOW_UP_MAG = 22.5
 

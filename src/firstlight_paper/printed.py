@@ -1,7 +1,7 @@
 """The figures that the paper behind this package prints, to be set beside measured ones.
 
 D. S. Yang, "Machine Learning for Real Time Classification of Transient Events: a Recurrent Neural Network
-Auto-Encoder and Gradient Boosting Classifier", section 6; ``docs/decisions/0030`` has what they are worth.
+Auto-Encoder and Gradient Boosting Classifier", section 6; ``docs/decisions/0030`` judges them.
 """
 
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ PRINTED_BASELINE_AUC = (0.87, 0.89)
 #: Class frequencies of the paper's section 2. Where it says "less than" a bound or "one
 #: fourth", that number is taken. For SNIa it says "over half". It calls EB, M-dwarf and RRL
 #: well represented or substantial, yet the other numbers leave all three together no more
-#: than about 4 %: here SNIa has 50.5 %, and these three share what is left.
+#: than about 4 %: here SNIa has 50.5 %, and these three share the rest.
 PAPER_FREQUENCIES: Mapping[str, float] = MappingProxyType(
     {"SNIa": 0.505, "SNII": 0.25, "AGN": 0.063, "SNIbc": 0.06}
     | dict.fromkeys(("SLSN-I", "SNIax", "muLens-Single"), 0.02)

@@ -33,7 +33,7 @@ class Features(NamedTuple):
 
 
 def plain_features(curves: LightCurves) -> Features:
-    """What the eye would compare: magnitudes, colours, times, counts, photometric redshift."""
+    """Properties that the eye would compare: magnitudes, colours, times, counts, photometric redshift."""
     rows = [_features(curve) for curve in curves]
     return Features(np.array([list(row.values()) for row in rows]), tuple(rows[0]))
 
@@ -88,7 +88,7 @@ def differences(real: Features, made: Features, most: int = 5) -> dict[str, floa
 
 
 def _distance(a: Array, b: Array) -> float:
-    """Kolmogorov-Smirnov distance of what is known; 0 where one side knows nothing."""
+    """Kolmogorov-Smirnov distance of the known values; 0 where one side has none."""
     a, b = a[np.isfinite(a)], b[np.isfinite(b)]
     return float(ks_2samp(a, b).statistic) if len(a) and len(b) else 0.0
 

@@ -27,14 +27,14 @@ class Results:
         self._extra: dict[str, dict[str, dict[str, Any]]] = {}
 
     def extra(self, part: str) -> dict[str, dict[str, Any]]:
-        """What a part keeps beside its scores, by variant and fold."""
+        """Files that a part keeps beside its scores, by variant and fold."""
         if part not in self._extra:
             path = self.folder / DATA / f"{part}.json"
             self._extra[part] = read_json(path) if path.exists() else {}
         return self._extra[part]
 
     def add(self, part: str, variant: str, fold: str, rows: Iterable[Row], extra: Mapping[str, Any]) -> None:
-        """Keep what a trial gave; the companion is written first, since rows mark a trial as done."""
+        """Keep the result of a trial; the companion is written first, since rows mark a trial as done."""
         if extra:
             kept = self.extra(part)
             for name, value in extra.items():
@@ -54,7 +54,7 @@ class Results:
         self.scores.write(self.folder / SCORES)
 
     def write_about(self) -> None:
-        """Write the record of what was computed from what."""
+        """Write the record of the inputs of all results."""
         write_json(self.folder / ABOUT, self.about)
 
     def _write_extra(self, part: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """Amounts that all parts share; what only one part needs is in its module."""
+    """Amounts that all parts share; those of a single part are in its module."""
 
     name: str
     n_real: int | None  # all of them where None

@@ -36,7 +36,7 @@ class Row(NamedTuple):
     part: str
     variant: str
     fold: str  # from 1, or `MEAN`, `STD`, `WHOLE`
-    column: str  # printed, protocol (leaks), design or ours; empty for what is no classifier's score
+    column: str  # printed, protocol (leaks), design or ours; empty for rows that are no classifier's score
     subset: int
     metric: str  # ``recall:TDE`` for one class
     value: float  # finite
@@ -99,7 +99,7 @@ def confusion(labels: NDArray[np.str_], proba: NDArray[np.float64]) -> list[list
 
 
 class Scores:
-    """All rows of a table, found by what they measure."""
+    """All rows of a table, found by their measure."""
 
     def __init__(self, rows: Iterable[Row] = ()) -> None:
         self._values: dict[tuple[str, str, str, int, str], dict[str, float]] = {}

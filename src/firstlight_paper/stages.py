@@ -1,4 +1,4 @@
-"""What several parts build on: the paper's latents, our pipelines and their inputs, one per fold."""
+"""Common stages of several parts: the paper's latents, our pipelines and their inputs, one per fold."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +23,7 @@ from firstlight_paper.models import (
 )
 from firstlight_paper.scores import HEADLINE, PER_CLASS, averaged_roc, confusion
 
-#: What is kept of every epoch.
+#: Values kept of every epoch.
 HISTORY = ("epoch", "train_loss", "validation_loss", "kl", "learning_rate")
 
 
@@ -92,5 +92,5 @@ LATENTS = Part(name="latents", column="design", variants=_each_fold("six latents
 #: Our pipeline; parts read it by `pipeline_of`, its predictions by `predictions_of`.
 OURS = Part(name="ours", variants=_each_fold("whole", _ours), shown=False)
 
-#: What our classifier reads of every object; see `inputs_of`.
+#: Inputs of our classifier, by object; see `inputs_of`.
 INPUTS = Part(name="inputs", variants=_each_fold("inputs", _inputs), needs=("ours",), shown=False)

@@ -1,4 +1,4 @@
-"""What texts, tables, figures and claims of a part see of the results."""
+"""The results as texts, tables, figures and claims of a part see them."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -59,7 +59,7 @@ class View:
         return found
 
     def number(self, variant: str, metric: str, column: str = "", part: str | None = None) -> float:
-        """Mean of what is no score of a classifier on a subset: a count, a limit, a time."""
+        """Mean of a number that is no score of a classifier on a subset: a count, a limit, a time."""
         return self.mean(variant, metric, 0, column=column, part=part)
 
     def has(self, variant: str, metric: str, subset: int = ALL, **where: Any) -> bool:
@@ -67,7 +67,7 @@ class View:
         return bool(np.isfinite(self.spread(variant, metric, subset, **where).mean))
 
     def extra(self, variant: str, part: str | None = None) -> dict[str, Any]:
-        """What was kept of a variant beside its scores, by fold."""
+        """Files kept of a variant beside its scores, by fold."""
         found = self.results.extra(part or self.part).get(variant)
         if not found:
             raise MissingError(f"{part or self.part}: {variant}")

@@ -63,7 +63,7 @@ class Views:
     progress: Progress
 
     def random(self, careful: Choice | None = None) -> View:
-        """Stratified folds, none of which chooses less carefully than what other sources allow."""
+        """Stratified folds; their choices are at least as careful as `careful`."""
         rng = np.random.default_rng(self.seed)
         n_folds = min(self.config.folds, len(self.mine.labels))
         folds = stratified_folds(

@@ -1,4 +1,4 @@
-"""The command ``explain``: why an object has its answer, and what would change it."""
+"""The command ``explain``: reasons for an answer, and data that would change it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -61,7 +61,7 @@ def explain(
     *,
     reading: Reading,
 ) -> None:
-    """Explain one answer: reasons, nearest training objects, reconstruction, and what would change it."""
+    """Explain one answer: reasons, nearest training objects, reconstruction, and data that may change it."""
     from firstlight.pipeline import Pipeline
 
     if out is not None and out.suffix.lower() not in (_PAGE, *PICTURES):

@@ -1,4 +1,4 @@
-"""`Explanation`: why an object has its answer, and what would change it."""
+"""`Explanation`: reasons for the answer to an object, and data that would change it."""
 
 import math
 from dataclasses import dataclass

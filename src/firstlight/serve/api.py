@@ -215,7 +215,7 @@ def _add_evidence(router: APIRouter, desk: Desk) -> None:
 
     @router.get("/explain", response_model=dict[str, Any], responses=_PROBLEMS)
     def explain(id: ObjectId, bundle: Bundle = "") -> dict[str, Any]:
-        """Reasons for the class, nearest training objects, reconstruction, and what would change it."""
+        """Reasons for the class, nearest training objects, reconstruction, and data that would change it."""
         return desk.explain(id, bundle).to_dict()
 
 

@@ -1,4 +1,4 @@
-"""What the texts rest on: every comparative sentence cites a claim, an inequality over the score table.
+"""Claims of the texts: every comparative sentence cites one, an inequality over the score table.
 
 A text states it where it is used: ``{{ holds("r is missed most", lost("bands ugizy") > ...) }}``. A rerun
 that contradicts a claim marks its sentence on the page and, at full scale, ends with an error.

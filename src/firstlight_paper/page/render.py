@@ -93,7 +93,7 @@ def contradictions(results: Results, parts: tuple[Part, ...]) -> list[str]:
 
 
 def in_short(results: Results, parts: tuple[Part, ...]) -> str:
-    """What the leak is worth: a paragraph and the main scores in all columns."""
+    """The gain by the leak: a paragraph and the main scores in all columns."""
     part = next(part for part in parts if part.name == "per-class")
     text = section(results, part, Pictures(), "in-short").strip()
     return f"{text}\n\n{part.tables['short'](view_of(results, part))}"
@@ -130,7 +130,7 @@ _COMPARISONS = ("holds", "beyond", "within", "every", "falls", "lost", "near")
 
 @dataclass
 class _Tools:
-    """What a text may call."""
+    """Functions that a text may call."""
 
     view: View
     part: Part

@@ -16,7 +16,7 @@ from firstlight_paper.view import View
 _LAYERS = [f"{name} layer {k}" for name in ("encoder", "decoder") for k in (1, 2)]
 N_STEPS = 256  # random inputs on which the gate equations are compared
 
-#: What the paper prints of its encoder.
+#: Numbers of its encoder that the paper prints.
 PRINTED = {"gru_layers": 2, "hidden_units": 64, "fully_connected_layers": 2, "latent_features": 6}
 
 #: How literally the paper's equations are read.
@@ -111,7 +111,7 @@ def variants(context: Context, amount: None) -> Sequence[Variant]:
 
 
 def sizes(view: View) -> str:
-    """What the paper prints of its encoder, and what is counted in ours."""
+    """Numbers that the paper prints of its encoder, and those counted in ours."""
     cell = {"variant": "encoder", "subset": 0, "digits": 0}
     rows = {name.replace("_", " "): {**cell, "metric": name} for name in PRINTED}
     return pivot(view, rows, {"as published": {"column": "printed"}, "ours": {"column": "design"}}, "encoder")

@@ -1,4 +1,4 @@
-"""Baselines on the same folds and the same inputs: what the paper compares itself with."""
+"""Baselines on the same folds and the same inputs: the methods that the paper compares itself with."""
 
 import time
 from collections.abc import Mapping, Sequence

@@ -111,7 +111,7 @@ def _coarse_inputs(
     if bits >= 32:
         return X, n_weights
     pipeline = pipeline_of(context, fold)
-    weights = {  # what the inputs are scaled with is no weight that was learnt
+    weights = {  # the scales of the inputs are no learnt weights
         name: value if name.startswith("context_") else quantised(value, bits)
         for name, value in encoder.weights.items()
     }
@@ -145,7 +145,7 @@ def growth(n: Sequence[float], cost: Sequence[float]) -> float:
 
 
 def facts(view: View) -> Mapping[str, Any]:
-    """Fewest rounds and bits within 0.01 of the macro F1; what the benchmark measured."""
+    """Fewest rounds and bits within 0.01 of the macro F1; measurements of the benchmark."""
     rounds, bits = view.amount.rounds, view.amount.bits
     whole = view.mean(f"rounds {rounds[-1]}", "macro_f1", REAL)
     enough = next(r for r in rounds if view.mean(f"rounds {r}", "macro_f1", REAL) >= whole - 0.01)

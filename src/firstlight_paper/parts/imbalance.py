@@ -1,4 +1,4 @@
-"""Class imbalance: weights, copies, both, neither; and what copies before the split do."""
+"""Class imbalance: weights, copies, both, neither; and the effect of copies before the split."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

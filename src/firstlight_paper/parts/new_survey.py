@@ -65,7 +65,7 @@ class Split(NamedTuple):
 
 
 def split_survey(survey: Snpcc, amount: Amount, rng: np.random.Generator) -> Split:
-    """Share out the objects that triggered; what has a spectrum is never tested on."""
+    """Share out the objects that triggered; those with a spectrum are never tested on."""
     usable = np.isfinite(survey.curves.trigger_mjd)
     without = rng.permutation(np.flatnonzero(usable & ~survey.spectroscopic))
     test, pool = without[: amount.n_test], without[amount.n_test :][: amount.n_random]
@@ -172,7 +172,7 @@ def _put(
 def _before(
     outcome: Outcome, pipeline: Pipeline, survey: Snpcc, test: NDArray[np.int64], old: Array, mix: Array
 ) -> Array:
-    """The pipeline as it is, and with what a user of the survey knows; anomaly scores."""
+    """The pipeline as it is, and with the knowledge of a user of the survey; anomaly scores."""
     labels = survey.labels[test]
     found = predict_phases(pipeline, survey.curves.take(test), jobs=1)
     whole = found[phase_name(np.inf)]

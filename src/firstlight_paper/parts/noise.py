@@ -32,7 +32,7 @@ BRIGHTNESS = (0.0, 10.0, 20.0, 50.0, np.inf)
 
 @dataclass(frozen=True, kw_only=True)
 class Amount:
-    """What the signal-to-noise ratio falls to, as a share of what it was."""
+    """Signal-to-noise ratio after the noise, as a share of that before."""
 
     ratios: tuple[float, ...] = (1.0, 0.8, 0.6, 0.4, 0.25, 0.15)
 
@@ -40,7 +40,7 @@ class Amount:
 def degrade(
     curves: LightCurves, ratio: float, rng: np.random.Generator, chance: FloatArray, *, stated: bool = True
 ) -> LightCurves:
-    """Add noise until every S/N is `ratio` of what it was; `chance`: of a detection by S/N bin."""
+    """Add noise until every S/N is `ratio` of its value; `chance`: of a detection by S/N bin."""
     if ratio == 1.0:
         return curves
     extra = curves.flux_err * np.sqrt(ratio**-2 - 1.0)

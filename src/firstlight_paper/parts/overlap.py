@@ -1,4 +1,4 @@
-"""Limitation: classes that look alike: which pairs, how early, and what a redshift or spectrum would give."""
+"""Limitation: classes that look alike: which pairs, how early, and the gain by a redshift or spectrum."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -111,7 +111,7 @@ def _dealt(context: Context, fold: int, progress: Progress, *, arm: str, amount:
 
 
 def _nearest(X: NDArray[np.float32], labels: NDArray[np.str_], train: Rows) -> NDArray[np.float64]:
-    """Certainty for the class of the nearest training row: what is memorised is found again."""
+    """Certainty for the class of the nearest training row: memorised rows are found again."""
     from scipy.spatial import cKDTree  # here: most commands need none of it
 
     X = (X - X[train].mean(axis=0)) / np.maximum(X[train].std(axis=0), 1e-9)
@@ -264,7 +264,7 @@ def _arm(arm: str) -> dict[str, Any]:
 
 
 def facts(view: View) -> Mapping[str, Any]:
-    """Copies, correlations with the printed order, lowest classes, and what printed figures imply."""
+    """Copies, correlations with the printed order, lowest classes, and conclusions from printed figures."""
     n = {name: count for name, count in view.about.objects_per_class.items() if count}
     names = [name for name in PRINTED_F1 if name in n]
     copies = {name: max(n.values()) / n[name] for name in names}

@@ -1,4 +1,4 @@
-"""The paper's preprocessing: its Figure 1, and what each step of it removes and is worth."""
+"""The paper's preprocessing: its Figure 1, and loss and gain of each step."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -68,7 +68,7 @@ class Amount:
 
 
 def _signal(context: Context, fold: int, progress: Progress) -> Outcome:
-    """What each cleaning removes, and the light curves that show it."""
+    """Losses by each cleaning, and the light curves that show them."""
     objects = context.objects
     real = np.flatnonzero(~objects.simulated)
     seen, labels = objects.curves.take(real), objects.labels[real]

@@ -30,10 +30,10 @@ from firstlight_paper.results import Results
 from firstlight_paper.scores import HEADLINE, MEAN, REAL, STD, scored
 from firstlight_paper.view import View
 
-#: What is simulated of classes with real objects; SNIa also from a spectral template, where there is one.
+#: Simulated classes that also have real objects; SNIa also from a spectral template, where there is one.
 CHECKED = {"SLSN-I": "SLSN-I", "SNIa": "SNIa, blackbody", "SNIa-template": "SNIa, spectral template"}
 
-#: What a spectroscopic campaign's magnitude limit acts on; see `SimulateConfig`.
+#: Magnitudes on which a spectroscopic campaign's limit acts; see `SimulateConfig`.
 LIMITED_ON: tuple[Literal["epochs", "peak"], ...] = ("epochs", "peak")
 TAGS = {"as_triggered": "as triggered", "epochs": "limit on what was seen", "peak": "limit on the peak"}
 
@@ -243,7 +243,7 @@ def _drawn(context: Context, fold: int, progress: Progress, *, amount: Amount) -
 
 
 def variants(context: Context, amount: Amount) -> Sequence[Variant]:
-    """The checks, then what builds on their limits."""
+    """The checks, then the parts that build on their limits."""
     kinds = [kind for kind in CHECKED if not kind.endswith("-template") or find_template() is not None]
     found = [Variant(name=kind, work=partial(_check, kind=kind, amount=amount)) for kind in kinds]
     found += [

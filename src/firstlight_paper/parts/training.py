@@ -25,7 +25,7 @@ from firstlight_paper.page.tables import pivot
 from firstlight_paper.scores import NONE, Spread, spread
 from firstlight_paper.view import View
 
-#: What the paper says of its training (section 4); it prints no number of these trials.
+#: Statements of the paper on its training (section 4); it prints no number of these trials.
 PRINTED: Mapping[str, int | float | str] = {
     "layers": 2, "hidden units": 64, "learning rate": 0.001, "decay": "yes", "batch": 128
 }  # fmt: skip
@@ -144,7 +144,7 @@ def _patience(view: View, patience: int | None) -> tuple[Spread, Spread]:
 
 
 def facts(view: View) -> Mapping[str, Any]:
-    """How far seeds scatter, which choices lie beyond, and what early stopping saves."""
+    """How far seeds scatter, which choices lie beyond, and the savings by early stopping."""
     measures = {"loss": ("validation_loss", NONE), "accuracy": ("accuracy", 16)}
     found: dict[str, Any] = {"n": len(_choices(view))}
     for name, where in measures.items():

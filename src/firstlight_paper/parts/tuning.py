@@ -48,7 +48,7 @@ FEW = Amount(
 
 
 def _study(context: Context, fold: int, progress: Progress, *, amount: Amount) -> Outcome:
-    """Tune on what the first fold may learn from; the study resumes by itself."""
+    """Tune on the learning objects of the first fold; the study resumes by itself."""
     objects = context.objects
     learn = objects.learn(0)
     X, names = latents_of(context, 0)[learn], objects.curves.object_id[learn]

@@ -241,7 +241,7 @@ class StdoutSink:
         try:
             self._stream.write(data)
         except OSError as error:
-            raise BrokerError(f"standard output: {error.strerror}; check what reads it") from error
+            raise BrokerError(f"standard output: {error.strerror}; check its reader") from error
         self._length += len(data)
 
     def flush(self) -> int:
@@ -249,7 +249,7 @@ class StdoutSink:
         try:
             self._stream.flush()
         except OSError as error:
-            raise BrokerError(f"standard output: {error.strerror}; check what reads it") from error
+            raise BrokerError(f"standard output: {error.strerror}; check its reader") from error
         return self._length
 
     def truncate(self, position: int) -> None:
