@@ -1,4 +1,4 @@
-"""What the processes of one run of the tests make once, they make one after the other."""
+"""A lock: processes of one run of the tests make shared files one after the other."""
 
 import fcntl
 from collections.abc import Iterator

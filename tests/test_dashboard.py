@@ -1,4 +1,4 @@
-"""The dashboard is drawn from its own queries, with what Prometheus answers."""
+"""The dashboard is drawn from its own queries, with the answers of Prometheus."""
 
 import importlib.util
 import json

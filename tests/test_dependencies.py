@@ -1,4 +1,4 @@
-"""Required dependencies are what users' commands import; training libraries stay out of them."""
+"""Required dependencies are those that users' commands import, without training libraries."""
 
 import ast
 import json
@@ -45,7 +45,7 @@ def names(requirements: list[str]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def commands(sample_paths, tmp_path_factory) -> dict[str, dict[str, list[str]]]:
-    """What each of a user's commands imported, on some objects of the sample."""
+    """Imports of each of a user's commands, on some objects of the sample."""
     folder = tmp_path_factory.mktemp("imports")
     objects = pd.read_csv(sample_paths.metadata)["object_id"][::10]
     (folder / "objects.txt").write_text("\n".join(map(str, objects)))

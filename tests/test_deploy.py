@@ -1,4 +1,4 @@
-"""The files in ``deploy`` are well formed and name what exists: options, metrics, paths and ports."""
+"""The files in ``deploy`` are well formed and name existing options, metrics, paths and ports."""
 
 import configparser
 import json

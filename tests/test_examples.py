@@ -1,4 +1,4 @@
-"""The examples of the documentation run, and their pages show what they print."""
+"""The examples of the documentation run, and their pages show the output."""
 
 import importlib.util
 import shutil

@@ -1,4 +1,4 @@
-"""No code from data. The linter refuses what unpickles or evaluates."""
+"""No code from data. The linter refuses code that unpickles or evaluates."""
 
 import shutil
 import subprocess

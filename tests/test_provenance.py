@@ -1,4 +1,4 @@
-"""What a run records about itself."""
+"""Records of a run: commit, machine, libraries, data, seed."""
 
 import json
 from pathlib import Path

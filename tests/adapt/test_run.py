@@ -184,7 +184,7 @@ def _views(bundle: Pipeline, halves: Halves, sources: np.ndarray, folder: Path) 
 def test_a_source_that_is_a_class_says_nothing_about_the_class(
     tiny_fast: Pipeline, halves: Halves, tmp_path: Path
 ) -> None:
-    """Each source has one class; within what it sees all classes that were copied weigh the same."""
+    """Each source has one class; in its view all classes that were copied weigh the same."""
     view = _views(tiny_fast, halves, halves.labels, tmp_path).by_source()
     assert view is not None
     grower = view.grower

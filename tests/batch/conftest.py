@@ -25,7 +25,7 @@ def curves(sample) -> LightCurves:
 
 @pytest.fixture(scope="session")
 def wanted(curves, classify) -> pd.DataFrame:
-    """What `Pipeline.predict` answers for them, by object."""
+    """Answers of `Pipeline.predict` for them, by object."""
     return Pipeline.load("fast").predict(curves, jobs=1).to_pandas()
 
 

@@ -1,4 +1,4 @@
-"""`PhaseCalibrator`: it mends what is wrong, by phase, and leaves the rest alone."""
+"""`PhaseCalibrator`: it corrects wrong probabilities, by phase, and leaves the rest alone."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""`Forest` against a plain walk in Python, and against what a damaged file may hold."""
+"""`Forest` against a plain walk in Python, and against damaged files."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def random_trees(rng, n_trees=21, n_outputs=3, n_features=5, depth=5):
 
 
 def walk(trees, X):
-    """What the forest should say, one node at a time."""
+    """Expected outputs of the forest, one node at a time."""
     total = np.tile(trees["start"], (len(X), 1))
     first = np.cumsum(trees["n_nodes"]) - trees["n_nodes"]
     for t, begin in enumerate(first):

@@ -1,4 +1,4 @@
-"""`GatedClassifier`: what the gate may and may not say."""
+"""`GatedClassifier`: the bounds of the gate's answers."""
 
 from dataclasses import replace
 
@@ -227,7 +227,7 @@ def test_a_doubting_gate_weighs_a_statement_against_the_rest(redshift, doubting,
     stated = np.full(len(other_toy.X), redshift)
     against = np.isin(other_toy.labels, list(GALACTIC)) != (redshift == 0.0)
     doubt, belief = (probability_galactic(model, other_toy.X, stated) for model in (doubting, gated))
-    right = 1.0 - redshift / 0.4  # what the statement says
+    right = 1.0 - redshift / 0.4  # the stated side
     assert np.all(abs(belief - right) < 2e-3)
     assert np.mean(abs(doubt[against] - right) > 0.5) > 0.6
 

@@ -1,4 +1,4 @@
-"""What each input adds to a decision: exact Shapley values."""
+"""Contribution of each input to a decision: exact Shapley values."""
 
 import itertools
 import math

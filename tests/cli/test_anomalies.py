@@ -1,4 +1,4 @@
-"""``firstlight anomalies``: the strangest objects, and what verdicts make of them."""
+"""``firstlight anomalies``: the strangest objects, and their order after verdicts."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`firstlight demo`: what it sets going, with a broker and a chain that only take notes."""
+"""`firstlight demo`: the calls that it makes, with a broker and a chain that only take notes."""
 
 import io
 import os
@@ -38,7 +38,7 @@ class FakeBroker:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What the chain was asked to do."""
+    """Calls of the chain."""
     made: list[dict[str, Any]] = []
 
     def chain(replay: Any, truth: Any, broker: Any, worker: Any, display: Any, **values: Any) -> Tally:

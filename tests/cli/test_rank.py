@@ -18,7 +18,7 @@ START = 61371.04  # MJD of the end of twilight at Rubin on 2026-11-26
 
 
 def rank(*arguments: object) -> tuple[int, str, str]:
-    """Run the command; exit code, what it said to whom."""
+    """Run the command; exit code, stdout and stderr."""
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.setenv("COLUMNS", "200")

@@ -1,4 +1,4 @@
-"""What every command that reads light curves does with a file that is not all right."""
+"""Every command that reads light curves, with files that have faults."""
 
 import io
 import json

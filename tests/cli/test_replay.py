@@ -20,7 +20,7 @@ from firstlight.stream.alerts.write import LSST_SCHEMA_ID
 
 
 class Done(NamedTuple):
-    """What a command left behind."""
+    """Outputs of a command."""
 
     returncode: int
     stdout: str

@@ -15,7 +15,7 @@ PRESET = Path(__file__).parent.parent / "tiny_seed.toml"
 
 
 def tune(*arguments: object) -> tuple[int, str]:
-    """Run the command; exit code, all that it said."""
+    """Run the command; exit code and all output."""
     said = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(said):
         patch.setenv("COLUMNS", "200")

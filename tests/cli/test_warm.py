@@ -1,4 +1,4 @@
-"""`firstlight warm`: what the first use would compile."""
+"""`firstlight warm`: kernels that the first use would compile."""
 
 from firstlight import kernels
 from firstlight.cli import run

@@ -22,7 +22,7 @@ ROWS = (
 
 @dataclass
 class Server:
-    """What the stand-in serves and how it misbehaves."""
+    """Files and faults of the stand-in."""
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)

@@ -44,7 +44,7 @@ def metadata(tmp_path):
     return write
 
 
-# --- what is right ----------------------------------------------------------------
+# --- right files ------------------------------------------------------------------
 
 
 def test_the_sample_is_read_as_pandas_reads_it(sample, sample_paths):
@@ -168,7 +168,7 @@ def test_truth_in_the_light_curve_file_is_not_read(csv):
     assert_same_curves(with_truth, read_plasticc(csv(*(row[:-3] for row in rows))))
 
 
-# --- what is wrong ----------------------------------------------------------------------
+# --- wrong files ------------------------------------------------------------------------
 
 #: A broken row, its reason, and the error without a reject log.
 BROKEN = {

@@ -1,4 +1,4 @@
-"""The supernovae of another survey: both of its layouts, and what is wrong in them."""
+"""The supernovae of another survey: both of its layouts, and faults in them."""
 
 import numpy as np
 import pandas as pd

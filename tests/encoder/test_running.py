@@ -210,7 +210,7 @@ def slow_channels(one):
 
 
 def tolerance(expected):
-    """What rounding may do to each entry of a summary.
+    """Largest effect of rounding on each entry of a summary.
 
     The state sums raw powers, so third and fourth moments of fluxes that hardly scatter about
     a large mean are differences of large numbers: they lose (mean / deviation)^k in precision.

@@ -1,4 +1,4 @@
-"""Cross-validation and hold-out of whole pipelines: who sees whom, and what is kept."""
+"""Cross-validation and hold-out of whole pipelines: separation of objects, and kept files."""
 
 import json
 from pathlib import Path
@@ -132,7 +132,7 @@ def test_folds_in_processes_give_the_same_numbers(crossval, sample, sample_label
 
 
 def test_an_object_under_two_names_on_both_sides_is_caught(sample, sample_labels, tmp_path):
-    """The statistician's plant: every object once more, renamed, so that folds share light curves."""
+    """A planted fault: every object a second time, renamed, so that folds share light curves."""
     renamed = np.char.add("copy-", sample.object_id)
     doubled = LightCurves.concatenate([sample, sample.with_columns(object_id=renamed)])
     with pytest.raises(LeakageError, match="copy-"):

@@ -1,4 +1,4 @@
-"""One honest fold: its two sides, and what its result depends on."""
+"""One honest fold: its two sides, and the dependences of its result."""
 
 import subprocess
 import sys

@@ -132,7 +132,7 @@ def test_a_finished_study_is_read_and_not_run_again(tmp_path, losses):
     first = run(tmp_path, loss=losses)
     n_fits = losses.n_fits
     assert run(tmp_path, loss=losses) == first
-    assert run(tmp_path, 2, loss=losses) == first  # fewer are asked for than there are
+    assert run(tmp_path, 2, loss=losses) == first  # fewer are wanted than there are
     assert losses.n_fits == n_fits
 
 
@@ -201,7 +201,7 @@ def test_other_rows_seeds_or_settings_are_another_study(tmp_path, losses):
     )  # more trials go on with the first
 
 
-# --- what it finds -------------------------------------------------------------------
+# --- findings ------------------------------------------------------------------------
 
 
 def test_hopeless_trials_are_stopped_and_count(tmp_path, losses):

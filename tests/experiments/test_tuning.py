@@ -1,4 +1,4 @@
-"""Tuning a preset on the hash hold-out: who sees whom, and what is left behind."""
+"""Tuning a preset on the hash hold-out: separation of objects, and written files."""
 
 import json
 from dataclasses import replace
@@ -126,7 +126,7 @@ def test_every_preset_can_be_tuned(preset):
     assert names >= ({"max_depth"} if preset.startswith("seed") else {"leaves", "galactic_rounds"})
 
 
-# --- presets that read what was learnt with labels -----------------------------------
+# --- presets with inputs that were learnt with labels--------------------------------
 
 
 class Learners:

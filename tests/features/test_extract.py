@@ -65,7 +65,7 @@ def test_only_redshift_features_change_with_redshift(sample: LightCurves, table:
 
 
 def test_the_future_does_not_reach_a_truncated_curve(sample: LightCurves) -> None:
-    """Changing what comes later must not change what was known at day 15."""
+    """Later observations must not change the features of day 15."""
     late = sample.phase > 15.0
     changed = sample.with_columns(
         flux=np.where(late, -3.0 * sample.flux, sample.flux), detected=sample.detected & ~late
@@ -179,7 +179,7 @@ def test_early_curves_have_the_features_of_their_observations(sample: LightCurve
 
 
 def test_a_late_detection_flag_does_not_move_the_past(sample: LightCurves) -> None:
-    """Phases count from the first detection; what is flagged later changes counts alone."""
+    """Phases count from the first detection; later flags change counts alone."""
     some = sample.take(np.arange(0, len(sample), 7))
     flagged = some.detected.copy()
     flagged[some.offsets[1:] - 1] = True

@@ -1,4 +1,4 @@
-"""What is read off a known surface: times, colours and magnitudes by hand."""
+"""Values of a known surface: times, colours and magnitudes by hand."""
 
 import numpy as np
 import pytest

@@ -116,7 +116,7 @@ class _Sample:
         return path, change_bytes(rng, content)
 
     def written(self, changed: Path, content: bytes) -> Path:
-        """Write the files, one of them changed; what `read` takes."""
+        """Write the files, one of them changed; the arguments of `read`."""
         for path, whole in self._files.items():
             path.write_bytes(content if path == changed else whole)
         return self._path

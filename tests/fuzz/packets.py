@@ -1,4 +1,4 @@
-"""Alerts of every format, and what a decoded one must hold: for the targets that decode."""
+"""Alerts of every format, and checks of decoded ones: for the targets that decode."""
 
 import json
 from collections.abc import Iterator

@@ -32,7 +32,7 @@ ADDRESS_SPACE = 16 << 30  # bytes; protects the machine, the bounds of the targe
 
 
 class Target(Protocol):
-    """One kind of input, and what counts as a failure."""
+    """One kind of input, and its failures."""
 
     documented: tuple[type[Exception], ...]  # errors that an input may raise
     case_s: int  # most CPU time of one case [s]

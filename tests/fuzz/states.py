@@ -1,4 +1,4 @@
-"""State files with damaged bytes: what is read is what was written, or absent; else a `StateError`."""
+"""State files with damaged bytes: values are read as written or are absent; else a `StateError`."""
 
 import shutil
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Golden answers: what users see today, pinned so that a change behind it shows.
+"""Golden answers: outputs of today, pinned so that a change behind them shows.
 
 Comparison is exact with the processor type and library versions that recorded the files; with others
 numbers may differ by 1e-12 of their value, since numpy's exponentials round by instruction set (4e-15

@@ -1,4 +1,4 @@
-"""What users and their scripts rely on: options, columns, keys, bundle files and presets."""
+"""The interface of users and their scripts: options, columns, keys, bundle files and presets."""
 
 import hashlib
 import json

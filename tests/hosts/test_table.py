@@ -1,4 +1,4 @@
-"""A table of candidates finds them by name, else by position, and refuses what cannot be right."""
+"""A table of candidates finds them by name, else by position, and refuses impossible rows."""
 
 import math
 

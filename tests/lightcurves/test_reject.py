@@ -1,4 +1,4 @@
-"""The log of what was set aside."""
+"""The log of rows and objects that were set aside."""
 
 import json
 

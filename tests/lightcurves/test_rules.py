@@ -407,7 +407,7 @@ def test_a_file_that_grows_without_end_is_refused(tmp_path, monkeypatch):
         read(tmp_path / "bomb.csv")
 
 
-# --- what travels -------------------------------------------------------------------------
+# --- kept columns -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dereddened", [True, False])
@@ -430,7 +430,7 @@ def test_whether_fluxes_are_dereddened_travels_with_every_export(sample, deredde
         LightCurves.from_pandas(rows, objects, dereddened=not dereddened)
 
 
-# --- what no rule can read ----------------------------------------------------------------
+# --- unreadable tables --------------------------------------------------------------------
 
 STRANGE = {
     "lists": [[1], [2], [3]],

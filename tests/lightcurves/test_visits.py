@@ -1,4 +1,4 @@
-"""What the order of statements must not change; how packets are merged is in tests/stream/test_alert.py."""
+"""Answers do not depend on the order of statements; merging of packets: tests/stream/alerts/test_alert.py."""
 
 import numpy as np
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The convolutional baseline: what is padded does not matter, what is held out stays out."""
+"""The convolutional baseline: padding does not matter, held-out rows stay out."""
 
 import numpy as np
 import pytest

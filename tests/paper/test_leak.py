@@ -1,4 +1,4 @@
-"""The leaky protocol leaks, and only it; the honest one never tests what it learnt."""
+"""The leaky protocol leaks, and only it; the honest one never tests training objects."""
 
 import numpy as np
 import pytest

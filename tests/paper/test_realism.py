@@ -1,4 +1,4 @@
-"""The test that simulated objects take: it finds what differs, and nothing where nothing does."""
+"""The test that simulated objects take: it finds differences, and none where there are none."""
 
 import numpy as np
 import pytest

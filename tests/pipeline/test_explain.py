@@ -1,4 +1,4 @@
-"""Why an object has its answer, and what would change it."""
+"""Reasons for an answer, and data that would change it."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Copies of training objects: what is shown, and that no object's copies weigh more than another's."""
+"""Copies of training objects: their content, and that no object's copies weigh more than another's."""
 
 from dataclasses import replace
 

@@ -113,7 +113,7 @@ def test_scope_object_lets_a_bright_band_be_an_outlier():
     assert not keep_mask(curves, CleanConfig(method="seed", clip=ClipConfig(scope="object")))[60:].any()
 
 
-# --- the physical rules: what must survive ------------------------------------------
+# --- the physical rules: kept observations ------------------------------------------
 
 
 def test_noise_is_kept():
@@ -174,7 +174,7 @@ def test_variable_stars_survive():
     assert keep_mask(one(mjd, band, flux, 1e-4), PHYSICAL).all()  # errors in a wrong unit are no artefact
 
 
-# --- the physical rules: what must go -------------------------------------------------
+# --- the physical rules: removed ones -------------------------------------------------
 
 
 def test_a_brightening_that_the_other_bands_deny_goes():

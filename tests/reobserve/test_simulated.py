@@ -1,4 +1,4 @@
-"""Simulated objects beside the training objects: what surveys see of them."""
+"""Simulated objects beside the training objects, as surveys see them."""
 
 import numpy as np
 import pytest

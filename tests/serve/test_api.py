@@ -1,4 +1,4 @@
-"""The API does what its description says, whatever is sent to it."""
+"""The API follows its description, for any request."""
 
 import json
 

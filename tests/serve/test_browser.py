@@ -84,7 +84,7 @@ def test_a_night_filter_open_go_back_export_and_give_verdicts(page, night):
     page.wait_for_url("**class=KN*")
     assert "sort=anomaly" in page.url
     page.wait_for_function("name => document.activeElement.textContent === name", arg=name)
-    # export what is shown
+    # export the shown rows
     with page.expect_download() as download:
         page.get_by_role("link", name="CSV").click()
     rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text())))

@@ -1,4 +1,4 @@
-"""Reading of results as they come: torn lines, folders, files that are replaced, and what is no record."""
+"""Reading of results as they come: torn lines, folders, replaced files, and texts that are no records."""
 
 import json
 

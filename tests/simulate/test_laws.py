@@ -1,4 +1,4 @@
-"""Laws of the simulator: conservation, time dilation, independent solvers, what noise may know."""
+"""Laws of the simulator: conservation, time dilation, independent solvers, noise."""
 
 from dataclasses import replace
 

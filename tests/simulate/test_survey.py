@@ -1,4 +1,4 @@
-"""What is measured of a survey, on made-up surveys whose truth is known and on the real sample."""
+"""Properties measured of a survey, on made-up surveys whose truth is known and on the real sample."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def test_photon_and_calibration_noise_are_found_again(known: Survey) -> None:
 
 def test_carriers_lose_their_own_photons(known: Survey) -> None:
     sky = known.sky_err.reshape(-1, 120)
-    # What is left is the same at the peak as far from it.
+    # The rest is the same at the peak as far from it.
     np.testing.assert_allclose(np.median(sky[:, 55:65] / sky[:, :10].mean(axis=1)[:, None]), 1.0, rtol=0.05)
 
 
@@ -71,7 +71,7 @@ def test_cuts_on_measured_and_on_expected_flux_differ(known: Survey) -> None:
     base = made_up()
     snr = base.flux / base.flux_err
     rng = np.random.default_rng(8)
-    # True S/N, blurred by one sigma, is what the survey's files show.
+    # The survey's files show the true S/N, blurred by one sigma.
     blurred = rng.random(len(snr)) < 1.0 / (
         1.0 + np.exp(-1.7 / 1.2 * (snr + rng.normal(size=len(snr)) - 5.0))
     )

@@ -1,4 +1,4 @@
-"""Simulated sets as a whole: what they hold, what they hide, and that they repeat."""
+"""Simulated sets as a whole: their content, and that they repeat."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -102,7 +102,7 @@ def packet() -> Packet:
 
 # --- LSST's schema through its versions ----------------------------------------------
 
-#: What each version calls things, and which of them it puts where.
+#: Names of each version, and the place of each.
 LSST_VERSIONS: dict[str, dict[str, Any]] = {
     "elasticc": {
         "top": "alertId",
@@ -157,7 +157,7 @@ class LsstWriter:
         return [entries[i] for i in self.rng.permutation(len(entries))]
 
     def plain(self, kind: Any) -> Any:
-        """What LSST always fills; Fink's copy may leave everything out."""
+        """Fields that LSST always fills; Fink's copy may leave everything out."""
         return self.nullable(kind) if self.names["spark"] else kind
 
     def source_schema(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from firstlight.bands import BANDS
 from firstlight.lightcurves import LightCurves
 
 TAI_MINUS_UTC = 37.0 / 86_400.0
-IDS = (170028485706776685, 170028485706776686)  # beyond what a float holds exactly
+IDS = (170028485706776685, 170028485706776686)  # beyond the exact integers of a float
 
 
 def truth(bands: str = "gri", n: int = 24, ids: tuple[object, ...] = IDS) -> LightCurves:
@@ -344,7 +344,7 @@ def sncosmo_ecsv(curves: LightCurves, folder: Path) -> Path:
 
 
 def sncosmo_text(curves: LightCurves, folder: Path) -> Path:
-    """What sncosmo's `write_lc` writes by default."""
+    """The default output of sncosmo's `write_lc`."""
     c = long_columns(curves)
     scale = 10 ** (0.4 * (25.0 - 31.4))
     head = f"@name {curves.object_id[0]}\n@z 0.5\n#time band flux fluxerr zp zpsys\n"
@@ -421,7 +421,7 @@ def folder_of_parts(curves: LightCurves, folder: Path) -> Path:
     return folder
 
 
-#: Format, writer, and what differs from the truth: bands, one object only, no negative fluxes.
+#: Format, writer, and differences from the truth: bands, one object only, no negative fluxes.
 SAMPLES: dict[str, tuple[str, Callable[[LightCurves, Path], Path], str, int, bool]] = {
     "own columns as CSV": ("table", own_columns, "ugrizy", 2, False),
     "Rubin forced sources": ("rubin-forced", rubin_sources, "ugrizy", 2, False),

@@ -381,7 +381,7 @@ def test_the_order_of_rows_changes_nothing(tmp_path, name, random):
     assert shuffled.take(order).fingerprint == found.fingerprint
 
 
-# --- what objects are known by ----------------------------------------------------
+# --- names of objects -------------------------------------------------------------
 
 
 def test_snana_pairs_bring_what_is_observed_of_objects_and_no_simulated_value(tmp_path):
@@ -711,7 +711,7 @@ def test_a_table_without_names_of_objects_is_one_object_only_where_the_user_says
     assert read(path, columns="object_id=@file", rejects=log).object_id.tolist() == ["mine"]
 
 
-# --- what is refused --------------------------------------------------------------------
+# --- refusals ---------------------------------------------------------------------------
 
 
 def test_foreign_files_are_refused_with_the_way_out(tmp_path):

@@ -1,4 +1,4 @@
-"""What is written in another format is read as the same light curves."""
+"""Light curves written in another format are read as the same light curves."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Foreign tables to light curves: what is judged, and in which order."""
+"""Foreign tables to light curves: the checks, and their order."""
 
 from dataclasses import replace
 

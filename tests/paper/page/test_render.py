@@ -1,4 +1,4 @@
-"""The page holds what the table says; a contradicted claim is marked and reported."""
+"""The page holds the numbers of the table; a contradicted claim is marked and reported."""
 
 import re
 import shutil
@@ -89,7 +89,7 @@ def test_texts_use_no_name_that_the_page_does_not_give():
 
 @pytest.mark.parametrize("part", SHOWN, ids=lambda part: part.name)
 def test_the_committed_page_holds_every_table_and_number_of_the_table(part: Part, committed):
-    """Figures aside, the page is what the committed results give, and no number is missing in a sentence."""
+    """Figures aside, the page follows from the committed results, and no number is missing in a sentence."""
     page = (RESULTS / "reproduction.md").read_text(encoding="utf-8")
     text = section(committed, part, Pictures())
     for block in text.split("\n\n"):

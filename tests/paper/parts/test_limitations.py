@@ -27,7 +27,7 @@ def _alike(curves, flux, flux_err):
 
 def test_noise_has_the_variance_that_is_missing(sample):
     noisy = degrade(_alike(sample, 100.0, 2.0), 0.25, np.random.default_rng(0), detection_probability(sample))
-    # the light curve had no scatter, so that what it has now is the noise that was added
+    # the light curve had no scatter, so that its present scatter is the noise that was added
     assert noisy.flux.std() == pytest.approx(np.sqrt(8.0**2 - 2.0**2), rel=0.02)
     assert noisy.flux_err == pytest.approx(8.0)
 

@@ -1,4 +1,4 @@
-"""The internal alert, and what becomes of several alerts of one object."""
+"""The internal alert, and the merging of several alerts of one object."""
 
 import itertools
 import math

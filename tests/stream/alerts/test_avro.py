@@ -133,7 +133,7 @@ def test_every_single_flipped_bit_is_an_error_or_an_alert(name: str, make_alert:
             continue
         assert isinstance(actual, Alert | Skip)
         if isinstance(actual, Alert):
-            actual.light_curves()  # which refuses what no light curve may hold
+            actual.light_curves()  # which refuses impossible values
 
 
 @pytest.mark.parametrize("name", [*LSST_CODECS, "antares", "ztf"])

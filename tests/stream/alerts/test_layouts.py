@@ -1,4 +1,4 @@
-"""Foreign field names: LSST 4.1 to 11.1, Fink, Babamul, ZTF; and what is skipped."""
+"""Foreign field names: LSST 4.1 to 11.1, Fink, Babamul, ZTF; and skipped alerts."""
 
 import copy
 import math

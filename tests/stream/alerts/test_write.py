@@ -1,4 +1,4 @@
-"""What we write: our own two schemas and their records."""
+"""Written alerts: our own two schemas and their records."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Schemas to programs: names, paths, shapes, and what is no schema."""
+"""Schemas to programs: names, paths, shapes, and texts that are no schemas."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def instructions(schema: Any, selection: Selection | None = None) -> list[int]:
     return compile_schema(schema, selection or Selection()).code[:, 0].tolist()
 
 
-# --- what a program looks like --------------------------------------------------------
+# --- programs -------------------------------------------------------------------------
 
 
 def test_neighbouring_fixed_fields_are_skipped_in_one_step() -> None:
@@ -140,7 +140,7 @@ def test_schemas_of_absurd_depth_or_size_are_refused(monkeypatch: pytest.MonkeyP
         compile_schema(record(**{f"f{i}": ["null", "string"] for i in range(20)}), Selection())
 
 
-# --- what is read ---------------------------------------------------------------------
+# --- read fields ----------------------------------------------------------------------
 
 
 def doubled(levels: int, first: Any) -> dict[str, Any]:

@@ -233,7 +233,7 @@ def launch(fast_bundle, easy_file, tmp_path_factory) -> Iterator[Callable[..., C
                 child.wait()
 
 
-# --- what they leave ----------------------------------------------------------------------
+# --- their outputs ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def _start(run: Any, command: dict[str, Any]) -> int:
 
 
 def _trace(path: str) -> None:
-    """Keep in a file what the worker is at."""
+    """Keep the worker's present step in a file."""
     from firstlight.stream.worker.metrics import Metrics
 
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

@@ -32,7 +32,7 @@ def test_one_alert_of_another_age_neither_evicts_nor_resets_anything(run, make_a
 
 
 def test_a_bogus_alert_of_a_known_object_touches_no_other(run, alert_stream):
-    """What it says of its own object stands: nobody can tell which of its alerts is wrong."""
+    """Its values for its own object stay: nobody can know which of its alerts is wrong."""
     victim = alert_stream[40]
     mad = replace(victim, alert_id="mad", mjd=99_999.0)
     alerts = [*alert_stream[:60], mad, *alert_stream[60:]]

@@ -91,7 +91,7 @@ def test_ten_thousand_observations_of_one_object(run, fast_pipeline, make_alert,
 
 
 def test_the_cost_of_an_alert_in_order_does_not_grow(run, fast_pipeline, make_alert, hot):
-    """No time is measured: what is read is counted."""
+    """No time is measured: reads are counted."""
     template = make_alert(1)
     read = []
 

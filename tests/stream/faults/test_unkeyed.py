@@ -39,7 +39,7 @@ def test_two_workers_killed_in_turn_answer_every_alert_with_all_that_is_known(
         files = [place.folder / f"out-{number}.jsonl" for number in range(2)]
 
         def start(out):
-            """A worker with its own file, which it cuts first to what was committed."""
+            """A worker with its own file, which it cuts first to the committed records."""
             ends = ["--source", broker.url("alerts"), "--sink", str(out), "--state", str(place.state)]
             options = ["--batch", "5", "--group", "g", "--wait-for-state", "60", "--forget-days", "1e5"]
             return launch(["stream", *ends, *options])

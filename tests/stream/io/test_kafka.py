@@ -567,10 +567,10 @@ def test_ids_of_topics_are_read_from_time_to_time_without_waiting(broker, topic,
     read(source, lambda records: len(records) == 10)
     before = source.identity(topic)
     source._watch._admin = admin = Admin(**{topic: "new-id"})
-    assert source.new_identities() == {}  # it has only been asked for
+    assert source.new_identities() == {}  # only the request was sent
     assert source.new_identities() == {topic: "/new-id"}
     assert is_other_topic(before, "/new-id")
-    assert topic not in source._identities  # it is asked for with its cluster
+    assert topic not in source._identities  # it is requested with its cluster
     admin.numbers = {}  # gone
     source.new_identities()
     assert source.new_identities() == {}

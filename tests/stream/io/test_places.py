@@ -66,7 +66,7 @@ def value_of(record: bytes) -> str:
 
 @dataclass
 class State:
-    """What a state store keeps for a worker that reads files."""
+    """Values that a state store keeps for a worker that reads files."""
 
     position: int | None = None
     bookmarks: dict[str, str] = field(default_factory=dict)

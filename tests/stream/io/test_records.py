@@ -113,7 +113,7 @@ def test_no_damage_of_an_archive_stops_a_source(tmp_path_factory, data):
     assert offsets == sorted(set(offsets))
 
 
-# -- what is large ---------------------------------------------------------------------------
+# -- large records ---------------------------------------------------------------------------
 
 
 def test_a_gzip_file_that_inflates_without_end_is_a_few_bad_records_in_little_memory(tmp_path):

@@ -1,4 +1,4 @@
-"""Sinks: what was flushed is there, what was cut is gone, and a full disk says so."""
+"""Sinks: flushed records are there, cut ones are gone, and a full disk is named."""
 
 import errno
 import io

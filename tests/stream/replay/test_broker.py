@@ -1,4 +1,4 @@
-"""The local broker starts, answers, stops, and says what it needs."""
+"""The local broker starts, answers, stops, and names a missing package."""
 
 import socket
 import sys

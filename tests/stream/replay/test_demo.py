@@ -1,4 +1,4 @@
-"""The demonstration: what it counts, what it chooses, and that it leaves nothing running."""
+"""The demonstration: its counts and choices, and that it leaves nothing running."""
 
 import subprocess
 import sys
@@ -42,7 +42,7 @@ while True:
 
 
 class Screen:
-    """Remembers what it was shown."""
+    """Remembers its arguments."""
 
     def __init__(self) -> None:
         self.records: list[Mapping[str, Any]] = []

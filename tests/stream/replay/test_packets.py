@@ -17,7 +17,7 @@ NOTHING = np.empty(0, np.uint8)
 
 
 def curves_of(seed: int, n_objects: int, n_obs: int, *, unknown: float = 0.3) -> LightCurves:
-    """Random light curves with gaps in what is known, times that coincide, and large numbers."""
+    """Random light curves with unknown values, times that coincide, and large numbers."""
     rng = np.random.default_rng(seed)
     total = n_objects * n_obs
     # up to six observations at one time, in different bands
@@ -49,7 +49,7 @@ def rows_of(curves: LightCurves, days: float, place: Any = None) -> PacketRows:
 
 
 def alert_of(curves: LightCurves, rows: PacketRows, i: int, source_id: Any, known_from: Any) -> Alert:
-    """What packet i should say, taken row by row."""
+    """Expected content of packet i, taken row by row."""
     row, owner = int(rows.trigger[i]), int(rows.owner[i])
     keep = [k for k in range(int(rows.first[i]), row + 1) if k == row or known_from[k] <= rows.place[i]]
     columns = (curves.mjd, curves.band, curves.flux, curves.flux_err, curves.detected, source_id)

@@ -1,4 +1,4 @@
-"""A replay: in order, whole to the last bit, and only what had arrived by then."""
+"""A replay: in order, whole to the last bit, and with earlier observations only."""
 
 from collections import Counter
 from dataclasses import replace
@@ -55,7 +55,7 @@ def one_object(mjd: list[float], detected: list[bool], name: str = "42") -> Ligh
 
 @st.composite
 def random_curves(draw: st.DrawFn) -> LightCurves:
-    """Light curves with empty objects, coinciding times in other bands, and gaps in what is known."""
+    """Light curves with empty objects, coinciding times in other bands, and unknown values."""
     counts = draw(st.lists(st.integers(0, 12), min_size=1, max_size=5).filter(any))
     rng = np.random.default_rng(draw(st.integers(0, 1 << 30)))
     total = sum(counts)

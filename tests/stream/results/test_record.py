@@ -1,4 +1,4 @@
-"""Records of alerts: what they say, that their bytes depend on nothing else, and that they read back."""
+"""Records of alerts: their content, that their bytes depend on nothing else, and that they read back."""
 
 import json
 import sys
@@ -57,7 +57,7 @@ def predicted(alerts, seed=0) -> Predictions:
 
 
 def updated(predictions, previous=None):
-    """What a pipeline answers, as far as records need it."""
+    """Answers of a pipeline, as far as records need them."""
     n = len(predictions.proba)
     return SimpleNamespace(
         predictions=predictions,

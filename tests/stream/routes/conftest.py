@@ -1,4 +1,4 @@
-"""A web service on this machine that keeps what it gets."""
+"""A web service on this machine that keeps its requests."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""Filters: what passes, what is unknown, and where the mark stands under a fault."""
+"""Filters: passing and unknown records, and the mark under a fault."""
 
 import contextlib
 import operator

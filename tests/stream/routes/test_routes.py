@@ -1,4 +1,4 @@
-"""Routes in the worker: files, webhooks and topics get what passes, once, also over a crash."""
+"""Routes in the worker: files, webhooks and topics get passing records once, also over a crash."""
 
 import json
 from contextlib import ExitStack, closing
@@ -78,7 +78,7 @@ def test_the_file_of_a_route_is_cut_to_the_committed_records(fast_pipeline, mess
     settings = [RouteConfig(name="r", filter="n_obs > 5", sink=str(tmp_path / "r.jsonl"))]
     run(fast_pipeline, messages, tmp_path, settings, crash_after=50)
     with open(tmp_path / "r.jsonl", "a") as file:
-        file.write('{"half": "a rec')  # what a crash left
+        file.write('{"half": "a rec')  # left by a crash
     _, records = run(fast_pipeline, messages, tmp_path, settings)
     wanted = [record for record in records if record["n_obs"] > 5]
     lines = (tmp_path / "r.jsonl").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""One store for all partitions: several processes, claims, and what is refused while others use it."""
+"""One store for all partitions: several processes, claims, and refusals while others use it."""
 
 import os
 import signal

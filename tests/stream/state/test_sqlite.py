@@ -1,4 +1,4 @@
-"""The store on disk: what survives, what is refused, and what happens to a damaged file."""
+"""The store on disk: surviving states, refusals, and damaged files."""
 
 import os
 import random
@@ -54,7 +54,7 @@ def path(tmp_path):
     return tmp_path / "deep" / "alerts-0.sqlite"
 
 
-# -- what survives -----------------------------------------------------------------------
+# -- survival ----------------------------------------------------------------------------
 
 NAMES = st.sampled_from([f"object {i}" for i in range(8)])
 ENTRIES = st.lists(st.binary(max_size=40), max_size=3)

@@ -195,7 +195,7 @@ def test_a_fault_of_another_bundle_leaves_the_answer_in_charge(pipelines, messag
 
 
 def changing(after, *bundles):
-    """For `run`: let the worker read its bundles again after some batches; `bundles` are what it gets."""
+    """For `run`: let the worker read its bundles again after some batches; `bundles` are its new ones."""
     wanted, n_batches = iter(bundles), iter(range(1, 10**6))
 
     def reload(routes, form):

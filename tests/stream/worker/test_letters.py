@@ -1,4 +1,4 @@
-"""Dead letters hold what is needed to use their message again, and stay small."""
+"""Dead letters suffice to use their message again, and stay small."""
 
 import base64
 import hashlib

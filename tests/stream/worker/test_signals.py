@@ -11,7 +11,7 @@ from firstlight.stream.worker.signals import Hangups, stopping_softly
 
 
 class Recorder:
-    """A worker that notes what it must do."""
+    """A worker that notes its calls."""
 
     def __init__(self) -> None:
         self.orders: list[str] = []

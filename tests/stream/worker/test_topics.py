@@ -89,7 +89,7 @@ def test_topics_of_three_nights_are_answered_as_one_topic(fast_pipeline, alert_s
         assert worker.metrics.total("redelivered") == 0
         records += found
     assert records == expected
-    assert read(fast_pipeline, Topics(three), folder())[1] == []  # the folder knows what it is
+    assert read(fast_pipeline, Topics(three), folder())[1] == []  # the folder knows its kind
 
 
 def test_topics_that_were_deleted_do_not_keep_old_objects(fast_pipeline, alert_stream, folder):

@@ -45,7 +45,7 @@ class Stores:
 
 
 class Uncut(MemorySink):
-    """A topic: what was written stays."""
+    """A topic: written records stay."""
 
     truncates = False
 
