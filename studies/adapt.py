@@ -4,7 +4,7 @@ Run ``python -m studies.adapt --real FOLDER --snpcc FOLDER`` from the top of the
 ``docs/results/adapt.json`` after each part and goes on where it stopped. On one core a part takes some six
 minutes, with the bundle `fast` as with `default`.
 
-Protocol of the real set: 967 typed objects of seven surveys and catalogues (see `studies/real_sky.py`), less
+Protocol of the real set: typed objects of seven surveys and catalogues (see `studies/real_sky.py`), less
 one of each pair that is one object in two catalogues, in five stratified folds, and with each source out:
 then neither its objects nor the survey that is measured from them have any part in the trees. Protocol of
 SNPCC: so many labels drawn at random, and 2,000 other objects that nothing has seen, whole curves. From
