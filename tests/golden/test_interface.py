@@ -17,7 +17,7 @@ from firstlight.reobserve import ReobserveConfig
 
 PRESETS = Path(__file__).parent / "presets"
 #: Parts of the presets default and fast that decisions 0180 to 0183 changed.
-CHANGED = ("copies", "reobserve", "classifier", "calibration", "sets")
+CHANGED = ("inputs", "simulated", "copies", "reobserve", "classifier", "calibration", "sets")
 
 
 def test_commands_keep_their_options(golden):

@@ -87,7 +87,7 @@ Bundle = Annotated[
     Path | None,
     typer.Option(
         help="Trained bundle: a folder, or one that ships with firstlight: default (most accurate) or "
-        "fast (constant time per alert). Default: default.",
+        "fast (bounded time per alert). Default: default.",
     ),
 ]
 Classes = Annotated[

@@ -48,7 +48,7 @@ Bundles = Annotated[
     typer.Option(
         "--bundle",
         help="Trained bundle: a folder, or one that ships with firstlight: default (most accurate) or "
-        "fast (constant time per alert). Default: default. Given again: further ones answer beside the "
+        "fast (bounded time per alert). Default: default. Given again: further ones answer beside the "
         "first, in the field others of the results. SIGHUP loads them again.",
     ),
 ]
