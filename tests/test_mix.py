@@ -1,5 +1,7 @@
 """Class mixes: frequencies that the user states, and probabilities under them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -160,3 +162,13 @@ def test_an_estimated_mix_moves_the_answers_of_objects_that_were_followed_long_e
 def test_an_estimate_that_would_invent_classes_is_refused(answers, message):
     with pytest.raises(DataError, match=message):
         estimated_mix(answers)
+
+
+def test_the_mix_on_the_page_about_the_prior_is_one(tmp_path):
+    page = (Path(__file__).parent.parent / "docs" / "concepts" / "status.md").read_text("utf-8")
+    path = tmp_path / "mine.toml"
+    path.write_text(page.split("```toml\n")[1].split("```")[0])
+    mix = ClassMix.read(path)
+    mix.check(CLASSES)
+    brighter = Brighter(-np.array([17.0, 19.0]), lambda limit: -limit)
+    assert mix.bin_of([0.02, 0.02], brighter, 2).tolist() == [0, 1]

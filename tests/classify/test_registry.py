@@ -18,8 +18,9 @@ from firstlight.classify import (
     tunable_values,
     with_values,
 )
-from firstlight.errors import BundleError, SettingsError
+from firstlight.errors import BundleError, DataError, SettingsError
 from firstlight.storage import read_json, write_state
+from firstlight.taxonomy import in_order
 
 KIND = f"{__name__}:Frequencies"
 
@@ -35,8 +36,8 @@ class Frequencies:
         self.power, self.classes, self.n_features, self.shares = settings["power"], (), 0, []
 
     def fit(self, rows, held=None, *, seed=0, jobs=1, progress=None):
-        names, counts = np.unique(rows.labels, return_counts=True)
-        self.classes, self.n_features = tuple(names.tolist()), rows.X.shape[1]
+        self.classes, self.n_features = in_order(rows.labels.tolist()), rows.X.shape[1]
+        counts = np.array([np.sum(rows.labels == name) for name in self.classes])
         self.shares = (counts**self.power / np.sum(counts**self.power)).tolist()
         return self
 
@@ -70,6 +71,41 @@ def test_a_classifier_of_another_package_is_made_trained_saved_and_loaded(offere
     np.testing.assert_allclose(loaded.predict_proba(toy.X), model.predict_proba(toy.X))
 
 
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        (lambda self: self.unknown, "fails: AttributeError"),
+        (lambda self: self.full[1:], "gave probabilities of shape"),
+        (lambda self: np.full(len(self.full), np.nan), "not finite, or do not sum to 1"),
+        (lambda self: 2 * np.array(self.full), "not finite, or do not sum to 1"),
+    ],
+)
+def test_a_classifier_of_another_package_that_breaks_the_rules_is_named(
+    offered, monkeypatch, toy, shares, message
+):
+    model = make_classifier(ClassifierConfig(kind=KIND, own={"power": 1.0})).fit(toy.rows)
+    model.inner.full = model.inner.shares
+    monkeypatch.setattr(
+        Frequencies, "predict_proba", lambda self, X, redshift: np.tile(shares(self), (len(X), 1))
+    )
+    with pytest.raises(DataError, match=f"Frequencies'.*{message}"):
+        model.predict_proba(toy.X)
+
+
+def test_a_classifier_of_another_package_whose_classes_are_not_those_of_its_rows_is_refused(
+    offered, monkeypatch, toy
+):
+    fit = Frequencies.fit
+
+    def reversed_fit(self, *rest, **more):
+        fit(self, *rest, **more).classes = self.classes[::-1]
+        return self
+
+    monkeypatch.setattr(Frequencies, "fit", reversed_fit)
+    with pytest.raises(DataError, match="those of the rows in this order"):
+        make_classifier(ClassifierConfig(kind=KIND, own={"power": 1.0})).fit(toy.rows)
+
+
 def test_a_module_that_no_installed_package_offers_is_never_imported(tmp_path):
     with pytest.raises(SettingsError, match="entry point"):
         ClassifierConfig(kind="os:system")
@@ -98,7 +134,7 @@ def test_a_classifier_of_another_package_states_its_settings(offered, toy):
     assert tunable_values(ClassifierConfig(kind=KIND, own={"power": 2.0, "other": 5.0})) == {"power": 2.0}
     changed = with_values(ClassifierConfig(kind=KIND, own={"other": 5.0}), {"power": 0.5})
     assert changed.own == {"power": 0.5, "other": 5.0}
-    assert make_classifier(changed).fit(toy.rows).power == 0.5
+    assert make_classifier(changed).fit(toy.rows).inner.power == 0.5
 
 
 @pytest.mark.parametrize(

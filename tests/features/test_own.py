@@ -11,7 +11,7 @@ from firstlight.errors import BundleError, DataError, SettingsError
 from firstlight.features import FeatureConfig, own
 from firstlight.pipeline.inputs import input_names
 
-SPANS, WRONG, TAKEN = (f"{__name__}:{name}" for name in ("Spans", "Wrong", "Taken"))
+SPANS, WRONG, TAKEN, NAMELESS = (f"{__name__}:{n}" for n in ("Spans", "Wrong", "Taken", "Nameless"))
 
 
 class Spans:
@@ -34,6 +34,12 @@ class Wrong(Spans):
         return super().__call__(curves)[1:]
 
 
+class Nameless(Spans):
+    """No names of columns."""
+
+    names = None
+
+
 class Taken(Spans):
     """A name that the encoder has."""
 
@@ -42,7 +48,7 @@ class Taken(Spans):
 
 @pytest.fixture
 def offered(monkeypatch):
-    points = [EntryPoint(kind, kind, own.ENTRY_POINTS) for kind in (SPANS, WRONG, TAKEN)]
+    points = [EntryPoint(kind, kind, own.ENTRY_POINTS) for kind in (SPANS, WRONG, TAKEN, NAMELESS)]
     monkeypatch.setattr(
         "firstlight.plugins.entry_points", lambda group: points if group == own.ENTRY_POINTS else []
     )
@@ -87,6 +93,8 @@ def test_a_module_that_no_installed_package_offers_is_never_imported():
 def test_another_shape_and_a_name_twice_are_errors(sample, tiny_fast):
     with pytest.raises(DataError, match="gave an array of shape"):
         own.own_columns((WRONG,), sample)
+    with pytest.raises(SettingsError, match="Nameless': names must be a tuple of column names"):
+        own.own_columns((NAMELESS,), sample)
     for kinds in ((TAKEN,), (SPANS, SPANS)):
         with pytest.raises(SettingsError, match="occur twice"):
             input_names(replace(tiny_fast.config, features=FeatureConfig(own=kinds)), None)

@@ -9,7 +9,6 @@ from firstlight.classify.protocol import Classifier, check_frequencies, to_all_c
 from firstlight.classify.registry import (
     CLASSIFIERS,
     ClassifierConfig,
-    errors_of_classifier,
     load_classifier,
     make_classifier,
     search_space,
@@ -44,7 +43,6 @@ __all__ = [
     "check_frequencies",
     "class_frequencies",
     "class_weights",
-    "errors_of_classifier",
     "load_classifier",
     "make_classifier",
     "object_weights",

@@ -1,16 +1,16 @@
 """The classifiers by name. A new one needs one line here; the contract tests then cover it."""
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from firstlight.classify.gate import GateConfig, GatedClassifier
 from firstlight.classify.gradient import SklearnBooster, SklearnBoosterConfig
 from firstlight.classify.lightgbm import LightGBMBooster, LightGBMConfig
+from firstlight.classify.own import OwnClassifier
 from firstlight.classify.protocol import Classifier
 from firstlight.classify.space import SearchSpace, Tunable
 from firstlight.errors import BundleError, SettingsError
@@ -84,8 +84,8 @@ def make_classifier(config: ClassifierConfig) -> Classifier:
     """The untrained classifier of some settings; one of another package is called with ``config.own``."""
     if config.kind in CLASSIFIERS:
         return CLASSIFIERS[config.kind](config)
-    own: Classifier = made(_installed()[config.kind], "classifier", dict(config.own))
-    return own
+    inner = made(_installed()[config.kind], "classifier", dict(config.own))
+    return cast(Classifier, OwnClassifier(config.kind, inner))  # `load_classifier` stands for its `load`
 
 
 def load_classifier(kind: str, folder: Path) -> Classifier:
@@ -101,13 +101,7 @@ def load_classifier(kind: str, folder: Path) -> Classifier:
         raise BundleError(f"{folder}: unknown classifier {kind!r}; known: {', '.join([*_LOADERS, *found])}")
     own = loaded(found[kind], "classifier")
     with errors_of(f"{folder}: classifier {kind!r} cannot read its files", BundleError):
-        classifier: Classifier = own.load(Path(folder))
-    return classifier
-
-
-def errors_of_classifier(kind: str) -> AbstractContextManager[None]:
-    """Raise the errors of a classifier of another package as DataError."""
-    return nullcontext() if kind in CLASSIFIERS else errors_of(f"classifier {kind!r} fails")
+        return cast(Classifier, OwnClassifier(kind, own.load(Path(folder))))
 
 
 #: Fields of `ClassifierConfig` with the settings of each classifier; their classes state a ``SEARCH_SPACE``.

@@ -46,7 +46,7 @@ def own_features(kinds: tuple[str, ...]) -> list[OwnFeatures]:
     """The features of some kinds."""
     check_own(kinds)
     found = offered(ENTRY_POINTS)
-    return [made(found[kind], "features") for kind in kinds]
+    return [_named(made(found[kind], "features"), kind) for kind in kinds]
 
 
 def own_names(kinds: tuple[str, ...]) -> tuple[str, ...]:
@@ -67,3 +67,11 @@ def own_columns(kinds: tuple[str, ...], curves: LightCurves) -> Float32Array:
             )
         parts.append(np.where(np.isfinite(values), values, np.float32(np.nan)))
     return np.hstack(parts)
+
+
+def _named(one: OwnFeatures, kind: str) -> OwnFeatures:
+    """Features as they are; SettingsError unless they state the names of their columns."""
+    names = getattr(one, "names", None)
+    if not isinstance(names, tuple | list) or not names or not all(isinstance(n, str) and n for n in names):
+        raise SettingsError(f"features {kind!r}: names must be a tuple of column names, not {names!r}")
+    return one

@@ -13,7 +13,6 @@ from firstlight.classify import (
     PhaseCalibrator,
     PredictionSets,
     class_frequencies,
-    errors_of_classifier,
     make_classifier,
     to_all_classes,
 )
@@ -171,9 +170,7 @@ class Trained:
 
     def calibrated(self, X: Float32Array, redshift: FloatArray, phase: FloatArray) -> FloatArray:
         """Calibrated probabilities of rows of `inputs`, shape (n_rows, n_classes), as in `taxonomy`."""
-        with errors_of_classifier(self.config.classifier.kind):
-            raw = self.classifier.predict_proba(X, redshift=redshift)
-        proba = self._calibrator.transform(raw, phase)
+        proba = self._calibrator.transform(self.classifier.predict_proba(X, redshift=redshift), phase)
         return to_all_classes(proba, self.classifier.classes, self.taxonomy.classes)
 
     # --- fit ----------------------------------------------------------------------
