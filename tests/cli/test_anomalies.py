@@ -33,6 +33,24 @@ def test_without_verdicts_the_strangest_come_first(plain):
     assert plain["rank"].tolist() == list(range(1, len(plain) + 1))
 
 
+def test_ids_are_shown_whole_on_a_narrow_terminal(monkeypatch):
+    from rich.console import Console
+
+    from firstlight.cli import anomalies
+
+    screen = Console(width=80, record=True)
+    monkeypatch.setattr(anomalies, "console", screen)
+    name = "Foundation-ASASSN-15hy-a-long-name"
+    row = {"rank": 1, "object": name, "interest": -0.18, "anomaly": 0.937, "class": "muLens-Single"}
+    row |= {"probability": 0.51, "n_obs": 1800, "phase": 2336.8}
+    anomalies._print(pd.DataFrame([row]))
+    shown = screen.export_text()
+    cells = [line.split("│")[2].strip() for line in shown.splitlines() if "│" in line]
+    assert "".join(cells) == name
+    assert "2336.8" in shown
+    assert "…" not in shown
+
+
 def test_verdicts_change_the_order_and_are_not_shown_again(base, plain, tmp_path):
     verdicts, out = tmp_path / "verdicts.jsonl", tmp_path / "strange.json"
     dull = plain["object"].head(3).tolist()

@@ -14,6 +14,7 @@ def test_tables_give_reasons_neighbours_and_changes(firstlight, words):
     shown = firstlight(*words).stdout
     for title in ("against", "Nearest training objects", "What would change it", "one more observation"):
         assert title in shown
+    assert "[µJy]" in shown
     assert "trained on" not in firstlight(*words).stderr
 
 

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from firstlight.errors import DataError
-from firstlight.pipeline.words import GROUPS, OTHER, group_of
+from firstlight.pipeline.config import PipelineConfig
+from firstlight.pipeline.inputs import input_names
+from firstlight.pipeline.words import GROUPS, OTHER, group_of, meanings, natural_values
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,56 @@ def test_reasons_add_up_to_the_ratio_before_calibration(pipeline, one, made):
 
 def test_every_input_has_a_group(pipeline):
     assert [name for name in pipeline.input_names if group_of(name) == OTHER] == []
+
+
+def test_every_input_is_named_in_words(pipeline):
+    columns = meanings(pipeline.config, pipeline.builder.templates)
+    assert tuple(one.name for one in columns) == pipeline.input_names
+    assert [one.name for one in columns if "_" in one.name and one.text == one.name.replace("_", " ")] == []
+    unexplained = re.compile(r"(trigger|peak)\d|log |asinh \w+ time|\b(its|that) slope")
+    assert [one.text for one in columns if unexplained.search(one.text)] == []
+
+
+def test_values_are_those_of_the_light_curve(tiny_fast, one):
+    ready = tiny_fast._ready(one)
+    columns = meanings(tiny_fast.config, None)
+    row = tiny_fast.builder.rows(ready).X[0]
+    value = dict(zip((c.name for c in columns), natural_values(columns, row), strict=True))
+    curve = ready[0]
+    assert value["n_obs"] == pytest.approx(len(curve), rel=1e-5)
+    assert value["span"] == pytest.approx(curve.mjd[-1] - curve.mjd[0], rel=1e-5)
+    assert value["log_redshift"] == pytest.approx(float(ready.redshift[0]), rel=1e-4)
+    for b in np.unique(curve.band).tolist():
+        own, band = curve.band == b, "ugrizy"[b]
+        low = curve.flux[own] - curve.flux_err[own]
+        assert value[f"snr_max_{band}"] == pytest.approx(
+            max(0.0, (curve.flux[own] / curve.flux_err[own]).max()), rel=1e-4
+        )
+        if low.max() > 0.0:
+            assert value[f"high_{band}"] == pytest.approx(low.max(), rel=1e-4)
+            at = curve.mjd[own][low.argmax()] - curve.trigger_mjd
+            assert value[f"high_time_{band}"] == pytest.approx(at, rel=1e-4, abs=1e-4)
+
+
+def test_what_is_not_determined_has_no_value(tiny_fast, one):
+    """A column of the summary is 0 then, which reads like a measurement."""
+    columns = meanings(tiny_fast.config, None)
+    only = one.with_redshift("none").upto_phase(0.0)
+    row = tiny_fast.builder.rows(tiny_fast._ready(only)).X[0]
+    value = dict(zip((c.name for c in columns), natural_values(columns, row), strict=True))
+    absent = sorted(set("ugrizy") - {"ugrizy"[b] for b in only.band.tolist()}) or ["y"]
+    unknown = ["log_redshift", "absolute_peak", "galactic", "trigger8_r", f"mean_{absent[0]}"]
+    if absent == ["y"]:
+        unknown = unknown[:-1]
+    assert np.isnan([value[name] for name in unknown]).all()
+    assert value["redshift_known"] == 0.0
+
+
+def test_two_inputs_with_columns_of_one_name_are_both_named():
+    config = PipelineConfig(inputs=("latent", "summary", "features"), templates=False)
+    names = input_names(config, None)
+    assert len(set(names)) < len(names)
+    assert tuple(one.name for one in meanings(config, None)) == names
 
 
 def test_a_named_rival_is_compared(pipeline, one, made):

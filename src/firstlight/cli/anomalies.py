@@ -127,17 +127,17 @@ def _print(table: "pd.DataFrame") -> None:
     from rich.table import Table
 
     shown = Table()
-    for name, justify in (("", "right"), ("object", "left"), ("interest", "right"), ("anomaly", "right")):
-        shown.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    for name in ("class", "prob.", "obs.", "phase"):
-        shown.add_column(name, no_wrap=True)
+    shown.add_column("", justify="right", no_wrap=True)
+    shown.add_column("object", overflow="fold")  # whole, since --mark takes it
+    for name in ("interest", "anomaly", "class", "prob.", "obs.", "phase"):
+        shown.add_column(name, justify="left" if name == "class" else "right", no_wrap=True)
     for row in table.to_dict("records"):
         shown.add_row(
             str(row["rank"]),
             escape(printable(row["object"], _LONGEST)),
             f"{row['interest']:+.2f}",
             f"{row['anomaly']:.3f}",
-            row["class"],
+            escape(row["class"]),
             f"{row['probability']:.2f}",
             str(row["n_obs"]),
             f"{row['phase']:.1f}",

@@ -124,7 +124,7 @@ def _rich_table(title: str, head: tuple[str, ...], rows: "Sequence[tuple[str, ..
 
     table = Table(title=escape(title), title_justify="left", box=None, padding=(0, 2, 0, 0))
     for name in head:
-        table.add_column(name)
+        table.add_column(escape(name))
     for row in rows:
         table.add_row(*(escape(printable(text)) for text in row))
     return table

@@ -71,7 +71,7 @@ def metadata_features() -> tuple[Feature, ...]:
         ("redshift_err_relative", "1", "error of the host redshift over 1 + redshift"),
         ("galactic", "1", "1 where the source states a Milky Way object (redshift exactly 0), else 0"),
         ("distance_modulus", "mag", "distance modulus at the host redshift; NaN in the Milky Way"),
-        ("distance_modulus_err", "mag", "half its range within one redshift error"),
+        ("distance_modulus_err", "mag", "half the range of the distance modulus within one redshift error"),
     )
     without = (
         ("ebv", "mag", "Milky Way E(B-V) towards the object"),
@@ -112,7 +112,7 @@ def _overall_rows() -> Iterator[tuple[str, str, str]]:
         yield f"{name}_snr", "1", f"mean S/N {text} the trigger"
         yield f"{name}_flux", "1", f"root mean square flux {text} the trigger over the highest |flux|"
     yield "trend", "1/day", "weighted slope of S/N in time"
-    yield "trend_snr", "1", "significance of that slope"
+    yield "trend_snr", "1", "significance of the weighted slope of S/N in time"
     yield "season_chi2", "1", "scatter of the seasons' mean fluxes about their band's mean, per season"
     for low, high in zip((0.0, *LAGS[:-1]), LAGS, strict=True):
         where = f"of pairs in one band {low:g} to {high:g} days apart"
@@ -175,19 +175,19 @@ def _rise_fall_rows(what: str, where: str, unit: str) -> Iterator[tuple[str, str
 def _fit_rows() -> Iterator[tuple[str, str, str]]:
     yield "gp_n", "1", "nightly points in the Gaussian process"
     yield "gp_scale", "nJy", "flux scale of the Gaussian process"
-    yield "gp_time_scale", "day", "most likely time scale"
-    yield "gp_amplitude", "1", "most likely amplitude over the flux scale"
-    yield "gp_log_likelihood", "1", "log-likelihood per point"
-    yield "gp_chi2", "1", "chi2 per point about the Gaussian process"
-    yield "gp_chi2_zero", "1", "chi2 per point about zero"
-    yield "gp_chi2_constant", "1", "chi2 per point about one constant a band"
-    yield "gp_peak_phase", "day", "peak of the summed griz light since the trigger"
-    yield "gp_since_peak", "day", "last observation minus that peak"
-    yield "gp_peak_flux", "nJy", "summed griz flux at that peak"
+    yield "gp_time_scale", "day", "most likely time scale of the Gaussian process"
+    yield "gp_amplitude", "1", "most likely amplitude of the Gaussian process over its flux scale"
+    yield "gp_log_likelihood", "1", "log-likelihood of the Gaussian process per nightly point"
+    yield "gp_chi2", "1", "chi2 per nightly point about the Gaussian process"
+    yield "gp_chi2_zero", "1", "chi2 per nightly point about zero flux"
+    yield "gp_chi2_constant", "1", "chi2 per nightly point about one constant flux per band"
+    yield "gp_peak_phase", "day", "time of the peak of the summed griz light since the trigger"
+    yield "gp_since_peak", "day", "last observation minus peak of the summed griz light"
+    yield "gp_peak_flux", "nJy", "highest summed griz flux"
     yield "gp_minimum", "1", "lowest summed griz flux over the highest"
-    yield "gp_last", "1", "summed griz flux at the last observation over the peak"
-    yield "gp_slope", "1/day", "its slope at the last observation over the peak"
-    yield "gp_slope_first", "1/day", "its slope at the trigger over the peak"
+    yield "gp_last", "1", "summed griz flux at the last observation over the highest"
+    yield "gp_slope", "1/day", "slope of the summed griz flux at the last observation over the highest"
+    yield "gp_slope_first", "1/day", "slope of the summed griz flux at the trigger over the highest"
     yield from _rise_fall_rows("all", "of the summed griz light", "day")
 
 
@@ -200,9 +200,18 @@ def _gp_band_rows(band: str) -> Iterator[tuple[str, str, str]]:
     yield from _rise_fall_rows(band, f"in {band}", "day")
 
 
+def _from_peak(epoch: float, days: str) -> str:
+    """When an epoch is, counted in days of a kind."""
+    return (
+        "at the peak"
+        if epoch == 0.0
+        else f"{abs(epoch):g} {days} {'before' if epoch < 0.0 else 'after'} the peak"
+    )
+
+
 def _gp_epoch_rows() -> Iterator[tuple[str, str, str]]:
     for name in ("trigger", *(f"{e:+g}" for e in EPOCHS)):
-        where = "at the trigger" if name == "trigger" else f"{name} days from the peak"
+        where = "at the trigger" if name == "trigger" else _from_peak(float(name), "days")
         for a, b in COLOURS:
             yield (
                 f"colour_{BANDS[a]}{BANDS[b]}_{name}",
@@ -212,26 +221,26 @@ def _gp_epoch_rows() -> Iterator[tuple[str, str, str]]:
     for epoch in EPOCHS:
         if epoch != 0.0:
             for band in BANDS:
-                where = f"{epoch:+g} days from the peak"
+                where = _from_peak(epoch, "days")
                 yield (
                     f"ratio_{band}_{epoch:+g}",
                     "1",
-                    f"bounded ratio of the flux {where} to the peak in {band}",
+                    f"bounded ratio of the flux {where} to that at the peak in {band}",
                 )
 
 
 def _rest_rows() -> Iterator[tuple[str, str, str]]:
     names = [f"{w:.0f}" for w in REST_WAVELENGTHS]
     for epoch in REST_EPOCHS:
-        where = f"{epoch:+g} rest-frame days from the peak"
+        where = _from_peak(epoch, "rest-frame days")
         for a, b in REST_COLOURS:
             text = f"bounded colour at rest {names[a]} - {names[b]} A, {where}"
             yield f"rest_colour_{names[a]}_{names[b]}_{epoch:+g}", "1", text
     for epoch in REST_EPOCHS:
         if epoch != 0.0:
-            where = f"{epoch:+g} rest-frame days from the peak"
+            where = _from_peak(epoch, "rest-frame days")
             for name in names:
-                text = f"bounded ratio of the flux at rest {name} A {where} to the peak"
+                text = f"bounded ratio of the flux at rest {name} A {where} to that at the peak"
                 yield f"rest_ratio_{name}_{epoch:+g}", "1", text
     for name in names:
         yield f"absolute_{name}", "mag", f"absolute AB magnitude at rest {name} A at the peak"
@@ -274,7 +283,7 @@ def _match_rows(name: str) -> Iterator[tuple[str, str, str]]:
     yield f"match_explained_{name}", "1", f"share of chi2 explained by {name}, any redshift"
     yield f"match_evidence_{name}", "1", f"log-evidence of {name} below the best, any redshift"
     yield f"match_redshift_{name}", "1", f"redshift at which {name} fits best"
-    yield f"match_absolute_{name}", "mag", f"absolute magnitude of {name} there"
+    yield f"match_absolute_{name}", "mag", f"absolute magnitude of {name} at the redshift of its best fit"
 
 
 def _template_rows(name: str) -> Iterator[tuple[str, str, str]]:

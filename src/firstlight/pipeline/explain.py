@@ -24,7 +24,8 @@ from firstlight.pipeline.explanation import (
     Why,
 )
 from firstlight.pipeline.kept import KeptObjects
-from firstlight.pipeline.words import group_of
+from firstlight.pipeline.summary_words import Meaning
+from firstlight.pipeline.words import group_of, natural_values
 from firstlight.predictions import Predictions
 from firstlight.timeline import answer_names, night_ends
 
@@ -43,7 +44,7 @@ class Explained:
 
     classifier: Classifier
     encoder: Encoder
-    meanings: Mapping[str, tuple[str, str]]  # meaning and unit of each column, in order
+    columns: tuple[Meaning, ...]  # what the classifier reads, in order
     is_blind: bool  # whether the pipeline was trained without redshifts
     kept: KeptObjects | None
     has_places: bool
@@ -94,7 +95,7 @@ def _why(
     found = []
     for decision in decisions:
         rival = against if decision.name != "side" and against in decision.classes else None
-        found.append(_taken_apart(decision, x, parts.meanings, proba, rival))
+        found.append(_taken_apart(decision, x, parts.columns, proba, rival))
     if against is not None and all(against not in (w.favoured, w.against) for w in found):
         notes.append(
             f"Other trees decide between the Milky Way and the rest, so {against} has no reasons here."
@@ -105,7 +106,7 @@ def _why(
 def _taken_apart(
     decision: Decision,
     x: Float32Array,
-    meanings: Mapping[str, tuple[str, str]],
+    columns: tuple[Meaning, ...],
     proba: Mapping[str, float],
     against: str | None,
 ) -> Why:
@@ -120,20 +121,20 @@ def _taken_apart(
     if rival == best:
         rival = int(order[1])
     weight = decision.parts[best] - decision.parts[rival]
-    names = list(meanings)
-    groups = [group_of(name) for name in names]
+    values = natural_values(columns, x)
+    groups = [group_of(one.name) for one in columns]
     members = {group: [k for k, own in enumerate(groups) if own == group] for group in dict.fromkeys(groups)}
     reasons = []
-    for group, columns in members.items():
-        largest = sorted(columns, key=lambda k: -abs(weight[k]))[:_N_INPUTS]
+    for group, places in members.items():
+        largest = sorted(places, key=lambda k: -abs(weight[k]))[:_N_INPUTS]
         inputs = tuple(
-            InputPart(names[k], *meanings[names[k]], float(x[k]), float(weight[k]))
+            InputPart(columns[k].name, columns[k].text, columns[k].unit, values[k], float(weight[k]))
             for k in largest
             if weight[k]
         )
-        reasons.append(Reason(group, float(weight[columns].sum()), inputs))
+        reasons.append(Reason(group, float(weight[places].sum()), inputs))
     by_class = {
-        name: {group: float(decision.parts[c, columns].sum()) for group, columns in members.items()}
+        name: {group: float(decision.parts[c, places].sum()) for group, places in members.items()}
         for c, name in enumerate(decision.classes)
     }
     return Why(

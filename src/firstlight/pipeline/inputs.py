@@ -90,21 +90,28 @@ class InputBuilder:
         return np.hstack(parts).astype(np.float32, copy=False)
 
 
+def names_by_input(config: PipelineConfig, templates: Templates | None) -> dict[str, tuple[str, ...]]:
+    """Names of the columns of each input of the classifier, in order; those of other packages are ``own``."""
+    n_latents = config.encoder.vae.latent
+    names: dict[str, tuple[str, ...]] = {}
+    if "latent" in config.inputs:
+        names["latent"] = tuple(f"latent_{k + 1}" for k in range(n_latents))
+    if "latent_scatter" in config.inputs:
+        names["latent_scatter"] = tuple(f"latent_log_var_{k + 1}" for k in range(n_latents))
+    if "summary" in config.inputs:
+        names["summary"] = CONTEXT_NAMES + CONTRAST_NAMES
+    if config.reads_nights:
+        names["gaussian_process"] = tuple(feature.name for feature in nights_features())
+    if "features" in config.inputs:
+        names["features"] = tuple(feature.name for feature in features(templates))
+    return names | {"own": own_names(config.features.own)}
+
+
 def input_names(config: PipelineConfig, templates: Templates | None) -> tuple[str, ...]:
     """Name of each column that the classifier reads, in order."""
-    n_latents = config.encoder.vae.latent
-    names: list[str] = []
-    if "latent" in config.inputs:
-        names += [f"latent_{k + 1}" for k in range(n_latents)]
-    if "latent_scatter" in config.inputs:
-        names += [f"latent_log_var_{k + 1}" for k in range(n_latents)]
-    if "summary" in config.inputs:
-        names += CONTEXT_NAMES + CONTRAST_NAMES
-    if config.reads_nights:
-        names += [feature.name for feature in nights_features()]
-    if "features" in config.inputs:
-        names += [feature.name for feature in features(templates)]
-    own = own_names(config.features.own)
+    by_input = names_by_input(config, templates)
+    own = by_input.pop("own")
+    names = [name for part in by_input.values() for name in part]
     twice = set(own) & set(names) if len(set(own)) == len(own) else set(own)
     if twice:
         raise SettingsError(f"features of other packages: names occur twice, among them {sorted(twice)}")

@@ -296,7 +296,7 @@ class Pipeline(Saved):
         parts = Explained(
             classifier=classifier,
             encoder=inputs.encoder,
-            meanings=meanings(self.config, inputs.templates),
+            columns=meanings(self.config, inputs.templates),
             is_blind=self._is_blind,
             kept=self._kept,
             has_places=self._anomaly is not None,

@@ -1,18 +1,20 @@
 """The classifier's inputs in an astronomer's words: groups of columns, and the meaning of each column."""
 
+import math
 import re
 from functools import cache
 
+from firstlight._types import Float32Array
 from firstlight.features import Templates, features
-from firstlight.features.registry import nights_features
+from firstlight.features.registry import Feature, nights_features
 from firstlight.pipeline.config import PipelineConfig
-from firstlight.pipeline.inputs import input_names
+from firstlight.pipeline.inputs import names_by_input
+from firstlight.pipeline.summary_words import Meaning, summary_meanings
 
 #: Groups of inputs, and the columns in each by their names; the first pattern that fits counts.
 _GROUPS = {
     "autoencoder": r"latent_.*",
-    "host redshift": r"(log_)?redshift.*|distance_modulus.*",
-    "Milky Way or not": r"galactic",
+    "host redshift": r"(log_)?redshift.*|distance_modulus.*|galactic",
     "position and dust": r"ebv|latitude_abs",
     "fit of class templates": r"(template|match)_.*",
     "absolute magnitude": r"(gp_)?absolute_.*",
@@ -50,14 +52,30 @@ def group_of(name: str) -> str:
     return next(found, OTHER)
 
 
-def meanings(config: PipelineConfig, templates: Templates | None) -> dict[str, tuple[str, str]]:
-    """Meaning and unit of each column that the classifier reads, by name; "1" is a pure number."""
-    known = {name: (_plain(name), "1") for name in input_names(config, templates)}
-    if "features" in config.inputs:
-        known |= {one.name: (one.description, one.unit) for one in features(templates)}
-    if config.reads_nights:
-        known |= {one.name: (one.description, one.unit) for one in nights_features()}
-    return known
+def meanings(config: PipelineConfig, templates: Templates | None) -> tuple[Meaning, ...]:
+    """Meaning and unit of each column that the classifier reads, in order."""
+    known = {
+        "summary": summary_meanings(config.encoder.steps.flux_scale),
+        "gaussian_process": _of_features(nights_features()),
+        "features": _of_features(features(templates)),
+    }
+    found: list[Meaning] = []
+    for part, names in names_by_input(config, templates).items():
+        found += known[part] if part in known else [Meaning(name, _plain(name)) for name in names]
+    return tuple(found)
+
+
+def _of_features(known: tuple[Feature, ...]) -> tuple[Meaning, ...]:
+    return tuple(Meaning(one.name, one.description, one.unit) for one in known)
+
+
+def natural_values(columns: tuple[Meaning, ...], row: Float32Array) -> list[float]:
+    """Value of each column in its unit; NaN where the observations do not determine it."""
+    by_name = dict(zip((one.name for one in columns), row.tolist(), strict=True))
+    return [
+        math.nan if one.known_by and by_name[one.known_by] == 0.0 else one.natural(value)
+        for one, value in zip(columns, row.tolist(), strict=True)
+    ]
 
 
 def _plain(name: str) -> str:

@@ -22,6 +22,7 @@ from firstlight.report.lightcurves import (
     draw_probabilities,
     probabilities_of,
     select_observations,
+    title_of,
 )
 from firstlight.report.style import ACCENT, FAINT, INK, MAIN, new_figure, save_figure, styled
 
@@ -45,7 +46,7 @@ def plot_explanation(made: Explanation) -> Figure:
         curve = select_observations(curve, (curve.mjd >= window[0]) & (curve.mjd <= window[1]))
         models = {b: _within(model, window) for b, model in models.items() if b in curve.band}
     handles = draw_light_curve(panel, curve, models=models)
-    panel.set_title(f"{made.curve.object_id}: {made.sentences()[0]}", loc="left", parse_math=False)
+    panel.set_title(title_of(made.curve), loc="left", parse_math=False)
     if models:
         handles.append(Line2D([], [], color=FAINT, label="autoencoder"))
     parts[0].legend(handles=handles, ncols=len(handles), loc="outside lower center", handletextpad=0.4)

@@ -1,5 +1,6 @@
 """An explanation as tables of text, for the terminal and for pages."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -40,10 +41,10 @@ def tables_of(made: Explanation, n_groups: int = N_GROUPS) -> list[Table]:
         found.append(Table("What would change it", ("if", "class", "probability", f"of {made.label}"), rows))
     if made.next_observations:
         rows = [
-            (one.band, f"{one.flux:.0f} ± {one.flux_err:.0f}", *(f"{100 * p:.0f} %" for p in one.favoured))
+            (one.band, _microjansky(one.flux, one.flux_err), *(f"{100 * p:.0f} %" for p in one.favoured))
             for one in made.next_observations
         ]
-        head = ("band", "expected flux [nJy]", "1 sigma fainter", "as expected", "1 sigma brighter")
+        head = ("band", "expected flux [µJy]", "1 sigma fainter", "as expected", "1 sigma brighter")
         found.append(Table(f"Probability of {made.label} with one more observation a day later", head, rows))
     return found
 
@@ -52,7 +53,7 @@ def _why_table(why: Why, n_groups: int) -> Table:
     rows = []
     for reason in why.reasons[:n_groups]:
         inputs = "; ".join(
-            f"{part.meaning.partition(';')[0]} {_value(part.value, part.unit)}" for part in reason.inputs[:2]
+            f"{part.meaning.partition(';')[0]}: {_value(part.value, part.unit)}" for part in reason.inputs[:2]
         )
         rows.append((reason.group, factor_text(reason.weight), inputs))
     rest = sum(reason.weight for reason in why.reasons[n_groups:])
@@ -64,10 +65,18 @@ def _why_table(why: Why, n_groups: int) -> Table:
     note = (
         f"A factor multiplies the ratio of probabilities: x speaks for {why.favoured}, / for {why.against}."
     )
+    if any("bounded" in inputs for _, _, inputs in rows):
+        note += " A bounded colour or ratio of fluxes a and b is (a - b) / (|a| + |b| + error)."
     return Table(title, ("reason", "factor", "main inputs"), rows, note)
 
 
 def _value(value: float, unit: str) -> str:
     if not np.isfinite(value):
-        return "(not determined)"
+        return "not determined"
     return f"{value:.3g}" if unit == "1" else f"{value:.3g} {unit}"
+
+
+def _microjansky(flux: float, err: float) -> str:
+    """A flux and its error [nJy] in microjansky, with two digits of the error."""
+    decimals = max(0, 1 - math.floor(math.log10(err / 1000.0)))
+    return f"{flux / 1000.0:,.{decimals}f} ± {err / 1000.0:,.{decimals}f}"

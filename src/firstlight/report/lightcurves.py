@@ -140,7 +140,7 @@ def plot_light_curve(
         figure = new_figure(3.4)
         panel = figure.subplots()
     handles = _draw(panel, shown, scale, models or {})
-    panel.set_title(_title(curve, label) if title is None else title, loc="left", parse_math=False)
+    panel.set_title(title_of(curve, label) if title is None else title, loc="left", parse_math=False)
     if len(shown) < len(curve):
         outside = f"{len(curve) - len(shown):,} observations outside"
         panel.set_title(outside, loc="right", fontsize=7.5, color="#777777")
@@ -366,11 +366,12 @@ def draw_probabilities(
     panel.set_yticks([])
     panel.spines["left"].set_visible(False)
     n_more = len(set(members) - {name for name, _ in top})
-    more = f", and {n_more} more" if n_more else ""
+    more = f",\nand {n_more} more" if n_more else ""
     panel.set_xlabel(f"probability\n(bold: prediction set{more})" if members else "probability")
 
 
-def _title(curve: LightCurve, label: str | None) -> str:
+def title_of(curve: LightCurve, label: str | None = None) -> str:
+    """Object, class and host redshift, as the title of a figure."""
     parts = [f"object {printable(curve.object_id, _LONGEST_ID)}"]
     if label:
         parts.append(label)

@@ -407,7 +407,7 @@ def _light(row: dict[str, Any], limit_mag: float) -> str:
         return "no recent detection"
     words = f"{row['band']} {row['mag']:.1f}"
     if row["mag_age"] >= OLD:
-        words += f", {row['mag_age']:.0f} days ago"
+        words += f", {_days(row['mag_age'])} ago"
     if row["class"] in VARIABLE:
         words += ", variable"
     elif abs(row["slope"]) >= max(STEADY, row["slope_err"]):
@@ -419,7 +419,18 @@ def _light(row: dict[str, Any], limit_mag: float) -> str:
     if row["mag_expected"] > limit_mag:
         words += f" (fainter than the limit {limit_mag:g})"
     days = row["days_since_peak"]
-    return words + ("; at its brightest so far" if days < 0.5 else f"; {days:.0f} days past its brightest")
+    return words + ("; at its brightest so far" if days < 0.5 else f"; {_days(days)} past its brightest")
+
+
+def _days(days: float) -> str:
+    """Whole days in words.
+
+    Examples
+    --------
+    >>> _days(0.8), _days(3.4)
+    ('1 day', '3 days')
+    """
+    return f"{days:.0f} day{'' if round(days) == 1 else 's'}"
 
 
 def _sky(row: dict[str, Any], night: Night) -> str:
