@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from firstlight.cli.app import AsJson, Jobs, VerifyWith, app, console, print_json
 from firstlight.errors import SettingsError
@@ -134,7 +135,8 @@ def _print(result: dict[str, Any]) -> None:
         ends = (
             ", ".join(f"{other} {n:,}" for other, n in list(row[way].items())[:3]) for way in ("to", "from")
         )
-        table.add_row(name, *(f"{row[key]:,}" for key in ("before", "after", "kept")), *ends)
+        counts = (f"{row[key]:,}" for key in ("before", "after", "kept"))
+        table.add_row(*map(escape, (name, *counts, *ends)))
     console.print(table)
     mean = result["mean_total_variation"]
     words = f"{result['objects']:,} objects, {result['changed']:,} with another class"

@@ -27,7 +27,7 @@ class InputPart(NamedTuple):
     name: str
     meaning: str
     unit: str  # "1" for a pure number
-    value: float  # NaN where the observations do not determine it
+    value: float  # in its unit; NaN where the observations do not determine it
     weight: float  # natural logarithm of the factor by which it multiplies the ratio of probabilities
 
 
