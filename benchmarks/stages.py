@@ -97,7 +97,9 @@ def stages(bundle: str, data: Path | None) -> dict[str, float]:
     curves, _ = load_plasticc(data)
     some = curves.take(np.linspace(0, len(curves) - 1, N_OBJECTS).astype(np.int64))
     pipeline = Pipeline.load(bundle)
-    builder, config = pipeline.builder, pipeline.config
+    older: Any = pipeline  # at an earlier commit, a private method makes the builder
+    builder = pipeline.builder if hasattr(pipeline, "builder") else older._builder()
+    config = pipeline.config
     ready = pipeline._ready(some)
     steps = make_steps(ready, config.encoder.steps)
     rows = builder.rows(ready)
@@ -113,7 +115,19 @@ def stages(bundle: str, data: Path | None) -> dict[str, float]:
         if builder.templates is not None:
             templates = builder.templates
             calls["templates"] = lambda: templates.match(ready, config.features)
+    if "gaussian_process" in config.inputs:
+        calls["nightly points and Gaussian process"] = lambda: of_nights(ready)
     return {name: quickest(call) for name, call in calls.items()}
+
+
+def of_nights(ready: Any) -> None:
+    """The input `gaussian_process` of preprocessed light curves."""
+    from firstlight.features.extract import read_nights
+    from firstlight.features.nights import advance_rows, initial_rows
+
+    nights = initial_rows(len(ready))
+    advance_rows(nights, ready)
+    read_nights(nights, ready.redshift)
 
 
 def quickest(call: Callable[[], object]) -> float:

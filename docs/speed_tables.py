@@ -28,7 +28,7 @@ def stages_table() -> str:
                 for times in (before, now)
             ),
         ]
-        for stage in now["default"]
+        for stage in dict.fromkeys(stage for name in PRESETS for stage in now[name])
     ]
     head = [f"`{name}`, {when}" for name in PRESETS for when in (f"commit {result['against'][:7]}", "now")]
     return table(
