@@ -39,7 +39,7 @@ def test_another_key_and_an_unsigned_bundle_end_with_code_1(firstlight, signed, 
     assert "not signed (no manifest.sig)" in done.stderr
 
 
-def test_classify_and_stream_refuse_a_bundle_without_the_signature(
+def test_commands_refuse_a_bundle_without_the_signature(
     firstlight, signed, sample_paths, tmp_path, monkeypatch
 ):
     words = ("--metadata", sample_paths.metadata, "--out", tmp_path / "a.csv")
@@ -51,8 +51,14 @@ def test_classify_and_stream_refuse_a_bundle_without_the_signature(
     assert "not signed" in firstlight(*stream, "--bundle", "fast", ok=False).stderr
     assert "not signed" in firstlight(*classify, "--bundle", "fast", ok=False).stderr
     assert not (tmp_path / "a.csv").exists()
+    name = str(pd.read_csv(sample_paths.metadata)["object_id"][0])
+    sample = ("--data", sample_paths.light_curves, "--metadata", sample_paths.metadata)
+    for command in (("explain", name), ("plot", name, "--out", tmp_path / "a.png")):
+        assert "not signed" in firstlight(*command, *sample, "--bundle", "fast", ok=False).stderr
+    labels = ("--labels", sample_paths.metadata, "--from", "fast", "--out", tmp_path / "adapted")
+    assert "not signed" in firstlight("adapt", *sample, *labels, ok=False).stderr
     objects = tmp_path / "objects.txt"
-    objects.write_text(f"{pd.read_csv(sample_paths.metadata)['object_id'][0]}\n")
+    objects.write_text(f"{name}\n")
     firstlight(*classify, "--objects", objects, "--bundle", signed[0])
 
 

@@ -14,6 +14,7 @@ from firstlight.cli.app import (
     Objects,
     Redshift,
     Seed,
+    VerifyWith,
     app,
     console,
     need_libraries,
@@ -79,6 +80,7 @@ def adapt(
         Path | None, typer.Option(help="Classes of a training set in a file. Default: as for train.")
     ] = None,
     scratch: Scratch = True,
+    verify_with: VerifyWith = None,
     redshift: Redshift = "photo",
     seed: Seed = 0,
     jobs: Jobs = None,
@@ -105,7 +107,7 @@ def adapt(
         load_survey(survey)  # before minutes of work, not after
     own = None if classes is None else Taxonomy.read(classes)
     with progress() as report:
-        bundle = Pipeline.load(base, progress=report)
+        bundle = Pipeline.load(base, public_key=verify_with, progress=report)
     taxonomy = bundle.taxonomy if own is None else own
     known = _training_set(training, training_labels, out)
     curves, names = reading.labelled(data, labels, objects, out, taxonomy)

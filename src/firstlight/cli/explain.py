@@ -15,6 +15,7 @@ from firstlight.cli.app import (
     Data,
     Prior,
     Redshift,
+    VerifyWith,
     app,
     console,
     print_json,
@@ -57,6 +58,7 @@ def explain(
     out: Annotated[
         Path | None, typer.Option(help="Page (.html) or picture (.png, .svg, .pdf) to write as well.")
     ] = None,
+    verify_with: VerifyWith = None,
     as_json: AsJson = False,
     *,
     reading: Reading,
@@ -67,7 +69,7 @@ def explain(
     if out is not None and out.suffix.lower() not in (_PAGE, *PICTURES):
         raise SettingsError(f"{out}: unknown format; use {', '.join((_PAGE, *PICTURES))}")
     with progress() as report:
-        pipeline = Pipeline.load(bundle, prior=prior, progress=report)
+        pipeline = Pipeline.load(bundle, prior=prior, public_key=verify_with, progress=report)
     curve = reading.curves(data, None, out).with_redshift(redshift).find(object_id)
     if upto_phase is not None:
         from firstlight.lightcurves import as_light_curves

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from firstlight.cli.app import PLASTICC, Bundle, Data, TruthFile, app, check_picture, console
+from firstlight.cli.app import PLASTICC, Bundle, Data, TruthFile, VerifyWith, app, check_picture, console
 from firstlight.cli.reading import Reading, reads_curves
 from firstlight.errors import SettingsError
 from firstlight.text import number_in, printable
@@ -54,6 +54,7 @@ def plot(
     data: Data = PLASTICC,
     truth: TruthFile = None,
     bundle: Bundle = None,
+    verify_with: VerifyWith = None,
     over_time: OverTime = True,
     days: Days = "detected",
     magnitudes: Magnitudes = False,
@@ -77,7 +78,7 @@ def plot(
     else:
         window = _window(days)
         curve = reading.curves(data, None, path).find(object_id)
-        pipeline = Pipeline.load(bundle)
+        pipeline = Pipeline.load(bundle, public_key=verify_with)
         warn_if_trained_on(pipeline, object_id)
         figure = plot_light_curve(
             curve,
