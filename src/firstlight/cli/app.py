@@ -22,7 +22,6 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperCommand
 
-from firstlight._types import no_progress
 from firstlight._version import __version__
 from firstlight.errors import INTERRUPTED, DataError, FirstlightError, SettingsError, missing_extra
 from firstlight.text import number_in, printable
@@ -332,6 +331,8 @@ def reading_progress(title: str) -> Iterator["Progress"]:
     It moves to and fro until the first report of a fraction. Without a terminal nothing is shown.
     """
     if not console.is_terminal:
+        from firstlight._types import no_progress
+
         yield no_progress
         return
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
