@@ -21,7 +21,7 @@ pytestmark = pytest.mark.kafka
 
 _number = count()
 #: More for a longer campaign by hand.
-KILLS = int(os.environ.get("FIRSTLIGHT_TEST_KILLS", "5"))
+KILLS = int(os.environ.get("FIRSTLIGHT_TEST_KILLS", "4"))
 
 
 @pytest.fixture(scope="module")
