@@ -19,22 +19,22 @@ CURVES = [
     "--metadata",
     SAMPLE / "plasticc_sample_metadata.csv.gz",
 ]
-COMMANDS = {  # group of kernels: what to run; few objects take another way through the trees than many
-    group: [
+Kernels = dict[str, list[str]]  # name: argument types
+CLASSIFY = {  # bundle: commands; few objects take another way through the trees than many
+    bundle: [
         ["classify", *CURVES, "--bundle", bundle, "--out", f"{bundle}.csv", *objects]
         for objects in ([], ["--objects", "one.txt"])
     ]
-    for group, bundle in (("base", "fast"), ("features", "default"))
-} | {
-    "stream": [
-        [
-            *("stream", "--source", alerts, "--bundle", bundle),
-            *("--sink", f"{bundle}-{alerts}l", "--state", f"{bundle}-{alerts}.state"),
-        ]
-        for alerts in ("alerts.avro", "alerts.jsonl")
-        for bundle in ("fast", "default")
-    ],
+    for bundle in ("fast", "default")
 }
+STREAM = [
+    [
+        *("stream", "--source", alerts, "--bundle", bundle),
+        *("--sink", f"{bundle}-{alerts}l", "--state", f"{bundle}-{alerts}.state"),
+    ]
+    for alerts in ("alerts.avro", "alerts.jsonl")
+    for bundle in ("fast", "default")
+]
 ALERTS = ["replay", "--data", *CURVES, "--max-alerts", 200, "--late", 0.1, "--repeat", 0.1, "--sink"]
 RUN = """
 import json, sys, time
@@ -49,32 +49,46 @@ print(json.dumps([loaded(), time.process_time()]))
 
 
 def main() -> None:
-    """Record every group, each kernel in the first that needs it."""
-    table: dict[str, object] = {}
-    known: dict[str, list[str]] = {}
-    spent = 0.0
-    with tempfile.TemporaryDirectory() as folder:
-        make_inputs(Path(folder))
-        for group, commands in COMMANDS.items():
-            found, seconds = run(Path(folder), commands, fresh=True)
-            new = {
-                name: [kind for kind in kinds if kind not in known.get(name, [])]
-                for name, kinds in found.items()
-            }
-            table[group] = {
-                "seconds": max(1, round(seconds - spent)),
-                "kernels": {name: kinds for name, kinds in new.items() if kinds},
-            }
-            spent = max(spent, seconds)
-            for name, kinds in new.items():
-                known.setdefault(name, []).extend(kinds)
+    """Record the groups: what both bundles need, what each needs beside that, and what the stream needs."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        make_inputs(folder)
+        fast, fast_s = run(folder, CLASSIFY["fast"], fresh=True)
+        default, default_s = run(folder, CLASSIFY["default"], fresh=True)
+        stream, stream_s = run(folder, STREAM, fresh=True)
+    nights, features = less(fast, default), less(default, fast)
+    base = less(fast, nights)
+    base_s = fast_s * n_kinds(base) / n_kinds(fast)
+    groups = {
+        "base": (base, base_s),
+        "nights": (nights, fast_s - base_s),
+        "features": (features, default_s - base_s),
+        "stream": (less(less(stream, fast), default), stream_s - fast_s - default_s + base_s),
+    }
+    table = {
+        name: {"seconds": max(1, round(seconds)), "kernels": kernels}
+        for name, (kernels, seconds) in groups.items()
+    }
     TABLE.write_text(json.dumps(table, indent=1) + "\n")
 
 
-def run_all(folder: Path, *, fresh: bool) -> dict[str, list[str]]:
+def less(kernels: Kernels, others: Kernels) -> Kernels:
+    """Kernels with the argument types that others do not have."""
+    rest = {
+        name: [kind for kind in kinds if kind not in others.get(name, [])] for name, kinds in kernels.items()
+    }
+    return {name: kinds for name, kinds in rest.items() if kinds}
+
+
+def n_kinds(kernels: Kernels) -> int:
+    """Number of functions to compile."""
+    return sum(len(kinds) for kinds in kernels.values())
+
+
+def run_all(folder: Path, *, fresh: bool) -> Kernels:
     """Kernels that all commands need."""
     make_inputs(folder)
-    return run(folder, [words for commands in COMMANDS.values() for words in commands], fresh=fresh)[0]
+    return run(folder, [*CLASSIFY["fast"], *CLASSIFY["default"], *STREAM], fresh=fresh)[0]
 
 
 def make_inputs(folder: Path) -> None:
@@ -83,7 +97,7 @@ def make_inputs(folder: Path) -> None:
     run(folder, [[*ALERTS, f"alerts.{kind}"] for kind in ("avro", "jsonl")], fresh=False)
 
 
-def run(folder: Path, commands: list[list[object]], *, fresh: bool) -> tuple[dict[str, list[str]], float]:
+def run(folder: Path, commands: list[list[object]], *, fresh: bool) -> tuple[Kernels, float]:
     """Kernels that some commands compile or load, and the processor time [s]."""
     with tempfile.TemporaryDirectory() as cache:
         environment = os.environ | ({"NUMBA_CACHE_DIR": cache} if fresh else {})

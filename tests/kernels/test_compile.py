@@ -12,7 +12,7 @@ from firstlight.kernels import compile as ahead
 from firstlight.kernels import decorator
 
 ROOT = Path(__file__).resolve().parents[2]
-GROUPS = ("base", "features", "stream")
+GROUPS = ("base", "nights", "features", "stream")
 #: Compiles two small kernels ahead of use, twice, with messages as lines.
 TWICE = """
 import json, logging, sys

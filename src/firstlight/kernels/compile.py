@@ -50,8 +50,9 @@ def compile_kernels(*groups: str, progress: Progress | None = None) -> None:
 
     Parameters
     ----------
-    *groups : {"base", "features", "stream"}
-        Kernels of every bundle, of bundles that read features, of the stream.
+    *groups : {"base", "nights", "features", "stream"}
+        Kernels of every bundle, of bundles that read a Gaussian process of nightly points, of bundles that
+        read features, of the stream.
     progress : callable, optional
         Called with the name of this stage and the fraction of it that is done.
     """

@@ -108,7 +108,8 @@ class PipelineConfig:
     @property
     def kernel_groups(self) -> tuple[str, ...]:
         """Groups of kernels that predictions need; see `kernels.compile_kernels`."""
-        return ("base", "features") if self.reads_nights or "features" in self.inputs else ("base",)
+        read = {"gaussian_process": "nights", "features": "features"}
+        return ("base", *(group for name, group in read.items() if name in self.inputs))
 
 
 def preset_names() -> list[str]:
