@@ -19,20 +19,12 @@ from firstlight._types import AnyArray, BoolArray, FloatArray, IntArray, StrArra
 from firstlight.errors import DataError
 from firstlight.mix import Brighter, ClassMix, under_mix
 from firstlight.notebook import (
-    LONGEST,
     MOST_COMPLETIONS,
-    N_ROWS,
-    Html,
     drawing,
-    html_bar,
-    html_line,
-    html_panel,
-    html_table,
-    number,
-    text_table,
 )
+from firstlight.predictions.describe import predictions_html, predictions_text
 from firstlight.taxonomy import CLASSES, COARSE, Taxonomy
-from firstlight.text import printable, some_of
+from firstlight.text import some_of
 
 #: Domains of an object: observed like the objects of training, at the edge of them, unlike them, not known.
 INSIDE, EDGE, OUTSIDE, UNKNOWN = "inside", "edge", "outside", "unknown"
@@ -252,16 +244,11 @@ class Predictions:
 
     def __repr__(self) -> str:
         """Numbers of objects per status and class, and the first rows."""
-        title, counts = _title(self)
-        return "\n".join([title, f"  {counts}", text_table(_SHOWN, _first_rows(self), len(self) - N_ROWS)])
+        return predictions_text(self)
 
     def _repr_html_(self) -> str:
         """`repr` for notebooks, with bars of the largest probabilities."""
-        title, counts = _title(self)
-        bars = [Html("".join(_bars(self, i))) for i in range(min(N_ROWS, len(self)))]
-        rows = [[*row, bar] for row, bar in zip(_first_rows(self), bars, strict=True)]
-        table = html_table((*_SHOWN, "probabilities"), rows, len(self) - N_ROWS)
-        return html_panel(title, html_line(counts), table)
+        return predictions_html(self)
 
     def __getitem__(self, index: int | str | slice) -> Self:
         """Predictions of one object by name or position, or of several by a slice of positions.
@@ -527,45 +514,6 @@ def _distinct(in_set: BoolArray) -> tuple[list[BoolArray], list[int]]:
             rows.append(in_set[i])
         at.append(found)
     return rows, at
-
-
-# --- repr -----------------------------------------------------------------------
-
-_SHOWN = ("object_id", "class", "probability", "status", "phase")
-_N_BARS = 3  # of an object
-
-
-def _title(table: Predictions) -> tuple[str, str]:
-    """Numbers of objects per status, and per class."""
-    n_classified = int(table.is_classified.sum())
-    title = f"Predictions: {len(table):,} object{'' if len(table) == 1 else 's'}"
-    title += f", {n_classified:,} classified, {len(table) - n_classified:,} not classified"
-    names, counts = np.unique(table.label[table.label != ""], return_counts=True)
-    shown = [f"{names[k]} {counts[k]:,}" for k in np.argsort(-counts, kind="stable")]
-    return title, f"classes: {', '.join(shown) or 'none'}"
-
-
-def _first_rows(table: Predictions) -> list[list[str]]:
-    """Cells of the first objects; the probability is that of the class."""
-    rows = []
-    for i in range(min(N_ROWS, len(table))):
-        label = str(table.label[i])
-        proba = table.proba[i, table.classes.index(label)] if label else np.nan
-        cells = [
-            printable(str(table.object_id[i]), LONGEST),
-            label or "-",
-            number(proba, ".3f"),
-            str(table.status[i]),
-        ]
-        rows.append([*cells, number(table.phase[i], ".1f")])
-    return rows
-
-
-def _bars(table: Predictions, index: int) -> list[Html]:
-    """Bars of the largest probabilities of one object."""
-    proba = table.proba[index]
-    largest = np.argsort(-proba, kind="stable")[:_N_BARS]
-    return [html_bar(table.classes[k], float(proba[k])) for k in largest if proba[k] > 0]
 
 
 def _lacks_label(table: Predictions) -> BoolArray:
