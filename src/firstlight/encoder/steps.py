@@ -38,7 +38,10 @@ WINDOWS_KNOWN = slice(WINDOWS.stop, running.N_SUMMARY)
 _PEAK_COLUMN = running.SUMMARY_NAMES.index("peak")
 _HIGH_COLUMNS = np.array([running.SUMMARY_NAMES.index(f"high_{band}") for band in BANDS])
 _LEAST_REDSHIFT = 0.002  # a photometric one may scatter below, even below 0
-_LOG_002, _LOG_001 = float(np.log(0.02)), float(np.log(0.01))
+#: Softening of the logarithms of redshift and redshift error, and the origin of absolute magnitudes.
+REDSHIFT_SOFTENING, REDSHIFT_ERR_SOFTENING, MAGNITUDE_ORIGIN = 0.02, 0.01, -19.0
+_LOG_SOFTENING = float(np.log(REDSHIFT_SOFTENING))
+_LOG_ERR_SOFTENING = float(np.log(REDSHIFT_ERR_SOFTENING))
 _MOST_PHASES = 100
 _LEAST_WIDTH, _LARGEST_WIDTH = 1e-6, 1e9  # day; one visit per bin, and all visits in one
 _LEAST_SCALE, _LARGEST_SCALE = 1e-3, 1e12  # nJy; beyond, float32 channels of real fluxes are not finite
@@ -237,13 +240,14 @@ def _fill_redshift(
         if z[i] == 0.0:
             block[1] = 1.0
             continue
-        block[2] = np.log(z[i] + 0.02) - _LOG_002
-        block[3] = np.log(min(max(z_err[i], 0.0), 10.0) + 0.01) - _LOG_001
+        block[2] = np.log(z[i] + REDSHIFT_SOFTENING) - _LOG_SOFTENING
+        z_err_used = min(max(z_err[i], 0.0), 10.0)
+        block[3] = np.log(z_err_used + REDSHIFT_ERR_SOFTENING) - _LOG_ERR_SOFTENING
         for k in range(1 + N_BANDS):
             bright = np.float64(row[_PEAK_COLUMN if k == 0 else _HIGH_COLUMNS[k - 1]])
             flux = flux_scale * max(np.sinh(bright), _FAINT_FLUX)
             absolute = AB_ZERO_POINT_NJY - 2.5 * np.log10(flux) - modulus[i]
-            block[4 + k] = min(max(-(absolute + 19.0), -12.0), 8.0)
+            block[4 + k] = min(max(-(absolute - MAGNITUDE_ORIGIN), -12.0), 8.0)
 
 
 def target_weights(context: Float32Array) -> Float32Array:

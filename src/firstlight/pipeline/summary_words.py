@@ -7,7 +7,12 @@ from typing import NamedTuple
 
 from firstlight.encoder.contrast import CONTRAST_NAMES
 from firstlight.encoder.running import LONG_LAG, PEAK_EDGES, SEASON_GAP, SHORT_LAG, TRIGGER_EDGES
-from firstlight.encoder.steps import CONTEXT_NAMES
+from firstlight.encoder.steps import (
+    CONTEXT_NAMES,
+    MAGNITUDE_ORIGIN,
+    REDSHIFT_ERR_SOFTENING,
+    REDSHIFT_SOFTENING,
+)
 
 
 def _same(value: float) -> float:
@@ -30,18 +35,18 @@ def _days(value: float) -> float:
 
 
 def _absolute(value: float) -> float:
-    return -19.0 - value
+    return MAGNITUDE_ORIGIN - value
 
 
-# Text and unit of each column; the scale is that of `running.summarise`. "flux" is an asinh flux in nJy.
+# Unit and inverse of each scale of `running.summarise` and `steps`, but for "flux": asinh fluxes in nJy.
 _SCALES: dict[str, tuple[str, Callable[[float], float]]] = {
     "1": ("1", _same),
     "log": ("1", math.expm1),
     "asinh": ("1", math.sinh),
     "day": ("day", _days),
     "mag": ("mag", _absolute),
-    "redshift": ("1", lambda value: 0.02 * math.expm1(value)),
-    "redshift error": ("1", lambda value: 0.01 * math.expm1(value)),
+    "redshift": ("1", lambda value: REDSHIFT_SOFTENING * math.expm1(value)),
+    "redshift error": ("1", lambda value: REDSHIFT_ERR_SOFTENING * math.expm1(value)),
 }
 _OF_OBJECT = {
     "n_obs": ("log", "observations", ""),
