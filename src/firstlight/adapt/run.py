@@ -110,8 +110,7 @@ def adapt(
     survey : str, optional
         Name or TOML file of the survey; by default it is measured from the light curves.
     sources : str array, shape (n_objects,), optional
-        Where each object is from, if from several surveys or catalogues; each is measured, and the
-        result is also judged by leaving each out.
+        Survey or catalogue of each object, if there are several; each is measured, and left out once.
     taxonomy : Taxonomy, optional
         The classes; by default those of the bundle.
     config : AdaptConfig, optional

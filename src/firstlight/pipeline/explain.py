@@ -44,7 +44,7 @@ class Explained:
 
     classifier: Classifier
     encoder: Encoder
-    columns: tuple[Meaning, ...]  # what the classifier reads, in order
+    columns: tuple[Meaning, ...]  # inputs of the classifier, in order
     is_blind: bool  # whether the pipeline was trained without redshifts
     kept: KeptObjects | None
     has_places: bool
@@ -190,7 +190,7 @@ def _reconstruction(parts: Explained, ready: LightCurves) -> Reconstruction | No
     return reconstruct(parts.encoder, ready) if ready.offsets[-1] else None
 
 
-# --- changes that would change the answer-----------------------------------------------
+# --- the answer with other data ------------------------------------------------
 
 
 def _changes(
