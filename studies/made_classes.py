@@ -48,6 +48,7 @@ from firstlight.features.registry import gaussian_features
 from firstlight.metrics import phase_name
 from firstlight.metrics.curves import calibration_error, roc_auc
 from firstlight.metrics.scores import SMALLEST_PROBA, headline
+from firstlight.pipeline.config import PipelineConfig
 from firstlight.pipeline.inputs import InputBuilder
 from firstlight.pipeline.training import (
     TrainingObjects,
@@ -136,7 +137,7 @@ class Ground:
         """From the cache, or made."""
         folder = cache / f"seed-{seed}"
         folder.mkdir(parents=True, exist_ok=True)
-        config = load_preset("default")
+        config = preset()
         curves, truth = load_plasticc()
         labels = truth.labels_of(curves.object_id)
         sides = fold_sides(curves, labels, hash_split(curves.object_id))
@@ -165,8 +166,13 @@ class Ground:
         return int((~self.objects.held_out).sum())
 
 
+def preset() -> PipelineConfig:
+    """Preset `default` without its simulated objects, which are what the variants add."""
+    return replace(load_preset("default"), simulated=SimulatedConfig())
+
+
 def _inputs(folder: Path, objects: TrainingObjects, seed: int) -> InputBuilder:
-    config = load_preset("default")
+    config = preset()
     if not (folder / "inputs-done").exists():
         made = train_inputs(objects, config, seed=seed, folder=folder / "training", progress=say)
         made.encoder.save(folder / "encoder")

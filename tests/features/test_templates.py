@@ -1,5 +1,6 @@
 """Templates: made of training objects, found again in light curves."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,26 @@ def test_shape_is_judged_apart_from_brightness(templates: Templates) -> None:
     a, b = templates.match(curves, CONFIG), templates.match(brighter, CONFIG)
     for name in ("match_explained_SNIa", "match_explained_SNII"):
         np.testing.assert_allclose(_column(templates, a, name), _column(templates, b, name), atol=0.03)
+
+
+@pytest.mark.parametrize("days", [2.0, 8.0, 30.0, 150.0])
+def test_no_template_explains_more_than_the_signal(templates: Templates, days: float) -> None:
+    # far redshifts, where next to nothing of a template is inside of the bands
+    wide = replace(templates, redshift=np.array([0.05, 0.2, 0.6, 1.05, 1.8, 2.6]))
+    shapes = [(12.0, 1.0), (3.0, 8.0), (60.0, -8.0), (200.0, 12.0), (1.0, 0.0), (30.0, -3.0)]
+    curves = LightCurves.concatenate(
+        [_supernovae(20, 0.1, fall, slope, 80 + i) for i, (fall, slope) in enumerate(shapes)]
+    )
+    values = wide.match(curves.upto_phase(days), CONFIG)
+    explained = np.stack(
+        [
+            _column(wide, values, f"{kind}_explained_{name}")
+            for kind in ("match", "template")
+            for name in wide.names
+        ]
+    )
+    assert np.all((explained >= 0.0) & (explained <= 1.0 + 1e-6))
+    assert explained.max() > 0.5
 
 
 def test_saved_templates_give_the_same_fits(templates: Templates, tmp_path: Path) -> None:

@@ -80,7 +80,9 @@ def match_all(
                 cells[k, j, 0] = cells[k, j, 1] = cells[k, j, 2] = 0.0
                 cells[k, j, 3] = 1.0
                 cells[k, j, 4] = np.nan
-        _fit_cells(grouped, first, weights, tables, tilts, phase, grid, starts, placed, cells)
+        _fit_cells(
+            grouped, first, weights, tables, tilts, phase, grid, chi2_zero, starts, placed, cells
+        )  # fmt: skip
         sigma = redshift_err[i] if redshift_err[i] > 0.0 else 0.0
         _write_matches(
             cells, n, max(chi2_zero, 1e-9), scale, redshift[i], sigma, grid, modulus, magnitude,
@@ -199,10 +201,13 @@ def _add_bands(own: Float32Array, tilt: FloatArray, sums: FloatArray) -> None:
 
 
 @kernel(inner=True)
-def _improve(sums: FloatArray, stretch: float, step: float, fits: FloatArray, best: FloatArray) -> None:
+def _improve(
+    sums: FloatArray, stretch: float, step: float, most: float, fits: FloatArray, best: FloatArray
+) -> None:
     """Improve score, amplitude, colour, stretch and peak of one template at one redshift.
 
-    Whether a trial is usable is decided after its arithmetic, so that trials go through vectors.
+    `most` is the chi2 of no flux at all, which no fit can explain more of. Whether a trial is usable is
+    decided after its arithmetic, so that trials go through vectors.
     """
     penalty = (math.log(stretch) / _STRETCH_SD) ** 2
     n = _N_PEAKS
@@ -225,18 +230,21 @@ def _improve(sums: FloatArray, stretch: float, step: float, fits: FloatArray, be
             top = m
     if top >= 0:
         shift = 0.0
-        if 0 < top < _N_PEAKS - 1:  # the vertex of a parabola through three trials
+        # The vertex of a parabola through three trials. A neighbour can score higher with a negative
+        # amplitude: then there is no maximum between them, and the parabola would lead far beyond them.
+        if 0 < top < _N_PEAKS - 1 and scores[top] >= max(scores[top - 1], scores[top + 1]):
             bend = scores[top - 1] - 2.0 * scores[top] + scores[top + 1]
             if bend < 0.0:
                 shift = 0.5 * (scores[top - 1] - scores[top + 1]) / bend
-                best[0] -= 0.25 * (scores[top - 1] - scores[top + 1]) * shift
+                best[0] = min(best[0] - 0.25 * (scores[top - 1] - scores[top + 1]) * shift, most - penalty)
         best[4] = (_FIRST_PEAK + (top + shift) * step) * stretch
 
 
 @kernel(inline="always")  # into its one caller, not twice through the compiler
 def _fit_cells(
     grouped: FloatArray, first: IntArray, weights: Float32Array, tables: Float32Array, tilts: FloatArray,
-    phase: FloatArray, grid: FloatArray, starts: IntArray, placed: Float32Array, cells: FloatArray,
+    phase: FloatArray, grid: FloatArray, most: float, starts: IntArray, placed: Float32Array,
+    cells: FloatArray,
 ) -> None:  # fmt: skip
     """Fit all templates at all redshifts: unstretched, then stretched where that is not hopeless."""
     n_templates, n_redshifts = tables.shape[0], tables.shape[1]
@@ -261,7 +269,7 @@ def _fit_cells(
                     ready = True
                 _scan(starts, placed, bounds, tables[k, j], own)
                 _add_bands(own, tilts[j], sums)
-                _improve(sums, _STRETCHES[s], step, fits, cells[k, j])
+                _improve(sums, _STRETCHES[s], step, most, fits, cells[k, j])
 
 
 @kernel(inner=True)
