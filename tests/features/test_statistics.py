@@ -131,7 +131,7 @@ def test_per_band_extremes_and_medians(sample: LightCurves, table: FeatureTable)
             some = len(flux) > 0
             highest.append(flux.max() if some else np.nan)
             lowest.append(flux.min() if some else np.nan)
-            error.append(np.sort(err)[len(err) // 2] if some else np.nan)
+            error.append(np.median(err) if some else np.nan)
             share.append(np.mean(flux / err < -3.0) if some else np.nan)
         np.testing.assert_allclose(table.column(f"flux_max_{band}"), highest, rtol=1e-6)
         np.testing.assert_allclose(table.column(f"flux_min_{band}"), lowest, rtol=1e-6)
@@ -158,11 +158,17 @@ def test_robust_shape_of_the_fluxes(sample: LightCurves, table: FeatureTable) ->
             spread.append(np.nan)
             asymmetry.append(np.nan)
             continue
-        median = f[len(f) // 2]
-        spread.append(np.sort(np.abs(f - median))[len(f) // 2] / np.std(f))
+        median = np.median(f)
+        spread.append(np.median(np.abs(f - median)) / np.std(f))
         asymmetry.append((f[-1] - median) / (f[-1] - f[0]))
     np.testing.assert_allclose(table.column("spread_r"), spread, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(table.column("asymmetry_r"), asymmetry, rtol=1e-4, atol=1e-5)
+
+
+def test_the_median_of_two_fluxes_lies_between_them() -> None:
+    table = extract(_curve([0.0, 1.0], [2, 2], [10.0, 30.0]))
+    assert table.column("asymmetry_r")[0] == pytest.approx(0.5)
+    assert table.column("spread_r")[0] == pytest.approx(1.0)
 
 
 def test_dips_and_bursts_differ() -> None:
@@ -175,6 +181,17 @@ def test_dips_and_bursts_differ() -> None:
     assert burst.column("asymmetry_r")[0] == pytest.approx(1.0)
     assert dip.column("asymmetry_r")[0] == pytest.approx(0.0)
     assert burst.column("skew_r")[0] == pytest.approx(-dip.column("skew_r")[0])
+
+
+def test_of_equal_signal_to_noise_the_brightest_counts() -> None:
+    """Where errors are a fixed share of the flux, rounding would choose the time of the highest S/N."""
+    time, flux = [0.0, 5.0, 10.0, 15.0, 20.0], np.array([20.0, 60.0, 90.0, 70.0, 30.0])
+    curves = _curve(time, [2] * 5, flux.tolist())
+    for change in (1.0, 1.0001):
+        err = 0.01 * flux * np.array([1.0, 1.0, change, 1.0, 1.0])
+        table = extract(curves.with_columns(flux_err=err))
+        assert table.column("max_phase")[0] == 10.0
+        assert table.column("second_gap")[0] == 5.0
 
 
 def test_trend_of_a_straight_line() -> None:
@@ -203,6 +220,12 @@ def test_shares_of_detections_before_and_since_the_trigger() -> None:
     assert table.column("since_detection")[0] == pytest.approx(1.0)
 
 
+def test_simultaneous_observations_count_since_the_trigger_in_any_order() -> None:
+    for flux in ([1.0, 10.0, 1.0], [10.0, 1.0, 1.0]):
+        table = extract(_curve([0.0, 0.0, 1.0], [1, 2, 2], flux))
+        assert table.column("detected_since_trigger")[0] == pytest.approx(1.0 / 3.0)
+
+
 def test_flux_outside_the_outburst_is_relative_to_the_peak() -> None:
     table = extract(_curve([0.0, 1.0, 300.0, 301.0], [2] * 4, [100.0, 80.0, 10.0, -10.0]))
     assert table.column("n_after")[0] == 2
@@ -219,6 +242,11 @@ def test_intrinsic_scatter_is_compared_between_bands() -> None:
     table = extract(_curve(time, [1, 2] * 4, flux))
     assert table.column("std_ratio_gr")[0] == pytest.approx(0.67, abs=0.02)
     assert np.isnan(table.column("std_ratio_ri")[0])
+
+
+def test_one_observation_of_a_band_shows_no_scatter() -> None:
+    table = extract(_curve([0.0, 1.0, 2.0], [1, 1, 2], [100.0, 20.0, 50.0]))
+    assert np.isnan(table.column("std_ratio_gr")[0])
 
 
 def test_colour_windows_count_from_the_brightest_observation() -> None:

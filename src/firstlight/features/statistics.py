@@ -13,6 +13,7 @@ from firstlight.kernels import highest, kernel, lowest, ranked
 
 NIGHT_GAP = 0.45  # day; a longer gap between observations lies over a daytime
 SEASON_GAP = 60.0  # day; a longer gap lies over conjunction with the Sun
+SAME_SNR = 1e-3  # relative difference up to which S/N counts as equal
 BEFORE, AFTER = -40.0, 200.0  # day; outside, a transient of one outburst is quiet
 
 
@@ -39,6 +40,10 @@ def _detections(time: FloatArray, band: IntArray, detected: BoolArray, out: Floa
         if n_detected == 0:
             first = time[i]
             nights = seasons = 1
+            j = i - 1
+            while j >= 0 and time[j] == first:  # simultaneous observations count in any order
+                n_since += 1
+                j -= 1
         else:
             nights += time[i] - last > NIGHT_GAP
             seasons += time[i] - last > SEASON_GAP
@@ -64,13 +69,31 @@ def _detections(time: FloatArray, band: IntArray, detected: BoolArray, out: Floa
 
 
 @kernel(inner=True)
-def _extremes(time: FloatArray, snr: FloatArray, detected: BoolArray, out: FloatArray, k: int) -> int:
+def _highest_snr(time: FloatArray, flux: FloatArray, snr: FloatArray, night: float) -> int:
+    """Place of the highest S/N outside of the night of a time [day], NaN for none; -1 if there is no other.
+
+    Where errors are a fixed share of the flux, S/N is equal but for rounding: the brightest of equals counts.
+    """
+    best = -1
+    for i in range(len(snr)):
+        if not abs(time[i] - night) <= NIGHT_GAP and (best < 0 or snr[i] > snr[best]):
+            best = i
+    if best < 0:
+        return -1
+    least = snr[best] - SAME_SNR * abs(snr[best])
+    for i in range(len(snr)):
+        if not abs(time[i] - night) <= NIGHT_GAP and snr[i] >= least and flux[i] > flux[best]:
+            best = i
+    return best
+
+
+@kernel(inner=True)
+def _extremes(
+    time: FloatArray, flux: FloatArray, snr: FloatArray, detected: BoolArray, out: FloatArray, k: int
+) -> int:
     n = len(time)
-    at = highest(snr, 0, n)
-    second = -1
-    for i in range(n):
-        if abs(time[i] - time[at]) > NIGHT_GAP and (second < 0 or snr[i] > snr[second]):
-            second = i
+    at = _highest_snr(time, flux, snr, np.nan)
+    second = _highest_snr(time, flux, snr, time[at])
     above_3 = above_10 = above_20 = below_3 = below_5 = 0
     power = negative = 0.0
     n_detected = near = around = 0
@@ -88,7 +111,7 @@ def _extremes(time: FloatArray, snr: FloatArray, detected: BoolArray, out: Float
             n_detected += 1
             near += abs(time[i] - time[at]) <= 50.0
             around += abs(time[i] - time[at]) <= 150.0
-    out[k] = snr[at]
+    out[k] = snr[highest(snr, 0, n)]
     out[k + 1] = snr[second] if second >= 0 else np.nan
     out[k + 2] = snr[lowest(snr, 0, n)]
     out[k + 3] = time[at]
@@ -224,9 +247,24 @@ def _structure(
     return k + 2 * n_lags
 
 
+@kernel(inner=True)
+def _median(work: FloatArray, n: int) -> float:
+    """Median of the first n values; `work` is reordered."""
+    upper = ranked(work, n, n // 2)
+    if n % 2 == 1:
+        return upper
+    lower = work[0]  # what `ranked` leaves before a rank is no larger than its value
+    for i in range(1, n // 2):
+        lower = max(lower, work[i])
+    return 0.5 * (lower + upper)
+
+
 @kernel
 def _band(flux: FloatArray, flux_err: FloatArray, out: FloatArray, k: int) -> tuple[float, float, float]:
-    """Write one band's statistics but its detections; return weighted mean and both variances."""
+    """Write one band's statistics but its detections; return weighted mean, variance and intrinsic variance.
+
+    The last is NaN for one observation, which shows no scatter.
+    """
     n = len(flux)
     weight = weighted = mean = noise = 0.0
     snr_max, snr_min = -np.inf, np.inf
@@ -257,7 +295,7 @@ def _band(flux: FloatArray, flux_err: FloatArray, out: FloatArray, k: int) -> tu
     for i in range(n):
         work[i] = flux[i]
         low, high = min(low, flux[i]), max(high, flux[i])
-    median = ranked(work, n, n // 2)
+    median = _median(work, n)
     sd = math.sqrt(m2)
     out[k] = n
     out[k + 2], out[k + 3] = high, low
@@ -265,7 +303,7 @@ def _band(flux: FloatArray, flux_err: FloatArray, out: FloatArray, k: int) -> tu
     out[k + 6], out[k + 7] = weighted, weighted * math.sqrt(weight)
     for i in range(n):
         work[i] = flux_err[i]
-    out[k + 9] = ranked(work, n, n // 2)
+    out[k + 9] = _median(work, n)
     out[k + 14] = chi2 / n
     out[k + 16] = negative / n
     if n > 1 and m2 > 0.0:
@@ -273,10 +311,10 @@ def _band(flux: FloatArray, flux_err: FloatArray, out: FloatArray, k: int) -> tu
         out[k + 10], out[k + 11] = m3 / (m2 * sd), m4 / (m2 * m2) - 3.0
         for i in range(n):
             work[i] = abs(flux[i] - median)
-        out[k + 12] = ranked(work, n, n // 2) / sd
+        out[k + 12] = _median(work, n) / sd
         out[k + 13] = (high - median) / (high - low)
         out[k + 15] = steps / ((n - 1) * m2)
-    return weighted, m2, max(m2 - noise / n, 0.0)
+    return weighted, m2, max(m2 - noise / n, 0.0) if n > 1 else np.nan
 
 
 @kernel(inner=True)
@@ -330,7 +368,7 @@ def write_statistics(
         snr[i] = flux[i] / flux_err[i]
     k = _detections(time, band, detected, out, k)
     max_phase_at = k + 3
-    k = _extremes(time, snr, detected, out, k)
+    k = _extremes(time, flux, snr, detected, out, k)
     k = _outside(time, flux, snr, out, k)
     k = _trend(time, snr, out, k)
     bands_at = k + 1 + 2 * len(lags)  # season_chi2 and the structure function need the bands' moments
