@@ -108,6 +108,16 @@ def test_absolute_magnitude_of_a_known_flux() -> None:
     assert table.column("distance_modulus_err")[0] == pytest.approx(0.22, abs=0.05)
 
 
+def test_absolute_magnitude_of_light_below_zero_is_that_of_its_error() -> None:
+    curves = _supernova(redshift=0.1)
+    dimming = curves.with_columns(flux=np.where(curves.band == 0, -curves.flux, curves.flux))
+    table = extract(dimming.keep((curves.band == 0) & (curves.phase < 40.0)))
+    assert table.column("gp_peak_flux_u")[0] < 5.0
+    limit = table.column("gp_peak_sd_u")[0] * table.column("gp_scale")[0]
+    expected = 31.4 - 2.5 * np.log10(limit) - table.column("distance_modulus")[0]
+    assert table.column("absolute_u")[0] == pytest.approx(expected, abs=1e-3)
+
+
 def test_features_beyond_the_data_are_nan() -> None:
     early = extract(_supernova(last=22.0))
     assert np.isnan(early.column("ratio_r_+30")[0])

@@ -113,6 +113,15 @@ def test_light_that_only_dims_has_no_rise_or_fall() -> None:
     assert read["gp_minimum_r"] == pytest.approx(-2.0)
 
 
+@pytest.mark.parametrize("top", [1e-12, 0.0, -1e-12])
+def test_light_without_a_peak_is_not_divided_by_almost_nothing(top: float) -> None:
+    read = _observer(np.tile(top - _triangle(20.0, 40.0, 40.0), (6, 1)), last=40.0)
+    assert read["gp_minimum"] == pytest.approx(-20.0)
+    assert read["gp_last"] == pytest.approx(-10.0)
+    assert read["gp_slope"] == pytest.approx(20.0 / 40.0)
+    assert read["gp_slope_first"] == pytest.approx(-20.0 / 40.0)
+
+
 def test_slopes_are_those_at_the_last_observation_and_the_trigger() -> None:
     mean = np.tile(_triangle(20.0, 40.0, 40.0), (6, 1))
     read = _observer(mean, last=40.0)

@@ -252,8 +252,8 @@ def _gaussian_object(
     sd = np.empty((len(times), 4))
     read_epochs(points, n, U, alpha, choice, times, correlation, within, work, at, sd)
     band_peaks = np.empty(6)
-    for b in range(6):
-        band_peaks[b] = out[first_band + 9 * b]
+    for b in range(6):  # peak of a band, or its error at the peak of the summed light
+        band_peaks[b] = max(out[first_band + 9 * b], out[first_band + 9 * b + 3] * scale)
     k = write_rest_frame(
         grid, rest, light, span, peak, band_peaks, at, sd, _REST_EPOCHS, _REST_PAIRS, scale,
         redshift, modulus, out, k,

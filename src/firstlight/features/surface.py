@@ -16,6 +16,7 @@ from firstlight.kernels import highest, kernel, lowest, n_below
 
 MARGIN = 10.0  # day; how far beyond the observations the process is used
 REST_RANGE = (3000.0, 11000.0)  # Angstrom; observed wavelengths at which it is used
+_LEAST_PEAK = 0.05  # of the depth of the lowest light; the least height of a peak that others are divided by
 
 
 @kernel(inner=True)
@@ -103,7 +104,8 @@ def write_observer_frame(
     top = light[peak]
     here = min(max(n_below(grid, last), low + 1), high - 1)
     trigger = min(max(n_below(grid, 0.0), low + 1), high - 1)
-    size = abs(top) + 1e-9
+    # Where the light is nowhere clearly positive, a division by its peak would be one by almost nothing.
+    size = max(top, _LEAST_PEAK * abs(light[lowest(light, low, high)]), 1e-9)
     step = grid[1] - grid[0]
     out[k], out[k + 1], out[k + 2] = grid[peak], last - grid[peak], top * scale
     out[k + 3] = light[lowest(light, low, high)] / size
@@ -154,8 +156,9 @@ def write_rest_frame(
     """Write the features at rest wavelengths and in rest-frame days.
 
     `rest`, shape (4, n_grid), is the posterior mean at the rest wavelengths, NaN outside REST_RANGE;
-    `band_peaks` the peak of each band [nJy]; `at_epoch` and `sd_epoch`, shape (n_epochs, 4), mean and
-    error at rest-frame `epochs`. Absolute magnitudes are those of max(flux, its error).
+    `band_peaks` the peak of each band or its error, the larger [nJy]; `at_epoch` and `sd_epoch`, shape
+    (n_epochs, 4), mean and error at rest-frame `epochs`. Absolute magnitudes are those of
+    max(flux, its error).
     """
     reference = n_below(epochs, 0.0)
     for e in range(len(epochs)):
@@ -176,7 +179,7 @@ def write_rest_frame(
         out[k] = offset - 2.5 * math.log10(flux) if flux > 0.0 else np.nan
         k += 1
     for b in range(6):
-        out[k] = 31.4 - distance_modulus - 2.5 * math.log10(max(band_peaks[b], 1e-3))
+        out[k] = 31.4 - distance_modulus - 2.5 * math.log10(band_peaks[b])
         k += 1
     shrink = 1.0 / (1.0 + redshift)
     low, high = span
