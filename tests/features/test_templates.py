@@ -226,7 +226,22 @@ def test_light_that_only_dims_fits_no_supernova(templates: Templates) -> None:
     values = templates.match(dimming, CONFIG)
     assert np.all(_column(templates, values, "match_explained_SNIa") == 0.0)
     assert np.isnan(_column(templates, values, "match_absolute_SNIa")).all()
+    assert np.isnan(_column(templates, values, "match_redshift_SNIa")).all()  # nothing was fitted
+    assert np.isnan(_column(templates, values, "template_stretch_SNIa")).all()
     assert not np.isinf(values).any()
+
+
+def test_rounding_does_not_choose_the_peak_of_a_single_observation(templates: Templates) -> None:
+    """One flux fits every trial peak equally well: the one at the trigger counts."""
+    curves = _supernovae(3, 0.1, 12.0, 1.0, 91)
+    one = curves.keep(curves.mjd == curves.trigger_mjd[curves.object_index])
+    one = one.keep(one.band == 2)
+    for scale in (1.0, 1.0001, 0.7):
+        values = templates.match(
+            one.with_columns(flux=scale * one.flux, flux_err=scale * one.flux_err), CONFIG
+        )
+        phase = _column(templates, values, "template_phase_SNIa")
+        np.testing.assert_allclose(phase, 0.0, atol=1e-6)
 
 
 def test_host_redshift_pulls_the_fit(templates: Templates) -> None:

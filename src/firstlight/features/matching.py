@@ -20,6 +20,8 @@ _STRETCH_SD = 0.25  # of ln stretch
 _COLOUR_SD = 0.3  # of the colour term
 _FIRST_PEAK = -20.0  # rest-frame day; earliest trial peak since the trigger
 _N_PEAKS = 16  # trial peaks, one phase step apart
+_TRIALS = np.array([5, 4, 6, 3, 7, 2, 8, 1, 9, 0, 10, 11, 12, 13, 14, 15])  # those next to the trigger first
+_SAME_SCORE = 1e-5  # share of chi2 by which a later trial must be better: more than rounding
 _NEXT = np.uint64(1)
 _NOTHING_FOUND = 50.0  # chi2 penalty of a template that fits only with negative amplitude
 _HOPELESS = (8.0, 0.2)  # chi2 behind the best, absolute and relative, at which stretches are not tried
@@ -224,8 +226,9 @@ def _improve(
         fits[2 * n + m] = c
     scores, amplitudes, tilts = fits[:n], fits[n : 2 * n], fits[2 * n :]
     top = -1
-    for m in range(_N_PEAKS):
-        if amplitudes[m] > 0.0 and scores[m] > best[0]:
+    same = _SAME_SCORE * most
+    for m in _TRIALS:
+        if amplitudes[m] > 0.0 and scores[m] > best[0] + same:
             best[0], best[1], best[2], best[3] = scores[m], amplitudes[m], tilts[m] / amplitudes[m], stretch
             top = m
     if top >= 0:
@@ -234,9 +237,10 @@ def _improve(
         # amplitude: then there is no maximum between them, and the parabola would lead far beyond them.
         if 0 < top < _N_PEAKS - 1 and scores[top] >= max(scores[top - 1], scores[top + 1]):
             bend = scores[top - 1] - 2.0 * scores[top] + scores[top + 1]
-            if bend < 0.0:
+            if bend < -same:
                 shift = 0.5 * (scores[top - 1] - scores[top + 1]) / bend
-                best[0] = min(best[0] - 0.25 * (scores[top - 1] - scores[top + 1]) * shift, most - penalty)
+                best[0] -= 0.25 * (scores[top - 1] - scores[top + 1]) * shift
+        best[0] = min(best[0], most - penalty)
         best[4] = (_FIRST_PEAK + (top + shift) * step) * stretch
 
 
@@ -329,7 +333,7 @@ def _write_matches(
     for k in range(n_templates):
         out[4 * k] = cells[k, best[k], 0] / chi2_zero
         out[4 * k + 1] = evidence[k]
-        out[4 * k + 2] = grid[best[k]]
+        out[4 * k + 2] = grid[best[k]] if cells[k, best[k], 1] > 0.0 else np.nan
         out[4 * k + 3] = absolute[k, best[k]]
     if not redshift > 0.0:
         return
@@ -344,7 +348,8 @@ def _write_matches(
     for k in range(n_templates):
         cell = cells[k, best[k]]
         out[at], out[at + 1] = cell[0] / chi2_zero, (gain - cell[0]) / n
-        out[at + 2], out[at + 3] = evidence[k], grid[best[k]]
-        out[at + 4], out[at + 5] = cell[3], cell[2]
-        out[at + 6], out[at + 7] = absolute[k, best[k]], cell[4]
+        out[at + 2] = evidence[k]
+        if cell[1] > 0.0:  # else nothing was fitted
+            out[at + 3], out[at + 4], out[at + 5] = grid[best[k]], cell[3], cell[2]
+            out[at + 6], out[at + 7] = absolute[k, best[k]], cell[4]
         at += 8
