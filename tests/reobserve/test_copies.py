@@ -95,3 +95,23 @@ def test_an_object_without_redshift_gets_none(sample):
     blind = sample.with_redshift("none")
     found = reobserve(blind, np.random.default_rng(0), ReobserveConfig(surveys=SURVEYS))
     assert np.isnan(found.redshift).all()
+
+
+def test_an_object_that_was_bright_when_observing_began_has_no_dark_past(sample, surfaces):
+    late = sample.keep(sample.phase >= 5.0)
+    cut = Surfaces.of(late)
+    good = np.flatnonzero((surfaces.peak > 0.0) & (cut.peak > 0.0))
+    assert len(good) > 10
+    red = np.full(20, 6200.0)
+    for i in good.tolist():
+        assert not (cut.flux(i, np.linspace(-80.0, -0.5, 20), red) == 0.0).any()
+        assert np.all(cut.flux(i, np.linspace(-400.0, -101.0, 20), red) == 0.0)
+
+
+def test_before_its_last_quiet_observation_an_object_is_dark(sample, surfaces):
+    recent = (sample.phase > -40.0) & (sample.phase < -5.0)
+    quiet = np.bincount(sample.object_index[recent], minlength=len(sample))
+    good = np.flatnonzero((surfaces.peak > 0.0) & (quiet >= 6))
+    assert len(good) > 5
+    read = [surfaces.flux(i, np.linspace(-90.0, -45.0, 10), np.full(10, 6200.0)) for i in good.tolist()]
+    assert np.mean(np.array(read) == 0.0) > 0.9

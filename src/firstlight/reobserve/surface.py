@@ -1,7 +1,8 @@
 """`Surfaces`: the flux of observed transients at any time and wavelength, by a Gaussian process.
 
-The process is that of the features (decision 0020). Where it knows too little, it gives NaN; before the
-trigger, a flux that it cannot tell from zero is zero.
+The process is that of the features (decision 0020). Where it knows too little, it gives NaN; up to the last
+observation before the trigger, a flux that it cannot tell from zero is zero. An object that was bright when
+observing began has no known past.
 """
 
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ QUIET_AFTER = 60.0  # days beyond the window after which a quiet object is taken
 LARGEST_REST = 0.1  # of the peak that a quiet object may have left by then
 LONGEST_REACH = 12.0  # days beyond the data for which it is believed
 LARGEST_ERROR = 0.15  # of a value, over the larger of the peak's fifth and itself
+QUIET_ERROR = 0.2  # of the band's peak; largest error of an observation that would have seen the object
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +88,22 @@ def _no_excess(snr: FloatArray, owner: IntArray, chosen: BoolArray, n: int) -> B
 
 
 @kernel
+def _last_dark_day(points: FloatArray, n: int) -> float:
+    """Day of the last observation before the trigger that would have seen it; the window's first without."""
+    brightest = np.zeros(N_BANDS)
+    for k in range(n):
+        b = int(points[1, k])
+        brightest[b] = max(brightest[b], points[2, k])
+    dark = WINDOW[0]
+    for k in range(n):
+        error = np.sqrt(points[3, k])
+        seen = points[2, k] > 2.0 * error
+        if points[0, k] < 0.0 and not seen and error < QUIET_ERROR * brightest[int(points[1, k])]:
+            dark = points[0, k]
+    return dark
+
+
+@kernel
 def _read(
     low: int, high: int, mjd: FloatArray, band: IntArray, flux: FloatArray, flux_err: FloatArray,
     reference: float, days: FloatArray, wavelength: FloatArray, out: FloatArray,
@@ -111,13 +129,14 @@ def _read(
     mean = np.empty(n_at)
     sd = np.empty(n_at)
     predict_points(points, n, U, alpha, choice[0], choice[1] * choice[1], days, correlation, work, mean, sd)
-    first, last = points[0, 0] - LONGEST_REACH, points[0, n - 1] + LONGEST_REACH
+    last = points[0, n - 1] + LONGEST_REACH
+    dark = _last_dark_day(points, n)
+    never = min(dark, points[0, 0] - LONGEST_REACH)
     for m in range(n_at):
         if wavelength[m] < WAVELENGTHS[0] or wavelength[m] > WAVELENGTHS[1]:
             continue
-        early = days[m] < 0.0
         gone = days[m] > max(last, WINDOW[1] + QUIET_AFTER)  # objects with a surface are quiet by then
-        if gone or days[m] < first or (early and abs(mean[m]) < 2.0 * sd[m]):
+        if gone or days[m] <= never or (days[m] <= dark and abs(mean[m]) < 2.0 * sd[m]):
             out[m] = 0.0
         elif days[m] <= last and sd[m] <= LARGEST_ERROR * max(0.2, abs(mean[m])) + 0.02:
             out[m] = mean[m] * scale
