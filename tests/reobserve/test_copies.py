@@ -115,3 +115,14 @@ def test_before_its_last_quiet_observation_an_object_is_dark(sample, surfaces):
     assert len(good) > 5
     read = [surfaces.flux(i, np.linspace(-90.0, -45.0, 10), np.full(10, 6200.0)) for i in good.tolist()]
     assert np.mean(np.array(read) == 0.0) > 0.9
+
+
+def test_a_transient_that_keeps_its_observations_keeps_its_redshift(sample, surfaces):
+    spec = sample.with_redshift("spec")
+    settings = ReobserveConfig(surveys={"lsst-wfd": 1.0}, spectroscopic=1.0)
+    found = reobserve(spec, np.random.default_rng(2), settings, surfaces)
+    own = ~moved(found, surfaces) & (spec.redshift > 0.0)
+    assert (own & surfaces.quiet).sum() > 10
+    np.testing.assert_allclose(found.redshift[own & surfaces.quiet], spec.redshift[own & surfaces.quiet])
+    varies = own & ~surfaces.quiet
+    assert np.any(found.redshift[varies] < 0.95 * spec.redshift[varies])

@@ -2,7 +2,7 @@
 
 A copy keeps the name of its object, so that all copies stay on one side of every split. Nothing here reads a
 label. Objects without a good surface (variables, faint ones) keep their own observations, thinned to the
-filters of the survey.
+filters of the survey; only those that vary for years are moved nearer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -93,8 +93,9 @@ def reobserve(
                     made, z_new[i] = found
                     break
         if made is None:
+            other = channels[rng.choice(len(channels), p=weight)]
             made, z_new[i] = _thinned(
-                curves, i, float(redshift[i]), channels[rng.choice(len(channels), p=weight)], rng
+                curves, i, float(redshift[i]), other, rng, fixed=bool(surfaces.quiet[i])
             )
         rows.append(made)
     return _join(curves, rows, *_redshifts(curves, redshift, z_new, config, rng))
@@ -188,9 +189,13 @@ def measure(
 
 
 def _thinned(
-    curves: LightCurves, i: int, z: float, channels: Channels, rng: np.random.Generator
+    curves: LightCurves, i: int, z: float, channels: Channels, rng: np.random.Generator, *, fixed: bool
 ) -> tuple[dict[str, Any], float]:
-    """The object's own observations in the survey's filters, brighter, with its rule of detection."""
+    """The object's own observations in the survey's filters, with its rule of detection, nearer unless fixed.
+
+    Times and wavelengths stay as observed. A transient must stay at its redshift, as elsewhere its colour and
+    its width would be wrong.
+    """
     survey = channels.survey
     rows = slice(int(curves.offsets[i]), int(curves.offsets[i + 1]))
     band, mjd = curves.band[rows], curves.mjd[rows]
@@ -200,8 +205,10 @@ def _thinned(
     keep = np.isin(band, channels.band[~lacking[channels.band]]) & (
         rng.random(len(band)) < rng.uniform(0.4, 1.0)
     )
-    z_new, gain = z, 10.0 ** (0.4 * rng.uniform(0.0, 4.0))
-    if z > 0.0:
+    z_new, gain = z, 1.0
+    if not z > 0.0:
+        gain = 10.0 ** (0.4 * rng.uniform(0.0, 4.0))
+    elif not fixed:
         z_new = max((1.0 + z) * rng.uniform(0.8, 1.0) - 1.0, min(z, 0.02))
         gain = float(_gain(z, np.array([z_new]))[0])
     floor = survey.error_floor * np.exp(rng.normal(0.0, 0.4))
