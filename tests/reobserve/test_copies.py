@@ -7,7 +7,7 @@ from firstlight.bands import find_filter
 from firstlight.cosmology import distance_modulus
 from firstlight.lightcurves import LightCurves
 from firstlight.reobserve import ReobserveConfig, Surfaces, reobserve
-from firstlight.reobserve.copies import _gain
+from firstlight.reobserve.copies import Channels, _gain, visits
 from firstlight.surveys import load_survey
 
 SURVEYS = {"ztf": 1.0, "des": 1.0, "lsst-wfd": 1.0}
@@ -126,3 +126,14 @@ def test_a_transient_that_keeps_its_observations_keeps_its_redshift(sample, surf
     np.testing.assert_allclose(found.redshift[own & surfaces.quiet], spec.redshift[own & surfaces.quiet])
     varies = own & ~surfaces.quiet
     assert np.any(found.redshift[varies] < 0.95 * spec.redshift[varies])
+
+
+def test_a_survey_that_follows_what_others_found_begins_about_the_first_light():
+    rng = np.random.default_rng(3)
+    first = {
+        name: [visits(Channels.of(load_survey(name)), 1.0, rng)[0].min() for _ in range(40)]
+        for name in ("foundation", "ps1", "sdss")
+    }
+    assert min(first["foundation"]) > -10.0
+    assert min(first["ps1"]) > -55.0
+    assert min(first["sdss"]) < -60.0

@@ -146,7 +146,7 @@ def visits(channels: Channels, stretch: float, rng: np.random.Generator) -> tupl
     survey = channels.survey
     gap = survey.gap * float(np.exp(rng.normal(0.0, 0.35)))
     # most seasons begin before the light rises; some objects were found late
-    start = -min(survey.season, 60.0) * rng.uniform(0.0, 1.0) + 10.0 * stretch * rng.uniform(-1.0, 1.0)
+    start = -min(survey.season, survey.lead) * rng.uniform(0.0, 1.0) + 10.0 * stretch * rng.uniform(-1.0, 1.0)
     length = survey.season * rng.uniform(0.5, 1.0)
     steps = gap * rng.uniform(0.4, 1.6, int(length / gap) + 2)
     nights = start + np.cumsum(steps)

@@ -38,6 +38,8 @@ class SurveyConfig:
         Typical time between such nights [day].
     season : float
         Longest time for which an object is followed without a break [day].
+    lead : float
+        Longest time before the first light at which a season begins [day]; 0 where others find the objects.
     peak : tuple of float
         Brightest and faintest peak of the objects that get a spectrum [AB mag].
     error_floor : float
@@ -69,6 +71,7 @@ class SurveyConfig:
     history: float = 0.0
     future: float = 0.0
     missing: float = 0.0
+    lead: float = 60.0
 
     def __post_init__(self) -> None:
         """Check lengths, ranges and names of filters."""
@@ -86,9 +89,9 @@ class SurveyConfig:
                 f"survey {self.name}: chances, missing and error_floor lie between 0 and 1, "
                 "and one chance is above 0"
             )
-        if min(self.gap, self.season) <= 0.0 or min(self.min_snr, self.history, self.future) < 0.0:
+        if min(self.gap, self.season) <= 0.0 or min(self.min_snr, self.history, self.future, self.lead) < 0.0:
             raise SettingsError(
-                f"survey {self.name}: gap and season are positive, min_snr, history and future not negative"
+                f"survey {self.name}: gap and season are positive, other times and min_snr not negative"
             )
         if len(self.peak) != 2 or self.peak[0] >= self.peak[1] or self.underestimate < 1.0:
             raise SettingsError(
