@@ -7,7 +7,7 @@ from firstlight.bands import find_filter
 from firstlight.cosmology import distance_modulus
 from firstlight.lightcurves import LightCurves
 from firstlight.reobserve import ReobserveConfig, Surfaces, reobserve
-from firstlight.reobserve.copies import Channels, _gain, visits
+from firstlight.reobserve.copies import Channels, _gain, measure, visits
 from firstlight.surveys import load_survey
 
 SURVEYS = {"ztf": 1.0, "des": 1.0, "lsst-wfd": 1.0}
@@ -137,3 +137,16 @@ def test_a_survey_that_follows_what_others_found_begins_about_the_first_light():
     assert min(first["foundation"]) > -10.0
     assert min(first["ps1"]) > -55.0
     assert min(first["sdss"]) < -60.0
+
+
+@pytest.mark.parametrize("name", ["nuclear", "ztf-forced"])
+def test_empty_epochs_of_forced_photometry_scatter_as_their_errors_say(name):
+    channels, rng = Channels.of(load_survey(name)), np.random.default_rng(4)
+    days, channel = np.arange(500.0), np.zeros(500, dtype=np.int64)
+    true = np.where(days < 480.0, 0.0, 50.0 * channels.sky[0])
+    scatter = []
+    for _ in range(40):
+        made = measure(days, channel, true, channels, rng)
+        assert made is not None
+        scatter.append(np.mean((made["flux"] / made["flux_err"])[:480] ** 2))
+    assert 1.0 < np.mean(scatter) < 1.4
