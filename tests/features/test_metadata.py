@@ -32,6 +32,13 @@ def test_distance_error_grows_with_redshift_error(sample: LightCurves) -> None:
     assert np.all(np.isnan(modulus) == (sample.redshift == 0.0))
 
 
+def test_distance_error_is_never_negative(sample: LightCurves) -> None:
+    near = sample.with_columns(
+        redshift=np.full(len(sample), 1.2e-3), redshift_err=np.linspace(1e-5, 1e-3, len(sample))
+    )
+    assert np.all(distance(near)[1] >= 0.0)
+
+
 def test_columns_are_those_of_the_registry(sample: LightCurves) -> None:
     values = metadata(sample, *distance(sample))
     names = [feature.name for feature in metadata_features()]

@@ -7,7 +7,7 @@ classifier cannot memorise a field or a season.
 import numpy as np
 
 from firstlight._types import Float32Array, FloatArray
-from firstlight.cosmology import distance_modulus
+from firstlight.cosmology import NEARBY_REDSHIFT, distance_modulus
 from firstlight.lightcurves import LightCurves
 
 
@@ -24,8 +24,9 @@ def distance(curves: LightCurves) -> tuple[FloatArray, FloatArray]:
     """Distance modulus and its error [mag], NaN for Milky Way objects and unknown redshifts."""
     redshift = np.where(curves.redshift > 0.0, curves.redshift, np.nan).astype(np.float64)
     err = np.where(np.isfinite(curves.redshift_err), curves.redshift_err, 0.0)
-    near = distance_modulus(np.maximum(redshift - err, 1e-3))
-    return distance_modulus(redshift), 0.5 * (distance_modulus(redshift + err) - near)
+    near = distance_modulus(np.maximum(redshift - err, NEARBY_REDSHIFT))
+    # an object next to the redshift below which all count as at 10 Mpc can have a range below zero
+    return distance_modulus(redshift), np.maximum(0.5 * (distance_modulus(redshift + err) - near), 0.0)
 
 
 def metadata(curves: LightCurves, modulus: FloatArray, modulus_err: FloatArray) -> Float32Array:

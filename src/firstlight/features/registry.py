@@ -111,8 +111,8 @@ def _overall_rows() -> Iterator[tuple[str, str, str]]:
         yield f"{name}_chi2", "1", f"mean squared S/N {text} the trigger"
         yield f"{name}_snr", "1", f"mean S/N {text} the trigger"
         yield f"{name}_flux", "1", f"root mean square flux {text} the trigger over the highest |flux|"
-    yield "trend", "1/day", "weighted slope of S/N in time"
-    yield "trend_snr", "1", "significance of the weighted slope of S/N in time"
+    yield "trend", "1/day", "slope of S/N in time"
+    yield "trend_snr", "1", "significance of the slope of S/N in time"
     yield "season_chi2", "1", "scatter of the seasons' mean fluxes about their band's mean, per season"
     for low, high in zip((0.0, *LAGS[:-1]), LAGS, strict=True):
         where = f"of pairs in one band {low:g} to {high:g} days apart"
