@@ -53,6 +53,25 @@ def test_a_tuning_leaves_a_preset_that_trains(files, sample_paths, tmp_path, mon
     assert (tmp_path / "bundle" / "manifest.json").exists()
 
 
+def test_a_tuning_that_finds_nothing_better_says_so_and_writes_the_preset_as_it_was(
+    files, tmp_path, monkeypatch
+):
+    pytest.importorskip("torch")
+    pytest.importorskip("optuna")
+    untuned = load_preset(str(PRESET))
+    monkeypatch.setattr(
+        "firstlight.experiments.tuning.fold_loss",
+        lambda rows, settings, seed, **_: 0.5 if settings == untuned.classifier else 0.75,
+    )
+    code, said = tune(*files, "--trials", 2, "--inner-folds", 2, "--out", tmp_path)
+    assert code == 0, said
+    said = " ".join(said.split())
+    assert "Nothing better was found: the best of 2 trials has a log-loss of 0.750" in said
+    assert "the untuned settings have 0.500" in said
+    assert "the unchanged preset" in said
+    assert load_preset(str(tmp_path / "tuned.toml")) == untuned
+
+
 def test_the_help_has_an_example():
     code, said = tune("--help")
     assert code == 0

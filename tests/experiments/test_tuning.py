@@ -94,7 +94,9 @@ def test_the_results_are_on_disk_and_finite(tuned):
     assert json.loads((out / "tuning.json").read_text()) == json.loads(json.dumps(result, allow_nan=False))
     assert result["n_trials"] == len(result["trials"]) == SETTINGS.n_trials
     assert set(result["test"]) == {"accuracy", "macro_f1", "log_loss"}
-    assert result["inner"]["tuned"] == min(t["value"] for t in result["trials"] if t["state"] == "complete")
+    lowest = min(t["value"] for t in result["trials"] if t["state"] == "complete")
+    assert result["better"] == (lowest < result["inner"]["untuned"])
+    assert result["inner"]["tuned"] == min(lowest, result["inner"]["untuned"])
 
 
 def test_the_tuned_preset_is_the_preset_with_the_settings_found(tuned):
@@ -111,6 +113,26 @@ def test_the_same_again_runs_no_trial_and_gives_the_same(tuned, sample, sample_l
     spy.install(monkeypatch)
     assert run_tuning(sample, sample_labels, TINY, out, settings=SETTINGS, seed=3) == result
     assert len(spy.fitted) == 2  # the untuned and the tuned settings, to score them
+
+
+@pytest.mark.parametrize("loss_of_others", [0.2, 0.3])
+def test_where_no_trial_is_better_the_untuned_settings_are_written(
+    sample, sample_labels, tmp_path, monkeypatch, loss_of_others
+):
+    def best_at_the_start(rows, settings, seed, **_):
+        return 0.2 if settings == TINY.classifier else loss_of_others
+
+    monkeypatch.setattr(holdout, "fold_loss", best_at_the_start)
+    spy = Spy()
+    spy.install(monkeypatch)
+    result = run_tuning(sample, sample_labels, TINY, tmp_path, settings=SETTINGS, seed=3)
+    assert not result["better"]
+    assert result["settings"]["tuned"] == result["settings"]["untuned"]
+    assert result["inner"] == {"untuned": 0.2, "tuned": 0.2}
+    assert all(row["difference"] == 0.0 for row in result["test"].values())
+    assert len(spy.fitted) == 1  # one fit of the untuned settings is both
+    assert load_preset(str(tmp_path / "tuned.toml")) == TINY
+    assert "unchanged" in (tmp_path / "tuned.toml").read_text().partition("\n")[0]
 
 
 def test_too_few_objects_are_an_error_in_words(sample, sample_labels, tmp_path):
@@ -151,7 +173,7 @@ def gated(sample, sample_labels, tmp_path_factory):
     """A tiny tuning of everything of the preset default."""
     config = load_preset(str(FOLDER / "tiny.toml"))
     copies = replace(config.copies, truncations=0)
-    config = replace(config, copies=copies, classifier=with_values(config.classifier, {"rounds": 4}))
+    config = replace(config, copies=copies, classifier=with_values(config.classifier, {"rounds": 1}))
     out = tmp_path_factory.mktemp("gated")
     with pytest.MonkeyPatch.context() as patch:
         learners = Learners(patch)
@@ -198,6 +220,7 @@ def test_a_killed_run_makes_no_input_and_no_trial_again(gated, sample, sample_la
 
 def test_the_tuned_preset_differs_in_the_settings_found_alone(gated):
     config, result, _, out = gated
+    assert result["better"]
     best = with_values(config.classifier, result["settings"]["tuned"])
     assert load_preset(str(out / "tuned.toml")) == replace(config, name="tiny-tuned", classifier=best)
     assert {"rounds", "galactic_rounds"} <= set(result["settings"]["tuned"])

@@ -62,7 +62,7 @@ def tune(
     inner folds of 80 % of the objects (by a fixed hash). The other 20 % are scored once, with the tuned
     and the untuned settings; nothing is chosen on them. Encoder and features are made once per inner
     fold. A killed run resumes; more --trials continue a finished study. OUT/tuned.toml is a preset for
-    firstlight train.
+    firstlight train; it has the untuned settings if no trial is better.
     """
     from firstlight.experiments.study import TuneConfig, need_optuna
     from firstlight.experiments.tuning import check_tunable, run_tuning
@@ -113,6 +113,12 @@ def _print(result: dict[str, Any], out: Path) -> None:
         table.add_row(words, f"{row['before']:.3f}", f"{row['after']:.3f}", difference)
     console.print(table)
     console.print(f"[dim]{result['protocol']}[/dim]", highlight=False)
-    if gain >= 0.0:
-        console.print("No trial was better than the untuned settings: keep the preset, or raise --trials.")
-    console.print(f"Results and the tuned preset: {out / 'tuning.json'}, {out / 'tuned.toml'}")
+    what = "tuned preset"
+    if not result["better"]:
+        console.print(
+            f"Nothing better was found: the best of {result['n_trials']} trials has a log-loss of "
+            f"{result['trials'][-1]['best']:.3f} on the inner folds, the untuned settings have "
+            f"{inner['untuned']:.3f}. tuned.toml is the preset as it was; raise --trials to search on."
+        )
+        what = "unchanged preset"
+    console.print(f"Results and the {what}: {out / 'tuning.json'}, {out / 'tuned.toml'}")

@@ -85,10 +85,20 @@ class Tuning:
     # complete)
     trials: tuple[dict[str, Any], ...]
     untuned: float  # value of the untuned settings on the same inner folds
-    best: ClassifierConfig  # settings of the lowest value
+    best: ClassifierConfig  # settings of the trial of the lowest value, which may be worse than the untuned
     # share of the variance of the value that each setting explains (fANOVA over the complete trials);
     # None with fewer than three
     importances: dict[str, float] | None
+
+    @property
+    def lowest(self) -> float:
+        """Value of the best trial."""
+        return float(self.trials[-1]["best"])
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the best trial is better than the untuned settings."""
+        return self.lowest < self.untuned
 
 
 def need_optuna() -> Any:

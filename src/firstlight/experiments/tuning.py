@@ -47,6 +47,7 @@ def run_tuning(
 ) -> dict[str, Any]:
     """Tune the classifier on inner folds, and score it on the hash hold-out.
 
+    The tuned settings are those of the best trial, or the untuned ones if no trial is better than they are.
     Encoder, templates and rows of each inner fold are made from its learning objects, one time for all
     trials. For the paper's classifier on latents alone, one encoder learns from 80 % of the objects (by
     `hash_split`) without labels, the inner test objects among them, as in the paper. Nothing sees the other
@@ -104,9 +105,11 @@ def run_tuning(
     loss = partial(fold_loss, calibration=found.calibration, classes=classes)
     tuned = tune(found.folds, study, settings, base, seed=seed, jobs=jobs, progress=progress, loss=loss)
     split = found.outer()
-    proba = [fitted_proba(split, each, seed, found.calibration, classes) for each in (base, tuned.best)]
+    fitted = partial(fitted_proba, split, seed=seed, calibration=found.calibration, classes=classes)
+    before = fitted(base)
+    after = fitted(tuned.best) if tuned.is_better else before
     protocol = _protocol(config, settings, split, found.calibration is not None, seed)
-    scores = compare(split.test.labels, *proba, classes=classes, seed=seed)
+    scores = compare(split.test.labels, before, after, classes=classes, seed=seed)
     result = _result(config.name, protocol, base, tuned, space, scores)
     result["run"] = provenance([curves.fingerprint, *labels.tolist()], seed=seed)
     _write(out, result, config, tuned, space)
@@ -181,8 +184,12 @@ def _result(
         "n_trials": len(found.trials),
         "study": found.study,
         "words": {setting.name: setting.words for setting in space},
-        "settings": {"untuned": tunable_values(base), "tuned": tunable_values(found.best)},
-        "inner": {"untuned": found.untuned, "tuned": found.trials[-1]["best"]},
+        "better": found.is_better,
+        "settings": {
+            "untuned": tunable_values(base),
+            "tuned": tunable_values(found.best if found.is_better else base),
+        },
+        "inner": {"untuned": found.untuned, "tuned": min(found.lowest, found.untuned)},
         "test": test,
         "importances": found.importances,
         "trials": list(found.trials),
@@ -198,10 +205,15 @@ def _write(
 
     with replacing(out / "tuning.json") as part:
         part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    n_trials = len(found.trials)
+    heading = f"# Preset {config.name} after {n_trials} trials of `firstlight tune`; see tuning.json."
     tuned = replace(config, name=f"{config.name}-tuned", classifier=found.best)
-    heading = (
-        f"# Preset {config.name} after {len(found.trials)} trials of `firstlight tune`; see tuning.json."
-    )
+    if not found.is_better:
+        heading = (
+            f"# Preset {config.name}, unchanged: no trial of {n_trials} of `firstlight tune` was better; "
+            "see tuning.json."
+        )
+        tuned = config
     with replacing(out / "tuned.toml") as part:
         part.write_text(f"{heading}\n{to_toml(to_table(tuned))}", encoding="utf-8")
     words = {setting.name: setting.words for setting in space}
