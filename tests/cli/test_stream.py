@@ -61,6 +61,17 @@ def stream(*arguments: object, code: int = 0, capsys=None) -> str:
     return capsys.readouterr().err if capsys else ""
 
 
+@pytest.mark.parametrize("more", [(), ("--check",)])
+def test_light_curves_as_alerts_are_refused_before_anything_is_written(bundle, tmp_path, capsys, more):
+    curves = tmp_path / "curves.csv"
+    curves.write_text("object_id,mjd,band,flux,flux_err\na,60000.5,r,100,5\n")
+    out, state = tmp_path / "out.jsonl", tmp_path / "state"
+    places = ("--source", curves, "--sink", out, "--state", state, "--bundle", bundle)
+    said = stream(*places, *more, code=1, capsys=capsys)
+    assert f"firstlight replay --data {curves}" in " ".join(said.split())
+    assert sorted(tmp_path.iterdir()) == [curves]
+
+
 @pytest.fixture(scope="module")
 def expected(lines, bundle, tmp_path_factory) -> bytes:
     folder = tmp_path_factory.mktemp("expected")

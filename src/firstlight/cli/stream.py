@@ -245,7 +245,7 @@ def _print_plan(
 ) -> None:
     """Show each option with its origin; SettingsError for an address or a file that cannot be used."""
     from firstlight.stream.io.kafka_config import KafkaAddress, read_kafka_config
-    from firstlight.stream.io.open import check_start
+    from firstlight.stream.io.open import check_start, open_source
     from firstlight.stream.routes.routes import check_routes
 
     pipelines = bundles.load()
@@ -254,8 +254,10 @@ def _print_plan(
         if place.startswith(KAFKA):
             KafkaAddress.parse(place, several=number == 0)
     check_start(call.params["start"], places[0])
-    if not places[0].startswith(KAFKA) and places[0] != "-" and not Path(places[0]).expanduser().exists():
-        raise SettingsError(f"--source {places[0]}: there is no such file or folder")
+    if not places[0].startswith(KAFKA) and places[0] != "-":
+        if not Path(places[0]).expanduser().exists():
+            raise SettingsError(f"--source {places[0]}: there is no such file or folder")
+        open_source(places[0], limits=settings.limits).close()
     origins = {"COMMANDLINE": "command line", "DEFAULT_MAP": "file", "ENVIRONMENT": "environment"}
     for name, value in call.params.items():
         if name == "check":

@@ -102,6 +102,11 @@ class FileSource:
         self._queue = deque(self._list())
 
     @property
+    def files(self) -> list[Path]:
+        """Files that are not open yet."""
+        return list(self._queue)
+
+    @property
     def exhausted(self) -> bool:
         """See `AlertSource`."""
         return self._ended

@@ -10,6 +10,7 @@ from firstlight.stream.io.files import DirectorySource, FileSource, PipeSource
 from firstlight.stream.io.kafka_config import KafkaAddress, read_kafka_config
 from firstlight.stream.io.sinks import FileSink, ResultSink, StdoutSink
 from firstlight.stream.io.sources import EARLIEST, AlertSource
+from firstlight.stream.io.tables import refuse_tables
 from firstlight.stream.limits import DEFAULT_LIMITS, Limits
 
 _KAFKA = "kafka://"
@@ -81,7 +82,7 @@ def open_source(
     SettingsError
         If the kind of address is unknown, or `start` is wrong or is of files.
     DataError
-        If there is no such file.
+        If there is no such file, or it holds light curves and no alerts.
     """
     check_start(start, url)
     if url == "-":
@@ -98,7 +99,9 @@ def open_source(
         )
     path = Path(url).expanduser()
     kind = DirectorySource if path.is_dir() else FileSource
-    return kind(path, follow=follow, limits=limits, ignored=ignored)
+    source = kind(path, follow=follow, limits=limits, ignored=ignored)
+    refuse_tables(path, source.files, limits)
+    return source
 
 
 def open_sink(

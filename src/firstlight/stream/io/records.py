@@ -27,6 +27,9 @@ _START_BYTES = 4096
 _CHUNK_BYTES = 1 << 18
 _PACKED_ERRORS = (EOFError, zlib.error, gzip.BadGzipFile)
 _TAR_MAGIC, _TAR_MAGIC_AT, _TAR_BLOCK = b"ustar", 257, 512
+#: What begins so is a table; Avro without a frame begins with a short number or text.
+_TABLES = {b"PAR1": "a Parquet file", b"SIMPLE  =": "a FITS file", b"\x89HDF": "an HDF5 file"}
+_CONTROL = set(range(32)) - set(b"\t\n\r\f")  # bytes that no text has, and every packet
 _JSON_SPACE = " \t\r\n"
 #: The state after each mark of a JSON array, in each state.
 _MARKS = {
@@ -205,7 +208,7 @@ def _records(file: IO[bytes], raw: IO[bytes], place: _Place) -> Iterator[Message
     elif first == b"{" and not _is_multiline(start):
         yield from _lines(file, raw, place)
     elif start.strip():
-        yield from _whole(file, place)
+        yield from _whole(file, place, table_kind(start))
     elif start:  # blank lines, then perhaps JSON
         yield from _lines(file, raw, place)
 
@@ -237,6 +240,17 @@ def _container(file: IO[bytes], raw: IO[bytes], place: _Place) -> Iterator[Messa
             return
         else:
             yield from _wait(file, raw, place, 0)
+
+
+def table_kind(start: bytes) -> str:
+    """What a file is that holds no alerts by its first bytes: a table of some kind; else empty."""
+    for magic, kind in _TABLES.items():
+        if start.startswith(magic):
+            return kind
+    lines = start.strip().splitlines()
+    if len(lines) < 2 or _CONTROL & set(start) or any(line.lstrip()[:1] in (b"{", b"[") for line in lines):
+        return ""  # too little to tell, binary, or perhaps JSON with damage
+    return "text that is not JSON"
 
 
 def _is_multiline(start: bytes) -> bool:
@@ -334,8 +348,8 @@ def _elements(file: IO[bytes], limit: int) -> Iterator[str]:
         text, at = text[at:] + decode(piece), 0
 
 
-def _whole(file: IO[bytes], place: _Place) -> Iterator[Message | None]:
-    """The whole file as one message, once it is complete."""
+def _whole(file: IO[bytes], place: _Place, table: str) -> Iterator[Message | None]:
+    """The whole file as one message, once it is complete; a `table` is none."""
     while not place.tail.complete:
         yield None
     limit = place.limits.message_bytes
@@ -343,7 +357,11 @@ def _whole(file: IO[bytes], place: _Place) -> Iterator[Message | None]:
     place.tail.n_records = 1
     if place.skip:
         return
-    if len(text) > limit:
+    if table:
+        yield place.bad(
+            0, f"{table}, not alerts; `firstlight classify` and `replay` read light curves", torn=True
+        )
+    elif len(text) > limit:
         reason = f"neither Avro nor JSON lines, and more than {size_text(limit)}, the limit message_bytes"
         yield place.bad(0, reason)
     else:
