@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import typer
 from rich.console import Console
+from typer.core import TyperCommand
 from typer.testing import CliRunner
 
 from firstlight import __version__, errors
@@ -104,7 +105,36 @@ def test_progress_in_a_log_is_one_line_for_each_long_stage(monkeypatch, capsys):
     assert capsys.readouterr().out == "encoder: 10 s\n"
 
 
-@pytest.mark.parametrize("words", [("--hours", "1_0"), ("--show", "1_0"), ("--hours", "\uff11")])
-def test_a_number_that_only_python_reads_is_refused(words, capsys):
-    assert run(["rank", "none.jsonl", *words]) == 2
-    assert f"{words[0]} {words[1]}: give a number" in " ".join(capsys.readouterr().err.split())
+@pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [
+        ("rank", "--hours", "1_0"),
+        ("rank", "--show", "1_0"),
+        ("rank", "--hours", "\uff11"),
+        ("rank", "--max-age", "-1_0"),
+        ("classify", "--upto-phase", "1_0"),  # a number or nothing
+        ("classify", "--zero-point", "3_1.4"),  # an option that several commands share
+    ],
+)
+@pytest.mark.parametrize("joint", [" ", "="])
+def test_a_number_that_only_python_reads_is_refused(command, option, value, joint, capsys):
+    assert run([command, "none.jsonl", *f"{option}{joint}{value}".split()]) == 2
+    assert f"{option} {value}: give a number" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_words_of_a_command_are_parsed_one_time(monkeypatch, capsys):
+    made, make = [], TyperCommand.make_parser
+    monkeypatch.setattr(TyperCommand, "make_parser", lambda *args: made.append(args) or make(*args))
+    assert run(["rank", "none.jsonl", "--hours", "1"]) == 1
+    assert len(made) == 1
+
+
+def test_numbers_of_any_spelling_are_taken(tmp_path, capsys):
+    (tmp_path / "none.jsonl").touch()
+    for value in ("1e1", "+10", " 10 ", ".5"):
+        assert run(["rank", str(tmp_path / "none.jsonl"), "--hours", value]) != 2
+
+
+def test_a_shell_completes_behind_a_number_that_only_python_reads():
+    command = typer.main.get_command(app).commands["rank"]  # type: ignore[attr-defined]
+    command.make_context("rank", ["none.jsonl", "--hours", "1_0"], resilient_parsing=True).close()

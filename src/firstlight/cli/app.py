@@ -9,7 +9,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from importlib.util import find_spec
@@ -35,9 +35,22 @@ console = Console(stderr=True)
 class _Command(TyperCommand):
     """A command that refuses numbers that only Python reads, such as ``--hours 1_0``."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments; SettingsError for such a number."""
-        given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+    def make_parser(self, ctx: Any) -> Any:
+        """The parser of the command line; it raises SettingsError for such a number."""
+        parser = super().make_parser(ctx)
+        parse = parser.parse_args
+
+        def parse_args(args: list[str]) -> Any:
+            """Split the words into the values of the options, as they were written, and the others."""
+            given, *others = parse(args)
+            if not ctx.resilient_parsing:  # a shell completes a word
+                self._check_numbers(given)
+            return given, *others
+
+        parser.parse_args = parse_args  # type: ignore[method-assign]  # click makes one parser per call
+        return parser
+
+    def _check_numbers(self, given: Mapping[str, Any]) -> None:
         parameters = inspect.signature(self.callback).parameters if self.callback else {}
         for name, value in given.items():
             if name in parameters and isinstance(value, str) and _is_number(parameters[name].annotation):
@@ -45,7 +58,6 @@ class _Command(TyperCommand):
                     number_in(value)
                 except ValueError:
                     raise SettingsError(f"--{name.replace('_', '-')} {value}: give a number") from None
-        return super().parse_args(ctx, args)
 
 
 def _is_number(annotation: Any) -> bool:
