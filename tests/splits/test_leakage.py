@@ -1,3 +1,6 @@
+import re
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -208,6 +211,51 @@ def test_copies_within_one_set_are_those_that_some_split_parts(copies: list[tupl
             check_distinct(both)
     else:
         check_distinct(both)
+
+
+def copied(curves: LightCurves, others: LightCurves) -> set[str]:
+    """Objects with half of their observations among those of others, found one by one."""
+    found = set()
+    for one in curves:
+        seen = list(zip(one.mjd, one.band, one.flux, strict=True))
+        elsewhere = {
+            each
+            for other in others
+            if other.object_id != one.object_id
+            for each in zip(other.mjd, other.band, other.flux, strict=True)
+        }
+        n_shared = sum(each in elsewhere for each in seen)
+        if n_shared and n_shared >= 0.5 * len(seen):
+            found.add(str(one.object_id))
+    return found
+
+
+def named(check: Callable[..., None], *sides: LightCurves) -> set[str]:
+    """Objects that a check names in its error."""
+    try:
+        check(*sides)
+    except LeakageError as error:
+        return set(re.findall(r"object-\d", str(error)))
+    return set()
+
+
+@given(st.integers(0, 10**6), st.integers(2, 30))
+def test_copies_are_found_as_by_comparing_every_observation(seed: int, n_fluxes: int) -> None:
+    rng = np.random.default_rng(seed)
+    curves = make_curves(6, 4, seed).with_columns(
+        mjd=np.tile([60_000.0, 60_001.0, 60_002.0, 60_003.0], 6),
+        band=np.zeros(24, np.int8),
+        flux=rng.integers(0, n_fluxes, 24).astype(np.float32),
+    )
+    curves = curves.keep(rng.random(24) < 0.8)
+    one, other = curves.take(np.arange(3)), curves.take(np.arange(3, 6))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("firstlight.splits.leakage.MOST_NAMED", 99)
+        within, across = named(check_distinct, curves), named(check_near_duplicates, one, other)
+    assert within >= copied(curves, curves)
+    assert across >= copied(one, other) | copied(other, one)
+    assert bool(within) == bool(copied(curves, curves))
+    assert bool(across) == bool(copied(one, other) | copied(other, one))
 
 
 def test_real_objects_are_all_different(sample: LightCurves) -> None:

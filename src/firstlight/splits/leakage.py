@@ -96,12 +96,13 @@ def check_near_duplicates(train: LightCurves, test: LightCurves) -> None:
         With the names of the pairs.
     """
     key_train, key_test = _observation_keys(train), _observation_keys(test)
+    few = np.sort(key_test)
+    shared = few[_is_among(few, np.sort(key_train))]  # sorted keys in sorted ones: much faster than others
+    if not len(shared):
+        return
     pairs = {
-        (a, b)
-        for a, b in [
-            *_copies(key_train, train, key_test, test),
-            *((a, b) for b, a in _copies(key_test, test, key_train, train)),
-        ]
+        *_copies(key_train, train, key_test, test, shared),
+        *((a, b) for b, a in _copies(key_test, test, key_train, train, shared)),
     }
     _refuse([f"{a} (train) and {b} (test)" for a, b in sorted(pairs)])
 
@@ -122,11 +123,13 @@ def check_distinct(curves: LightCurves) -> None:
         With the names of the pairs.
     """
     key, owner = _observation_keys(curves), curves.object_index
-    order = np.lexsort((owner, key))
+    ranked = np.sort(key)
+    rows = np.flatnonzero(_is_among(key, ranked[1:][ranked[1:] == ranked[:-1]]))
+    order = rows[np.lexsort((owner[rows], key[rows]))]
     ranked, own = key[order], owner[order]
     first = own[np.searchsorted(ranked, ranked)]
     last = own[np.searchsorted(ranked, ranked, side="right") - 1]
-    other = np.empty_like(own)
+    other = owner.copy()
     other[order] = np.where(first != own, first, last)
     pairs = {(min(pair), max(pair)) for pair in _most_shared(curves, other != owner, other)}
     names = [(str(curves.object_id[a]), str(curves.object_id[b])) for a, b in pairs]
@@ -197,18 +200,28 @@ def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return bits ^ (bits >> np.uint64(31))
 
 
+def _is_among(keys: NDArray[np.uint64], known: NDArray[np.uint64]) -> BoolArray:
+    """Which keys are among known, sorted ones; fast where these are few, as they are without copies."""
+    if not len(known):
+        return np.zeros(len(keys), dtype=np.bool_)
+    return np.asarray(known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys)
+
+
 def _copies(
-    key_a: NDArray[np.uint64], a: LightCurves, key_b: NDArray[np.uint64], b: LightCurves
+    key_a: NDArray[np.uint64],
+    a: LightCurves,
+    key_b: NDArray[np.uint64],
+    b: LightCurves,
+    shared: NDArray[np.uint64],
 ) -> list[tuple[str, str]]:
     """Objects of `a` whose observations are found in `b`, each with its most frequent owner there."""
-    if not len(key_a) or not len(key_b):
-        return []
-    order = np.argsort(key_b, kind="stable")
-    ranked = key_b[order]
-    where = np.minimum(np.searchsorted(ranked, key_a), len(ranked) - 1)
-    found = ranked[where] == key_a
-    pairs = _most_shared(a, found, b.object_index[order[where]])
-    return [(str(a.object_id[k]), str(b.object_id[owner])) for k, owner in pairs]
+    rows = np.flatnonzero(_is_among(key_b, shared))
+    rows = rows[np.argsort(key_b[rows], kind="stable")]
+    owners = b.object_index[rows[np.searchsorted(key_b[rows], shared)]]  # the first of each shared key
+    found = _is_among(key_a, shared)
+    owner = np.zeros(len(key_a), dtype=owners.dtype)
+    owner[found] = owners[np.searchsorted(shared, key_a[found])]
+    return [(str(a.object_id[k]), str(b.object_id[other])) for k, other in _most_shared(a, found, owner)]
 
 
 def _most_shared(curves: LightCurves, found: BoolArray, owner: IntArray) -> list[tuple[int, int]]:
