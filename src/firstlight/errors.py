@@ -8,6 +8,7 @@
     │   ├── UnknownBandError      a passband that is none of ugrizy
     │   └── UnknownClassError     a class name or survey code without a mapping
     ├── SettingsError             a setting that does not exist or cannot hold
+    │   └── NotOfferedError       a class of another package that is not installed
     ├── FetchError                a data set that no source could provide
     │   └── SchemaError           an Avro schema that a stream needs and cannot get
     ├── BundleError               a model folder that is damaged or foreign
@@ -41,6 +42,7 @@ __all__ = [
     "MissingColumnError",
     "MissingExtraError",
     "NotFittedError",
+    "NotOfferedError",
     "PartsFailedError",
     "SchemaError",
     "SettingsError",
@@ -100,6 +102,10 @@ class SettingsError(FirstlightError, ValueError):
     """A setting that does not exist, or a value that it cannot take."""
 
     exit_code = 2
+
+
+class NotOfferedError(SettingsError):
+    """A class of another package that no installed package offers; the message says to install one."""
 
 
 class FetchError(FirstlightError, OSError):

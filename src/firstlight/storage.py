@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, load_file, save, save_file
 
 from firstlight._types import AnyArray
-from firstlight.errors import BundleError, BundleVersionError, SettingsError
+from firstlight.errors import BundleError, BundleVersionError, NotOfferedError, SettingsError
 from firstlight.settings import from_table
 
 T = TypeVar("T")
@@ -127,6 +127,8 @@ def read_state(path: Path, kind: type[T], *, newest_format: int = 1) -> T:
         if not _is_finite(table):
             raise SettingsError("a number is infinite")
         return from_table(kind, table, path.name)
+    except NotOfferedError as error:
+        raise BundleError(f"{path}: {error}") from error
     except (SettingsError, RecursionError) as error:
         raise BundleError(f"{path}: {error}; {AGAIN}") from error
 

@@ -80,8 +80,27 @@ def test_columns_of_another_package_follow_ours_and_stay_in_the_bundle(trained, 
 def test_a_bundle_that_names_a_missing_package_is_refused(trained, tmp_path, monkeypatch):
     trained.save(tmp_path / "bundle")
     monkeypatch.setattr("firstlight.plugins.entry_points", lambda group: [])
-    with pytest.raises(BundleError, match="entry point"):
+    with pytest.raises(BundleError, match="entry point") as caught:
         Pipeline.load(tmp_path / "bundle")
+    assert "install a package" in str(caught.value)
+    assert "fetch or train" not in str(caught.value)  # the bundle is whole
+
+
+def test_a_package_that_is_installed_offers_its_features(sample, tmp_path, monkeypatch):
+    (tmp_path / "observed.py").write_text(
+        "class Count:\n"
+        "    names = ('own_count',)\n"
+        "    def __call__(self, curves):\n"
+        "        return curves.n_obs[:, None]\n"
+    )
+    about = tmp_path / "observed-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: observed\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(f"[{own.ENTRY_POINTS}]\ncount = observed:Count\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    config = FeatureConfig(own=("observed:Count",))
+    assert own.own_names(config.own) == ("own_count",)
+    np.testing.assert_array_equal(own.own_columns(config.own, sample)[:, 0], sample.n_obs)
 
 
 def test_a_module_that_no_installed_package_offers_is_never_imported():

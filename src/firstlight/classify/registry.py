@@ -13,7 +13,7 @@ from firstlight.classify.lightgbm import LightGBMBooster, LightGBMConfig
 from firstlight.classify.own import OwnClassifier
 from firstlight.classify.protocol import Classifier
 from firstlight.classify.space import SearchSpace, Tunable
-from firstlight.errors import BundleError, SettingsError
+from firstlight.errors import BundleError, NotOfferedError, SettingsError
 from firstlight.plugins import errors_of, loaded, made, offered
 from firstlight.settings import to_table
 
@@ -52,7 +52,7 @@ class ClassifierConfig:
             )
         if self.kind not in CLASSIFIERS and self.kind not in _installed():
             found = ", ".join([*CLASSIFIERS, *_installed()])
-            raise SettingsError(
+            raise NotOfferedError(
                 f"classifier {self.kind!r}: choose one of {found}, or install a package with an entry point "
                 f"of that value in the group {ENTRY_POINTS}"
             )

@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 
 from firstlight._types import Float32Array
-from firstlight.errors import DataError, SettingsError
+from firstlight.errors import DataError, NotOfferedError, SettingsError
 from firstlight.lightcurves import LightCurves
 from firstlight.plugins import errors_of, made, offered
 
@@ -32,11 +32,11 @@ class OwnFeatures(Protocol):
 
 
 def check_own(kinds: tuple[str, ...]) -> None:
-    """Raise SettingsError for features that no installed package offers; nothing else is ever imported."""
+    """Raise NotOfferedError for features that no installed package offers; nothing else is ever imported."""
     found = offered(ENTRY_POINTS)
     for kind in kinds:
         if kind not in found:
-            raise SettingsError(
+            raise NotOfferedError(
                 f"features {kind!r}: install a package with an entry point of that value in the group "
                 f"{ENTRY_POINTS}; offered are {', '.join(found) or 'none'}"
             )
