@@ -448,7 +448,7 @@ def test_errors_name_file_and_place(tmp_path: Path, text: str, error: type[DataE
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_an_absent_file_is_one_clear_error(tmp_path: Path, suffix: str) -> None:
-    with pytest.raises(DataError, match="cannot read predictions"):
+    with pytest.raises(DataError, match=rf"absent{suffix}: no such file"):
         read_predictions(tmp_path / f"absent{suffix}")
 
 

@@ -88,6 +88,8 @@ def read_predictions(path: str | Path) -> Predictions:
     """
     path = Path(path)
     read = _choose(path, _READERS)
+    if not path.exists():  # pyarrow's error only repeats the name
+        raise DataError(f"cannot read predictions {path}: no such file")
     try:
         table = read(path)
     except (OSError, ValueError, UnicodeError) as error:
