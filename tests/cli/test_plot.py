@@ -64,3 +64,13 @@ def test_a_picture_of_unknown_kind_is_refused_and_folders_are_made(firstlight, s
     assert "unknown picture format" in firstlight(*words, "--out", tmp_path / "a.xyz", ok=False).stderr
     firstlight(*words, "--out", tmp_path / "new" / "a.svg")
     assert (tmp_path / "new" / "a.svg").read_text().startswith("<?xml")
+
+
+@pytest.mark.parametrize("name", ["object.pdf", "OBJECT.PDF"])
+def test_plot_writes_pages_of_vectors(firstlight, bundle, sample, sample_words, tmp_path, name):
+    out = tmp_path / name
+    firstlight("plot", sample.object_id[0], *sample_words, "--bundle", bundle, "--out", out)
+    content = out.read_bytes()
+    assert content.startswith(b"%PDF-")
+    assert content.rstrip().endswith(b"%%EOF")
+    assert b"/Subtype /Image" not in content
