@@ -192,6 +192,12 @@ def test_redshift_zero_states_a_galactic_object():
     assert entry(steps, "absolute_peak") == 0.0
 
 
+def test_a_redshift_error_that_is_zero_or_not_stated_is_a_spectroscopic_one():
+    summary = np.zeros((3, running.N_SUMMARY), np.float32)
+    context = make_context(summary, [0.1, 0.1, 0.1], [0.0, np.nan, 1e-3], 250.0)
+    np.testing.assert_array_equal(context, context[[2, 2, 2]])
+
+
 def test_absolute_peak_follows_the_distance_modulus():
     # 1 nJy is 31.4 mag; z = 0.1 lies at 38.31 mag (H0 = 70, Omega_m = 0.3).
     steps = make_steps(curve([0.0], [1e4], flux_err=1.0, redshift=0.1, redshift_err=0.01), CONFIG)

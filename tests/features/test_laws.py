@@ -161,11 +161,10 @@ def test_an_error_larger_than_the_redshift_stops_at_the_neighbourhood() -> None:
     assert np.isfinite(distance(curves)[1]).all()
 
 
-def test_an_unknown_error_of_a_known_redshift_counts_as_none() -> None:
-    curves = outburst().with_columns(redshift_err=np.array([np.nan]))
-    modulus, err = distance(curves)
-    assert err[0] == pytest.approx(0.0, abs=1e-9)
-    assert np.isnan(metadata(curves, modulus, err)[0, 1])  # but the column says that it is unknown
+def test_an_unknown_error_of_a_known_redshift_is_a_spectroscopic_one() -> None:
+    unknown, small = (outburst().with_columns(redshift_err=np.array([err])) for err in (np.nan, 1e-3))
+    np.testing.assert_allclose(distance(unknown), distance(small), rtol=1e-6)
+    assert metadata(unknown, *distance(unknown))[0, 1] == pytest.approx(1e-3)
 
 
 def test_an_object_without_observations_has_no_reference() -> None:

@@ -32,6 +32,21 @@ def test_distance_error_grows_with_redshift_error(sample: LightCurves) -> None:
     assert np.all(np.isnan(modulus) == (sample.redshift == 0.0))
 
 
+def test_a_redshift_error_that_is_zero_or_not_stated_is_a_spectroscopic_one(sample: LightCurves) -> None:
+    n = len(sample)
+    at = sample.with_columns(redshift=np.linspace(0.0, 1.0, n))
+    spectroscopic = metadata_of(at, np.full(n, 1e-3))
+    for err in (0.0, 1e-6, np.nan):
+        np.testing.assert_allclose(metadata_of(at, np.full(n, err)), spectroscopic, rtol=1e-6)
+    assert spectroscopic[0, 1] == 0.0  # in the Milky Way
+    assert np.isnan(metadata_of(at.with_redshift("none"), np.full(n, 1e-3))[:, 1:3]).all()
+
+
+def metadata_of(curves: LightCurves, redshift_err: np.ndarray) -> np.ndarray:
+    curves = curves.with_columns(redshift_err=redshift_err)
+    return metadata(curves, *distance(curves))
+
+
 def test_distance_error_is_never_negative(sample: LightCurves) -> None:
     near = sample.with_columns(
         redshift=np.full(len(sample), 1.2e-3), redshift_err=np.linspace(1e-5, 1e-3, len(sample))

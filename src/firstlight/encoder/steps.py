@@ -17,6 +17,7 @@ from firstlight.encoder import running
 from firstlight.errors import SettingsError
 from firstlight.kernels import kernel
 from firstlight.lightcurves import LightCurves
+from firstlight.lightcurves.curves import redshift_error
 
 #: Entries of the context that depend on the host redshift; they follow the summary.
 REDSHIFT_NAMES = (
@@ -215,8 +216,7 @@ def make_context(
     magnitudes M enter as -(M + 19), so that brighter is larger.
     """
     z = np.asarray(redshift, dtype=np.float64)
-    z_err = np.asarray(redshift_err, dtype=np.float64)
-    z_err = np.where(np.isnan(z_err), 0.0, z_err)
+    z_err = redshift_error(redshift, redshift_err)
     z = np.where(np.isfinite(z), np.where(z != 0.0, np.maximum(z, _LEAST_REDSHIFT), 0.0), np.nan)
     context = np.zeros((len(summary), N_CONTEXT), dtype=np.float32)
     context[:, : running.N_SUMMARY] = summary
@@ -241,8 +241,7 @@ def _fill_redshift(
             block[1] = 1.0
             continue
         block[2] = np.log(z[i] + REDSHIFT_SOFTENING) - _LOG_SOFTENING
-        z_err_used = min(max(z_err[i], 0.0), 10.0)
-        block[3] = np.log(z_err_used + REDSHIFT_ERR_SOFTENING) - _LOG_ERR_SOFTENING
+        block[3] = np.log(z_err[i] + REDSHIFT_ERR_SOFTENING) - _LOG_ERR_SOFTENING
         for k in range(1 + N_BANDS):
             bright = np.float64(row[_PEAK_COLUMN if k == 0 else _HIGH_COLUMNS[k - 1]])
             flux = flux_scale * max(np.sinh(bright), _FAINT_FLUX)

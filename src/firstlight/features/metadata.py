@@ -9,6 +9,7 @@ import numpy as np
 from firstlight._types import Float32Array, FloatArray
 from firstlight.cosmology import NEARBY_REDSHIFT, distance_modulus
 from firstlight.lightcurves import LightCurves
+from firstlight.lightcurves.curves import redshift_error
 
 
 def reference_mjd(curves: LightCurves) -> FloatArray:
@@ -23,7 +24,7 @@ def reference_mjd(curves: LightCurves) -> FloatArray:
 def distance(curves: LightCurves) -> tuple[FloatArray, FloatArray]:
     """Distance modulus and its error [mag], NaN for Milky Way objects and unknown redshifts."""
     redshift = np.where(curves.redshift > 0.0, curves.redshift, np.nan).astype(np.float64)
-    err = np.where(np.isfinite(curves.redshift_err), curves.redshift_err, 0.0)
+    err = redshift_error(curves.redshift, curves.redshift_err)
     near = distance_modulus(np.maximum(redshift - err, NEARBY_REDSHIFT))
     # an object next to the redshift below which all count as at 10 Mpc can have a range below zero
     return distance_modulus(redshift), np.maximum(0.5 * (distance_modulus(redshift + err) - near), 0.0)
@@ -33,7 +34,7 @@ def metadata(curves: LightCurves, modulus: FloatArray, modulus_err: FloatArray) 
     """Features of `firstlight.features.registry.metadata_features`, shape (n_objects, 8)."""
     redshift = curves.redshift
     galactic = np.where(np.isnan(redshift), np.nan, redshift == 0.0)
-    err = np.where(np.isnan(redshift), np.nan, curves.redshift_err)
+    err = redshift_error(redshift, curves.redshift_err).astype(np.float32)
     latitude = np.abs(galactic_latitude(curves.ra, curves.dec))
     columns = [redshift, err, err / (1.0 + redshift), galactic, modulus, modulus_err, curves.ebv, latitude]
     return np.stack(columns, axis=1).astype(np.float32)

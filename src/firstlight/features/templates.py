@@ -22,6 +22,7 @@ from firstlight.features.metadata import reference_mjd
 from firstlight.features.registry import template_features
 from firstlight.features.rest_frame import PHASES, REST_WAVELENGTHS, bright_surfaces, median_surface
 from firstlight.lightcurves import LightCurves
+from firstlight.lightcurves.curves import redshift_error
 from firstlight.storage import AGAIN, ArraySpec, read_arrays, read_state, write_arrays, write_state
 from firstlight.taxonomy import LONGEST_CLASS
 
@@ -145,11 +146,12 @@ class Templates:
         if not self.names or not len(curves):
             return values
         tables, tilts = self._tables
+        err = redshift_error(curves.redshift, curves.redshift_err)
         match_all(
             curves.offsets, curves.mjd, curves.band, curves.flux, curves.flux_err, reference_mjd(curves),
-            curves.redshift.astype(np.float64), curves.redshift_err.astype(np.float64), WINDOW[0],
-            WINDOW[1], config.max_points, BIN_WIDTH, tables, tilts, self.phase, self.redshift,
-            distance_modulus(self.redshift), self.magnitude, self.magnitude_sd, values,
+            curves.redshift.astype(np.float64), err, WINDOW[0], WINDOW[1], config.max_points, BIN_WIDTH,
+            tables, tilts, self.phase, self.redshift, distance_modulus(self.redshift), self.magnitude,
+            self.magnitude_sd, values,
         )  # fmt: skip
         return values
 

@@ -30,6 +30,22 @@ RedshiftMode = Literal["photo", "spec", "none"]
 _ABSENT: Any = None  # stands for "not given" until __post_init__ fills the column
 DETECTION_SNR = 5.0  # the difference-imaging threshold of LSST and PLAsTiCC
 SPEC_REDSHIFT_ERR = 1e-3  # a spectroscopic host redshift, peculiar velocity included
+_LARGEST_REDSHIFT_ERR = 10.0  # says nothing
+
+
+def redshift_error(redshift: ArrayLike, redshift_err: ArrayLike) -> FloatArray:
+    """Errors of redshifts as models read them: 0 in the Milky Way, else at least `SPEC_REDSHIFT_ERR`.
+
+    An error that is 0 or not stated is that of a spectroscopic redshift; that of an unknown redshift is NaN.
+
+    Examples
+    --------
+    >>> redshift_error([0.1, 0.1, 0.1, 0.0], [0.02, 0.0, np.nan, np.nan]).tolist()
+    [0.02, 0.001, 0.001, 0.0]
+    """
+    z, err = np.asarray(redshift, np.float64), np.asarray(redshift_err, np.float64)
+    stated = np.minimum(np.fmax(err, SPEC_REDSHIFT_ERR), _LARGEST_REDSHIFT_ERR)
+    return np.where(np.isnan(z), np.nan, np.where(z == 0.0, 0.0, stated))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
