@@ -202,9 +202,11 @@ def test_trend_of_a_straight_line() -> None:
     assert table.column("trend_snr")[0] == pytest.approx(expected)
 
 
-def test_trend_needs_two_times() -> None:
-    table = extract(_curve([5.0], [2], [10.0]))
+@pytest.mark.parametrize("time", [[5.0], [5.0, 5.0], [5.0, 5.00001], [5.0, 5.1, 5.3]])
+def test_trend_needs_two_nights(time: list[float]) -> None:
+    table = extract(_curve(time, [1, 2, 3][: len(time)], [10.0, 30.0, 40.0][: len(time)]))
     assert np.isnan(table.column("trend")[0])
+    assert np.isnan(table.column("trend_snr")[0])
 
 
 def test_detections_near_and_far_from_the_brightest() -> None:

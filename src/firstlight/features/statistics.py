@@ -154,6 +154,8 @@ def _outside(time: FloatArray, flux: FloatArray, snr: FloatArray, out: FloatArra
 @kernel
 def _trend(time: FloatArray, snr: FloatArray, out: FloatArray, k: int) -> int:
     n = len(time)
+    if time[n - 1] - time[0] <= NIGHT_GAP:  # seconds between filters: a slope of colours, not of light
+        return k + 2
     mean_time = mean_snr = 0.0
     for i in range(n):
         mean_time += time[i]
@@ -164,9 +166,8 @@ def _trend(time: FloatArray, snr: FloatArray, out: FloatArray, k: int) -> int:
     for i in range(n):
         covariance += (time[i] - mean_time) * (snr[i] - mean_snr)
         variance += (time[i] - mean_time) ** 2
-    if variance > 0.0:
-        out[k] = covariance / variance
-        out[k + 1] = covariance / math.sqrt(variance)
+    out[k] = covariance / variance
+    out[k + 1] = covariance / math.sqrt(variance)
     return k + 2
 
 
