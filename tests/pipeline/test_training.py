@@ -41,6 +41,16 @@ def test_whole_curves_come_first_and_keep_their_redshift(sample, sample_labels):
     assert np.isnan(copies.curves.redshift[20:]).all()
 
 
+def test_some_copies_lack_their_position_and_keep_the_rest(sample, sample_labels):
+    settings = config(truncations=3, augmented=0, hidden_redshift=0.0)
+    copies = training_copies(sample, sample_labels, settings, np.random.default_rng(0)).curves
+    lacking = np.isnan(copies.ra)
+    assert not lacking[: len(sample)].any()
+    assert 0.0 < lacking[len(sample) :].mean() < 0.3
+    np.testing.assert_array_equal(lacking, np.isnan(copies.dec))
+    np.testing.assert_array_equal(copies.ebv, np.tile(sample.ebv, 4))
+
+
 def test_without_hiding_no_copy_loses_its_redshift(sample, sample_labels):
     settings = config(truncations=1, augmented=0, hidden_redshift=0.0)
     copies = training_copies(sample, sample_labels, settings, np.random.default_rng(0))

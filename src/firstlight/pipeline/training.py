@@ -5,6 +5,7 @@ All copies of an object stay on its side of every split and share its weight. Si
 classes may stand beside them; they never calibrate, stop a training or test.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +33,9 @@ from firstlight.reobserve import Surfaces, is_simulated, reobserve, simulate_vie
 from firstlight.simulate import augment, misstate, spoil, truncate
 from firstlight.splits import check_distinct, check_near_duplicates, validation_part
 from firstlight.taxonomy import CLASSES, Taxonomy
+
+#: Fraction of all copies without a position. Trees that never saw one missing would take it for latitude 0.
+NO_POSITION = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,7 +176,9 @@ def training_copies(
     parts = [preprocess(part, config.preprocess) for part in parts]
     joined = LightCurves.concatenate(parts, check=False)
     hidden = rng.random(len(joined)) < copies.hidden_redshift
-    hidden[: len(curves)] = False  # the whole curve keeps its redshift
+    unplaced = rng.random(len(joined)) < NO_POSITION
+    hidden[: len(curves)] = unplaced[: len(curves)] = False  # the whole curve keeps redshift and position
+    joined = _hide(joined, unplaced, ("ra", "dec"))
     if copies.hidden_redshift > 0.0:
         unseen = parts[0].with_redshift("none")
         joined = LightCurves.concatenate([_hide_redshift(joined, hidden), unseen], check=False)
@@ -328,8 +334,12 @@ def _mistaken(curves: LightCurves, copies: CopiesConfig, rng: np.random.Generato
 
 
 def _hide_redshift(curves: LightCurves, hidden: BoolArray) -> LightCurves:
-    columns = {
-        name: np.where(hidden, np.float32(np.nan), getattr(curves, name))
-        for name in ("redshift", "redshift_err", "redshift_spec")
-    }
+    return _hide(curves, hidden, ("redshift", "redshift_err", "redshift_spec"))
+
+
+def _hide(curves: LightCurves, hidden: BoolArray, names: Sequence[str]) -> LightCurves:
+    """Light curves without some columns where `hidden`, shape (n_objects,)."""
+    columns = {name: getattr(curves, name).copy() for name in names}
+    for column in columns.values():
+        column[hidden] = np.nan
     return curves._derive(**columns)
