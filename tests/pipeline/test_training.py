@@ -11,6 +11,7 @@ from firstlight.lightcurves import LightCurves
 from firstlight.pipeline import PipelineConfig
 from firstlight.pipeline.config import CopiesConfig
 from firstlight.pipeline.training import (
+    _answered,
     out_of_fold,
     training_copies,
     training_objects,
@@ -39,6 +40,16 @@ def test_whole_curves_come_first_and_keep_their_redshift(sample, sample_labels):
     copies = training_copies(part, sample_labels[:20], config(hidden_redshift=1.0), np.random.default_rng(0))
     np.testing.assert_array_equal(copies.curves.redshift[:20], part.redshift)
     assert np.isnan(copies.curves.redshift[20:]).all()
+
+
+def test_copies_that_would_not_be_classified_are_left_out(sample, sample_labels):
+    n = len(sample)
+    copies = training_copies(sample, sample_labels, config(truncations=5), np.random.default_rng(0))
+    verdict = replace(PipelineConfig().verdict, min_obs=int(np.median(copies.curves.n_obs)))
+    kept = _answered(copies, n, verdict)
+    assert kept.curves.object_id[:n].tolist() == sample.object_id.tolist()
+    assert (kept.curves.n_obs[n:] >= verdict.min_obs).all()
+    assert n < len(kept.curves) == len(kept.labels) == len(kept.weight) < len(copies.curves)
 
 
 def test_some_copies_lack_their_position_and_keep_the_rest(sample, sample_labels):

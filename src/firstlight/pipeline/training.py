@@ -16,9 +16,11 @@ from firstlight._types import BoolArray, Float32Array, FloatArray, Progress, Str
 from firstlight._version import __version__
 from firstlight.classify import (
     ClassifierConfig,
+    StatusConfig,
     TrainingRows,
     make_classifier,
     object_weights,
+    status_of,
     to_all_classes,
 )
 from firstlight.data.sample import MIN_OBJECTS
@@ -28,6 +30,7 @@ from firstlight.features import Templates
 from firstlight.lightcurves import LightCurves, RedshiftMode
 from firstlight.pipeline.config import CopiesConfig, PipelineConfig
 from firstlight.pipeline.inputs import InputBuilder, in_chunks
+from firstlight.predictions import CLASSIFIED
 from firstlight.preprocess import preprocess
 from firstlight.reobserve import Surfaces, is_simulated, reobserve, simulate_views
 from firstlight.simulate import augment, misstate, spoil, truncate
@@ -143,11 +146,15 @@ def training_rows(
     jobs: int | None = None,
     progress: Progress = no_progress,
 ) -> CopyRows:
-    """Copies of the held-out objects, or of the others, as rows of the classifier; see `training_copies`."""
+    """Copies of the held-out objects, or of the others, as rows of the classifier; see `training_copies`.
+
+    Copies with too little data to be classified are left out: they would calibrate answers that nobody gets.
+    """
     copies = training_copies(*objects.part(held_out), inputs.config, rng)
     if inputs.config.simulated.classes and not held_out:
         # a stream of its own, so that all other copies are those of a training without simulated objects
         copies = with_simulated(copies, *objects.part(held_out), inputs.config, rng.spawn(1)[0])
+    copies = _answered(copies, len(objects.part(held_out)[1]), inputs.config.verdict)
     stage = "validation rows" if held_out else "training rows"
     made = in_chunks(inputs.rows, copies.curves, jobs, lambda done: progress(stage, done))
     rows = TrainingRows(
@@ -322,6 +329,13 @@ def _reobserved(curves: LightCurves, config: PipelineConfig, rng: np.random.Gene
         truncate(reobserve(curves, rng, config.reobserve, surfaces), rng, whole=0.5)
         for _ in range(config.copies.reobserved)
     ]
+
+
+def _answered(copies: TrainingCopies, n_objects: int, verdict: StatusConfig) -> TrainingCopies:
+    """The whole curves, which come first, and the copies with enough data to be classified."""
+    keep = status_of(copies.curves, verdict)[0] == CLASSIFIED
+    keep[:n_objects] = True
+    return TrainingCopies(copies.curves.take(keep), copies.labels[keep], copies.weight[keep])
 
 
 def _mistaken(curves: LightCurves, copies: CopiesConfig, rng: np.random.Generator) -> LightCurves:
