@@ -37,10 +37,17 @@ from studies.real_sky import N_BINS, SALT, TYPES, read_set
 
 from firstlight import CLASSES, LightCurves, load_plasticc, load_preset
 from firstlight._types import AnyArray, BoolArray, Float32Array, FloatArray, StrArray
-from firstlight.classify import LightGBMBooster, LightGBMConfig, PhaseCalibrator, TrainingRows, to_all_classes
+from firstlight.classify import (
+    LightGBMBooster,
+    LightGBMConfig,
+    PhaseCalibrator,
+    StatusConfig,
+    TrainingRows,
+    to_all_classes,
+)
 from firstlight.classify.gate import GatedClassifier, _grow_expert, _grow_gate
 from firstlight.classify.lightgbm import grow_lightgbm
-from firstlight.classify.status import CLASSIFIED, status_of
+from firstlight.classify.status import CLASSIFIED, status_from_counts, status_of
 from firstlight.encoder import Encoder
 from firstlight.experiments.fold import fold_sides
 from firstlight.features import Templates
@@ -48,7 +55,7 @@ from firstlight.features.registry import gaussian_features
 from firstlight.metrics import phase_name
 from firstlight.metrics.curves import calibration_error, roc_auc
 from firstlight.metrics.scores import SMALLEST_PROBA, headline
-from firstlight.pipeline.config import PipelineConfig
+from firstlight.pipeline.config import CopiesConfig, PipelineConfig
 from firstlight.pipeline.inputs import InputBuilder
 from firstlight.pipeline.training import (
     TrainingObjects,
@@ -128,6 +135,7 @@ class Ground:
     objects: TrainingObjects
     inputs: InputBuilder
     rows: TrainingRows
+    reobserved: BoolArray  # (n_rows,)
     held: TrainingRows
     held_phase: FloatArray
     tests: Mapping[str, Test]
@@ -158,17 +166,34 @@ class Ground:
             ),
             "real": _test(folder / "real.npz", inputs, real, types),
         }
-        return cls(seed, folder, objects, inputs, rows, held, kept["held_phase"], tests)
-
-    @property
-    def n_training(self) -> int:
-        """Objects whose copies are the rows, copy by copy."""
-        return int((~self.objects.held_out).sum())
+        n_held = int(objects.held_out.sum())
+        own = _answered(rows, inputs.names, len(objects.held_out) - n_held)
+        reobserved = _reobserved(len(rows), len(objects.held_out) - n_held, config.copies)[own]
+        others = _answered(held, inputs.names, n_held)
+        phase = kept["held_phase"][others]
+        return cls(seed, folder, objects, inputs, rows.take(own), reobserved, held.take(others), phase, tests)
 
 
 def preset() -> PipelineConfig:
-    """Preset `default` without its simulated objects, which are what the variants add."""
-    return replace(load_preset("default"), simulated=SimulatedConfig())
+    """Preset `default` without its simulated objects, which are what the variants add.
+
+    All copies are made, also those that are too poor to be classified, so that a row's place says which copy
+    it is; `_answered` leaves them out.
+    """
+    every = StatusConfig(min_obs=0, min_detections=0, min_snr=0.0)
+    return replace(load_preset("default"), simulated=SimulatedConfig(), verdict=every)
+
+
+def _answered(rows: TrainingRows, names: list[str], n_whole: int) -> BoolArray:
+    """Whole curves, which come first, and the copies that `status_of` would classify."""
+    n_obs, n_detected, high, low = (
+        rows.X[:, names.index(n)] for n in ("n_obs", "n_detected", "snr_max", "snr_min")
+    )
+    config = StatusConfig()
+    has_signal = np.maximum(np.abs(high), np.abs(low)) >= config.min_snr
+    keep = status_from_counts(n_obs, n_detected, has_signal, config)[0] == CLASSIFIED
+    keep[:n_whole] = True
+    return np.asarray(keep)
 
 
 def _inputs(folder: Path, objects: TrainingObjects, seed: int) -> InputBuilder:
@@ -203,7 +228,7 @@ def _test(path: Path, inputs: InputBuilder, curves: LightCurves, labels: StrArra
             ready, name = preprocess(curves.upto_phase(days), inputs.config.preprocess), phase_name(days)
             arrays[f"X-{name}"] = inputs.rows(ready).X
             arrays[f"redshift-{name}"], arrays[f"phase-{name}"] = ready.redshift, ready.last_phase
-            arrays[f"classified-{name}"] = status_of(ready, inputs.config.verdict)[0] == CLASSIFIED
+            arrays[f"classified-{name}"] = status_of(ready)[0] == CLASSIFIED
         np.savez(path, **arrays)
     names = [phase_name(days) for days in PHASES]
     with np.load(path) as file:
@@ -230,7 +255,6 @@ def made_rows(ground: Ground, variant: Variant) -> TrainingRows:
     hosts = measure_survey(training)
     config = ground.inputs.config
     weight = ground.rows.weight.copy()
-    is_reobserved = _reobserved(ground)
     parts = [replace_weight(ground.rows, weight)]
     for kind in variant.kinds:
         label = kind.split(",")[0]
@@ -241,7 +265,7 @@ def made_rows(ground: Ground, variant: Variant) -> TrainingRows:
         made = _mistaken(truncate(made, rng, whole=0.5), config.copies, rng)
         made = _hide_redshift(made, rng.random(len(made)) < config.copies.hidden_redshift)
         ready = preprocess(made, config.preprocess)
-        gives = (ground.rows.labels == label) & (is_reobserved | variant.takes_all)
+        gives = (ground.rows.labels == label) & (ground.reobserved | variant.takes_all)
         share = n / (n + (labels == label).sum())
         own = weight[gives].sum() * share / len(made)
         weight[gives] *= 1.0 - share
@@ -265,11 +289,10 @@ def replace_weight(rows: TrainingRows, weight: FloatArray) -> TrainingRows:
     return TrainingRows(rows.X, rows.labels, rows.redshift, weight, rows.object_id, rows.galactic)
 
 
-def _reobserved(ground: Ground) -> BoolArray:
-    """Which rows are re-observed copies: the copies follow each other in a fixed order."""
-    copies = ground.inputs.config.copies
+def _reobserved(n_rows: int, n_objects: int, copies: CopiesConfig) -> BoolArray:
+    """Which rows are re-observed copies: the copies of all objects follow each other in a fixed order."""
     first = 1 + copies.truncations + copies.augmented
-    copy = np.arange(len(ground.rows)) // ground.n_training
+    copy = np.arange(n_rows) // n_objects
     return np.asarray((copy >= first) & (copy < first + copies.reobserved))
 
 

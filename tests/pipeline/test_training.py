@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from firstlight.bands import EXTINCTION_PER_EBV
 from firstlight.classify import ClassifierConfig, LightGBMConfig, TrainingRows, make_classifier
 from firstlight.errors import DataError, LeakageError, SettingsError
 from firstlight.lightcurves import LightCurves
@@ -18,6 +19,7 @@ from firstlight.pipeline.training import (
     usable_objects,
     with_simulated,
 )
+from firstlight.preprocess import deredden
 from firstlight.reobserve import ReobserveConfig, SimulatedConfig, is_simulated
 
 
@@ -100,6 +102,22 @@ def test_reobserved_and_mistaken_copies_share_the_weight_of_their_object(sample,
     sums = [copies.weight[copies.curves.object_id == name].sum() for name in part.object_id]
     np.testing.assert_allclose(sums, sums[0])
     np.testing.assert_array_equal(copies.curves.redshift[:20], part.redshift)
+
+
+def test_copies_of_light_behind_dust_are_those_of_the_light_without_it(sample, sample_labels):
+    config = PipelineConfig(
+        copies=CopiesConfig(truncations=0, augmented=0, reobserved=2, artefacts=0.0),
+        reobserve=ReobserveConfig(surveys={"ztf": 1.0}),
+    )
+    dusty = sample.with_columns(ebv=np.full(len(sample), 0.5))
+    factor = 10.0 ** (-0.4 * 0.5 * np.array(EXTINCTION_PER_EBV))[dusty.band]
+    dusty = replace(dusty, flux=dusty.flux * factor, flux_err=dusty.flux_err * factor, dereddened=False)
+    clear, behind = (
+        training_copies(curves, sample_labels, config, np.random.default_rng(2)).curves
+        for curves in (deredden(dusty), dusty)
+    )
+    np.testing.assert_array_equal(clear.flux, behind.flux)
+    assert behind.dereddened
 
 
 def test_reobserved_copies_without_a_survey_are_refused():

@@ -31,7 +31,7 @@ from firstlight.lightcurves import LightCurves, RedshiftMode
 from firstlight.pipeline.config import CopiesConfig, PipelineConfig
 from firstlight.pipeline.inputs import InputBuilder, in_chunks
 from firstlight.predictions import CLASSIFIED
-from firstlight.preprocess import preprocess
+from firstlight.preprocess import deredden, preprocess
 from firstlight.reobserve import Surfaces, is_simulated, reobserve, simulate_views
 from firstlight.simulate import augment, misstate, spoil, truncate
 from firstlight.splits import check_distinct, check_near_duplicates, validation_part
@@ -324,6 +324,7 @@ def _reobserved(curves: LightCurves, config: PipelineConfig, rng: np.random.Gene
     """Copies as other surveys see the objects, half of them cut at a random time."""
     if not config.copies.reobserved:
         return []
+    curves = deredden(curves)  # what moves to another redshift is light without dust
     surfaces = Surfaces.of(curves)
     return [
         truncate(reobserve(curves, rng, config.reobserve, surfaces), rng, whole=0.5)

@@ -306,6 +306,6 @@ def _join(
         redshift=np.where(is_exact, z, photo).astype(np.float32),
         redshift_err=np.where(is_exact, stated, photo_err).astype(np.float32),
         redshift_spec=z.astype(np.float32),
-        dereddened=hosts.carriers.dereddened,
+        dereddened=True,  # models have no dust of the Milky Way
         **columns,
     )
