@@ -217,6 +217,20 @@ def test_there_are_as_many_simulated_objects_as_the_preset_says(with_tdes, sampl
         assert len(own) == 2 * len(np.unique(own))
 
 
+def test_without_both_redshifts_a_training_has_no_simulated_objects_and_says_so(
+    sample, sample_labels, caplog
+):
+    settings = replace(
+        config(ReobserveConfig(surveys={"ztf": 1.0}), truncations=1, augmented=0, reobserved=0),
+        simulated=SimulatedConfig(classes={"TDE": 1.0}),
+    )
+    blind = sample.with_redshift("none")
+    plain = training_copies(blind, sample_labels, settings, np.random.default_rng(0))
+    joined = with_simulated(plain, blind, sample_labels, settings, np.random.default_rng(1))
+    assert not is_simulated(joined.curves.object_id).any()
+    assert "without simulated objects of TDE" in caplog.text
+
+
 def test_simulated_classes_need_a_survey():
     with pytest.raises(SettingsError, match="survey"):
         replace(PipelineConfig(), simulated=SimulatedConfig(classes={"TDE": 1.0}, cadence=0.0))

@@ -5,6 +5,7 @@ All copies of an object stay on its side of every split and share its weight. Si
 classes may stand beside them; they never calibrate, stop a training or test.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,8 +35,11 @@ from firstlight.predictions import CLASSIFIED
 from firstlight.preprocess import deredden, preprocess
 from firstlight.reobserve import Surfaces, is_simulated, reobserve, simulate_views
 from firstlight.simulate import augment, misstate, spoil, truncate
+from firstlight.simulate.survey import can_measure
 from firstlight.splits import check_distinct, check_near_duplicates, validation_part
 from firstlight.taxonomy import CLASSES, Taxonomy
+
+_log = logging.getLogger(__name__)
 
 #: Fraction of all copies without a position. Trees that never saw one missing would take it for latitude 0.
 NO_POSITION = 0.1
@@ -207,8 +211,16 @@ def with_simulated(
     """Copies of raw objects, and after them views of simulated objects; no class gains weight.
 
     Simulated objects of a class take their share of the weight of its re-observed copies, or of all of its
-    copies where none is re-observed; shares are as the numbers of objects.
+    copies where none is re-observed; shares are as the numbers of objects. They need the scatter of host
+    redshifts: without an object that has a photometric and a spectroscopic one, there are none.
     """
+    if not can_measure(curves):
+        _log.warning(
+            "trained without simulated objects of %s: no training object has both a photometric and a "
+            "spectroscopic host redshift",
+            ", ".join(config.simulated.classes),
+        )
+        return copies
     weight, part = copies.weight.copy(), config.copies
     copy = np.arange(len(weight)) // len(curves)
     first = 1 + part.truncations + part.augmented

@@ -78,8 +78,7 @@ def measure_survey(observed: LightCurves) -> Survey:
     object has both host redshifts, or none has an observation.
     """
     extragalactic = (observed.redshift > 0.0) & (observed.n_obs > 0)
-    carriers = observed.take(extragalactic)
-    known = np.isfinite(carriers.redshift_spec) & (carriers.redshift_spec > 0.0)
+    carriers, known = observed.take(extragalactic), _has_both_redshifts(observed)[extragalactic]
     if not known.any():
         raise DataError(
             f"none of {len(observed)} observed objects has observations and both a photometric and a "
@@ -105,6 +104,16 @@ def measure_survey(observed: LightCurves) -> Survey:
         redshift_photo_err=carriers.redshift_err[known][order].astype(np.float64),
         spec_fraction=float(known.mean()),
     )
+
+
+def can_measure(observed: LightCurves) -> bool:
+    """Whether `measure_survey` finds an object with observations and both host redshifts."""
+    return bool(_has_both_redshifts(observed).any())
+
+
+def _has_both_redshifts(observed: LightCurves) -> BoolArray:
+    seen = (observed.redshift > 0.0) & (observed.n_obs > 0)
+    return np.asarray(seen & np.isfinite(observed.redshift_spec) & (observed.redshift_spec > 0.0))
 
 
 def _photon_noise(curves: LightCurves) -> tuple[FloatArray, FloatArray]:
