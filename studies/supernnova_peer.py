@@ -12,6 +12,7 @@ import contextlib
 import json
 import sys
 import time
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,20 +32,30 @@ from supernnova.validation import validate_onthefly
 from supernnova.validation.validate_rnn import get_batch_predictions
 
 WINDOW = 30.0  # days before the trigger, the start of SuperNNova's default window
-FLOOR = -20.0  # FLUXCAL; SuperNNova takes the logarithm of the flux above the lowest one of all
 PHASES = (0.0, 2.0, 8.0, 32.0, np.inf)
 BATCH = 1024
 PACKAGES = ("supernnova", "torch", "pandas", "numpy")
 
 
-def options(folder: Path, n_classes: int, kinds: str, epochs: int, action: str) -> Any:
+@dataclass(frozen=True)
+class Plan:
+    """What of SuperNNova's training is chosen here."""
+
+    epochs: int = 30
+    one_cycle: bool = True  # the rate rises, falls and fades by thirds, as it found it; else its constant one
+    floor: float = -20.0  # FLUXCAL; SuperNNova takes the logarithm of the flux above the lowest one of all
+
+
+def options(folder: Path, kinds: str, plan: Plan, action: str) -> Any:
     """Settings of SuperNNova as its command line makes them."""
     words = ["--dump_dir", folder, "--raw_dir", folder / "raw", "--fits_dir", folder / "none"]
     words += ["--sntypes", kinds, "--redshift", "zpho", "--list_filters", *contest.BANDS]
     if action == "make_data":  # without --debug it wants more than two cores
-        words += ["--debug", "--testing_ids", folder / "nobody.csv"]
+        words += ["--debug", "--testing_ids", folder / "aside.csv"]
     else:
-        words += ["--nb_epoch", epochs, "--nb_classes", n_classes]
+        words += ["--nb_epoch", plan.epochs, "--nb_classes", len(json.loads(kinds))]
+        if plan.one_cycle:
+            words += ["--cyclic", "--cyclic_phases", plan.epochs // 3, 2 * plan.epochs // 3, plan.epochs]
     before = sys.argv
     sys.argv = ["snn", *map(str, words)]
     try:
@@ -81,16 +92,16 @@ def write_raw(
         for curve, start in zip(curves, trigger, strict=True)
     ]
     pd.DataFrame(about).to_csv(raw / "PLASTICC_HEAD.csv", index=False)
-    # Named test objects are SuperNNova's way to train on all the others, without balancing the classes.
-    pd.DataFrame({"SNID": [curves[0].object_id]}).to_csv(folder / "nobody.csv", index=False)
+    # With test objects named (here one), it trains on all others; else on equal numbers of each class.
+    pd.DataFrame({"SNID": [curves[0].object_id]}).to_csv(folder / "aside.csv", index=False)
 
 
-def train(folder: Path, n_classes: int, kinds: str, epochs: int) -> dict[str, Any]:
+def train(folder: Path, kinds: str, plan: Plan) -> dict[str, Any]:
     """Make the data base and train, as ``snn make_data`` and ``snn train_rnn``; losses and times."""
-    settings = options(folder, n_classes, kinds, epochs, "make_data")
+    settings = options(folder, kinds, plan, "make_data")
     np.random.seed(settings.seed)  # noqa: NPY002 - SuperNNova draws from it
     make_dataset.make_dataset(settings)
-    settings = options(folder, n_classes, kinds, epochs, "train_rnn")
+    settings = options(folder, kinds, plan, "train_rnn")
     np.random.seed(settings.seed)  # noqa: NPY002
     torch.manual_seed(settings.seed)
     losses: dict[str, list[float]] = {"train": [], "validation": [], "validation_accuracy": []}
@@ -104,7 +115,7 @@ def train(folder: Path, n_classes: int, kinds: str, epochs: int) -> dict[str, An
         print(f"epoch {len(clock) - 1}: {losses['train'][-1]} {losses['validation'][-1]}", file=sys.stderr)
 
     training_utils.plot_loss = keep
-    train_rnn.train(settings)
+    (train_rnn.train_cyclic if plan.one_cycle else train_rnn.train)(settings)
     return {
         "losses": losses,
         "epochs": len(losses["validation"]),
@@ -172,9 +183,10 @@ def answer(
     return found | {"nights": network.predict(sequences)}
 
 
-def run(folder: Path, k: int, epochs: int, floor: float, only_train: bool) -> None:
+def run(folder: Path, k: int, plan: Plan, only_train: bool) -> None:
     """Train on the other folds' objects and answer those of fold `k`."""
-    own = folder / (f"floor-{floor:g}" if only_train else f"supernnova-{k}")
+    policy = "one-cycle" if plan.one_cycle else "constant"
+    own = folder / (f"trial-{policy}-{plan.epochs}-{plan.floor:g}" if only_train else f"supernnova-{k}")
     if (own / "answers.npz").exists():
         return
     curves = contest.read_curves(folder / "input.npz")
@@ -186,16 +198,20 @@ def run(folder: Path, k: int, epochs: int, floor: float, only_train: bool) -> No
     learn, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
     if not (own / "about.json").exists():
         learn = np.random.default_rng(k).permutation(learn)
-        write_raw(own, [curves[i] for i in learn], trigger[learn], labels, floor)
+        write_raw(own, [curves[i] for i in learn], trigger[learn], labels, plan.floor)
         with contextlib.redirect_stdout(open(own / "log.txt", "w")):
-            about = train(own, len(labels), kinds, epochs)
-        about |= {"floor": f"{floor:g}", "versions": {name: version(name) for name in PACKAGES}}
+            about = train(own, kinds, plan)
+        about |= {
+            "policy": policy,
+            "floor": f"{plan.floor:g}",
+            "versions": {name: version(name) for name in PACKAGES},
+        }
         (own / "about.json").write_text(json.dumps(about, indent=1) + "\n")
         print(f"fold {k}: {about['epochs']} epochs, {about['cpu_s']} s", flush=True)
     if not only_train:
         start = time.process_time()
         asked = {"trigger": trigger[test], "nights": [ends[i] for i in test]}
-        found = answer(Network(own), [curves[i] for i in test], asked, floor)
+        found = answer(Network(own), [curves[i] for i in test], asked, plan.floor)
         order = [name for name in labels if name == "SNIa"] + [name for name in labels if name != "SNIa"]
         np.savez(own / "answers.npz", test=test, classes=np.array(order), **found)
         print(f"fold {k}: {time.process_time() - start:.0f} s to answer", flush=True)
@@ -205,13 +221,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--folds", type=int, nargs="*", default=list(range(5)), help="folds, from 0 on")
-    parser.add_argument("--epochs", type=int, default=90, help="SuperNNova's own number is 90")
-    parser.add_argument("--floor", type=float, default=FLOOR, help="lowest FLUXCAL")
-    parser.add_argument("--train", action="store_true", help="train alone, into a folder of this floor")
+    parser.add_argument("--epochs", type=int, default=Plan.epochs)
+    parser.add_argument("--constant", action="store_true", help="SuperNNova's constant rate, not one cycle")
+    parser.add_argument("--floor", type=float, default=Plan.floor, help="lowest FLUXCAL")
+    parser.add_argument("--train", action="store_true", help="train alone, into a folder of this plan")
     args = parser.parse_args()
+    plan = Plan(args.epochs, not args.constant, args.floor)
     torch.set_num_threads(1)
     for k in args.folds:
-        run(args.folder.absolute(), k, args.epochs, args.floor, args.train)
+        run(args.folder.absolute(), k, plan, args.train)
 
 
 if __name__ == "__main__":
