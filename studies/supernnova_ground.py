@@ -13,14 +13,15 @@ the training objects) and redshifts `zpho`, 14 classes, trained on the objects o
 nothing of it has seen the test objects. Classes keep their sizes (equal ones, as by default, would leave 24
 objects of each). Light curves start 30 days before the trigger, where SuperNNova's own window starts before
 the peak, and have no end. Two things were adjusted, by the loss on held-out training objects of the first
-fold. Fluxes below a floor are set to it: SuperNNova takes the logarithm of the flux above the lowest of
-all, which variable stars make so low that supernovae vanish beside it. And it trains by its one-cycle
-policy, which finds the learning rate itself, with phases of 10 epochs instead of 5: its constant rate had
-not converged after the 90 epochs of the default. The rate is at most that of the first fold: in the fourth
-it found one 17 times higher, with which the loss rose from 1.0 to 2.0 between the fifth epoch and the
-ninth. The folds that were trained are listed in the result. Test objects are answered as in
-`studies.stability`, after the same nights and where firstlight answers too; at days since trigger
-SuperNNova answers every object. It learns from three visits or more, and answers from one on.
+fold (which other folds test: this favours SuperNNova). Fluxes below a floor are set to it: SuperNNova takes
+the logarithm of the flux above the lowest of all, which variable stars make so low that supernovae vanish
+beside it. And it trains by its one-cycle policy, which finds the learning rate itself, with phases of 10
+epochs instead of 5: its constant rate had not converged after the 90 epochs of the default. The rate is at
+most that of the first fold: in the fourth it found one 17 times higher, with which the loss rose from 1.0
+to 2.0 between the fifth epoch and the ninth. The folds that were trained are listed in the result. Test
+objects are answered as in `studies.stability`, after the same nights and where firstlight answers too; at
+days since trigger SuperNNova answers every object. It learns from three visits or more, and answers from
+one on.
 """
 
 import argparse
