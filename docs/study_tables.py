@@ -1,8 +1,10 @@
-"""Tables of the studies: the paper's future work, answers without redshift, steadiness, ParSNIP's ground."""
+"""Tables of the studies: the paper's future work, without redshift, steadiness, two peers."""
 
 from collections.abc import Iterable
+from statistics import mean, stdev
 from typing import Any
 
+from speed_tables import PRESETS
 from tables import PHASES, RESULTS, STUDIES, machine, read, table
 
 VIEWS = {days: words for days, words in PHASES.items() if days != "0"}  # of the future work
@@ -213,14 +215,63 @@ def stability_table() -> str:
         spread = "" if pair[1] is None else f" ± {pair[1]:.{digits}f}"
         return f"{pair[0]:.{digits}f}{spread}"
 
-    cases = result["cases"]
-    rows = [[text, *(cell(found[key], n) for found in cases.values())] for key, (text, n) in words.items()]
+    other = read(RESULTS / "supernnova.json")
+    cases, peer = result["cases"], other["cases"]
+    columns = {
+        f"{who}, {part}": of[part]
+        for part in cases
+        for who, of in (("`default`", cases), ("SuperNNova", peer))
+    }
+    rows = [[text, *(cell(found[key], n) for found in columns.values())] for key, (text, n) in words.items()]
     counts = ", ".join(
         f"{found['n_objects']:,} objects ({name}) with {found['answers_per_object']:g} answers each"
         for name, found in cases.items()
     )
-    note = f"{counts}, test objects of {result['n_folds']} folds; commit {result['commit']}."
-    return table(["night by night, `default`", *cases], rows, note)
+    note = (
+        f"{counts}, test objects of {result['n_folds']} folds; commit {result['commit']}. SuperNNova: "
+        f"{other['n_objects']:,} objects of {len(other['folds'])} of these folds; commit {other['commit']}."
+    )
+    return table(["night by night", *columns], rows, note)
+
+
+def supernnova_table() -> str:
+    """SuperNNova, `default` and `fast` on the same test objects, by days since trigger."""
+    result = read(RESULTS / "supernnova.json")
+    keys = {"accuracy": "accuracy", "macro_f1": "macro F1", "macro_auc": "macro AUC"}
+    who = {f"`{name}`": read(RESULTS / f"crossval-{name}.json")["by_phase"] for name in reversed(PRESETS)}
+    who["SuperNNova"] = result["by_phase"]
+
+    def cell(found: dict[str, Any]) -> str:
+        folds = [found["folds"][k] for k in result["folds"]]  # of firstlight, those that SuperNNova has too
+        return f"{mean(folds):.3f} ± {stdev(folds):.3f}"
+
+    rows = [
+        [f"{word}, {part}, {name}", *(cell(phases[days][part][key]) for days in PHASES)]
+        for key, word in keys.items()
+        for part in ("all", "extragalactic")
+        for name, phases in who.items()
+    ]
+    return table(["days since trigger", *PHASES.values()], rows, *_supernnova_training(result))
+
+
+def _supernnova_training(result: dict[str, Any]) -> Iterable[str]:
+    """What was trained, and how long it took."""
+    runs = list(result["training"].values())
+    used, best = runs[0]["versions"], [run["best_epoch"] for run in runs]
+    time = f"{mean(run['cpu_s'] for run in runs) / 60:.0f} minutes of one core for each fold"
+    yield (
+        f"SuperNNova {used['supernnova']} with PyTorch {used['torch']}, {len(runs)} of the five folds, "
+        f"{result['n_objects']:,} test objects: {runs[0]['epochs']} epochs, {time}, "
+        f"networks of epochs {min(best)} to {max(best)}; commit {result['commit']}."
+    )
+    tried = [
+        f"{own['least_loss']:.2f} after {own['epochs']} epochs with a "
+        + ("constant rate" if own["policy"] == "constant" else "rate in one cycle")
+        + (" and no floor" if own["floor"] == "-inf" else f" and a floor of {own['floor']}")
+        for own in result["trials"]
+    ]
+    yield ""
+    yield f"Least loss on held-out training objects of the first fold: {'; '.join(tried)}. The last was used."
 
 
 def parsnip_table() -> str:
@@ -284,5 +335,6 @@ STUDY_BLOCKS = {
     "spectra": spectra_table,
     "no-redshift": no_redshift_table,
     "stability": stability_table,
+    "supernnova": supernnova_table,
     "parsnip-ground": parsnip_table,
 }

@@ -1,4 +1,4 @@
-"""SuperNNova, trained anew on the folds of the cross-validation: skill by days since trigger, steadiness.
+"""SuperNNova, trained on the folds of the cross-validation: skill by days since trigger, steadiness.
 
 From the top of the project, in this order: ``python -m studies.supernnova_ground FOLDER --input``, then
 ``ENVIRONMENT/bin/python studies/supernnova_peer.py FOLDER`` in SuperNNova's environment (five minutes

@@ -1,4 +1,4 @@
-"""SuperNNova on the folds of `supernnova_ground`: its own network, trained anew in each fold.
+"""SuperNNova on the folds of `supernnova_ground`: its own network, trained in each fold.
 
 ``ENVIRONMENT/bin/python studies/supernnova_peer.py FOLDER`` in SuperNNova's own environment (see
 `benchmarks/peers.py`); FOLDER holds what ``supernnova_ground --input`` wrote, and gets a folder per
