@@ -229,7 +229,7 @@ def stability_table() -> str:
     )
     note = (
         f"{counts}, test objects of {result['n_folds']} folds; commit {result['commit']}. SuperNNova: "
-        f"{other['n_objects']:,} objects of {len(other['folds'])} of these folds; commit {other['commit']}."
+        f"{other['n_objects']:,} objects of {len(other['folds'])} folds; commit {other['commit']}."
     )
     return table(["night by night", *columns], rows, note)
 
@@ -260,7 +260,7 @@ def _supernnova_training(result: dict[str, Any]) -> Iterable[str]:
     used, best = runs[0]["versions"], [run["best_epoch"] for run in runs]
     time = f"{mean(run['cpu_s'] for run in runs) / 60:.0f} minutes of one core for each fold"
     yield (
-        f"SuperNNova {used['supernnova']} with PyTorch {used['torch']}, {len(runs)} of the five folds, "
+        f"SuperNNova {used['supernnova']} with PyTorch {used['torch']}, folds: {len(runs)} of 5, "
         f"{result['n_objects']:,} test objects: {runs[0]['epochs']} epochs, {time}, "
         f"networks of epochs {min(best)} to {max(best)}; commit {result['commit']}."
     )
