@@ -85,9 +85,8 @@ def match_all(
         _fit_cells(
             grouped, first, weights, tables, tilts, phase, grid, chi2_zero, starts, placed, cells
         )  # fmt: skip
-        sigma = redshift_err[i] if redshift_err[i] > 0.0 else 0.0
         _write_matches(
-            cells, n, max(chi2_zero, 1e-9), scale, redshift[i], sigma, grid, modulus, magnitude,
+            cells, n, max(chi2_zero, 1e-9), scale, redshift[i], redshift_err[i], grid, modulus, magnitude,
             magnitude_sd, values[i],
         )  # fmt: skip
 
