@@ -86,10 +86,7 @@ def run_tuning(
     space = check_tunable(config)
     taxonomy = Taxonomy() if taxonomy is None else taxonomy
     classes = taxonomy.classes
-    outer = hash_split(curves.object_id)
-    outer = outer._replace(test=outer.test[np.isin(labels[outer.test], classes)])
-    if not len(outer.train) + len(outer.validation) or not len(outer.test):
-        raise DataError(f"{len(curves)} object(s): too few to learn from some and test on others")
+    outer = _hold_out(curves, labels, classes)
     maker = RowMaker(
         curves=curves,
         labels=labels,
@@ -124,6 +121,15 @@ def check_tunable(config: PipelineConfig) -> tuple[Tunable, ...]:
 
 
 # --- private --------------------------------------------------------------------
+
+
+def _hold_out(curves: LightCurves, labels: StrArray, classes: tuple[str, ...]) -> Fold:
+    """The hash hold-out with test objects of known classes; DataError if one of its sides is empty."""
+    outer = hash_split(curves.object_id)
+    outer = outer._replace(test=outer.test[np.isin(labels[outer.test], classes)])
+    if not len(outer.train) + len(outer.validation) or not len(outer.test):
+        raise DataError(f"{len(curves)} object(s): too few to learn from some and test on others")
+    return outer
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
